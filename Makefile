@@ -1,0 +1,33 @@
+# make demo   the synthetic corpus, seven models, a report and an analysed call, in demo/
+# make test   lint, types, layers, tests and coverage
+# make install creates .venv and installs merkit with all that both of them need; does nothing when that is done
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.PHONY: install demo test clean
+install: $(STAMP)
+
+# torch first and alone: where a CPU build of the pinned version is at hand, pip takes it, and nothing else asks for more.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "merkit needs Python 3.11 to 3.13, found %d.%d: run make PYTHON=python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev]'
+	touch $(STAMP)
+
+demo: install
+	$(BIN)/merkit demo demo
+
+test: install
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/run.py
+
+clean:
+	rm -rf $(VENV) demo

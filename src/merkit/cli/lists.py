@@ -1,0 +1,54 @@
+"""``merkit list`` and ``merkit cite``: what there is, and whom to credit."""
+
+from typing import Annotated
+
+import typer
+
+from merkit.cli.options import AsJson
+
+
+def list_names(
+    kind: Annotated[str, typer.Argument(help="models, encoders, corpora, protocols or recipes.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Name what there is of a kind, a line each."""
+    import json
+
+    from merkit.core.errors import UnknownNameError
+    from merkit.core.lookup import KINDS, load, names, unknown
+    from merkit.experiments.shipped import recipes_folder
+
+    if kind == "recipes":
+        folder = recipes_folder()
+        rows = [(str(path.relative_to(folder)), "") for path in sorted(folder.rglob("*.toml"))]
+    elif kind in KINDS:
+        rows = [(name, load(kind, name).summary) for name in names(kind)]
+    else:
+        raise UnknownNameError(unknown("kind", kind, [*KINDS, "recipes"]))
+    if as_json:
+        print(json.dumps([{"name": name, "summary": summary} for name, summary in rows]))
+        return
+    width = max(len(name) for name, _ in rows)
+    for name, summary in rows:
+        print(f"{name:{width}}  {summary}".rstrip())
+
+
+def cite(
+    name: Annotated[str, typer.Argument(help="A model, corpus or protocol.", show_default=False)],
+) -> None:
+    """Print the BibTeX entry of a paper, and where merkit differs from it."""
+    from merkit.core.errors import UnknownNameError
+    from merkit.core.lookup import load, names, unknown
+
+    packages = ("models", "corpora", "protocols")
+    found = [load(package, name) for package in packages if name in names(package)]
+    if not found:
+        everything = sorted({known for package in packages for known in names(package)})
+        raise UnknownNameError(unknown("model, corpus or protocol", name, everything))
+    for spec in found:
+        if spec.citation is None:
+            print(f"% {spec.name}: no publication; cite merkit (CITATION.cff)")
+        else:
+            print(spec.citation.bibtex.strip())
+        for deviation in getattr(spec, "deviations", ()):
+            print(f"% differs: {deviation}")

@@ -1,0 +1,39 @@
+"""Options that several commands share, and how ``key=value`` is read."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Data = Annotated[Path, typer.Argument(help="Folder of a prepared corpus.", show_default=False)]
+Checkpoint = Annotated[Path, typer.Option("--checkpoint", help="Folder 'checkpoint' of a run.", show_default=False)]
+Features = Annotated[
+    Path | None,
+    typer.Option("--features", help="Folder for extracted features; by default 'features' in the data folder."),
+]
+AllowPartial = Annotated[
+    bool,
+    typer.Option("--allow-partial", help="Accept counts that differ from the published ones; said in every result."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def parse_values(pairs: list[str]) -> dict[str, Any]:
+    """Return ``key=value`` pairs as a dictionary; a value that is no TOML value is a string.
+
+    Raises:
+        MerkitError: A pair has no ``=``.
+    """
+    from merkit.core.errors import MerkitError
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise MerkitError(f"--set {pair}: expected KEY=VALUE")
+        try:
+            values[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key] = text
+    return values

@@ -1,0 +1,27 @@
+"""``merkit predict``: a whole corpus through a checkpoint."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from merkit.cli.options import Checkpoint, Data, Features
+from merkit.cli.progress import shown_progress
+
+
+def predict(
+    data: Data,
+    checkpoint: Checkpoint,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .parquet, .csv or .jsonl.", show_default=False)],
+    features: Features = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Changes speed, never an answer.")] = 32,
+) -> None:
+    """Predict every utterance of a prepared corpus. Goes on where it was stopped."""
+    from merkit.data.manifest import read_manifest
+    from merkit.inference.bulk import predict_corpus
+
+    with shown_progress() as progress:
+        count = predict_corpus(
+            checkpoint, read_manifest(data), out, features=features, batch_size=batch_size, progress=progress
+        )
+    print(f"{out}: {count} predictions")

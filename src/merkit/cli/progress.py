@@ -1,0 +1,48 @@
+"""Progress: a bar with an estimate on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from merkit.data.sources import Progress
+
+_LINE_EVERY_S = 10.0
+
+
+@contextmanager
+def shown_progress() -> Iterator["Progress"]:
+    """Yield a function to be told what is being done, how much of it is done, and how much there is."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield tell
+
+
+class _Lines:
+    """One line every ten seconds, and one at the end of what took longer than that."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        first = self._said.setdefault(what, now)
+        if now - first >= _LINE_EVERY_S:
+            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+            self._said[what] = now

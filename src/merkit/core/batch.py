@@ -1,0 +1,71 @@
+"""What flows into a model and out of it. Masks are ``True`` where data is real."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool, Int, Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Padded:
+    """Sequences of unequal length side by side.
+
+    ``data`` may have no feature axis (token numbers, samples of a waveform). What stands in padded places is garbage
+    by contract: whoever reads ``data`` without ``mask`` is wrong.
+    """
+
+    data: Shaped[Tensor, "..."]
+    """``[*batch, time, *dim]``"""
+    mask: Bool[Tensor, "..."]
+    """``[*batch, time]``, ``True`` = real"""
+
+    def to(self, device: torch.device) -> "Padded":
+        """Return the same sequences on another device."""
+        return Padded(self.data.to(device, non_blocking=True), self.mask.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Utterances (``*batch`` is ``[items]``) or conversations (``*batch`` is ``[items, turns]``), by the model's level.
+
+    ``ids`` and ``texts`` are flat and follow the ``True`` places of ``mask`` in row-major order, so that
+    ``output.logits[batch.mask]`` lines up with ``batch.ids``.
+    """
+
+    ids: tuple[str, ...]
+    mask: Bool[Tensor, "*batch"]
+    """Real utterances; always all ``True`` at utterance level."""
+    inputs: Mapping[str, Padded]
+    """By modality: ``[*batch, time, *dim]``."""
+    present: Mapping[str, Bool[Tensor, "*batch"]]
+    """By modality: is it there? ``False`` in padded places; where it is not, the mask of ``inputs`` has no ``True``."""
+    speakers: Int[Tensor, "*batch"]
+    """Number of the speaker within the conversation, in order of first appearance; 0 in padded places."""
+    labels: Int[Tensor, "*batch"] | None = None
+    """Class numbers; -100 where there is none to learn from. ``None`` outside training."""
+    texts: tuple[str | None, ...] = ()
+    """Transcripts; filled only for a model whose ``SPEC.inputs`` has ``texts``."""
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    """What else the model's ``SPEC.inputs`` asked of collation."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the same batch on another device."""
+        return replace(
+            self,
+            mask=self.mask.to(device),
+            inputs={name: padded.to(device) for name, padded in self.inputs.items()},
+            present={name: there.to(device) for name, there in self.present.items()},
+            speakers=self.speakers.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
+            extras={name: extra.to(device) for name, extra in self.extras.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """What a model returns: scores before softmax, and named tensors that its own loss or a plot wants."""
+
+    logits: Shaped[Tensor, "*batch classes"]
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)

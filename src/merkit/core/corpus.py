@@ -1,0 +1,73 @@
+"""The seam of a corpus adapter: from a raw release to utterances and the features published with them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from merkit.core.encoder import Array
+from merkit.core.model import Citation
+from merkit.core.types import Utterance
+
+
+class CorpusOptions(BaseModel):
+    """Settings of an adapter; misspelt keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `merkit doctor` says: how grave, what kind, about which utterances, in words."""
+
+    level: str
+    """``info``, ``warning`` or ``error``."""
+    code: str
+    message: str
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFeatures:
+    """Features that came with a release, one array ``[time, dim]`` per utterance id; NaN means undefined."""
+
+    name: str
+    modality: str
+    arrays: Mapping[str, Array]
+    columns: tuple[str, ...] = ()
+    """Names of the last axis, with units, where known."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawCorpus:
+    """What an adapter read: utterances ordered by conversation and turn, features, and what it noticed or mended."""
+
+    utterances: Sequence[Utterance]
+    features: Sequence[PublishedFeatures] = ()
+    findings: Sequence[Finding] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values to keep in ``corpus.json`` (parley: its parameters and best reachable accuracy)."""
+
+
+@dataclass(frozen=True)
+class CorpusSpec:
+    """What an adapter's file exports as ``SPEC``.
+
+    ``read(raw, options)`` reads a release; media paths in the result are relative to ``raw``. Adapters that make their
+    corpus (parley) write media below ``raw``.
+    """
+
+    name: str
+    version: int
+    """Raised when the adapter's output changes."""
+    summary: str
+    options: type[CorpusOptions]
+    read: Callable[[Path, Any], RawCorpus]
+    expected: Mapping[str, int] = field(default_factory=dict)
+    """Published counts: ``utterances``, ``conversations``, and ``<split>`` or ``<split>.conversations``."""
+    citation: Citation | None = None
+    licence: str = ""
+    makes_media: bool = False
+    """The adapter makes its corpus (parley): no raw release is needed."""

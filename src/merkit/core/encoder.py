@@ -1,0 +1,123 @@
+"""The seam of an encoder: ``extract`` once per utterance, stored; then ``forward`` inside the model, trained."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from merkit.core.batch import Padded
+from merkit.core.types import Turn
+
+Array = npt.NDArray[Any]
+
+
+class EncoderConfig(BaseModel):
+    """Settings of an encoder; misspelt keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Encoder(nn.Module, ABC):
+    """One modality's road from an utterance to vectors.
+
+    The work is cut in two where training begins. ``extract`` turns utterances into arrays ``[time, *dim]`` and depends
+    on nothing that is trained here, so its result is stored under ``fingerprint()``. ``forward`` turns a padded batch
+    of those arrays into vectors and is a part of the model: trainable weights live there. A frozen network works in
+    ``extract`` and is *not* registered as a submodule; a fine-tuned one works in ``forward``.
+    """
+
+    modality: str
+    """``text``, ``audio`` or ``video``."""
+    width: int
+    """Last axis of what ``forward`` returns."""
+    stored: bool = True
+    """Whether extraction is worth storing (a decoded waveform is not)."""
+    context: int = 0
+    """How many previous turns ``extract`` reads."""
+    may_be_undefined: ClassVar[bool] = False
+    """Whether NaN in what ``extract`` returns means undefined (the pitch of a whisper); otherwise it is an error."""
+    normalize_by_speaker: bool = False
+    """Subtract the mean of all the speaker's arrays and divide by their deviation before ``forward``; uses no label."""
+
+    @abstractmethod
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return everything that the result of ``extract`` depends on besides its input, as JSON values.
+
+        Includes the encoder's name, a code version to be raised when the computation changes, and hashes or revisions
+        of weights.
+        """
+
+    @abstractmethod
+    def content(self, turn: Turn) -> str | None:
+        """Return a hash of what ``extract`` reads of this turn, or ``None`` where the turn lacks this modality."""
+
+    @abstractmethod
+    def extract(self, turns: Sequence[Turn]) -> list[Array]:
+        """Return one array ``[time, *dim]`` per turn, each with ``time >= 1`` and independent of its batch mates.
+
+        Only called for turns whose ``content`` is not ``None``.
+
+        Raises:
+            MerkitError: An input cannot be read or gives non-finite values; the message names the utterance.
+        """
+
+    @abstractmethod
+    def blank(self) -> Array:
+        """Return one step ``[1, *dim]`` of zeros as ``extract`` would shape it, for batches that lack the modality."""
+
+    @abstractmethod
+    def forward(self, padded: Padded) -> Padded:
+        """Return vectors ``[*batch, time', width]`` and their mask; padding in the input never changes a real value."""
+
+    def duration_s(self, turn: Turn) -> float:
+        """Return the cost of extracting this turn in seconds of media (text: 1), by which batches are bounded."""
+        return 1.0
+
+    def fit(self, arrays: Iterable[Array]) -> None:
+        """Learn statistics (means, deviations) from the training part's extracted arrays, before training starts."""
+        return
+
+    @abstractmethod
+    def describe(self) -> Mapping[str, Any]:
+        """Return what a model card must say: weights, revision, licence where known, frozen or trained."""
+
+    def save_assets(self, folder: Path) -> None:
+        """Write what ``build`` needs besides the state's weights (tokenizer, network configuration, frozen weights)."""
+        return
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What an encoder's file exports as ``SPEC``."""
+
+    name: str
+    modalities: tuple[str, ...]
+    summary: str
+    config: type[EncoderConfig]
+    build: Callable[["Any", str, "EncoderHome"], Encoder]
+    """``build(config, modality, home)``."""
+    extra: str | None = None
+    """Which optional extra of the package it needs."""
+
+
+@dataclass(frozen=True)
+class EncoderHome:
+    """Where an encoder finds its files when it is built.
+
+    ``data`` is the manifest's folder (``precomputed`` features lie there); ``assets`` is the checkpoint's folder
+    written by ``save_assets``, or ``None`` when training starts.
+    """
+
+    data: Path | None = None
+    assets: Path | None = None
+
+
+def as_float32(array: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Return an array as contiguous float32, the type in which real-valued features are stored."""
+    return np.ascontiguousarray(array, dtype=np.float32)

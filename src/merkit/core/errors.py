@@ -1,0 +1,37 @@
+"""Errors that a user can mend: each says what was found, what was expected and what to do."""
+
+
+class MerkitError(Exception):
+    """A mistake in the input, told in one line; the command line prints it and exits with code 2."""
+
+
+class ManifestError(MerkitError):
+    """A manifest that cannot be read or breaks its own rules."""
+
+
+class MediaError(MerkitError):
+    """A recording that is missing, unreadable, empty, truncated or not audio."""
+
+
+class CountError(MerkitError):
+    """A corpus whose counts differ from the published ones."""
+
+
+class ConfigError(MerkitError):
+    """A recipe, option or model configuration with mistakes; all of them are listed."""
+
+
+class CheckpointError(MerkitError):
+    """A checkpoint that is incomplete, foreign or newer than this version."""
+
+
+class UnsafeFileError(MerkitError):
+    """A file that asks for code to be run when it is read."""
+
+
+class NonFiniteLossError(MerkitError):
+    """A loss that became NaN or infinite; names the batch."""
+
+
+class UnknownNameError(MerkitError):
+    """A plug-in name that no file carries."""

@@ -1,0 +1,99 @@
+"""The seam of a model: what every paper and baseline must offer, and nothing more."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jaxtyping import Float, Int
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.encoder import Encoder
+
+Level = Literal["utterance", "conversation"]
+Criterion = Callable[[Float[Tensor, "items classes"], Int[Tensor, " items"]], Tensor]
+"""Scores and class numbers (-100: not counted) to one number."""
+
+
+class ModelConfig(BaseModel):
+    """Settings of a model, defaults as in its paper; misspelt keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(nn.Module, ABC):
+    """A network from a ``Batch`` to a ``ModelOutput``.
+
+    ``forward`` never sees a label and works at inference as it is; ``loss`` is only called in training.
+    """
+
+    def __init__(self, encoders: Mapping[str, Encoder]) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(encoders)
+        self.criterion: Criterion = cross_entropy
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return logits ``[*batch, classes]`` and named auxiliary tensors."""
+
+    def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
+        """Return named, weighted terms; the loop minimises their sum."""
+        assert batch.labels is not None
+        return {"classification": self.criterion(output.logits[batch.mask].float(), batch.labels[batch.mask])}
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return parameters by the names under which a recipe gives learning rates.
+
+        Here: ``encoders`` and ``head`` (all the rest). Empty groups are left out.
+        """
+        encoders = [p for p in self.encoders.parameters() if p.requires_grad]
+        known = {id(p) for p in encoders}
+        head = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
+        return {name: group for name, group in (("encoders", encoders), ("head", head)) if group}
+
+    def after_backward(self, batch: Batch, output: ModelOutput) -> None:
+        """Touch gradients before the optimiser's step; the default leaves them alone."""
+        return
+
+
+class FittedModel(Model):
+    """A model without gradients: it sees the training part once and is done (majority, TF-IDF with a linear model)."""
+
+    @abstractmethod
+    def fit(self, batches: Iterable[Batch], seed: int) -> None:
+        """Learn from the labelled training batches."""
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A publication: what `merkit cite` prints and a report names."""
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    url: str
+    bibtex: str
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model's file exports as ``SPEC``."""
+
+    name: str
+    summary: str
+    level: Level
+    config: type[ModelConfig]
+    build: Callable[[Any, Mapping[str, Encoder], int], Model]
+    """``build(config, encoders by modality, number of classes)``."""
+    citation: Citation | None = None
+    """``None`` for what has no paper (a floor)."""
+    modalities: tuple[int, int] = (1, 3)
+    """Fewest and most encoders it takes."""
+    inputs: frozenset[str] = frozenset()
+    """What it asks of collation besides modalities: ``texts``."""
+    deviations: tuple[str, ...] = ()
+    """Where it differs from the paper, one sentence each."""

@@ -1,0 +1,98 @@
+"""The nouns of the field: utterances, turns, conversations and predictions. Nothing here imports torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Scalar = str | float | int | bool | None
+"""A value of an attribute as shipped by a corpus."""
+
+MODALITIES = ("text", "audio", "video")
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One utterance as a corpus shipped it, before any protocol has decided anything.
+
+    ``None`` in ``text``, ``audio`` or ``video`` means that the corpus has none; an empty text is a text. ``start_s`` and
+    ``end_s`` (seconds) cut a part out of the media file; ``None`` means its beginning or its end. Media paths are
+    relative to the manifest's folder, or absolute.
+    """
+
+    id: str
+    conversation: str
+    turn: int
+    speaker: str
+    text: str | None = None
+    audio: str | None = None
+    video: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    language: str | None = None
+    attributes: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Utterances of one conversation in order of turn; turns count from 0 without gaps.
+
+    Raises:
+        ValueError: The utterances are not of one conversation, or their turns are not 0, 1, 2, …
+    """
+
+    id: str
+    utterances: tuple[Utterance, ...]
+
+    def __post_init__(self) -> None:
+        for expected, utterance in enumerate(self.utterances):
+            if utterance.conversation != self.id:
+                raise ValueError(
+                    f"utterance '{utterance.id}' is of conversation '{utterance.conversation}', not '{self.id}'"
+                )
+            if utterance.turn != expected:
+                raise ValueError(f"utterance '{utterance.id}' has turn {utterance.turn}, expected {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An utterance with what came before it in its conversation (oldest first) and the folder its media lie in.
+
+    This is what an encoder reads: it carries no attribute that a label could hide in.
+    """
+
+    utterance: Utterance
+    previous: tuple[Utterance, ...]
+    root: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one utterance.
+
+    ``probabilities`` are by label name and sum to 1; ``confidence`` is the largest of them; ``modalities`` are those
+    that were present.
+    """
+
+    id: str
+    label: str
+    probabilities: Mapping[str, float]
+    confidence: float
+    modalities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One figure with everything that it must not be printed without.
+
+    ``mean`` and ``sd`` are over seeds (``sd`` is 0 for one seed); ``interval`` is the 95 % cluster bootstrap interval;
+    ``support`` counts test utterances.
+    """
+
+    metric: str
+    mean: float
+    sd: float
+    interval: tuple[float, float]
+    support: int
+    protocol: str
+    selection: str
+    seeds: tuple[int, ...]

@@ -1,0 +1,1 @@
+"""Corpora: one adapter each, from a raw release to a manifest."""

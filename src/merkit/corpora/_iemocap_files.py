@@ -1,0 +1,82 @@
+"""The text files of the IEMOCAP release: labels, ratings and transcripts of one conversation."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ID = re.compile(r"(Ses0(?P<session>[1-5])[FM]_(?P<script>script\d\d|impro\d\d)\w*)_(?P<who>[FM])\d{3}")
+"""An utterance's id: its conversation, then who speaks (F or M) and a number of three digits."""
+
+_NUMBER = r"(-?\d+(?:\.\d+)?)"
+_RATED = re.compile(
+    rf"\[\s*{_NUMBER}\s*-\s*{_NUMBER}\s*\]\s+(\S+)\s+(\S+)\s+\[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]\s*"
+)
+_VOTE = re.compile(r"C-([EFM])\d+:\s*([^()]*)")
+_SPOKEN = re.compile(r"(\S+)\s+\[[\d.\s-]+\]\s*:\s*(.*)")
+
+
+@dataclass
+class Rating:
+    """What ``EmoEvaluation`` says of one utterance; times in seconds from the start of the conversation."""
+
+    id: str
+    start_s: float
+    end_s: float
+    emotion: str
+    """Label on which most raters agreed, ``xxx`` where they did not."""
+    valence: float
+    arousal: float
+    """Called activation in the release."""
+    dominance: float
+    votes: Counter[str] = field(default_factory=Counter)
+    """Labels given by outside raters; one rater may give several."""
+    self_votes: Counter[str] = field(default_factory=Counter)
+    """Labels given by the actors themselves, which the majority does not count."""
+
+
+def read_ratings(path: Path) -> tuple[list[Rating], list[str]]:
+    """Return the ratings of one conversation in the order of the file, and the lines of ratings that cannot be read."""
+    ratings: list[Rating] = []
+    unreadable: list[str] = []
+    for line in _lines(path):  # the first explains the format and begins with a percent sign
+        rated = _RATED.fullmatch(line)
+        if rated and ID.fullmatch(rated[3]):
+            start, end, valence, arousal, dominance = (float(rated[number]) for number in (1, 2, 5, 6, 7))
+            ratings.append(Rating(rated[3], start, end, rated[4], valence, arousal, dominance))
+        elif line.startswith("[") or "\tSes0" in line:
+            unreadable.append(line)
+        elif ratings and (vote := _VOTE.match(line)):
+            counter = ratings[-1].votes if vote[1] == "E" else ratings[-1].self_votes
+            counter.update(label.strip() for label in vote[2].split(";") if label.strip())
+    return ratings, unreadable
+
+
+def read_transcript(path: Path) -> tuple[dict[str, str], int, int]:
+    """Return texts by id, how many spoken lines have an id that is no utterance's (``XX``), and how many have no id."""
+    texts: dict[str, str] = {}
+    unrated = nameless = 0
+    for line in _lines(path):
+        spoken = _SPOKEN.fullmatch(line)
+        if not spoken:
+            nameless += 1
+        elif ID.fullmatch(spoken[1]):
+            texts[spoken[1]] = spoken[2].strip()
+        else:
+            unrated += 1
+    return texts, unrated, nameless
+
+
+def as_json(votes: Counter[str]) -> str:
+    """Return vote counts as JSON, most votes first."""
+    return json.dumps(dict(sorted(votes.items(), key=lambda item: (-item[1], item[0]))), ensure_ascii=False)
+
+
+def _lines(path: Path) -> list[str]:
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252", errors="replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]

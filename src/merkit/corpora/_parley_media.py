@@ -1,0 +1,150 @@
+"""Parley's recordings: one WAV file per conversation, its transcript and its true word and phone times.
+
+The alignment is written last and names the hash of the recording: where it is there and agrees, the conversation is
+complete, and making it again is skipped.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from jaxtyping import Float32
+
+from merkit.corpora._parley_cast import VOICES
+from merkit.corpora._parley_plan import PlannedConversation
+from merkit.corpora._parley_voice import RATE_HZ, Span, Speech, speak
+from merkit.data.files import atomic_path, file_hash
+
+HEADROOM = 0.7
+"""Factor on all speech, so that noise on top of a loud voice stays below full scale."""
+_MARGIN_S = 0.3
+"""Silence at the end; the beginning has the first turn's pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A finished conversation: its file, relative to the corpus' folder, and each turn's start and end in seconds."""
+
+    audio: str
+    times: tuple[tuple[float, float], ...]
+
+
+def record(
+    conversation: PlannedConversation, folder: Path, *, snr_db: float, channels: int, noise_seed: int, release: str
+) -> Recording:
+    """Make a conversation's files below ``folder``, unless they are there and whole.
+
+    Args:
+        conversation: What is to be said.
+        folder: Gets ``audio/<id>.wav``, ``transcripts/<id>.csv`` and ``alignments/<id>.json``.
+        snr_db: Mean power of the speech above that of the white noise added.
+        channels: 1, or 2 for one channel per speaker.
+        noise_seed: Seed of the noise.
+        release: Which release of the speech engine speaks; another one makes the files again.
+
+    Raises:
+        MerkitError: The folder cannot be written to, or the speech engine is missing or fails.
+    """
+    audio = Path("audio") / f"{conversation.id}.wav"
+    alignment = folder / "alignments" / f"{conversation.id}.json"
+    transcript = folder / "transcripts" / f"{conversation.id}.csv"
+    made_of = conversation.fingerprint(snr_db=snr_db, channels=channels, noise_seed=noise_seed, release=release)
+    done = _finished(alignment, transcript, folder / audio, made_of)
+    if done is not None:
+        return Recording(audio.as_posix(), done)
+
+    spoken = [
+        speak(turn.text.split(), VOICES[turn.speaker], turn.manner, turn.stressed) for turn in conversation.turns
+    ]
+    samples, starts = _mix(conversation, spoken, channels)
+    noisy = _with_noise(samples, spoken, snr_db, np.random.default_rng(noise_seed))
+    with atomic_path(folder / audio) as path:
+        soundfile.write(path, noisy, RATE_HZ, subtype="PCM_16", format="WAV")
+    times = tuple((start, start + len(speech.samples) / RATE_HZ) for start, speech in zip(starts, spoken, strict=True))
+    _write(transcript, _transcript(conversation, times))
+    content = {
+        "conversation": conversation.id,
+        "made_of": made_of,
+        "audio_hash": file_hash(folder / audio),
+        "transcript_hash": file_hash(transcript),
+        "utterances": [
+            {
+                "id": turn.id,
+                "start_s": start,
+                "end_s": end,
+                "words": _shifted(speech.words, start),
+                "phones": _shifted(speech.phones, start),
+            }
+            for turn, speech, (start, end) in zip(conversation.turns, spoken, times, strict=True)
+        ],
+    }
+    _write(alignment, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    return Recording(audio.as_posix(), times)
+
+
+def _finished(alignment: Path, transcript: Path, audio: Path, made_of: str) -> tuple[tuple[float, float], ...] | None:
+    """Return the turns' times if the files are there, whole and made of the same plan, otherwise ``None``."""
+    if not (alignment.is_file() and transcript.is_file() and audio.is_file()):
+        return None
+    content = json.loads(alignment.read_text(encoding="utf-8"))
+    expected = (made_of, file_hash(audio), file_hash(transcript))
+    if (content["made_of"], content["audio_hash"], content["transcript_hash"]) != expected:
+        return None
+    return tuple((utterance["start_s"], utterance["end_s"]) for utterance in content["utterances"])
+
+
+def _mix(
+    conversation: PlannedConversation, spoken: Sequence[Speech], channels: int
+) -> tuple[Float32[np.ndarray, "samples channels"], list[float]]:
+    """Place the utterances one after another; return the samples and each one's start in seconds."""
+    at, places = 0, []
+    for turn, speech in zip(conversation.turns, spoken, strict=True):
+        at += round(turn.pause_s * RATE_HZ)
+        places.append(at)
+        at += len(speech.samples)
+    samples = np.zeros((at + round(_MARGIN_S * RATE_HZ), channels), dtype=np.float32)
+    for turn, speech, place in zip(conversation.turns, spoken, places, strict=True):
+        samples[place : place + len(speech.samples), turn.speaker % channels] = HEADROOM * speech.samples
+    return samples, [place / RATE_HZ for place in places]
+
+
+def _with_noise(
+    samples: Float32[np.ndarray, "samples channels"], spoken: Sequence[Speech], snr_db: float, rng: np.random.Generator
+) -> Float32[np.ndarray, "samples channels"]:
+    power = np.mean(np.concatenate([speech.samples for speech in spoken]).astype(np.float64) ** 2) * HEADROOM**2
+    noise = rng.normal(0, np.sqrt(power) * 10 ** (-snr_db / 20), size=samples.shape)
+    return np.clip(samples + noise, -1, 1 - 2**-15).astype(np.float32)
+
+
+def _transcript(conversation: PlannedConversation, times: Sequence[tuple[float, float]]) -> str:
+    """Return the transcript as CSV: start and end in seconds, speaker, text."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("start_s", "end_s", "speaker", "text"))
+    for turn, (start, end) in zip(conversation.turns, times, strict=True):
+        writer.writerow((f"{start:.4f}", f"{end:.4f}", speaker_name(turn.speaker), turn.text))
+    return table.getvalue()
+
+
+def speaker_name(index: int) -> str:
+    """Return the speaker's name in the manifest and the transcripts."""
+    return f"s{index + 1:02d}"
+
+
+def _shifted(spans: Sequence[Span], start_s: float) -> list[dict[str, Any]]:
+    """Return spans as JSON values, in seconds of the recording."""
+    return [
+        {"label": span.label, "start_s": round(start_s + span.start_s, 4), "end_s": round(start_s + span.end_s, 4)}
+        for span in spans
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,129 @@
+"""Parley's script: every conversation in symbols, words and manners, before a single sample is made.
+
+A plan follows from the options alone, and a conversation's plan from the seed and its own number, so that any
+conversation can be made again by itself.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from merkit.corpora._parley_cast import VOICES, draw_manner
+from merkit.corpora._parley_model import CLASSES, EMOTIONS, ORDERS, Mode, Model, Script, draw
+from merkit.corpora._parley_text import draw_matter, draw_ordered, draw_sentence
+from merkit.corpora._parley_voice import Manner
+
+TURNS_SPREAD = 1 / 6
+"""A conversation's number of turns is even between (1 - this) and (1 + this) times the asked one."""
+TEST_SHARE, VALID_SHARE = 0.3, 0.1
+"""Of the sessions; at least one each."""
+_SYMBOLS, _WORDS, _VOICE, _DECK = range(4)
+"""Streams of random numbers, so that a change to one leaves the others as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTurn:
+    """An utterance that is still to be spoken."""
+
+    id: str
+    speaker: int
+    """Index into ``VOICES``."""
+    emotion: str
+    words_class: str
+    prosody_class: str
+    text: str
+    manner: Manner
+    stressed: int | None
+    pause_s: float
+    """Silence before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedConversation:
+    """A conversation that is still to be spoken, and the symbols it was drawn from."""
+
+    id: str
+    session: int
+    """Counted from 1."""
+    split: str
+    turns: tuple[PlannedTurn, ...]
+    script: Script
+
+    def fingerprint(self, **settings: Any) -> str:
+        """Return a hash of everything that its recording depends on."""
+        voices = [asdict(VOICES[turn.speaker]) for turn in self.turns]
+        content = {"turns": [asdict(turn) for turn in self.turns], "voices": voices, **settings}
+        return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def splits(sessions: int) -> list[str]:
+    """Return each session's split: the last ones test, before them valid, and the rest train."""
+    test = max(1, round(TEST_SHARE * sessions))
+    valid = max(1, round(VALID_SHARE * sessions))
+    return ["train"] * (sessions - test - valid) + ["valid"] * valid + ["test"] * test
+
+
+def make_plan(
+    mode: Mode, model: Model, *, conversations: int, turns: int, speakers: int, seed: int
+) -> list[PlannedConversation]:
+    """Plan all conversations; sessions take turns, so that all have as many of them within one."""
+    parts = splits(speakers // 2)
+    plan = []
+    for number in range(conversations):
+        rank, session = divmod(number, len(parts))
+        first = _first_emotion(rank, session, seed)
+        plan.append(_plan_conversation(mode, model, number, session, parts[session], first, turns, seed))
+    return plan
+
+
+def _first_emotion(rank: int, session: int, seed: int) -> int:
+    """Deal a session's first emotions from shuffled decks of all four, so that splits do not differ much in labels.
+
+    Seen by itself, each conversation is still a draw from the model.
+    """
+    deck, card = divmod(rank, CLASSES)
+    return int(np.random.default_rng([seed, session, deck, _DECK]).permutation(CLASSES)[card])
+
+
+def _plan_conversation(
+    mode: Mode, model: Model, number: int, session: int, split: str, first: int, turns: int, seed: int
+) -> PlannedConversation:
+    symbols, words, voice = (np.random.default_rng([seed, number, stream]) for stream in (_SYMBOLS, _WORDS, _VOICE))
+    spread = int(turns * TURNS_SPREAD)
+    length = int(symbols.integers(turns - spread, turns + spread + 1))
+    script = draw(model, 1, length, symbols, np.array([first]))
+    name = f"c{number:04d}"
+    matter = draw_matter(words)
+    planned = []
+    columns = zip(*(row[0].tolist() for row in (script.speakers, script.emotions, script.words, script.prosody)), strict=True)
+    for turn, (who, emotion, w, a) in enumerate(columns):
+        speaker = 2 * session + who
+        if mode == "word_prosody":
+            text, stressed = draw_ordered(ORDERS[w], a, words)
+            words_class, prosody_class, style = "-".join(map(str, ORDERS[w])), f"place {a}", "neutral"
+        else:
+            text, stressed = draw_sentence(EMOTIONS[w], matter, words), None
+            words_class, prosody_class, style = EMOTIONS[w], EMOTIONS[a], EMOTIONS[a]
+        planned.append(
+            PlannedTurn(
+                id=f"{name}_u{turn:03d}",
+                speaker=speaker,
+                emotion=EMOTIONS[emotion],
+                words_class=words_class,
+                prosody_class=prosody_class,
+                text=text,
+                manner=draw_manner(style, VOICES[speaker], voice),
+                stressed=stressed,
+                pause_s=round(float(voice.uniform(0.25, 0.9)), 3),
+            )
+        )
+    return PlannedConversation(name, session + 1, split, tuple(planned), script)
+
+
+def scripts(plan: Sequence[PlannedConversation], split: str) -> list[Script]:
+    """Return the symbols of one split's conversations."""
+    return [conversation.script for conversation in plan if conversation.split == split]

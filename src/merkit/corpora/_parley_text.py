@@ -1,0 +1,193 @@
+"""Parley's words: sentences of household and call-centre talk whose wording tells one of the four emotions.
+
+A conversation is about one matter (a parcel, a boiler); its sentences fill that matter, a person and a time into
+templates. The matter, the person and the time say nothing about emotion.
+"""
+
+import numpy as np
+
+MATTERS = (
+    ("parcel", "at the depot"), ("boiler", "in the basement"), ("invoice", "at the office"), ("train ticket", "at the station"),
+    ("garden fence", "behind the house"), ("library card", "at the library"), ("school trip", "at school"),
+    ("kitchen tap", "in the kitchen"), ("rental car", "at the airport"), ("phone contract", "in the shop"),
+    ("birthday cake", "at the bakery"), ("piano lesson", "next door"), ("new sofa", "in the living room"),
+    ("dentist appointment", "at the clinic"), ("football match", "in the park"), ("wedding speech", "at the hotel"),
+    ("job interview", "in town"), ("washing machine", "in the hallway"), ("holiday flat", "by the sea"),
+    ("exam result", "at the college"), ("bicycle", "in the shed"), ("concert", "at the town hall"),
+    ("insurance form", "at the counter"), ("hotel room", "on the third floor"), ("choir rehearsal", "in the church"),
+    ("laptop", "in the workshop"), ("allotment", "across the road"), ("moving van", "in the driveway"),
+)  # fmt: skip
+"""Thing (takes "the") and where it is."""
+
+PEOPLE = (
+    "Anna", "Tom", "Maria", "Peter", "Joan", "Samir", "Lena", "David", "my sister", "my brother", "the neighbour",
+    "our daughter", "the manager", "the driver", "my aunt", "the landlord", "the lady on the phone", "your colleague",
+)  # fmt: skip
+
+TIMES = (
+    "this morning", "yesterday", "on Monday", "last week", "this afternoon", "on Friday", "last night", "before lunch",
+    "after work", "at noon", "on the weekend", "two days ago",
+)  # fmt: skip
+
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "neutral": (
+        "{Person} called about the {thing} {time}.",
+        "The {thing} is listed under number {number}.",
+        "You can find the details of the {thing} on page {number}.",
+        "I am calling to ask about the {thing}.",
+        "{Person} wrote down the address for the {thing}.",
+        "The {thing} is usually checked once a month.",
+        "Please spell the name for the {thing} again.",
+        "I think {person} was {place} {time}.",
+        "There are {number} people on the list for the {thing}.",
+        "The form for the {thing} has two parts.",
+        "We can talk about the {thing} with {person}.",
+        "It takes about {number} minutes to get there.",
+        "{Person} will send a note about the {thing}.",
+        "The {thing} was entered in the system {time}.",
+        "The opening hours are the same as before.",
+        "Could you tell me which {thing} you mean?",
+        "I have put {number} copies {place}.",
+        "{Person} asked for the date of the {thing}.",
+        "The second entry is about the {thing}.",
+        "So that is the {thing}, and it is {place}.",
+        "{Person} has the papers for the {thing}.",
+        "The number for the {thing} starts with a {number}.",
+        "As far as I know it was moved {place} {time}.",
+        "You need to fill in the line below the {thing}.",
+        "{Person} usually goes there {time}, I believe.",
+        "The {thing} is the one on the left.",
+        "I will read out the reference for the {thing}.",
+        "They keep a record of the {thing} {place}.",
+    ),
+    "happy": (
+        "I am so happy about the {thing}!",
+        "The {thing} turned out wonderful, thank you so much!",
+        "What a lovely surprise, {person} brought the {thing}!",
+        "{Person} and I laughed so much {time}!",
+        "That is fantastic news about the {thing}!",
+        "I love the {thing}, it is simply perfect!",
+        "We are delighted with how the {thing} went {time}!",
+        "Hooray, the {thing} is finally ours!",
+        "I could dance for joy, {person} sorted the {thing}!",
+        "It makes me smile just to think of the {thing}.",
+        "This is the best day, the {thing} is great!",
+        "{Person} was so kind, and I am thrilled!",
+        "I am really looking forward to the {thing}!",
+        "Brilliant, everything with the {thing} worked beautifully!",
+        "We had such a wonderful time {place} {time}!",
+        "You made my day with the {thing}!",
+        "I am so glad that {person} loved the {thing}!",
+        "How marvellous, we are celebrating the {thing}!",
+        "I cannot stop smiling since {person} told me!",
+        "The {thing} is a dream come true!",
+        "Wonderful, {person} and the {thing}, what great fun!",
+        "I feel on top of the world {place}!",
+        "We cheered when {person} showed us the {thing}!",
+        "Oh, how exciting, the {thing} is amazing!",
+        "I am proud and happy, the {thing} is a success!",
+        "That was the nicest thing {person} did {time}!",
+        "Yes, we won, the {thing} was a triumph!",
+        "I really enjoyed the {thing}, it was delightful!",
+    ),
+    "angry": (
+        "I am furious about the {thing}!",
+        "This is outrageous, {person} ruined the {thing}!",
+        "How dare {person} touch the {thing}!",
+        "I have had enough of your excuses about the {thing}!",
+        "Stop lying to me about the {thing}!",
+        "It is a disgrace how you handled the {thing}!",
+        "I demand to speak to whoever broke the {thing}!",
+        "You people are incompetent, the {thing} is a scandal!",
+        "{Person} makes me so mad with the {thing}!",
+        "I will not put up with this nonsense {place}!",
+        "That is absolutely unacceptable, and {person} knows it!",
+        "Give me my money back for the {thing}, right now!",
+        "I hate the way {person} shouted at me {time}!",
+        "Shut up about the {thing}, I am sick of it!",
+        "You cheated me with the {thing}, you crook!",
+        "I am going to sue you over the {thing}!",
+        "What an insult, {person} just hung up on me!",
+        "Get out, and take the {thing} with you!",
+        "It makes my blood boil that {person} did this!",
+        "Don't you dare blame me for the {thing}!",
+        "This is the worst service ever, I am livid!",
+        "{Person} had no right to take the {thing}!",
+        "How many times must I complain about the {thing}!",
+        "I am fed up with {person} and this stupid {thing}!",
+        "Who was the idiot that wrecked the {thing}!",
+        "You have wasted my whole day {place}, damn it!",
+        "I am outraged, {person} lied about the {thing} {time}!",
+        "Enough, I will report {person} for the {thing}!",
+    ),
+    "sad": (
+        "I was crying about the {thing} {time}.",
+        "I feel so lonely without {person}.",
+        "It breaks my heart that the {thing} is gone.",
+        "{Person} passed away {time}, and I miss them terribly.",
+        "I am so sad that we lost the {thing}.",
+        "Nothing feels worth doing since the {thing}.",
+        "I wish {person} were still here with me.",
+        "I have lost all hope for the {thing}.",
+        "We said goodbye {place}, and I wept.",
+        "It hurts so much to remember the {thing}.",
+        "I feel empty, and I miss {person} every day.",
+        "The {thing} was all I had left of {person}.",
+        "I am heartbroken, the {thing} will never come back.",
+        "I could not stop my tears {time}.",
+        "{Person} left me, and the house is so quiet.",
+        "I am sorry, I am just too sad to talk about the {thing}.",
+        "I sat alone {place} and cried {time}.",
+        "It is hopeless, I gave up on the {thing}.",
+        "Poor {person}, we are all grieving.",
+        "I feel miserable and so alone {place}.",
+        "All that is left of the {thing} is memories.",
+        "I regret it deeply, I let {person} down.",
+        "My heart sank when I heard about the {thing}.",
+        "I am mourning, the funeral was {time}.",
+        "Life has been so bleak since {person} went away.",
+        "I am depressed, and the {thing} makes me weep.",
+        "It is such a loss, I miss the {thing} so much.",
+        "I feel broken, {person} is not coming home.",
+    ),
+}
+"""By the class of words, in no order of importance; "{Person}" is the person with a capital letter."""
+
+PARTS = (
+    ("at noon", "on Monday", "on Friday", "last week", "this morning", "after work"),
+    ("Anna", "Tom", "Maria", "Peter", "Samir", "Lena", "Joan", "David"),
+    ("the keys", "the forms", "the boxes", "the tickets", "the papers", "the tools"),
+    ("in town", "at school", "at work", "next door", "in the shop", "at the station"),
+)
+"""Mode ``word_prosody``: times, people, things and places, one of each in every sentence; their order carries nothing."""
+
+_REPORTS = ("So, you said", "I wrote down", "Let me repeat", "You told me", "My note says", "I have here")
+
+
+def draw_matter(rng: np.random.Generator) -> int:
+    """Choose what a conversation is about."""
+    return int(rng.integers(len(MATTERS)))
+
+
+def draw_sentence(words_class: str, matter: int, rng: np.random.Generator) -> str:
+    """Draw a sentence whose wording tells ``words_class``."""
+    template = TEMPLATES[words_class][rng.integers(len(TEMPLATES[words_class]))]
+    thing, place = MATTERS[matter]
+    person = PEOPLE[rng.integers(len(PEOPLE))]
+    time = TIMES[rng.integers(len(TIMES))]
+    number = str(rng.integers(3, 60))
+    capital = person[0].upper() + person[1:]
+    return template.format(thing=thing, place=place, person=person, Person=capital, time=time, number=number)
+
+
+def draw_ordered(order: tuple[int, ...], stressed_place: int, rng: np.random.Generator) -> tuple[str, int]:
+    """Draw a sentence of mode ``word_prosody``: four parts in the given order, without any emotional wording.
+
+    Returns:
+        The sentence, and the index of the word to be stressed: the last word of the part in ``stressed_place``.
+    """
+    opening = _REPORTS[rng.integers(len(_REPORTS))]
+    chosen = [PARTS[part][rng.integers(len(PARTS[part]))] for part in order]
+    text = f"{opening}: {', '.join(chosen)}."
+    before = len(opening.split()) + sum(len(part.split()) for part in chosen[:stressed_place])
+    return text, before + len(chosen[stressed_place].split()) - 1

@@ -1,0 +1,249 @@
+"""Parley's throat: text to 16 kHz speech with the true times of words and phones, by eSpeak NG.
+
+``speak`` is a pure function of its arguments. The library is not: noise, flutter and the phase of the glottal pulse go
+on from one utterance to the next. So every utterance is spoken by a fresh copy of the library, which starts from
+its initial state (a few milliseconds each) and is unloaded again.
+"""
+
+import _ctypes
+import ctypes
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+from jaxtyping import Float32, Int16
+
+from merkit.core.errors import MerkitError
+
+RATE_HZ = 16_000
+_SYNCHRONOUS = 2
+_PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 0x1, 0x2, 0x8000
+_UTF8, _SSML = 1, 0x10
+_CHARACTERS = 1
+_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
+_END_OF_LIST, _WORD, _PHONEME = 0, 1, 7
+_FULL_SCALE = 32768
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A speaker's throat: an eSpeak NG voice with a variant, and habits on top of it."""
+
+    name: str
+    """Accent and variant: ``en-us+f2``."""
+    gender: str
+    """``female`` or ``male``"""
+    pitch: int = 0
+    """Habitual shift on eSpeak's scale (0 to 100, 50 is the variant's own)."""
+    pace: float = 1.0
+    """Habitual factor on the rate."""
+    level_db: float = 0.0
+    """Brings the variants, which differ in loudness, to about one level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How an utterance is to be spoken, in eSpeak's units."""
+
+    pitch: int
+    """0 to 100; F0 goes with about 2 to the power of (pitch - 50) / 50."""
+    pitch_range: int
+    """0 (monotone) to 100; 50 is the variant's own."""
+    rate_wpm: int
+    """80 to 450"""
+    volume: int
+    """0 to 200, linear in amplitude."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A word or a phone (IPA) and its time in seconds."""
+
+    label: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What was spoken: samples in [-1, 1) at 16 kHz, and the times counted from its first sample."""
+
+    samples: Float32[np.ndarray, " samples"]
+    words: tuple[Span, ...]
+    phones: tuple[Span, ...]
+
+
+class _Id(ctypes.Union):
+    _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
+
+
+class _Event(ctypes.Structure):
+    """``espeak_EVENT`` of speak_lib.h."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _Id),
+    )
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+
+
+@dataclass(slots=True)
+class _Take:
+    """What one call of the library delivers, piece by piece."""
+
+    pieces: list[Int16[np.ndarray, " samples"]] = field(default_factory=list)
+    events: list[tuple[int, int, int, int, str]] = field(default_factory=list)
+    """Type, sample, text position (from 0), length in characters, phone."""
+
+    def receive(self, samples: Any, count: int, events: Any) -> int:
+        if samples and count > 0:
+            self.pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        index = 0
+        while events[index].type != _END_OF_LIST:
+            event = events[index]
+            phone = event.id.string.decode("utf-8") if event.type == _PHONEME else ""
+            self.events.append((event.type, event.sample, event.text_position - 1, event.length, phone))
+            index += 1
+        return 0
+
+
+def engine() -> tuple[Path, Path, str]:
+    """Return the library's path, its data's folder and the package's release.
+
+    Raises:
+        MerkitError: The package that carries them is not installed.
+    """
+    try:
+        import espeakng_loader
+    except ImportError as error:
+        raise MerkitError("The corpus 'parley' needs the extra 'demo': pip install 'merkit[demo]'") from error
+    from importlib.metadata import version
+
+    return (
+        Path(espeakng_loader.get_library_path()),
+        Path(espeakng_loader.get_data_path()),
+        version("espeakng-loader"),
+    )
+
+
+def speak(words: Sequence[str], voice: Voice, manner: Manner, stressed: int | None = None) -> Speech:
+    """Speak words (with their punctuation) in a voice and manner.
+
+    Args:
+        words: What stands between the spaces of the text.
+        voice: Whose voice.
+        manner: How.
+        stressed: Index of a word to be stressed: higher, louder and slower than its neighbours.
+
+    Raises:
+        MerkitError: The extra is missing, or the library refuses the voice or the text.
+    """
+    library, data, _ = engine()
+    text, starts = _marked_up(words, stressed)
+    with tempfile.TemporaryDirectory(prefix="merkit-voice-", ignore_cleanup_errors=True) as folder:
+        copy = Path(shutil.copyfile(library, Path(folder) / library.name))
+        handle = ctypes.CDLL(str(copy))
+        try:
+            take, rate_hz = _synthesise(handle, data, text, voice, manner)
+        finally:
+            handle.espeak_Terminate()
+            _unload(handle)
+    if not take.pieces:
+        raise MerkitError(f"eSpeak NG gave no sound for '{' '.join(words)}'. Expected text with at least one word")
+    raw = np.concatenate(take.pieces)
+    gain = np.float32(10 ** (voice.level_db / 20) / _FULL_SCALE)
+    samples = soxr.resample(raw.astype(np.float32) * gain, rate_hz, RATE_HZ).astype(np.float32)
+    spans = _spans(take, words, starts, len(raw), rate_hz)
+    return Speech(samples, *spans)
+
+
+def _marked_up(words: Sequence[str], stressed: int | None) -> tuple[str, list[int]]:
+    """Return SSML and each word's first character in it."""
+    text, starts = "<speak>", []
+    for index, word in enumerate(words):
+        before, after = ("", "")
+        if index == stressed:
+            before, after = '<prosody pitch="+45%" volume="+60%" rate="75%">', "</prosody>"
+        text += before
+        starts.append(len(text))
+        text += escape(word, quote=False) + after + " "
+    return text.rstrip() + "</speak>", starts
+
+
+def _synthesise(handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner: Manner) -> tuple[_Take, int]:
+    """Let a fresh copy of the library speak; return what came and its sampling rate."""
+    options = _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT
+    rate_hz = int(handle.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), options))
+    if rate_hz <= 0:
+        raise MerkitError(f"eSpeak NG did not start with the data in '{data}'. Reinstall: pip install 'merkit[demo]'")
+    take = _Take()
+    callback = _Callback(take.receive)
+    handle.espeak_SetSynthCallback(callback)
+    handle.espeak_ng_SetRandSeed(ctypes.c_long(1))
+    if handle.espeak_SetVoiceByName(voice.name.encode()) != 0:
+        raise MerkitError(f"eSpeak NG has no voice '{voice.name}'. Reinstall its data: pip install 'merkit[demo]'")
+    settings = (
+        (_RATE, manner.rate_wpm),
+        (_VOLUME, manner.volume),
+        (_PITCH, manner.pitch),
+        (_RANGE, manner.pitch_range),
+    )
+    for parameter, value in settings:
+        if handle.espeak_SetParameter(parameter, value, 0) != 0:
+            raise MerkitError(f"eSpeak NG refuses {value} for its parameter {parameter} (1 rate, 2 volume, 3 pitch, 4 range)")
+    encoded = text.encode()
+    size = ctypes.c_size_t(len(encoded) + 1)
+    if handle.espeak_Synth(encoded, size, 0, _CHARACTERS, 0, _UTF8 | _SSML, None, None) != 0:
+        raise MerkitError(f"eSpeak NG refuses the text '{text}'")
+    handle.espeak_Synchronize()
+    return take, rate_hz
+
+
+def _unload(handle: ctypes.CDLL) -> None:
+    """Unmap a library that nothing refers to any more."""
+    if sys.platform == "win32":
+        _ctypes.FreeLibrary(handle._handle)
+    else:
+        _ctypes.dlclose(handle._handle)
+
+
+def _spans(
+    take: _Take, words: Sequence[str], starts: Sequence[int], samples: int, rate_hz: int
+) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """Return words and phones with times.
+
+    A phone ends where the next phone, pause or word begins; a word reaches from its first phone to its last. Words that
+    eSpeak speaks as one ("of the") share its time.
+    """
+    marks = [event for event in take.events if event[0] in (_WORD, _PHONEME)]
+    ends = [event[1] for event in marks[1:]] + [samples]
+    phones: list[Span] = []
+    times: dict[int, tuple[float, float]] = {}
+    current = 0
+    for (kind, sample, position, _, phone), end in zip(marks, ends, strict=True):
+        if kind == _WORD:
+            current = max(index for index, start in enumerate(starts) if start <= max(position, starts[0]))
+        elif phone and end > sample:
+            span = Span(phone, sample / rate_hz, end / rate_hz)
+            phones.append(span)
+            times[current] = (times.get(current, (span.start_s, 0.0))[0], span.end_s)
+    shared: list[Span] = []
+    for index, word in enumerate(words):
+        known = max((key for key in times if key <= index), default=min(times))
+        shared.append(Span(word, *times[known]))
+    return tuple(shared), tuple(phones)

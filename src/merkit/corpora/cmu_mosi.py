@@ -1,0 +1,131 @@
+"""CMU-MOSI (Zadeh et al. 2016) as published with bc-LSTM (Poria et al. 2017): opinions in video monologues.
+
+Read from ``mosi_3modal.npz`` (in the root or in ``mosi``), which holds transcripts, two-class labels and one vector per
+utterance and modality, published here as features ``text``, ``audio`` and ``video``. The clips are not in it. Segments
+of a video count from 1 there, turns from 0 here; who speaks in a video is not told, so the speaker is unknown.
+"""
+
+from pathlib import Path
+
+from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, PublishedFeatures, RawCorpus
+from merkit.core.encoder import Array
+from merkit.core.errors import ManifestError
+from merkit.core.model import Citation
+from merkit.core.types import MODALITIES, Utterance
+from merkit.data.published import read_npz
+
+_FILE = "mosi_3modal.npz"
+_SPLITS = ("train", "test")
+_FIELDS = ("id", "video", "seg", "transcript", "label", *(f"feat_{modality}" for modality in MODALITIES))
+_SENTIMENTS = ("negative", "positive")
+"""What the labels 0 and 1 mean."""
+
+
+def read(raw: Path, options: CorpusOptions) -> RawCorpus:
+    """Read the file with its three modalities.
+
+    Raises:
+        ManifestError: The file is not there, or lacks an array.
+        MerkitError: The file cannot be read.
+    """
+    places = [place for place in (raw / _FILE, raw / "mosi" / _FILE) if place.is_file()]
+    if not places:
+        raise ManifestError(f"cmu_mosi: no {_FILE} in {raw} or {raw / 'mosi'}")
+    arrays = read_npz(places[0])
+    _check(places[0], arrays)
+    utterances: list[Utterance] = []
+    features: dict[str, dict[str, Array]] = {modality: {} for modality in MODALITIES}
+    for split in _SPLITS:
+        for row, utterance in _in_order(split, arrays):
+            utterances.append(utterance)
+            for modality in MODALITIES:
+                features[modality][utterance.id] = arrays[f"{split}_feat_{modality}"][row : row + 1]
+    return RawCorpus(
+        utterances,
+        [PublishedFeatures(modality, modality, features[modality]) for modality in MODALITIES],
+        [
+            Finding(
+                "warning",
+                "task-trained-features",
+                "the features 'text' and 'video' come from networks trained for this task on its training part, so that"
+                " they are stronger there and figures with them are no figures of the words and faces alone",
+            )
+        ],
+    )
+
+
+def _check(path: Path, arrays: dict[str, Array]) -> None:
+    missing = [f"{split}_{field}" for split in _SPLITS for field in _FIELDS if f"{split}_{field}" not in arrays]
+    if missing:
+        raise ManifestError(f"{path}: no array {', '.join(missing)}, found {', '.join(sorted(arrays))}")
+    for split in _SPLITS:
+        lengths = {field: len(arrays[f"{split}_{field}"]) for field in _FIELDS}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{split}_{field} {length}" for field, length in lengths.items())
+            raise ManifestError(f"{path}: arrays of different lengths: {found}")
+        strange = set(arrays[f"{split}_label"].tolist()) - {0, 1}
+        if strange:
+            raise ManifestError(f"{path}: {split}_label holds {sorted(strange)}, expected 0 and 1")
+
+
+def _in_order(split: str, arrays: dict[str, Array]) -> list[tuple[int, Utterance]]:
+    """Return rows and utterances by video, in order of first appearance, and segment."""
+    fields = {field: arrays[f"{split}_{field}"].tolist() for field in _FIELDS if not field.startswith("feat_")}
+    rows: dict[str, list[int]] = {}
+    for row, video in enumerate(fields["video"]):
+        rows.setdefault(video, []).append(row)
+    return [
+        (
+            row,
+            Utterance(
+                id=fields["id"][row],
+                conversation=video,
+                turn=turn,
+                speaker="",
+                text=fields["transcript"][row],
+                language="en",
+                attributes={
+                    "sentiment": _SENTIMENTS[fields["label"][row]],
+                    "split": split,
+                    "segment": fields["seg"][row],
+                },
+            ),
+        )
+        for video, members in rows.items()
+        for turn, row in enumerate(sorted(members, key=lambda row: int(fields["seg"][row])))
+    ]
+
+
+SPEC = CorpusSpec(
+    name="cmu_mosi",
+    version=1,
+    summary="CMU-MOSI: opinions in video monologues, negative or positive, with the features of bc-LSTM",
+    options=CorpusOptions,
+    read=read,
+    expected={
+        "utterances": 2199,
+        "conversations": 93,
+        "train": 1447,
+        "train.conversations": 62,
+        "test": 752,
+        "test.conversations": 31,
+    },
+    citation=Citation(
+        title="Multimodal Sentiment Intensity Analysis in Videos: Facial Gestures and Verbal Messages",
+        authors="Amir Zadeh, Rowan Zellers, Eli Pincus, Louis-Philippe Morency",
+        venue="IEEE Intelligent Systems 31(6)",
+        year=2016,
+        url="https://doi.org/10.1109/MIS.2016.94",
+        bibtex="""@article{zadeh2016mosi,
+  title   = {Multimodal Sentiment Intensity Analysis in Videos: Facial Gestures and Verbal Messages},
+  author  = {Zadeh, Amir and Zellers, Rowan and Pincus, Eli and Morency, Louis-Philippe},
+  journal = {IEEE Intelligent Systems},
+  volume  = {31},
+  number  = {6},
+  pages   = {82--88},
+  year    = {2016},
+  doi     = {10.1109/MIS.2016.94}
+}""",
+    ),
+    licence="research use",
+)

@@ -1,0 +1,174 @@
+"""IEMOCAP, the full release: five sessions of two actors each, 151 conversations, 10,039 utterances.
+
+Read are ``Session<n>/sentences/wav``, ``dialog/transcriptions`` and ``dialog/EmoEvaluation``; labels stay as shipped
+(``exc`` is ``exc``, ``xxx`` is ``xxx``). A wav file holds one utterance, so that ``start_s`` and ``end_s`` are empty;
+the times within the conversation are the attributes ``dialog_start_s`` and ``dialog_end_s``. The films in
+``dialog/avi/DivX`` show a whole conversation and both actors side by side: ``video`` stays empty and the attribute
+``dialog_video`` names the film. Forced alignments are named by the attributes ``alignment_word``, ``alignment_phone``
+and ``alignment_syllable``. Paths in attributes are relative to the release.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, RawCorpus
+from merkit.core.errors import MerkitError
+from merkit.core.model import Citation
+from merkit.core.types import Scalar, Utterance
+from merkit.corpora._clips import listed
+from merkit.corpora._iemocap_files import ID, Rating, as_json, read_ratings, read_transcript
+
+ALIGNMENTS = {"alignment_word": ".wdseg", "alignment_phone": ".phseg", "alignment_syllable": ".syseg"}
+
+
+def read(raw: Path, options: CorpusOptions) -> RawCorpus:
+    """Return the rated utterances by conversation and start time.
+
+    ``raw`` is ``IEMOCAP_full_release`` or the folder that holds it.
+
+    Raises:
+        MerkitError: No session is there, or a line of ratings cannot be read.
+    """
+    utterances: list[Utterance] = []
+    tally = _Tally()
+    for session in _sessions(raw):
+        for ratings_file in _texts(session / "dialog" / "EmoEvaluation"):
+            utterances.extend(_conversation(raw, session, ratings_file, tally))
+        rated = {utterance.id for utterance in utterances}
+        wavs = (path for path in sorted((session / "sentences" / "wav").glob("*/*.wav")) if path.name[0] != ".")
+        tally.unrated_wav += [path.stem for path in wavs if path.stem not in rated]
+    return RawCorpus(utterances, findings=tally.findings())
+
+
+class _Tally:
+    """What was missing or left over while the release was read."""
+
+    def __init__(self) -> None:
+        self.no_wav: list[str] = []
+        self.no_text: list[str] = []
+        self.unrated_wav: list[str] = []
+        self.unrated_lines = 0
+        self.nameless_lines = 0
+
+    def findings(self) -> list[Finding]:
+        found = []
+        if self.no_wav:
+            message = (
+                f"{len(self.no_wav)} rated utterances have no wav file and stay without audio: {listed(self.no_wav)}"
+            )
+            found.append(Finding("error", "missing_audio", message, tuple(self.no_wav)))
+        if self.no_text:
+            message = f"{len(self.no_text)} rated utterances have no transcript: {listed(self.no_text)}"
+            found.append(Finding("warning", "missing_text", message, tuple(self.no_text)))
+        if self.unrated_wav:
+            message = f"{len(self.unrated_wav)} wav files have no rating and are not read: {listed(self.unrated_wav)}"
+            found.append(Finding("warning", "unrated_audio", message, tuple(self.unrated_wav)))
+        if self.unrated_lines or self.nameless_lines:
+            message = (
+                f"transcripts hold {self.unrated_lines} lines of turns that were not cut into utterances and "
+                f"{self.nameless_lines} lines without an id; neither is read"
+            )
+            found.append(Finding("info", "uncut_transcript_line", message))
+        return found
+
+
+def _sessions(raw: Path) -> list[Path]:
+    for place in (raw, raw / "IEMOCAP_full_release"):
+        sessions = sorted(path for path in place.glob("Session[1-5]") if (path / "dialog" / "EmoEvaluation").is_dir())
+        if sessions:
+            return sessions
+    raise MerkitError(
+        f"{raw}: no session found; expected Session1/dialog/EmoEvaluation and so on, as in IEMOCAP_full_release"
+    )
+
+
+def _texts(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.txt") if path.name[0] != ".")
+
+
+def _conversation(raw: Path, session: Path, ratings_file: Path, tally: _Tally) -> Iterator[Utterance]:
+    ratings, unreadable = read_ratings(ratings_file)
+    if unreadable:
+        raise MerkitError(
+            f"{ratings_file}: {len(unreadable)} lines cannot be read, first '{unreadable[0][:80]}'; expected "
+            f"'[start - end] id label [valence, arousal, dominance]'. Unpack the release again"
+        )
+    name = ratings_file.stem
+    transcript = session / "dialog" / "transcriptions" / f"{name}.txt"
+    texts, unrated, nameless = read_transcript(transcript) if transcript.is_file() else ({}, 0, 0)
+    tally.unrated_lines += unrated + len(texts.keys() - {rating.id for rating in ratings})
+    tally.nameless_lines += nameless
+    film = _relative(raw, session / "dialog" / "avi" / "DivX" / f"{name}.avi")
+    for turn, rating in enumerate(sorted(ratings, key=lambda rating: (rating.start_s, rating.end_s, rating.id))):
+        audio = _relative(raw, session / "sentences" / "wav" / name / f"{rating.id}.wav")
+        if audio is None:
+            tally.no_wav.append(rating.id)
+        if rating.id not in texts:
+            tally.no_text.append(rating.id)
+        known = ID.fullmatch(rating.id)
+        assert known is not None
+        yield Utterance(
+            id=rating.id,
+            conversation=name,
+            turn=turn,
+            speaker=f"Ses0{known['session']}{known['who']}",
+            text=texts.get(rating.id),
+            audio=audio,
+            language="en",
+            attributes=_attributes(raw, session, name, rating, known["session"], known["script"], known["who"], film),
+        )
+
+
+def _attributes(
+    raw: Path, session: Path, name: str, rating: Rating, number: str, script: str, who: str, film: str | None
+) -> dict[str, Scalar]:
+    aligned = session / "sentences" / "ForcedAlignment" / name
+    return {
+        "emotion": rating.emotion,
+        "valence": rating.valence,
+        "arousal": rating.arousal,
+        "dominance": rating.dominance,
+        "votes": as_json(rating.votes),
+        "self_votes": as_json(rating.self_votes),
+        "session": number,
+        "script": script,
+        "dialog_type": "scripted" if script.startswith("script") else "improvised",
+        "gender": "female" if who == "F" else "male",
+        "dialog_start_s": rating.start_s,
+        "dialog_end_s": rating.end_s,
+        "dialog_video": film,
+        **{key: _relative(raw, aligned / f"{rating.id}{suffix}") for key, suffix in ALIGNMENTS.items()},
+    }
+
+
+def _relative(raw: Path, path: Path) -> str | None:
+    return path.relative_to(raw).as_posix() if path.is_file() else None
+
+
+SPEC = CorpusSpec(
+    name="iemocap",
+    version=1,
+    summary="IEMOCAP: 10,039 utterances, 151 conversations of two actors, 5 sessions, English",
+    options=CorpusOptions,
+    read=read,
+    expected={"utterances": 10039, "conversations": 151},
+    citation=Citation(
+        title="IEMOCAP: Interactive emotional dyadic motion capture database",
+        authors="Busso, Bulut, Lee, Kazemzadeh, Mower, Kim, Chang, Lee, Narayanan",
+        venue="Language Resources and Evaluation",
+        year=2008,
+        url="https://doi.org/10.1007/s10579-008-9076-6",
+        bibtex="""@article{busso2008iemocap,
+  title   = {{IEMOCAP}: Interactive emotional dyadic motion capture database},
+  author  = {Busso, Carlos and Bulut, Murtaza and Lee, Chi-Chun and Kazemzadeh, Abe and Mower, Emily and Kim, Samuel and
+             Chang, Jeannette N. and Lee, Sungbok and Narayanan, Shrikanth S.},
+  journal = {Language Resources and Evaluation},
+  volume  = {42},
+  number  = {4},
+  pages   = {335--359},
+  year    = {2008},
+  doi     = {10.1007/s10579-008-9076-6}
+}""",
+    ),
+    licence="by agreement with the University of Southern California (SAIL); research use, not to be passed on",
+)

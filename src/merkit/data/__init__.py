@@ -1,0 +1,1 @@
+"""Data: manifests, media, stored features, and batches made of them."""

@@ -1,0 +1,91 @@
+"""Collation: examples of unequal length become one padded batch with masks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from merkit.core.batch import Batch, Padded
+from merkit.core.encoder import Array
+from merkit.core.errors import MerkitError
+from merkit.core.model import Level
+
+NO_LABEL = -100
+"""The class number that losses skip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One utterance on its way into a batch; ``None`` in ``arrays`` is an absent modality."""
+
+    id: str
+    speaker: str
+    arrays: Mapping[str, Array | None]
+    label: int | None
+
+
+def collate(items: Sequence[Sequence[Example]], level: Level, labelled: bool, blanks: Mapping[str, Array]) -> Batch:
+    """Pad items to one batch.
+
+    At utterance level every item is one example and ``*batch`` is ``[items]``; at conversation level ``*batch`` is
+    ``[items, turns]``. ``blanks`` gives for each modality one step ``[1, *dim]`` to pad with where no example has it.
+    """
+    turns = max(len(item) for item in items)
+    mask = torch.zeros(len(items), turns, dtype=torch.bool)
+    speakers = torch.zeros(len(items), turns, dtype=torch.long)
+    labels = torch.full((len(items), turns), NO_LABEL)
+    for row, item in enumerate(items):
+        mask[row, : len(item)] = True
+        numbers: dict[str, int] = {}
+        for column, example in enumerate(item):
+            speakers[row, column] = numbers.setdefault(example.speaker, len(numbers))
+            if example.label is not None:
+                labels[row, column] = example.label
+    modalities = list(items[0][0].arrays)
+    inputs, present = {}, {}
+    for modality in modalities:
+        arrays = [[example.arrays[modality] for example in item] for item in items]
+        inputs[modality], present[modality] = _pad(arrays, turns, blanks[modality], modality)
+    batch = Batch(
+        ids=tuple(example.id for item in items for example in item),
+        mask=mask,
+        inputs=inputs,
+        present=present,
+        speakers=speakers,
+        labels=labels if labelled else None,
+    )
+    return batch if level == "conversation" else _without_turns(batch)
+
+
+def _pad(arrays: Sequence[Sequence[Array | None]], turns: int, blank: Array, modality: str) -> tuple[Padded, Tensor]:
+    found = [array for item in arrays for array in item if array is not None] or [blank]
+    dim = blank.shape[1:]
+    for array in found:
+        if array.shape[1:] != dim:
+            raise MerkitError(
+                f"{modality}: an array of shape {array.shape} where [time, {', '.join(map(str, dim))}] was expected; "
+                "were the features made by this encoder?"
+            )
+    data = np.zeros((len(arrays), turns, max(len(array) for array in found), *dim), dtype=blank.dtype)
+    mask = np.zeros(data.shape[:3], dtype=bool)
+    present = np.zeros(data.shape[:2], dtype=bool)
+    for row, item in enumerate(arrays):
+        for column, given in enumerate(item):
+            if given is not None:
+                data[row, column, : len(given)] = given
+                mask[row, column, : len(given)] = True
+                present[row, column] = True
+    return Padded(torch.from_numpy(data), torch.from_numpy(mask)), torch.from_numpy(present)
+
+
+def _without_turns(batch: Batch) -> Batch:
+    return Batch(
+        ids=batch.ids,
+        mask=batch.mask[:, 0],
+        inputs={name: Padded(padded.data[:, 0], padded.mask[:, 0]) for name, padded in batch.inputs.items()},
+        present={name: there[:, 0] for name, there in batch.present.items()},
+        speakers=batch.speakers[:, 0],
+        labels=None if batch.labels is None else batch.labels[:, 0],
+    )

@@ -1,0 +1,125 @@
+"""From utterances to batches: which utterances make an item, and in what order items are drawn."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from merkit.core.batch import Batch
+from merkit.core.encoder import Array
+from merkit.core.model import Level
+from merkit.core.types import Turn
+from merkit.data.collate import Example, collate
+from merkit.data.manifest import Manifest
+from merkit.data.sources import FeatureSource
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Items (utterances or conversations) with their labels, if any, ready to be drawn in batches.
+
+    ``items`` holds one turn per item at utterance level, all of a conversation's turns at conversation level. An id
+    that ``labels`` does not hold gives context and is not learned from.
+    """
+
+    items: Sequence[Sequence[Turn]]
+    sources: Mapping[str, FeatureSource]
+    level: Level
+    labels: Mapping[str, int] | None = None
+    with_texts: bool = False
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def lengths(self) -> list[int]:
+        """Return what batches are sorted by: turns of a conversation, else the longest modality's length."""
+        if self.level == "conversation":
+            return [len(item) for item in self.items]
+        return [max((source.length(item[0]) for source in self.sources.values()), default=1) for item in self.items]
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Return the items of these numbers as one batch."""
+        examples = [[self._example(turn) for turn in self.items[index]] for index in indices]
+        blanks = {modality: source.encoder.blank() for modality, source in self.sources.items()}
+        batch = collate(examples, self.level, self.labels is not None, blanks)
+        if not self.with_texts:
+            return batch
+        texts = tuple(turn.utterance.text for index in indices for turn in self.items[index])
+        return replace(batch, texts=texts)
+
+    def arrays(self, modality: str) -> Iterator[Array]:
+        """Yield the arrays of one modality, of labelled utterances alone where there are labels."""
+        for item in self.items:
+            for turn in item:
+                if self.labels is None or turn.utterance.id in self.labels:
+                    array = self.sources[modality].get(turn)
+                    if array is not None:
+                        yield array
+
+    def _example(self, turn: Turn) -> Example:
+        return Example(
+            id=turn.utterance.id,
+            speaker=turn.utterance.speaker,
+            arrays={modality: source.get(turn) for modality, source in self.sources.items()},
+            label=None if self.labels is None else self.labels.get(turn.utterance.id),
+        )
+
+
+def items_of(
+    manifest: Manifest, level: Level, members: Collection[str], wanted: Collection[str], context: int = 0
+) -> list[list[Turn]]:
+    """Return the items that hold the ``wanted`` utterances, in the manifest's order, each turn with its ``context``.
+
+    At conversation level these are whole conversations (their ``members``), so that a conversation that is cut by a
+    split keeps its context; only ``wanted`` utterances may carry labels.
+    """
+    chosen = set(wanted)
+    if level == "utterance":
+        return [[turn] for turn in manifest.turns(members, context) if turn.utterance.id in chosen]
+    conversations: dict[str, list[Turn]] = {}
+    for turn in manifest.turns(members, context):
+        conversations.setdefault(turn.utterance.conversation, []).append(turn)
+    return [turns for turns in conversations.values() if any(turn.utterance.id in chosen for turn in turns)]
+
+
+def bucketed_batches(lengths: Sequence[int], batch_size: int, seed: int, *, bucket: int = 50) -> list[list[int]]:
+    """Return shuffled batches of items of similar length, the same for the same seed.
+
+    Items are shuffled, cut into buckets of ``bucket`` batches, sorted by length within a bucket and cut into batches,
+    whose order is shuffled again. Every item is drawn once.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(lengths))
+    size = batch_size * bucket
+    batches = []
+    for start in range(0, len(order), size):
+        part = sorted(order[start : start + size].tolist(), key=lambda index: lengths[index])
+        batches += [part[first : first + batch_size] for first in range(0, len(part), batch_size)]
+    return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def ordered_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Return batches of items sorted by length, for evaluation, where order does not matter."""
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+
+class Batches(torch.utils.data.Dataset[Batch]):
+    """A plan of batches over a dataset: item ``n`` is batch ``n``, so that worker processes can load ahead."""
+
+    def __init__(self, dataset: Dataset, plan: Sequence[Sequence[int]]):
+        self.dataset = dataset
+        self.plan = plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.dataset.batch(self.plan[index])
+
+
+def load(dataset: Dataset, plan: Sequence[Sequence[int]], workers: int = 0) -> Iterator[Batch]:
+    """Yield the batches of a plan in order; ``workers`` processes load ahead, which changes no batch."""
+    loader = torch.utils.data.DataLoader(Batches(dataset, plan), batch_size=None, num_workers=workers)
+    yield from loader

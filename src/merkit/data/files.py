@@ -1,0 +1,101 @@
+"""Files that are whole or not there: atomic writing, and hashes of content.
+
+A file that merkit writes is never seen half-written, not even after a power cut: it grows under another name beside its
+place and is renamed when it is complete and on the disk.
+"""
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+
+from merkit.core.errors import MerkitError
+
+TEMPORARY = ".tmp-"
+"""How the name of an unfinished file begins; what carries it after a crash is rubbish."""
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EFBIG: "the file is larger than this file system allows",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EACCES: "no permission to write there: change the folder's permissions or choose another one",
+    errno.EPERM: "no permission to write there: change the folder's permissions or choose another one",
+    errno.ENOTDIR: "a part of this path is a file: choose another folder",
+    errno.EISDIR: "a folder has the file's name: remove it or choose another name",
+    errno.EEXIST: "a part of this path is a file: choose another folder",
+}
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling to write to; put it in ``path``'s place on success, remove it on failure.
+
+    The sibling keeps the file's ending, so that writers which go by it work. Missing folders above it are made. An
+    older file at ``path`` stays until the last moment and is kept when writing fails.
+
+    Raises:
+        MerkitError: The folder cannot be written to (read-only, full, forbidden); names the folder and what to do.
+    """
+    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name[-100:]}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _to_disk(temporary)
+        temporary.replace(path)
+        _to_disk(path.parent)
+    except OSError as error:
+        _remove(temporary)
+        if error.errno not in _REMEDIES or not _is_about(error, path, temporary):
+            raise
+        raise MerkitError(f"Cannot write '{path.name}' in '{path.parent}': {_REMEDIES[error.errno]}") from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def file_hash(path: Path) -> str:
+    """Return 40 hexadecimal digits (BLAKE2b) of a file's content.
+
+    Remembered in this process as long as the file's size and time of change stay the same.
+
+    Raises:
+        MerkitError: There is no such file, or it cannot be read.
+    """
+    try:
+        stat = path.stat()
+        return _content_hash(str(path), stat.st_size, stat.st_mtime_ns)
+    except FileNotFoundError:
+        raise MerkitError(f"No file '{path}'. Was it moved, or is the data folder incomplete?") from None
+    except OSError as error:
+        raise MerkitError(f"Cannot read '{path}': {error.strerror}") from error
+
+
+@lru_cache(maxsize=65536)
+def _content_hash(path: str, size: int, mtime_ns: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+
+
+def _is_about(error: OSError, path: Path, temporary: Path) -> bool:
+    """Tell whether an error met while writing is the target's fault and not that of a file read meanwhile."""
+    if error.filename is None:  # a full disk, met by write(), names nothing
+        return True
+    return Path(os.fsdecode(error.filename)) in {path, temporary, path.parent, *path.parent.parents}
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

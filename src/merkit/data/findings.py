@@ -1,0 +1,62 @@
+"""What was noticed about a corpus, kept as JSON beside its manifest and told in words."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from merkit.core.corpus import Finding
+from merkit.core.errors import ManifestError
+from merkit.data.files import atomic_path
+
+LEVELS = ("error", "warning", "info")
+"""Gravest first: an ``error`` spoils results, a ``warning`` may, ``info`` is worth knowing."""
+
+_SHOWN = 5
+
+
+def write_findings(path: Path, findings: Sequence[Finding]) -> None:
+    """Write findings as JSON, the same bytes for the same findings."""
+    with atomic_path(path) as place:
+        place.write_text(to_json(findings), encoding="utf-8")
+
+
+def read_findings(path: Path) -> list[Finding]:
+    """Read what ``write_findings`` wrote; no file means no findings.
+
+    Raises:
+        ManifestError: The file is not what ``write_findings`` writes.
+    """
+    if not path.is_file():
+        return []
+    try:
+        return TypeAdapter(list[Finding]).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ManifestError(f"{path}: not a list of findings; run `merkit prepare` again") from error
+
+
+def to_json(findings: Sequence[Finding]) -> str:
+    """Return findings as a JSON list of objects with ``level``, ``code``, ``message`` and ``ids``."""
+    return json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False) + "\n"
+
+
+def render(findings: Sequence[Finding]) -> str:
+    """Return findings as lines of text, gravest first, with at most five ids each and a last line that counts.
+
+    >>> render([])
+    'nothing to report'
+    """
+    if not findings:
+        return "nothing to report"
+    lines = []
+    for level in LEVELS:
+        for finding in (finding for finding in findings if finding.level == level):
+            lines.append(f"{level:<8} {finding.code}: {finding.message}")
+            if finding.ids:
+                rest = len(finding.ids) - _SHOWN
+                lines.append(f"{'':<9}{', '.join(finding.ids[:_SHOWN])}{f' and {rest} more' if rest > 0 else ''}")
+    counts = [sum(finding.level == level for finding in findings) for level in LEVELS]
+    lines.append(", ".join(f"{level}: {number}" for level, number in zip(LEVELS, counts, strict=True)))
+    return "\n".join(lines)

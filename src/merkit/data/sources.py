@@ -1,0 +1,112 @@
+"""Where the arrays of a modality come from: the feature store, or the encoder itself."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from merkit.core.encoder import Array, Encoder
+from merkit.core.types import Turn
+from merkit.data.features import FeatureStore, extract_features
+
+Statistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Mean and deviation ``[dim]``."""
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+_SMALLEST_DEVIATION = 1e-5
+"""Below it a measure is constant for a speaker, and dividing would only raise noise."""
+
+
+class FeatureSource:
+    """The arrays of one modality: read from the store where the encoder's extraction is stored, else extracted now.
+
+    ``speakers`` maps a speaker to the mean and deviation of all the speaker's arrays, for an encoder with
+    ``normalize_by_speaker``.
+    """
+
+    def __init__(self, encoder: Encoder, store: FeatureStore | None, speakers: Mapping[str, Statistics] | None = None):
+        self.encoder = encoder
+        self._store = store
+        self._speakers = speakers
+
+    def get(self, turn: Turn) -> Array | None:
+        """Return the array ``[time, *dim]`` of a turn, or ``None`` where the turn lacks the modality."""
+        content = self.encoder.content(turn)
+        if content is None:
+            return None
+        if self._store is None:
+            array = self.encoder.extract([turn])[0]
+        else:
+            array = self._store.get(turn.utterance.id, content)
+        if self._speakers is None:
+            return array
+        mean, deviation = self._speakers[turn.utterance.speaker]
+        return ((array - mean) / deviation).astype(array.dtype)
+
+    def length(self, turn: Turn) -> int:
+        """Return the length that batches are sorted by: steps of a stored array, else hundredths of a second."""
+        if self.encoder.content(turn) is None:
+            return 0
+        if self._store is not None:
+            return self._store.length(turn.utterance.id)
+        return round(100 * self.encoder.duration_s(turn))
+
+
+def speaker_statistics(encoder: Encoder, store: FeatureStore, turns: Sequence[Turn]) -> dict[str, Statistics]:
+    """Return mean and deviation ``[dim]`` over all frames of each speaker's arrays.
+
+    No label is read, but all of the speaker's recordings in ``turns`` are: with a test speaker among them, the figure
+    is that of a system that has heard the speaker's other recordings, and the run's notes say so. Undefined measures
+    (NaN) do not count.
+    """
+    sums: dict[str, list[npt.NDArray[np.float64]]] = {}
+    for turn in turns:
+        content = encoder.content(turn)
+        if content is None:
+            continue
+        array = store.get(turn.utterance.id, content).astype(np.float64)
+        defined = np.isfinite(array)
+        array = np.where(defined, array, 0.0)
+        parts = [defined.sum(0).astype(np.float64), array.sum(0), (array**2).sum(0)]
+        known = sums.get(turn.utterance.speaker)
+        sums[turn.utterance.speaker] = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
+    statistics = {}
+    for speaker, (count, total, squares) in sums.items():
+        count = np.maximum(count, 1.0)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+        deviation = np.where(deviation < _SMALLEST_DEVIATION, 1.0, deviation)
+        statistics[speaker] = (mean.astype(np.float32), deviation.astype(np.float32))
+    return statistics
+
+
+def open_store(encoder: Encoder, features: Path) -> FeatureStore:
+    """Open (or begin) the store of what this encoder extracts, below the folder ``features``."""
+    fingerprint = encoder.fingerprint()
+    return FeatureStore.open(features, fingerprint, str(fingerprint["encoder"]))
+
+
+def open_sources(
+    encoders: Mapping[str, Encoder], turns: Sequence[Turn], features: Path, progress: Progress | None = None
+) -> dict[str, FeatureSource]:
+    """Return a source for each modality; extracts first what the stores below ``features`` lack.
+
+    Speaker statistics, where an encoder asks for them, are over all ``turns``.
+    """
+    sources = {}
+    for modality, encoder in encoders.items():
+        if not encoder.stored:
+            sources[modality] = FeatureSource(encoder, None)
+            continue
+        store = open_store(encoder, features)
+        told = None if progress is None else _named(progress, f"{modality} features")
+        extract_features(encoder, turns, store, progress=told)
+        statistics = speaker_statistics(encoder, store, turns) if encoder.normalize_by_speaker else None
+        sources[modality] = FeatureSource(encoder, store, statistics)
+    return sources
+
+
+def _named(progress: Progress, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(what, done, total)

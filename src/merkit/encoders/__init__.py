@@ -1,0 +1,1 @@
+"""Encoders: one file each, from an utterance to vectors."""

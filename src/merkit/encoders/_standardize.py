@@ -1,0 +1,71 @@
+"""Standardisation with the training part's statistics: kept in the state, so that a checkpoint carries them."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from merkit.core.encoder import Array
+from merkit.core.errors import MerkitError
+
+_SMALLEST_DEVIATION = 1e-6
+"""Relative to the mean's size (at least 1); below it a column is constant and its deviation is rounding noise."""
+
+
+class Standardizer(nn.Module):
+    """Subtract the training mean and divide by the training deviation (of the population), column by column.
+
+    An undefined value (NaN) becomes the training mean, which is 0 afterwards. So does every value of a column that was
+    constant or undefined in all of the training part: nothing can have been learned from it. Before ``fit`` it changes
+    nothing but undefined values.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    def fit(self, arrays: Iterable[Array]) -> None:
+        """Learn mean and deviation from arrays ``[time, width]``, one after the other, in float64.
+
+        Raises:
+            MerkitError: There is no array at all.
+        """
+        mean, deviation = _moments(arrays, self.mean.shape[0])
+        constant = deviation <= _SMALLEST_DEVIATION * np.maximum(np.abs(mean), 1.0)
+        scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
+        self.mean.copy_(torch.from_numpy(mean))
+        self.scale.copy_(torch.from_numpy(scale))
+
+    def forward(self, data: Shaped[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """Return the standardised values; NaN becomes 0."""
+        return torch.nan_to_num((data - self.mean) * self.scale, nan=0.0)
+
+
+def _moments(arrays: Iterable[Array], width: int) -> tuple[Array, Array]:
+    """Return mean and deviation ``[width]`` of the defined values of all rows, by Chan's update of Welford's."""
+    count, mean, squares, seen = np.zeros(width), np.zeros(width), np.zeros(width), False
+    for array in arrays:
+        seen = True
+        rows = array.astype(np.float64)
+        defined = ~np.isnan(rows)
+        added = defined.sum(0)
+        there = np.maximum(added, 1)
+        new_mean = np.where(defined, rows, 0.0).sum(0) / there
+        new_squares = (np.where(defined, rows - new_mean, 0.0) ** 2).sum(0)
+        total = np.maximum(count + added, 1)
+        difference = np.where(added > 0, new_mean - mean, 0.0)
+        mean = mean + difference * added / total
+        squares = squares + new_squares + difference**2 * count * added / total
+        count = count + added
+    if not seen:
+        raise MerkitError(
+            "Nothing to standardise with: no training utterance has this modality. "
+            "Leave the modality out, or check the manifest with merkit doctor"
+        )
+    return mean, np.sqrt(squares / np.maximum(count, 1))

@@ -1,0 +1,73 @@
+"""Encoders whose whole result is one row of measures per utterance: extracted once, standardised in the model."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from merkit.core.batch import Padded
+from merkit.core.encoder import Array, Encoder, as_float32
+from merkit.core.errors import MediaError
+from merkit.core.types import Turn
+from merkit.encoders._audio import RATE_HZ, audio_content, audio_duration_s, waveform
+from merkit.encoders._standardize import Standardizer
+
+
+class SoundMeasures(Encoder):
+    """Measures of a whole utterance's sound, ``[1, width]``, standardised with the training part's statistics.
+
+    An undefined measure (NaN, a whisper's pitch) becomes the training mean; there is no column that tells so.
+    A kind of measure is a subclass with ``name``, ``version``, ``columns`` and ``measure``.
+    """
+
+    may_be_undefined: ClassVar[bool] = True
+    name: ClassVar[str]
+    version: ClassVar[int]
+    """Raised when the measures change."""
+    columns: tuple[str, ...]
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        super().__init__()
+        self.modality = "audio"
+        self.columns = tuple(columns)
+        self.width = len(self.columns)
+        self.standardizer = Standardizer(self.width)
+
+    @abstractmethod
+    def measure(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the measures ``[width]`` of a waveform ``[time]`` at 16 kHz; NaN where undefined."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"encoder": self.name, "version": self.version, "rate_hz": RATE_HZ}
+
+    def content(self, turn: Turn) -> str | None:
+        return audio_content(turn)
+
+    def duration_s(self, turn: Turn) -> float:
+        return audio_duration_s(turn)
+
+    def extract(self, turns: Sequence[Turn]) -> list[Array]:
+        arrays: list[Array] = []
+        for turn in turns:
+            row = self.measure(waveform(turn))
+            if np.isinf(row).any():
+                column = self.columns[int(np.argmax(np.isinf(row)))]
+                raise MediaError(f"Utterance '{turn.utterance.id}': {self.name} measures an infinite {column}")
+            arrays.append(as_float32(row[None]))
+        return arrays
+
+    def blank(self) -> Array:
+        return np.zeros((1, self.width), dtype=np.float32)
+
+    def forward(self, padded: Padded) -> Padded:
+        data = self.standardizer(padded.data)
+        return Padded(torch.where(padded.mask.unsqueeze(-1), data, 0.0), padded.mask)
+
+    def fit(self, arrays: Iterable[Array]) -> None:
+        self.standardizer.fit(arrays)
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"encoder": self.name, "trained": False, "columns": list(self.columns)}

@@ -1,0 +1,187 @@
+"""Features that came with a corpus, used as they are: how they were made is not known here, and an error says so."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from merkit.core.batch import Padded
+from merkit.core.corpus import PublishedFeatures
+from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32
+from merkit.core.errors import CheckpointError, ConfigError, MerkitError
+from merkit.core.types import Turn
+from merkit.data.files import atomic_path
+from merkit.data.published import read_published
+from merkit.encoders._standardize import Standardizer
+
+FOLDER = "precomputed"
+"""Below the manifest's folder: one folder for each set of features."""
+_ASSET = "features.json"
+
+
+class PrecomputedConfig(EncoderConfig):
+    """Which published features, and whether to standardise them."""
+
+    features: str = Field(min_length=1, pattern=r"^[^./\\][^/\\]*$")
+    """Name of the features: a folder in the manifest's ``precomputed``."""
+    standardise: bool | None = None
+    """Standardise each column with the training part's statistics; unset: yes, but for text."""
+
+
+class Precomputed(Encoder):
+    """One stored array ``[time, width]`` per utterance; an utterance without one lacks the modality.
+
+    An undefined value (NaN) becomes the training mean, which is 0 after standardisation.
+    """
+
+    stored = False
+    may_be_undefined: ClassVar[bool] = True
+
+    def __init__(self, name: str, modality: str, columns: Sequence[str], width: int, standardise: bool) -> None:
+        super().__init__()
+        self.name = name
+        self.modality = modality
+        self.columns = tuple(columns)
+        self.width = width
+        self.standardizer = Standardizer(width) if standardise else None
+        self._arrays: Mapping[str, Array] | None = None
+
+    def offer(self, arrays: Mapping[str, Array]) -> None:
+        """Take the arrays ``[time, width]`` by utterance id that ``extract`` answers from."""
+        self._arrays = arrays
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"encoder": "precomputed", "version": 1, "features": self.name}
+
+    def content(self, turn: Turn) -> str | None:
+        array = self._known().get(turn.utterance.id)
+        if array is None:
+            return None
+        row = as_float32(array)
+        return hashlib.blake2b(f"{row.shape}".encode() + row.tobytes(), digest_size=20).hexdigest()
+
+    def extract(self, turns: Sequence[Turn]) -> list[Array]:
+        return [self._extract_one(turn) for turn in turns]
+
+    def blank(self) -> Array:
+        return np.zeros((1, self.width), dtype=np.float32)
+
+    def forward(self, padded: Padded) -> Padded:
+        data = padded.data if self.standardizer is None else self.standardizer(padded.data)
+        return Padded(torch.where(padded.mask.unsqueeze(-1), data, 0.0), padded.mask)
+
+    def fit(self, arrays: Iterable[Array]) -> None:
+        if self.standardizer is not None:
+            self.standardizer.fit(arrays)
+
+    def describe(self) -> Mapping[str, Any]:
+        return {
+            "encoder": "precomputed",
+            "features": self.name,
+            "columns": list(self.columns),
+            "width": self.width,
+            "standardised": self.standardizer is not None,
+            "trained": False,
+        }
+
+    def save_assets(self, folder: Path) -> None:
+        kept = {"width": self.width, "columns": list(self.columns)}
+        with atomic_path(folder / _ASSET) as path:
+            path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+    def _known(self) -> Mapping[str, Array]:
+        if self._arrays is None:
+            raise MerkitError(
+                f"This checkpoint was trained on published features '{self.name}' and cannot know how they were made; "
+                f"give it a prepared corpus that holds {FOLDER}/{self.name}, or train one on an encoder of recordings"
+            )
+        return self._arrays
+
+    def _extract_one(self, turn: Turn) -> Array:
+        array = as_float32(self._known()[turn.utterance.id])
+        mistake = None
+        if array.ndim != 2 or array.shape[1] != self.width:
+            mistake = f"have shape {list(array.shape)}, expected [time, {self.width}]"
+        elif not len(array):
+            mistake = "have no step in time; leave the utterance out of the features instead"
+        elif np.isinf(array).any():
+            mistake = "hold infinite values"
+        elif self.standardizer is None and np.isnan(array).any():
+            mistake = "hold undefined values (NaN), which only standardised features may: set standardise = true"
+        if mistake is not None:
+            raise MerkitError(f"Utterance '{turn.utterance.id}': the published features '{self.name}' {mistake}")
+        return array
+
+
+def build(config: PrecomputedConfig, modality: str, home: EncoderHome) -> Precomputed:
+    """Return the encoder with the features of the manifest's folder.
+
+    One that comes out of a checkpoint can do without them until it is asked for an utterance.
+
+    Raises:
+        MerkitError: The features are not there, or are not what the configuration or the checkpoint says.
+    """
+    published = _published(config.features, home)
+    if published is not None and published.modality != modality:
+        raise ConfigError(
+            f"The published features '{published.name}' are {published.modality}, "
+            f"the recipe uses them as {modality}: move them to [encoders.{published.modality}]"
+        )
+    if home.assets is not None:
+        width, columns = _restored(home.assets)
+    elif published is not None:
+        width, columns = _width(published), published.columns
+    else:
+        raise MerkitError(_missing(config.features, home.data))
+    if published is not None and home.assets is not None and _width(published) != width:
+        raise MerkitError(
+            f"The published features '{published.name}' have {_width(published)} columns, "
+            f"the checkpoint was trained on {width}"
+        )
+    standardise = modality != "text" if config.standardise is None else config.standardise
+    encoder = Precomputed(config.features, modality, columns, width, standardise)
+    if published is not None:
+        encoder.offer(published.arrays)
+    return encoder
+
+
+def _published(name: str, home: EncoderHome) -> PublishedFeatures | None:
+    if home.data is None or not (home.data / FOLDER / name).is_dir():
+        return None
+    return read_published(home.data / FOLDER / name)
+
+
+def _width(published: PublishedFeatures) -> int:
+    if not published.arrays:
+        raise MerkitError(f"The published features '{published.name}' hold no utterance: prepare the corpus again")
+    return int(next(iter(published.arrays.values())).shape[-1])
+
+
+def _restored(assets: Path) -> tuple[int, tuple[str, ...]]:
+    try:
+        kept = json.loads((assets / _ASSET).read_text(encoding="utf-8"))
+        return int(kept["width"]), tuple(str(column) for column in kept["columns"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"Cannot read '{assets / _ASSET}' of the checkpoint: {error}") from error
+
+
+def _missing(name: str, data: Path | None) -> str:
+    if data is None:
+        return f"The published features '{name}' lie in a prepared corpus; none was given"
+    folder = data / FOLDER
+    known = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return f"No published features '{name}' in '{folder}'. Known: {', '.join(known) or 'none'}"
+
+
+SPEC = EncoderSpec(
+    name="precomputed",
+    modalities=("text", "audio", "video"),
+    summary="Features published with a corpus, as they are",
+    config=PrecomputedConfig,
+    build=build,
+)

@@ -1,0 +1,261 @@
+"""One cell of an experiment's grid: one fold, one seed; from a recipe to a checkpoint and stored predictions."""
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from accelerate import Accelerator
+
+from merkit.core.encoder import Encoder
+from merkit.core.model import FittedModel, Model
+from merkit.core.protocol import Fold, Protocol
+from merkit.core.types import Prediction
+from merkit.data.dataset import Dataset, items_of, load, ordered_batches
+from merkit.data.files import TEMPORARY, atomic_path
+from merkit.data.manifest import Manifest
+from merkit.data.sources import FeatureSource, Progress, open_sources
+from merkit.experiments.recipe import Recipe
+from merkit.inference.recognizer import Recognizer
+from merkit.io.card import model_card
+from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build_model, save_checkpoint
+from merkit.io.predictions import predictions_table, write_table
+from merkit.io.provenance import peak_memory_bytes
+from merkit.metrics.classification import METRICS
+from merkit.nn.losses import build_criterion
+from merkit.training.loop import Trained, train
+from merkit.training.seeding import derived_seed, seed_torch
+
+_log = logging.getLogger(__name__)
+
+_BY_EPOCH = "test-by-epoch"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one fold and seed needs to be run."""
+
+    folder: Path
+    recipe: Recipe
+    protocol: Protocol
+    manifest: Manifest
+    members: Sequence[str]
+    """Ids of the utterances that take part in the protocol, in the manifest's order."""
+    fold: Fold
+    seed: int
+    features: Path
+    legacy_best_on_test: bool
+    """Keep unlabelled test predictions of every epoch, for the leaky figure that scoring prints beside the clean one."""
+
+    @property
+    def name(self) -> str:
+        """Return the cell's place in its run."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+
+def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator, progress: Progress | None) -> None:
+    """Train and predict one cell, unless it is complete; a killed cell goes on after its last finished epoch."""
+    started = time.perf_counter()
+    recipe = cell.recipe
+    encoders = build_encoders(recipe.resolved()["encoders"], cell.manifest.root, None)
+    context = max((encoder.context for encoder in encoders.values()), default=0)
+    turns = list(cell.manifest.turns(cell.members, context))
+    with accelerator.main_process_first():
+        sources = open_sources(encoders, turns, cell.features, progress)
+    key = _key(cell, encoders, sources)
+    if is_complete(cell.folder, key):
+        _log.info("%s: complete", cell.name)
+        return
+    if accelerator.is_main_process:
+        _clear(cell.folder, key)
+    accelerator.wait_for_everyone()
+
+    parts = {name: _dataset(cell, sources, ids, context) for name, ids in _parts(cell.fold).items()}
+    training = replace(parts["train"], labels=cell.fold.train)
+    for modality, encoder in encoders.items():
+        encoder.fit(training.arrays(modality))
+    seed_torch(derived_seed(cell.seed, "weights"))
+    model = build_model(recipe.model.name, recipe.resolved()["config"], encoders, len(cell.protocol.labels))
+    config = CheckpointConfig(
+        format=FORMAT,
+        model=recipe.model.name,
+        model_config=recipe.resolved()["config"],
+        labels=cell.protocol.labels,
+        encoders=recipe.resolved()["encoders"],
+        protocol=recipe.protocol.name,
+        context_members="protocol",
+    )
+    if isinstance(model, FittedModel):
+        trained = _fit(model, training, cell)
+    else:
+        trained = _train(model, training, parts, config, cell, accelerator)
+    if accelerator.is_main_process:
+        model.cpu()
+        checkpoint = cell.folder / "checkpoint"
+        save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, recipe.model, provenance))
+        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), parts, trained)
+        facts = {
+            "fold": cell.fold.name,
+            "seed": cell.seed,
+            "epoch": trained.epoch,
+            "epochs_run": trained.epochs_run,
+            "selection": cell.protocol.selection,
+            "seconds": trained.seconds,
+            "seconds_with_prediction": time.perf_counter() - started,
+            "peak_memory_bytes": peak_memory_bytes(),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "key": key,
+        }
+        with atomic_path(cell.folder / "cell.json") as temporary:
+            temporary.write_text(json.dumps(facts, indent=2))
+        shutil.rmtree(cell.folder / "state", ignore_errors=True)
+    accelerator.wait_for_everyone()
+
+
+def is_complete(folder: Path, key: str) -> bool:
+    """Return whether a cell was finished with this content hash."""
+    path = folder / "cell.json"
+    return path.exists() and json.loads(path.read_text())["key"] == key
+
+
+def _parts(fold: Fold) -> dict[str, Sequence[str]]:
+    return {"train": tuple(fold.train), "valid": tuple(fold.valid), "test": fold.test}
+
+
+def _dataset(cell: Cell, sources: Mapping[str, FeatureSource], ids: Sequence[str], context: int) -> Dataset:
+    """Return one part without labels; the training part gets its own later, the test part never does."""
+    spec = cell.recipe.model
+    items = items_of(cell.manifest, spec.level, cell.members, ids, context)
+    return Dataset(items, sources, spec.level, with_texts="texts" in spec.inputs)
+
+
+def _key(cell: Cell, encoders: Mapping[str, Encoder], sources: Mapping[str, FeatureSource]) -> str:
+    """Return the hash of all that decides a cell's result: settings, inputs by content, split, seed, code version."""
+    recipe = {name: value for name, value in cell.recipe.resolved().items() if name != "seeds"}
+    digest = hashlib.sha256()
+    for turn in cell.manifest.turns(cell.members, max((encoder.context for encoder in encoders.values()), default=0)):
+        contents = [source.encoder.content(turn) for source in sources.values()]
+        digest.update(repr((turn.utterance.id, turn.utterance.conversation, turn.utterance.text, contents)).encode())
+    values = {
+        "recipe": recipe,
+        "encoders": {modality: encoder.fingerprint() for modality, encoder in encoders.items()},
+        "inputs": digest.hexdigest(),
+        "train": cell.fold.train,
+        "valid": cell.fold.valid,
+        "test": cell.fold.test,
+        "seed": cell.seed,
+        "legacy_best_on_test": cell.legacy_best_on_test,
+        "format": FORMAT,
+    }
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _clear(folder: Path, key: str) -> None:
+    """Remove what a killed run left half-done, and everything of a cell that was begun with other content."""
+    begun = folder / "begun.json"
+    if folder.exists() and (not begun.exists() or json.loads(begun.read_text())["key"] != key):
+        shutil.rmtree(folder)
+    for name in ("checkpoint", "predictions.parquet", "predictions-by-epoch.parquet", "cell.json"):
+        _remove(folder / name)
+    for rubbish in folder.rglob(f"{TEMPORARY}*"):
+        _remove(rubbish)
+    with atomic_path(begun) as temporary:
+        temporary.write_text(json.dumps({"key": key}))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _class_counts(labels: Iterable[int], classes: int) -> list[int]:
+    return [int(count) for count in np.bincount(list(labels), minlength=classes)]
+
+
+def _fit(model: FittedModel, training: Dataset, cell: Cell) -> Trained:
+    started = time.perf_counter()
+    model.fit(load(training, ordered_batches(training.lengths(), 512)), cell.seed)
+    model.eval()
+    return Trained(epoch=0, epochs_run=0, seconds=time.perf_counter() - started, history=())
+
+
+def _train(
+    model: Model,
+    training: Dataset,
+    parts: Mapping[str, Dataset],
+    config: CheckpointConfig,
+    cell: Cell,
+    accelerator: Accelerator,
+) -> Trained:
+    recipe, fold = cell.recipe, cell.fold
+    counts = _class_counts(fold.train.values(), len(cell.protocol.labels))
+    model.criterion = build_criterion(
+        kind=recipe.loss.kind,
+        class_counts=counts,
+        class_weights=recipe.loss.class_weights,
+        label_smoothing=recipe.loss.label_smoothing,
+    ).to(accelerator.device)
+    recognizer = Recognizer(model, config)
+    truth = np.array(list(fold.valid.values()))
+
+    def measure(_: Model) -> dict[str, float]:
+        found = {p.id: config.labels.index(p.label) for p in recognizer.predict_dataset(parts["valid"])}
+        guesses = np.array([found[utterance] for utterance in fold.valid])
+        return {name: METRICS[name](truth, guesses, len(config.labels)) for name in cell.protocol.metrics}
+
+    def listen(_: Model, row: Mapping[str, Any]) -> None:
+        valid = ", ".join(f"{name} {value:.3f}" for name, value in row["valid"].items())
+        _log.info("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
+        if cell.legacy_best_on_test and accelerator.is_main_process:
+            predictions = _of(recognizer.predict_dataset(parts["test"]), fold.test)
+            table = predictions_table(predictions, config.labels, part="test", epoch=row["epoch"])
+            write_table(cell.folder / _BY_EPOCH / f"{row['epoch']:05d}.parquet", table)
+
+    return train(
+        model,
+        training,
+        recipe.training,
+        seed=cell.seed,
+        folder=cell.folder,
+        measure=measure,
+        metric=cell.protocol.metrics[0],
+        selection=cell.protocol.selection,
+        accelerator=accelerator,
+        listener=listen,
+    )
+
+
+def _write_predictions(cell: Cell, recognizer: Recognizer, parts: Mapping[str, Dataset], trained: Trained) -> None:
+    metadata = {
+        "epoch": str(trained.epoch),
+        "selection": cell.protocol.selection,
+        "fold": cell.fold.name,
+        "seed": str(cell.seed),
+    }
+    tables = []
+    for name, ids in _parts(cell.fold).items():
+        predictions = _of(recognizer.predict_dataset(parts[name]), ids)
+        tables.append(predictions_table(predictions, recognizer.labels, part=name))
+    write_table(cell.folder / "predictions.parquet", pa.concat_tables(tables), metadata)
+    by_epoch = sorted((cell.folder / _BY_EPOCH).glob("*.parquet"))
+    if by_epoch:
+        table = pa.concat_tables([pq.read_table(path) for path in by_epoch])
+        write_table(cell.folder / "predictions-by-epoch.parquet", table, metadata)
+        shutil.rmtree(cell.folder / _BY_EPOCH)
+
+
+def _of(predictions: Iterable[Prediction], ids: Sequence[str]) -> list[Prediction]:
+    """Return the predictions of these utterances in this order; a conversation's others were context."""
+    found = {prediction.id: prediction for prediction in predictions}
+    return [found[utterance] for utterance in ids]

@@ -1,0 +1,61 @@
+"""Filling a feature store for a whole corpus, as `merkit features` does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from merkit.core.encoder import EncoderHome, EncoderSpec
+from merkit.core.errors import ConfigError
+from merkit.core.lookup import load, unknown
+from merkit.data.features import extract_features
+from merkit.data.manifest import read_manifest
+from merkit.data.sources import Progress, open_store
+from merkit.experiments.recipe import check_options
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a call did: the store's folder and how many utterances."""
+
+    folder: Path
+    modality: str
+    new: int
+    old: int
+    absent: int
+
+
+def fill_store(
+    data: Path,
+    name: str,
+    modality: str | None,
+    settings: Mapping[str, Any],
+    features: Path | None,
+    progress: Progress | None,
+) -> Filled:
+    """Extract what the store of one encoder lacks.
+
+    Raises:
+        MerkitError: An unknown encoder, setting or modality, an encoder that stores nothing, or unreadable input.
+    """
+    spec: EncoderSpec = load("encoders", name)
+    config = check_options(spec.config, settings, f"encoder {name}")
+    if modality is None and len(spec.modalities) > 1:
+        raise ConfigError(f"encoder '{name}' knows {', '.join(spec.modalities)}: choose one with --modality")
+    chosen = spec.modalities[0] if modality is None else modality
+    if chosen not in spec.modalities:
+        raise ConfigError(f"encoder {name}: " + unknown("modality", chosen, spec.modalities))
+    manifest = read_manifest(data)
+    encoder = spec.build(config, chosen, EncoderHome(data=manifest.root))
+    if not encoder.stored:
+        raise ConfigError(f"encoder '{name}' with these settings is trained with the model: there is nothing to store")
+    store = open_store(encoder, manifest.root / "features" if features is None else features)
+    turns = list(manifest.turns(None, encoder.context))
+    present = sum(encoder.content(turn) is not None for turn in turns)
+    new = extract_features(
+        encoder,
+        turns,
+        store,
+        progress=None if progress is None else lambda done, total: progress("features", done, total),
+    )
+    return Filled(store.folder, chosen, new, present - new, len(turns) - present)

@@ -1,0 +1,138 @@
+"""The run: folds times seeds of one recipe on one corpus, resumable, ending in ``scores.json``."""
+
+import datetime
+import hashlib
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.protocol import Protocol
+from merkit.data.files import atomic_path
+from merkit.data.manifest import Manifest, read_manifest
+from merkit.data.sources import Progress
+from merkit.experiments.cell import Cell, run_cell
+from merkit.experiments.recipe import Recipe
+from merkit.experiments.score import score_run
+from merkit.io.checkpoint import build_encoders
+from merkit.io.provenance import describe_environment
+
+_log = logging.getLogger(__name__)
+
+
+def train_recipe(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    *,
+    features: Path | None = None,
+    allow_partial: bool = False,
+    legacy_best_on_test: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run a recipe on a manifest, go on where an earlier call was stopped, and return the scores.
+
+    Args:
+        recipe: What to do.
+        data: The manifest's folder.
+        run: The run's folder; made if need be.
+        features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
+        allow_partial: Accept counts that differ from the published ones; said in the result.
+        legacy_best_on_test: Compute the leaky best-epoch-on-test figure beside the clean one.
+        progress: Told about feature extraction.
+
+    Raises:
+        MerkitError: Anything a user can mend.
+    """
+    manifest = read_manifest(data)
+    protocol = open_protocol(recipe, manifest, allow_partial or manifest.info.partial)
+    _check_folder(run, recipe, manifest)
+    accelerator = Accelerator(
+        mixed_precision={"float32": "no"}.get(recipe.training.precision, recipe.training.precision)
+    )
+    provenance = _provenance(recipe, manifest, data)
+    if accelerator.is_main_process:
+        _write(run / "recipe.toml", recipe.to_toml())
+        _write(run / "provenance.json", json.dumps(provenance, indent=2))
+    members = [utterance.id for utterance in protocol.members(manifest.utterances)]
+    for seed in range(recipe.seeds):
+        for fold in protocol.folds(manifest.utterances, seed):
+            cell = Cell(
+                folder=run / f"fold-{fold.name}" / f"seed-{seed}",
+                recipe=recipe,
+                protocol=protocol,
+                manifest=manifest,
+                members=members,
+                fold=fold,
+                seed=seed,
+                features=manifest.root / "features" if features is None else features,
+                legacy_best_on_test=legacy_best_on_test,
+            )
+            run_cell(cell, provenance, accelerator, progress)
+    if accelerator.is_main_process:
+        scores = score_run(run, protocol, manifest)
+        _write(run / "scores.json", json.dumps(scores, indent=2))
+    accelerator.wait_for_everyone()
+    loaded: dict[str, Any] = json.loads((run / "scores.json").read_text())
+    return loaded
+
+
+def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Protocol:
+    """Build a recipe's protocol for a manifest.
+
+    Raises:
+        ConfigError: The protocol is for another corpus.
+    """
+    wanted = recipe.protocol.corpus
+    if wanted is not None and manifest.info.name != wanted:
+        raise ConfigError(
+            f"protocol '{recipe.protocol.name}' is for the corpus '{wanted}', '{manifest.root}' holds "
+            f"'{manifest.info.name}'. Prepare it with 'merkit prepare {wanted}', or choose another recipe."
+        )
+    protocol: Protocol = recipe.protocol.build(recipe.options, allow_partial)
+    return protocol
+
+
+def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:
+    """Refuse a folder that holds another experiment; more seeds of the same one are welcome."""
+    path = run / "provenance.json"
+    if not path.exists():
+        return
+    found = json.loads(path.read_text())
+    if found["recipe_sha256"] != _recipe_hash(recipe) or found["data"]["sha256"] != manifest.sha256:
+        what = "recipe" if found["recipe_sha256"] != _recipe_hash(recipe) else "corpus"
+        raise MerkitError(f"'{run}' holds a run of another {what}: give another folder with --out, or remove this one.")
+
+
+def _recipe_hash(recipe: Recipe) -> str:
+    values = {name: value for name, value in recipe.resolved().items() if name != "seeds"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _provenance(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any]:
+    encoders = build_encoders(recipe.resolved()["encoders"], manifest.root, None)
+    return {
+        **describe_environment(),
+        "command": " ".join(["merkit", *sys.argv[1:]]),
+        "data": {
+            "path": str(data.resolve()),
+            "corpus": manifest.info.name,
+            "corpus_version": manifest.info.version,
+            "sha256": manifest.sha256,
+            "partial": manifest.info.partial,
+            "counts": dict(manifest.info.counts),
+            "licence": manifest.info.licence,
+        },
+        "recipe_sha256": _recipe_hash(recipe),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)

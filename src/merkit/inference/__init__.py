@@ -1,0 +1,1 @@
+"""Inference: the only road from a checkpoint to a prediction."""

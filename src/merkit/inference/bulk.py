@@ -1,0 +1,80 @@
+"""Predicting a whole corpus into one file: part by part, so that a killed prediction goes on where it was."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from merkit.core.errors import MerkitError
+from merkit.data.files import atomic_path, file_hash
+from merkit.data.manifest import Manifest
+from merkit.data.sources import Progress
+from merkit.inference.recognizer import Recognizer
+from merkit.io.predictions import predictions_table, write_table
+
+ENDINGS = (".parquet", ".csv", ".jsonl")
+
+
+def predict_corpus(
+    checkpoint: Path,
+    manifest: Manifest,
+    out: Path,
+    *,
+    features: Path | None = None,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> int:
+    """Write a prediction for every utterance of a manifest to ``out``; return how many.
+
+    Parts already predicted by the same checkpoint for the same utterances lie in ``<out>.parts`` and are used again.
+
+    Raises:
+        MerkitError: An unknown file ending, or anything wrong with checkpoint or media.
+    """
+    if out.suffix not in ENDINGS:
+        raise MerkitError(f"Cannot write predictions as '{out.name}': the ending must be one of {', '.join(ENDINGS)}.")
+    recognizer = Recognizer.load(checkpoint, manifest.root)
+    parts = _open_parts(out.with_name(out.name + ".parts"), checkpoint, manifest)
+    members = manifest.by_id.keys()
+    store = manifest.root / "features" if features is None else features
+    chunks = recognizer.chunks(manifest, members, members)
+    for number, chunk in enumerate(chunks):
+        part = parts / f"part-{number:05d}.parquet"
+        if not part.exists():
+            predictions = recognizer.predict_chunk(manifest, chunk, members, store, batch_size, progress)
+            write_table(part, predictions_table(predictions, recognizer.labels))
+        if progress is not None:
+            progress("predictions", number + 1, len(chunks))
+    table = pa.concat_tables([pq.read_table(parts / f"part-{number:05d}.parquet") for number in range(len(chunks))])
+    _write(out, table)
+    shutil.rmtree(parts)
+    return int(table.num_rows)
+
+
+def _open_parts(folder: Path, checkpoint: Path, manifest: Manifest) -> Path:
+    """Make the parts' folder, empty unless its parts are of this checkpoint and these utterances."""
+    key = hashlib.sha256()
+    for path in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
+        key.update(f"{path.relative_to(checkpoint)} {file_hash(path)}\n".encode())
+    key.update(manifest.sha256.encode())
+    note = folder / "key.json"
+    if not note.exists() or json.loads(note.read_text())["key"] != key.hexdigest():
+        shutil.rmtree(folder, ignore_errors=True)
+        with atomic_path(note) as temporary:
+            temporary.write_text(json.dumps({"key": key.hexdigest()}))
+    return folder
+
+
+def _write(out: Path, table: pa.Table) -> None:
+    if out.suffix == ".parquet":
+        write_table(out, table)
+        return
+    with atomic_path(out) as temporary:
+        if out.suffix == ".csv":
+            pyarrow.csv.write_csv(table, temporary)
+        else:
+            temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()))

@@ -1,0 +1,149 @@
+"""The recognizer: the only road from a model to a prediction, for evaluation, the command line and a server alike."""
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from merkit.core.encoder import Encoder
+from merkit.core.lookup import load
+from merkit.core.model import Model, ModelSpec
+from merkit.core.types import Prediction, Turn
+from merkit.data.dataset import Dataset, items_of, ordered_batches
+from merkit.data.dataset import load as load_batches
+from merkit.data.manifest import Manifest
+from merkit.data.sources import Progress, open_sources
+from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
+
+CHUNK = 2048
+"""Utterances whose features are looked up together; bounds memory, and is what a killed prediction repeats at most."""
+
+
+class Recognizer:
+    """A model with what it takes to say something of an utterance: label names and calibration.
+
+    Works in float32 and in evaluation mode, whatever precision training had, so that a checkpoint answers as it was
+    measured.
+    """
+
+    def __init__(self, model: Model, config: CheckpointConfig):
+        self.model = model
+        self.config = config
+        self.spec: ModelSpec = load("models", config.model)
+
+    @classmethod
+    def load(cls, checkpoint: Path, data: Path | None = None) -> "Recognizer":
+        """Load a checkpoint folder; ``data`` is the folder of a manifest, for encoders that read published features.
+
+        Raises:
+            CheckpointError: The folder is no checkpoint, is incomplete, or is newer than this merkit.
+        """
+        model, config = load_checkpoint(checkpoint, data)
+        return cls(model, config)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of class numbers."""
+        return self.config.labels
+
+    @property
+    def context(self) -> int:
+        """How many previous turns the encoders read."""
+        return max((encoder.context for encoder in self.encoders.values()), default=0)
+
+    @property
+    def encoders(self) -> dict[str, Encoder]:
+        """The model's encoders by modality."""
+        return {name: module for name, module in self.model.encoders.items() if isinstance(module, Encoder)}
+
+    def predict(
+        self,
+        manifest: Manifest,
+        *,
+        members: Collection[str] | None = None,
+        wanted: Collection[str] | None = None,
+        features: Path | None = None,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each wanted utterance, in the manifest's order.
+
+        Args:
+            manifest: What to work on.
+            members: Ids that take part, as themselves or as context; ``None``: all.
+            wanted: Ids to predict; ``None``: all members.
+            features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
+            batch_size: Items a batch; changes no answer.
+            progress: Told how far it is.
+        """
+        members = manifest.by_id.keys() if members is None else members
+        chosen = members if wanted is None else wanted
+        store = manifest.root / "features" if features is None else features
+        for chunk in self.chunks(manifest, members, chosen):
+            predictions = self.predict_chunk(manifest, chunk, members, store, batch_size, progress)
+            yield from (prediction for prediction in predictions if prediction.id in chosen)
+
+    def chunks(
+        self, manifest: Manifest, members: Collection[str], wanted: Collection[str]
+    ) -> list[list[Sequence[Turn]]]:
+        """Cut what is to be predicted into chunks of about ``CHUNK`` utterances; a conversation is never cut."""
+        items = items_of(manifest, self.spec.level, members, wanted, self.context)
+        chunks: list[list[Sequence[Turn]]] = []
+        size = CHUNK
+        for item in items:
+            if size >= CHUNK:
+                chunks.append([])
+                size = 0
+            chunks[-1].append(item)
+            size += len(item)
+        return chunks
+
+    def predict_chunk(
+        self,
+        manifest: Manifest,
+        chunk: Sequence[Sequence[Turn]],
+        members: Collection[str],
+        features: Path,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+    ) -> list[Prediction]:
+        """Return the predictions of one chunk's utterances in their order (``members``: who speaks for a speaker)."""
+        turns = [turn for item in chunk for turn in item]
+        by_speaker = any(encoder.normalize_by_speaker for encoder in self.encoders.values())
+        heard = list(manifest.turns(members, self.context)) if by_speaker else turns
+        dataset = Dataset(
+            chunk,
+            open_sources(self.encoders, heard, features, progress),
+            self.spec.level,
+            with_texts="texts" in self.spec.inputs,
+        )
+        found = {prediction.id: prediction for prediction in self.predict_dataset(dataset, batch_size)}
+        return [found[turn.utterance.id] for turn in turns]
+
+    def predict_dataset(self, dataset: Dataset, batch_size: int = 32) -> Iterator[Prediction]:
+        """Yield a prediction for every utterance of a dataset, in no particular order."""
+        device = next((tensor.device for tensor in self.model.state_dict().values()), torch.device("cpu"))
+        unlabelled = dataclasses.replace(dataset, labels=None)
+        self.model.eval()
+        for batch in load_batches(unlabelled, ordered_batches(unlabelled.lengths(), batch_size)):
+            with torch.inference_mode():
+                logits = self.model(batch.to(device)).logits.cpu()[batch.mask]
+            probabilities = (logits.double() / self.config.temperature).softmax(dim=-1).tolist()
+            present = {name: there[batch.mask].tolist() for name, there in batch.present.items()}
+            for row, (utterance, values) in enumerate(zip(batch.ids, probabilities, strict=True)):
+                modalities = tuple(name for name, there in present.items() if there[row])
+                yield self._prediction(utterance, values, modalities)
+
+    def _prediction(self, utterance: str, values: Sequence[float], modalities: tuple[str, ...]) -> Prediction:
+        best = max(range(len(values)), key=values.__getitem__)
+        if not math.isfinite(values[best]):
+            raise ArithmeticError(f"the model gave a non-finite probability for utterance '{utterance}'")
+        return Prediction(
+            id=utterance,
+            label=self.labels[best],
+            probabilities=dict(zip(self.labels, values, strict=True)),
+            confidence=values[best],
+            modalities=modalities,
+        )

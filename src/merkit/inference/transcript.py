@@ -1,0 +1,132 @@
+"""Transcripts with times, as people have them: CSV, JSON, SRT, WebVTT, or plain text for a whole recording."""
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from merkit.core.errors import MerkitError
+
+_TIME = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"
+_CUE = re.compile(rf"{_TIME}\s+-->\s+{_TIME}")
+_VOICE = re.compile(r"<v(?:\.[^ >]*)?\s+([^>]+)>")
+_TAG = re.compile(r"<[^>]+>")
+_NAMES = {
+    "start": ("start_s", "start", "begin", "from"),
+    "end": ("end_s", "end", "stop", "to"),
+    "text": ("text", "transcript", "utterance", "words"),
+    "speaker": ("speaker", "speaker_id", "channel"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one speaker said from ``start_s`` to ``end_s`` (``None``: the recording's beginning and end)."""
+
+    start_s: float | None
+    end_s: float | None
+    speaker: str
+    text: str | None
+
+
+def read_transcript(path: Path) -> list[Line]:
+    """Read a transcript by its ending, lines in order of their beginning.
+
+    ``.csv`` and ``.tsv`` need the columns ``start_s``, ``end_s`` and ``text`` (``start``, ``end`` are understood), and may
+    have ``speaker``; ``.json`` is a list of objects with those keys, or an object that holds it under ``segments`` or
+    ``utterances``; ``.jsonl`` one object a line; ``.srt`` and ``.vtt`` are subtitles (``<v NAME>`` names the speaker);
+    ``.txt`` is the text of the whole recording.
+
+    Raises:
+        MerkitError: The file is missing or empty, has another ending, or a line without valid times.
+    """
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise MerkitError(f"No transcript '{path}'.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MerkitError(f"Cannot read the transcript '{path}': {error}; it must be UTF-8 text.") from error
+    if path.suffix == ".txt":
+        return [Line(None, None, "", " ".join(content.split()))]
+    if path.suffix in (".srt", ".vtt"):
+        lines = _read_cues(content, path)
+    elif path.suffix in (".csv", ".tsv"):
+        reader = csv.DictReader(io.StringIO(content), delimiter="\t" if path.suffix == ".tsv" else ",")
+        lines = _read_rows(reader, path)
+    elif path.suffix in (".json", ".jsonl"):
+        lines = _read_rows(_objects(content, path), path)
+    else:
+        raise MerkitError(f"'{path}': a transcript ends in .csv, .tsv, .json, .jsonl, .srt, .vtt or .txt")
+    if not lines:
+        raise MerkitError(f"'{path}' holds no line of transcript.")
+    return sorted(lines, key=lambda line: line.start_s or 0.0)
+
+
+def _objects(content: str, path: Path) -> list[Mapping[str, Any]]:
+    try:
+        if path.suffix == ".jsonl":
+            found = [json.loads(line) for line in content.splitlines() if line.strip()]
+        else:
+            found = json.loads(content)
+    except ValueError as error:
+        raise MerkitError(f"'{path}' is not JSON: {error}") from error
+    if isinstance(found, dict):
+        found = found.get("segments", found.get("utterances"))
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise MerkitError(f"'{path}': expected a list of objects with start_s, end_s and text.")
+    return found
+
+
+def _read_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> list[Line]:
+    lines = []
+    for number, row in enumerate(rows, start=1):
+        values = {key: next((row[name] for name in names if name in row), None) for key, names in _NAMES.items()}
+        place = f"'{path}', line {number}"
+        if values["text"] is None:
+            raise MerkitError(f"{place}: no column 'text' among {', '.join(map(str, row))}.")
+        start, end = (_seconds(values[key], key, place) for key in ("start", "end"))
+        lines.append(_checked(Line(start, end, str(values["speaker"] or ""), str(values["text"])), place))
+    return lines
+
+
+def _seconds(value: Any, key: str, place: str) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        raise MerkitError(
+            f"{place}: {key} is {value!r}, expected seconds; a text without times goes into a .txt file."
+        ) from None
+    return seconds
+
+
+def _read_cues(content: str, path: Path) -> list[Line]:
+    lines: list[Line] = []
+    for block in re.split(r"\n\s*\n", content.replace("\r\n", "\n")):
+        found = _CUE.search(block)
+        if found is None:
+            continue
+        text = block[found.end() :].partition("\n")[2]
+        voice = _VOICE.search(text)
+        speaker = "" if voice is None else voice.group(1).strip()
+        spoken = " ".join(_TAG.sub("", text).split())
+        times = found.groups()
+        line = Line(_clock(times[:4]), _clock(times[4:]), speaker, spoken)
+        lines.append(_checked(line, f"'{path}', cue {len(lines) + 1}"))
+    return lines
+
+
+def _clock(parts: tuple[str | None, ...]) -> float:
+    hours, minutes, seconds, thousandths = (int(part or 0) for part in parts)
+    return 3600 * hours + 60 * minutes + seconds + thousandths / 1000
+
+
+def _checked(line: Line, place: str) -> Line:
+    assert line.start_s is not None and line.end_s is not None
+    if not (math.isfinite(line.start_s) and math.isfinite(line.end_s) and 0 <= line.start_s < line.end_s):
+        raise MerkitError(f"{place}: from {line.start_s} to {line.end_s} s is no stretch of time.")
+    return line

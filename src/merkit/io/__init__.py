@@ -1,0 +1,1 @@
+"""Files: checkpoints, predictions and provenance."""

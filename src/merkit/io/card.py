@@ -1,0 +1,61 @@
+"""The model card: what a checkpoint is, what it was made of, and what it should not be used for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from merkit.core.model import Model, ModelSpec
+from merkit.io.checkpoint import CheckpointConfig
+
+
+def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenance: Mapping[str, Any]) -> str:
+    """Return a checkpoint's ``README.md`` in Markdown."""
+    data = provenance["data"]
+    paper = (
+        "no paper: a baseline"
+        if spec.citation is None
+        else f"{spec.citation.authors}: {spec.citation.title} ({spec.citation.venue} {spec.citation.year})"
+    )
+    lines = [
+        f"# {config.model} on {config.protocol}",
+        "",
+        spec.summary,
+        "",
+        f"* Source: {paper}",
+        f"* Classes: {', '.join(config.labels)}",
+        f"* Level: {spec.level}",
+        f"* Parameters: {sum(parameter.numel() for parameter in model.parameters()):,}",
+        f"* Trained on: {data['corpus']} (sha256 {data['sha256'][:12]}{', a part of it' if data['partial'] else ''})",
+        f"* Licence of the data: {data['licence'] or 'not known'}; it may bind the weights as well",
+        f"* Made with: merkit {provenance['merkit']}, commit {provenance['commit'] or 'unknown'}",
+        "",
+        "## Encoders",
+        "",
+        *(f"* {modality}: {_told(facts)}" for modality, facts in provenance["encoders"].items()),
+        *(["* none"] if not provenance["encoders"] else []),
+        "",
+        "## Differences from the paper",
+        "",
+        *(f"* {deviation}" for deviation in spec.deviations),
+        *(["* none known"] if not spec.deviations else []),
+        "",
+        "## Figures",
+        "",
+        "In `scores.json` of the run that this checkpoint comes from, with intervals and the rule that chose the epoch.",
+        "",
+        "## Use",
+        "",
+        "```",
+        "merkit analyze recording.wav --checkpoint THIS_FOLDER",
+        "merkit predict DATA --checkpoint THIS_FOLDER --out predictions.parquet",
+        "```",
+        "",
+        "What it names are the labels that raters or actors of its corpus gave, not what a person feels. It was measured "
+        "on that corpus alone; expect worse on other speakers, languages and microphones. Law may forbid its use, at "
+        "work and in schools of the European Union above all.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _told(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)

@@ -1,0 +1,1 @@
+"""Metrics: pure functions on NumPy arrays, each docstring the specification of its figure."""

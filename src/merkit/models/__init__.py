@@ -1,0 +1,1 @@
+"""Models: one paper or baseline each."""

@@ -1,0 +1,87 @@
+"""What the floors without gradients share: a state that is made of tensors and grows with the training part."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from merkit.core.batch import Batch
+from merkit.core.errors import MerkitError
+from merkit.core.model import FittedModel
+
+LOG_NEVER = -20.0
+"""Log probability of a class that training never saw: finite, and small enough never to win."""
+
+IGNORED = -100
+
+
+class Floor(FittedModel):
+    """A fitted model whose buffers take the size of what is loaded into them, so that loading stays strict.
+
+    ``log_prior`` is the logarithm of the classes' shares in the training part.
+    """
+
+    log_prior: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__({})
+        self.classes = classes
+        self.register_buffer("log_prior", torch.full((classes,), -float(np.log(classes))))
+
+    def keep_prior(self, labels: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        """Store the classes' shares among the labels."""
+        counts = np.bincount(labels, minlength=self.classes)
+        shares = torch.from_numpy(counts / counts.sum())
+        self.log_prior = torch.where(shares > 0, shares.log(), LOG_NEVER).float()
+
+    def spread(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """Return ``[*batch, classes]`` with ``rows`` at the real places, in their order, and the prior elsewhere."""
+        logits = self.log_prior.to(mask.device).expand(*mask.shape, self.classes).clone()
+        logits[mask] = rows.to(logits)
+        return logits
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        for name, buffer in list(self.named_buffers(recurse=False)):
+            stored = state_dict.get(prefix + name)
+            if stored is not None and stored.shape != buffer.shape:
+                setattr(self, name, torch.empty(stored.shape, dtype=buffer.dtype, device=buffer.device))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was computed from buffers; called when they change."""
+        return
+
+
+def labelled(model: str, batches: Iterable[Batch]) -> tuple[list[str | None], np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return texts and class numbers of all utterances that have a label.
+
+    Raises:
+        MerkitError: There is none.
+    """
+    texts: list[str | None] = []
+    numbers: list[int] = []
+    for batch in batches:
+        assert batch.labels is not None
+        row = batch.labels[batch.mask].tolist()
+        words: Sequence[str | None] = batch.texts or [None] * len(row)
+        for text, number in zip(words, row, strict=True):
+            if number != IGNORED:
+                texts.append(text)
+                numbers.append(number)
+    if not numbers:
+        raise MerkitError(f"{model}: found no labelled utterance to learn from; check the protocol's training part")
+    return texts, np.asarray(numbers, dtype=np.int64)
+
+
+def to_bytes(value: object) -> Tensor:
+    """Return a JSON value as a tensor of bytes, which a checkpoint can hold."""
+    return torch.frombuffer(bytearray(json.dumps(value, ensure_ascii=False).encode()), dtype=torch.uint8)
+
+
+def from_bytes(stored: Tensor) -> Any:
+    """Return the JSON value that ``to_bytes`` stored."""
+    return json.loads(stored.cpu().numpy().tobytes())

@@ -1,0 +1,143 @@
+"""TF-IDF of words and word pairs with logistic regression (scikit-learn): the floor under every model of text."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.encoder import Encoder
+from merkit.core.errors import MerkitError
+from merkit.core.model import ModelConfig, ModelSpec
+from merkit.models._fitted import Floor, from_bytes, labelled, to_bytes
+
+_UNSEEN = -1e4
+"""Score of a class that training never saw: its probability is 0, and everything stays finite."""
+
+
+class BagOfWordsConfig(ModelConfig):
+    """Settings of ``bag_of_words``, in scikit-learn's terms."""
+
+    ngrams: int = Field(default=2, ge=1)
+    """Longest run of words that counts as a term."""
+    min_count: int = Field(default=1, ge=1)
+    """In how many training texts a term must occur."""
+    sublinear: bool = False
+    """Use ``1 + log(count)`` for the count of a term in a text."""
+    inverse_penalty: float = Field(default=1.0, gt=0.0)
+    """scikit-learn's ``C``."""
+    class_weights: Literal["none", "inverse"] = "none"
+    """``inverse`` is scikit-learn's ``balanced``."""
+
+
+class BagOfWords(Floor):
+    """Logits from the text alone; a missing text gets the training part's class shares.
+
+    Vocabulary, inverse document frequencies and weights are buffers: a checkpoint loads into a fresh model, and
+    inference goes through the same scikit-learn vectorizer rebuilt from them.
+    """
+
+    vocabulary: Tensor
+    idf: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, config: BagOfWordsConfig, classes: int) -> None:
+        super().__init__(classes)
+        self.config = config
+        self.register_buffer("vocabulary", to_bytes([]))
+        self.register_buffer("idf", torch.zeros(0))
+        self.register_buffer("weight", torch.zeros(classes, 0))
+        self.register_buffer("bias", torch.zeros(classes))
+        self._vectorizer: Any = None
+
+    def fit(self, batches: Iterable[Batch], seed: int) -> None:
+        """Fit the vectorizer and the regression; the solver is deterministic, ``seed`` changes nothing.
+
+        Raises:
+            MerkitError: No utterance has a label, or no term is common enough.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        texts, labels = labelled("bag_of_words", batches)
+        self.keep_prior(labels)
+        there = np.asarray([text is not None for text in texts])
+        words, labels = [text for text in texts if text is not None], labels[there]
+        if len(np.unique(labels)) < 2:
+            # nothing to tell apart: the shares stand in for the regression
+            self.vocabulary, self.idf = to_bytes([]), torch.zeros(0)
+            self.weight, self.bias = torch.zeros(self.classes, 0), self.log_prior.clone()
+            self.forget()
+            return
+        vectorizer = self._make_vectorizer(min_df=self.config.min_count)
+        try:
+            features = vectorizer.fit_transform(words)
+        except ValueError as error:  # scikit-learn's way to say that the vocabulary is empty
+            raise MerkitError(
+                f"bag_of_words: no term occurs in {self.config.min_count} or more of the {len(words)} training texts; "
+                "lower min_count or check the texts"
+            ) from error
+        regression = LogisticRegression(
+            C=self.config.inverse_penalty,
+            class_weight="balanced" if self.config.class_weights == "inverse" else None,
+            max_iter=1000,
+        ).fit(features, labels)
+        seen = regression.classes_
+        # with two classes scikit-learn keeps the second one's row alone: the first one's scores are 0
+        rows = seen[1:] if len(seen) == 2 else seen
+        weight = np.zeros((self.classes, features.shape[1]))
+        bias = np.full(self.classes, _UNSEEN)
+        bias[seen] = 0.0
+        weight[rows], bias[rows] = regression.coef_, regression.intercept_
+        self.vocabulary = to_bytes(list(vectorizer.get_feature_names_out()))
+        self.idf = torch.from_numpy(vectorizer.idf_).float()
+        self.weight, self.bias = torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the vectorizer that was built from the buffers."""
+        self._vectorizer = None
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return log probabilities."""
+        rows = self.log_prior.cpu().expand(len(batch.ids), self.classes).clone()
+        places = [place for place, text in enumerate(batch.texts) if text is not None]
+        if places:
+            rows[places] = self._log_probabilities([text for text in batch.texts if text is not None])
+        return ModelOutput(self.spread(rows, batch.mask))
+
+    def _log_probabilities(self, texts: list[str]) -> Tensor:
+        weight, bias = self.weight.cpu().double(), self.bias.cpu().double()
+        scores = bias.expand(len(texts), self.classes)
+        if self.idf.numel():
+            if self._vectorizer is None:
+                terms = from_bytes(self.vocabulary)
+                self._vectorizer = self._make_vectorizer(vocabulary={term: place for place, term in enumerate(terms)})
+                self._vectorizer.idf_ = self.idf.cpu().double().numpy()
+            scores = scores + torch.from_numpy(self._vectorizer.transform(texts) @ weight.numpy().T)
+        return torch.log_softmax(scores, dim=-1).float()
+
+    def _make_vectorizer(self, **settings: Any) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        return TfidfVectorizer(
+            ngram_range=(1, self.config.ngrams), sublinear_tf=self.config.sublinear, dtype=np.float64, **settings
+        )
+
+
+def _build(config: BagOfWordsConfig, encoders: Mapping[str, Encoder], classes: int) -> BagOfWords:
+    return BagOfWords(config, classes)
+
+
+SPEC = ModelSpec(
+    name="bag_of_words",
+    summary="TF-IDF of words and word pairs with logistic regression (floor)",
+    level="utterance",
+    config=BagOfWordsConfig,
+    build=_build,
+    modalities=(0, 0),
+    inputs=frozenset({"texts"}),
+)

@@ -1,0 +1,127 @@
+"""Poria et al., "Context-Dependent Sentiment Analysis in User-Generated Videos", ACL 2017: an LSTM over the turns.
+
+Each utterance is one vector (its modalities pooled over time and concatenated); a bidirectional LSTM reads the vectors
+of a conversation in order; a dense layer and a linear one give the logits of each turn.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.encoder import Encoder
+from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.nn.layers import PooledUtterance, drop_modalities
+from merkit.nn.pooling import Pooling
+from merkit.nn.recurrent import MaskedLSTM
+
+
+class BcLstmConfig(ModelConfig):
+    """Settings of ``bc_lstm``."""
+
+    pooling: Pooling = "mean"
+    projection: int = Field(default=0, ge=0)
+    """Each modality is first projected to this width; 0: it enters the LSTM as it is, as in the paper."""
+    hidden: int = Field(default=300, ge=1)
+    """Width of the LSTM's state, per direction."""
+    layers: int = Field(default=1, ge=1)
+    dense: int = Field(default=100, ge=1)
+    """Width of the dense layer between LSTM and logits."""
+    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """Of the LSTM's input, between its layers, of its states and of the dense layer."""
+    causal: bool = False
+    """Read the past only (the paper's sc-LSTM): a turn's answer then never changes with what follows."""
+    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """How often a modality of an utterance is taken away in training (never its last one)."""
+
+
+class BcLstm(Model):
+    """Turns of a conversation to logits; an absent modality is a learned vector, a padded turn is never read."""
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        classes: int,
+        *,
+        pooling: Pooling,
+        projection: int,
+        hidden: int,
+        layers: int,
+        dense: int,
+        dropout: float,
+        causal: bool,
+        modality_dropout: float,
+    ) -> None:
+        super().__init__(encoders)
+        self.modality_dropout = modality_dropout
+        self.pooled = nn.ModuleDict()
+        self.project = nn.ModuleDict()
+        width = 0
+        for name, encoder in encoders.items():
+            pooled = PooledUtterance(encoder.width, pooling)
+            self.pooled[name] = pooled
+            self.project[name] = nn.Linear(pooled.width, projection) if projection else nn.Identity()
+            width += projection or pooled.width
+        self.dropout = nn.Dropout(dropout)
+        self.context = MaskedLSTM(width, hidden, layers=layers, dropout=dropout, bidirectional=not causal)
+        self.dense = nn.Linear(self.context.width, dense)
+        self.head = nn.Linear(dense, classes)
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return logits ``[items, turns, classes]`` and the dense layer's activations, ``embedding``."""
+        present = drop_modalities(
+            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+        )
+        vectors = []
+        for name, encoder in self.encoders.items():
+            frames = encoder(batch.inputs[name])
+            vectors.append(self.project[name](self.pooled[name](frames.data, frames.mask, present[name])))
+        turns = self.dropout(torch.cat(vectors, dim=-1))
+        states = self.dropout(self.context(turns, batch.mask))
+        embedding = torch.relu(self.dense(states))
+        return ModelOutput(self.head(self.dropout(embedding)), {"embedding": embedding})
+
+
+def _build(config: BcLstmConfig, encoders: Mapping[str, Encoder], classes: int) -> BcLstm:
+    return BcLstm(encoders, classes, **config.model_dump())
+
+
+CITATION = Citation(
+    title="Context-Dependent Sentiment Analysis in User-Generated Videos",
+    authors=(
+        "Soujanya Poria, Erik Cambria, Devamanyu Hazarika, Navonil Majumder, Amir Zadeh and Louis-Philippe Morency"
+    ),
+    venue="ACL",
+    year=2017,
+    url="https://aclanthology.org/P17-1081",
+    bibtex="""@inproceedings{poria2017context,
+  title = {Context-Dependent Sentiment Analysis in User-Generated Videos},
+  author = {Poria, Soujanya and Cambria, Erik and Hazarika, Devamanyu and Majumder, Navonil and Zadeh, Amir and
+            Morency, Louis-Philippe},
+  booktitle = {Proceedings of the 55th Annual Meeting of the Association for Computational Linguistics
+               (Volume 1: Long Papers)},
+  pages = {873--883},
+  year = {2017},
+  address = {Vancouver, Canada},
+  publisher = {Association for Computational Linguistics},
+  doi = {10.18653/v1/P17-1081},
+}""",
+)
+
+SPEC = ModelSpec(
+    name="bc_lstm",
+    summary="bidirectional LSTM over the turns of a conversation (Poria et al., ACL 2017)",
+    level="conversation",
+    config=BcLstmConfig,
+    build=_build,
+    citation=CITATION,
+    deviations=(
+        "Fusion is early (one LSTM over concatenated modalities); the paper's hierarchical variant, an LSTM per "
+        "modality trained first and a second one over their states, is not built.",
+        "Utterance vectors come from the recipe's encoders, not from the paper's CNN, 3D-CNN and openSMILE features.",
+        "Widths and dropout are ours: the paper does not print them.",
+        "An absent modality is a learned vector; the paper has none absent.",
+    ),
+)

@@ -1,0 +1,77 @@
+"""Pooled modalities side by side and a two-layer perceptron: plain fusion, which elaborate fusion must beat.
+
+There is no context in it, so that utterances and turns of conversations would be the same to it; its
+level is the utterance.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.encoder import Encoder
+from merkit.core.model import Model, ModelConfig, ModelSpec
+from merkit.nn.layers import PooledUtterance, drop_modalities, two_layer_head
+from merkit.nn.pooling import Pooling, pooled_width
+
+
+class ConcatConfig(ModelConfig):
+    """Settings of ``concat``."""
+
+    pooling: Pooling = "mean"
+    hidden: int = Field(default=256, ge=1)
+    layer_norm: bool = True
+    """Normalise the hidden layer."""
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """How often a modality of an utterance is taken away in training (never its last one)."""
+
+
+class Concat(Model):
+    """Pooled frames per modality, concatenated, to logits; an absent modality is a learned vector."""
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        classes: int,
+        *,
+        pooling: Pooling,
+        hidden: int,
+        layer_norm: bool,
+        dropout: float,
+        modality_dropout: float,
+    ) -> None:
+        super().__init__(encoders)
+        self.modality_dropout = modality_dropout
+        self.pooled = nn.ModuleDict(
+            {name: PooledUtterance(encoder.width, pooling) for name, encoder in encoders.items()}
+        )
+        width = sum(pooled_width(pooling, encoder.width) for encoder in encoders.values())
+        self.head = two_layer_head(width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return logits ``[items, classes]`` and the concatenated vectors, ``embedding``."""
+        present = drop_modalities(
+            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+        )
+        vectors = []
+        for name, encoder in self.encoders.items():
+            frames = encoder(batch.inputs[name])
+            vectors.append(self.pooled[name](frames.data, frames.mask, present[name]))
+        embedding = torch.cat(vectors, dim=-1)
+        return ModelOutput(self.head(embedding), {"embedding": embedding})
+
+
+def _build(config: ConcatConfig, encoders: Mapping[str, Encoder], classes: int) -> Concat:
+    return Concat(encoders, classes, **config.model_dump())
+
+
+SPEC = ModelSpec(
+    name="concat",
+    summary="masked means concatenated, two-layer perceptron",
+    level="utterance",
+    config=ConcatConfig,
+    build=_build,
+)

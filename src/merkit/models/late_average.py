@@ -1,0 +1,97 @@
+"""Mean of the probabilities of models of one modality each: the cheapest fusion."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.encoder import Encoder
+from merkit.core.model import Model, ModelConfig, ModelSpec
+from merkit.nn.layers import linear_head, two_layer_head
+from merkit.nn.pooling import Pooling, pool, pooled_width
+
+
+class LateAverageConfig(ModelConfig):
+    """Settings of ``late_average``; they hold for every modality."""
+
+    pooling: Pooling = "mean"
+    hidden: int = Field(default=0, ge=0)
+    """Width of a hidden layer; 0: the heads are linear."""
+    layer_norm: bool = False
+    """Normalise the hidden layer; means nothing without one."""
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+
+
+class LateAverage(Model):
+    """One head per modality, each trained by its own loss; the answer is the mean of those that are present.
+
+    With nothing present all classes are equally likely.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        classes: int,
+        *,
+        pooling: Pooling,
+        hidden: int,
+        layer_norm: bool,
+        dropout: float,
+    ) -> None:
+        super().__init__(encoders)
+        self.pooling = pooling
+        self.heads = nn.ModuleDict()
+        for name, encoder in encoders.items():
+            width = pooled_width(pooling, encoder.width)
+            self.heads[name] = (
+                two_layer_head(width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
+                if hidden
+                else linear_head(width, classes, dropout=dropout)
+            )
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return the log of the mean probability ``[items, classes]`` and each modality's ``logits_<modality>``."""
+        single: dict[str, Tensor] = {}
+        for name, encoder in self.encoders.items():
+            frames = encoder(batch.inputs[name])
+            single[f"logits_{name}"] = self.heads[name](pool(self.pooling, frames.data, frames.mask))
+        there = torch.stack([batch.present[name] for name in self.encoders])
+        return ModelOutput(_log_mean_probability(torch.stack(list(single.values())), there), single)
+
+    def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
+        """Return one term per modality over the utterances that have it; no head learns from another's mistake."""
+        assert batch.labels is not None
+        terms = {}
+        for name in self.encoders:
+            counted = batch.mask & batch.present[name]
+            terms[name] = self.criterion(
+                output.auxiliary[f"logits_{name}"][batch.mask].float(),
+                batch.labels.masked_fill(~counted, -100)[batch.mask],
+            )
+        return terms
+
+
+def _log_mean_probability(
+    logits: Float[Tensor, "modalities *batch classes"], there: Bool[Tensor, "modalities *batch"]
+) -> Float[Tensor, "*batch classes"]:
+    """Return the log of the mean probability over the modalities that are there; uniform where none is."""
+    none = ~there.any(dim=0)
+    log_p = torch.where((there | none).unsqueeze(-1), torch.log_softmax(logits.float(), dim=-1), -torch.inf)
+    log_p = torch.where(none.unsqueeze(-1), 0.0, log_p)
+    return torch.log_softmax(torch.logsumexp(log_p, dim=0), dim=-1)
+
+
+def _build(config: LateAverageConfig, encoders: Mapping[str, Encoder], classes: int) -> LateAverage:
+    return LateAverage(encoders, classes, **config.model_dump())
+
+
+SPEC = ModelSpec(
+    name="late_average",
+    summary="mean of the probabilities of one model per modality",
+    level="utterance",
+    config=LateAverageConfig,
+    build=_build,
+)

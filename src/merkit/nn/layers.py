@@ -1,0 +1,61 @@
+"""Small layers that several models share: a learned stand-in for what is absent, the dropping of modalities, heads."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from merkit.nn.pooling import Pooling, pool, pooled_width
+
+
+class PooledUtterance(nn.Module):
+    """One vector per utterance from its frames; an absent utterance gets a learned vector instead.
+
+    The learned vector says "absent" in words that no data uses: zeros would look like data. It is learned wherever
+    training has absent utterances, by nature or by ``drop_modalities``.
+    """
+
+    def __init__(self, width: int, pooling: Pooling = "mean") -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.width = pooled_width(pooling, width)
+        self.absent = nn.Parameter(torch.empty(self.width).normal_(std=0.02))
+
+    def forward(
+        self,
+        data: Float[Tensor, "*batch time dim"],
+        mask: Bool[Tensor, "*batch time"],
+        present: Bool[Tensor, "*batch"],
+    ) -> Float[Tensor, "*batch pooled"]:
+        """Return pooled frames where the utterance is present and the learned vector elsewhere."""
+        pooled = pool(self.pooling, data, mask)
+        there = (present & mask.any(dim=-1)).unsqueeze(-1)
+        return torch.where(there, pooled, self.absent.to(pooled.dtype))
+
+
+def drop_modalities(
+    present: Mapping[str, Bool[Tensor, "*batch"]], rate: float, training: bool
+) -> dict[str, Bool[Tensor, "*batch"]]:
+    """Return presence with each modality of each utterance taken away at random, except an utterance's last one.
+
+    An utterance that would lose everything keeps all it had. Outside training and at rate 0 nothing is taken.
+    """
+    if not training or rate == 0.0:
+        return dict(present)
+    kept = {name: there & (torch.rand(there.shape, device=there.device) >= rate) for name, there in present.items()}
+    nothing = ~torch.stack(list(kept.values())).any(dim=0)
+    return {name: torch.where(nothing, present[name], there) for name, there in kept.items()}
+
+
+def two_layer_head(width: int, hidden: int, classes: int, *, dropout: float, layer_norm: bool) -> nn.Sequential:
+    """Return dropout, linear, layer norm (if asked for), ReLU, dropout, linear."""
+    norm = [nn.LayerNorm(hidden)] if layer_norm else []
+    return nn.Sequential(
+        nn.Dropout(dropout), nn.Linear(width, hidden), *norm, nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
+    )
+
+
+def linear_head(width: int, classes: int, *, dropout: float) -> nn.Sequential:
+    """Return dropout and one linear layer."""
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))

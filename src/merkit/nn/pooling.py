@@ -1,0 +1,109 @@
+"""From a sequence of vectors to one vector, reading only what the mask calls real.
+
+Convention: a row without a single real frame gives zeros and no gradient; the caller replaces it by what it knows about
+presence. What stands in padded places (garbage, infinities, NaN) never reaches a result or a gradient.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+Pooling = Literal["mean", "max", "mean_std", "mean_std_max", "first_and_mean"]
+"""Names of the poolings that have no weights."""
+
+
+def masked_mean(
+    data: Float[Tensor, "*batch time dim"], mask: Bool[Tensor, "*batch time"]
+) -> Float[Tensor, "*batch dim"]:
+    """Return the mean over real frames."""
+    total = _zeroed(data, mask).sum(dim=-2)
+    return total / mask.sum(dim=-1, keepdim=True).clamp(min=1).to(data.dtype)
+
+
+def masked_std(
+    data: Float[Tensor, "*batch time dim"], mask: Bool[Tensor, "*batch time"]
+) -> Float[Tensor, "*batch dim"]:
+    """Return the standard deviation over real frames (of the population: divided by n); one frame gives 0."""
+    centred = _zeroed(data, mask) - masked_mean(data, mask).unsqueeze(-2)
+    variance = masked_mean(centred.square(), mask)
+    spread = variance > 0
+    # the square root's slope at 0 is infinite: it only sees positive numbers
+    return torch.where(spread, torch.where(spread, variance, 1.0).sqrt(), 0.0)
+
+
+def masked_max(
+    data: Float[Tensor, "*batch time dim"], mask: Bool[Tensor, "*batch time"]
+) -> Float[Tensor, "*batch dim"]:
+    """Return the largest value over real frames, per dimension; ``time >= 1``."""
+    largest = data.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(dim=-2)
+    return torch.where(mask.any(dim=-1, keepdim=True), largest, 0.0)
+
+
+def first_real(
+    data: Float[Tensor, "*batch time dim"], mask: Bool[Tensor, "*batch time"]
+) -> Float[Tensor, "*batch dim"]:
+    """Return the first real frame; ``time >= 1``."""
+    place = mask.to(torch.uint8).argmax(dim=-1)
+    index = place[..., None, None].expand(*place.shape, 1, data.shape[-1])
+    return torch.where(mask.any(dim=-1, keepdim=True), data.gather(-2, index).squeeze(-2), 0.0)
+
+
+def pool(
+    name: Pooling, data: Float[Tensor, "*batch time dim"], mask: Bool[Tensor, "*batch time"]
+) -> Float[Tensor, "*batch pooled"]:
+    """Return the statistics that a pooling's name lists, concatenated in that order."""
+    return torch.cat([statistic(data, mask) for statistic in _STATISTICS[name]], dim=-1)
+
+
+def pooled_width(name: Pooling, width: int) -> int:
+    """Return the width of what ``pool`` returns for frames of ``width``."""
+    return width * len(_STATISTICS[name])
+
+
+class AttentivePooling(nn.Module):
+    """Weighted mean over real frames whose weights are learned: ``softmax(v . tanh(W x + b))``.
+
+    After Bahdanau et al. 2015 with a constant query, as used by Yang et al., "Hierarchical Attention Networks", NAACL
+    2016, eqs. 5 to 7.
+    """
+
+    def __init__(self, width: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, hidden)
+        self.score = nn.Linear(hidden, 1, bias=False)
+
+    def forward(
+        self, data: Float[Tensor, "*batch time dim"], mask: Bool[Tensor, "*batch time"]
+    ) -> Float[Tensor, "*batch dim"]:
+        """Return the weighted mean."""
+        data = _zeroed(data, mask)
+        weights = masked_softmax(self.score(torch.tanh(self.project(data))).squeeze(-1), mask)
+        return (weights.unsqueeze(-1) * data).sum(dim=-2)
+
+
+def masked_softmax(
+    scores: Float[Tensor, "*batch time"], mask: Bool[Tensor, "*batch time"]
+) -> Float[Tensor, "*batch time"]:
+    """Return weights over the last axis: they sum to 1 over real places and are 0 elsewhere (also if none is real)."""
+    low = torch.finfo(scores.dtype).min
+    weights = torch.softmax(scores.masked_fill(~mask, low), dim=-1)
+    return torch.where(mask, weights, 0.0)
+
+
+def _zeroed(
+    data: Float[Tensor, "*batch time dim"], mask: Bool[Tensor, "*batch time"]
+) -> Float[Tensor, "*batch time dim"]:
+    """Return the data with zeros in padded places (multiplying by the mask would let NaN through)."""
+    return data.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+
+_STATISTICS: dict[Pooling, tuple[Callable[[Tensor, Tensor], Tensor], ...]] = {
+    "mean": (masked_mean,),
+    "max": (masked_max,),
+    "mean_std": (masked_mean, masked_std),
+    "mean_std_max": (masked_mean, masked_std, masked_max),
+    "first_and_mean": (first_real, masked_mean),
+}

@@ -1,0 +1,1 @@
+"""Protocols: one published protocol each: label map, folds, selection, metrics, expected counts."""

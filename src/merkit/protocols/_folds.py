@@ -1,0 +1,118 @@
+"""What protocols share in cutting a corpus: draws by a seed, parts held out by group, k folds by group.
+
+Groups (conversations, speakers, videos) are never split. A draw orders the groups by a hash of seed, fold and group, so
+that it is the same on every machine and Python, and one group more or less does not reshuffle the others.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+
+from merkit.core.errors import CountError
+from merkit.core.protocol import Fold, Protocol
+from merkit.core.types import Utterance
+from merkit.protocols._labels import numbered
+
+Group = Callable[[Utterance], str]
+
+
+def conversation(utterance: Utterance) -> str:
+    """Return the group for cuts by conversation."""
+    return utterance.conversation
+
+
+def speaker(utterance: Utterance) -> str:
+    """Return the group for cuts by speaker."""
+    return utterance.speaker
+
+
+def draw(names: Iterable[str], count: int, *key: str | int) -> frozenset[str]:
+    """Return ``count`` of the names, drawn by ``key`` (seed, fold name, …) whatever order they come in."""
+
+    def place(name: str) -> tuple[bytes, str]:
+        return blake2b("\0".join([*map(str, key), name]).encode(), digest_size=16).digest(), name
+
+    return frozenset(sorted(set(names), key=place)[:count])
+
+
+def held_out(utterances: Sequence[Utterance], group: Group, count: int | float, *key: str | int) -> frozenset[str]:
+    """Return the groups that become the validation part: ``count`` of them, or that share of them (at least one).
+
+    At least one group always stays for training.
+
+    Raises:
+        CountError: There are fewer than two groups.
+    """
+    names = {group(utterance) for utterance in utterances}
+    if len(names) < 2:
+        raise CountError(
+            f"cannot cut a validation part: the training part has {len(names)} group(s), at least 2 are needed. "
+            f"Give more conversations or speakers, or a split that names a validation part."
+        )
+    wanted = count if isinstance(count, int) else round(count * len(names))
+    return draw(names, min(max(1, wanted), len(names) - 1), *key)
+
+
+def fold(
+    protocol: Protocol,
+    name: str,
+    train: Sequence[Utterance],
+    valid: Sequence[Utterance],
+    test: Sequence[Utterance],
+) -> Fold:
+    """Return a fold: labels for training and validation, ids alone for the test part.
+
+    Raises:
+        CountError: A part is empty, or two parts share an utterance.
+    """
+    made = Fold(name, numbered(protocol, train), numbered(protocol, valid), tuple(utterance.id for utterance in test))
+    for part, ids in (("training", made.train), ("validation", made.valid), ("test", made.test)):
+        if not ids:
+            raise CountError(f"fold '{name}' has no {part} utterance. Was the whole corpus prepared?")
+    if len({*made.train, *made.valid, *made.test}) != len(made.train) + len(made.valid) + len(made.test):
+        raise CountError(f"fold '{name}': an utterance is in two parts. Give every utterance its own id.")
+    return made
+
+
+def cut(
+    protocol: Protocol,
+    name: str,
+    learnable: Sequence[Utterance],
+    test: Sequence[Utterance],
+    valid: frozenset[str],
+    group: Group,
+) -> Fold:
+    """Return a fold whose validation part is the groups ``valid`` of the learnable utterances."""
+    return fold(
+        protocol,
+        name,
+        [utterance for utterance in learnable if group(utterance) not in valid],
+        [utterance for utterance in learnable if group(utterance) in valid],
+        test,
+    )
+
+
+def dealt(names: Iterable[str], folds: int) -> dict[str, int]:
+    """Return the fold of each name: sorted, then dealt like cards."""
+    return {name: place % folds for place, name in enumerate(sorted(set(names)))}
+
+
+def balanced(utterances: Sequence[Utterance], group: Group, folds: int) -> dict[str, int]:
+    """Return the fold of each group so that folds are of like size: largest group first, into the smallest fold.
+
+    Reads no label. Ties go by name.
+
+    Raises:
+        CountError: There are fewer groups than folds.
+    """
+    sizes = Counter(group(utterance) for utterance in utterances)
+    if len(sizes) < folds:
+        raise CountError(
+            f"cannot make {folds} folds of {len(sizes)} group(s). Ask for fewer folds, or group by another column."
+        )
+    filled = [0] * folds
+    place: dict[str, int] = {}
+    for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+        place[name] = min(range(folds), key=lambda number: (filled[number], number))
+        filled[place[name]] += size
+    return place

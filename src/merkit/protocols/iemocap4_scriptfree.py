@@ -1,0 +1,50 @@
+"""IEMOCAP, four emotions, neither the session nor the script or scenario of a test utterance in training.
+
+Actors of every session play the same three scripts and eight scenarios, so that leave-one-session-out lets a model
+learn the lines by heart: a fifth of the utterances occur word for word in the training sessions. Here a fold is a pair
+of session and script (``script01`` with all its parts, ``impro05``, …); it tests what that session made of that script
+and trains on other sessions' other scripts. Folds are small: score them pooled, not one by one. Topic goes with the
+script, so that the figure is a lower bound. Validation: a tenth of the training conversations, drawn by the run's seed.
+"""
+
+from collections.abc import Sequence
+
+from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
+from merkit.core.types import Utterance
+from merkit.protocols._iemocap import CITATION, VALID_SHARE, Iemocap4
+from merkit.protocols._labels import attribute
+
+
+class Iemocap4Scriptfree(Iemocap4):
+    """One fold per session and script or scenario: up to 55, ``session1-impro01`` to ``session5-script03``."""
+
+    name = "iemocap4-scriptfree"
+    pooled = True
+
+    def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
+        """Return one fold per pair of session and script that has members, in order.
+
+        Raises:
+            CountError: The counts differ from the published ones, or a pair leaves nothing to learn from.
+        """
+        members = self.checked(utterances)
+        place = {
+            utterance.id: (attribute(utterance, "session", self.name), attribute(utterance, "script", self.name))
+            for utterance in members
+        }
+        folds = []
+        for session, script in sorted(set(place.values())):
+            learnable = [u for u in members if place[u.id][0] != session and place[u.id][1] != script]
+            test = [utterance for utterance in members if place[utterance.id] == (session, script)]
+            folds.append(self.cut(f"session{session}-{script}", learnable, test, VALID_SHARE, seed))
+        return folds
+
+
+SPEC = ProtocolSpec(
+    name="iemocap4-scriptfree",
+    summary="IEMOCAP, 4 emotions, test session and test script both unseen, scored pooled (5,531 utterances)",
+    corpus="iemocap",
+    options=ProtocolOptions,
+    build=Iemocap4Scriptfree,
+    citation=CITATION,
+)

@@ -1,0 +1,45 @@
+"""IEMOCAP, four emotions, leave one speaker out (ten folds).
+
+The partner of the tested speaker sat in the very conversations that are tested. Some papers train on the partner,
+others validate on the partner; both let test conversations into learning. Here the partner takes no part in the fold:
+training and validation come from the eight speakers of the other sessions, validation being a tenth of their
+conversations, drawn by the run's seed.
+"""
+
+from collections.abc import Sequence
+
+from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
+from merkit.core.types import Utterance
+from merkit.protocols._iemocap import CITATION, VALID_SHARE, Iemocap4
+from merkit.protocols._labels import attribute
+
+
+class Iemocap4Speaker(Iemocap4):
+    """Ten folds, named by the speaker tested."""
+
+    name = "iemocap4-speaker"
+
+    def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
+        """Return one fold per speaker, in the order of their names.
+
+        Raises:
+            CountError: The counts differ from the published ones, or fewer than two sessions are there.
+        """
+        members = self.checked(utterances)
+        session = {utterance.speaker: attribute(utterance, "session", self.name) for utterance in members}
+        folds = []
+        for tested in sorted(session):
+            learnable = [utterance for utterance in members if session[utterance.speaker] != session[tested]]
+            test = [utterance for utterance in members if utterance.speaker == tested]
+            folds.append(self.cut(tested, learnable, test, VALID_SHARE, seed))
+        return folds
+
+
+SPEC = ProtocolSpec(
+    name="iemocap4-speaker",
+    summary="IEMOCAP, 4 emotions (excited is happy), leave one of 10 speakers out, partner unused (5,531 utterances)",
+    corpus="iemocap",
+    options=ProtocolOptions,
+    build=Iemocap4Speaker,
+    citation=CITATION,
+)

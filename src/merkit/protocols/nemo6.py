@@ -1,0 +1,76 @@
+"""nEMO, six emotions, leave one speaker out (nine folds, named by the speaker tested).
+
+Validation: two of the other eight speakers, drawn by the run's seed, one of each gender where both are there.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from merkit.core.model import Citation
+from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
+from merkit.core.types import Utterance
+from merkit.protocols._folds import cut, draw, held_out, speaker
+from merkit.protocols._labels import Counts, MappedProtocol
+
+LABELS = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")
+
+
+class Nemo6(MappedProtocol):
+    """Six acted emotions; each clip is its own conversation, so the bootstrap draws speakers."""
+
+    name = "nemo6"
+    labels = LABELS
+    metrics = ("mean_recall", "accuracy", "weighted_f1", "macro_f1")
+    cluster = "speaker"
+    attribute = "emotion"
+    classes: ClassVar[Mapping[str, str | None]] = {**{label: label for label in LABELS}, "surprised": "surprise"}
+    """The table of the release says ``surprised``, its description ``surprise``."""
+    expected: ClassVar[Counts] = {"all": dict(zip(LABELS, (749, 736, 749, 809, 769, 669), strict=True))}
+    source: ClassVar[str] = "Christop 2024 (4,481 clips)"
+
+    def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
+        """Return one fold per speaker, in the order of their names.
+
+        Raises:
+            CountError: The counts differ from the full corpus' and a part of it was not allowed.
+        """
+        members = self.checked(utterances)
+        folds = []
+        for name in sorted({utterance.speaker for utterance in members}):
+            learnable = [utterance for utterance in members if utterance.speaker != name]
+            test = [utterance for utterance in members if utterance.speaker == name]
+            folds.append(cut(self, name, learnable, test, _validating(learnable, seed, name), speaker))
+        return folds
+
+
+def _validating(learnable: Sequence[Utterance], seed: int, name: str) -> frozenset[str]:
+    genders: dict[str, set[str]] = {}
+    for utterance in learnable:
+        genders.setdefault(str(utterance.attributes.get("gender")), set()).add(utterance.speaker)
+    if len(genders) == 2 and all(len(speakers) > 1 for speakers in genders.values()):
+        return frozenset().union(*(draw(speakers, 1, seed, name) for speakers in genders.values()))
+    return held_out(learnable, speaker, 2, seed, name)
+
+
+SPEC = ProtocolSpec(
+    name="nemo6",
+    summary="nEMO, 6 emotions, leave one of 9 speakers out, 2 of the others validate (4,481 clips)",
+    corpus="nemo",
+    options=ProtocolOptions,
+    build=Nemo6,
+    citation=Citation(
+        title="nEMO: Dataset of Emotional Speech in Polish",
+        authors="Christop",
+        venue="LREC-COLING",
+        year=2024,
+        url="https://arxiv.org/abs/2404.06292",
+        bibtex="""@inproceedings{christop2024nemo,
+  title     = {{nEMO}: Dataset of Emotional Speech in {P}olish},
+  author    = {Christop, Iwona},
+  booktitle = {Proceedings of the 2024 Joint International Conference on Computational Linguistics, Language Resources
+               and Evaluation (LREC-COLING 2024)},
+  year      = {2024},
+  note      = {arXiv:2404.06292}
+}""",
+    ),
+)

@@ -1,0 +1,82 @@
+"""RAVDESS speech, eight emotions, leave actors out: the five folds of Luna-Jiménez et al. 2021.
+
+Both statements are spoken in every emotion, so that text tells nothing. Validation: a fifth of the training actors (4
+of 19), drawn by the run's seed; the paper had none.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from merkit.core.model import Citation
+from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
+from merkit.core.types import Utterance
+from merkit.protocols._folds import cut, held_out, speaker
+from merkit.protocols._labels import Counts, MappedProtocol
+
+LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+ACTORS = (
+    (2, 5, 14, 15, 16),
+    (3, 6, 7, 13, 18),
+    (10, 11, 12, 19, 20),
+    (8, 17, 21, 23, 24),
+    (1, 4, 9, 22),
+)
+"""Tested actors by fold, as printed in the paper."""
+VALID_SHARE = 0.2
+
+
+class Ravdess8(MappedProtocol):
+    """Five folds, ``1`` to ``5``; each clip is its own conversation, so the bootstrap draws speakers."""
+
+    name = "ravdess8"
+    labels = LABELS
+    metrics = ("accuracy", "mean_recall", "weighted_f1", "macro_f1")
+    cluster = "speaker"
+    attribute = "emotion"
+    classes: ClassVar[Mapping[str, str | None]] = {label: label for label in LABELS}
+    expected: ClassVar[Counts] = {"all": {"neutral": 96, **dict.fromkeys(LABELS[1:], 192)}}
+    source: ClassVar[str] = "Livingstone and Russo 2018 (1,440 speech clips)"
+
+    def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
+        """Return the five folds; of a part of the corpus, those whose actors are there.
+
+        Raises:
+            CountError: The counts differ from the published ones, or fewer than three actors are there.
+        """
+        members = self.checked(utterances)
+        folds = []
+        for number, actors in enumerate(ACTORS, start=1):
+            tested = {f"{actor:02d}" for actor in actors}
+            learnable = [utterance for utterance in members if utterance.speaker not in tested]
+            test = [utterance for utterance in members if utterance.speaker in tested]
+            if test:
+                valid = held_out(learnable, speaker, VALID_SHARE, seed, number)
+                folds.append(cut(self, str(number), learnable, test, valid, speaker))
+        return folds
+
+
+SPEC = ProtocolSpec(
+    name="ravdess8",
+    summary="RAVDESS speech, 8 emotions, 5 folds of actors (24 actors, 1,440 clips)",
+    corpus="ravdess",
+    options=ProtocolOptions,
+    build=Ravdess8,
+    citation=Citation(
+        title="Multimodal Emotion Recognition on RAVDESS Dataset Using Transfer Learning",
+        authors="Luna-Jiménez, Griol, Callejas, Kleinlein, Montero, Fernández-Martínez",
+        venue="Sensors",
+        year=2021,
+        url="https://doi.org/10.3390/s21227665",
+        bibtex="""@article{lunajimenez2021ravdess,
+  title   = {Multimodal Emotion Recognition on {RAVDESS} Dataset Using Transfer Learning},
+  author  = {Luna-Jim{\\'e}nez, Cristina and Griol, David and Callejas, Zoraida and Kleinlein, Ricardo and Montero,
+             Juan M. and Fern{\\'a}ndez-Mart{\\'i}nez, Fernando},
+  journal = {Sensors},
+  volume  = {21},
+  number  = {22},
+  pages   = {7665},
+  year    = {2021},
+  doi     = {10.3390/s21227665}
+}""",
+    ),
+)

@@ -1,0 +1,218 @@
+"""A user's own table: classes from a column, parts from a ``split`` column or k folds by a group column.
+
+Nothing is known of such a corpus, so what others get from a publication comes from the options: the label column, the
+parts, the group that is never split. The class names, unless given, are those found in the data, sorted; with a split
+column only the training and validation parts are looked at, so that the test part's labels stay unread.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.protocol import Fold, Protocol, ProtocolOptions, ProtocolSpec, Selection
+from merkit.core.types import Utterance
+from merkit.protocols._folds import Group, balanced, conversation, cut, fold, held_out, speaker
+
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+}
+VALID_SHARE = 0.15
+"""Of the training groups; at least one."""
+ENOUGH_SPEAKERS = 7
+"""From so many training speakers on, the validation part is cut by speaker, otherwise by conversation."""
+
+
+class TableOptions(ProtocolOptions):
+    """Which columns hold labels, parts and groups.
+
+    ``split`` alone: parts as the column says; a missing validation part is cut from the training part. ``group`` alone:
+    ``folds`` folds, no group in two parts. Both: parts as the column says, a missing validation part is cut by
+    ``group``. Neither: the column ``split``.
+    """
+
+    label: str = "label"
+    split: str | None = None
+    group: str | None = None
+    folds: int = Field(default=5, ge=2)
+    labels: tuple[str, ...] | None = None
+    """Class names in the order of their numbers; ``None``: those found, sorted."""
+    leave_out: tuple[str, ...] = ()
+    """Labels whose utterances take no part; ``""`` stands for an empty cell."""
+    selection: Selection = "best_valid"
+    metrics: tuple[str, ...] = ("mean_recall", "accuracy", "weighted_f1", "macro_f1")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.labels is not None and len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels names a class twice: {', '.join(self.labels)}")
+        if self.labels is not None and len(self.labels) < 2:
+            raise ValueError(f"labels has {len(self.labels)} class(es), at least 2 are needed")
+        if not self.metrics:
+            raise ValueError("metrics is empty; the first one selects the epoch")
+        return self
+
+
+class Table(Protocol):
+    """The protocol of a user's table.
+
+    ``labels`` is empty until ``folds`` or ``answers`` has seen the utterances, unless the options name the classes.
+    """
+
+    def __init__(self, options: TableOptions, allow_partial: bool = False) -> None:
+        self.options = options
+        self.labels = options.labels or ()
+        self.selection = options.selection
+        self.metrics = options.metrics
+        self.split = options.split or (None if options.group else "split")
+        self.cluster: Literal["conversation", "speaker"] = "speaker" if options.group == "speaker" else "conversation"
+
+    def label(self, utterance: Utterance) -> str | None:
+        """Return the label column's value as text, or ``None`` where ``leave_out`` names it.
+
+        Raises:
+            MerkitError: The cell is empty, or holds a label that ``labels`` does not name.
+        """
+        found = _cell(utterance, self.options.label)
+        if found in self.options.leave_out:
+            return None
+        if not found:
+            raise MerkitError(
+                f"table: utterance '{utterance.id}' has no label in column '{self.options.label}' "
+                f"(columns: {', '.join(utterance.attributes) or 'none'}). "
+                f"Fill it in, name another column, or leave such rows out with leave_out = ['']."
+            )
+        if self.options.labels is not None and found not in self.options.labels:
+            raise MerkitError(
+                f"table: utterance '{utterance.id}' has label '{found}'; "
+                f"labels names {', '.join(self.options.labels)}. Add it to labels or to leave_out."
+            )
+        return found
+
+    def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
+        """Return the one fold of the split column, ``split``, or the folds by group, ``1`` to ``k``.
+
+        Folds by group do not depend on the seed; validation parts do.
+
+        Raises:
+            MerkitError: A cell is missing or unknown, a part is empty, there are fewer than two classes, or fewer
+                groups than folds.
+        """
+        members = self.members(utterances)
+        self._learn(members)
+        if self.split is not None:
+            return [self._by_column(members, seed)]
+        group = self._group()
+        place = balanced(members, group, self.options.folds)
+        folds = []
+        for number in range(self.options.folds):
+            learnable = [utterance for utterance in members if place[group(utterance)] != number]
+            test = [utterance for utterance in members if place[group(utterance)] == number]
+            valid = held_out(learnable, group, VALID_SHARE, seed, number)
+            folds.append(cut(self, str(number + 1), learnable, test, valid, group))
+        return folds
+
+    def answers(self, utterances: Sequence[Utterance]) -> dict[str, int]:
+        """Return the class number of every member by id.
+
+        Raises:
+            MerkitError: The test part has a label that training and validation have not.
+        """
+        members = self.members(utterances)
+        if not self.labels:
+            self._learn(members)
+        for utterance in members:
+            if self.label(utterance) not in self.labels:
+                raise MerkitError(
+                    f"table: utterance '{utterance.id}' has label '{self.label(utterance)}', which no training or "
+                    f"validation utterance has ({', '.join(self.labels)}). Mend the label, leave it out with "
+                    f"leave_out, or name all classes with labels."
+                )
+        return super().answers(members)
+
+    def _learn(self, members: Sequence[Utterance]) -> None:
+        if self.options.labels is not None:
+            return
+        seen = members if self.split is None else [u for u in members if self._part(u) != "test"]
+        found = sorted({label for utterance in seen if (label := self.label(utterance)) is not None})
+        if len(found) < 2:
+            raise MerkitError(
+                f"table: column '{self.options.label}' has {len(found)} class(es) to learn from"
+                f"{' (' + found[0] + ')' if found else ''}, at least 2 are needed."
+            )
+        self.labels = tuple(found)
+
+    def _part(self, utterance: Utterance) -> str:
+        assert self.split is not None
+        found = _cell(utterance, self.split)
+        if found not in PARTS:
+            raise MerkitError(
+                f"table: utterance '{utterance.id}' has '{found}' in column '{self.split}'; known: {', '.join(PARTS)}. "
+                f"Mend the column, or make folds with group = 'speaker' (or another column)."
+            )
+        return PARTS[found]
+
+    def _by_column(self, members: Sequence[Utterance], seed: int) -> Fold:
+        parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
+        for utterance in members:
+            parts[self._part(utterance)].append(utterance)
+        if parts["valid"]:
+            return fold(self, "split", parts["train"], parts["valid"], parts["test"])
+        group = self._group() if self.options.group else _sensible(parts["train"])
+        valid = held_out(parts["train"], group, VALID_SHARE, seed, "split")
+        return cut(self, "split", parts["train"], parts["test"], valid, group)
+
+    def _group(self) -> Group:
+        column = self.options.group
+        assert column is not None
+
+        def group(utterance: Utterance) -> str:
+            found = _cell(utterance, column)
+            if not found:
+                raise MerkitError(
+                    f"table: utterance '{utterance.id}' has nothing in the group column '{column}'. "
+                    f"Every utterance needs a group, so that none is in two parts."
+                )
+            return found
+
+        return group
+
+
+def _sensible(learnable: Sequence[Utterance]) -> Group:
+    speakers = {utterance.speaker for utterance in learnable}
+    return speaker if len(speakers) >= ENOUGH_SPEAKERS else conversation
+
+
+def _cell(utterance: Utterance, column: str) -> str:
+    """Return a column's value as text, reserved columns included; an empty text where there is none."""
+    reserved = {"speaker": utterance.speaker, "conversation": utterance.conversation, "language": utterance.language}
+    value = reserved[column] if column in reserved else utterance.attributes.get(column)
+    return "" if value is None else str(value).strip()
+
+
+def build(options: TableOptions, allow_partial: bool) -> Table:
+    """Return the protocol; there are no published counts for a part to be allowed of.
+
+    Raises:
+        ConfigError: Label, split and group name the same column.
+    """
+    columns = [column for column in (options.label, options.split, options.group) if column is not None]
+    if len(set(columns)) != len(columns):
+        raise ConfigError(f"table: label, split and group must be different columns, found {', '.join(columns)}.")
+    return Table(options, allow_partial)
+
+
+SPEC = ProtocolSpec(
+    name="table",
+    summary="a user's own table: split column, or k folds by a group column",
+    corpus=None,
+    options=TableOptions,
+    build=build,
+)

@@ -1,0 +1,47 @@
+"""Settings of training: the recipe's tables ``[training]`` and ``[loss]``."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class TrainingConfig(BaseModel):
+    """How a model is trained; says nothing of what it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 32
+    """Items per step of one process: utterances or conversations, by the model's level."""
+    accumulation: PositiveInt = 1
+    """Batches whose gradients are averaged into one step."""
+    learning_rates: dict[str, PositiveFloat] = {"head": 1e-3}
+    """By the names of the model's parameter groups; each of its groups needs one."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    momentum: Fraction = 0.9
+    """For ``sgd`` alone."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Shape after warm-up; ``linear`` and ``cosine`` end at 0 with the last epoch."""
+    warmup: Fraction = 0.0
+    """Part of all steps over which the learning rate rises from 0."""
+    clip: PositiveFloat | None = 1.0
+    """Largest norm of all gradients together; ``None``: no clipping."""
+    patience: PositiveInt | None = None
+    """Stop after this many epochs without a better selection metric on validation; ``None``: never."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Of training; validation and prediction are float32, as a checkpoint is used."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that load batches ahead."""
+
+
+class LossConfig(BaseModel):
+    """The classification loss, one for all models (``merkit.nn.losses``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["cross_entropy", "focal", "logit_adjusted"] = "cross_entropy"
+    class_weights: Literal["none", "inverse", "effective"] = "none"
+    label_smoothing: Fraction = 0.0

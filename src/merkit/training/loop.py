@@ -1,0 +1,228 @@
+"""The training loop: one for every model, on one process or many, resumable after any epoch.
+
+The loop never sees a test label: it is given labelled batches of the training part and a function that measures the
+validation part. What is special about a model lives in the model (`loss`, `parameter_groups`, `after_backward`).
+"""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.errors import NonFiniteLossError
+from merkit.core.model import Model
+from merkit.core.protocol import Selection
+from merkit.data.dataset import Dataset, bucketed_batches, load
+from merkit.data.files import atomic_path
+from merkit.training.config import TrainingConfig
+from merkit.training.optimisation import build_optimizer, schedule_factor, set_learning_rates
+from merkit.training.seeding import derived_seed, seed_torch
+from merkit.training.state import Progress, load_best, load_state, save_state
+
+_CHECK_EVERY = 20
+"""Steps between two looks at the losses: looking waits for the device."""
+
+_log = logging.getLogger(__name__)
+
+Measure = Callable[[Model], Mapping[str, float]]
+"""The validation part's figures of a model as it is now."""
+Listener = Callable[[Model, Mapping[str, Any]], None]
+"""Told after every epoch: the model and the epoch's row of the history."""
+
+
+class _Step(nn.Module):
+    """Forward and loss as one module: mixed precision and gradient averaging wrap both, and the model stays bare."""
+
+    def __init__(self, model: Model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> tuple[ModelOutput, dict[str, Tensor]]:
+        output = self.model(batch)
+        return output, self.model.loss(output, batch)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves behind: the chosen epoch's weights are in the model."""
+
+    epoch: int
+    """The chosen one."""
+    epochs_run: int
+    seconds: float
+    history: Sequence[Mapping[str, Any]]
+
+
+def train(
+    model: Model,
+    dataset: Dataset,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    folder: Path,
+    measure: Measure,
+    metric: str,
+    selection: Selection,
+    accelerator: Accelerator,
+    listener: Listener | None = None,
+) -> Trained:
+    """Train a model and leave the chosen epoch's weights in it.
+
+    Args:
+        model: Fresh from its ``build``; encoders' statistics are fitted.
+        dataset: The labelled training part.
+        config: How to train.
+        seed: Decides order, dropout and whatever else is drawn, epoch by epoch.
+        folder: Of this run's cell: ``state/`` and ``history.jsonl`` are written there, and training goes on from them.
+        measure: Figures of the validation part; ``metric`` must be among them.
+        metric: What chooses the epoch (higher is better) and stops early.
+        selection: ``best_valid``: the epoch best on validation, the first of equals; ``last``: the last one.
+        accelerator: Devices, processes and precision.
+        listener: Told after every epoch.
+
+    Raises:
+        NonFiniteLossError: A loss became NaN or infinite; names the batch.
+        ConfigError: Learning rates do not fit the model's parameter groups.
+    """
+    model.to(accelerator.device)
+    optimizer = build_optimizer(model.parameter_groups(), config)
+    state = folder / "state"
+    progress = load_state(state, model, optimizer)
+    if progress.epoch:
+        _log.info("going on after epoch %d of %d", progress.epoch, config.epochs)
+    step_module = accelerator.prepare_model(_Step(model))
+    if progress.scaler and accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(progress.scaler)
+    optimizer = accelerator.prepare_optimizer(optimizer)
+    lengths = dataset.lengths()
+    per_epoch = _steps_per_epoch(len(lengths), config, accelerator)
+
+    while progress.epoch < config.epochs and not _is_over(progress, config):
+        started = time.perf_counter()
+        epoch = progress.epoch + 1
+        plan = _own_share(bucketed_batches(lengths, config.batch_size, derived_seed(seed, "order", epoch)), accelerator)
+        seed_torch(derived_seed(seed, "draws", epoch, accelerator.process_index))
+        model.train()
+        losses = _Losses()
+        batches = load(dataset, plan, config.workers)
+        for first in range(0, len(plan), config.accumulation):
+            size = min(config.accumulation, len(plan) - first)
+            set_learning_rates(optimizer.optimizer, schedule_factor(progress.step, per_epoch * config.epochs, config))
+            for number in range(size):
+                batch = next(batches).to(accelerator.device)
+                last = number == size - 1
+                if last or accelerator.num_processes == 1:
+                    output, terms = _backward(step_module, batch, size, accelerator)
+                else:
+                    with accelerator.no_sync(step_module):
+                        output, terms = _backward(step_module, batch, size, accelerator)
+                model.after_backward(batch, output)
+                losses.add(terms, batch, epoch)
+            if config.clip is not None:
+                accelerator.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+            progress.step += 1
+        model.eval()
+        figures = dict(measure(model))
+        progress.epoch = epoch
+        if selection == "last" or progress.best_value is None or figures[metric] > progress.best_value:
+            progress.best_epoch, progress.best_value = epoch, figures[metric]
+        seconds = time.perf_counter() - started
+        progress.seconds += seconds
+        row = {
+            "epoch": epoch,
+            "seconds": seconds,
+            "loss": losses.means(),
+            "learning_rate": {group["name"]: group["lr"] for group in optimizer.param_groups},
+            "valid": figures,
+        }
+        progress.history.append(row)
+        progress.scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
+        if listener is not None:
+            listener(model, row)
+        if accelerator.is_main_process:
+            save_state(state, model.state_dict(), optimizer.optimizer, progress)
+            _write_history(folder / "history.jsonl", progress.history)
+        accelerator.wait_for_everyone()
+    load_best(state, model)
+    model.eval()
+    return Trained(progress.best_epoch, progress.epoch, progress.seconds, progress.history)
+
+
+def _backward(
+    module: nn.Module, batch: Batch, accumulation: int, accelerator: Accelerator
+) -> tuple[ModelOutput, dict[str, Tensor]]:
+    output, terms = module(batch)
+    accelerator.backward(torch.stack([term.float() for term in terms.values()]).sum() / accumulation)
+    return output, terms
+
+
+def _steps_per_epoch(items: int, config: TrainingConfig, accelerator: Accelerator) -> int:
+    processes: int = accelerator.num_processes
+    batches = math.ceil(items / config.batch_size)
+    return math.ceil(math.ceil(batches / processes) / config.accumulation)
+
+
+def _own_share(plan: Sequence[Sequence[int]], accelerator: Accelerator) -> list[Sequence[int]]:
+    """Return this process' batches: as many as every other's, the last ones repeated from the beginning if need be."""
+    processes: int = accelerator.num_processes
+    share = math.ceil(len(plan) / processes)
+    return [plan[(number * processes + accelerator.process_index) % len(plan)] for number in range(share)]
+
+
+def _is_over(progress: Progress, config: TrainingConfig) -> bool:
+    return config.patience is not None and progress.epochs_without_gain >= config.patience
+
+
+class _Losses:
+    """Running means of the loss terms, and the watch for non-finite ones; stays on the device between looks."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._unseen: list[tuple[Tensor, Batch]] = []
+        self._epoch = 0
+
+    def add(self, terms: Mapping[str, Tensor], batch: Batch, epoch: int) -> None:
+        for name, term in terms.items():
+            value = term.detach().float()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+        self._epoch = epoch
+        self._unseen.append((torch.stack([term.detach().float() for term in terms.values()]), batch))
+        if len(self._unseen) >= _CHECK_EVERY:
+            self._look(list(terms))
+
+    def means(self) -> dict[str, float]:
+        self._look(list(self._sums))
+        means = {name: float(total) / self._count for name, total in self._sums.items()}
+        return {"total": sum(means.values()), **means}
+
+    def _look(self, names: Sequence[str]) -> None:
+        if not self._unseen:
+            return
+        finite = torch.isfinite(torch.stack([values for values, _ in self._unseen])).tolist()
+        for row, (_, batch) in zip(finite, self._unseen, strict=True):
+            if not all(row):
+                guilty = ", ".join(name for name, good in zip(names, row, strict=True) if not good)
+                raise NonFiniteLossError(
+                    f"The loss ({guilty}) became NaN or infinite in epoch {self._epoch}, in the batch of "
+                    f"{', '.join(batch.ids[:5])}{' …' if len(batch.ids) > 5 else ''}. "
+                    "Check those inputs with 'merkit doctor', or lower training.learning_rates."
+                )
+        self._unseen.clear()
+
+
+def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in history))

@@ -1,0 +1,100 @@
+"""The state of a training run between two epochs: what a killed run goes on from, without pickle."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from merkit.data.files import atomic_path
+
+_MODEL = "model.safetensors"
+_BEST = "best.safetensors"
+_OPTIMIZER = "optimizer.safetensors"
+_PROGRESS = "progress.json"
+
+
+@dataclass
+class Progress:
+    """How far training has come."""
+
+    epoch: int = 0
+    """Epochs done."""
+    step: int = 0
+    """Optimiser steps done."""
+    best_epoch: int = 0
+    """0: none yet."""
+    best_value: float | None = None
+    """Selection metric at ``best_epoch``."""
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """Loss scale of fp16."""
+
+    @property
+    def epochs_without_gain(self) -> int:
+        """Return how many epochs have passed since the best one."""
+        return self.epoch - self.best_epoch
+
+
+def save_state(folder: Path, model_state: Mapping[str, Tensor], optimizer: Optimizer, progress: Progress) -> None:
+    """Write the state after an epoch as ``folder/epoch-<n>`` and remove the one before; a kill leaves one of the two.
+
+    The best weights so far travel along: this epoch's if it is the best, else a hard link to the earlier ones.
+    """
+    before = _newest(folder)
+    with atomic_path(folder / f"epoch-{progress.epoch:05d}") as temporary:
+        temporary.mkdir(parents=True)
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in model_state.items()}
+        save_file(state, temporary / _MODEL)
+        if progress.best_epoch == progress.epoch:
+            os.link(temporary / _MODEL, temporary / _BEST)
+        elif before is not None and (before / _BEST).exists():
+            os.link(before / _BEST, temporary / _BEST)
+        save_file(_optimizer_tensors(optimizer), temporary / _OPTIMIZER)
+        (temporary / _PROGRESS).write_text(json.dumps(vars(progress)))
+    if before is not None:
+        shutil.rmtree(before)
+
+
+def load_state(folder: Path, model: torch.nn.Module, optimizer: Optimizer) -> Progress:
+    """Load the newest state into model and optimiser; a fresh ``Progress`` where there is none."""
+    newest = _newest(folder)
+    if newest is None:
+        return Progress()
+    model.load_state_dict(load_file(newest / _MODEL), strict=True)
+    tensors = load_file(newest / _OPTIMIZER)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return Progress(**json.loads((newest / _PROGRESS).read_text()))
+
+
+def load_best(folder: Path, model: torch.nn.Module) -> None:
+    """Load the best weights so far into the model."""
+    newest = _newest(folder)
+    assert newest is not None, "no epoch was finished"
+    model.load_state_dict(load_file(newest / _BEST), strict=True)
+
+
+def _newest(folder: Path) -> Path | None:
+    found = sorted(path for path in folder.glob("epoch-*") if path.name[6:].isdigit())
+    return found[-1] if found else None
+
+
+def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    tensors = {}
+    for number, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            if value is not None:
+                tensors[f"{number}.{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    return tensors

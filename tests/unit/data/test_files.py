@@ -1,0 +1,77 @@
+"""Atomic writing and content hashes."""
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from merkit.core.errors import MerkitError
+from merkit.data.files import atomic_path, file_hash
+
+
+def test_a_written_file_takes_its_place_and_leaves_no_sibling(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "table.csv"
+
+    with atomic_path(target) as temporary:
+        temporary.write_text("a")
+
+        assert temporary.parent == target.parent
+        assert temporary.suffix == ".csv"
+        assert not target.exists()
+
+    assert target.read_text() == "a"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failure_keeps_the_older_file_and_removes_the_unfinished_one(tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+
+    with pytest.raises(KeyError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission")]
+)
+def test_a_disk_that_cannot_be_written_to_is_told_with_folder_and_remedy(tmp_path: Path, code: int, remedy: str) -> None:
+    with pytest.raises(MerkitError, match=remedy) as caught, atomic_path(tmp_path / "x"):
+        raise OSError(code, os.strerror(code))
+
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_below_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(MerkitError, match="part of this path is a file"), atomic_path(tmp_path / "file" / "x"):
+        pytest.fail("not reached")
+
+
+def test_an_error_about_another_file_is_not_blamed_on_the_target(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), atomic_path(tmp_path / "x"):
+        raise PermissionError(errno.EACCES, "denied", "/elsewhere/source")
+
+
+def test_a_hash_is_of_the_content_and_follows_its_change(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_bytes(b"speech")
+    second.write_bytes(b"speech")
+
+    assert file_hash(first) == file_hash(second) == hashlib.blake2b(b"speech", digest_size=20).hexdigest()
+
+    second.write_bytes(b"speech!")
+    assert file_hash(second) != file_hash(first)
+
+
+def test_a_hash_of_a_missing_file_or_a_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(MerkitError, match="No file .*gone"):
+        file_hash(tmp_path / "gone")
+    with pytest.raises(MerkitError, match="Cannot read"):
+        file_hash(tmp_path)

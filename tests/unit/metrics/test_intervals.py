@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from merkit.metrics.classification import accuracy, accuracy_of, grouped_confusion
+from merkit.metrics.intervals import cluster_bootstrap, draw_weights, number_clusters, percentile_interval
+
+
+def answers(n=600, clusters=40, seed=0):
+    generator = np.random.default_rng(seed)
+    names = np.array([f"dialog{i:02d}" for i in generator.integers(0, clusters, n)])
+    labels = generator.integers(0, 3, n)
+    return labels, np.where(generator.random(n) < 0.6, labels, 0), names
+
+
+def test_weighing_matrices_of_clusters_gives_the_very_interval_of_resampling_utterances():
+    labels, predictions, names = answers()
+    numbers, count = number_clusters(names)
+
+    slow = cluster_bootstrap(lambda i: accuracy(labels[i], predictions[i]), names, draws=200, seed=3)
+    matrices = grouped_confusion(labels, predictions, numbers, count, 3)
+    fast = percentile_interval(accuracy_of(np.tensordot(draw_weights(count, 200, seed=3), matrices, axes=1)))
+
+    assert fast == pytest.approx(slow)
+
+
+def test_the_interval_of_a_mean_has_the_width_of_theory():
+    # 400 independent values of deviation 1: the mean's standard error is 0.05, the interval 2 * 1.96 * 0.05 = 0.196
+    values = np.random.default_rng(0).standard_normal(400)
+
+    low, high = cluster_bootstrap(lambda i: float(values[i].mean()), [str(i) for i in range(400)], draws=2000)
+
+    assert high - low == pytest.approx(0.196, rel=0.1)
+    assert low < values.mean() < high
+
+
+def test_alike_utterances_of_one_cluster_widen_the_interval():
+    values = np.repeat(np.random.default_rng(0).standard_normal(40), 10)
+    by_cluster = [str(i // 10) for i in range(400)]
+    alone = [str(i) for i in range(400)]
+
+    low, high = cluster_bootstrap(lambda i: float(values[i].mean()), by_cluster)
+    narrow_low, narrow_high = cluster_bootstrap(lambda i: float(values[i].mean()), alone)
+
+    assert high - low > 2 * (narrow_high - narrow_low)
+
+
+def test_the_same_seed_draws_the_same_clusters_and_another_one_others():
+    assert (draw_weights(9, 5, seed=1) == draw_weights(9, 5, seed=1)).all()
+    assert (draw_weights(9, 5, seed=1) != draw_weights(9, 5, seed=2)).any()
+
+
+def test_each_draw_takes_as_many_clusters_as_there_are():
+    assert (draw_weights(9, 50).sum(axis=1) == 9).all()
+
+
+def test_a_single_cluster_says_nothing_about_spread():
+    assert cluster_bootstrap(lambda i: float(len(i)), ["a"] * 5, draws=10) == (5.0, 5.0)
+
+
+def test_figures_that_are_no_numbers_are_left_out():
+    assert percentile_interval(np.array([1.0, np.nan, 1.0])) == (1.0, 1.0)
+
+
+def test_an_interval_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="no utterance"):
+        cluster_bootstrap(lambda i: 0.0, [])
+    with pytest.raises(ValueError, match="no figure"):
+        percentile_interval(np.array([np.nan]))
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
+def test_a_level_that_is_no_share_is_refused(level):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        percentile_interval(np.array([1.0]), level)
