@@ -6,17 +6,18 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.synthetic import IEMOCAP, MAKERS, clips, relabelled
+
 from merkit.core.lookup import load, names
 from merkit.core.protocol import Fold, Protocol
 from merkit.core.types import Utterance
-from tests.synthetic import IEMOCAP, MAKERS, clips, relabelled
 
 SINGLE = {"iemocap6", "iemocap6-release", "meld3", "meld7", "mosi2", "parley", "table"}
 BY_SPEAKER = {"crema-d6", "iemocap4-scriptfree", "iemocap4-session", "iemocap4-speaker", "nemo6", "ravdess8"}
 CUT_BY_SEED = sorted(set(MAKERS) - {"meld3", "meld7", "parley", "table"})
 
 # Shrinking a corpus of hundreds of rows takes longer than finding out by its seed.
-quick = settings(max_examples=15, deadline=None, derandomize=True)
+quick = settings(max_examples=6, deadline=None, derandomize=True)
 
 
 def build(name: str) -> Protocol:

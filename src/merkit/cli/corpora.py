@@ -43,7 +43,8 @@ def prepare(
 def doctor(data: Data, as_json: AsJson = False) -> None:
     """Check a prepared corpus: counts, media, texts, known defects."""
     from merkit.core.lookup import load, names
-    from merkit.data.doctor import examine, render
+    from merkit.data.doctor import examine
+    from merkit.data.findings import render
     from merkit.data.manifest import read_manifest
 
     manifest = read_manifest(data)

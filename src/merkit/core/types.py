@@ -14,8 +14,8 @@ MODALITIES = ("text", "audio", "video")
 class Utterance:
     """One utterance as a corpus shipped it, before any protocol has decided anything.
 
-    ``None`` in ``text``, ``audio`` or ``video`` means that the corpus has none; an empty text is a text. ``start_s`` and
-    ``end_s`` (seconds) cut a part out of the media file; ``None`` means its beginning or its end. Media paths are
+    ``None`` in ``text``, ``audio`` or ``video`` means that the corpus has none; an empty text is a text. ``start_s``
+    and ``end_s`` (seconds) cut a part out of the media file; ``None`` means its beginning or its end. Media paths are
     relative to the manifest's folder, or absolute.
     """
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from merkit.core.corpus import Finding
 from merkit.core.errors import MerkitError
+from merkit.data.rows import counted_names
 
 
 def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) -> tuple[dict[str, Path], list[Finding]]:
@@ -42,19 +43,9 @@ def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) ->
         )
     findings = []
     if copies:
-        message = f"{len(copies)} clips lie there twice; the copy with the shorter path is read"
-        findings.append(Finding("warning", "duplicated_clip", message, tuple(sorted(copies))))
+        message = f"{counted_names(copies, 'clip')} found more than once, the copy with the shortest path is read"
+        findings.append(Finding("warning", "duplicated-clips", message, tuple(sorted(copies))))
     if strangers:
-        message = f"{len(strangers)} *{suffix} files have no name of this corpus and are not read: {listed(strangers)}"
-        findings.append(Finding("warning", "unknown_name", message))
+        message = f"{counted_names(strangers, 'file')} without a name of this corpus, not read"
+        findings.append(Finding("warning", "unknown-names", message))
     return dict(sorted(clips.items())), findings
-
-
-def listed(names: list[str], shown: int = 5) -> str:
-    """Return the first few names and how many more there are.
-
-    >>> listed(["a", "b", "c"], shown=2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

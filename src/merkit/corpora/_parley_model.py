@@ -88,8 +88,7 @@ def make_model(mode: Mode, strengths: Strengths, persistence: float, contagion: 
     if mode == "complementary":
         table = words[:, :, None] * prosody[:, None, :]
     elif mode == "xor":
-        index = np.arange(CLASSES)
-        other = _BY_BITS[_VALENCE[:, None] ^ _VALENCE[index], _AROUSAL[:, None] ^ _AROUSAL[index]]
+        other = np.stack([flipped(np.arange(CLASSES), flip) for flip in range(CLASSES)])
         table = np.einsum("uw,yua->ywa", words, prosody[other]) / CLASSES
     else:
         part = words @ prosody
@@ -115,30 +114,39 @@ class Script:
     prosody: Ints
 
 
-def draw(
-    model: Model, conversations: int, turns: int, rng: np.random.Generator, first: Ints | None = None
-) -> Script:
-    """Draw conversations from the model; ``first`` may give each one's first emotion, drawn evenly by the caller."""
+def draw(model: Model, conversations: int, turns: int, rng: np.random.Generator) -> Script:
+    """Draw conversations from the model."""
+    speakers, emotions = draw_emotions(model, conversations, turns, rng)
+    return Script(speakers, emotions, *draw_witnesses(model, emotions, rng))
+
+
+def draw_emotions(model: Model, conversations: int, turns: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Draw who speaks (0 or 1) and the hidden emotions, both ``[conversations, turns]``."""
     transition = model.transition()
-    n_words, n_prosody = model.witnesses.shape[1:]
-    witnesses = model.witnesses.reshape(CLASSES, -1)
     rows = np.arange(conversations)
     last = np.full((conversations, 2), CLASSES)
     speaker = rng.integers(2, size=conversations)
-    speakers, emotions, seen = [], [], []
+    speakers, emotions = [], []
     for turn in range(turns):
         if turn:
             speaker = np.where(rng.random(conversations) < CONTINUES, speaker, 1 - speaker)
         emotion = _choose(transition[last[rows, speaker], last[rows, 1 - speaker]], rng)
-        if turn == 0 and first is not None:
-            emotion = first
         last[rows, speaker] = emotion
         speakers.append(speaker)
         emotions.append(emotion)
-        seen.append(_choose(witnesses[emotion], rng))
-    words, prosody = np.divmod(np.stack(seen, axis=1), n_prosody)
-    assert words.max() < n_words
-    return Script(np.stack(speakers, axis=1), np.stack(emotions, axis=1), words, prosody)
+    return np.stack(speakers, axis=1), np.stack(emotions, axis=1)
+
+
+def draw_witnesses(model: Model, emotions: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Draw the words' and the voice's class of every turn."""
+    seen = _choose(model.witnesses.reshape(CLASSES, -1)[emotions.ravel()], rng).reshape(emotions.shape)
+    words, prosody = np.divmod(seen, model.witnesses.shape[2])
+    return words, prosody
+
+
+def flipped(emotions: Ints, flip: int) -> Ints:
+    """Return emotions with the bits of class ``flip`` flipped: a renaming that leaves their probability as it is."""
+    return _BY_BITS[_VALENCE[emotions] ^ _VALENCE[flip], _AROUSAL[emotions] ^ _AROUSAL[flip]]
 
 
 def _choose(probabilities: Float[np.ndarray, "rows options"], rng: np.random.Generator) -> Ints:

@@ -1,7 +1,7 @@
 """Parley's script: every conversation in symbols, words and manners, before a single sample is made.
 
-A plan follows from the options alone, and a conversation's plan from the seed and its own number, so that any
-conversation can be made again by itself.
+A plan follows from the options alone and costs no more than milliseconds, so that any recording can be made again by
+itself.
 """
 
 import hashlib
@@ -11,9 +11,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from merkit.corpora._parley_cast import VOICES, draw_manner
-from merkit.corpora._parley_model import CLASSES, EMOTIONS, ORDERS, Mode, Model, Script, draw
+from merkit.corpora._parley_model import (
+    CLASSES,
+    EMOTIONS,
+    ORDERS,
+    Mode,
+    Model,
+    Script,
+    draw_emotions,
+    draw_witnesses,
+    flipped,
+)
 from merkit.corpora._parley_text import draw_matter, draw_ordered, draw_sentence
 from merkit.corpora._parley_voice import Manner
 
@@ -21,7 +32,7 @@ TURNS_SPREAD = 1 / 6
 """A conversation's number of turns is even between (1 - this) and (1 + this) times the asked one."""
 TEST_SHARE, VALID_SHARE = 0.3, 0.1
 """Of the sessions; at least one each."""
-_SYMBOLS, _WORDS, _VOICE, _DECK = range(4)
+_SYMBOLS, _WORDS, _VOICE = range(3)
 """Streams of random numbers, so that a change to one leaves the others as they are."""
 
 
@@ -72,30 +83,38 @@ def make_plan(
 ) -> list[PlannedConversation]:
     """Plan all conversations; sessions take turns, so that all have as many of them within one."""
     parts = splits(speakers // 2)
+    counts = {split: np.zeros(CLASSES, dtype=np.int64) for split in parts}
     plan = []
     for number in range(conversations):
-        rank, session = divmod(number, len(parts))
-        first = _first_emotion(rank, session, seed)
-        plan.append(_plan_conversation(mode, model, number, session, parts[session], first, turns, seed))
+        session = number % len(parts)
+        rng = np.random.default_rng([seed, number, _SYMBOLS])
+        script = _balanced_script(model, turns, counts[parts[session]], rng)
+        plan.append(_plan_conversation(mode, number, session, parts[session], script, seed))
     return plan
 
 
-def _first_emotion(rank: int, session: int, seed: int) -> int:
-    """Deal a session's first emotions from shuffled decks of all four, so that splits do not differ much in labels.
+def _balanced_script(model: Model, turns: int, counts: Int[np.ndarray, " classes"], rng: np.random.Generator) -> Script:
+    """Draw a conversation and rename its emotions so that the split's counts, which are updated, come out most even.
 
-    Seen by itself, each conversation is still a draw from the model.
+    Renaming leaves a conversation's probability as it is, so each by itself is still a draw from the model; without it
+    the labels of a split would be as uneven as those of few, long-lasting moods.
     """
-    deck, card = divmod(rank, CLASSES)
-    return int(np.random.default_rng([seed, session, deck, _DECK]).permutation(CLASSES)[card])
+    spread = int(turns * TURNS_SPREAD)
+    length = int(rng.integers(turns - spread, turns + spread + 1))
+    speakers, emotions = draw_emotions(model, 1, length, rng)
+
+    def unevenness(flip: int) -> int:
+        return int(((counts + np.bincount(flipped(emotions, flip)[0], minlength=CLASSES)) ** 2).sum())
+
+    emotions = flipped(emotions, min(rng.permutation(CLASSES).tolist(), key=unevenness))
+    counts += np.bincount(emotions[0], minlength=CLASSES)
+    return Script(speakers, emotions, *draw_witnesses(model, emotions, rng))
 
 
 def _plan_conversation(
-    mode: Mode, model: Model, number: int, session: int, split: str, first: int, turns: int, seed: int
+    mode: Mode, number: int, session: int, split: str, script: Script, seed: int
 ) -> PlannedConversation:
-    symbols, words, voice = (np.random.default_rng([seed, number, stream]) for stream in (_SYMBOLS, _WORDS, _VOICE))
-    spread = int(turns * TURNS_SPREAD)
-    length = int(symbols.integers(turns - spread, turns + spread + 1))
-    script = draw(model, 1, length, symbols, np.array([first]))
+    words, voice = (np.random.default_rng([seed, number, stream]) for stream in (_WORDS, _VOICE))
     name = f"c{number:04d}"
     matter = draw_matter(words)
     planned = []

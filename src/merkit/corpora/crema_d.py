@@ -95,10 +95,10 @@ def _known_defects(stems: list[str]) -> list[Finding]:
     bad = tuple(stem for stem in stems if stem.startswith("1076_MTI_"))
     if bad:
         message = "the recordings of actor 1076, sentence MTI, are known to be bad (1076_MTI_SAD_XX is without sound)"
-        findings.append(Finding("warning", "known_bad_clip", message, bad))
+        findings.append(Finding("warning", "known-bad-clips", message, bad))
     short = tuple(stem for stem in stems if stem.endswith("_X"))
     if short:
-        findings.append(Finding("info", "mended_name", "intensity 'X' in the name is read as 'XX'", short))
+        findings.append(Finding("info", "mended-names", "intensity 'X' in the name is read as 'XX'", short))
     return findings
 
 

@@ -15,8 +15,8 @@ from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, RawCorpus
 from merkit.core.errors import MerkitError
 from merkit.core.model import Citation
 from merkit.core.types import Scalar, Utterance
-from merkit.corpora._clips import listed
 from merkit.corpora._iemocap_files import ID, Rating, as_json, read_ratings, read_transcript
+from merkit.data.rows import counted_names
 
 ALIGNMENTS = {"alignment_word": ".wdseg", "alignment_phone": ".phseg", "alignment_syllable": ".syseg"}
 
@@ -24,10 +24,10 @@ ALIGNMENTS = {"alignment_word": ".wdseg", "alignment_phone": ".phseg", "alignmen
 def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     """Return the rated utterances by conversation and start time.
 
-    ``raw`` is ``IEMOCAP_full_release`` or the folder that holds it.
+    ``raw`` is ``IEMOCAP_full_release`` or the folder that holds it. A release without any wav file is read as text.
 
     Raises:
-        MerkitError: No session is there, or a line of ratings cannot be read.
+        MerkitError: No session is there, a line of ratings cannot be read, or some of the wav files are missing.
     """
     utterances: list[Utterance] = []
     tally = _Tally()
@@ -37,6 +37,9 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
         rated = {utterance.id for utterance in utterances}
         wavs = (path for path in sorted((session / "sentences" / "wav").glob("*/*.wav")) if path.name[0] != ".")
         tally.unrated_wav += [path.stem for path in wavs if path.stem not in rated]
+    if 0 < len(tally.no_wav) < len(utterances):
+        names = counted_names(tally.no_wav, "rated utterance")
+        raise MerkitError(f"iemocap: {names} without a wav file in {raw}. Unpack the release again")
     return RawCorpus(utterances, findings=tally.findings())
 
 
@@ -53,22 +56,19 @@ class _Tally:
     def findings(self) -> list[Finding]:
         found = []
         if self.no_wav:
-            message = (
-                f"{len(self.no_wav)} rated utterances have no wav file and stay without audio: {listed(self.no_wav)}"
-            )
-            found.append(Finding("error", "missing_audio", message, tuple(self.no_wav)))
+            found.append(Finding("warning", "no-audio", "no wav file is there; the utterances have text alone"))
         if self.no_text:
-            message = f"{len(self.no_text)} rated utterances have no transcript: {listed(self.no_text)}"
-            found.append(Finding("warning", "missing_text", message, tuple(self.no_text)))
+            message = f"{counted_names(self.no_text, 'rated utterance')} without a transcript"
+            found.append(Finding("warning", "missing-texts", message, tuple(self.no_text)))
         if self.unrated_wav:
-            message = f"{len(self.unrated_wav)} wav files have no rating and are not read: {listed(self.unrated_wav)}"
-            found.append(Finding("warning", "unrated_audio", message, tuple(self.unrated_wav)))
+            message = f"{counted_names(self.unrated_wav, 'wav file')} without a rating, not read"
+            found.append(Finding("warning", "unrated-audio", message, tuple(self.unrated_wav)))
         if self.unrated_lines or self.nameless_lines:
             message = (
                 f"transcripts hold {self.unrated_lines} lines of turns that were not cut into utterances and "
                 f"{self.nameless_lines} lines without an id; neither is read"
             )
-            found.append(Finding("info", "uncut_transcript_line", message))
+            found.append(Finding("info", "uncut-transcript-lines", message))
         return found
 
 

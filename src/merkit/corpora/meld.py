@@ -97,9 +97,8 @@ def read(raw: Path, options: MeldOptions) -> RawCorpus:
         findings += found + _surplus_clips(folders, utterances)
     features, found = _read_praat(raw, utterances)
     findings += found
-    if mended:
-        message = f"{len(mended):,} texts held Windows-1252 leftovers and were mended"
-        findings.append(Finding("info", "text-mended", message, tuple(mended)))
+    message = f"{len(mended):,} of {len(utterances):,} texts held Windows-1252 leftovers and were mended"
+    findings.append(Finding("info", "text-mended", message, tuple(mended)))
     findings += check_durations(durations_s) + check_repeated_texts(utterances)
     return RawCorpus(utterances, features, findings)
 
@@ -250,15 +249,17 @@ def _read_praat(raw: Path, utterances: Sequence[Utterance]) -> tuple[list[Publis
     arrays = {name: measures[name] for name in ids if name in measures}
     findings = []
     if without := tuple(name for name in ids if name not in measures):
-        level = "info" if _BROKEN.issuperset(without) else "warning"
-        message = f"{len(without):,} utterances have no Praat measures"
-        findings.append(Finding(level, "praat-missing", message, without))
+        level, why = "warning", ""
+        if _BROKEN.issuperset(without):
+            level, why = "info", ": their clips are broken in the release"
+        message = f"{len(without):,} utterances have no Praat measures{why}"
+        findings.append(Finding(level, "features-praat-missing", message, without))
     if surplus := tuple(sorted(measures.keys() - set(ids))):
         message = f"{len(surplus):,} clips measured by Praat have no annotation, left out"
         findings.append(Finding("info", "praat-without-row", message, surplus))
     if undefined := tuple(name for name, array in arrays.items() if np.isnan(array).any()):
         message = f"{len(undefined):,} utterances have undefined Praat measures (NaN), unvoiced clips as a rule"
-        findings.append(Finding("info", "praat-undefined", message, undefined))
+        findings.append(Finding("info", "features-praat-undefined", message, undefined))
     return [PublishedFeatures("praat", "audio", arrays, tuple(_PRAAT.values()))], findings
 
 

@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 Strength = Annotated[float, Field(ge=0.5, le=1)]
 _STRENGTHS = {
-    "complementary": Strengths(words_valence=0.9, words_arousal=0.65, prosody_valence=0.65, prosody_arousal=0.9),
+    "complementary": Strengths(words_valence=0.88, words_arousal=0.65, prosody_valence=0.65, prosody_arousal=0.88),
     "xor": Strengths(words_valence=0.95, words_arousal=0.95, prosody_valence=0.95, prosody_arousal=0.95),
     "word_prosody": Strengths(words_valence=0.95, words_arousal=0.95, prosody_valence=0.95, prosody_arousal=0.95),
 }

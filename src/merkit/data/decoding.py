@@ -7,8 +7,9 @@ player begins. Sources see to it that a file which holds less than it promises i
 * Ogg: when opened (the last page must bear the end mark);
 * FLAC, MP3 with a frame count, MP4, Matroska: when reading runs into the missing end.
 
-An MP3 without a frame count promises nothing, so nothing can be missed. FFmpeg reads the first audio track; where a
-file's timestamps leave a gap (a track that begins after the picture), silence stands there, so that seconds stay true.
+An MP3 without a frame count promises nothing, so nothing can be missed; and damage within a lossy file shows only where
+its decoder does not conceal it. FFmpeg reads the first audio track; where a file's timestamps leave a gap (a track that
+begins after the picture), silence stands there, so that seconds stay true.
 """
 
 import math
@@ -30,8 +31,8 @@ from merkit.core.errors import MediaError
 
 Samples = npt.NDArray[np.float32]
 
-PREROLL_S = 0.5
-"""Decoded and thrown away before the wanted part: lossy codecs build on what came before (Opus asks for 0.08 s)."""
+PREROLL_S = 1.0
+"""Decoded and thrown away before the wanted part: lossy codecs build on what came before (MP3 on up to ten blocks)."""
 BLOCK = 1 << 16
 """Samples per channel that soundfile reads at once."""
 
@@ -39,6 +40,7 @@ _GAP_S = 0.05  # larger than any rounding of timestamps (Matroska: 1 ms), smalle
 _TRUNCATED_S = 0.25  # MP4 and Matroska round durations to frames of picture and sound
 _HEADER_SLIP = 64  # bytes: careless writers count the header as data
 _UNKNOWN_SIZE = 0x7FFFF000  # sizes from here on are what pipes write before they know
+_BY_NAME = {"tty", "image2"}  # what FFmpeg takes any file for whose name ends in .txt or .raw
 _AGAIN = "Was it cut off while copying? Copy or export it again"
 
 
@@ -76,6 +78,9 @@ def open_audio(path: Path) -> Source:
         file = sf.SoundFile(str(path))
     except (sf.LibsndfileError, TypeError):  # TypeError: headerless .raw
         return FFmpegSource(path)
+    if file.format == "MP3":  # soundfile seeks after each block, and libsndfile's MP3 decoder stumbles at every seek
+        with file:
+            return FFmpegSource(path, file.frames / file.samplerate)
     return PlainSource(path, file)
 
 
@@ -101,19 +106,24 @@ def open_container(path: Path) -> InputContainer:
     Raises:
         MediaError: FFmpeg does not know the format.
     """
+    cause: FFmpegError | None = None
     try:
-        return av.open(str(path))
+        container = av.open(str(path))
+        if container.format.name not in _BY_NAME:
+            return container
+        container.close()
     except FFmpegError as error:
-        with path.open("rb") as file:
-            begin = file.read(12)
-        raise MediaError(
-            f"'{path}' is not a recording that soundfile or FFmpeg can read (it begins with {begin!r}). "
-            "Is it another kind of file, or cut off?"
-        ) from error
+        cause = error
+    with path.open("rb") as file:
+        begin = file.read(12)
+    raise MediaError(
+        f"'{path}' is not a recording that soundfile or FFmpeg can read (it begins with {begin!r}). "
+        "Is it another kind of file, or cut off?"
+    ) from cause
 
 
 class PlainSource(Source):
-    """A recording that soundfile reads: WAV, FLAC, Ogg, MP3 and kin."""
+    """A recording that soundfile reads: WAV, FLAC, Ogg and kin."""
 
     def __init__(self, path: Path, file: sf.SoundFile) -> None:
         self.path, self._file = path, file
@@ -174,9 +184,12 @@ def _ends_as_ogg(path: Path) -> bool:
 
 
 class FFmpegSource(Source):
-    """A recording that FFmpeg reads: MP4, M4A, Matroska, WebM and whatever else it knows."""
+    """A recording that FFmpeg reads: MP3, MP4, M4A, Matroska, WebM and whatever else it knows.
 
-    def __init__(self, path: Path) -> None:
+    ``promised_s`` is the duration where it is known better than FFmpeg knows it.
+    """
+
+    def __init__(self, path: Path, promised_s: float | None = None) -> None:
         self.path = path
         self._container = open_container(path)
         try:
@@ -189,7 +202,8 @@ class FFmpegSource(Source):
             self.rate_hz = self._stream.codec_context.sample_rate
             self.channels = self._stream.codec_context.layout.nb_channels
             self.container = container_name(self._container)
-            self.duration_s = _duration_s(self._container)
+            self._promised_s = promised_s
+            self.duration_s = _duration_s(self._container) if promised_s is None else promised_s
             if not self.rate_hz or not self.channels or self._stream.time_base is None:
                 raise MediaError(f"'{path}': FFmpeg found an audio track, but not its rate and channels. {_AGAIN}")
             self._time_base: Fraction = self._stream.time_base
@@ -201,7 +215,7 @@ class FFmpegSource(Source):
 
     def read(self, start: int) -> Iterator[Samples]:
         """Yield blocks from a sample on; see ``Source``."""
-        frames = self._jump(start) if start > 2 * PREROLL_S * self.rate_hz else None
+        frames = self._jump(start) if start > 1.5 * PREROLL_S * self.rate_hz else None
         jumped = frames is not None
         position: int | None = None if jumped else 0
         gap = 0 if not jumped else round(_GAP_S * self.rate_hz)
@@ -265,8 +279,13 @@ class FFmpegSource(Source):
         return round((timestamp * self._time_base - Fraction(self._origin_s)) * self.rate_hz)
 
     def _decode(self, grid: tuple[int, int] | None) -> Iterator[tuple[int, Samples]]:
-        """Yield blocks with the sample they begin at; the first one is moved onto the grid, -1 where it is off."""
+        """Yield blocks with the sample they begin at.
+
+        After a jump, with a grid given: without the first block, from which the decoder may have skipped what it
+        skips at a file's beginning; the second is moved onto the grid, to -1 where it is too far off.
+        """
         expected = 0
+        skip = grid is not None
         try:
             for packet in self._container.demux():
                 if packet.pts is not None and packet.time_base is not None:
@@ -283,6 +302,9 @@ class FFmpegSource(Source):
                             f"{frame.sample_rate} Hz, {frame.layout.nb_channels} channels. Convert it to one of them"
                         )
                     at = expected if frame.pts is None else self._place(frame.pts)
+                    if skip:
+                        skip = False
+                        continue
                     if grid is not None:
                         at, grid = self._snap(at, grid), None
                     expected = at + frame.samples
@@ -308,11 +330,12 @@ class FFmpegSource(Source):
         return self._place((self._stream.start_time or 0) + self._stream.duration)
 
     def _check_end(self) -> None:
-        promised = self._container.duration
-        if promised is None or self.container not in {"mp4", "matroska"}:  # elsewhere FFmpeg guesses it by the bit rate
-            return
-        promised_s = promised / av.time_base
-        last_s = self._last_s - (self._origin_s if self.container == "mp4" else 0)  # Matroska's duration counts from 0
+        promised_s = self._promised_s
+        if promised_s is None:
+            if self._container.duration is None or self.container not in {"mp4", "matroska"}:
+                return  # FFmpeg guesses it by the bit rate
+            promised_s = self._container.duration / av.time_base
+        last_s = self._last_s - (self._origin_s if self.container != "matroska" else 0)  # its duration counts from 0
         if last_s < promised_s - _TRUNCATED_S:
             raise MediaError(f"'{self.path}' promises {promised_s:.3f} s, but breaks off at {last_s:.3f} s. {_AGAIN}")
 

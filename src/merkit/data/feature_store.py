@@ -225,7 +225,7 @@ def _check_encoder(about: Path, digest: str) -> None:
         )
     if found != digest:
         raise MerkitError(
-            f"'{about}' is not the encoder that its folder is named after (fingerprint {found[:12]}, not {digest[:12]}). "
+            f"'{about}' is not the encoder that its folder is named after ({found[:12]}, not {digest[:12]}). "
             "Was it changed by hand? Remove the folder to extract again"
         )
 

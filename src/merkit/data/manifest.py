@@ -115,7 +115,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         ManifestError: Something is missing or wrong; all mistakes of the table are listed, ten in words.
     """
-    table = path if path.suffix in SUFFIXES and not path.is_dir() else _find_table(path)
+    table = path if path.is_file() or (path.suffix in SUFFIXES and not path.is_dir()) else _find_table(path)
     columns = read_columns(table, strings=(*NAMES, *STRINGS), numbers=("turn", *TIMES))
     utterances = _ordered(to_utterances(columns, str(table)))
     info = _read_info(table.parent / "corpus.json", utterances)

@@ -136,7 +136,7 @@ def _part(path: Path, rate_hz: int, start_s: float, end_s: float | None, channel
         def mono() -> Iterator[Wave]:
             nonlocal seen
             for block in source.read(seen):
-                _check_finite(path, block, seen / native_hz)
+                _check_finite(path, block, seen, native_hz)
                 seen += len(block)
                 yield block.mean(axis=1) if channel is None else np.ascontiguousarray(block[:, channel])
                 if stop is not None and seen >= stop:
@@ -172,11 +172,12 @@ def _check_part(
         )
 
 
-def _check_finite(path: Path, block: Samples, begin_s: float) -> None:
+def _check_finite(path: Path, block: Samples, begin: int, rate_hz: int) -> None:
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():
+        first_s = (begin + int(np.argmin(finite))) / rate_hz
         raise MediaError(
-            f"'{path}' has NaN or infinite samples, the first one near {begin_s:.1f} s. Export it again as 16-bit PCM"
+            f"'{path}' has NaN or infinite samples, the first one at {first_s:.3f} s. Export it again as 16-bit PCM"
         )
 
 

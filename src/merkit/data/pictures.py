@@ -91,10 +91,7 @@ class _Shown:
         except FFmpegError:
             return  # a file without an index: decode on
         self._frames = self._decode()
-        current = self._next()
-        if current is None:
-            raise MediaError(f"'{self.path}' has no picture at {time_s:.3f} s. Check the times")
-        self._current, self._following, self._picture = current, self._next(), None
+        self._current, self._following, self._picture = self._next() or self._current, self._next(), None
 
     def _next(self) -> av.VideoFrame | None:
         return next(self._frames, None)

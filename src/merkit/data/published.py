@@ -48,7 +48,8 @@ def read_npz(path: Path) -> dict[str, Array]:
         MerkitError: The file is missing, truncated or no npz.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise MerkitError(f"{path}: holds one array, expected an npz with names")
             return {name: archive[name] for name in archive.files}

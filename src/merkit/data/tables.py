@@ -137,7 +137,7 @@ def _number(cell: str | None) -> str | int | float | None:
     if _WHOLE.fullmatch(cell.strip()):
         return int(cell)
     try:
-        return float(cell)
+        return cell if "_" in cell else float(cell)
     except ValueError:
         return cell
 

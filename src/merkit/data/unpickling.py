@@ -9,7 +9,7 @@ about memory: a forged element type could turn bytes into pointers.
 import collections
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,21 @@ def read_pickle_safely(path: Path) -> Any:
         raise MerkitError(f"{path}: no pickle of arrays, or truncated ({type(error).__name__}: {error})") from error
 
 
+class _Builder:
+    """A function that a pickle may call but not change."""
+
+    __slots__ = ("_build",)
+
+    def __init__(self, build: Callable[..., Any]) -> None:
+        self._build = build
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._build(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise UnsafeFileError(f"asks to change '{self._build.__name__}'")
+
+
 class _Element:
     """Stands for ``numpy.dtype`` while reading; takes plain element types and byte orders only."""
 
@@ -89,6 +104,8 @@ class _Rebuilt:
 
     def fill(self, content: Any, element: _Element, shape: tuple[int, ...], order: Any) -> None:
         if element.dtype.hasobject:
+            if not isinstance(content, list):
+                raise UnsafeFileError("asks for objects made of bytes")
             self.flat = np.empty(len(content), dtype=object)
             for place, thing in enumerate(content):
                 self.flat[place] = thing
@@ -133,7 +150,7 @@ _NDARRAY = "numpy.ndarray"
 
 _KNOWN: Mapping[tuple[str, str], Any] = {
     **{
-        (f"numpy.{core}.{module}", name): builder
+        (f"numpy.{core}.{module}", name): _Builder(builder)
         for core in ("core", "_core")
         for module, name, builder in (
             ("multiarray", "_reconstruct", _reconstruct),
@@ -143,7 +160,7 @@ _KNOWN: Mapping[tuple[str, str], Any] = {
     },
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _Element,
-    ("_codecs", "encode"): _encode,
+    ("_codecs", "encode"): _Builder(_encode),
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("collections", "defaultdict"): collections.defaultdict,
     **{

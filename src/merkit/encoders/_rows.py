@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from merkit.core.batch import Padded
+from merkit.nn.pooling import masked_mean
 
 Layer = str | int
 """``last``, ``mix`` or the number of a state: 0 is what enters the first layer, n what the n-th layer gives."""
@@ -47,15 +48,15 @@ def put_back(found: Padded, rows: Bool[Tensor, " rows"], batch: Sequence[int]) -
     return Padded(data.reshape(*batch, *data.shape[1:]), mask.reshape(*batch, *mask.shape[1:]))
 
 
-def masked_mean(padded: Padded) -> Padded:
+def mean_step(padded: Padded) -> Padded:
     """Return each sequence's mean as a sequence of one step, absent where there is nothing real.
 
-    ``data`` is ``[*batch, time, *dim]``.
+    ``data`` is ``[*batch, time, *dim]`` with at least one ``dim``.
     """
-    time = padded.mask.dim() - 1
-    mask = padded.mask.reshape(*padded.mask.shape, *[1] * (padded.data.dim() - padded.mask.dim()))
-    total = torch.where(mask, padded.data, 0.0).sum(time, keepdim=True)
-    return Padded(total / mask.sum(time, keepdim=True).clamp(min=1), padded.mask.any(-1, keepdim=True))
+    place = padded.mask.dim()
+    mean = masked_mean(padded.data.flatten(place), padded.mask)
+    dim = padded.data.shape[place:]
+    return Padded(mean.reshape(*padded.mask.shape[:-1], 1, *dim), padded.mask.any(-1, keepdim=True))
 
 
 def stack(arrays: Sequence[Tensor]) -> Padded:

@@ -52,7 +52,7 @@ class Precomputed(Encoder):
         self._arrays: Mapping[str, Array] | None = None
 
     def offer(self, arrays: Mapping[str, Array]) -> None:
-        """Take the arrays ``[time, width]`` by utterance id that ``extract`` answers from."""
+        """Take the float32 arrays ``[time, width]`` by utterance id that ``extract`` answers from."""
         self._arrays = arrays
 
     def fingerprint(self) -> Mapping[str, Any]:
@@ -62,8 +62,7 @@ class Precomputed(Encoder):
         array = self._known().get(turn.utterance.id)
         if array is None:
             return None
-        row = as_float32(array)
-        return hashlib.blake2b(f"{row.shape}".encode() + row.tobytes(), digest_size=20).hexdigest()
+        return hashlib.blake2b(f"{array.shape}".encode() + array.tobytes(), digest_size=20).hexdigest()
 
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         return [self._extract_one(turn) for turn in turns]
@@ -103,19 +102,15 @@ class Precomputed(Encoder):
         return self._arrays
 
     def _extract_one(self, turn: Turn) -> Array:
-        array = as_float32(self._known()[turn.utterance.id])
+        array = self._known()[turn.utterance.id]
         mistake = None
-        if array.ndim != 2 or array.shape[1] != self.width:
-            mistake = f"have shape {list(array.shape)}, expected [time, {self.width}]"
-        elif not len(array):
-            mistake = "have no step in time; leave the utterance out of the features instead"
-        elif np.isinf(array).any():
+        if np.isinf(array).any():
             mistake = "hold infinite values"
         elif self.standardizer is None and np.isnan(array).any():
             mistake = "hold undefined values (NaN), which only standardised features may: set standardise = true"
         if mistake is not None:
             raise MerkitError(f"Utterance '{turn.utterance.id}': the published features '{self.name}' {mistake}")
-        return array
+        return as_float32(array)
 
 
 def build(config: PrecomputedConfig, modality: str, home: EncoderHome) -> Precomputed:
@@ -132,16 +127,13 @@ def build(config: PrecomputedConfig, modality: str, home: EncoderHome) -> Precom
             f"The published features '{published.name}' are {published.modality}, "
             f"the recipe uses them as {modality}: move them to [encoders.{published.modality}]"
         )
-    if home.assets is not None:
-        width, columns = _restored(home.assets)
-    elif published is not None:
-        width, columns = _width(published), published.columns
-    else:
-        raise MerkitError(_missing(config.features, home.data))
-    if published is not None and home.assets is not None and _width(published) != width:
+    there = None if published is None else int(next(iter(published.arrays.values())).shape[-1])
+    width, columns = (there, published.columns if published else ()) if home.assets is None else _kept(home.assets)
+    if width is None:
+        raise MerkitError(f"The published features '{config.features}' lie in a prepared corpus; none was given")
+    if there is not None and there != width:
         raise MerkitError(
-            f"The published features '{published.name}' have {_width(published)} columns, "
-            f"the checkpoint was trained on {width}"
+            f"The published features '{config.features}' have {there} columns, the checkpoint was trained on {width}"
         )
     standardise = modality != "text" if config.standardise is None else config.standardise
     encoder = Precomputed(config.features, modality, columns, width, standardise)
@@ -151,31 +143,18 @@ def build(config: PrecomputedConfig, modality: str, home: EncoderHome) -> Precom
 
 
 def _published(name: str, home: EncoderHome) -> PublishedFeatures | None:
-    if home.data is None or not (home.data / FOLDER / name).is_dir():
+    """Return the features, or ``None`` where a checkpoint or nobody brings a corpus with them."""
+    if home.data is None or (home.assets is not None and not (home.data / FOLDER / name).is_dir()):
         return None
     return read_published(home.data / FOLDER / name)
 
 
-def _width(published: PublishedFeatures) -> int:
-    if not published.arrays:
-        raise MerkitError(f"The published features '{published.name}' hold no utterance: prepare the corpus again")
-    return int(next(iter(published.arrays.values())).shape[-1])
-
-
-def _restored(assets: Path) -> tuple[int, tuple[str, ...]]:
+def _kept(assets: Path) -> tuple[int, tuple[str, ...]]:
     try:
         kept = json.loads((assets / _ASSET).read_text(encoding="utf-8"))
         return int(kept["width"]), tuple(str(column) for column in kept["columns"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"Cannot read '{assets / _ASSET}' of the checkpoint: {error}") from error
-
-
-def _missing(name: str, data: Path | None) -> str:
-    if data is None:
-        return f"The published features '{name}' lie in a prepared corpus; none was given"
-    folder = data / FOLDER
-    known = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return f"No published features '{name}' in '{folder}'. Known: {', '.join(known) or 'none'}"
 
 
 SPEC = EncoderSpec(

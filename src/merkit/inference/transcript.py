@@ -37,10 +37,10 @@ class Line:
 def read_transcript(path: Path) -> list[Line]:
     """Read a transcript by its ending, lines in order of their beginning.
 
-    ``.csv`` and ``.tsv`` need the columns ``start_s``, ``end_s`` and ``text`` (``start``, ``end`` are understood), and may
-    have ``speaker``; ``.json`` is a list of objects with those keys, or an object that holds it under ``segments`` or
-    ``utterances``; ``.jsonl`` one object a line; ``.srt`` and ``.vtt`` are subtitles (``<v NAME>`` names the speaker);
-    ``.txt`` is the text of the whole recording.
+    ``.csv`` and ``.tsv`` need the columns ``start_s``, ``end_s`` and ``text`` (``start``, ``end`` are understood), and
+    may have ``speaker``; ``.json`` is a list of objects with those keys, or an object that holds it under ``segments``
+    or ``utterances``; ``.jsonl`` one object a line; ``.srt`` and ``.vtt`` are subtitles (``<v NAME>`` names the
+    speaker); ``.txt`` is the text of the whole recording.
 
     Raises:
         MerkitError: The file is missing or empty, has another ending, or a line without valid times.
@@ -126,7 +126,7 @@ def _clock(parts: tuple[str | None, ...]) -> float:
 
 
 def _checked(line: Line, place: str) -> Line:
-    assert line.start_s is not None and line.end_s is not None
-    if not (math.isfinite(line.start_s) and math.isfinite(line.end_s) and 0 <= line.start_s < line.end_s):
-        raise MerkitError(f"{place}: from {line.start_s} to {line.end_s} s is no stretch of time.")
+    start, end = line.start_s or 0.0, line.end_s or 0.0
+    if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
+        raise MerkitError(f"{place}: from {start} to {end} s is no stretch of time.")
     return line

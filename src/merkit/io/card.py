@@ -40,7 +40,7 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         "",
         "## Figures",
         "",
-        "In `scores.json` of the run that this checkpoint comes from, with intervals and the rule that chose the epoch.",
+        "In `scores.json` of the run that this checkpoint comes from, with intervals and how the epoch was chosen.",
         "",
         "## Use",
         "",
@@ -49,9 +49,9 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         "merkit predict DATA --checkpoint THIS_FOLDER --out predictions.parquet",
         "```",
         "",
-        "What it names are the labels that raters or actors of its corpus gave, not what a person feels. It was measured "
-        "on that corpus alone; expect worse on other speakers, languages and microphones. Law may forbid its use, at "
-        "work and in schools of the European Union above all.",
+        "What it names are the labels that raters or actors of its corpus gave, not what a person feels. It was "
+        "measured on that corpus alone; expect worse on other speakers, languages and microphones. Law may forbid its "
+        "use, at work and in schools of the European Union above all.",
         "",
     ]
     return "\n".join(lines)

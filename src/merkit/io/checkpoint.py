@@ -152,4 +152,4 @@ def _mismatch(folder: Path, model: Model, state: Mapping[str, Any], error: Runti
         ("of another shape", sorted(n for n in set(wanted) & set(state) if wanted[n].shape != state[n].shape)),
     ]
     told = "; ".join(f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in parts if names)
-    return f"{folder / _WEIGHTS}: tensors {told or error}. It is incomplete or of another model: copy the checkpoint again."
+    return f"{folder / _WEIGHTS}: tensors {told or error}. It is incomplete or of another model: copy it again."

@@ -98,10 +98,6 @@ class MappedProtocol(Protocol):
             )
         return members
 
-    def numbered(self, utterances: Sequence[Utterance]) -> dict[str, int]:
-        """Return ids with class numbers, for the parts of a fold that carry labels; others are left out."""
-        return numbered(self, utterances)
-
 
 def attribute(utterance: Utterance, name: str, protocol: str) -> str:
     """Return an attribute as text.

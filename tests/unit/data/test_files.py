@@ -29,9 +29,13 @@ def test_a_failure_keeps_the_older_file_and_removes_the_unfinished_one(tmp_path:
     target = tmp_path / "table.csv"
     target.write_text("old")
 
-    with pytest.raises(KeyError), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise KeyError
+    def fail() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
 
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
@@ -40,7 +44,9 @@ def test_a_failure_keeps_the_older_file_and_removes_the_unfinished_one(tmp_path:
 @pytest.mark.parametrize(
     ("code", "remedy"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission")]
 )
-def test_a_disk_that_cannot_be_written_to_is_told_with_folder_and_remedy(tmp_path: Path, code: int, remedy: str) -> None:
+def test_a_disk_that_cannot_be_written_to_is_told_with_folder_and_remedy(
+    tmp_path: Path, code: int, remedy: str
+) -> None:
     with pytest.raises(MerkitError, match=remedy) as caught, atomic_path(tmp_path / "x"):
         raise OSError(code, os.strerror(code))
 
@@ -71,7 +77,7 @@ def test_a_hash_is_of_the_content_and_follows_its_change(tmp_path: Path) -> None
 
 
 def test_a_hash_of_a_missing_file_or_a_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(MerkitError, match="No file .*gone"):
+    with pytest.raises(MerkitError, match=r"No file .*gone"):
         file_hash(tmp_path / "gone")
     with pytest.raises(MerkitError, match="Cannot read"):
         file_hash(tmp_path)

@@ -1,5 +1,6 @@
 """Recordings of every kind, whole, in part, and broken."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -34,7 +35,7 @@ FFMPEG = {
     "aac.mkv": ("aac", 44100),
     "a.webm": ("libopus", 48000),
 }
-LOSSY = {"a.ogg": 0.02, "a.mp3": 0.02, "a.m4a": 0.03, "a.mp4": 0.03, "mp3.mkv": 0.02, "aac.mkv": 0.03, "a.webm": 0.03}
+LOSSY = {"a.ogg": 0.06, "a.mp3": 0.03, "a.m4a": 0.03, "a.mp4": 0.03, "mp3.mkv": 0.03, "aac.mkv": 0.03, "a.webm": 0.03}
 assert set(LOSSY) < set(PLAIN) | set(FFMPEG)
 
 
@@ -52,6 +53,8 @@ def encode(
     pictures: int = 0,
     delay_s: float = 0.0,
     options: dict[str, str] | None = None,
+    blocks: Sequence[int] = (1000,),
+    picture_delay_s: float = 0.0,
 ) -> None:
     """Write samples ``[time]`` or ``[time, channels]`` and pictures (10 a second, number ``i`` of grey ``8 i``)."""
     with av.open(str(path), "w", options=options or {}) as container:
@@ -67,15 +70,19 @@ def encode(
             picture.width, picture.height, picture.pix_fmt = 32, 16, "yuv420p"
             for i in range(pictures):
                 frame = av.VideoFrame.from_ndarray(np.full((16, 32, 3), 8 * i, np.uint8), format="rgb24")
-                frame.pts, frame.time_base = i, Fraction(1, 10)
+                frame.pts, frame.time_base = i + round(10 * picture_delay_s), Fraction(1, 10)
                 container.mux(picture.encode(frame))
             container.mux(picture.encode(None))
-        for start in range(0, len(samples), 1000):
-            part = samples[start : start + 1000].reshape(-1, channels).T
+        start = 0
+        for size in itertools.cycle(blocks):
+            if start >= len(samples):
+                break
+            part = samples[start : start + size].reshape(-1, channels).T
             block = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="fltp", layout=layout)
             block.sample_rate, block.time_base = rate, Fraction(1, rate)
             block.pts = start + round(delay_s * rate)
             container.mux(sound.encode(block))
+            start += size
         if len(samples):
             container.mux(sound.encode(None))
 
@@ -102,8 +109,13 @@ def test_every_container_gives_the_waveform_that_went_in(recordings: Path, name:
     assert np.abs(found[inner] - expected[inner]).max() < limit
 
 
+@pytest.mark.parametrize("name", sorted({*PLAIN, *FFMPEG} - {"aac.mkv"}))
+def test_what_a_codec_adds_at_either_end_is_not_part_of_the_recording(recordings: Path, name: str) -> None:
+    assert len(read_audio(recordings / name, 16000)) == SECONDS * 16000
+
+
 @pytest.mark.parametrize("name", [*PLAIN, *FFMPEG])
-@pytest.mark.parametrize(("start_s", "end_s"), [(None, 0.5), (0.4, 0.7), (1.2345, 1.3), (2.0, 2.9), (2.5, None)])
+@pytest.mark.parametrize(("start_s", "end_s"), [(None, 0.5), (0.4, 0.7), (1.2345, 1.3), (2.1, 2.9), (2.5, None)])
 def test_a_part_is_the_slice_of_the_whole(
     recordings: Path, name: str, start_s: float | None, end_s: float | None
 ) -> None:
@@ -239,7 +251,9 @@ def test_an_end_slightly_behind_the_recording_is_its_end(recordings: Path) -> No
 def test_a_part_behind_the_end_is_an_error_that_tells_the_end(
     recordings: Path, name: str, start_s: float | None, end_s: float | None
 ) -> None:
-    with pytest.raises(MediaError, match=rf"{name}' ends at 3\.0.. s, but the part from .* was asked for\. Check start_s"):
+    with pytest.raises(
+        MediaError, match=rf"{name}' ends at 3\.0.. s, but the part from .* was asked for\. Check start_s"
+    ):
         read_audio(recordings / name, 16000, start_s, end_s)
 
 
@@ -267,7 +281,7 @@ def test_a_missing_recording_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_not_a_recording(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="Cannot read the recording .*Is a directory"):
+    with pytest.raises(MediaError, match=r"Cannot read the recording .*Is a directory"):
         read_audio(tmp_path, 16000)
 
 
@@ -279,7 +293,8 @@ def test_a_folder_is_not_a_recording(tmp_path: Path) -> None:
         ("text.wav", b"This is a transcript.\n" * 50, "is not a recording.*This is a tr"),
         ("page.mp3", b"<html>404</html>" * 50, "is not a recording"),
         ("page.mp4", b"<html>404</html>" * 50, "is not a recording"),
-        ("page.raw", b"\x00\x01" * 50, "is not a recording"),
+        ("text.raw", b"This is a transcript.\n" * 50, "is not a recording"),
+        ("text.txt", b"This is a transcript.\n" * 50, "is not a recording"),
     ],
 )
 def test_what_is_no_recording_is_told_apart(tmp_path: Path, name: str, content: bytes, told: str) -> None:
@@ -294,7 +309,7 @@ def test_what_is_no_recording_is_told_apart(tmp_path: Path, name: str, content: 
 def test_a_recording_without_samples_is_an_error(tmp_path: Path, name: str) -> None:
     sf.write(tmp_path / name, np.zeros(0), 16000)
 
-    with pytest.raises(MediaError, match=f"{name}'"):
+    with pytest.raises(MediaError, match=rf"{name}'"):
         read_audio(tmp_path / name, 16000)
 
 
@@ -328,6 +343,45 @@ def test_an_mp4_whose_index_is_whole_but_whose_samples_are_cut_is_an_error(tmp_p
         read_audio(cut(tmp_path / "a.mp4"), 16000)
 
 
+def test_a_truncated_ogg_lacks_its_end_mark(tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.ogg", np.random.default_rng(0).standard_normal(16000 * 20) / 10, 16000)
+    assert len(read_audio(tmp_path / "a.ogg", 16000)) == 16000 * 20
+
+    for read in (probe, lambda path: read_audio(path, 16000, 0.0, 1.0)):
+        with pytest.raises(MediaError, match=r"cut_a\.ogg' is an Ogg file without an end mark"):
+            read(cut(tmp_path / "a.ogg"))
+
+
+def test_a_late_part_of_a_truncated_recording_is_an_error(tmp_path: Path) -> None:
+    encode(tmp_path / "a.mp4", "alac", 16000, wave(16000, 10.0), options={"movflags": "faststart"})
+
+    with pytest.raises(MediaError, match=r"cut_a\.mp4'"):
+        read_audio(cut(tmp_path / "a.mp4"), 16000, 9.0, 9.5)
+
+
+def test_blocks_of_uneven_size_are_placed_to_the_sample_too(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).standard_normal(22050 * 5).astype(np.float32) / 10
+    encode(tmp_path / "uneven.mkv", "pcm_s16le", 22050, noise, blocks=(700, 900, 1100))
+
+    part = read_audio(tmp_path / "uneven.mkv", 22050, 4.0, 4.5)
+
+    assert np.abs(part - noise[88200:99225]).max() < 1e-4
+
+
+def test_a_live_stream_without_duration_and_index_is_read_whole_and_in_part(tmp_path: Path) -> None:
+    encode(tmp_path / "live.webm", "libopus", 48000, wave(48000, 6.0), options={"live": "1"})
+
+    assert probe(tmp_path / "live.webm").duration_s == pytest.approx(6.0, abs=0.05)
+    whole = read_audio(tmp_path / "live.webm", 16000)
+    assert np.abs(read_audio(tmp_path / "live.webm", 16000, 5.0, 5.5) - whole[80000:88000]).max() < 5e-4
+
+
+def test_a_format_that_promises_no_duration_is_read_to_its_end(tmp_path: Path) -> None:
+    encode(tmp_path / "a.aac", "aac", 16000, wave(16000))
+
+    assert len(read_audio(tmp_path / "a.aac", 16000)) / 16000 == pytest.approx(SECONDS, abs=0.15)
+
+
 def with_size(path: Path, size: int) -> Path:
     """Change what a WAV file's header says of the samples' bytes."""
     content = bytearray(path.read_bytes())
@@ -342,7 +396,9 @@ def test_a_header_that_promises_more_than_there_is_is_an_error(tmp_path: Path) -
     with_size(tmp_path / "lie.wav", 200000)
 
     for read in (probe, lambda path: read_audio(path, 16000)):
-        with pytest.raises(MediaError, match=r"lie\.wav' promises 200000 bytes of samples in its header, but holds 96000"):
+        with pytest.raises(
+            MediaError, match=r"lie\.wav' promises 200000 bytes of samples in its header, but holds 96000"
+        ):
             read(tmp_path / "lie.wav")
 
 
@@ -391,7 +447,9 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("times_s", "expected"),
     [([0.0], [0]), ([0.0, 0.05, 0.1, 2.95], [0, 0, 1, 29]), ([2.0, 0.0, 2.0, 1.25], [20, 0, 20, 12]), ([3.05], [29])],
 )
-def test_pictures_are_those_on_the_screen_at_the_time(video: Path, times_s: Sequence[float], expected: list[int]) -> None:
+def test_pictures_are_those_on_the_screen_at_the_time(
+    video: Path, times_s: Sequence[float], expected: list[int]
+) -> None:
     pictures = video_frames(video, times_s)
 
     assert pictures.shape == (len(times_s), 16, 32, 3)
@@ -418,6 +476,27 @@ def test_a_picture_deep_in_a_long_video_is_found_by_a_jump(tmp_path: Path) -> No
 def test_a_time_outside_of_the_video_is_an_error(video: Path, time_s: float) -> None:
     with pytest.raises(MediaError, match=r"grey\.mp4' has .*picture"):
         video_frames(video, [0.0, time_s])
+
+
+def test_pictures_that_begin_late_are_not_shown_before(tmp_path: Path) -> None:
+    encode(tmp_path / "late.mkv", "pcm_s16le", 16000, wave(16000), pictures=10, picture_delay_s=1.0)
+
+    assert greys(video_frames(tmp_path / "late.mkv", [0.95, 1.15])) == [0, 1]
+    with pytest.raises(MediaError, match=r"has its first picture at 1\.000 s, none at 0\.500 s"):
+        video_frames(tmp_path / "late.mkv", [0.5])
+
+
+def test_a_video_track_without_pictures_is_an_error(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "none.mkv"), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+        sound: Any = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.int16), format="s16", layout="mono")
+        block.sample_rate = 16000
+        container.mux(sound.encode(block))
+
+    with pytest.raises(MediaError, match=r"none\.mkv' has a video track without pictures"):
+        video_frames(tmp_path / "none.mkv", [0.0])
 
 
 def test_pictures_of_a_sound_recording_are_an_error(recordings: Path) -> None:

@@ -12,7 +12,12 @@ from merkit.core.encoder import EncoderHome
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.encoders.bert import SPEC, Bert, BertConfig
 
-TEXTS = ["we are so happy here", "sad", "", "i am not there : you are very very sad . one two three four five six seven"]
+TEXTS = [
+    "we are so happy here",
+    "sad",
+    "",
+    "i am not there : you are very very sad . one two three four five six seven",
+]
 
 
 def build(folder: Path, assets: Path | None = None, **settings: object) -> Bert:
@@ -191,7 +196,9 @@ def test_only_the_last_layers_are_trained(tiny_bert, count, trained):
     encoder = build(tiny_bert, frozen=False, trainable_layers=count)
 
     layers = encoder.network.encoder.layer
-    assert {number for number, layer in enumerate(layers) if all(p.requires_grad for p in layer.parameters())} == trained
+    assert {
+        number for number, layer in enumerate(layers) if all(p.requires_grad for p in layer.parameters())
+    } == trained
     assert encoder.network.embeddings.word_embeddings.weight.requires_grad == (count is None)
 
 
@@ -303,6 +310,35 @@ def test_the_built_in_network_gives_sentence_vectors_of_like_meaning_nearer(say)
     first, like, unlike = (array[0] / np.linalg.norm(array[0]) for array in arrays)
     assert first @ like > first @ unlike + 0.2
     assert encoder.fingerprint()["network"]["weights"] == "builtin:minilm"
+
+
+def test_a_network_without_segments_and_with_another_way_to_pair_texts_works_too(tmp_path, say):
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+
+    words = ["<s>", "<pad>", "</s>", "<unk>", "we", "are", "sad", "happy"]
+    plain = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    plain.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    special = {"unk_token": "<unk>", "pad_token": "<pad>", "cls_token": "<s>", "sep_token": "</s>"}
+    PreTrainedTokenizerFast(tokenizer_object=plain, model_max_length=32, **special).save_pretrained(tmp_path)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = RobertaConfig(vocab_size=8, max_position_embeddings=34, type_vocab_size=1, initializer_range=0.3, **size)
+    RobertaModel(config).save_pretrained(tmp_path)
+    encoder = build(tmp_path, frozen=False, context=1, max_tokens=32).eval()
+    turns = [say("we are", before=["sad"]), say("happy")]
+
+    arrays = encoder.extract(turns)
+    output = encoder(padded(arrays))
+
+    assert arrays[0].T.tolist() == [[0, 4, 5, 2, 2, 6, 2], [0] * 7, [1, 1, 1, 1, 0, 0, 0]]
+    for row, array in enumerate(arrays):
+        alone = encoder(Padded(torch.from_numpy(array)[None], torch.ones(1, len(array), dtype=torch.bool)))
+        torch.testing.assert_close(output.data[row][output.mask[row]], alone.data[alone.mask], atol=1e-5, rtol=1e-5)
+    with pytest.raises(ConfigError, match="reads at most 32"):
+        build(tmp_path, max_tokens=33).extract(turns)
 
 
 def test_a_turn_s_attributes_change_nothing(tiny_bert, say):

@@ -51,7 +51,9 @@ def test_a_hub_network_is_asked_for_at_its_revision_without_files_that_run_code(
     load_network(files, read_config(files))
 
     assert [request[:2] for request in asked] == [("org/name", COMMIT)] * 2
-    assert not any(pattern.endswith((".bin", ".py", ".pt")) or pattern == "*" for request in asked for pattern in request[2])
+    assert not any(
+        pattern.endswith((".bin", ".py", ".pt")) or pattern == "*" for request in asked for pattern in request[2]
+    )
     assert "model.safetensors" not in asked[0][2]  # the small files come alone until weights are needed
     assert "model.safetensors" in asked[1][2]
 
@@ -114,7 +116,7 @@ def test_broken_weights_are_one_line(tiny_bert, tmp_path):
     (folder / "model.safetensors").write_bytes(b"garbage")
     files = NetworkFiles(str(folder), None, None)
 
-    with pytest.raises(MerkitError, match="^Cannot load the weights in"):
+    with pytest.raises(MerkitError, match=r"^Cannot load the weights in"):
         load_network(files, read_config(files))
 
 
@@ -122,7 +124,7 @@ def test_broken_weights_are_one_line(tiny_bert, tmp_path):
 def test_a_configuration_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
 
-    with pytest.raises(MerkitError, match="^Cannot use the network in"):
+    with pytest.raises(MerkitError, match=r"^Cannot use the network in"):
         read_config(NetworkFiles(str(tmp_path), None, None))
 
 

@@ -40,7 +40,9 @@ def test_a_steady_tone_has_its_pitch_its_level_and_no_variation():
     assert measures["pitch_std"] < 1.0
     assert measures["pitch_range"] < 3.0
     power = np.mean(tone(1.0, 150.0).astype(np.float64) ** 2)
-    assert measures["avg_intensity"] == pytest.approx(10 * np.log10(power / 2e-5**2), abs=0.2)  # dB above 20 micropascal
+    assert measures["avg_intensity"] == pytest.approx(
+        10 * np.log10(power / 2e-5**2), abs=0.2
+    )  # dB above 20 micropascal
     assert measures["intensity_variation"] < 0.5
     assert measures["mean_hnr"] > 20.0
 

@@ -46,7 +46,10 @@ def test_the_statistics_are_part_of_the_state():
 
     standardizer.fit([np.array([[1.0], [3.0]])])
 
-    assert {name: value.tolist() for name, value in standardizer.state_dict().items()} == {"mean": [2.0], "scale": [1.0]}
+    assert {name: value.tolist() for name, value in standardizer.state_dict().items()} == {
+        "mean": [2.0],
+        "scale": [1.0],
+    }
 
 
 def test_fitting_on_nothing_is_an_error():

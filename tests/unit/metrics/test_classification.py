@@ -31,6 +31,15 @@ def test_f1_of_a_majority_answer_is_as_by_hand():
     assert measured.macro_f1(LABELS, ALL_ZERO, 2) == pytest.approx(3 / 7)
 
 
+def test_always_neutral_on_meld_gives_the_published_floor():
+    # Test counts of MELD (Poria et al. 2019); accuracy 48.12 and weighted F1 31.27 are the figures of the literature.
+    labels = np.repeat(np.arange(7), (1256, 281, 50, 208, 402, 68, 345))
+    neutral = np.zeros_like(labels)
+
+    assert round(100 * measured.accuracy(labels, neutral), 2) == 48.12
+    assert round(100 * measured.weighted_f1(labels, neutral, 7), 2) == 31.27
+
+
 def test_rows_of_the_confusion_matrix_are_true_classes():
     assert measured.confusion(np.array([0, 0, 1]), np.array([1, 1, 0]), 3).tolist() == [[0, 2, 0], [1, 0, 0], [0, 0, 0]]
 

@@ -1,0 +1,128 @@
+"""What encoders made of a pretrained network share: frozen ones extract vectors, trained ones are part of the model."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from merkit.core.batch import Padded
+from merkit.core.encoder import Array, Encoder, EncoderConfig, as_float32
+from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.types import Turn
+from merkit.encoders._huggingface import NetworkFiles, Unregistered, load_network, new_network, train_last_layers
+from merkit.encoders._rows import LayerMix, mean_step, parts_by_length, present_rows, put_back, stack
+
+
+class NetworkConfig(EncoderConfig):
+    """Which network, and which of its weights are trained."""
+
+    weights: str
+    """A local folder or a hub id."""
+    revision: str | None = None
+    """Commit of a hub id, 40 hexadecimal digits."""
+    frozen: bool = True
+    """Frozen: vectors are extracted once and stored. Otherwise the network is trained with the model."""
+    trainable_layers: int | None = Field(default=None, ge=0)
+    """Train only the last so many layers; unset: all of the network. Not with ``frozen``."""
+    layer: Literal["last", "mix"] | int = "last"
+    """``last``, a learned ``mix`` of all states, or (``frozen``) one state's number: 0 is what enters layer 1."""
+    pooled: bool = False
+    """One vector per utterance, the mean over its steps, in place of one per step."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "NetworkConfig":
+        if self.frozen and self.trainable_layers is not None:
+            raise ValueError("trainable_layers needs frozen = false")
+        if not self.frozen and isinstance(self.layer, int):
+            raise ValueError(f"layer = {self.layer} needs frozen = true; a trained network gives 'last' or 'mix'")
+        return self
+
+
+class NetworkEncoder(Encoder):
+    """A pretrained network's vectors, ``[*batch, time, width]``, or their mean, ``[*batch, 1, width]``, if pooled.
+
+    A kind of network is a subclass with ``read`` (an utterance to the network's input) and ``states``.
+    """
+
+    input_dim: tuple[int, ...] = ()
+    """Axes of the network's input after time."""
+    input_type: type[np.generic] = np.float32
+    most_steps: int
+    """Steps of input, padding included, that a frozen network takes at a time."""
+
+    def __init__(self, modality: str, config: NetworkConfig, files: NetworkFiles, network_config: Any) -> None:
+        super().__init__()
+        self.modality = modality
+        self.stored = config.frozen
+        self.width = int(network_config.hidden_size)
+        self._choice = config
+        self._files = files
+        self._network_config = network_config
+        self._states = int(network_config.num_hidden_layers) + 1
+        if isinstance(config.layer, int) and not 0 <= config.layer < self._states:
+            raise ConfigError(f"layer is {config.layer}, '{config.weights}' has 0 to {self._states - 1}")
+        self.mix = LayerMix(self._states) if config.layer == "mix" else None
+        self._frozen = Unregistered(files, network_config) if config.frozen else None
+        self._place: Tensor  # where extraction runs: it follows .to()
+        self.register_buffer("_place", torch.empty(0), persistent=False)
+
+    def load(self, *, restored: bool) -> None:
+        """Make the network that is trained, with its published weights or (``restored``) for those of a checkpoint."""
+        network = new_network(self._network_config) if restored else load_network(self._files, self._network_config)
+        train_last_layers(network, self._network_config, self._choice.trainable_layers)
+        self.network = network.train()
+
+    @abstractmethod
+    def read(self, turn: Turn) -> Array:
+        """Return the network's input for an utterance, ``[time, *input_dim]``."""
+
+    @abstractmethod
+    def states(self, network: nn.Module, padded: Padded) -> Padded:
+        """Return the chosen state ``[rows, time, width]``, for ``mix`` all of them: ``[rows, time, states, width]``."""
+
+    def extract(self, turns: Sequence[Turn]) -> list[Array]:
+        inputs = [self.read(turn) for turn in turns]
+        if self._frozen is None:
+            return inputs
+        arrays: dict[int, Array] = {}
+        for part in parts_by_length([len(array) for array in inputs], self.most_steps):
+            padded = stack([torch.from_numpy(inputs[index]) for index in part]).to(self._place.device)
+            with torch.inference_mode():
+                found = self._run(self._frozen.on(self._place.device), padded)
+            for index, data, mask in zip(part, found.data.cpu(), found.mask.cpu(), strict=True):
+                arrays[index] = as_float32(data[mask].numpy())
+                if not np.isfinite(arrays[index]).all():
+                    name = turns[index].utterance.id
+                    raise MerkitError(f"Utterance '{name}': '{self._choice.weights}' gives values that are not finite")
+        return [arrays[index] for index in range(len(turns))]
+
+    def blank(self) -> Array:
+        if self._frozen is None:
+            return np.zeros((1, *self.input_dim), dtype=self.input_type)
+        shape = (1, self.width) if self.mix is None else (1, self._states, self.width)
+        return np.zeros(shape, dtype=np.float32)
+
+    def forward(self, padded: Padded) -> Padded:
+        if self._frozen is not None:
+            dim = padded.data.dim() - padded.mask.dim()
+            data = torch.where(padded.mask.reshape(*padded.mask.shape, *[1] * dim), padded.data, 0.0)
+            return Padded(data if self.mix is None else self.mix(data), padded.mask)
+        present, rows = present_rows(padded)
+        batch = padded.mask.shape[:-1]
+        if not rows.any():
+            nothing = torch.zeros(*batch, 1, self.width, device=padded.data.device)
+            return Padded(nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
+        found = self._run(self.network, present)
+        return put_back(found if self.mix is None else Padded(self.mix(found.data), found.mask), rows, batch)
+
+    def save_assets(self, folder: Path) -> None:
+        self._files.copy(folder, with_weights=self._choice.frozen)
+
+    def _run(self, network: nn.Module, padded: Padded) -> Padded:
+        found = self.states(network, padded)
+        return mean_step(found) if self._choice.pooled else found

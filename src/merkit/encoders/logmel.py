@@ -1,0 +1,185 @@
+"""Log-mel energies and a small convolutional network on them, trained from scratch: sound without any download."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from merkit.core.batch import Padded
+from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32
+from merkit.core.types import Turn
+from merkit.encoders._audio import RATE_HZ, audio_content, audio_duration_s, waveform
+from merkit.encoders._augment import mask_bands, mask_frames, warp
+from merkit.encoders._rows import present_rows, put_back
+from merkit.encoders._standardize import Standardizer
+
+_WINDOW = 400
+_HOP = 160
+_BINS = 512
+_LOWEST_HZ = 50.0
+_FLOOR = 1e-8
+"""Added to energies before the logarithm: 20 dB below the rounding noise of 16-bit recordings."""
+
+
+class LogMelConfig(EncoderConfig):
+    """The network's size, and how training recordings are varied (never in evaluation)."""
+
+    n_mels: int = Field(default=64, ge=8, le=128)
+    width: int = Field(default=96, ge=1)
+    layers: int = Field(default=4, ge=2)
+    """Convolutions over time; the first two halve the frame rate."""
+    kernel: int = Field(default=5, ge=1)
+    """Frames that a convolution sees; odd."""
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    normalize: Literal["corpus", "speaker"] = "corpus"
+    """``speaker`` first standardises with all of the speaker's recordings, test ones included; uses no label."""
+    level: bool = False
+    """Keep the recording's loudness; otherwise its mean level is subtracted."""
+    mel_shift: float = Field(default=4.0, ge=0.0)
+    """Bands that a recording is moved up or down at most: another voice's pitch and vocal tract."""
+    stretch: float = Field(default=0.15, ge=0.0, lt=1.0)
+    """Part by which a recording is made longer or shorter at most."""
+    time_masks: int = Field(default=2, ge=0)
+    time_mask: int = Field(default=20, ge=0)
+    """Frames that a mask covers at most."""
+    mel_masks: int = Field(default=2, ge=0)
+    mel_mask: int = Field(default=8, ge=0)
+    """Bands that a mask covers at most."""
+
+
+class LogMel(Encoder):
+    """Log-mel energies ``[frames, n_mels]``, 100 frames per second, to vectors ``[*batch, frames / 4, width]``.
+
+    Windows of 25 ms at 16 kHz; a shorter recording is padded with zeros to one. Energies are standardised per band with
+    the training part's statistics. Each convolution is followed by layer normalisation over channels, frame by frame,
+    and sees zeros where there is no recording, so that padding changes nothing.
+    """
+
+    def __init__(self, config: LogMelConfig) -> None:
+        super().__init__()
+        self.modality = "audio"
+        self.config = config
+        self.width = config.width
+        self.normalize_by_speaker = config.normalize == "speaker"
+        self.standardizer = Standardizer(config.n_mels)
+        inputs = [config.n_mels] + [config.width] * (config.layers - 1)
+        self.blocks = nn.ModuleList(
+            _Block(channels, config.width, config.kernel, stride=2 if number < 2 else 1, dropout=config.dropout)
+            for number, channels in enumerate(inputs)
+        )
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"encoder": "logmel", "version": 1, "rate_hz": RATE_HZ, "n_mels": self.config.n_mels}
+
+    def content(self, turn: Turn) -> str | None:
+        return audio_content(turn)
+
+    def duration_s(self, turn: Turn) -> float:
+        return audio_duration_s(turn)
+
+    def extract(self, turns: Sequence[Turn]) -> list[Array]:
+        return [log_mel(waveform(turn), self.config.n_mels) for turn in turns]
+
+    def blank(self) -> Array:
+        return np.zeros((1, self.config.n_mels), dtype=np.float32)
+
+    def forward(self, padded: Padded) -> Padded:
+        present, rows = present_rows(padded)
+        batch = padded.mask.shape[:-1]
+        if not rows.any():
+            nothing = torch.zeros(*batch, 1, self.width, device=padded.data.device)
+            return Padded(nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
+        mask = present.mask
+        data = present.data if self.config.level else _without_level(present.data, mask)
+        data = torch.where(mask.unsqueeze(-1), self.standardizer(data), 0.0)
+        if self.training:
+            data, mask = self._varied(data, mask)
+        for block in self.blocks:
+            data, mask = block(data, mask)
+        return put_back(Padded(data, mask), rows, batch)
+
+    def fit(self, arrays: Iterable[Array]) -> None:
+        self.standardizer.fit(arrays if self.config.level else (array - array.mean() for array in arrays))
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"encoder": "logmel", "trained": True, "n_mels": self.config.n_mels, "width": self.width}
+
+    def _varied(
+        self, data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"]
+    ) -> tuple[Float[Tensor, "rows new bands"], Bool[Tensor, "rows new"]]:
+        config = self.config
+        if config.mel_shift or config.stretch:
+            data, mask = warp(data, mask, shift=config.mel_shift, stretch=config.stretch)
+        for _ in range(config.time_masks):
+            data = mask_frames(data, mask, config.time_mask)
+        for _ in range(config.mel_masks):
+            data = mask_bands(data, config.mel_mask)
+        return data, mask
+
+
+class _Block(nn.Module):
+    """Convolution over time, normalisation over channels, GELU, dropout; added to its input where shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.stride = stride
+        self.convolution = nn.Conv1d(inputs, outputs, kernel, stride, kernel // 2)
+        self.norm = nn.LayerNorm(outputs)
+        self.dropout = nn.Dropout(dropout)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(
+        self, data: Float[Tensor, "rows time inputs"], mask: Bool[Tensor, "rows time"]
+    ) -> tuple[Float[Tensor, "rows new outputs"], Bool[Tensor, "rows new"]]:
+        masked = torch.where(mask.unsqueeze(-1), data, 0.0)
+        found = self.convolution(masked.transpose(1, 2)).transpose(1, 2)
+        found = self.dropout(nn.functional.gelu(self.norm(found)))
+        return found + data if self.residual else found, mask[:, :: self.stride]
+
+
+def log_mel(samples: npt.NDArray[np.float32], n_mels: int) -> npt.NDArray[np.float32]:
+    """Return the logarithms of mel-band energies from 50 Hz to 8 kHz, ``[frames, n_mels]``, of a waveform at 16 kHz."""
+    padded = np.pad(samples, (0, max(_WINDOW - len(samples), 0)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP] * np.hanning(_WINDOW + 1)[:-1]
+    energies = np.abs(np.fft.rfft(frames, _BINS)) ** 2 @ _filters(n_mels)
+    return as_float32(np.log(energies + _FLOOR))
+
+
+def _filters(n_mels: int) -> npt.NDArray[np.float64]:
+    """Return triangles of height 1, equally wide on the mel scale of HTK: ``[bins, n_mels]``."""
+    edges = 700.0 * (np.exp(np.linspace(_mel(_LOWEST_HZ), _mel(RATE_HZ / 2), n_mels + 2)) - 1.0)
+    frequencies = np.linspace(0.0, RATE_HZ / 2, _BINS // 2 + 1)[:, None]
+    rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
+    return np.maximum(np.minimum(rising, falling), 0.0)
+
+
+def _mel(frequency_hz: float) -> float:
+    return float(np.log1p(frequency_hz / 700.0))
+
+
+def _without_level(
+    data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"]
+) -> Float[Tensor, "rows time bands"]:
+    """Subtract each recording's mean over real frames and bands."""
+    total = torch.where(mask.unsqueeze(-1), data, 0.0).sum((1, 2)) / (mask.sum(1) * data.shape[2])
+    return data - total[:, None, None]
+
+
+def build(config: LogMelConfig, modality: str, home: EncoderHome) -> LogMel:
+    """Return the encoder with random weights."""
+    return LogMel(config)
+
+
+SPEC = EncoderSpec(
+    name="logmel",
+    modalities=("audio",),
+    summary="Log-mel energies and a small convolutional network, trained from scratch",
+    config=LogMelConfig,
+    build=build,
+)

@@ -1,0 +1,198 @@
+"""Any wav2vec 2.0, HuBERT or WavLM network, frozen or trained with the model, and never moved by its batch mates.
+
+The convolutional front end of many of them (wav2vec 2.0 base, HuBERT base) normalises each channel over time, padding
+included, which no attention mask mends. So the front end runs on each recording alone, without padding; its frames are
+padded, and the transformer, with its convolution for positions, sees padded frames as zeros that it does not attend to.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from merkit.core.batch import Padded
+from merkit.core.encoder import EncoderHome, EncoderSpec
+from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.types import Turn
+from merkit.encoders._audio import RATE_HZ, audio_content, audio_duration_s, waveform
+from merkit.encoders._huggingface import NetworkFiles, layers_of, read_config
+from merkit.encoders._network import NetworkConfig, NetworkEncoder
+from merkit.encoders._rows import stack
+
+_TYPES = ("wav2vec2", "hubert", "wavlm")
+"""Types of network whose parts are known to be safe as they are run here; each is tested."""
+
+
+class Wav2Vec2Config(NetworkConfig):
+    """Which network, and which of its weights are trained."""
+
+    freeze_front_end: bool = True
+    """Never train the convolutional front end, as usual; ``false`` only where all of the network is trained."""
+
+    @model_validator(mode="after")
+    def _front_end_fits(self) -> "Wav2Vec2Config":
+        if not self.freeze_front_end and (self.frozen or self.trainable_layers is not None):
+            raise ValueError("freeze_front_end = false needs frozen = false and no trainable_layers")
+        return self
+
+
+class Wav2Vec2(NetworkEncoder):
+    """Vectors of frames, ``[*batch, frames, width]``, one per 20 ms, or their mean, ``[*batch, 1, width]``, if pooled.
+
+    ``n`` samples give ``(n - 400) // 320 + 1`` frames; a recording below 400 samples is padded to them with zeros. The
+    waveform is made zero-mean and unit-variance where the network's preprocessor says so. SpecAugment and LayerDrop are
+    off. A trained network's ``extract`` gives the waveform ``[samples]``, which is not stored.
+    """
+
+    most_steps = 120 * RATE_HZ
+
+    def __init__(self, config: Wav2Vec2Config, files: NetworkFiles) -> None:
+        super().__init__("audio", config, files, _settled(read_config(files)))
+        self.config = config
+        self._normalise = _normalises(files)
+        self._shortest = _receptive_field(self._network_config)
+
+    def load(self, *, restored: bool) -> None:
+        super().load(restored=restored)
+        if self.config.freeze_front_end:
+            self.network.feature_extractor.requires_grad_(False)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        whole = {"encoder": "wav2vec2", "version": 1, "rate_hz": RATE_HZ, "normalise": self._normalise}
+        if not self.config.frozen:
+            return whole
+        gives = self.config.model_dump(include={"layer", "pooled"})
+        return {**whole, "network": self._files.identity(with_weights=True), **gives}
+
+    def content(self, turn: Turn) -> str | None:
+        return audio_content(turn)
+
+    def duration_s(self, turn: Turn) -> float:
+        return audio_duration_s(turn)
+
+    def read(self, turn: Turn) -> npt.NDArray[np.float32]:
+        samples = waveform(turn)
+        if self._normalise:
+            samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)  # 1e-7: as in the library
+        return np.pad(samples, (0, max(self._shortest - len(samples), 0)))
+
+    def states(self, network: nn.Module, padded: Padded) -> Padded:
+        parts: Any = network
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_front_end):
+            waves = [data[mask] for data, mask in zip(padded.data, padded.mask, strict=True)]
+            frames = stack([parts.feature_extractor(wave[None])[0].T for wave in waves])
+        projected = parts.feature_projection(frames.data)
+        projected = projected[0] if isinstance(projected, tuple) else projected  # wav2vec 2.0 also returns its input
+        projected = torch.where(frames.mask.unsqueeze(-1), projected, 0.0)
+        with _known_warnings(), _entering(layers_of(network, self._network_config)) as entered:
+            last = parts.encoder(projected, attention_mask=frames.mask).last_hidden_state
+        return Padded(self._choose([*entered, last]), frames.mask)
+
+    def describe(self) -> Mapping[str, Any]:
+        trained = not self.config.frozen
+        return {"encoder": "wav2vec2", **self._files.describe(), "trained": trained, "width": self.width}
+
+    def _choose(self, states: list[Tensor]) -> Float[Tensor, "rows time *states width"]:
+        """Choose among what enters each layer, and the network's output after its last normalisation."""
+        if self.config.layer == "last":
+            return states[-1]
+        return torch.stack(states, dim=2) if self.config.layer == "mix" else states[int(self.config.layer)]
+
+
+@contextmanager
+def _entering(layers: nn.ModuleList) -> Iterator[list[Tensor]]:
+    """Collect what enters each layer while the network runs."""
+    entered: list[Tensor] = []
+    hooks = [
+        layer.register_forward_pre_hook(
+            lambda _, given, named: entered.append(given[0] if given else named["hidden_states"]), with_kwargs=True
+        )
+        for layer in layers
+    ]
+    try:
+        yield entered
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _known_warnings() -> Iterator[None]:
+    """Silence what torch says about WavLM's masks: one is boolean, its position bias is not, and both are right."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
+        yield
+
+
+def _settled(network_config: Any) -> Any:
+    """Return the configuration without what would make training depend on chance beyond dropout.
+
+    Raises:
+        ConfigError: The network has a part that padding could reach or that is not run here.
+    """
+    if network_config.model_type not in _TYPES:
+        known = ", ".join(_TYPES)
+        raise ConfigError(f"No speech encoder of type '{network_config.model_type}' is known. Known: {known}")
+    for part in ("add_adapter", "conv_pos_batch_norm"):
+        if getattr(network_config, part, False):
+            raise ConfigError(f"A network with '{part}' is not supported: choose a checkpoint without it")
+    network_config.apply_spec_augment = False
+    network_config.mask_time_prob = network_config.mask_feature_prob = 0.0
+    network_config.layerdrop = 0.0
+    return network_config
+
+
+def _normalises(files: NetworkFiles) -> bool:
+    """Tell whether the network was trained on normalised waveforms; without a preprocessor's word: yes, as the library.
+
+    Raises:
+        MerkitError: The preprocessor cannot be read, or the network is not for 16 kHz.
+    """
+    path = files.folder / "preprocessor_config.json"
+    if not path.is_file():
+        return True
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        normalise, rate_hz = bool(found.get("do_normalize", True)), found.get("sampling_rate", RATE_HZ)
+    except (OSError, ValueError, AttributeError) as error:
+        raise MerkitError(f"Cannot read '{path}': {error}") from error
+    if rate_hz != RATE_HZ:
+        raise ConfigError(f"'{files.weights}' works at {rate_hz} Hz, only {RATE_HZ} Hz is supported")
+    return normalise
+
+
+def _receptive_field(network_config: Any) -> int:
+    """Return the samples that one frame sees."""
+    field = 1
+    for kernel, stride in zip(reversed(network_config.conv_kernel), reversed(network_config.conv_stride), strict=True):
+        field = (field - 1) * stride + kernel
+    return int(field)
+
+
+def build(config: Wav2Vec2Config, modality: str, home: EncoderHome) -> Wav2Vec2:
+    """Return the encoder; a frozen network's weights are read when the first recording is extracted.
+
+    Raises:
+        MerkitError: The network is not there or not what the configuration asks for.
+    """
+    encoder = Wav2Vec2(config, NetworkFiles(config.weights, config.revision, home.assets))
+    if not config.frozen:
+        encoder.load(restored=home.assets is not None)
+    return encoder
+
+
+SPEC = EncoderSpec(
+    name="wav2vec2",
+    modalities=("audio",),
+    summary="Any wav2vec 2.0, HuBERT or WavLM network, frozen or fine-tuned",
+    config=Wav2Vec2Config,
+    build=build,
+)

@@ -1,0 +1,99 @@
+"""Figures printed in papers (``results/reference.csv``), to stand above ours and never to be mixed with them.
+
+Columns: ``system`` (a model's name where merkit has it), ``variant`` (empty: the full system), ``protocol``,
+``modalities`` joined by ``+``, ``metric``, ``value`` in percent as printed, ``selection`` (what the epoch was chosen
+on), ``features``, ``source``, ``evidence`` (``paper``, ``secondary``: quoted elsewhere, ``derived``: by arithmetic) and
+``note``.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import merkit
+from merkit.core.errors import MerkitError
+from merkit.metrics.classification import METRICS
+
+EVIDENCE = ("paper", "secondary", "derived")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One printed figure; the fields are the columns of the file."""
+
+    system: str
+    variant: str
+    protocol: str
+    modalities: str
+    metric: str
+    value: float
+    selection: str
+    features: str
+    source: str
+    evidence: str
+    note: str
+
+    def is_for(self, protocol: str) -> bool:
+        """Tell whether the figure was measured by a protocol, or by its family: ``iemocap4`` is for ``iemocap4-…``."""
+        return protocol == self.protocol or protocol.startswith(self.protocol + "-")
+
+
+def shipped_references() -> Path:
+    """Return where the file lies: inside an installed package, or in the source checkout."""
+    package = Path(merkit.__file__).parent
+    installed = package / "results" / "reference.csv"
+    return installed if installed.exists() else package.parent.parent / "results" / "reference.csv"
+
+
+def read_references(path: Path) -> list[Reference]:
+    """Read the file.
+
+    Raises:
+        MerkitError: It is missing, lacks a column, or a row has an unknown metric, a value that is no percentage, or
+            unknown evidence; names the line.
+    """
+    columns = [field.name for field in fields(Reference)]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames != columns:
+                raise MerkitError(f"{path}: columns {reader.fieldnames} found, {columns} expected")
+            rows = list(reader)
+    except OSError as error:
+        raise MerkitError(f"Cannot read the table of printed figures '{path}': {error.strerror}") from error
+    return [_reference(path, number, row) for number, row in enumerate(rows, start=2)]
+
+
+def above(references: Sequence[Reference], model: str, protocol: str, modalities: str) -> list[Reference]:
+    """Return the full system's printed figures to stand above a run: of the same modalities, else its first ones."""
+    found = [r for r in references if r.system == model and not r.variant and r.is_for(protocol)]
+    same = [r for r in found if r.modalities == modalities]
+    return same or [r for r in found if r.modalities == found[0].modalities]
+
+
+def _reference(path: Path, line: int, row: dict[str, str]) -> Reference:
+    try:
+        value = float(row["value"])
+    except (TypeError, ValueError):
+        raise MerkitError(f"{path} line {line}: value '{row['value']}' found, a percentage expected") from None
+    for name, known in (("metric", tuple(METRICS)), ("evidence", EVIDENCE)):
+        if row[name] not in known:
+            raise MerkitError(f"{path} line {line}: {name} '{row[name]}' found, one of {', '.join(known)} expected")
+    if not 0 < value < 100 or None in row:
+        raise MerkitError(
+            f"{path} line {line}: value {value} or a surplus cell found, a percentage and 11 cells expected"
+        )
+    return Reference(
+        system=row["system"],
+        variant=row["variant"],
+        protocol=row["protocol"],
+        modalities=row["modalities"],
+        metric=row["metric"],
+        value=value,
+        selection=row["selection"],
+        features=row["features"],
+        source=row["source"],
+        evidence=row["evidence"],
+        note=row["note"] or "",
+    )

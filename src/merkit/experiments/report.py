@@ -1,0 +1,74 @@
+"""`merkit report`: runs to one HTML page, one Markdown file and one CSV file, every figure recomputed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from merkit.experiments._page import page
+from merkit.experiments.reference import read_references, shipped_references
+from merkit.experiments.results import METRIC_NAMES, Group, gather
+from merkit.experiments.tables import comparisons_markdown, results_markdown, spread_text, to_csv, write_text
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFiles:
+    """Where a report was written."""
+
+    html: Path
+    markdown: Path
+    csv: Path
+
+
+def write_report(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    data: Path | None = None,
+    reference: str | None = None,
+    printed: Path | None = None,
+    title: str | None = None,
+) -> ReportFiles:
+    """Write ``report.html`` (self-contained), ``report.md`` and ``report.csv`` about runs into a folder.
+
+    Args:
+        runs: Folders that `merkit train` wrote; of one protocol or several.
+        out: The folder; made if need be.
+        data: Where the manifest lies, if not where the runs found it.
+        reference: Folder name of the run that the others are compared with; see `results.gather` for the default.
+        printed: Table of figures printed in papers; ``None``: the one that comes with merkit.
+        title: Of the page; ``None``: names the protocols.
+
+    Raises:
+        MerkitError: A run is incomplete or cannot be compared, or the folder cannot be written to.
+    """
+    groups = gather(runs, read_references(printed or shipped_references()), data=data, reference=reference)
+    title = title or "Results on " + ", ".join(group.protocol for group in groups)
+    files = ReportFiles(out / "report.html", out / "report.md", out / "report.csv")
+    write_text(files.html, page(groups, title))
+    write_text(files.markdown, _markdown(groups, title))
+    write_text(files.csv, to_csv(groups))
+    return files
+
+
+def _markdown(groups: Sequence[Group], title: str) -> str:
+    parts = [f"# {title}"]
+    for group in groups:
+        parts += [f"## {group.protocol}", results_markdown(group)]
+        if group.comparisons:
+            metric = METRIC_NAMES[group.metric]
+            parts += [f"### {metric} compared with {group.compared_with.name}", comparisons_markdown(group)]
+        parts += ["### F1 by class", _classes_markdown(group)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _classes_markdown(group: Group) -> str:
+    classes = group.entries[0].scores["per_class"]
+    lines = [
+        "| system | " + " | ".join(f"{row['label']} ({row['support']})" for row in classes) + " |",
+        "|---|" + "---|" * len(classes),
+    ]
+    for entry in group.entries:
+        lines.append(
+            f"| {entry.name} | " + " | ".join(spread_text(row["f1"]) for row in entry.scores["per_class"]) + " |"
+        )
+    return "\n".join(lines)

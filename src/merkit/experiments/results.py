@@ -1,0 +1,137 @@
+"""Runs gathered for print: read back, scored anew, grouped by protocol, ordered, and compared."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from merkit.core.errors import MerkitError
+from merkit.core.lookup import unknown
+from merkit.experiments.compare import Comparison, compare_all
+from merkit.experiments.reference import Reference
+from merkit.experiments.score import score
+from merkit.experiments.stored import Run, open_run
+
+FLOORS = ("majority", "text_lookup", "bag_of_words")
+"""Models that every system must beat, in the order of the table."""
+METRIC_NAMES = {
+    "accuracy": "Accuracy (WA)",
+    "mean_recall": "Mean recall (UA)",
+    "weighted_f1": "Weighted F1",
+    "macro_f1": "Macro F1",
+}
+SELECTION_NAMES = {
+    "best_valid": "epoch best on the validation part",
+    "last": "last epoch",
+    "best_test": "epoch best on the TEST part: leaky, the paper's own rule",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A run with its scores and the name it is printed under."""
+
+    name: str
+    run: Run
+    scores: dict[str, Any]
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether the model is one that every system must beat."""
+        return self.run.model in FLOORS
+
+    @property
+    def modalities(self) -> str:
+        """Modalities of its encoders joined by ``+``; empty for a model without encoders."""
+        encoders = self.run.recipe.get("encoders", {})
+        return "+".join(name for name in ("text", "audio", "video") if name in encoders)
+
+    @property
+    def encoders(self) -> str:
+        """Its encoders in words."""
+        encoders = self.run.recipe.get("encoders", {})
+        return ", ".join(f"{modality}: {table['name']}" for modality, table in encoders.items()) or "no encoder"
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """All runs of one protocol, floors first, and what their comparison with one of them says."""
+
+    protocol: str
+    entries: tuple[Entry, ...]
+    compared_with: Entry
+    comparisons: tuple[Comparison, ...]
+    printed: tuple[Reference, ...]
+    """Printed figures of this protocol, of all systems and variants."""
+
+    @property
+    def metric(self) -> str:
+        """The protocol's first metric."""
+        return self.entries[0].run.protocol.metrics[0]
+
+
+def gather(
+    runs: Sequence[Path],
+    printed: Sequence[Reference] = (),
+    *,
+    data: Path | None = None,
+    reference: str | None = None,
+) -> list[Group]:
+    """Read and score runs and compare those of each protocol.
+
+    Args:
+        runs: Folders that `merkit train` wrote.
+        printed: Figures printed in papers.
+        data: Where the manifest lies, if not where the runs found it.
+        reference: Name of the run (its folder's) that the others of its protocol are compared with. Elsewhere, and
+            if none is named: the `single` model that is best on validation, else the best floor on validation.
+
+    Raises:
+        MerkitError: A run cannot be read, or no run has the name.
+    """
+    if not runs:
+        raise MerkitError("No run given; give at least one folder that `merkit train` wrote")
+    opened = [open_run(path, data) for path in runs]
+    labels = _labels([run.path for run in opened])
+    entries = [Entry(name, run, score(run)) for name, run in zip(labels, opened, strict=True)]
+    if reference is not None and reference not in labels:
+        raise MerkitError(unknown("run", reference, labels))
+    protocols = list(dict.fromkeys(entry.run.protocol_name for entry in entries))
+    return [_group(name, [e for e in entries if e.run.protocol_name == name], printed, reference) for name in protocols]
+
+
+def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference], reference: str | None) -> Group:
+    ordered = sorted(entries, key=lambda e: FLOORS.index(e.run.model) if e.is_floor else len(FLOORS))
+    chosen = next((entry for entry in ordered if entry.name == reference), None) or _yardstick(ordered)
+    compared = [entry for entry in ordered if entry is not chosen]
+    comparisons = compare_all([entry.run for entry in compared], chosen.run)
+    return Group(
+        protocol=protocol,
+        entries=tuple(ordered),
+        compared_with=chosen,
+        comparisons=tuple(
+            replace(comparison, system=entry.name, reference=chosen.name)
+            for entry, comparison in zip(compared, comparisons, strict=True)
+        ),
+        printed=tuple(figure for figure in printed if figure.is_for(protocol)),
+    )
+
+
+def _yardstick(entries: Sequence[Entry]) -> Entry:
+    """Return what fusion has to beat, chosen on validation so that the choice is not made on the test part."""
+    metric = entries[0].run.protocol.metrics[0]
+    singles = [entry for entry in entries if entry.run.model == "single"]
+    floors = [entry for entry in entries if entry.is_floor]
+    candidates = singles or floors or list(entries)
+    return max(candidates, key=lambda entry: float(entry.scores["valid"][metric]["mean"]))
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """Return the folders' names, with as much of the path as tells equal ones apart."""
+    names = [path.resolve().name for path in paths]
+    doubled = {name for name, times in Counter(names).items() if times > 1}
+    return [
+        f"{path.resolve().parent.name}/{name}" if name in doubled else name
+        for path, name in zip(paths, names, strict=True)
+    ]

@@ -1,0 +1,189 @@
+"""Results as CSV and Markdown: report tables, ``results/ours.csv``, the table in a README. Figures are in percent."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from merkit.core.errors import MerkitError
+from merkit.data.files import atomic_path
+from merkit.experiments.reference import Reference, above, read_references, shipped_references
+from merkit.experiments.results import METRIC_NAMES, SELECTION_NAMES, Entry, Group, gather
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+"""Marks between which a README's table stands."""
+# fmt: off
+COLUMNS = (
+    "protocol", "run", "model", "encoders", "metric", "mean", "sd", "low", "high", "pooled", "valid", "selection",
+    "leaky_best_on_test", "seeds", "folds", "support", "clusters", "cluster", "parameters", "trainable_parameters",
+    "seconds", "peak_memory_bytes", "corpus_version", "data_sha256", "recipe_sha256", "merkit", "commit",
+)
+# fmt: on
+
+
+def write_results_table(
+    runs: Sequence[Path], out: Path, *, data: Path | None = None, printed: Path | None = None
+) -> str:
+    """Write ``results/ours.csv``, one row a run and metric, and return the same results as a Markdown table.
+
+    Args:
+        runs: Folders that `merkit train` wrote.
+        out: The CSV file.
+        data: Where the manifest lies, if not where the runs found it.
+        printed: Table of figures printed in papers, which stand above ours; ``None``: the one that comes along.
+
+    Raises:
+        MerkitError: A run cannot be read, or the file cannot be written.
+    """
+    groups = gather(runs, read_references(printed or shipped_references()), data=data)
+    write_text(out, to_csv(groups))
+    return "\n\n".join(f"**{group.protocol}**\n\n{results_markdown(group)}" for group in groups)
+
+
+def update_readme(readme: Path, table: str) -> None:
+    """Put a table between the marks ``<!-- results:begin -->`` and ``<!-- results:end -->``.
+
+    Raises:
+        MerkitError: The marks are not there, each once and in this order.
+    """
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or BEGIN in rest or END in after:
+        raise MerkitError(
+            f"{readme}: expected '{BEGIN}' and '{END}' once each, in this order; add them where the table goes"
+        )
+    write_text(readme, f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with atomic_path(path) as place:
+        place.write_text(text, encoding="utf-8")
+
+
+def to_csv(groups: Sequence[Group]) -> str:
+    """Return one row a run and metric, with all that the figure must not be quoted without."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for group in groups:
+        for entry in group.entries:
+            writer.writerows(_row(entry, metric) for metric in entry.scores["test"])
+    return text.getvalue()
+
+
+def results_markdown(group: Group) -> str:
+    """Return the results of one protocol as a Markdown table with its caption; the paper's row stands above ours."""
+    metrics = group.entries[0].run.protocol.metrics
+    lines = [
+        "| system | " + " | ".join(METRIC_NAMES[metric] for metric in metrics) + " | epoch chosen | seeds |",
+        "|---|" + "---|" * len(metrics) + "---|---|",
+    ]
+    for entry in group.entries:
+        scores = entry.scores
+        printed = above(group.printed, entry.run.model, group.protocol, entry.modalities)
+        if printed:
+            values = [_printed(printed, metric) for metric in metrics]
+            lines.append(f"| _{entry.run.model}, paper_ | {' | '.join(values)} | {printed[0].selection} | |")
+        name = f"{entry.name} ({entry.encoders})"
+        values = [figure_text(scores["test"][metric]) for metric in metrics]
+        lines.append(f"| {name} | {' | '.join(values)} | {scores['selection']} | {len(scores['seeds'])} |")
+        if scores["legacy_best_on_test"] is not None:
+            values = [spread_text(scores["legacy_best_on_test"][metric]) for metric in metrics]
+            lines.append(f"| {entry.name}, **leaky** | {' | '.join(values)} | best on the test part | |")
+    return "\n".join([*lines, "", caption(group)])
+
+
+def comparisons_markdown(group: Group) -> str:
+    """Return the comparisons of one protocol as a Markdown table."""
+    lines = [
+        f"| against {group.compared_with.name} | difference, points | 95 % interval | p | p (Holm) | verdict |",
+        "|---|---|---|---|---|---|",
+    ]
+    for c in group.comparisons:
+        low, high = (signed(value, 1) for value in c.interval)
+        lines.append(
+            f"| {c.system} | {signed(c.difference, 2)} | [{low}, {high}] | {p_text(c.p_value)} | {p_text(c.adjusted)}"
+            f" | {c.verdict} |"
+        )
+    return "\n".join(lines)
+
+
+def caption(group: Group) -> str:
+    """Return the sentence that says how the figures of a protocol were made."""
+    scores = group.entries[0].scores
+    rules = sorted({SELECTION_NAMES[entry.scores["selection"]] for entry in group.entries})
+    folds = len(scores["folds"])
+    if folds == 1:
+        over = "one fold"
+    else:
+        over = f"{folds} folds, " + ("predictions pooled" if scores["pooled"] else "mean over folds")
+    partial = " The corpus is a part of the published one." if scores["count_differences"] else ""
+    return (
+        f"Percent, mean ± standard deviation over seeds [95 % interval by bootstrap over {scores['clusters']}"
+        f" {scores['cluster']}s]; {scores['support']:,} test utterances, {over}; reported: {' or '.join(rules)}."
+        f"{partial}"
+    )
+
+
+def figure_text(figure: Mapping[str, Any]) -> str:
+    """Return ``62.31 ± 0.42 [60.1, 64.2]``."""
+    low, high = (f"{100 * value:.1f}" for value in figure["interval"])
+    return f"{spread_text(figure)} [{low}, {high}]"
+
+
+def spread_text(figure: Mapping[str, Any]) -> str:
+    """Return ``62.31 ± 0.42``, or a dash for what is undefined."""
+    return "–" if figure["mean"] is None else f"{100 * figure['mean']:.2f} ± {100 * figure['sd']:.2f}"
+
+
+def signed(share: float, digits: int) -> str:
+    """Return a difference in percentage points with its sign."""
+    return f"{100 * share:+.{digits}f}".replace("-", "−")
+
+
+def p_text(p_value: float) -> str:
+    """Return a p-value with three digits, as ``< 0.001`` below that."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def _printed(references: Sequence[Reference], metric: str) -> str:
+    return next((f"{reference.value:g}" for reference in references if reference.metric == metric), "")
+
+
+def _row(entry: Entry, metric: str) -> dict[str, Any]:
+    scores, provenance = entry.scores, entry.run.provenance
+    figure, leaky = scores["test"][metric], scores["legacy_best_on_test"]
+    return {
+        "protocol": scores["protocol"],
+        "run": entry.name,
+        "model": scores["model"],
+        "encoders": entry.encoders,
+        "metric": metric,
+        "mean": _percent(figure["mean"]),
+        "sd": _percent(figure["sd"]),
+        "low": _percent(figure["interval"][0]),
+        "high": _percent(figure["interval"][1]),
+        "pooled": _percent(figure["pooled"]),
+        "valid": _percent(scores["valid"][metric]["mean"]),
+        "selection": scores["selection"],
+        "leaky_best_on_test": "" if leaky is None else _percent(leaky[metric]["mean"]),
+        "seeds": " ".join(map(str, scores["seeds"])),
+        "folds": len(scores["folds"]),
+        **{name: scores[name] for name in COLUMNS if name in ("support", "clusters", "cluster")},
+        "parameters": scores["parameters"],
+        "trainable_parameters": scores["trainable_parameters"],
+        "seconds": f"{scores['seconds']:.1f}",
+        "peak_memory_bytes": scores["peak_memory_bytes"],
+        "corpus_version": provenance["data"]["corpus_version"],
+        "data_sha256": provenance["data"]["sha256"],
+        "recipe_sha256": provenance["recipe_sha256"],
+        "merkit": provenance["merkit"],
+        "commit": provenance.get("commit") or "",
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4f}"

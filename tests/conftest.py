@@ -1,0 +1,26 @@
+"""For all tests: shapes in types are checked at run time, torch keeps to one core, real corpora found or skipped."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(["merkit.nn", "merkit.models", "merkit.encoders", "merkit.core.batch"], "beartype.beartype")
+
+try:
+    import torch
+except ModuleNotFoundError:
+    pass
+else:
+    torch.set_num_threads(1)  # on two cores, many threads on small tensors cost more than they give
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of the real corpora; nothing of it may be copied."""
+    named = os.environ.get("MERKIT_DATA")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real corpora in {folder}; set MERKIT_DATA to their folder")
+    return folder

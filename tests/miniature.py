@@ -1,0 +1,97 @@
+"""Tiny copies of the layouts of real releases: folders and formats are theirs, all words and tones are invented."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE_HZ = 16_000
+IEMOCAP_EMOTIONS = ("ang", "hap", "exc", "neu", "sad", "fru", "xxx")
+IEMOCAP_DIALOGS = ("impro01", "impro05", "script01_1", "script02_2")
+
+_WORDS = ("the", "kettle", "boils", "and", "nobody", "moves", "today", "perhaps", "tomorrow")
+_VOTES = {
+    "ang": "Anger",
+    "hap": "Happiness",
+    "exc": "Excited",
+    "neu": "Neutral",
+    "sad": "Sadness",
+    "fru": "Frustration",
+    "xxx": "Other",
+}
+
+
+def write_tone(path: Path, frequency_hz: float, duration_s: float = 0.4) -> None:
+    """Write a sine as 16-bit WAV, 16 kHz mono."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    times = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * frequency_hz * times), RATE_HZ, subtype="PCM_16")
+
+
+def write_iemocap(folder: Path, turns: int = 6, dialogs: Sequence[str] = IEMOCAP_DIALOGS) -> int:
+    """Write five sessions below ``folder`` as the full release has them and return the number of utterances.
+
+    Each dialog is played twice per session (F and M in its name). Ratings are not in order of time, and transcripts
+    hold lines that belong to no utterance, as in the release. Tone and words go with the emotion, so that something
+    can be learned.
+    """
+    for session in range(1, 6):
+        for side in "FM":
+            for number, dialog in enumerate(dialogs):
+                _write_dialog(folder / f"Session{session}", f"Ses0{session}{side}_{dialog}", turns, session + number)
+    return 5 * 2 * len(dialogs) * turns
+
+
+def _write_dialog(session: Path, name: str, turns: int, shift: int) -> None:
+    ratings, spoken = [], []
+    counts = {"F": 0, "M": 0}
+    for turn in range(turns):
+        who = "FM"[turn % 2]
+        utterance = f"{name}_{who}{counts[who]:03d}"
+        counts[who] += 1
+        place = (turn + shift) % len(IEMOCAP_EMOTIONS)
+        emotion = IEMOCAP_EMOTIONS[place]
+        start_s, end_s = 1.5 * turn + 0.25, 1.5 * turn + 1.5
+        times = f"{start_s:.4f} - {end_s:.4f}"
+        vote = _VOTES[emotion]
+        ratings.append(
+            f"[{times}]\t{utterance}\t{emotion}\t[{2 + place / 4:.4f}, 2.5000, 3.0000]\n"
+            f"C-E2:\t{vote};\t()\nC-E3:\t{vote}; Neutral;\t(a remark)\nC-E4:\tNeutral;\t()\n"
+            f"C-{who}1:\tSurprise;\t()\nA-E3:\tval 3; act 2; dom  2;\t()\nA-{who}1:\tval 3; act 2; dom  3;\t()\n"
+        )
+        text = " ".join(_WORDS[(place + step) % len(_WORDS)] for step in range(3 + turn % 3))
+        spoken.append(f"{utterance} [{start_s:08.4f}-{end_s:08.4f}]: {text.capitalize()}.")
+        write_tone(session / "sentences" / "wav" / name / f"{utterance}.wav", 150.0 + 60.0 * place)
+        aligned = session / "sentences" / "ForcedAlignment" / name / f"{utterance}.wdseg"
+        aligned.parent.mkdir(parents=True, exist_ok=True)
+        aligned.write_text("\t SFrm  EFrm    SegAScr Word\n\t    0    39      -1000 <s>\n", encoding="utf-8")
+    spoken[1:1] = [f"{name}_MXX0 [000.0000-000.2000]: Mhm.", "M: Yes yes."]
+    evaluation = session / "dialog" / "EmoEvaluation" / f"{name}.txt"
+    transcript = session / "dialog" / "transcriptions" / f"{name}.txt"
+    for path in (evaluation, transcript):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    header = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
+    evaluation.write_text(header + "\n".join(reversed(ratings)), encoding="utf-8")
+    transcript.write_text("\n".join(spoken) + "\n", encoding="utf-8")
+    (evaluation.parent / f"._{name}.txt").write_bytes(b"\x00\x05\x16\x07")
+
+
+def write_crema_d(folder: Path, actors: Sequence[int] = tuple(range(1001, 1011))) -> int:
+    """Write two sentences in six emotions per actor below ``folder/AudioWAV`` and return the number of clips."""
+    emotions = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")
+    for actor in actors:
+        for sentence in ("DFA", "MTI"):
+            for place, emotion in enumerate(emotions):
+                path = folder / "AudioWAV" / f"{actor}_{sentence}_{emotion}_XX.wav"
+                write_tone(path, 120.0 + 50.0 * place + actor % 7, 0.3)
+    return len(actors) * 2 * len(emotions)
+
+
+def write_ravdess(folder: Path, actors: Sequence[int] = tuple(range(1, 25))) -> int:
+    """Write one clip per emotion and actor below ``folder/Actor_<n>`` and return the number of clips."""
+    for actor in actors:
+        for emotion in range(1, 9):
+            path = folder / f"Actor_{actor:02d}" / f"03-01-{emotion:02d}-01-02-01-{actor:02d}.wav"
+            write_tone(path, 120.0 + 50.0 * emotion + actor, 0.3)
+    return len(actors) * 8

@@ -1,0 +1,299 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+
+from merkit.core.batch import Padded
+from merkit.core.encoder import EncoderHome
+from merkit.core.errors import ConfigError, MerkitError
+from merkit.encoders.wav2vec2 import SPEC, Wav2Vec2, Wav2Vec2Config
+
+KINDS = ["wav2vec2 group", "wav2vec2 layer", "wav2vec2 layer stable", "hubert group", "hubert layer", "wavlm group"]
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory) -> dict[str, Path]:
+    """Real classes of the library, small, with random weights, the front end's strides and kernels as published."""
+    import transformers
+
+    folders = {}
+    for number, kind in enumerate(KINDS):
+        name, norm, *stable = kind.split()
+        types = {
+            "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
+            "hubert": (transformers.HubertConfig, transformers.HubertModel),
+            "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
+        }
+        config, model = types[name]
+        settings = config(
+            hidden_size=24,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            intermediate_size=32,
+            conv_dim=(16,) * 7,
+            feat_extract_norm=norm,
+            do_stable_layer_norm=bool(stable),
+            num_conv_pos_embeddings=16,
+            num_conv_pos_embedding_groups=2,
+            initializer_range=0.3,
+        )
+        folders[kind] = tmp_path_factory.mktemp(f"network{number}")
+        with torch.random.fork_rng():
+            torch.manual_seed(number)
+            model(settings).save_pretrained(folders[kind])
+        page = {"do_normalize": norm == "layer", "sampling_rate": 16_000}
+        (folders[kind] / "preprocessor_config.json").write_text(json.dumps(page))
+    return folders
+
+
+def build(folder: Path, assets: Path | None = None, **settings: object) -> Wav2Vec2:
+    return SPEC.build(Wav2Vec2Config(weights=str(folder), **settings), "audio", EncoderHome(assets=assets))
+
+
+def noise(samples: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.uniform(0.05, 0.5) * rng.standard_normal(samples) + 0.1).astype(np.float32)
+
+
+def padded(arrays: list[np.ndarray], steps: int = 0) -> Padded:
+    """Side by side, with garbage in the padding."""
+    longest = max(steps, *(len(array) for array in arrays))
+    data = np.full((len(arrays), longest), 1000, dtype=np.float32)
+    mask = np.zeros((len(arrays), longest), dtype=bool)
+    for row, array in enumerate(arrays):
+        data[row, : len(array)] = array
+        mask[row, : len(array)] = True
+    return Padded(torch.from_numpy(data), torch.from_numpy(mask))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layer", ["last", "mix"])
+def test_a_trained_network_gives_the_same_alone_and_beside_longer_ones(networks, kind, layer):
+    encoder = build(networks[kind], frozen=False, layer=layer).eval()
+    short, long = noise(4_000), noise(16_000, seed=1)
+
+    with torch.no_grad():
+        alone, beside = encoder(padded([short])), encoder(padded([long, short], steps=17_000))
+
+    assert alone.mask.sum() == beside.mask[1].sum() == (4_000 - 400) // 320 + 1
+    torch.testing.assert_close(beside.data[1][beside.mask[1]], alone.data[0], atol=1e-5, rtol=1e-5)
+
+
+def test_padding_and_masking_alone_would_move_a_group_norm_network(networks):
+    from transformers import AutoModel
+
+    network = AutoModel.from_pretrained(networks["wav2vec2 group"]).eval()
+    short, long = torch.from_numpy(noise(4_000)), torch.from_numpy(noise(16_000, seed=1))
+    side_by_side = torch.stack([long, torch.nn.functional.pad(short, (0, 12_000))])
+    mask = torch.ones(2, 16_000, dtype=torch.long)
+    mask[1, 4_000:] = 0
+
+    with torch.no_grad():
+        alone = network(short[None]).last_hidden_state[0]
+        beside = network(side_by_side, attention_mask=mask).last_hidden_state[1, : len(alone)]
+
+    assert (alone - beside).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_extraction_equals_hugging_face_s_own_output_and_does_not_depend_on_batch_mates(networks, kind, record):
+    from transformers import AutoModel
+
+    encoder = build(networks[kind])
+    waves = [noise(length, seed) for seed, length in enumerate((16_000, 4_000, 9_000))]
+    turns = [record(wave, f"u{number}") for number, wave in enumerate(waves)]
+
+    together = encoder.extract(turns)
+
+    network = AutoModel.from_pretrained(networks[kind]).eval()
+    normalise = json.loads((networks[kind] / "preprocessor_config.json").read_text())["do_normalize"]
+    for turn, wave, array in zip(turns, waves, together, strict=True):
+        np.testing.assert_allclose(encoder.extract([turn])[0], array, atol=1e-5)
+        if normalise:
+            wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(wave)[None]).last_hidden_state[0]
+        np.testing.assert_allclose(array, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize(("layer", "index"), [(0, 0), (2, 2), (3, 3)])
+def test_states_are_counted_as_in_hugging_face_s_output(networks, record, layer, index):
+    from transformers import AutoModel
+
+    wave = noise(4_000)
+
+    (array,) = build(networks["wav2vec2 group"], layer=layer).extract([record(wave)])
+
+    network = AutoModel.from_pretrained(networks["wav2vec2 group"]).eval()
+    with torch.no_grad():
+        expected = network(torch.from_numpy(wave)[None], output_hidden_states=True).hidden_states[index][0]
+    np.testing.assert_allclose(array, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(32_000, 99), (80_000, 249), (400, 1), (719, 1), (720, 2)])
+def test_frames_are_those_of_the_published_front_end(networks, samples, frames):
+    encoder = build(networks["wav2vec2 layer"], frozen=False).eval()
+
+    with torch.no_grad():
+        assert encoder(padded([noise(samples)])).mask.sum() == frames
+
+
+def test_a_recording_below_one_frame_is_padded_to_it(networks, record):
+    encoder = build(networks["wav2vec2 group"])
+
+    short, filled = encoder.extract([record(noise(100), "a"), record(np.pad(noise(100), (0, 300)), "b")])
+
+    assert short.shape == (1, 24)
+    np.testing.assert_allclose(short, filled, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["last", "mix"])
+@pytest.mark.parametrize("pooled", [True, False])
+def test_frozen_and_trained_networks_give_the_same_vectors_in_evaluation(networks, record, layer, pooled):
+    settings = {"layer": layer, "pooled": pooled}
+    frozen = build(networks["wav2vec2 layer"], **settings).eval()
+    trained = build(networks["wav2vec2 layer"], frozen=False, **settings).eval()
+    turn = record(noise(6_000))
+
+    stored = torch.from_numpy(frozen.extract([turn])[0])[None]
+    first = frozen(Padded(stored, torch.ones(1, stored.shape[1], dtype=torch.bool)))
+    second = trained(padded(trained.extract([turn])))
+
+    assert first.data.shape == second.data.shape == (1, 1 if pooled else 18, 24)
+    torch.testing.assert_close(first.data, second.data, atol=1e-5, rtol=1e-5)
+
+
+def test_loudness_and_offset_do_not_matter_where_the_preprocessor_normalises(networks, record):
+    encoder = build(networks["wav2vec2 layer"])
+    wave = noise(4_000)
+
+    first, second = encoder.extract([record(wave, "a"), record(0.5 * wave + 0.2, "b")])
+
+    np.testing.assert_allclose(first, second, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_weight_but_the_front_end_s_is_trained(networks, kind):
+    encoder = build(networks[kind], frozen=False).train()
+
+    output = encoder(padded([noise(4_000), noise(2_000)]))
+    output.data[output.mask].square().sum().backward()
+
+    got = {name for name, weight in encoder.named_parameters() if weight.grad is not None}
+    front_end = {name for name, _ in encoder.named_parameters() if "feature_extractor" in name}
+    assert got == {name for name, _ in encoder.named_parameters()} - front_end
+    assert front_end
+
+
+def test_the_front_end_is_trained_when_asked_for(networks):
+    encoder = build(networks["wav2vec2 group"], frozen=False, freeze_front_end=False).train()
+
+    output = encoder(padded([noise(4_000), noise(2_000)]))
+    output.data[output.mask].square().sum().backward()
+
+    assert [name for name, weight in encoder.named_parameters() if weight.grad is None] == []
+
+
+def test_training_depends_on_chance_by_dropout_alone(networks, tmp_path):
+    build(networks["wav2vec2 group"]).save_assets(tmp_path)
+    page = json.loads((tmp_path / "config.json").read_text())
+    dropouts = {name: 0.0 for name in page if "dropout" in name}
+    (tmp_path / "config.json").write_text(json.dumps({**page, **dropouts, "layerdrop": 0.9, "mask_time_prob": 0.9}))
+    encoder = build(tmp_path, frozen=False).train()
+    batch = padded([noise(16_000)])
+
+    assert dropouts
+    torch.testing.assert_close(encoder(batch).data, encoder.eval()(batch).data, atol=1e-6, rtol=1e-6)
+
+
+def test_conversations_with_absent_utterances_and_empty_batches_are_handled(networks):
+    encoder = build(networks["wav2vec2 group"], frozen=False).eval()
+    single = padded([noise(4_000)])
+    data = torch.full((1, 2, 4_000), 1000.0)
+    data[0, 1] = single.data[0]
+    mask = torch.zeros(1, 2, 4_000, dtype=torch.bool)
+    mask[0, 1] = True
+
+    with torch.no_grad():
+        nested, nothing = encoder(Padded(data, mask)), encoder(Padded(data, torch.zeros_like(mask)))
+        expected = encoder(single)
+
+    assert nested.mask.any(-1).tolist() == [[False, True]]
+    torch.testing.assert_close(nested.data[0, 1], expected.data[0], atol=1e-6, rtol=1e-6)
+    assert nothing.data.shape == (1, 2, 1, 24)
+    assert not nothing.mask.any()
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_checkpoint_needs_the_original_folder_no_more(networks, record, tmp_path, frozen):
+    original = build(networks["hubert layer"], frozen=frozen).eval()
+    original.save_assets(tmp_path / "assets")
+    save_file({**original.state_dict(), "_": torch.zeros(1)}, tmp_path / "state.safetensors")
+    state = {name: weight for name, weight in load_file(tmp_path / "state.safetensors").items() if name != "_"}
+
+    restored = build(Path("gone/away"), assets=tmp_path / "assets", frozen=frozen).eval()
+    restored.load_state_dict(state, strict=True)
+
+    assert restored.fingerprint() == original.fingerprint()
+    turn = record(noise(4_000))
+    if frozen:
+        np.testing.assert_array_equal(restored.extract([turn])[0], original.extract([turn])[0])
+    else:
+        batch = padded(original.extract([turn]))
+        assert torch.equal(restored(batch).data, original(batch).data)
+
+
+def test_a_trained_network_s_waveforms_are_not_stored(networks, record):
+    trained, frozen = build(networks["wavlm group"], frozen=False), build(networks["wavlm group"])
+
+    (array,) = trained.extract([record(noise(4_000))])
+
+    assert (trained.stored, frozen.stored) == (False, True)
+    assert array.shape == (4_000,)
+    assert trained.blank().shape == (1,)
+    assert trained.fingerprint() != frozen.fingerprint()
+    assert trained.describe()["trained"]
+    assert trained.duration_s(record(noise(4_000))) == pytest.approx(0.25)
+    assert trained.content(record(noise(4_000))) == frozen.content(record(noise(4_000)))
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ({"model_type": "bert"}, "No speech encoder of type 'bert'"),
+        ({"add_adapter": True}, "'add_adapter' is not supported"),
+    ],
+)
+def test_networks_that_are_not_known_to_be_safe_are_refused(networks, tmp_path, page, words):
+    build(networks["wav2vec2 group"]).save_assets(tmp_path)
+    known = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**known, **page}))
+
+    with pytest.raises(ConfigError, match=words):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize(("content", "words"), [('{"sampling_rate": 8000}', "works at 8000 Hz"), ("[]", "Cannot read")])
+def test_a_preprocessor_that_does_not_fit_is_refused(networks, tmp_path, content, words):
+    build(networks["wav2vec2 group"]).save_assets(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(content)
+
+    with pytest.raises(MerkitError, match=words):
+        build(tmp_path)
+
+
+def test_without_a_preprocessor_the_library_s_default_counts(networks, tmp_path):
+    build(networks["wav2vec2 group"]).save_assets(tmp_path)
+    (tmp_path / "preprocessor_config.json").unlink()
+
+    assert build(tmp_path).fingerprint()["normalise"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"frozen": False, "trainable_layers": 1}])
+def test_a_trained_front_end_needs_a_network_trained_as_a_whole(settings):
+    with pytest.raises(ValidationError, match="freeze_front_end = false needs"):
+        Wav2Vec2Config(weights="x", freeze_front_end=False, **settings)

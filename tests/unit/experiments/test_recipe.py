@@ -1,0 +1,121 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+from tests.tiny import recipe_values, write_recipe
+
+from merkit.core.errors import ConfigError
+from merkit.experiments.recipe import check_options, check_recipe, read_recipe
+from merkit.experiments.shipped import recipes_folder
+from merkit.training.config import TrainingConfig
+
+SHIPPED = sorted(recipes_folder().rglob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[str(path.relative_to(recipes_folder())) for path in SHIPPED])
+def test_every_shipped_recipe_is_valid_and_lies_in_its_models_folder(path: Path) -> None:
+    recipe = read_recipe(path)
+
+    assert recipe.model.name == path.parent.name
+    assert path.stem.startswith(recipe.protocol.name)
+
+
+def test_there_are_shipped_recipes() -> None:
+    assert len(SHIPPED) > 10
+
+
+def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
+    recipe = check_recipe(recipe_values("concat"), "here")
+    (tmp_path / "again.toml").write_text(recipe.to_toml())
+
+    again = read_recipe(tmp_path / "again.toml")
+
+    assert again.resolved() == recipe.resolved()
+    assert tomllib.loads(recipe.to_toml())["training"]["precision"] == "float32"
+
+
+def test_overrides_go_in_before_checking(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path / "r.toml", recipe_values("concat"))
+
+    recipe = read_recipe(path, ["training.epochs=7", "config.hidden=32", "options.group=speaker", "training.clip=0.5"])
+
+    assert recipe.training.epochs == 7
+    assert recipe.resolved()["config"]["hidden"] == 32
+    assert recipe.resolved()["options"]["group"] == "speaker"
+
+
+@pytest.mark.parametrize("override", ["training.epochs", "=3", "model.name=3"])
+def test_an_override_without_key_or_place_is_an_error(tmp_path: Path, override: str) -> None:
+    path = write_recipe(tmp_path / "r.toml", recipe_values("concat"))
+
+    with pytest.raises(ConfigError, match="--set"):
+        read_recipe(path, [override])
+
+
+def test_one_mistake_is_one_line_with_file_key_value_and_what_is_allowed() -> None:
+    values = recipe_values("concat", precision="bf32")
+
+    with pytest.raises(ConfigError) as told:
+        check_recipe(values, "r.toml")
+
+    assert str(told.value) == "r.toml: training.precision = 'bf32': input should be 'float32', 'bf16' or 'fp16'"
+
+
+def test_a_misspelt_key_gets_a_suggestion() -> None:
+    with pytest.raises(ConfigError, match=r"training: No key named 'epoch'. Did you mean 'epochs'\?"):
+        check_recipe(recipe_values("concat", epoch=3), "r.toml")
+
+
+def test_all_mistakes_are_listed_at_once() -> None:
+    values = recipe_values("concat", epochs=-1)
+    values["config"] = {"hiden": 3}
+    values["encoders"]["audio"]["featuers"] = "x"
+    values["encoders"]["sound"] = {"name": "praat"}
+    values["protocol"] = "meld77"
+    values["wrong"] = 1
+
+    with pytest.raises(ConfigError) as told:
+        check_recipe(values, "r.toml")
+
+    message = str(told.value)
+    assert message.startswith("r.toml: 6 mistakes:")
+    for part in ("'wrong'", "epochs = -1", "'meld77'. Did you mean 'meld7'", "'hiden'", "'featuers'", "'sound'"):
+        assert part in message
+
+
+def test_encoders_must_suit_their_modality_and_the_model() -> None:
+    values = recipe_values("concat")
+    values["encoders"] = {"text": {"name": "praat"}}
+    with pytest.raises(ConfigError, match=r"encoders.text: 'praat' encodes audio, not text"):
+        check_recipe(values, "r.toml")
+    values["encoders"] = {}
+    with pytest.raises(ConfigError, match=r"encoders: 0 found, 'concat' takes"):
+        check_recipe(values, "r.toml")
+    values["encoders"] = {"audio": {}}
+    with pytest.raises(ConfigError, match=r"encoders.audio: 'name' is missing"):
+        check_recipe(values, "r.toml")
+
+
+@pytest.mark.parametrize("content", ["model = ", "\xff"])
+def test_a_file_that_is_no_toml_is_an_error(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(content, encoding="latin-1")
+
+    with pytest.raises(ConfigError, match=r"r\.toml"):
+        read_recipe(path)
+
+
+def test_a_missing_recipe_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No recipe"):
+        read_recipe(tmp_path / "none.toml")
+
+
+def test_missing_model_and_protocol_are_both_told() -> None:
+    with pytest.raises(ConfigError, match=r"model: is missing\n  protocol: is missing"):
+        check_recipe({}, "r.toml")
+
+
+def test_settings_outside_a_recipe_are_checked_alike() -> None:
+    assert check_options(TrainingConfig, {"epochs": 2}, "here").epochs == 2
+    with pytest.raises(ConfigError, match=r"here: .*Did you mean 'epochs'"):
+        check_options(TrainingConfig, {"epoch": 2}, "here")

@@ -1,0 +1,108 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.tiny import recipe_values, write_corpus
+
+from merkit.core.errors import CheckpointError
+from merkit.experiments.recipe import check_recipe
+from merkit.experiments.run import train_recipe
+from merkit.io.checkpoint import load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    write_corpus(folder / "data", conversations=10)
+    values = recipe_values("concat")
+    train_recipe(check_recipe(values, "r.toml"), folder / "data", folder / "run")
+    return next((folder / "run").glob("fold-*/seed-0/checkpoint")), folder / "data"
+
+
+@pytest.fixture
+def copy(trained: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    shutil.copytree(trained[0], tmp_path / "checkpoint")
+    return tmp_path / "checkpoint", trained[1]
+
+
+def test_a_checkpoint_is_a_folder_of_safetensors_and_text(trained: tuple[Path, Path]) -> None:
+    files = {str(path.relative_to(trained[0])) for path in trained[0].rglob("*") if path.is_file()}
+
+    assert {"model.safetensors", "config.json", "provenance.json", "README.md"} <= files
+    assert {Path(name).suffix for name in files} <= {".safetensors", ".json", ".md", ".txt"}
+
+
+def test_a_checkpoint_loads_in_evaluation_mode_with_its_fitted_statistics(trained: tuple[Path, Path]) -> None:
+    model, config = load_checkpoint(*trained)
+
+    assert not model.training
+    assert config.labels == ("calm", "cross", "glad")
+    statistics = [tensor for name, tensor in model.state_dict().items() if "mean" in name]
+    assert statistics
+    assert all(bool(tensor.abs().sum() > 0) for tensor in statistics)
+
+
+def test_a_missing_tensor_is_named(copy: tuple[Path, Path]) -> None:
+    state = load_file(copy[0] / "model.safetensors")
+    lost = sorted(state)[0]
+    del state[lost]
+    save_file(state, copy[0] / "model.safetensors")
+
+    with pytest.raises(CheckpointError, match=rf"1 missing \({lost}\)"):
+        load_checkpoint(*copy)
+
+
+def test_a_foreign_and_a_misshapen_tensor_are_named(copy: tuple[Path, Path]) -> None:
+    state = load_file(copy[0] / "model.safetensors")
+    first = sorted(state)[0]
+    state[first] = torch.zeros(1, 2, 3)
+    state["strange"] = torch.zeros(1)
+    save_file(state, copy[0] / "model.safetensors")
+
+    with pytest.raises(CheckpointError, match=rf"1 unknown \(strange\); 1 of another shape \({first}\)"):
+        load_checkpoint(*copy)
+
+
+def test_a_newer_format_is_refused(copy: tuple[Path, Path]) -> None:
+    config = json.loads((copy[0] / "config.json").read_text())
+    (copy[0] / "config.json").write_text(json.dumps({**config, "format": 99}))
+
+    with pytest.raises(CheckpointError, match="checkpoint format 99, this merkit reads up to 1: upgrade merkit"):
+        load_checkpoint(*copy)
+
+
+def test_unknown_keys_are_refused(copy: tuple[Path, Path]) -> None:
+    config = json.loads((copy[0] / "config.json").read_text())
+    (copy[0] / "config.json").write_text(json.dumps({**config, "extra": 1}))
+
+    with pytest.raises(CheckpointError, match="keys missing or unknown: extra"):
+        load_checkpoint(*copy)
+
+
+def test_settings_that_do_not_fit_the_model_are_refused(copy: tuple[Path, Path]) -> None:
+    config = json.loads((copy[0] / "config.json").read_text())
+    config["model_config"]["hidden"] = "wide"
+    (copy[0] / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(CheckpointError, match="1 settings do not fit"):
+        load_checkpoint(*copy)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "No checkpoint in"),
+        (lambda folder: (folder / "config.json").write_text("{"), "is damaged"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"\x01" * 20), "is damaged"),
+    ],
+    ids=["no config", "cut config", "no weights", "cut weights"],
+)
+def test_a_damaged_folder_is_told(copy: tuple[Path, Path], damage: object, told: str) -> None:
+    damage(copy[0])  # type: ignore[operator]
+
+    with pytest.raises(CheckpointError, match=told):
+        load_checkpoint(*copy)

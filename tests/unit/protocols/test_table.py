@@ -1,0 +1,175 @@
+import pytest
+from pydantic import ValidationError
+
+from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.lookup import load
+from merkit.core.types import Scalar, Utterance
+from merkit.protocols.table import Table, TableOptions, build
+
+
+def row(number: int, part: Scalar = "train", label: Scalar = "yes", **attributes: Scalar) -> Utterance:
+    speaker = str(attributes.pop("speaker", f"s{number % 3}"))
+    return Utterance(f"u{number}", f"c{number}", 0, speaker, attributes={"split": part, "label": label, **attributes})
+
+
+def table(**options: object) -> Table:
+    return build(TableOptions(**options), False)  # type: ignore[arg-type]
+
+
+ROWS = [row(0), row(1, label="no"), row(2, "val", "no"), row(3, "test"), row(4, "test", "no")]
+
+
+def test_parts_are_those_of_the_split_column_and_labels_are_sorted() -> None:
+    protocol = table()
+
+    (fold,) = protocol.folds(ROWS, 0)
+
+    assert protocol.labels == ("no", "yes")
+    assert (fold.name, dict(fold.train), dict(fold.valid), fold.test) == (
+        "split",
+        {"u0": 1, "u1": 0},
+        {"u2": 0},
+        ("u3", "u4"),
+    )
+
+
+def test_answers_need_no_folds_first() -> None:
+    assert table().answers(ROWS) == {"u0": 1, "u1": 0, "u2": 0, "u3": 1, "u4": 0}
+
+
+def test_labels_of_the_test_part_are_not_looked_at_before_scoring() -> None:
+    rows = [*ROWS, row(5, "test", "perhaps")]
+    protocol = table()
+
+    protocol.folds(rows, 0)
+
+    assert protocol.labels == ("no", "yes")
+    with pytest.raises(MerkitError, match="'u5' has label 'perhaps', which no training or validation utterance has"):
+        protocol.answers(rows)
+
+
+def test_given_labels_fix_order_and_refuse_others() -> None:
+    protocol = table(labels=("yes", "no"))
+
+    assert protocol.folds(ROWS, 0)[0].train == {"u0": 0, "u1": 1}
+    assert protocol.answers(ROWS)["u0"] == 0
+    with pytest.raises(MerkitError, match="has label 'maybe'; labels names yes, no"):
+        protocol.folds([*ROWS, row(5, label="maybe")], 0)
+
+
+def test_labels_that_are_numbers_become_names() -> None:
+    rows = [row(0, label=1), row(1, label=0), row(2, "val", True), row(3, "test", 1)]
+
+    assert table().answers(rows) == {"u0": 1, "u1": 0, "u2": 2, "u3": 1}
+
+
+@pytest.mark.parametrize("empty", [None, "", " "])
+def test_an_empty_label_is_an_error_unless_left_out(empty: Scalar) -> None:
+    rows = [*ROWS, row(5, label=empty)]
+
+    with pytest.raises(MerkitError, match=r"'u5' has no label in column 'label' .*leave_out"):
+        table().folds(rows, 0)
+    assert [u.id for u in table(leave_out=("",)).members(rows)] == ["u0", "u1", "u2", "u3", "u4"]
+
+
+def test_a_missing_label_column_names_the_columns_there_are() -> None:
+    with pytest.raises(MerkitError, match=r"column 'emotion' \(columns: split, label\)"):
+        table(label="emotion").folds(ROWS, 0)
+
+
+def test_an_unknown_part_is_an_error() -> None:
+    with pytest.raises(MerkitError, match="'u9' has 'holdout' in column 'split'; known: train"):
+        table().folds([*ROWS, row(9, "holdout")], 0)
+
+
+def test_one_class_is_nothing_to_learn() -> None:
+    with pytest.raises(MerkitError, match=r"has 1 class\(es\) to learn from \(yes\)"):
+        table().folds([row(0), row(1, "val"), row(2, "test", "no")], 0)
+
+
+def test_no_member_is_nothing_to_learn() -> None:
+    with pytest.raises(MerkitError, match="has 0 class"):
+        table().folds([], 0)
+
+
+def test_a_missing_validation_part_is_cut_by_conversation_where_speakers_are_few() -> None:
+    rows = [row(number, label=("yes", "no")[number % 2]) for number in range(20)] + [row(90, "test")]
+
+    (fold,) = table().folds(rows, 0)
+
+    assert len(fold.valid) == 3  # 15 % of twenty conversations
+
+
+def test_a_missing_validation_part_is_cut_by_speaker_where_there_are_enough() -> None:
+    rows = [row(number, label=("yes", "no")[number % 2], speaker=f"p{number % 7}") for number in range(28)]
+    rows.append(row(90, "test", speaker="other"))
+    speaker = {utterance.id: utterance.speaker for utterance in rows}
+
+    (fold,) = table().folds(rows, 0)
+
+    assert len({speaker[id_] for id_ in fold.valid}) == 1
+    assert not {speaker[id_] for id_ in fold.valid} & {speaker[id_] for id_ in fold.train}
+
+
+def test_a_group_column_beside_the_split_says_what_the_validation_part_is_cut_by() -> None:
+    rows = [row(number, label=("yes", "no")[number % 2], room=f"r{number % 4}") for number in range(20)]
+    rows.append(row(90, "test", room="r9"))
+    protocol = table(split="split", group="room")
+
+    (fold,) = protocol.folds(rows, 0)
+
+    assert len(fold.valid) == 5
+    assert len({int(id_[1:]) % 4 for id_ in fold.valid}) == 1
+
+
+def test_a_group_column_alone_makes_folds() -> None:
+    rows = [row(number, label=("yes", "no")[number % 2], room=number % 4) for number in range(12)]
+
+    folds = table(group="room", folds=4).folds(rows, 0)
+
+    assert [fold.test for fold in folds] == [tuple(f"u{n}" for n in range(room, 12, 4)) for room in range(4)]
+    assert all(len(fold.valid) == 3 for fold in folds)
+
+
+def test_an_empty_group_is_an_error() -> None:
+    with pytest.raises(MerkitError, match="'u4' has nothing in the group column 'room'"):
+        table(group="room").folds(
+            [row(number, room="r" if number < 4 else None, label=str(number)) for number in range(8)], 0
+        )
+
+
+def test_the_bootstrap_draws_speakers_where_they_are_the_group() -> None:
+    assert table(group="speaker").cluster == "speaker"
+    assert table(group="conversation").cluster == "conversation"
+    assert table().cluster == "conversation"
+
+
+def test_selection_and_metrics_come_from_the_options() -> None:
+    protocol = table(selection="last", metrics=("macro_f1",))
+
+    assert (protocol.selection, protocol.metrics) == ("last", ("macro_f1",))
+    assert (table().selection, table().metrics[0]) == ("best_valid", "mean_recall")
+
+
+def test_one_column_cannot_be_label_and_split() -> None:
+    with pytest.raises(ConfigError, match="must be different columns, found x, x"):
+        table(label="x", split="x")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": ("a", "a")}, "names a class twice"),
+        ({"labels": ("a",)}, "at least 2 are needed"),
+        ({"metrics": ()}, "metrics is empty"),
+        ({"folds": 1}, "greater than or equal to 2"),
+        ({"lable": "x"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TableOptions(**options)  # type: ignore[arg-type]
+
+
+def test_the_table_is_for_any_corpus() -> None:
+    assert load("protocols", "table").corpus is None

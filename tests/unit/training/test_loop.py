@@ -1,0 +1,170 @@
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from tests.tiny import write_corpus
+
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.encoder import EncoderHome
+from merkit.core.errors import NonFiniteLossError
+from merkit.core.lookup import load
+from merkit.core.model import Model
+from merkit.core.protocol import Selection
+from merkit.data.dataset import Dataset, items_of
+from merkit.data.sources import open_sources
+from merkit.training.config import TrainingConfig
+from merkit.training.loop import Trained, train
+
+CONFIG = TrainingConfig(epochs=4, batch_size=7, learning_rates={"head": 1e-2})
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    manifest = write_corpus(tmp_path_factory.mktemp("corpus"), conversations=10)
+    spec = load("encoders", "precomputed")
+    encoder = spec.build(spec.config(features="sound"), "audio", EncoderHome(data=manifest.root))
+    labels = {u.id: ("calm", "cross", "glad").index(str(u.attributes["label"])) for u in manifest.utterances}
+    items = items_of(manifest, "utterance", labels, labels)
+    sources = open_sources({"audio": encoder}, [item[0] for item in items], manifest.root / "features")
+    found = Dataset(items, sources, "utterance", labels)
+    encoder.fit(found.arrays("audio"))
+    return found
+
+
+def model(dataset: Dataset) -> Model:
+    torch.manual_seed(0)
+    spec = load("models", "single")
+    built: Model = spec.build(spec.config(dropout=0.3), {"audio": dataset.sources["audio"].encoder}, 3)
+    return built
+
+
+
+def run(
+    dataset: Dataset,
+    folder: Path,
+    config: TrainingConfig = CONFIG,
+    values: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+    selection: Selection = "best_valid",
+    build: Callable[[Dataset], Model] = model,
+) -> tuple[Trained, Model]:
+    left = iter(values)
+    fresh = build(dataset)
+    trained = train(
+        fresh,
+        dataset,
+        config,
+        seed=3,
+        folder=folder,
+        measure=lambda _: {"accuracy": next(left)},
+        metric="accuracy",
+        selection=selection,
+        accelerator=Accelerator(),
+    )
+    return trained, fresh
+
+
+def weights(model: Model) -> Mapping[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def test_the_chosen_epoch_is_the_first_of_the_best_on_validation(dataset: Dataset, tmp_path: Path) -> None:
+    trained, chosen = run(dataset, tmp_path / "a", values=(0.1, 0.5, 0.5, 0.2))
+    _, second = run(dataset, tmp_path / "b", TrainingConfig(**{**CONFIG.model_dump(), "epochs": 2}))
+
+    assert (trained.epoch, trained.epochs_run) == (2, 4)
+    assert all(torch.equal(weights(chosen)[name], tensor) for name, tensor in weights(second).items())
+
+
+def test_last_takes_the_last_epoch_whatever_validation_says(dataset: Dataset, tmp_path: Path) -> None:
+    trained, _ = run(dataset, tmp_path, values=(0.9, 0.5, 0.5, 0.2), selection="last")
+
+    assert trained.epoch == 4
+
+
+def test_patience_ends_training_without_gain(dataset: Dataset, tmp_path: Path) -> None:
+    config = TrainingConfig(**{**CONFIG.model_dump(), "epochs": 8, "patience": 2})
+
+    trained, _ = run(dataset, tmp_path, config, values=(0.1, 0.5, 0.4, 0.4, 0.9, 0.9, 0.9, 0.9))
+
+    assert (trained.epoch, trained.epochs_run) == (2, 4)
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(dataset: Dataset, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed_in_epoch_3(_: Model) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == 3:
+            raise Killed
+        return {"accuracy": len(calls) / 10}
+
+    calls: list[int] = []
+    _, undisturbed = run(dataset, tmp_path / "a")
+    common = {"seed": 3, "folder": tmp_path / "b", "metric": "accuracy", "selection": "best_valid"}
+    with pytest.raises(Killed):
+        train(model(dataset), dataset, CONFIG, measure=killed_in_epoch_3, accelerator=Accelerator(), **common)
+
+    trained, resumed = run(dataset, tmp_path / "b", values=(0.3, 0.4))
+
+    assert trained.epochs_run == 4
+    assert all(torch.equal(weights(resumed)[name], tensor) for name, tensor in weights(undisturbed).items())
+    rows = [json.loads(line) for line in (tmp_path / "b" / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch(dataset: Dataset, tmp_path: Path) -> None:
+    def without_dropout(data: Dataset) -> Model:
+        torch.manual_seed(0)
+        spec = load("models", "single")
+        built: Model = spec.build(spec.config(dropout=0.0), {"audio": data.sources["audio"].encoder}, 3)
+        return built
+
+    common = {"learning_rates": {"head": 0.5}, "optimizer": "sgd", "momentum": 0.0, "clip": None, "epochs": 1}
+    _, large = run(dataset, tmp_path / "a", TrainingConfig(batch_size=50, **common), build=without_dropout)
+    small = TrainingConfig(batch_size=10, accumulation=5, **common)
+    _, accumulated = run(dataset, tmp_path / "b", small, build=without_dropout)
+
+    for name, tensor in weights(large).items():
+        torch.testing.assert_close(weights(accumulated)[name], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_is_an_error_that_names_the_batch(dataset: Dataset, tmp_path: Path) -> None:
+    class Broken(Model):
+        def __init__(self, inner: Model) -> None:
+            super().__init__({})
+            self.inner = inner
+
+        def forward(self, batch: Batch) -> ModelOutput:
+            output: ModelOutput = self.inner(batch)
+            return ModelOutput(output.logits * torch.tensor(float("nan")) if "c003_1" in batch.ids else output.logits)
+
+    with pytest.raises(NonFiniteLossError, match=r"classification\) became NaN or infinite in epoch 1.*c003_1"):
+        run(dataset, tmp_path, TrainingConfig(batch_size=1, learning_rates={"head": 1e-3}), build=lambda d: Broken(model(d)))
+
+
+def test_after_backward_sees_the_gradients_before_the_step(dataset: Dataset, tmp_path: Path) -> None:
+    class Frozen(Model):
+        def __init__(self, inner: Model) -> None:
+            super().__init__({})
+            self.inner = inner
+
+        def forward(self, batch: Batch) -> ModelOutput:
+            output: ModelOutput = self.inner(batch)
+            return output
+
+        def after_backward(self, batch: Batch, output: ModelOutput) -> None:
+            assert output.logits.shape == (len(batch.ids), 3)
+            for parameter in self.parameters():
+                assert parameter.grad is not None
+                parameter.grad.zero_()
+
+    config = TrainingConfig(epochs=1, weight_decay=0.0, learning_rates={"head": 1e-2})
+
+    _, kept = run(dataset, tmp_path, config, build=lambda d: Frozen(model(d)))
+
+    fresh = model(dataset).state_dict()
+    assert all(torch.equal(kept.inner.state_dict()[name], tensor) for name, tensor in fresh.items())

@@ -1,0 +1,61 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from merkit.core.errors import ConfigError
+from merkit.training.config import TrainingConfig
+from merkit.training.optimisation import build_optimizer, schedule_factor, set_learning_rates
+
+
+def groups() -> dict[str, list[nn.Parameter]]:
+    return {
+        "encoders": list(nn.Linear(3, 2).parameters()),
+        "head": list(nn.Linear(2, 2).parameters()),
+    }
+
+
+def test_each_group_has_its_own_rate_and_vectors_are_not_decayed() -> None:
+    config = TrainingConfig(learning_rates={"encoders": 1e-5, "head": 1e-3}, weight_decay=0.1)
+
+    optimizer = build_optimizer(groups(), config)
+    set_learning_rates(optimizer, 0.5)
+
+    found = [(g["name"], g["lr"], g["weight_decay"], g["params"][0].ndim) for g in optimizer.param_groups]
+    assert found == [
+        ("encoders", 5e-6, 0.1, 2),
+        ("encoders", 5e-6, 0.0, 1),
+        ("head", 5e-4, 0.1, 2),
+        ("head", 5e-4, 0.0, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+)
+def test_the_optimizer_is_the_one_that_was_asked_for(name: str, kind: type) -> None:
+    config = TrainingConfig(learning_rates={"encoders": 1e-5, "head": 1e-3}, optimizer=name)
+
+    assert type(build_optimizer(groups(), config)) is kind
+
+
+def test_a_group_without_a_rate_and_a_rate_without_a_group_are_errors() -> None:
+    with pytest.raises(ConfigError, match="no learning rate for encoders"):
+        build_optimizer(groups(), TrainingConfig(learning_rates={"head": 1e-3}))
+    with pytest.raises(ConfigError, match="Did you mean 'head'"):
+        build_optimizer(groups(), TrainingConfig(learning_rates={"encoders": 1e-3, "haed": 1e-3}))
+
+
+def test_schedules_rise_and_fall_as_their_formulas_say() -> None:
+    linear = TrainingConfig(schedule="linear", warmup=0.2)
+    cosine = TrainingConfig(schedule="cosine")
+
+    # by hand: 10 steps, the first 2 rise to 1, the other 8 fall by 1/8 each
+    assert [schedule_factor(step, 10, linear) for step in range(10)] == [
+        0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8,
+    ]  # fmt: skip
+    assert schedule_factor(0, 10, cosine) == 1.0
+    assert schedule_factor(5, 10, cosine) == pytest.approx(0.5)
+    assert schedule_factor(9, 10, cosine) == pytest.approx((1 + math.cos(0.9 * math.pi)) / 2)
+    assert schedule_factor(7, 10, TrainingConfig()) == 1.0
