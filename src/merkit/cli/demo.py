@@ -7,20 +7,18 @@ import typer
 
 from merkit.cli.analyze import print_analysis
 from merkit.cli.progress import shown_progress
+from merkit.cli.scores import print_comparison
 
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to put corpus, runs, report and analysis.")] = Path("demo"),
 ) -> None:
     """Make a synthetic corpus of spoken calls, train on it, report, and analyse one call."""
-    from rich.console import Console
-
     from merkit.experiments.demo import run_demo
-    from merkit.experiments.report import results_markdown
 
     with shown_progress() as progress:
         result = run_demo(folder, progress)
-    Console().print(results_markdown(result.runs))
+    print_comparison(result.scores)
     print_analysis(result.analysis)
     print(f"report:   {result.report}")
     print(f"analysis: {result.analysis_file}")

@@ -11,13 +11,25 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.", show_default=False)],
     data: Annotated[Path | None, typer.Option("--data", help="The prepared corpus, if it was moved.")] = None,
     reference: Annotated[str | None, typer.Option("--reference", help="Run to compare the others with.")] = None,
+    results: Annotated[Path | None, typer.Option("--results", help="CSV file for all figures of these runs.")] = None,
     readme: Annotated[
-        Path | None, typer.Option("--readme", help="A Markdown file whose results table to renew.")
+        Path | None,
+        typer.Option("--readme", help="Markdown file whose marked results table to renew; needs --results."),
     ] = None,
 ) -> None:
     """Write tables, plots and tests of significance: HTML, Markdown and CSV."""
+    from merkit.core.errors import ConfigError
     from merkit.experiments.report import write_report
+    from merkit.experiments.tables import update_readme, write_results_table
 
+    if readme is not None and results is None:
+        raise ConfigError("--readme shows the figures of --results: give both")
     files = write_report(runs, out, data=data, reference=reference)
     for path in (files.html, files.markdown, files.csv):
         print(path)
+    if results is not None:
+        table = write_results_table(runs, results, data=data)
+        print(results)
+        if readme is not None:
+            update_readme(readme, table)
+            print(readme)

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from merkit.cli.options import AllowPartial, AsJson, Features
 from merkit.cli.progress import shown_progress
+from merkit.cli.scores import print_scores, summary
 
 
 def train(
@@ -54,47 +55,3 @@ def train(
         print(json.dumps(summary(scores)))
     else:
         print_scores(scores)
-
-
-_SUMMARY = ("model", "protocol", "selection", "seeds", "folds", "test", "seconds", "peak_memory_bytes", "run")
-
-
-def summary(scores: dict[str, Any]) -> dict[str, Any]:
-    """Return what ``--json`` prints of a run's scores."""
-    return {key: scores[key] for key in _SUMMARY}
-
-
-def print_scores(scores: dict[str, Any]) -> None:
-    """Print a run's test figures and per-class F1 as two tables."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    count = len(scores["seeds"])
-    title = (
-        f"{scores['model']} on {scores['protocol']}: sealed test, {scores['support']} utterances, "
-        f"{count} seed{'s' * (count != 1)}, {len(scores['folds'])} fold{'s' * (len(scores['folds']) != 1)}, "
-        f"epoch by {scores['selection']}"
-    )
-    table = Table("metric", "mean", "sd", "95 % interval", title=title, title_justify="left")
-    for name, figure in scores["test"].items():
-        low, high = figure["interval"]
-        table.add_row(
-            name, f"{100 * figure['mean']:.2f}", f"{100 * figure['sd']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"
-        )
-    console.print(table)
-    classes = Table("class", "utterances", "precision", "recall", "F1")
-    for row in scores["per_class"]:
-        figures = (_percent(row[name]["mean"]) for name in ("precision", "recall", "f1"))
-        classes.add_row(row["label"], str(row["support"]), *figures)
-    console.print(classes)
-    leaky = scores.get("legacy_best_on_test")
-    if leaky:
-        told = ", ".join(f"{name} {100 * leaky[name]['mean']:.2f}" for name in scores["test"])
-        console.print(f"LEAKY, best epoch on test, not a result: {told}")
-    console.print(f"run: {scores['run']}")
-
-
-def _percent(share: float | None) -> str:
-    """Return a share in percent; a dash where it is undefined, as the precision of a class that is never predicted."""
-    return "–" if share is None else f"{100 * share:.1f}"

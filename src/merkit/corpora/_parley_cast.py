@@ -7,18 +7,18 @@ import numpy as np
 from merkit.corpora._parley_voice import Manner, Voice
 
 VOICES = (
-    Voice("gmw/en-US+f2", "female", 2, 1.00, -3.8), Voice("gmw/en-US+m3", "male", -2, 1.02, -1.8),
-    Voice("gmw/en+f4", "female", -3, 0.96, -4.5), Voice("gmw/en+m1", "male", 3, 1.04, -1.9),
-    Voice("gmw/en-US+f1", "female", 4, 1.03, -3.6), Voice("gmw/en-US+m7", "male", 0, 0.97, -3.2),
-    Voice("gmw/en-GB-scotland+f5", "female", -2, 1.00, -3.6), Voice("gmw/en-GB-scotland+m4", "male", 4, 0.98, -3.5),
-    Voice("gmw/en-US+f3", "female", -4, 0.98, -2.4), Voice("gmw/en-US+m5", "male", -4, 1.03, -1.0),
-    Voice("gmw/en-GB-x-rp+f2", "female", -5, 1.04, -4.4), Voice("gmw/en-GB-x-rp+m3", "male", 5, 1.00, -3.2),
-    Voice("gmw/en-US-nyc+f4", "female", 5, 1.02, -5.0), Voice("gmw/en-US-nyc+m6", "male", 1, 0.96, -2.7),
-    Voice("gmw/en-GB-x-gbclan+f1", "female", 0, 0.97, -5.6), Voice("gmw/en-GB-x-gbclan+m6", "male", 2, 1.01, -4.0),
-    Voice("gmw/en+f3", "female", 3, 1.01, -3.4), Voice("gmw/en-US+adam", "male", 6, 0.99, -2.5),
-    Voice("gmw/en-GB-scotland+f3", "female", -1, 1.03, -3.8), Voice("gmw/en+m7", "male", -3, 1.02, -3.6),
-    Voice("gmw/en-GB-x-rp+f5", "female", 1, 0.98, -3.0), Voice("gmw/en-US+Reed", "male", 0, 1.00, -5.2),
-    Voice("gmw/en-GB-scotland+f2", "female", 4, 0.99, -5.7), Voice("gmw/en-US+david", "male", 6, 1.01, -1.3),
+    Voice("gmw/en-US+f2", "female", 2, 1.00, -3.8), Voice("gmw/en-US+m3", "male", 8, 1.02, -1.8),
+    Voice("gmw/en+f4", "female", -3, 0.96, -4.5), Voice("gmw/en+m1", "male", 13, 1.04, -1.9),
+    Voice("gmw/en-US+f1", "female", 4, 1.03, -3.6), Voice("gmw/en-US+m7", "male", 10, 0.97, -3.2),
+    Voice("gmw/en-GB-scotland+f5", "female", -2, 1.00, -3.6), Voice("gmw/en-GB-scotland+m4", "male", 14, 0.98, -3.5),
+    Voice("gmw/en-US+f3", "female", -4, 0.98, -2.4), Voice("gmw/en-US+m5", "male", 6, 1.03, -1.0),
+    Voice("gmw/en-GB-x-rp+f2", "female", -5, 1.04, -4.4), Voice("gmw/en-GB-x-rp+m3", "male", 15, 1.00, -3.2),
+    Voice("gmw/en-US-nyc+f4", "female", 5, 1.02, -5.0), Voice("gmw/en-US-nyc+m6", "male", 11, 0.96, -2.7),
+    Voice("gmw/en-GB-x-gbclan+f1", "female", 0, 0.97, -5.6), Voice("gmw/en-GB-x-gbclan+m6", "male", 12, 1.01, -4.0),
+    Voice("gmw/en+f3", "female", 3, 1.01, -3.4), Voice("gmw/en-US+adam", "male", 16, 0.99, -2.5),
+    Voice("gmw/en-GB-scotland+f3", "female", -1, 1.03, -3.8), Voice("gmw/en+m7", "male", 7, 1.02, -3.6),
+    Voice("gmw/en-GB-x-rp+f5", "female", 1, 0.98, -3.0), Voice("gmw/en-US+Reed", "male", 10, 1.00, -5.2),
+    Voice("gmw/en-GB-scotland+f2", "female", 4, 0.99, -5.7), Voice("gmw/en+m5", "male", 8, 1.01, -2.0),
 )  # fmt: skip
 """In the order in which speakers join; two neighbours make a session."""
 
@@ -38,10 +38,10 @@ class _Style:
 
 
 STYLES = {
-    "neutral": _Style(46, 32, 170, 48),
+    "neutral": _Style(48, 32, 170, 48),
     "happy": _Style(70, 95, 215, 82),
     "angry": _Style(58, 40, 260, 125),
-    "sad": _Style(32, 12, 124, 26),
+    "sad": _Style(38, 12, 124, 26),
 }
 """Roused classes are faster and louder; happy differs from angry by pitch and range, neutral from sad by all."""
 

@@ -59,9 +59,7 @@ def record(
     if done is not None:
         return Recording(audio.as_posix(), done)
 
-    spoken = [
-        speak(turn.text.split(), VOICES[turn.speaker], turn.manner, turn.stressed) for turn in conversation.turns
-    ]
+    spoken = [speak(turn.text.split(), VOICES[turn.speaker], turn.manner, turn.stressed) for turn in conversation.turns]
     samples, starts = _mix(conversation, spoken, channels)
     noisy = _with_noise(samples, spoken, snr_db, np.random.default_rng(noise_seed))
     with atomic_path(folder / audio) as path:
@@ -92,11 +90,13 @@ def _finished(alignment: Path, transcript: Path, audio: Path, made_of: str) -> t
     """Return the turns' times if the files are there, whole and made of the same plan, otherwise ``None``."""
     if not (alignment.is_file() and transcript.is_file() and audio.is_file()):
         return None
-    content = json.loads(alignment.read_text(encoding="utf-8"))
-    expected = (made_of, file_hash(audio), file_hash(transcript))
-    if (content["made_of"], content["audio_hash"], content["transcript_hash"]) != expected:
+    try:
+        content = json.loads(alignment.read_text(encoding="utf-8"))
+        found = (content["made_of"], content["audio_hash"], content["transcript_hash"])
+        times = tuple((utterance["start_s"], utterance["end_s"]) for utterance in content["utterances"])
+    except (ValueError, KeyError, TypeError):  # damaged by somebody: made again
         return None
-    return tuple((utterance["start_s"], utterance["end_s"]) for utterance in content["utterances"])
+    return times if found == (made_of, file_hash(audio), file_hash(transcript)) else None
 
 
 def _mix(

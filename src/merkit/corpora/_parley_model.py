@@ -39,7 +39,7 @@ VIEWS = (
     "text_conversation",
     "audio_conversation",
 )
-"""What may be known of a conversation: one utterance's words, its voice, both; both of all turns so far; of all turns."""
+"""What may be known: one utterance's words, its voice, both; both of all turns so far; of the whole conversation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,9 @@ def _plan_conversation(
     name = f"c{number:04d}"
     matter = draw_matter(words)
     planned = []
-    columns = zip(*(row[0].tolist() for row in (script.speakers, script.emotions, script.words, script.prosody)), strict=True)
+    columns = zip(
+        *(row[0].tolist() for row in (script.speakers, script.emotions, script.words, script.prosody)), strict=True
+    )
     for turn, (who, emotion, w, a) in enumerate(columns):
         speaker = 2 * session + who
         if mode == "word_prosody":

@@ -7,8 +7,8 @@ templates. The matter, the person and the time say nothing about emotion.
 import numpy as np
 
 MATTERS = (
-    ("parcel", "at the depot"), ("boiler", "in the basement"), ("invoice", "at the office"), ("train ticket", "at the station"),
-    ("garden fence", "behind the house"), ("library card", "at the library"), ("school trip", "at school"),
+    ("parcel", "at the depot"), ("boiler", "in the basement"), ("invoice", "at the office"),
+    ("train ticket", "at the station"), ("garden fence", "behind the house"), ("library card", "at the library"), ("school trip", "at school"),
     ("kitchen tap", "in the kitchen"), ("rental car", "at the airport"), ("phone contract", "in the shop"),
     ("birthday cake", "at the bakery"), ("piano lesson", "next door"), ("new sofa", "in the living room"),
     ("dentist appointment", "at the clinic"), ("football match", "in the park"), ("wedding speech", "at the hotel"),
@@ -159,7 +159,7 @@ PARTS = (
     ("the keys", "the forms", "the boxes", "the tickets", "the papers", "the tools"),
     ("in town", "at school", "at work", "next door", "in the shop", "at the station"),
 )
-"""Mode ``word_prosody``: times, people, things and places, one of each in every sentence; their order carries nothing."""
+"""Mode ``word_prosody``: times, people, things and places, one of each in every sentence. They tell no emotion."""
 
 _REPORTS = ("So, you said", "I wrote down", "Let me repeat", "You told me", "My note says", "I have here")
 

@@ -7,6 +7,7 @@ its initial state (a few milliseconds each) and is unloaded again.
 
 import _ctypes
 import ctypes
+import math
 import shutil
 import sys
 import tempfile
@@ -30,6 +31,8 @@ _CHARACTERS = 1
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _END_OF_LIST, _WORD, _PHONEME = 0, 1, 7
 _FULL_SCALE = 32768
+_TAIL_S = 0.05
+"""What is kept after the last phone; eSpeak's own pause at the end of a sentence is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +166,14 @@ def speak(words: Sequence[str], voice: Voice, manner: Manner, stressed: int | No
         finally:
             handle.espeak_Terminate()
             _unload(handle)
-    if not take.pieces:
+    if not any(phone for *_, phone in take.events):
         raise MerkitError(f"eSpeak NG gave no sound for '{' '.join(words)}'. Expected text with at least one word")
     raw = np.concatenate(take.pieces)
     gain = np.float32(10 ** (voice.level_db / 20) / _FULL_SCALE)
     samples = soxr.resample(raw.astype(np.float32) * gain, rate_hz, RATE_HZ).astype(np.float32)
-    spans = _spans(take, words, starts, len(raw), rate_hz)
-    return Speech(samples, *spans)
+    spoken, phones = _spans(take, words, starts, len(raw), rate_hz)
+    end = math.ceil((phones[-1].end_s + _TAIL_S) * RATE_HZ)
+    return Speech(samples[:end], spoken, phones)
 
 
 def _marked_up(words: Sequence[str], stressed: int | None) -> tuple[str, list[int]]:
@@ -205,7 +209,9 @@ def _synthesise(handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner
     )
     for parameter, value in settings:
         if handle.espeak_SetParameter(parameter, value, 0) != 0:
-            raise MerkitError(f"eSpeak NG refuses {value} for its parameter {parameter} (1 rate, 2 volume, 3 pitch, 4 range)")
+            raise MerkitError(
+                f"eSpeak NG refuses {value} for its parameter {parameter} (1 rate, 2 volume, 3 pitch, 4 range)"
+            )
     encoded = text.encode()
     size = ctypes.c_size_t(len(encoded) + 1)
     if handle.espeak_Synth(encoded, size, 0, _CHARACTERS, 0, _UTF8 | _SSML, None, None) != 0:

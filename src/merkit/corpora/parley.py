@@ -80,7 +80,7 @@ class ParleyOptions(CorpusOptions):
     def _forces_fit(self) -> Self:
         if self.persistence + self.contagion > 1:
             raise ValueError(
-                f"persistence {self.persistence} and contagion {self.contagion} add up to more than 1; lower one of them"
+                f"persistence {self.persistence} and contagion {self.contagion} exceed 1 together; lower one of them"
             )
         if self.conversations < self.speakers // 2:
             raise ValueError(
@@ -148,7 +148,10 @@ def _claim(raw: Path, content: dict[str, Any]) -> None:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"'{path}' is not JSON. Delete '{raw}' and make the corpus again") from error
     flat_found, flat_content = ({**each, **each.get("options", {})} for each in (found, content))
     differing = [
         f"{key} {flat_found.get(key)!r}, not {value!r}"
@@ -218,9 +221,7 @@ def _facts(options: ParleyOptions, model: Model, plan: Sequence[PlannedConversat
         "espeakng_loader": release,
         "options": given,
         "continues": CONTINUES,
-        "styles": {
-            name: {key: getattr(style, key) for key in style.__slots__} for name, style in STYLES.items()
-        },
+        "styles": {name: {key: getattr(style, key) for key in style.__slots__} for name, style in STYLES.items()},
         "optimum": {
             "expected": expected_accuracies(model, options.turns, _SIMULATED, options.seed),
             "test": accuracies(model, scripts(plan, "test")),
@@ -229,6 +230,7 @@ def _facts(options: ParleyOptions, model: Model, plan: Sequence[PlannedConversat
 
 
 SPEC = CorpusSpec(
+    makes_media=True,
     name="parley",
     version=VERSION,
     summary="Synthetic spoken conversations with known best accuracy (eSpeak NG voices, made by code)",

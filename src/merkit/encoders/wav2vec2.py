@@ -91,7 +91,6 @@ class Wav2Vec2(NetworkEncoder):
             frames = stack([parts.feature_extractor(wave[None])[0].T for wave in waves])
         projected = parts.feature_projection(frames.data)
         projected = projected[0] if isinstance(projected, tuple) else projected  # wav2vec 2.0 also returns its input
-        projected = torch.where(frames.mask.unsqueeze(-1), projected, 0.0)
         with _known_warnings(), _entering(layers_of(network, self._network_config)) as entered:
             last = parts.encoder(projected, attention_mask=frames.mask).last_hidden_state
         return Padded(self._choose([*entered, last]), frames.mask)

@@ -34,7 +34,7 @@ def page(groups: Sequence[Group], title: str) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f'<header><h1>{title}</h1><p class="lead">Every figure on this page was recomputed from stored'
+        f'<header><h1>{escape(title)}</h1><p class="lead">Every figure on this page was recomputed from stored'
         " predictions, joined with the labels by utterance id.</p>"
         f'<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n<main>\n{body}</main>\n</body>\n</html>\n'
     )

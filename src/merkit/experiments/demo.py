@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from merkit.core.lookup import load
 from merkit.data.manifest import Manifest, read_manifest
@@ -32,7 +33,8 @@ _log = logging.getLogger(__name__)
 class Demonstration:
     """What the demonstration left behind."""
 
-    runs: list[Path]
+    scores: list[dict[str, Any]]
+    """One run's each, floors first."""
     report: Path
     analysis: Analysis
     analysis_file: Path
@@ -44,18 +46,18 @@ def run_demo(folder: Path, progress: Progress | None) -> Demonstration:
     data = folder / "data"
     _log.info("making the synthetic corpus 'parley' in %s", data)
     prepare(spec, data, data, spec.options(), False)
-    runs = []
+    runs, scores = [], []
     for name in RECIPES:
         run = folder / "runs" / name.replace("/", "-")
         _log.info("training %s", name)
-        train_recipe(read_recipe(recipes_folder() / f"{name}.toml"), data, run, progress=progress)
+        scores.append(train_recipe(read_recipe(recipes_folder() / f"{name}.toml"), data, run, progress=progress))
         runs.append(run)
     report = write_report(runs, folder, data=data)
     checkpoint = next(runs[-1].glob("fold-*/seed-0/checkpoint"))
     call, transcript = _test_call(read_manifest(data))
     analysis = analyze_recording(Recognizer.load(checkpoint), call, transcript, str(checkpoint))
     written, _ = write_analysis(analysis, folder / "analysis")
-    return Demonstration(runs, report.html, analysis, written)
+    return Demonstration(scores, report.html, analysis, written)
 
 
 def _test_call(manifest: Manifest) -> tuple[Path, Path]:

@@ -20,6 +20,7 @@ COLUMNS = (
     "seconds", "peak_memory_bytes", "corpus_version", "data_sha256", "recipe_sha256", "merkit", "commit",
 )
 # fmt: on
+_CHOSEN = {"best_valid": "on validation", "last": "last epoch", "best_test": "on the test part, leaky"}
 
 
 def write_results_table(
@@ -89,10 +90,10 @@ def results_markdown(group: Group) -> str:
             lines.append(f"| _{entry.run.model}, paper_ | {' | '.join(values)} | {printed[0].selection} | |")
         name = f"{entry.name} ({entry.encoders})"
         values = [figure_text(scores["test"][metric]) for metric in metrics]
-        lines.append(f"| {name} | {' | '.join(values)} | {scores['selection']} | {len(scores['seeds'])} |")
+        lines.append(f"| {name} | {' | '.join(values)} | {_CHOSEN[scores['selection']]} | {len(scores['seeds'])} |")
         if scores["legacy_best_on_test"] is not None:
             values = [spread_text(scores["legacy_best_on_test"][metric]) for metric in metrics]
-            lines.append(f"| {entry.name}, **leaky** | {' | '.join(values)} | best on the test part | |")
+            lines.append(f"| {entry.name}, **leaky** | {' | '.join(values)} | on the test part itself | |")
     return "\n".join([*lines, "", caption(group)])
 
 

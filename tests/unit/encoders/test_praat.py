@@ -92,6 +92,16 @@ def test_noise_without_voice_has_no_pitch_and_no_syllable():
     assert measures["mean_hnr"] < 5.0
 
 
+def test_bursts_of_noise_are_no_syllables():
+    voiced = syllables(4)
+    hissed = voiced * np.sign(np.random.default_rng(0).standard_normal(len(voiced))).astype(np.float32)
+
+    found, none = (prosody(sound, RATE)[COLUMNS.index("articulation_rate")] for sound in (voiced, hissed))
+
+    assert found > 0
+    assert np.isnan(none)
+
+
 def test_digital_silence_is_0_db_and_undefined_otherwise():
     measures = dict(zip(COLUMNS, prosody(np.zeros(RATE), RATE), strict=True))
 

@@ -1,0 +1,70 @@
+"""Scores as tables on a terminal and as JSON for programs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+_SUMMARY = ("model", "protocol", "selection", "seeds", "folds", "test", "seconds", "peak_memory_bytes", "run")
+
+
+def summary(scores: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``--json`` prints of a run's scores."""
+    return {key: scores[key] for key in _SUMMARY}
+
+
+def print_scores(scores: dict[str, Any]) -> None:
+    """Print a run's test figures and per-class F1 as two tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    count = len(scores["seeds"])
+    title = (
+        f"{scores['model']} on {scores['protocol']}: sealed test, {scores['support']} utterances, "
+        f"{count} seed{'s' * (count != 1)}, {len(scores['folds'])} fold{'s' * (len(scores['folds']) != 1)}, "
+        f"epoch by {scores['selection']}"
+    )
+    table = Table("metric", "mean", "sd", "95 % interval", title=title, title_justify="left")
+    for name, figure in scores["test"].items():
+        low, high = figure["interval"]
+        table.add_row(
+            name, f"{100 * figure['mean']:.2f}", f"{100 * figure['sd']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"
+        )
+    console.print(table)
+    classes = Table("class", "utterances", "precision", "recall", "F1")
+    for row in scores["per_class"]:
+        figures = (_percent(row[name]["mean"]) for name in ("precision", "recall", "f1"))
+        classes.add_row(row["label"], str(row["support"]), *figures)
+    console.print(classes)
+    leaky = scores.get("legacy_best_on_test")
+    if leaky:
+        told = ", ".join(f"{name} {100 * leaky[name]['mean']:.2f}" for name in scores["test"])
+        console.print(f"LEAKY, best epoch on test, not a result: {told}")
+    console.print(f"run: {scores['run']}")
+
+
+def _percent(share: float | None) -> str:
+    """Return a share in percent; a dash where it is undefined, as the precision of a class that is never predicted."""
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
+    """Print the test figures of several runs of one protocol, a row each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    first = runs[0]
+    seeds = max(len(run["seeds"]) for run in runs)
+    title = (
+        f"{first['protocol']}: sealed test, {first['support']} utterances, mean of {seeds} seeds, "
+        f"95 % interval over {first['clusters']} {first['cluster']}s, epoch by {first['selection']}"
+    )
+    metrics = list(first["test"])[:2]
+    table = Table("run", *metrics, title=title, title_justify="left")
+    for run in runs:
+        table.add_row(run["run"], *(_figure(run["test"][metric]) for metric in metrics))
+    Console().print(table)
+
+
+def _figure(figure: dict[str, Any]) -> str:
+    low, high = figure["interval"]
+    return f"{100 * figure['mean']:.1f} ± {100 * figure['sd']:.1f}  [{100 * low:.1f}, {100 * high:.1f}]"

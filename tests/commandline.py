@@ -1,0 +1,24 @@
+"""The command line, called in this process."""
+
+from dataclasses import dataclass
+
+from typer.testing import CliRunner
+
+from merkit.cli.main import app
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a call came to."""
+
+    code: int
+    out: str
+    error: str
+
+
+def call(*arguments: object) -> Called:
+    """Run ``merkit`` with these arguments."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Called(result.exit_code, result.stdout, result.stderr)
