@@ -35,14 +35,17 @@ def shown_progress() -> Iterator["Progress"]:
 
 
 class _Lines:
-    """One line every ten seconds, and one at the end of what took longer than that."""
+    """A line every ten seconds about what takes longer than that."""
 
     def __init__(self) -> None:
-        self._said: dict[str, float] = {}
+        self._said: dict[str, tuple[float, int]] = {}
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        first = self._said.setdefault(what, now)
-        if now - first >= _LINE_EVERY_S:
+        since, before = self._said.get(what, (now, done))
+        if done < before:  # begun anew
+            since = now
+        elif now - since >= _LINE_EVERY_S:
             print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
-            self._said[what] = now
+            since = now
+        self._said[what] = (since, done)

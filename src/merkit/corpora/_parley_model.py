@@ -8,12 +8,13 @@ follows from the witnesses follows exactly: no learning, no approximation.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 Mode = Literal["complementary", "xor", "word_prosody"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 Floats = Float[np.ndarray, "..."]
 Ints = Int[np.ndarray, "..."]
 

@@ -8,7 +8,8 @@ import numpy as np
 
 MATTERS = (
     ("parcel", "at the depot"), ("boiler", "in the basement"), ("invoice", "at the office"),
-    ("train ticket", "at the station"), ("garden fence", "behind the house"), ("library card", "at the library"), ("school trip", "at school"),
+    ("train ticket", "at the station"),
+    ("garden fence", "behind the house"), ("library card", "at the library"), ("school trip", "at school"),
     ("kitchen tap", "in the kitchen"), ("rental car", "at the airport"), ("phone contract", "in the shop"),
     ("birthday cake", "at the bakery"), ("piano lesson", "next door"), ("new sofa", "in the living room"),
     ("dentist appointment", "at the clinic"), ("football match", "in the park"), ("wedding speech", "at the hotel"),

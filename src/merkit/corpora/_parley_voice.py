@@ -56,7 +56,7 @@ class Manner:
     """How an utterance is to be spoken, in eSpeak's units."""
 
     pitch: int
-    """0 to 100; F0 goes with about 2 to the power of (pitch - 50) / 50."""
+    """0 to 100; 50 is the voice's own, and about 64 points are an octave."""
     pitch_range: int
     """0 (monotone) to 100; 50 is the variant's own."""
     rate_wpm: int
@@ -199,7 +199,8 @@ def _synthesise(handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner
     callback = _Callback(take.receive)
     handle.espeak_SetSynthCallback(callback)
     handle.espeak_ng_SetRandSeed(ctypes.c_long(1))
-    if handle.espeak_SetVoiceByName(voice.name.encode()) != 0:
+    variant = data / "voices" / "!v" / voice.name.partition("+")[2]  # eSpeak NG passes silently over an unknown one
+    if not variant.exists() or handle.espeak_SetVoiceByName(voice.name.encode()) != 0:
         raise MerkitError(f"eSpeak NG has no voice '{voice.name}'. Reinstall its data: pip install 'merkit[demo]'")
     settings = (
         (_RATE, manner.rate_wpm),

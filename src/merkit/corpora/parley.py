@@ -71,7 +71,7 @@ class ParleyOptions(CorpusOptions):
     """How far a speaker's emotion is their last one."""
     contagion: float = Field(0.2, ge=0, le=1)
     """How far it is the other speaker's last one; the rest is drawn afresh."""
-    snr_db: float = Field(30, ge=-10, le=90, allow_inf_nan=False)
+    snr_db: float = Field(30.0, ge=-10, le=90, allow_inf_nan=False)
     """Speech above background noise."""
     channels: int = Field(1, ge=1, le=2)
     """1: both speakers in one channel; 2: one channel each."""
@@ -230,11 +230,11 @@ def _facts(options: ParleyOptions, model: Model, plan: Sequence[PlannedConversat
 
 
 SPEC = CorpusSpec(
-    makes_media=True,
     name="parley",
     version=VERSION,
     summary="Synthetic spoken conversations with known best accuracy (eSpeak NG voices, made by code)",
     options=ParleyOptions,
     read=read,
     licence="Apache-2.0",
+    makes_media=True,
 )

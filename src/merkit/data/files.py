@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -34,6 +35,8 @@ _REMEDIES = {
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling to write to; put it in ``path``'s place on success, remove it on failure.
+
+    ``path`` is a file, or a folder that is not there yet (the caller makes the sibling a folder).
 
     The sibling keeps the file's ending, so that writers which go by it work. Missing folders above it are made. An
     older file at ``path`` stays until the last moment and is kept when writing fails.
@@ -98,4 +101,7 @@ def _to_disk(path: Path) -> None:
 
 def _remove(path: Path) -> None:
     with suppress(OSError):
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -15,6 +15,8 @@ Statistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
+CACHE_BYTES = 256 << 20
+"""What a source keeps in memory of the arrays it has read."""
 _SMALLEST_DEVIATION = 1e-5
 """Below it a measure is constant for a speaker, and dividing would only raise noise."""
 
@@ -22,17 +24,33 @@ _SMALLEST_DEVIATION = 1e-5
 class FeatureSource:
     """The arrays of one modality: read from the store where the encoder's extraction is stored, else extracted now.
 
-    ``speakers`` maps a speaker to the mean and deviation of all the speaker's arrays, for an encoder with
-    ``normalize_by_speaker``.
+    What was read is kept in memory up to ``CACHE_BYTES``, so that a small corpus is read once and a large one never
+    fills the memory. ``speakers`` maps a speaker to the mean and deviation of all the speaker's arrays, for an encoder
+    with ``normalize_by_speaker``.
     """
 
-    def __init__(self, encoder: Encoder, store: FeatureStore | None, speakers: Mapping[str, Statistics] | None = None):
+    def __init__(
+        self, encoder: Encoder, store: FeatureStore | None, speakers: Mapping[str, Statistics] | None = None
+    ) -> None:
         self.encoder = encoder
         self._store = store
         self._speakers = speakers
+        self._kept: dict[str, Array | None] = {}
+        self._room = 0 if store is None else CACHE_BYTES
 
     def get(self, turn: Turn) -> Array | None:
         """Return the array ``[time, *dim]`` of a turn, or ``None`` where the turn lacks the modality."""
+        name = turn.utterance.id
+        if name in self._kept:
+            return self._kept[name]
+        array = self._read(turn)
+        size = 0 if array is None else array.nbytes
+        if size < self._room:
+            self._room -= size
+            self._kept[name] = array
+        return array
+
+    def _read(self, turn: Turn) -> Array | None:
         content = self.encoder.content(turn)
         if content is None:
             return None

@@ -1,0 +1,128 @@
+"""Words and plans: what is said, by whom, and how evenly it is spread."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from merkit.corpora._parley_cast import STYLES, VOICES, draw_manner
+from merkit.corpora._parley_model import EMOTIONS, ORDERS
+from merkit.corpora._parley_plan import make_plan, splits
+from merkit.corpora._parley_text import MATTERS, PARTS, TEMPLATES, draw_ordered, draw_sentence
+from merkit.corpora.parley import ParleyOptions
+
+
+def planned(**options):
+    chosen = ParleyOptions(**options)
+    return make_plan(
+        chosen.mode,
+        chosen.model(),
+        conversations=chosen.conversations,
+        turns=chosen.turns,
+        speakers=chosen.speakers,
+        seed=chosen.seed,
+    )
+
+
+def test_templates_are_distinct_and_every_class_can_say_hundreds_of_sentences():
+    everything = [template for templates in TEMPLATES.values() for template in templates]
+    rng = np.random.default_rng(0)
+
+    assert tuple(TEMPLATES) == EMOTIONS
+    assert len(set(everything)) == len(everything)
+    for name in EMOTIONS:
+        said = {draw_sentence(name, int(rng.integers(len(MATTERS))), rng) for _ in range(600)}
+        assert len(said) > 350
+        assert not any("{" in sentence for sentence in said)
+        assert all(sentence[0].isupper() for sentence in said)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_an_ordered_sentence_stresses_a_word_of_the_part_in_that_place(place):
+    rng = np.random.default_rng(place)
+    for order in ORDERS:
+        text, stressed = draw_ordered(order, place, rng)
+
+        word = text.split()[stressed].strip(",.")
+
+        assert any(part.split()[-1] == word for part in PARTS[order[place]])
+
+
+def test_no_speaker_is_in_two_splits_and_no_session_has_more_than_two():
+    where, pairs = defaultdict(set), defaultdict(set)
+    for conversation in planned():
+        for turn in conversation.turns:
+            where[turn.speaker].add(conversation.split)
+            pairs[conversation.session].add(turn.speaker)
+
+    assert len(where) == 20
+    assert all(len(parts) == 1 for parts in where.values())
+    assert all(len(members) == 2 for members in pairs.values())
+
+
+def test_labels_are_nearly_even_in_every_split():
+    counts = defaultdict(Counter)
+    for conversation in planned():
+        counts[conversation.split].update(turn.emotion for turn in conversation.turns)
+
+    assert set(counts) == {"train", "valid", "test"}
+    for counter in counts.values():
+        assert max(counter.values()) - min(counter.values()) <= 12
+        assert set(counter) == set(EMOTIONS)
+
+
+@pytest.mark.parametrize("sessions", range(3, 13))
+def test_every_number_of_sessions_gives_all_three_splits(sessions):
+    parts = splits(sessions)
+
+    assert len(parts) == sessions
+    assert set(parts) == {"train", "valid", "test"}
+
+
+def test_conversations_have_about_as_many_turns_as_asked():
+    lengths = [len(conversation.turns) for conversation in planned(turns=12)]
+
+    assert min(lengths) == 10
+    assert max(lengths) == 14
+
+
+def test_the_same_seed_plans_the_same_and_another_seed_something_else():
+    first, again, other = planned(seed=1), planned(seed=1), planned(seed=2)
+
+    assert [c.turns for c in first] == [c.turns for c in again]
+    assert not {c.turns for c in first} & {c.turns for c in other}
+
+
+@pytest.mark.parametrize("mode", ["complementary", "xor"])
+def test_witnesses_in_the_plan_follow_the_asked_strengths(mode):
+    sure = planned(mode=mode, words_valence=1, words_arousal=1, prosody_valence=1, prosody_arousal=1)
+    bits = {"neutral": 0b00, "happy": 0b01, "angry": 0b11, "sad": 0b10}
+    turns = [turn for conversation in sure for turn in conversation.turns]
+
+    for turn in turns:
+        words, prosody, emotion = (bits[name] for name in (turn.words_class, turn.prosody_class, turn.emotion))
+        assert (words, prosody) == (emotion, emotion) if mode == "complementary" else words ^ prosody == emotion
+    assert len(turns) > 900
+
+
+def test_in_mode_word_prosody_the_part_under_stress_is_the_emotion():
+    sure = planned(mode="word_prosody", words_valence=1, words_arousal=1, prosody_valence=1, prosody_arousal=1)
+
+    for conversation in sure:
+        for turn in conversation.turns:
+            word = turn.text.split()[turn.stressed].strip(",.")
+            parts = PARTS[EMOTIONS.index(turn.emotion)]
+            assert any(part.split()[-1] == word for part in parts)
+
+
+def test_manners_stay_in_what_the_engine_takes():
+    rng = np.random.default_rng(0)
+    for voice in VOICES:
+        for style in STYLES:
+            for _ in range(50):
+                manner = draw_manner(style, voice, rng)
+                assert 0 <= manner.pitch <= 99
+                assert 0 <= manner.pitch_range <= 99
+                assert 80 <= manner.rate_wpm <= 450
+                assert 10 <= manner.volume <= 150
+    assert len({voice.name for voice in VOICES}) == len(VOICES) == 24
