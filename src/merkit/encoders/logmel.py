@@ -30,7 +30,7 @@ class LogMelConfig(EncoderConfig):
     """The network's size, and how training recordings are varied (never in evaluation)."""
 
     n_mels: int = Field(default=64, ge=8, le=128)
-    width: int = Field(default=96, ge=1)
+    width: int = Field(default=64, ge=1)
     layers: int = Field(default=4, ge=2)
     """Convolutions over time; the first two halve the frame rate."""
     kernel: int = Field(default=5, ge=1)

@@ -11,11 +11,10 @@ from torch import Tensor
 from merkit.core.batch import Batch
 from merkit.core.errors import MerkitError
 from merkit.core.model import FittedModel
+from merkit.nn.losses import IGNORED
 
 LOG_NEVER = -20.0
 """Log probability of a class that training never saw: finite, and small enough never to win."""
-
-IGNORED = -100
 
 
 class Floor(FittedModel):

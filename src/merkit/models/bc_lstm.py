@@ -24,12 +24,14 @@ class BcLstmConfig(ModelConfig):
     pooling: Pooling = "mean"
     projection: int = Field(default=0, ge=0)
     """Each modality is first projected to this width; 0: it enters the LSTM as it is, as in the paper."""
-    hidden: int = Field(default=300, ge=1)
+    layer_norm: bool = True
+    """Normalise what enters the LSTM, so that no encoder's scale decides; not in the paper."""
+    hidden: int = Field(default=128, ge=1)
     """Width of the LSTM's state, per direction."""
     layers: int = Field(default=1, ge=1)
     dense: int = Field(default=100, ge=1)
     """Width of the dense layer between LSTM and logits."""
-    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     """Of the LSTM's input, between its layers, of its states and of the dense layer."""
     causal: bool = False
     """Read the past only (the paper's sc-LSTM): a turn's answer then never changes with what follows."""
@@ -47,6 +49,7 @@ class BcLstm(Model):
         *,
         pooling: Pooling,
         projection: int,
+        layer_norm: bool,
         hidden: int,
         layers: int,
         dense: int,
@@ -64,6 +67,7 @@ class BcLstm(Model):
             self.pooled[name] = pooled
             self.project[name] = nn.Linear(pooled.width, projection) if projection else nn.Identity()
             width += projection or pooled.width
+        self.norm: nn.Module = nn.LayerNorm(width) if layer_norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.context = MaskedLSTM(width, hidden, layers=layers, dropout=dropout, bidirectional=not causal)
         self.dense = nn.Linear(self.context.width, dense)
@@ -78,7 +82,7 @@ class BcLstm(Model):
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
             vectors.append(self.project[name](self.pooled[name](frames.data, frames.mask, present[name])))
-        turns = self.dropout(torch.cat(vectors, dim=-1))
+        turns = self.dropout(self.norm(torch.cat(vectors, dim=-1)))
         states = self.dropout(self.context(turns, batch.mask))
         embedding = torch.relu(self.dense(states))
         return ModelOutput(self.head(self.dropout(embedding)), {"embedding": embedding})
@@ -121,7 +125,7 @@ SPEC = ModelSpec(
         "Fusion is early (one LSTM over concatenated modalities); the paper's hierarchical variant, an LSTM per "
         "modality trained first and a second one over their states, is not built.",
         "Utterance vectors come from the recipe's encoders, not from the paper's CNN, 3D-CNN and openSMILE features.",
-        "Widths and dropout are ours: the paper does not print them.",
+        "Widths, dropout and the layer normalisation of the LSTM's input are ours.",
         "An absent modality is a learned vector; the paper has none absent.",
     ),
 )

@@ -11,6 +11,7 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import Model, ModelConfig, ModelSpec
 from merkit.nn.layers import linear_head, two_layer_head
+from merkit.nn.losses import IGNORED
 from merkit.nn.pooling import Pooling, pool, pooled_width
 
 
@@ -69,7 +70,7 @@ class LateAverage(Model):
             counted = batch.mask & batch.present[name]
             terms[name] = self.criterion(
                 output.auxiliary[f"logits_{name}"][batch.mask].float(),
-                batch.labels.masked_fill(~counted, -100)[batch.mask],
+                batch.labels.masked_fill(~counted, IGNORED)[batch.mask],
             )
         return terms
 

@@ -141,10 +141,12 @@ def test_conversations_never_read_each_other() -> None:
     torch.testing.assert_close(before[1:][batch.mask[1:]], after[1:][batch.mask[1:]], atol=1e-6, rtol=0.0)
 
 
-def test_projections_are_optional() -> None:
-    _, plain = make("bc_lstm", 2)
+def test_projections_and_normalisation_are_optional() -> None:
+    _, plain = make("bc_lstm", 2, layer_norm=False)
     _, projected = make("bc_lstm", 2, projection=7, layers=2)
 
+    assert not [key for key in plain.state_dict() if key.startswith(("norm", "project"))]
+    assert projected.norm.weight.shape == (14,)
     assert plain.context.lstm.input_size == WIDTHS["text"] + WIDTHS["audio"]
     assert projected.context.lstm.input_size == 14
     assert projected.context.lstm.num_layers == 2
