@@ -1,7 +1,7 @@
 """What encoders made of a pretrained network share: frozen ones extract vectors, trained ones are part of the model."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.types import Turn
 from merkit.encoders._huggingface import NetworkFiles, Unregistered, load_network, new_network, train_last_layers
 from merkit.encoders._rows import LayerMix, mean_step, parts_by_length, present_rows, put_back, stack
+from merkit.encoders._standardize import Standardizer
 
 
 class NetworkConfig(EncoderConfig):
@@ -33,6 +34,8 @@ class NetworkConfig(EncoderConfig):
     """``last``, a learned ``mix`` of all states, or (``frozen``) one state's number: 0 is what enters layer 1."""
     pooled: bool = False
     """One vector per utterance, the mean over its steps, in place of one per step."""
+    standardise: bool = False
+    """Standardise a frozen network's vectors, column by column, with the training part's statistics."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkConfig":
@@ -40,6 +43,8 @@ class NetworkConfig(EncoderConfig):
             raise ValueError("trainable_layers needs frozen = false")
         if not self.frozen and isinstance(self.layer, int):
             raise ValueError(f"layer = {self.layer} needs frozen = true; a trained network gives 'last' or 'mix'")
+        if self.standardise and (not self.frozen or self.layer == "mix"):
+            raise ValueError("standardise needs frozen = true and one layer, not a mix")
         return self
 
 
@@ -67,6 +72,7 @@ class NetworkEncoder(Encoder):
         if isinstance(config.layer, int) and not 0 <= config.layer < self._states:
             raise ConfigError(f"layer is {config.layer}, '{config.weights}' has 0 to {self._states - 1}")
         self.mix = LayerMix(self._states) if config.layer == "mix" else None
+        self.standardizer = Standardizer(self.width) if config.standardise else None
         self._frozen = Unregistered(files, network_config) if config.frozen else None
         self._place: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_place", torch.empty(0), persistent=False)
@@ -110,7 +116,8 @@ class NetworkEncoder(Encoder):
     def forward(self, padded: Padded) -> Padded:
         if self._frozen is not None:
             dim = padded.data.dim() - padded.mask.dim()
-            data = torch.where(padded.mask.reshape(*padded.mask.shape, *[1] * dim), padded.data, 0.0)
+            data = padded.data if self.standardizer is None else self.standardizer(padded.data)
+            data = torch.where(padded.mask.reshape(*padded.mask.shape, *[1] * dim), data, 0.0)
             return Padded(data if self.mix is None else self.mix(data), padded.mask)
         present, rows = present_rows(padded)
         batch = padded.mask.shape[:-1]
@@ -119,6 +126,10 @@ class NetworkEncoder(Encoder):
             return Padded(nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
         found = self._run(self.network, present)
         return put_back(found if self.mix is None else Padded(self.mix(found.data), found.mask), rows, batch)
+
+    def fit(self, arrays: Iterable[Array]) -> None:
+        if self.standardizer is not None:
+            self.standardizer.fit(arrays)
 
     def save_assets(self, folder: Path) -> None:
         self._files.copy(folder, with_weights=self._choice.frozen)
