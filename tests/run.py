@@ -26,7 +26,9 @@ def main() -> int:
         missing += share < 100.0
     share = measured.report(show_missing=True, skip_covered=True)
     if missing or share < OVERALL:
-        print(f"coverage: {share:.1f} % of all lines (at least {OVERALL}), and every line of {', '.join(COMPLETE)} wanted")
+        print(
+            f"coverage: {share:.1f} % of all lines (at least {OVERALL}), and every line of {', '.join(COMPLETE)} wanted"
+        )
         return 1
     return 0
 

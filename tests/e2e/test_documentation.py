@@ -1,4 +1,4 @@
-"""What the documentation tells a reader to type works: blocks marked `console` are run, in order, in an empty folder."""
+"""What the documentation tells a reader to type works: `console` blocks are run, in order, in an empty folder."""
 
 import re
 import shlex
@@ -19,7 +19,9 @@ def commands(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", RUN)
-def test_the_commands_of_a_page_work_in_an_empty_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_of_a_page_work_in_an_empty_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     monkeypatch.chdir(tmp_path)
     lines = commands(ROOT / "docs" / name)

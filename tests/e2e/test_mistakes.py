@@ -107,7 +107,11 @@ def test_a_recording_that_cannot_be_heard(home: Path, tmp_path: Path, name: str,
     [
         ("missing column", "name,text\na,b\n", "id"),
         ("doubled id", "id,text,label,split\na,b,c,train\na,b,c,test\n", "'a'"),
-        ("missing clip", "id,audio,label,split\na,none.wav,low,train\nb,none.wav,high,valid\nc,none.wav,low,test\n", "none.wav"),
+        (
+            "missing clip",
+            "id,audio,label,split\na,none.wav,low,train\nb,none.wav,high,valid\nc,none.wav,low,test\n",
+            "none.wav",
+        ),
     ],
 )
 def test_a_manifest_that_is_wrong(home: Path, tmp_path: Path, name: str, content: str, told: str) -> None:
@@ -117,9 +121,13 @@ def test_a_manifest_that_is_wrong(home: Path, tmp_path: Path, name: str, content
 
 
 def test_a_label_outside_the_protocols_map(home: Path, tmp_path: Path) -> None:
-    rows = ["id,text,emotion,split"] + [f"u{n},hello,{e},{s}" for n, (e, s) in enumerate([("happy", "train"), ("bored", "test")])]
+    rows = ["id,text,emotion,split"] + [
+        f"u{n},hello,{e},{s}" for n, (e, s) in enumerate([("happy", "train"), ("bored", "test")])
+    ]
     (tmp_path / "utterances.csv").write_text("\n".join(rows))
-    (tmp_path / "r.toml").write_text('model = "majority"\nprotocol = "table"\n[options]\nlabel = "emotion"\nlabels = ["happy", "sad"]\n')
+    (tmp_path / "r.toml").write_text(
+        'model = "majority"\nprotocol = "table"\n[options]\nlabel = "emotion"\nlabels = ["happy", "sad"]\n'
+    )
 
     refused("train", tmp_path / "r.toml", "--data", tmp_path, "--out", tmp_path / "run", told="bored")
 
@@ -191,17 +199,27 @@ def test_a_malicious_pickle_is_refused_and_its_code_not_run(tmp_path: Path) -> N
 
 def test_an_output_folder_that_cannot_be_written_to(home: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
+    blocked = tmp_path / "file" / "below"
+    trained = checkpoint(home, "run")
 
-    refused("train", home / "r.toml", "--data", home / "data", "--out", tmp_path / "file" / "run", told="folder")
-    refused(
-        "predict", home / "data", "--checkpoint", checkpoint(home, "run"), "--out", tmp_path / "file" / "p.csv", told="folder"
-    )  # fmt: skip
+    refused("train", home / "r.toml", "--data", home / "data", "--out", blocked, told="folder")
+    refused("predict", home / "data", "--checkpoint", trained, "--out", blocked / "p.csv", told="folder")
 
 
 def test_a_run_folder_of_another_recipe_is_not_overwritten(home: Path) -> None:
     before = (home / "run" / "scores.json").read_text()
 
-    refused("train", home / "r.toml", "--data", home / "data", "--out", home / "run", "--set", "training.epochs=2", told="another recipe")
+    refused(
+        "train",
+        home / "r.toml",
+        "--data",
+        home / "data",
+        "--out",
+        home / "run",
+        "--set",
+        "training.epochs=2",
+        told="another recipe",
+    )
 
     assert (home / "run" / "scores.json").read_text() == before
 

@@ -147,15 +147,14 @@ def draw_witnesses(model: Model, emotions: Ints, rng: np.random.Generator) -> tu
 
 def flipped(emotions: Ints, flip: int) -> Ints:
     """Return emotions with the bits of class ``flip`` flipped: a renaming that leaves their probability as it is."""
-    return _BY_BITS[_VALENCE[emotions] ^ _VALENCE[flip], _AROUSAL[emotions] ^ _AROUSAL[flip]]
+    return np.asarray(_BY_BITS[_VALENCE[emotions] ^ _VALENCE[flip], _AROUSAL[emotions] ^ _AROUSAL[flip]])
 
 
 def _choose(probabilities: Float[np.ndarray, "rows options"], rng: np.random.Generator) -> Ints:
     """Draw one option per row."""
     steps = probabilities.cumsum(axis=1)
-    return np.minimum(
-        (rng.random(len(probabilities))[:, None] * steps[:, -1:] >= steps).sum(axis=1), probabilities.shape[1] - 1
-    )
+    drawn = (rng.random(len(probabilities))[:, None] * steps[:, -1:] >= steps).sum(axis=1)
+    return np.asarray(np.minimum(drawn, probabilities.shape[1] - 1))
 
 
 def posteriors(model: Model, script: Script, view: str) -> Float[np.ndarray, "conversations turns classes"]:
@@ -167,7 +166,7 @@ def posteriors(model: Model, script: Script, view: str) -> Float[np.ndarray, "co
     witness, _, scope = view.partition("_")
     likelihood = _likelihood(model, script, witness)
     if not scope:
-        return likelihood / likelihood.sum(axis=-1, keepdims=True)
+        return np.asarray(likelihood / likelihood.sum(axis=-1, keepdims=True))
     transition = model.transition()
     conversations, turns = script.speakers.shape
     second = script.speakers.astype(bool)
@@ -200,10 +199,10 @@ def posteriors(model: Model, script: Script, view: str) -> Float[np.ndarray, "co
 def _likelihood(model: Model, script: Script, witness: str) -> Float[np.ndarray, "conversations turns classes"]:
     """Return P(what is seen | emotion) for words (``text``), voice (``audio``) or both (``fused``)."""
     if witness == "text":
-        return model.witnesses.sum(axis=2).T[script.words]
+        return np.asarray(model.witnesses.sum(axis=2).T[script.words])
     if witness == "audio":
-        return model.witnesses.sum(axis=1).T[script.prosody]
-    return np.moveaxis(model.witnesses, 0, -1)[script.words, script.prosody]
+        return np.asarray(model.witnesses.sum(axis=1).T[script.prosody])
+    return np.asarray(np.moveaxis(model.witnesses, 0, -1)[script.words, script.prosody])
 
 
 def _turned(state: Floats, second: Bool[np.ndarray, " conversations"]) -> Floats:
@@ -224,7 +223,7 @@ def accuracies(model: Model, scripts: Sequence[Script]) -> dict[str, float]:
 
 def _best(posterior: Floats) -> Ints:
     """Return the likeliest class; of equally likely ones (up to rounding) the first."""
-    return (posterior >= posterior.max(axis=-1, keepdims=True) - 1e-9).argmax(axis=-1)
+    return np.asarray((posterior >= posterior.max(axis=-1, keepdims=True) - 1e-9).argmax(axis=-1))
 
 
 def expected_accuracies(model: Model, turns: int, conversations: int, seed: int) -> Mapping[str, float]:

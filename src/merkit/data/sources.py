@@ -54,10 +54,8 @@ class FeatureSource:
         content = self.encoder.content(turn)
         if content is None:
             return None
-        if self._store is None:
-            array = self.encoder.extract([turn])[0]
-        else:
-            array = self._store.get(turn.utterance.id, content)
+        store = self._store
+        array = self.encoder.extract([turn])[0] if store is None else store.get(turn.utterance.id, content)
         if self._speakers is None:
             return array
         mean, deviation = self._speakers[turn.utterance.speaker]

@@ -53,7 +53,7 @@ class Cell:
     seed: int
     features: Path
     legacy_best_on_test: bool
-    """Keep unlabelled test predictions of every epoch, for the leaky figure that scoring prints beside the clean one."""
+    """Keep unlabelled test predictions of every epoch, for the leaky figure that is printed beside the clean one."""
 
     @property
     def name(self) -> str:

@@ -1,7 +1,8 @@
 """The recipe: one TOML file that is one complete experiment, checked whole before anything runs.
 
-Tables: ``[config]`` (the model's), ``[encoders.<modality>]``, ``[training]``, ``[loss]``, ``[options]`` (the protocol's);
-at the top ``model``, ``protocol`` and ``seeds``. There is no inheritance; what is left out has the default of its class.
+Tables: ``[config]`` (the model's), ``[encoders.<modality>]``, ``[training]``, ``[loss]``, ``[options]`` (the
+protocol's); at the top ``model``, ``protocol`` and ``seeds``. There is no inheritance; what is left out has the default
+of its class.
 """
 
 import tomllib
@@ -117,7 +118,8 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
         listed = mistakes[0] if len(mistakes) == 1 else "".join(f"\n  {mistake}" for mistake in mistakes)
         count = "" if len(mistakes) == 1 else f"{len(mistakes)} mistakes:"
         raise ConfigError(f"{source}: {count}{listed}")
-    assert model is not None and protocol is not None and config is not None and options is not None
+    assert config is not None
+    assert options is not None
     return Recipe(model, protocol, file.seeds, config, encoders, file.training, file.loss, options)
 
 

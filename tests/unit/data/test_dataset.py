@@ -29,7 +29,9 @@ def test_bucketed_batches_draw_every_item_once_and_alike_for_the_same_seed() -> 
 def test_bucketed_batches_hold_items_of_similar_length() -> None:
     lengths = list(np.random.default_rng(0).integers(1, 1000, size=400))
 
-    spreads = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in bucketed_batches(lengths, 8, 0)]
+    spreads = [
+        max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in bucketed_batches(lengths, 8, 0)
+    ]
 
     assert np.mean(spreads) < 50  # random batches of 8 from 1..1000 spread over 778 on average (7/9 of the range)
 

@@ -17,14 +17,15 @@ SRT = """1
 <v Ben>Is it?</v>
 """
 FILES = {
-    "t.csv": "start_s,end_s,speaker,text\n2.25,3.75,Ben,Is it?\n0.5,2.0,Ann,\"Good morning, Ben.\"\n",
+    "t.csv": 'start_s,end_s,speaker,text\n2.25,3.75,Ben,Is it?\n0.5,2.0,Ann,"Good morning, Ben."\n',
     "t.tsv": "start\tend\tspeaker\ttext\n0.5\t2.0\tAnn\tGood morning, Ben.\n2.25\t3.75\tBen\tIs it?\n",
     "t.json": '{"segments": [{"start": 0.5, "end": 2, "speaker": "Ann", "text": "Good morning, Ben."},'
     ' {"start": 2.25, "end": 3.75, "speaker": "Ben", "text": "Is it?"}]}',
     "t.jsonl": '{"start_s": 0.5, "end_s": 2.0, "speaker": "Ann", "text": "Good morning, Ben."}\n'
     '{"start_s": 2.25, "end_s": 3.75, "speaker": "Ben", "text": "Is it?"}\n',
     "t.srt": SRT,
-    "t.vtt": "WEBVTT\n\n" + SRT.replace(",500", ".500").replace(",000", ".000").replace("00:00:02,", "00:02.").replace(",750", ".750"),
+    "t.vtt": "WEBVTT\n\n"
+    + SRT.replace(",500", ".500").replace(",000", ".000").replace("00:00:02,", "00:02.").replace(",750", ".750"),
 }
 
 

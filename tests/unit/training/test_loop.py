@@ -41,7 +41,6 @@ def model(dataset: Dataset) -> Model:
     return built
 
 
-
 def run(
     dataset: Dataset,
     folder: Path,
@@ -143,7 +142,12 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_the_batch(dataset: Dat
             return ModelOutput(output.logits * torch.tensor(float("nan")) if "c003_1" in batch.ids else output.logits)
 
     with pytest.raises(NonFiniteLossError, match=r"classification\) became NaN or infinite in epoch 1.*c003_1"):
-        run(dataset, tmp_path, TrainingConfig(batch_size=1, learning_rates={"head": 1e-3}), build=lambda d: Broken(model(d)))
+        run(
+            dataset,
+            tmp_path,
+            TrainingConfig(batch_size=1, learning_rates={"head": 1e-3}),
+            build=lambda d: Broken(model(d)),
+        )
 
 
 def test_after_backward_sees_the_gradients_before_the_step(dataset: Dataset, tmp_path: Path) -> None:
