@@ -50,7 +50,8 @@ def print_analysis(analysis: "Analysis") -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table(title=f"{analysis.recording.name}, {analysis.duration_s:.1f} s", title_justify="left")
+    console.print(f"{analysis.recording.name}, {analysis.duration_s:.1f} s")
+    table = Table()
     for name in ("from", "to", "speaker", "label", "sure", "from what", "text"):
         table.add_column(name, justify="right" if name in ("from", "to", "sure") else "left")
     for segment in analysis.segments:

@@ -23,7 +23,8 @@ def print_scores(scores: dict[str, Any]) -> None:
         f"{count} seed{'s' * (count != 1)}, {len(scores['folds'])} fold{'s' * (len(scores['folds']) != 1)}, "
         f"epoch by {scores['selection']}"
     )
-    table = Table("metric", "mean", "sd", "95 % interval", title=title, title_justify="left")
+    console.print(title)
+    table = Table("metric", "mean", "sd", "95 % interval")
     for name, figure in scores["test"].items():
         low, high = figure["interval"]
         table.add_row(
@@ -59,10 +60,12 @@ def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
         f"95 % interval over {first['clusters']} {first['cluster']}s, epoch by {first['selection']}"
     )
     metrics = list(first["test"])[:2]
-    table = Table("run", *metrics, title=title, title_justify="left")
+    console = Console()
+    console.print(title)
+    table = Table("run", *metrics)
     for run in runs:
         table.add_row(run["run"], *(_figure(run["test"][metric]) for metric in metrics))
-    Console().print(table)
+    console.print(table)
 
 
 def _figure(figure: dict[str, Any]) -> str:

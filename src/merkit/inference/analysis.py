@@ -69,8 +69,7 @@ def analyze_recording(recognizer: Recognizer, recording: Path, transcript: Path 
     info = probe(recording)
     lines = [Line(None, None, "", None)] if transcript is None else read_transcript(transcript)
     utterances = [_utterance(recording, turn, line) for turn, line in enumerate(lines)]
-    needed = set(recognizer.encoders)
-    if transcript is None and needed == {"text"}:
+    if transcript is None and recognizer.reads == {"text"}:
         raise MerkitError(f"'{checkpoint}' reads words alone: give a transcript with --transcript.")
     with tempfile.TemporaryDirectory() as folder:
         manifest = _manifest(Path(folder), utterances)
@@ -142,7 +141,7 @@ def _utterance(recording: Path, turn: int, line: Line) -> Utterance:
 def _notes(recognizer: Recognizer, transcript: Path | None, segments: Sequence[Segment]) -> list[str]:
     notes = []
     used = {modality for segment in segments for modality in segment.prediction.modalities}
-    for modality in recognizer.encoders:
+    for modality in sorted(recognizer.reads):
         if modality not in used:
             why = "; a transcript would add it" if modality == "text" and transcript is None else ""
             notes.append(f"The model also reads {modality}, which is not there: the answer is of the rest{why}.")

@@ -49,6 +49,11 @@ class Recognizer:
         return self.config.labels
 
     @property
+    def reads(self) -> set[str]:
+        """The modalities that an answer can rest on."""
+        return set(self.encoders) | ({"text"} if "texts" in self.spec.inputs else set())
+
+    @property
     def context(self) -> int:
         """How many previous turns the encoders read."""
         return max((encoder.context for encoder in self.encoders.values()), default=0)
@@ -132,6 +137,8 @@ class Recognizer:
                 logits = self.model(batch.to(device)).logits.cpu()[batch.mask]
             probabilities = (logits.double() / self.config.temperature).softmax(dim=-1).tolist()
             present = {name: there[batch.mask].tolist() for name, there in batch.present.items()}
+            if batch.texts:
+                present["text"] = [text is not None for text in batch.texts]
             for row, (utterance, values) in enumerate(zip(batch.ids, probabilities, strict=True)):
                 modalities = tuple(name for name, there in present.items() if there[row])
                 yield self._prediction(utterance, values, modalities)
