@@ -1,6 +1,6 @@
 """nEMO, six emotions, leave one speaker out (nine folds, named by the speaker tested).
 
-Validation: two of the other eight speakers, drawn by the run's seed, one of each gender where both are there.
+Validation: one of the other eight speakers, drawn by the run's seed; voices are too few to spare a second one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import ClassVar
 from merkit.core.model import Citation
 from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
 from merkit.core.types import Utterance
-from merkit.protocols._folds import cut, draw, held_out, speaker
+from merkit.protocols._folds import cut, held_out, speaker
 from merkit.protocols._labels import Counts, MappedProtocol
 
 LABELS = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -39,22 +39,14 @@ class Nemo6(MappedProtocol):
         for name in sorted({utterance.speaker for utterance in members}):
             learnable = [utterance for utterance in members if utterance.speaker != name]
             test = [utterance for utterance in members if utterance.speaker == name]
-            folds.append(cut(self, name, learnable, test, _validating(learnable, seed, name), speaker))
+            validating = held_out(learnable, speaker, 1, seed, name)
+            folds.append(cut(self, name, learnable, test, validating, speaker))
         return folds
-
-
-def _validating(learnable: Sequence[Utterance], seed: int, name: str) -> frozenset[str]:
-    genders: dict[str, set[str]] = {}
-    for utterance in learnable:
-        genders.setdefault(str(utterance.attributes.get("gender")), set()).add(utterance.speaker)
-    if len(genders) == 2 and all(len(speakers) > 1 for speakers in genders.values()):
-        return frozenset().union(*(draw(speakers, 1, seed, name) for speakers in genders.values()))
-    return held_out(learnable, speaker, 2, seed, name)
 
 
 SPEC = ProtocolSpec(
     name="nemo6",
-    summary="nEMO, 6 emotions, leave one of 9 speakers out, 2 of the others validate (4,481 clips)",
+    summary="nEMO, 6 emotions, leave one of 9 speakers out, 1 of the others validates (4,481 clips)",
     corpus="nemo",
     options=ProtocolOptions,
     build=Nemo6,
