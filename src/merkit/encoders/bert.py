@@ -56,6 +56,7 @@ class Bert(NetworkEncoder):
 
     def __init__(self, config: BertConfig, files: NetworkFiles) -> None:
         super().__init__("text", config, files, read_config(files))
+        self.stored = True  # tokens too: their number is what batches of similar length are made by
         self.config = config
         self.context = config.context
         longest = getattr(self._network_config, "max_position_embeddings", config.max_tokens)
