@@ -10,6 +10,7 @@ import typer
 
 from merkit import __version__
 from merkit.cli import analyze, corpora, demo, features, lists, predict, report, train
+from merkit.cli.options import is_first_process
 from merkit.core.errors import MerkitError
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ def _global(
     ] = False,
 ) -> None:
     _settings["debug"] = debug
+    quiet = quiet or not is_first_process()
     logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("merkit").setLevel(logging.ERROR if quiet else logging.INFO)
 

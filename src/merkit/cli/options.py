@@ -1,5 +1,6 @@
 """Options that several commands share, and how ``key=value`` is read."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,11 @@ AllowPartial = Annotated[
     typer.Option("--allow-partial", help="Accept counts that differ from the published ones; said in every result."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def is_first_process() -> bool:
+    """Return whether this process speaks: of those that ``accelerate launch`` or ``torchrun`` started, the first."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def parse_values(pairs: list[str]) -> dict[str, Any]:

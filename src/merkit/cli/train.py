@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from merkit.cli.options import AllowPartial, AsJson, Features
+from merkit.cli.options import AllowPartial, AsJson, Features, is_first_process
 from merkit.cli.progress import shown_progress
 from merkit.cli.scores import print_scores, summary
 
@@ -51,6 +51,8 @@ def train(
             legacy_best_on_test=legacy_best_on_test,
             progress=progress,
         )
+    if not is_first_process():
+        return
     if as_json:
         print(json.dumps(summary(scores)))
     else:
