@@ -65,6 +65,7 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
     """Train and predict one cell, unless it is complete; a killed cell goes on after its last finished epoch."""
     started = time.perf_counter()
     recipe = cell.recipe
+    seed_torch(derived_seed(cell.seed, "encoders"))  # not what the process drew before: that differs once it was killed
     encoders = build_encoders(recipe.resolved()["encoders"], cell.manifest.root, None)
     context = max((encoder.context for encoder in encoders.values()), default=0)
     turns = list(cell.manifest.turns(cell.members, context))

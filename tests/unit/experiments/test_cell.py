@@ -1,0 +1,54 @@
+"""One fold and seed: what it must not depend on, and what it must not leave behind."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+from tests.miniature import write_tone
+
+from merkit.core.types import Utterance
+from merkit.data.manifest import write_manifest
+from merkit.experiments.recipe import Recipe, check_recipe
+from merkit.experiments.run import train_recipe
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Eight tones of two labels."""
+    utterances = []
+    for number in range(8):
+        write_tone(tmp_path / "data" / f"{number}.wav", 200.0 + 50 * number, 0.1)
+        attributes = {"label": "ab"[number % 2], "split": ("train", "train", "valid", "test")[number // 2]}
+        name = f"u{number}"
+        utterances.append(Utterance(name, name, 0, name, audio=f"{number}.wav", attributes=attributes))
+    write_manifest(tmp_path / "data", utterances, name="tones", version=1)
+    return tmp_path / "data"
+
+
+def recipe(**training: object) -> Recipe:
+    """A network on log-mels, from scratch: its encoder begins with random weights."""
+    values = {
+        "model": "single",
+        "protocol": "table",
+        "seeds": 2,
+        "encoders": {"audio": {"name": "logmel", "n_mels": 8, "width": 4, "layers": 2}},
+        "training": {"epochs": 1, "batch_size": 4, "learning_rates": {"encoders": 1e-3, "head": 1e-3}, **training},
+    }
+    return check_recipe(values, "r.toml")
+
+
+def test_a_cell_after_a_restart_gets_the_weights_of_an_undisturbed_run(data: Path, tmp_path: Path) -> None:
+    train_recipe(recipe(), data, tmp_path / "calm")
+
+    train_recipe(replace(recipe(), seeds=1), data, tmp_path / "stormy")
+    torch.manual_seed(1)  # a new process, which has drawn nothing yet
+    train_recipe(recipe(), data, tmp_path / "stormy")
+
+    ours, theirs = (
+        load_file(next((tmp_path / name).glob("fold-*/seed-1/checkpoint/model.safetensors")))
+        for name in ("calm", "stormy")
+    )
+    assert ours.keys() == theirs.keys()
+    assert all((ours[name] == theirs[name]).all() for name in ours)
