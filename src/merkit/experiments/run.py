@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.protocol import Protocol
@@ -51,9 +51,7 @@ def train_recipe(
     manifest = read_manifest(data)
     protocol = open_protocol(recipe, manifest, allow_partial or manifest.info.partial)
     _check_folder(run, recipe, manifest)
-    accelerator = Accelerator(
-        mixed_precision={"float32": "no"}.get(recipe.training.precision, recipe.training.precision)
-    )
+    accelerator = _accelerator(recipe)
     provenance = _provenance(recipe, manifest, data)
     if accelerator.is_main_process:
         _write(run / "recipe.toml", recipe.to_toml())
@@ -72,13 +70,28 @@ def train_recipe(
                 features=manifest.root / "features" if features is None else features,
                 legacy_best_on_test=legacy_best_on_test,
             )
-            run_cell(cell, provenance, accelerator, progress)
+            run_cell(cell, provenance, _accelerator(recipe), progress)
     if accelerator.is_main_process:
         scores = score_run(run, protocol, manifest)
         _write(run / "scores.json", json.dumps(scores, indent=2))
     accelerator.wait_for_everyone()
     loaded: dict[str, Any] = json.loads((run / "scores.json").read_text())
     return loaded
+
+
+def _accelerator(recipe: Recipe) -> Accelerator:
+    """Return a fresh accelerator: a used one keeps its models in memory, and fp16's loss scale for the next one.
+
+    Raises:
+        ConfigError: The device cannot compute in the recipe's precision.
+    """
+    precision = recipe.training.precision
+    # A batch without a modality leaves that encoder's weights without gradients, which must not stop the others.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    try:
+        return Accelerator(mixed_precision={"float32": "no"}.get(precision, precision), kwargs_handlers=[unused])
+    except ValueError as error:
+        raise ConfigError(f"training.precision = '{precision}': {error} Set it to 'float32' or 'bf16'.") from error
 
 
 def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Protocol:

@@ -1,17 +1,23 @@
 """One fold and seed: what it must not depend on, and what it must not leave behind."""
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.numpy import load_file
 from tests.miniature import write_tone
 
+from merkit.core.errors import ConfigError
+from merkit.core.model import Model
 from merkit.core.types import Utterance
 from merkit.data.manifest import write_manifest
 from merkit.experiments.recipe import Recipe, check_recipe
 from merkit.experiments.run import train_recipe
+from merkit.io.checkpoint import build_model
 
 
 @pytest.fixture
@@ -52,3 +58,27 @@ def test_a_cell_after_a_restart_gets_the_weights_of_an_undisturbed_run(data: Pat
     )
     assert ours.keys() == theirs.keys()
     assert all((ours[name] == theirs[name]).all() for name in ours)
+
+
+def test_a_finished_cell_leaves_no_model_in_memory(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[weakref.ref[Model]] = []
+    alive: list[int] = []
+
+    def counted(*arguments: Any) -> Model:
+        gc.collect()
+        alive.append(sum(model() is not None for model in built))
+        model = build_model(*arguments)
+        built.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr("merkit.experiments.cell.build_model", counted)
+
+    train_recipe(recipe(), data, tmp_path / "run")
+
+    assert alive == [0, 0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="an accelerator can compute in fp16")
+def test_a_precision_that_the_device_lacks_is_told_by_its_key(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training\.precision = 'fp16'"):
+        train_recipe(recipe(precision="fp16"), data, tmp_path / "run")
