@@ -74,6 +74,8 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
     key = _key(cell, encoders, sources)
     if is_complete(cell.folder, key):
         _log.info("%s: complete", cell.name)
+        if accelerator.is_main_process:
+            _tidy(cell.folder)
         return
     if accelerator.is_main_process:
         _clear(cell.folder, key)
@@ -118,7 +120,7 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
         }
         with atomic_path(cell.folder / "cell.json") as temporary:
             temporary.write_text(json.dumps(facts, indent=2))
-        shutil.rmtree(cell.folder / "state", ignore_errors=True)
+        _tidy(cell.folder)
     accelerator.wait_for_everyone()
 
 
@@ -171,6 +173,12 @@ def _clear(folder: Path, key: str) -> None:
         _remove(rubbish)
     with atomic_path(begun) as temporary:
         temporary.write_text(json.dumps({"key": key}))
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what only a cell that is not finished needs."""
+    for name in ("state", _BY_EPOCH):
+        _remove(folder / name)
 
 
 def _remove(path: Path) -> None:
@@ -253,7 +261,6 @@ def _write_predictions(cell: Cell, recognizer: Recognizer, parts: Mapping[str, D
     if by_epoch:
         table = pa.concat_tables([pq.read_table(path) for path in by_epoch])
         write_table(cell.folder / "predictions-by-epoch.parquet", table, metadata)
-        shutil.rmtree(cell.folder / _BY_EPOCH)
 
 
 def _of(predictions: Iterable[Prediction], ids: Sequence[str]) -> list[Prediction]:

@@ -151,10 +151,11 @@ def train(
         if listener is not None:
             listener(model, row)
         if accelerator.is_main_process:
+            _write_history(folder / "history.jsonl", progress.history)  # first: what is in the state is never redone
             save_state(state, model.state_dict(), optimizer.optimizer, progress)
-            _write_history(folder / "history.jsonl", progress.history)
         accelerator.wait_for_everyone()
     load_best(state, model)
+    accelerator.wait_for_everyone()  # the state may be removed from here on
     model.eval()
     return Trained(progress.best_epoch, progress.epoch, progress.seconds, progress.history)
 
@@ -190,7 +191,7 @@ class _Losses:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._count = 0
-        self._unseen: list[tuple[Tensor, Batch]] = []
+        self._unseen: list[tuple[Tensor, tuple[str, ...]]] = []
         self._epoch = 0
 
     def add(self, terms: Mapping[str, Tensor], batch: Batch, epoch: int) -> None:
@@ -199,7 +200,7 @@ class _Losses:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._count += 1
         self._epoch = epoch
-        self._unseen.append((torch.stack([term.detach().float() for term in terms.values()]), batch))
+        self._unseen.append((torch.stack([term.detach().float() for term in terms.values()]), batch.ids))
         if len(self._unseen) >= _CHECK_EVERY:
             self._look(list(terms))
 
@@ -212,12 +213,12 @@ class _Losses:
         if not self._unseen:
             return
         finite = torch.isfinite(torch.stack([values for values, _ in self._unseen])).tolist()
-        for row, (_, batch) in zip(finite, self._unseen, strict=True):
+        for row, (_, ids) in zip(finite, self._unseen, strict=True):
             if not all(row):
                 guilty = ", ".join(name for name, good in zip(names, row, strict=True) if not good)
                 raise NonFiniteLossError(
                     f"The loss ({guilty}) became NaN or infinite in epoch {self._epoch}, in the batch of "
-                    f"{', '.join(batch.ids[:5])}{' …' if len(batch.ids) > 5 else ''}. "
+                    f"{', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}. "
                     "Check those inputs with 'merkit doctor', or lower training.learning_rates."
                 )
         self._unseen.clear()

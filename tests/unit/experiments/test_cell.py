@@ -2,10 +2,12 @@
 
 import gc
 import weakref
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.numpy import load_file
@@ -14,10 +16,12 @@ from tests.miniature import write_tone
 from merkit.core.errors import ConfigError
 from merkit.core.model import Model
 from merkit.core.types import Utterance
+from merkit.data.files import atomic_path
 from merkit.data.manifest import write_manifest
 from merkit.experiments.recipe import Recipe, check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.io.checkpoint import build_model
+from merkit.training.state import save_state
 
 
 @pytest.fixture
@@ -82,3 +86,58 @@ def test_a_finished_cell_leaves_no_model_in_memory(data: Path, tmp_path: Path, m
 def test_a_precision_that_the_device_lacks_is_told_by_its_key(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"training\.precision = 'fp16'"):
         train_recipe(recipe(precision="fp16"), data, tmp_path / "run")
+
+
+class Killed(BaseException):
+    """What a test calls a kill."""
+
+
+def test_a_cell_killed_just_before_its_last_file_keeps_the_predictions_of_every_epoch(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deadly(path: Path) -> AbstractContextManager[Path]:
+        if path.name == "cell.json":
+            raise Killed
+        return atomic_path(path)
+
+    calm = train_recipe(recipe(epochs=3), data, tmp_path / "calm", legacy_best_on_test=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("merkit.experiments.cell.atomic_path", deadly)
+        with pytest.raises(Killed):
+            train_recipe(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)
+    stormy = train_recipe(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)
+
+    assert stormy["legacy_best_on_test"] == calm["legacy_best_on_test"] is not None
+    kept = [next((tmp_path / name).glob("fold-*/seed-0/predictions-by-epoch.parquet")) for name in ("calm", "stormy")]
+    assert pq.read_table(kept[0]).equals(pq.read_table(kept[1]))
+
+
+def test_what_a_kill_left_of_a_finished_cell_is_removed(data: Path, tmp_path: Path) -> None:
+    train_recipe(recipe(), data, tmp_path / "run")
+    cell = next((tmp_path / "run").glob("fold-*/seed-0"))
+    for name in ("state", "test-by-epoch"):
+        (cell / name).mkdir()
+
+    train_recipe(recipe(), data, tmp_path / "run")
+
+    assert {path.name for path in cell.iterdir()} == {
+        "begun.json", "cell.json", "checkpoint", "history.jsonl", "predictions.parquet"
+    }  # fmt: skip
+
+
+def test_a_kill_after_the_last_epoch_loses_none_of_the_history(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deadly(folder: Path, *arguments: Any) -> None:
+        save_state(folder, *arguments)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("merkit.training.loop.save_state", deadly)
+        with pytest.raises(Killed):
+            train_recipe(recipe(), data, tmp_path / "run")
+    train_recipe(recipe(), data, tmp_path / "run")
+
+    histories = [path.read_text().count("\n") for path in (tmp_path / "run").glob("fold-*/seed-*/history.jsonl")]
+    assert histories == [1, 1]
