@@ -128,6 +128,8 @@ def open_run(run: Path, data: Path | None = None) -> Run:
 def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
     """Read every cell of a run and join its predictions with the protocol's answers.
 
+    The seeds are those of the run's recipe: what an earlier call trained beyond them takes no part.
+
     Raises:
         MerkitError: A cell is missing, the data is not what the run was trained on, or stored predictions do not cover
             exactly what the protocol asks for.
@@ -140,8 +142,8 @@ def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
             " prepare the same version of the corpus or train again"
         )
     answers = protocol.answers(manifest.utterances)
-    found = _find_cells(run)
-    seeds = tuple(sorted({seed for seed, _ in found}))
+    seeds = tuple(range(recipe["seeds"]))
+    found = {place: cell for place, cell in _find_cells(run).items() if place[0] in seeds}
     splits = {seed: protocol.folds(manifest.utterances, seed) for seed in seeds}
     folds = tuple(fold.name for fold in splits[seeds[0]])
     _check_grid(run, found, seeds, folds)
