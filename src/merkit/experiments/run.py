@@ -55,7 +55,7 @@ def train_recipe(
     provenance = _provenance(recipe, manifest, data)
     if accelerator.is_main_process:
         _write(run / "recipe.toml", recipe.to_toml())
-        _write(run / "provenance.json", json.dumps(provenance, indent=2))
+        _write(run / "provenance.json", json.dumps(_of_run(run, provenance), indent=2))
     members = [utterance.id for utterance in protocol.members(manifest.utterances)]
     for seed in range(recipe.seeds):
         for fold in protocol.folds(manifest.utterances, seed):
@@ -144,6 +144,12 @@ def _provenance(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
     }
+
+
+def _of_run(run: Path, now: dict[str, Any]) -> dict[str, Any]:
+    """Return the provenance that a run began with, and where its data lies now: asking again is not making it again."""
+    path = run / "provenance.json"
+    return {**json.loads(path.read_text()), "data": now["data"]} if path.exists() else now
 
 
 def _write(path: Path, text: str) -> None:
