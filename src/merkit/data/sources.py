@@ -12,6 +12,8 @@ from merkit.data.features import FeatureStore, extract_features
 
 Statistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Mean and deviation ``[dim]``."""
+Voice = tuple[str, str]
+"""A speaker's name; of one who is not known, the conversation."""
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
@@ -25,16 +27,16 @@ class FeatureSource:
     """The arrays of one modality: read from the store where the encoder's extraction is stored, else extracted now.
 
     What was read is kept in memory up to ``CACHE_BYTES``, so that a small corpus is read once and a large one never
-    fills the memory. ``speakers`` maps a speaker to the mean and deviation of all the speaker's arrays, for an encoder
+    fills the memory. ``voices`` maps a speaker to the mean and deviation of all the speaker's arrays, for an encoder
     with ``normalize_by_speaker``.
     """
 
     def __init__(
-        self, encoder: Encoder, store: FeatureStore | None, speakers: Mapping[str, Statistics] | None = None
+        self, encoder: Encoder, store: FeatureStore | None, voices: Mapping[Voice, Statistics] | None = None
     ) -> None:
         self.encoder = encoder
+        self.voices = voices
         self._store = store
-        self._speakers = speakers
         self._kept: dict[str, Array | None] = {}
         self._room = 0 if store is None else CACHE_BYTES
 
@@ -56,9 +58,9 @@ class FeatureSource:
             return None
         store = self._store
         array = self.encoder.extract([turn])[0] if store is None else store.get(turn.utterance.id, content)
-        if self._speakers is None:
+        if self.voices is None:
             return array
-        mean, deviation = self._speakers[turn.utterance.speaker]
+        mean, deviation = self.voices[_voice(turn)]
         return ((array - mean) / deviation).astype(array.dtype)
 
     def length(self, turn: Turn) -> int:
@@ -70,14 +72,14 @@ class FeatureSource:
         return round(100 * self.encoder.duration_s(turn))
 
 
-def speaker_statistics(encoder: Encoder, store: FeatureStore, turns: Sequence[Turn]) -> dict[str, Statistics]:
+def speaker_statistics(encoder: Encoder, store: FeatureStore, turns: Sequence[Turn]) -> dict[Voice, Statistics]:
     """Return mean and deviation ``[dim]`` over all frames of each speaker's arrays.
 
     No label is read, but all of the speaker's recordings in ``turns`` are: with a test speaker among them, the figure
-    is that of a system that has heard the speaker's other recordings, and the run's notes say so. Undefined measures
-    (NaN) do not count.
+    is that of a system that has heard the speaker's other recordings. Those whose speaker is not known are one person
+    within a conversation, and never across two. Undefined measures (NaN) do not count.
     """
-    sums: dict[str, list[npt.NDArray[np.float64]]] = {}
+    sums: dict[Voice, list[npt.NDArray[np.float64]]] = {}
     for turn in turns:
         content = encoder.content(turn)
         if content is None:
@@ -86,15 +88,16 @@ def speaker_statistics(encoder: Encoder, store: FeatureStore, turns: Sequence[Tu
         defined = np.isfinite(array)
         array = np.where(defined, array, 0.0)
         parts = [defined.sum(0).astype(np.float64), array.sum(0), (array**2).sum(0)]
-        known = sums.get(turn.utterance.speaker)
-        sums[turn.utterance.speaker] = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
+        voice = _voice(turn)
+        known = sums.get(voice)
+        sums[voice] = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
     statistics = {}
-    for speaker, (count, total, squares) in sums.items():
+    for voice, (count, total, squares) in sums.items():
         count = np.maximum(count, 1.0)
         mean = total / count
         deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
         deviation = np.where(deviation < _SMALLEST_DEVIATION, 1.0, deviation)
-        statistics[speaker] = (mean.astype(np.float32), deviation.astype(np.float32))
+        statistics[voice] = (mean.astype(np.float32), deviation.astype(np.float32))
     return statistics
 
 
@@ -105,11 +108,15 @@ def open_store(encoder: Encoder, features: Path) -> FeatureStore:
 
 
 def open_sources(
-    encoders: Mapping[str, Encoder], turns: Sequence[Turn], features: Path, progress: Progress | None = None
+    encoders: Mapping[str, Encoder],
+    turns: Sequence[Turn],
+    features: Path,
+    progress: Progress | None = None,
+    voices: Mapping[str, Mapping[Voice, Statistics]] | None = None,
 ) -> dict[str, FeatureSource]:
     """Return a source for each modality; extracts first what the stores below ``features`` lack.
 
-    Speaker statistics, where an encoder asks for them, are over all ``turns``.
+    Speaker statistics, where an encoder asks for them, are ``voices`` by modality, or those of all ``turns``.
     """
     sources = {}
     for modality, encoder in encoders.items():
@@ -119,9 +126,16 @@ def open_sources(
         store = open_store(encoder, features)
         told = None if progress is None else _named(progress, f"{modality} features")
         extract_features(encoder, turns, store, progress=told)
-        statistics = speaker_statistics(encoder, store, turns) if encoder.normalize_by_speaker else None
+        statistics: Mapping[Voice, Statistics] | None = None
+        if encoder.normalize_by_speaker:
+            statistics = speaker_statistics(encoder, store, turns) if voices is None else voices[modality]
         sources[modality] = FeatureSource(encoder, store, statistics)
     return sources
+
+
+def _voice(turn: Turn) -> Voice:
+    utterance = turn.utterance
+    return (utterance.speaker, "" if utterance.speaker else utterance.conversation)
 
 
 def _named(progress: Progress, what: str) -> Callable[[int, int], None]:

@@ -41,11 +41,12 @@ def predict_corpus(
     parts = _open_parts(out.with_name(out.name + ".parts"), checkpoint, manifest)
     members = manifest.by_id.keys()
     store = manifest.root / "features" if features is None else features
+    voices = recognizer.voices(manifest, members, store, progress)
     chunks = recognizer.chunks(manifest, members, members)
     for number, chunk in enumerate(chunks):
         part = parts / f"part-{number:05d}.parquet"
         if not part.exists():
-            predictions = recognizer.predict_chunk(manifest, chunk, members, store, batch_size, progress)
+            predictions = recognizer.predict_chunk(chunk, voices, store, batch_size, progress)
             write_table(part, predictions_table(predictions, recognizer.labels))
         if progress is not None:
             progress("predictions", number + 1, len(chunks))

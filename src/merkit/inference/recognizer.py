@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from merkit.core.types import Prediction, Turn
 from merkit.data.dataset import Dataset, items_of, ordered_batches
 from merkit.data.dataset import load as load_batches
 from merkit.data.manifest import Manifest
-from merkit.data.sources import Progress, open_sources
+from merkit.data.sources import Progress, Statistics, Voice, open_sources
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 
 CHUNK = 2048
@@ -86,8 +86,9 @@ class Recognizer:
         members = manifest.by_id.keys() if members is None else members
         chosen = members if wanted is None else wanted
         store = manifest.root / "features" if features is None else features
+        voices = self.voices(manifest, members, store, progress)
         for chunk in self.chunks(manifest, members, chosen):
-            predictions = self.predict_chunk(manifest, chunk, members, store, batch_size, progress)
+            predictions = self.predict_chunk(chunk, voices, store, batch_size, progress)
             yield from (prediction for prediction in predictions if prediction.id in chosen)
 
     def chunks(
@@ -105,22 +106,28 @@ class Recognizer:
             size += len(item)
         return chunks
 
+    def voices(
+        self, manifest: Manifest, members: Collection[str], features: Path, progress: Progress | None = None
+    ) -> dict[str, Mapping[Voice, Statistics]]:
+        """Return each speaker's statistics over all ``members``, for the encoders that ask for them (mostly none)."""
+        asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
+        turns = list(manifest.turns(members, self.context)) if asking else []
+        sources = open_sources(asking, turns, features, progress)
+        return {modality: source.voices for modality, source in sources.items() if source.voices is not None}
+
     def predict_chunk(
         self,
-        manifest: Manifest,
         chunk: Sequence[Sequence[Turn]],
-        members: Collection[str],
+        voices: Mapping[str, Mapping[Voice, Statistics]],
         features: Path,
         batch_size: int = 32,
         progress: Progress | None = None,
     ) -> list[Prediction]:
-        """Return the predictions of one chunk's utterances in their order (``members``: who speaks for a speaker)."""
+        """Return the predictions of one chunk's utterances in their order."""
         turns = [turn for item in chunk for turn in item]
-        by_speaker = any(encoder.normalize_by_speaker for encoder in self.encoders.values())
-        heard = list(manifest.turns(members, self.context)) if by_speaker else turns
         dataset = Dataset(
             chunk,
-            open_sources(self.encoders, heard, features, progress),
+            open_sources(self.encoders, turns, features, progress, voices),
             self.spec.level,
             with_texts="texts" in self.spec.inputs,
         )
