@@ -50,7 +50,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         _to_disk(temporary)
         temporary.replace(path)
-        _to_disk(path.parent)
+        _sync(path.parent)
     except OSError as error:
         _remove(temporary)
         if error.errno not in _REMEDIES or not _is_about(error, path, temporary):
@@ -92,6 +92,14 @@ def _is_about(error: OSError, path: Path, temporary: Path) -> bool:
 
 
 def _to_disk(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk."""
+    if path.is_dir():
+        for inside in path.iterdir():
+            _to_disk(inside)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -25,6 +25,21 @@ def test_a_written_file_takes_its_place_and_leaves_no_sibling(tmp_path: Path) ->
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_a_folder_takes_its_place_when_all_that_is_in_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "checkpoint"
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+
+    with atomic_path(target) as temporary:
+        (temporary / "encoders").mkdir(parents=True)
+        (temporary / "encoders" / "weights").write_text("a")
+
+    expected = [target / "encoders" / "weights", target / "encoders", target, tmp_path]
+    assert synced == [path.stat().st_ino for path in expected]
+
+
 def test_a_failure_keeps_the_older_file_and_removes_the_unfinished_one(tmp_path: Path) -> None:
     target = tmp_path / "table.csv"
     target.write_text("old")
