@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from merkit.core.encoder import Encoder
+from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelSpec
 from merkit.core.types import Prediction, Turn
@@ -153,7 +154,10 @@ class Recognizer:
     def _prediction(self, utterance: str, values: Sequence[float], modalities: tuple[str, ...]) -> Prediction:
         best = max(range(len(values)), key=values.__getitem__)
         if not math.isfinite(values[best]):
-            raise ArithmeticError(f"the model gave a non-finite probability for utterance '{utterance}'")
+            raise MerkitError(
+                f"The model gives utterance '{utterance}' a probability that is not finite: lower "
+                "training.learning_rates, or check the utterance with 'merkit doctor'."
+            )
         return Prediction(
             id=utterance,
             label=self.labels[best],

@@ -132,6 +132,7 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
             progress.step += 1
+        means = losses.means()  # a loss that is not finite is told before anything is measured with what it left
         model.eval()
         figures = dict(measure(model))
         progress.epoch = epoch
@@ -142,7 +143,7 @@ def train(
         row = {
             "epoch": epoch,
             "seconds": seconds,
-            "loss": losses.means(),
+            "loss": means,
             "learning_rate": {group["name"]: group["lr"] for group in optimizer.param_groups},
             "valid": figures,
         }

@@ -131,7 +131,10 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(dataset: Dataset, 
         torch.testing.assert_close(weights(accumulated)[name], tensor, atol=1e-6, rtol=1e-5)
 
 
-def test_a_loss_that_is_not_finite_is_an_error_that_names_the_batch(dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch_size", [1, 5], ids=["many steps", "few steps"])
+def test_a_loss_that_is_not_finite_is_an_error_that_names_the_batch(
+    dataset: Dataset, tmp_path: Path, batch_size: int
+) -> None:
     class Broken(Model):
         def __init__(self, inner: Model) -> None:
             super().__init__({})
@@ -145,7 +148,8 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_the_batch(dataset: Dat
         run(
             dataset,
             tmp_path,
-            TrainingConfig(batch_size=1, learning_rates={"head": 1e-3}),
+            TrainingConfig(batch_size=batch_size, learning_rates={"head": 1e-3}),
+            values=(),  # nothing is measured
             build=lambda d: Broken(model(d)),
         )
 
