@@ -52,7 +52,8 @@ def save_state(folder: Path, model_state: Mapping[str, Tensor], optimizer: Optim
     before = _newest(folder)
     with atomic_path(folder / f"epoch-{progress.epoch:05d}") as temporary:
         temporary.mkdir(parents=True)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in model_state.items()}
+        # clones: safetensors refuses tensors that share memory, as a layer's that is used in two places
+        state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model_state.items()}
         save_file(state, temporary / _MODEL)
         if progress.best_epoch == progress.epoch:
             os.link(temporary / _MODEL, temporary / _BEST)

@@ -176,3 +176,20 @@ def test_after_backward_sees_the_gradients_before_the_step(dataset: Dataset, tmp
 
     fresh = model(dataset).state_dict()
     assert all(torch.equal(kept.inner.state_dict()[name], tensor) for name, tensor in fresh.items())
+
+
+def test_a_layer_that_is_used_in_two_places_is_trained_and_resumed(dataset: Dataset, tmp_path: Path) -> None:
+    class Shared(Model):
+        def __init__(self, inner: Model) -> None:
+            super().__init__({})
+            self.inner = self.again = inner
+
+        def forward(self, batch: Batch) -> ModelOutput:
+            output: ModelOutput = self.inner(batch)
+            return output
+
+    _, trained = run(dataset, tmp_path, build=lambda d: Shared(model(d)))
+    again, resumed = run(dataset, tmp_path, build=lambda d: Shared(model(d)), values=())
+
+    assert again.epochs_run == 4
+    assert all(torch.equal(weights(resumed)[name], tensor) for name, tensor in weights(trained).items())
