@@ -124,14 +124,14 @@ def read_config(folder: Path) -> CheckpointConfig:
     path = folder / _CONFIG
     try:
         values = json.loads(path.read_text())
+        found = values.get("format")
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(
             f"No checkpoint in '{folder}': {_CONFIG} is missing. "
             "Give the folder 'checkpoint' of a run, such as runs/NAME/fold-F/seed-0/checkpoint."
         ) from None
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged ({error}). Copy the checkpoint again.") from error
-    found = values.get("format")
     if not isinstance(found, int) or found > FORMAT:
         raise CheckpointError(
             f"{folder} has checkpoint format {found}, this merkit reads up to {FORMAT}: upgrade merkit."

@@ -96,10 +96,11 @@ def test_settings_that_do_not_fit_the_model_are_refused(copy: tuple[Path, Path])
     [
         (lambda folder: (folder / "config.json").unlink(), "No checkpoint in"),
         (lambda folder: (folder / "config.json").write_text("{"), "is damaged"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "is damaged"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"\x01" * 20), "is damaged"),
     ],
-    ids=["no config", "cut config", "no weights", "cut weights"],
+    ids=["no config", "cut config", "no object", "no weights", "cut weights"],
 )
 def test_a_damaged_folder_is_told(copy: tuple[Path, Path], damage: object, told: str) -> None:
     damage(copy[0])  # type: ignore[operator]
