@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -197,6 +198,17 @@ def test_analyze_labels_a_whole_file_or_cuts_it_by_a_transcript(home: Path, tmp_
     rows = read_csv(tmp_path / "out" / "6.csv")
     assert [row["text"] for row in rows] == ["one", "two", "three"]
     assert call("analyze", recording, recording, "--checkpoint", ears, "--transcript", tmp_path / "t.csv").code == 2
+
+
+def test_recordings_of_one_name_do_not_overwrite_each_others_analysis(home: Path, tmp_path: Path) -> None:
+    recordings = [home / "calls" / "6.wav", tmp_path / "6.wav"]
+    shutil.copy(*recordings)
+
+    done = call("analyze", *recordings, "--checkpoint", checkpoint(home, "ears"), "--out", tmp_path / "out")
+
+    assert done.code == 2
+    assert "6 would be written more than once" in done.error
+    assert not (tmp_path / "out").exists()
 
 
 def test_words_alone_need_a_transcript(home: Path) -> None:

@@ -1,6 +1,7 @@
 """``merkit analyze``: recordings to labelled utterances."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,12 @@ def analyze(
     if transcript is not None and len(recordings) > 1:
         raise MerkitError(
             f"--transcript belongs to one recording, {len(recordings)} were given: analyze them one by one."
+        )
+    twice = [name for name, times in Counter(recording.stem for recording in recordings).items() if times > 1]
+    if out is not None and twice:
+        raise MerkitError(
+            f"--out: {', '.join(twice)} would be written more than once, for recordings of one name but another folder "
+            "or ending: analyze them one by one, each with its own --out."
         )
     recognizer = Recognizer.load(checkpoint)
     for recording in recordings:
