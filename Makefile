@@ -1,4 +1,4 @@
-# make demo   the synthetic corpus, seven models, a report and an analysed call, in demo/
+# make demo   the synthetic corpus, six models, a report and an analysed call, in demo/
 # make test   lint, types, layers, tests and coverage
 # make install creates .venv and installs merkit with all that both of them need; does nothing when that is done
 
