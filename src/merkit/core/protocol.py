@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
 
-Selection = Literal["best_valid", "last", "best_test"]
+Selection = Literal["best_valid", "last"]
+"""Which epoch is reported. The best one on the test part is no choice: see `merkit train --legacy-best-on-test`."""
 
 
 class ProtocolOptions(BaseModel):

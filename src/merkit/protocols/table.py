@@ -11,8 +11,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.lookup import unknown
 from merkit.core.protocol import Fold, Protocol, ProtocolOptions, ProtocolSpec, Selection
 from merkit.core.types import Utterance
+from merkit.metrics.classification import METRICS
 from merkit.protocols._folds import Group, balanced, conversation, cut, fold, held_out, speaker
 
 PARTS = {
@@ -57,6 +59,9 @@ class TableOptions(ProtocolOptions):
             raise ValueError(f"labels has {len(self.labels)} class(es), at least 2 are needed")
         if not self.metrics:
             raise ValueError("metrics is empty; the first one selects the epoch")
+        for metric in self.metrics:
+            if metric not in METRICS:
+                raise ValueError(unknown("metric", metric, METRICS))
         return self
 
 
