@@ -107,9 +107,14 @@ def _seconds(value: Any, key: str, place: str) -> float:
 def _read_cues(content: str, path: Path) -> list[Line]:
     lines: list[Line] = []
     for block in re.split(r"\n\s*\n", content.replace("\r\n", "\n")):
-        found = _CUE.search(block)
-        if found is None:
+        if "-->" not in block:  # a header, a style, a note
             continue
+        found = _CUE.search(block)
+        if found is None or block.count("-->") > 1:
+            raise MerkitError(
+                f"'{path}': expected one cue, with times such as 00:00:01.500 --> 00:00:02.000, between blank lines, "
+                f"found {block.strip()[:80]!r}."
+            )
         text = block[found.end() :].partition("\n")[2]
         voice = _VOICE.search(text)
         speaker = "" if voice is None else voice.group(1).strip()

@@ -71,3 +71,19 @@ def test_a_missing_or_binary_transcript_is_told(tmp_path: Path) -> None:
         read_transcript(tmp_path / "t.csv")
     with pytest.raises(MerkitError, match="No transcript"):
         read_transcript(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    "cues",
+    [
+        "1\n00:00:00,000 --> 00:00:01,000\none\n\n2\n00:00:01,0 --> 00:00:02,0\ntwo\n",
+        "1\n00:00:00,000 --> 00:00:01,000\none\n2\n00:00:01,000 --> 00:00:02,000\ntwo\n",
+    ],
+    ids=["times that are not understood", "no blank line between two"],
+)
+def test_a_cue_that_is_not_understood_is_an_error_not_a_missing_utterance(tmp_path: Path, cues: str) -> None:
+    path = tmp_path / "call.srt"
+    path.write_text(cues)
+
+    with pytest.raises(MerkitError, match="expected one cue"):
+        read_transcript(path)
