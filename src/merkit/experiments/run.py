@@ -1,10 +1,13 @@
 """The run: folds times seeds of one recipe on one corpus, resumable, ending in ``scores.json``."""
 
 import datetime
+import fcntl
 import hashlib
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from merkit.io.checkpoint import build_encoders
 from merkit.io.provenance import describe_environment
 
 _log = logging.getLogger(__name__)
+
+_LOCK = ".lock"
 
 
 def train_recipe(
@@ -53,27 +58,28 @@ def train_recipe(
     _check_folder(run, recipe, manifest)
     accelerator = _accelerator(recipe)
     provenance = _provenance(recipe, manifest, data)
-    if accelerator.is_main_process:
-        _write(run / "recipe.toml", recipe.to_toml())
-        _write(run / "provenance.json", json.dumps(_of_run(run, provenance), indent=2))
-    members = [utterance.id for utterance in protocol.members(manifest.utterances)]
-    for seed in range(recipe.seeds):
-        for fold in protocol.folds(manifest.utterances, seed):
-            cell = Cell(
-                folder=run / f"fold-{fold.name}" / f"seed-{seed}",
-                recipe=recipe,
-                protocol=protocol,
-                manifest=manifest,
-                members=members,
-                fold=fold,
-                seed=seed,
-                features=manifest.root / "features" if features is None else features,
-                legacy_best_on_test=legacy_best_on_test,
-            )
-            run_cell(cell, provenance, _accelerator(recipe), progress)
-    if accelerator.is_main_process:
-        scores = score_run(run, protocol, manifest)
-        _write(run / "scores.json", json.dumps(scores, indent=2))
+    with _alone(run) if accelerator.is_main_process else nullcontext():
+        if accelerator.is_main_process:
+            _write(run / "recipe.toml", recipe.to_toml())
+            _write(run / "provenance.json", json.dumps(_of_run(run, provenance), indent=2))
+        members = [utterance.id for utterance in protocol.members(manifest.utterances)]
+        for seed in range(recipe.seeds):
+            for fold in protocol.folds(manifest.utterances, seed):
+                cell = Cell(
+                    folder=run / f"fold-{fold.name}" / f"seed-{seed}",
+                    recipe=recipe,
+                    protocol=protocol,
+                    manifest=manifest,
+                    members=members,
+                    fold=fold,
+                    seed=seed,
+                    features=manifest.root / "features" if features is None else features,
+                    legacy_best_on_test=legacy_best_on_test,
+                )
+                run_cell(cell, provenance, _accelerator(recipe), progress)
+        if accelerator.is_main_process:
+            scores = score_run(run, protocol, manifest)
+            _write(run / "scores.json", json.dumps(scores, indent=2))
     accelerator.wait_for_everyone()
     loaded: dict[str, Any] = json.loads((run / "scores.json").read_text())
     return loaded
@@ -108,6 +114,31 @@ def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Pr
         )
     protocol: Protocol = recipe.protocol.build(recipe.options, allow_partial)
     return protocol
+
+
+@contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder; the system lets go of the lock when this one is killed.
+
+    Raises:
+        MerkitError: Another process is at work there.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        file = (run / _LOCK).open("w")
+    except OSError:  # told in words by the first file that is written
+        yield
+        return
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MerkitError(
+                f"Another process is at work on '{run}': wait for it or stop it, or give another folder with --out."
+            ) from None
+        except OSError as error:  # a file system without locks
+            _log.debug("'%s' is not locked: %s", run, error)
+        yield
 
 
 def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:

@@ -1,11 +1,14 @@
 """A run's folder: what a second call of the same command may change in it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.tiny import recipe_values, write_corpus
 
+from merkit.core.errors import MerkitError
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import describe_environment, train_recipe
 
@@ -28,3 +31,23 @@ def test_asking_again_does_not_claim_that_the_code_of_today_made_the_run(
     assert after["data"].pop("path") == str(tmp_path / "moved")
     assert before["data"].pop("path") == str(tmp_path / "data")
     assert after == before
+
+
+def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "data", conversations=10)
+    recipe = check_recipe(recipe_values("majority"), "r.toml")
+    hold = (
+        "import sys\nfrom pathlib import Path\nfrom merkit.experiments.run import _alone\n"
+        "with _alone(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()"
+    )
+    arguments = [sys.executable, "-c", hold, str(tmp_path / "run")]
+
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(MerkitError, match="Another process is at work"):
+            train_recipe(recipe, tmp_path / "data", tmp_path / "run")
+        assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+        other.kill()
+
+    train_recipe(recipe, tmp_path / "data", tmp_path / "run")
