@@ -1,5 +1,6 @@
-"""Progress: a bar with an estimate on a terminal, a plain line now and then elsewhere."""
+"""Progress: a bar with an estimate on a terminal, a plain line now and then elsewhere, nothing where all is quiet."""
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ _LINE_EVERY_S = 10.0
 @contextmanager
 def shown_progress() -> Iterator["Progress"]:
     """Yield a function to be told what is being done, how much of it is done, and how much there is."""
+    if not logging.getLogger("merkit").isEnabledFor(logging.INFO):
+        yield lambda what, done, total: None
+        return
     if not sys.stderr.isatty():
         yield _Lines()
         return
