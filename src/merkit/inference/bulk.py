@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from merkit.core.errors import MerkitError
+from merkit.core.types import Turn
 from merkit.data.files import atomic_path, file_hash
 from merkit.data.manifest import Manifest
 from merkit.data.sources import Progress
@@ -30,7 +32,8 @@ def predict_corpus(
 ) -> int:
     """Write a prediction for every utterance of a manifest to ``out``; return how many.
 
-    Parts already predicted by the same checkpoint for the same utterances lie in ``<out>.parts`` and are used again.
+    Parts already predicted by the same checkpoint for the same utterances, of the same content, lie in ``<out>.parts``
+    and are used again.
 
     Raises:
         MerkitError: An unknown file ending, or anything wrong with checkpoint or media.
@@ -43,17 +46,28 @@ def predict_corpus(
     store = manifest.root / "features" if features is None else features
     voices = recognizer.voices(manifest, members, store, progress)
     chunks = recognizer.chunks(manifest, members, members)
+    written = []
     for number, chunk in enumerate(chunks):
-        part = parts / f"part-{number:05d}.parquet"
+        part = parts / f"part-{number:05d}-{_content(recognizer, chunk)}.parquet"
+        written.append(part)
         if not part.exists():
             predictions = recognizer.predict_chunk(chunk, voices, store, batch_size, progress)
             write_table(part, predictions_table(predictions, recognizer.labels))
         if progress is not None:
             progress("predictions", number + 1, len(chunks))
-    table = pa.concat_tables([pq.read_table(parts / f"part-{number:05d}.parquet") for number in range(len(chunks))])
+    table = pa.concat_tables([pq.read_table(part) for part in written])
     _write(out, table)
     shutil.rmtree(parts)
     return int(table.num_rows)
+
+
+def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]]) -> str:
+    """Return a hash of what the encoders read of these utterances: a recording may change between two calls."""
+    digest = hashlib.sha256()
+    for turn in (turn for item in chunk for turn in item):
+        contents = [encoder.content(turn) for encoder in recognizer.encoders.values()]
+        digest.update(repr((turn.utterance.id, contents)).encode())
+    return digest.hexdigest()[:12]
 
 
 def _open_parts(folder: Path, checkpoint: Path, manifest: Manifest) -> Path:

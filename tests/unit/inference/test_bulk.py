@@ -1,0 +1,55 @@
+"""A whole corpus in parts."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests.miniature import write_tone
+
+from merkit.core.types import Utterance
+from merkit.data.manifest import write_manifest
+from merkit.experiments.recipe import check_recipe
+from merkit.experiments.run import train_recipe
+from merkit.inference.bulk import predict_corpus
+from merkit.inference.recognizer import Recognizer
+
+
+def test_a_recording_that_changed_since_a_kill_is_predicted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utterances = []
+    for number in range(8):
+        write_tone(tmp_path / "data" / f"{number}.wav", 200.0 + 50 * number, 0.1)
+        attributes = {"label": "ab"[number % 2], "split": ("train", "train", "valid", "test")[number // 2]}
+        name = f"u{number}"
+        utterances.append(Utterance(name, name, 0, name, audio=f"{number}.wav", attributes=attributes))
+    manifest = write_manifest(tmp_path / "data", utterances, name="tones", version=1)
+    values = {
+        "model": "single",
+        "protocol": "table",
+        "seeds": 1,
+        "encoders": {"audio": {"name": "logmel", "n_mels": 8, "width": 4, "layers": 2}},
+        "training": {"epochs": 1, "learning_rates": {"encoders": 1e-3, "head": 1e-3}},
+    }
+    train_recipe(check_recipe(values, "r.toml"), tmp_path / "data", tmp_path / "run")
+    checkpoint = next((tmp_path / "run").glob("fold-*/seed-0/checkpoint"))
+    monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 2)
+    whole = Recognizer.predict_chunk
+    calls: list[int] = []
+
+    def stopped(*arguments: object, **named: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Recognizer, "predict_chunk", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        predict_corpus(checkpoint, manifest, tmp_path / "resumed.parquet")
+    write_tone(tmp_path / "data" / "0.wav", 3000.0, 0.2)
+    predict_corpus(checkpoint, manifest, tmp_path / "resumed.parquet")
+    resumed = len(calls) - 3
+    predict_corpus(checkpoint, manifest, tmp_path / "fresh.parquet")
+
+    assert resumed == 3  # the first part again, and the two that were never begun; the second part is kept
+    assert pq.read_table(tmp_path / "resumed.parquet").equals(pq.read_table(tmp_path / "fresh.parquet"))
