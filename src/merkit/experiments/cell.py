@@ -71,8 +71,8 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
     turns = list(cell.manifest.turns(cell.members, context))
     with accelerator.main_process_first():
         sources = open_sources(encoders, turns, cell.features, progress)
-    key = _key(cell, encoders, sources)
-    if is_complete(cell.folder, key):
+    key, *others = _keys(cell, encoders, sources)
+    if any(is_complete(cell.folder, known) for known in (key, *others)):
         _log.info("%s: complete", cell.name)
         if accelerator.is_main_process:
             _tidy(cell.folder)
@@ -141,8 +141,11 @@ def _dataset(cell: Cell, sources: Mapping[str, FeatureSource], ids: Sequence[str
     return Dataset(items, sources, spec.level, with_texts="texts" in spec.inputs)
 
 
-def _key(cell: Cell, encoders: Mapping[str, Encoder], sources: Mapping[str, FeatureSource]) -> str:
-    """Return the hash of all that decides a cell's result: settings, inputs by content, split, seed, code version."""
+def _keys(cell: Cell, encoders: Mapping[str, Encoder], sources: Mapping[str, FeatureSource]) -> list[str]:
+    """Return the hash of all that decides a cell's result: settings, inputs by content, split, seed, format.
+
+    A second one, if any, is that of the same cell with test predictions of every epoch: it lacks nothing.
+    """
     recipe = {name: value for name, value in cell.recipe.resolved().items() if name != "seeds"}
     digest = hashlib.sha256()
     for turn in cell.manifest.turns(cell.members, max((encoder.context for encoder in encoders.values()), default=0)):
@@ -156,10 +159,14 @@ def _key(cell: Cell, encoders: Mapping[str, Encoder], sources: Mapping[str, Feat
         "valid": cell.fold.valid,
         "test": cell.fold.test,
         "seed": cell.seed,
-        "legacy_best_on_test": cell.legacy_best_on_test,
         "format": FORMAT,
     }
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+    return [
+        hashlib.sha256(
+            json.dumps({**values, "legacy_best_on_test": kept}, sort_keys=True, default=str).encode()
+        ).hexdigest()
+        for kept in dict.fromkeys((cell.legacy_best_on_test, True))
+    ]
 
 
 def _clear(folder: Path, key: str) -> None:

@@ -141,3 +141,14 @@ def test_a_kill_after_the_last_epoch_loses_none_of_the_history(
 
     histories = [path.read_text().count("\n") for path in (tmp_path / "run").glob("fold-*/seed-*/history.jsonl")]
     assert histories == [1, 1]
+
+
+def test_a_cell_that_kept_more_than_is_asked_for_is_not_trained_again(data: Path, tmp_path: Path) -> None:
+    train_recipe(recipe(), data, tmp_path / "run", legacy_best_on_test=True)
+    cells = sorted((tmp_path / "run").glob("fold-*/seed-*/cell.json"))
+    before = [cell.read_text() for cell in cells]
+
+    train_recipe(recipe(), data, tmp_path / "run")
+
+    assert [cell.read_text() for cell in cells] == before
+    assert all((cell.parent / "predictions-by-epoch.parquet").is_file() for cell in cells)
