@@ -30,7 +30,9 @@ class TrainingConfig(BaseModel):
     clip: PositiveFloat | None = 1.0
     """Largest norm of all gradients together; ``None``: no clipping."""
     patience: PositiveInt | None = None
-    """Stop after this many epochs without a better selection metric on validation; ``None``: never."""
+    """Stop after this many epochs without a better selection metric on validation; ``None``: never.
+
+    Without effect where the protocol reports the last epoch."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     """Of training; validation and prediction are float32, as a checkpoint is used."""
     workers: Annotated[int, Field(ge=0)] = 0
