@@ -70,6 +70,8 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
     context = max((encoder.context for encoder in encoders.values()), default=0)
     turns = list(cell.manifest.turns(cell.members, context))
     with accelerator.main_process_first():
+        for encoder in encoders.values():
+            encoder.to(accelerator.device)
         sources = open_sources(encoders, turns, cell.features, progress)
     key, *others = _keys(cell, encoders, sources)
     if any(is_complete(cell.folder, known) for known in (key, *others)):

@@ -36,13 +36,16 @@ class Recognizer:
 
     @classmethod
     def load(cls, checkpoint: Path, data: Path | None = None) -> "Recognizer":
-        """Load a checkpoint folder; ``data`` is the folder of a manifest, for encoders that read published features.
+        """Load a checkpoint folder onto the machine's accelerator, if it has one.
+
+        ``data`` is the folder of a manifest, for encoders that read published features.
 
         Raises:
             CheckpointError: The folder is no checkpoint, is incomplete, or is newer than this merkit.
         """
         model, config = load_checkpoint(checkpoint, data)
-        return cls(model, config)
+        device = torch.accelerator.current_accelerator(check_available=True)
+        return cls(model if device is None else model.to(device), config)
 
     @property
     def labels(self) -> tuple[str, ...]:

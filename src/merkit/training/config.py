@@ -27,8 +27,8 @@ class TrainingConfig(BaseModel):
     """Shape after warm-up; ``linear`` and ``cosine`` end at 0 with the last epoch."""
     warmup: Fraction = 0.0
     """Part of all steps over which the learning rate rises from 0."""
-    clip: PositiveFloat | None = 1.0
-    """Largest norm of all gradients together; ``None``: no clipping."""
+    clip: Annotated[float, Field(ge=0.0)] = 1.0
+    """Largest norm of all gradients together; 0: no clipping."""
     patience: PositiveInt | None = None
     """Stop after this many epochs without a better selection metric on validation; ``None``: never.
 

@@ -127,7 +127,7 @@ def train(
                         output, terms = _backward(step_module, batch, size, accelerator)
                 model.after_backward(batch, output)
                 losses.add(terms, batch, epoch)
-            if config.clip is not None:
+            if config.clip:
                 accelerator.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             optimizer.zero_grad()

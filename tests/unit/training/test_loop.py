@@ -122,7 +122,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(dataset: Dataset, 
         built: Model = spec.build(spec.config(dropout=0.0), {"audio": data.sources["audio"].encoder}, 3)
         return built
 
-    common = {"learning_rates": {"head": 0.5}, "optimizer": "sgd", "momentum": 0.0, "clip": None, "epochs": 1}
+    common = {"learning_rates": {"head": 0.5}, "optimizer": "sgd", "momentum": 0.0, "clip": 0.0, "epochs": 1}
     _, large = run(dataset, tmp_path / "a", TrainingConfig(batch_size=50, **common), build=without_dropout)
     small = TrainingConfig(batch_size=10, accumulation=5, **common)
     _, accumulated = run(dataset, tmp_path / "b", small, build=without_dropout)
