@@ -56,8 +56,10 @@ class LogMel(Encoder):
     """Log-mel energies ``[frames, n_mels]``, 100 frames per second, to vectors ``[*batch, frames / 4, width]``.
 
     Windows of 25 ms at 16 kHz; a shorter recording is padded with zeros to one. Energies are standardised per band with
-    the training part's statistics. Each convolution is followed by layer normalisation over channels, frame by frame,
-    and sees zeros where there is no recording, so that padding changes nothing.
+    the training part's statistics. Each convolution sees zeros where there is no recording and is followed by batch
+    normalisation over the real frames alone, so that padding changes nothing; outside training its statistics are
+    fixed, so that batch mates change nothing either. (Layer normalisation, frame by frame, would hide how loud a frame
+    is beside its neighbours.)
     """
 
     def __init__(self, config: LogMelConfig) -> None:
@@ -123,13 +125,13 @@ class LogMel(Encoder):
 
 
 class _Block(nn.Module):
-    """Convolution over time, normalisation over channels, GELU, dropout; added to its input where shapes agree."""
+    """Convolution over time, batch normalisation, GELU, dropout; added to its input where shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int, dropout: float) -> None:
         super().__init__()
         self.stride = stride
         self.convolution = nn.Conv1d(inputs, outputs, kernel, stride, kernel // 2)
-        self.norm = nn.LayerNorm(outputs)
+        self.norm = nn.BatchNorm1d(outputs)
         self.dropout = nn.Dropout(dropout)
         self.residual = stride == 1 and inputs == outputs
 
@@ -138,8 +140,20 @@ class _Block(nn.Module):
     ) -> tuple[Float[Tensor, "rows new outputs"], Bool[Tensor, "rows new"]]:
         masked = torch.where(mask.unsqueeze(-1), data, 0.0)
         found = self.convolution(masked.transpose(1, 2)).transpose(1, 2)
-        found = self.dropout(nn.functional.gelu(self.norm(found)))
-        return found + data if self.residual else found, mask[:, :: self.stride]
+        mask = mask[:, :: self.stride]
+        found = self.dropout(nn.functional.gelu(self._normalised(found, mask)))
+        return found + data if self.residual else found, mask
+
+    def _normalised(
+        self, data: Float[Tensor, "rows time channels"], mask: Bool[Tensor, "rows time"]
+    ) -> Float[Tensor, "rows time channels"]:
+        real = data[mask]
+        if self.training and len(real) == 1:  # one frame has no deviation: the running statistics stand in
+            norm = self.norm
+            real = nn.functional.batch_norm(real, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        else:
+            real = self.norm(real)
+        return torch.zeros_like(data).to(real.dtype).masked_scatter(mask.unsqueeze(-1), real)
 
 
 def log_mel(samples: npt.NDArray[np.float32], n_mels: int) -> npt.NDArray[np.float32]:
