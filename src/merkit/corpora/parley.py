@@ -41,6 +41,9 @@ _SIMULATED = 4000
 """Conversations drawn in symbols for the expected accuracies with context: standard error about 0.1 points."""
 _RECORD = "parley.json"
 
+_TELL_EVERY = 20
+"""Conversations between two lines of the log."""
+
 _log = logging.getLogger(__name__)
 
 Strength = Annotated[float, Field(ge=0.5, le=1)]
@@ -136,7 +139,8 @@ def read(raw: Path, options: ParleyOptions) -> RawCorpus:
             release=release,
         )
         utterances.extend(_utterances(conversation, recording))
-        _log.info("parley: %d of %d conversations", number + 1, len(plan))
+        if (number + 1) % _TELL_EVERY == 0:
+            _log.info("parley: %d of %d conversations", number + 1, len(plan))
     _write_truth(raw / "truth.parquet", model, plan)
     return RawCorpus(utterances, facts=_facts(options, model, plan, release))
 
