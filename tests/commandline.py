@@ -1,5 +1,6 @@
 """The command line, called in this process."""
 
+import logging
 from dataclasses import dataclass
 
 from typer.testing import CliRunner
@@ -18,7 +19,10 @@ class Called:
 
 def call(*arguments: object) -> Called:
     """Run ``merkit`` with these arguments."""
+    logger = logging.getLogger("merkit")
+    level = logger.level
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    logger.setLevel(level)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Called(result.exit_code, result.stdout, result.stderr)

@@ -4,7 +4,7 @@ Validation: one of the other eight speakers, drawn by the run's seed; voices are
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from merkit.core.model import Citation
 from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
@@ -13,6 +13,14 @@ from merkit.protocols._folds import cut, held_out, speaker
 from merkit.protocols._labels import Counts, MappedProtocol
 
 LABELS = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")
+
+
+class Nemo6Options(ProtocolOptions):
+    """Which epoch is reported."""
+
+    selection: Literal["best_valid", "last"] = "best_valid"
+    """``last`` for a schedule that ends at 0: the best of many epochs on one voice is chosen by chance as much as by
+    merit."""
 
 
 class Nemo6(MappedProtocol):
@@ -27,6 +35,10 @@ class Nemo6(MappedProtocol):
     """The table of the release says ``surprised``, its description ``surprise``."""
     expected: ClassVar[Counts] = {"all": dict(zip(LABELS, (749, 736, 749, 809, 769, 669), strict=True))}
     source: ClassVar[str] = "Christop 2024 (4,481 clips)"
+
+    def __init__(self, options: Nemo6Options, allow_partial: bool) -> None:
+        super().__init__(options, allow_partial)
+        self.selection = options.selection
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
         """Return one fold per speaker, in the order of their names.
@@ -48,7 +60,7 @@ SPEC = ProtocolSpec(
     name="nemo6",
     summary="nEMO, 6 emotions, leave one of 9 speakers out, 1 of the others validates (4,481 clips)",
     corpus="nemo",
-    options=ProtocolOptions,
+    options=Nemo6Options,
     build=Nemo6,
     citation=Citation(
         title="nEMO: Dataset of Emotional Speech in Polish",
