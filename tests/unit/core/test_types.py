@@ -30,3 +30,12 @@ def test_words_cost_one_second_each_turn_unless_an_encoder_knows_better() -> Non
     turn = Turn(utterances(0)[0], (), Path())
 
     assert FakeEncoder("text").duration_s(turn) == 1.0
+
+
+def test_an_encoder_without_statistics_learns_nothing_from_fit() -> None:
+    encoder = FakeEncoder("text")
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+
+    encoder.fit(iter([]))
+
+    assert all((encoder.state_dict()[name] == tensor).all() for name, tensor in before.items())
