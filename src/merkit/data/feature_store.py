@@ -28,7 +28,7 @@ from safetensors.numpy import save
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 from merkit.data.feature_index import FeatureIndex, IndexedShard
-from merkit.data.files import TEMPORARY, atomic_path
+from merkit.data.files import TEMPORARY, atomic_path, make_folder
 
 FORMAT = 1
 """Number of the layout described above, in ``encoder.json``."""
@@ -69,7 +69,8 @@ class FeatureStore:
         if about.exists():
             _check_encoder(about, digest)
         else:
-            with atomic_path(about) as temporary:
+            make_folder(store.folder)
+            with store._lock(fcntl.LOCK_SH), atomic_path(about) as temporary:
                 content = {"format": FORMAT, "name": name, "fingerprint": fingerprint}
                 temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         store._clean()
@@ -159,7 +160,7 @@ class FeatureStore:
         found: list[IndexedShard] = []
         for path in sorted(path for path in there if path.suffix == ".parquet" and path.name.startswith("shard-")):
             data = path.with_suffix(".safetensors")
-            if data not in there:
+            if data not in there and not data.exists():  # another process may have added it since
                 _LOG.warning("'%s' is gone: what it held will be extracted again", data)
                 continue
             try:

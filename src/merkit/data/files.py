@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -46,19 +46,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name[-100:]}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _to_disk(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        _remove(temporary)
-        if error.errno not in _REMEDIES or not _is_about(error, path, temporary):
-            raise
-        raise MerkitError(f"Cannot write '{path.name}' in '{path.parent}': {_REMEDIES[error.errno]}") from error
+        with _explained(path, temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _to_disk(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
     except BaseException:
         _remove(temporary)
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        MerkitError: It cannot be made (read-only, full, forbidden); names the folder and what to do.
+    """
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def file_hash(path: Path) -> str:
@@ -84,11 +90,21 @@ def _content_hash(path: str, size: int, mtime_ns: int) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
 
 
-def _is_about(error: OSError, path: Path, temporary: Path) -> bool:
-    """Tell whether an error met while writing is the target's fault and not that of a file read meanwhile."""
+@contextmanager
+def _explained(path: Path, *others: Path) -> Iterator[None]:
+    """Say in one line what keeps ``path`` from being written, unless the error is a file's that was read meanwhile."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REMEDIES or not _is_about(error, {path, *path.parents, *others}):
+            raise
+        raise MerkitError(f"Cannot write '{path.name}' in '{path.parent}': {_REMEDIES[error.errno]}") from error
+
+
+def _is_about(error: OSError, targets: Set[Path]) -> bool:
     if error.filename is None:  # a full disk, met by write(), names nothing
         return True
-    return Path(os.fsdecode(error.filename)) in {path, temporary, path.parent, *path.parent.parents}
+    return Path(os.fsdecode(error.filename)) in targets
 
 
 def _to_disk(path: Path) -> None:

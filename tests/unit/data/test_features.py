@@ -5,6 +5,7 @@ import json
 import logging
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
 from merkit.core.types import Turn, Utterance
+from merkit.data import feature_store
 from merkit.data import features as features_module
 from merkit.data.feature_index import FeatureIndex, IndexedShard
 from merkit.data.features import FeatureStore, extract_features, fingerprint_hash
+from merkit.data.files import atomic_path
 
 FINGERPRINT = {"encoder": "fake", "code": 1}
 
@@ -211,6 +214,35 @@ def test_leftovers_stay_while_another_process_writes_for_they_may_be_its_own(sto
     assert unfinished.exists()
     reopened(store)
     assert not unfinished.exists()
+
+
+def test_two_may_begin_one_store_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def overtaken(path: Path) -> Iterator[Path]:
+        with atomic_path(path) as temporary:
+            yield temporary
+            monkeypatch.undo()
+            FeatureStore.open(tmp_path, FINGERPRINT, "fake")
+
+    monkeypatch.setattr(feature_store, "atomic_path", overtaken)
+
+    store = FeatureStore.open(tmp_path, FINGERPRINT, "fake")
+
+    assert {path.name for path in store.folder.iterdir()} == {"encoder.json"}
+
+
+def test_a_shard_that_is_added_while_the_folder_is_read_is_not_told_as_lost(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.add([("a", "x", array(1))])
+    (data,) = store.folder.glob("*.safetensors")
+    listed = [path for path in store.folder.iterdir() if path != data]  # the data came in behind the reader's back
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter(listed))
+
+    again = reopened(store)
+
+    assert not caplog.records
+    assert again.missing({"a": "x"}) == []
 
 
 def test_two_writers_at_once_add_to_one_store(store: FeatureStore) -> None:
@@ -413,7 +445,7 @@ def test_an_array_shared_by_batch_mates_names_the_same_batch_after_an_interrupti
 def test_a_store_in_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "features").write_text("")
 
-    with pytest.raises(MerkitError, match=r"Cannot write 'encoder\.json'"):
+    with pytest.raises(MerkitError, match=r"Cannot write 'fake-\w+' in '.*features'"):
         FeatureStore.open(tmp_path / "features", FINGERPRINT, "fake")
 
 
