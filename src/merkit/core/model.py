@@ -54,9 +54,28 @@ class Model(nn.Module, ABC):
         head = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
         return {name: group for name, group in (("encoders", encoders), ("head", head)) if group}
 
-    def after_backward(self, batch: Batch, output: ModelOutput) -> None:
-        """Touch gradients before the optimiser's step; the default leaves them alone."""
+    def start_epoch(self, epoch: int) -> None:
+        """Be told which epoch begins (the first is 1), for terms that warm up; the default does not care."""
         return
+
+    def after_backward(self, batch: Batch, output: ModelOutput) -> None:
+        """Look at a training batch once its gradients are there; the default does not care."""
+        return
+
+    def before_step(self) -> None:
+        """Touch the gradients, which are complete and clipped; the default leaves them alone."""
+        return
+
+    def after_step(self) -> None:
+        """Touch the weights that the optimiser has just changed; the default leaves them alone."""
+        return
+
+    def figures(self) -> Mapping[str, float]:
+        """Return what the epoch that ends should leave in the history (disparity ratios, gates); the default: nothing.
+
+        Names that share what stands before their first dot are drawn in one picture: ``gate.text``, ``gate.audio``.
+        """
+        return {}
 
 
 class FittedModel(Model):

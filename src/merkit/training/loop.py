@@ -1,7 +1,8 @@
 """The training loop: one for every model, on one process or many, resumable after any epoch.
 
 The loop never sees a test label: it is given labelled batches of the training part and a function that measures the
-validation part. What is special about a model lives in the model (`loss`, `parameter_groups`, `after_backward`).
+validation part. What is special about a model lives in the model (`loss`, `parameter_groups`, `figures` and the hooks around a
+step).
 """
 
 import json
@@ -112,6 +113,7 @@ def train(
         plan = _own_share(bucketed_batches(lengths, config.batch_size, derived_seed(seed, "order", epoch)), accelerator)
         seed_torch(derived_seed(seed, "draws", epoch, accelerator.process_index))
         model.train()
+        model.start_epoch(epoch)
         losses = _Losses()
         batches = load(dataset, plan, config.workers)
         for first in range(0, len(plan), config.accumulation):
@@ -129,7 +131,9 @@ def train(
                 losses.add(terms, batch, epoch)
             if config.clip:
                 accelerator.clip_grad_norm_(model.parameters(), config.clip)
+            model.before_step()
             optimizer.step()
+            model.after_step()
             optimizer.zero_grad()
             progress.step += 1
         means = losses.means()  # a loss that is not finite is told before anything is measured with what it left
@@ -146,6 +150,7 @@ def train(
             "loss": means,
             "learning_rate": {group["name"]: group["lr"] for group in optimizer.param_groups},
             "valid": figures,
+            "model": dict(model.figures()),
         }
         progress.history.append(row)
         progress.scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}

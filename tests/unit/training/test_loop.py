@@ -154,26 +154,71 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_the_batch(
         )
 
 
-def test_after_backward_sees_the_gradients_before_the_step(dataset: Dataset, tmp_path: Path) -> None:
-    class Frozen(Model):
-        def __init__(self, inner: Model) -> None:
-            super().__init__({})
-            self.inner = inner
+class Watched(Model):
+    """Tells when which hook was called, and what it found there."""
 
-        def forward(self, batch: Batch) -> ModelOutput:
-            output: ModelOutput = self.inner(batch)
-            return output
+    def __init__(self, inner: Model) -> None:
+        super().__init__({})
+        self.inner = inner
+        self.calls: list[str] = []
 
-        def after_backward(self, batch: Batch, output: ModelOutput) -> None:
-            assert output.logits.shape == (len(batch.ids), 3)
+    def forward(self, batch: Batch) -> ModelOutput:
+        output: ModelOutput = self.inner(batch)
+        return output
+
+    def start_epoch(self, epoch: int) -> None:
+        self.calls.append(f"epoch {epoch}")
+
+    def after_backward(self, batch: Batch, output: ModelOutput) -> None:
+        assert output.logits.shape == (len(batch.ids), 3)
+        assert all(parameter.grad is not None for parameter in self.parameters())
+        self.calls.append("backward")
+
+    def before_step(self) -> None:
+        grads = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        assert torch.nn.utils.get_total_norm(grads) < 1e-3 * (1 + 1e-5)  # CLIPPED
+        self.before = weights(self)
+        self.calls.append("before")
+
+    def after_step(self) -> None:
+        assert any(not torch.equal(tensor, self.before[name]) for name, tensor in self.state_dict().items())
+        self.calls.append("after")
+
+    def figures(self) -> Mapping[str, float]:
+        return {"calls": float(len(self.calls))}
+
+
+CLIPPED = TrainingConfig(epochs=2, batch_size=20, accumulation=2, clip=1e-3, learning_rates={"head": 1e-2})
+
+
+def test_hooks_are_called_around_each_step_and_the_model_s_figures_stand_in_the_history(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    assert 41 <= len(dataset) <= 60  # three batches an epoch: a step of two and one of one
+
+    trained, watched = run(dataset, tmp_path, CLIPPED, build=lambda d: Watched(model(d)))
+
+    assert isinstance(watched, Watched)
+    epoch = ["backward", "backward", "before", "after", "backward", "before", "after"]
+    assert watched.calls == ["epoch 1", *epoch, "epoch 2", *epoch]
+    assert [row["model"] for row in trained.history] == [{"calls": 8.0}, {"calls": 16.0}]
+
+
+def test_gradients_that_a_hook_takes_away_move_nothing(dataset: Dataset, tmp_path: Path) -> None:
+    class Frozen(Watched):
+        def before_step(self) -> None:
             for parameter in self.parameters():
                 assert parameter.grad is not None
                 parameter.grad.zero_()
+
+        def after_step(self) -> None:
+            pass
 
     config = TrainingConfig(epochs=1, weight_decay=0.0, learning_rates={"head": 1e-2})
 
     _, kept = run(dataset, tmp_path, config, build=lambda d: Frozen(model(d)))
 
+    assert isinstance(kept, Frozen)
     fresh = model(dataset).state_dict()
     assert all(torch.equal(kept.inner.state_dict()[name], tensor) for name, tensor in fresh.items())
 
