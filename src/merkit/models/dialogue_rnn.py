@@ -1,0 +1,264 @@
+"""Majumder et al., "DialogueRNN: An Attentive RNN for Emotion Detection in Conversations", AAAI 2019.
+
+Three recurrent states, each a GRU (section "Our model"; ``u`` a turn, ``s`` its speaker):
+
+* global: ``g_t = GRU_G(g_{t-1}, [u_t; q_{s,t-1}])``
+* context: ``c_t``, the mean of ``g_1 … g_{t-1}`` with weights ``softmax(u_t W [g_1 … g_{t-1}])``; zero at first
+* party: ``q_{s,t} = GRU_P(q_{s,t-1}, [u_t; c_t])``; the states of those who listen stay as they are
+* emotion: ``e_t = GRU_E(e_{t-1}, q_{s,t})``
+
+A second set of states reads the conversation backwards, and each turn attends over the emotions of all turns before it
+is classified (the paper's BiDialogueRNN+Att).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.encoder import Encoder
+from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.nn.layers import PooledUtterance, drop_modalities
+from merkit.nn.pooling import Pooling, masked_softmax
+
+
+class DialogueRnnConfig(ModelConfig):
+    """Settings of ``dialogue_rnn``; widths are those of the authors' script for MELD."""
+
+    pooling: Pooling = "mean"
+    projection: int = Field(default=0, ge=0)
+    """Each modality is first projected to this width; 0: it enters the states as it is, as in the paper."""
+    layer_norm: bool = True
+    """Normalise what enters the states, so that no encoder's scale decides; not in the paper."""
+    global_width: int = Field(default=150, ge=1)
+    party_width: int = Field(default=150, ge=1)
+    emotion_width: int = Field(default=100, ge=1)
+    """Of each direction."""
+    dense: int = Field(default=200, ge=1)
+    """Width of the dense layer before the logits."""
+    attention: bool = True
+    """Attend over the emotions of all turns; without it a turn is classified by its own."""
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Of what enters the states, of the emotions and of the dense layer."""
+    recurrent_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Of every new state, before it is carried on."""
+    causal: bool = False
+    """Read the past only: one direction, and attention over the turns so far."""
+    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """How often a modality of an utterance is taken away in training (never its last one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one direction knows after some turns."""
+
+    past: Float[Tensor, "items steps global"]
+    """The global state after each of them."""
+    real: Bool[Tensor, "items steps"]
+    """Which of them were no padding."""
+    parties: Float[Tensor, "items speakers party"]
+    emotion: Float[Tensor, "items emotion"]
+
+
+class Direction(nn.Module):
+    """Global, party and emotion states carried over the turns of a conversation in one direction."""
+
+    def __init__(self, inputs: int, *, global_width: int, party_width: int, emotion_width: int, dropout: float) -> None:
+        super().__init__()
+        self.global_cell = nn.GRUCell(inputs + party_width, global_width)
+        self.party_cell = nn.GRUCell(inputs + global_width, party_width)
+        self.emotion_cell = nn.GRUCell(party_width, emotion_width)
+        self.query = nn.Linear(inputs, global_width, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        turns: Float[Tensor, "items turns dim"],
+        speakers: Int[Tensor, "items turns"],
+        mask: Bool[Tensor, "items turns"],
+        *,
+        backward: bool = False,
+    ) -> Float[Tensor, "items turns emotion"]:
+        """Return the emotion state after each turn; after a padded one it is the state before it."""
+        state = self.start(turns[:, 0], int(speakers.max()) + 1)
+        places = range(turns.shape[1])
+        emotions = []
+        for place in reversed(places) if backward else places:
+            state = self.step(state, turns[:, place], speakers[:, place], mask[:, place])
+            emotions.append(state.emotion)
+        return torch.stack(emotions[::-1] if backward else emotions, dim=1)
+
+    def start(self, turn: Float[Tensor, "items dim"], speakers: int) -> State:
+        """Return the state before the first turn: all zeros."""
+        items = len(turn)
+        return State(
+            past=turn.new_zeros(items, 0, self.global_cell.hidden_size),
+            real=torch.zeros(items, 0, dtype=torch.bool, device=turn.device),
+            parties=turn.new_zeros(items, speakers, self.party_cell.hidden_size),
+            emotion=turn.new_zeros(items, self.emotion_cell.hidden_size),
+        )
+
+    def step(
+        self,
+        state: State,
+        turn: Float[Tensor, "items dim"],
+        speaker: Int[Tensor, " items"],
+        real: Bool[Tensor, " items"],
+    ) -> State:
+        """Return the state after one more turn; where it is padding (``real`` is ``False``) nothing changes."""
+        speaks = torch.arange(state.parties.shape[1], device=speaker.device) == speaker.unsqueeze(1)
+        party = state.parties[torch.arange(len(turn), device=speaker.device), speaker]
+        steps = state.past.shape[1]
+        before = state.past[:, -1] if steps else turn.new_zeros(len(turn), self.global_cell.hidden_size)
+
+        scores = torch.einsum("ig,isg->is", self.query(turn), state.past)
+        weights = masked_softmax(scores, state.real) if steps else scores
+        context = torch.einsum("is,isg->ig", weights, state.past)
+
+        there = real.unsqueeze(1)
+        new_global = self.dropout(self.global_cell(torch.cat([turn, party], dim=-1), before))
+        new_party = self.dropout(self.party_cell(torch.cat([turn, context], dim=-1), party))
+        new_emotion = self.dropout(self.emotion_cell(new_party, state.emotion))
+        return State(
+            past=torch.cat([state.past, torch.where(there, new_global, before).unsqueeze(1)], dim=1),
+            real=torch.cat([state.real, there], dim=1),
+            parties=torch.where((speaks & there).unsqueeze(-1), new_party.unsqueeze(1), state.parties),
+            emotion=torch.where(there, new_emotion, state.emotion),
+        )
+
+
+class EmotionAttention(nn.Module):
+    """Each turn's weighted mean over the emotions of the turns: weights ``softmax(e_t W [e_1 … e_n])``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width, bias=False)
+
+    def forward(
+        self, emotions: Float[Tensor, "items turns dim"], mask: Bool[Tensor, "items turns"], *, causal: bool
+    ) -> Float[Tensor, "items turns dim"]:
+        """Return the means; ``causal`` leaves out the turns that follow."""
+        visible = mask.unsqueeze(1).expand(-1, mask.shape[1], -1)
+        if causal:
+            visible = visible.tril()
+        scores = torch.einsum("itd,isd->its", self.query(emotions), emotions)
+        return torch.einsum("its,isd->itd", masked_softmax(scores, visible), emotions)
+
+
+class DialogueRnn(Model):
+    """Turns of a conversation to logits; an absent modality is a learned vector, a padded turn is never read."""
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        classes: int,
+        *,
+        pooling: Pooling,
+        projection: int,
+        layer_norm: bool,
+        global_width: int,
+        party_width: int,
+        emotion_width: int,
+        dense: int,
+        attention: bool,
+        dropout: float,
+        recurrent_dropout: float,
+        causal: bool,
+        modality_dropout: float,
+    ) -> None:
+        super().__init__(encoders)
+        self.causal = causal
+        self.modality_dropout = modality_dropout
+        self.pooled = nn.ModuleDict()
+        self.project = nn.ModuleDict()
+        width = 0
+        for name, encoder in encoders.items():
+            pooled = PooledUtterance(encoder.width, pooling)
+            self.pooled[name] = pooled
+            self.project[name] = nn.Linear(pooled.width, projection) if projection else nn.Identity()
+            width += projection or pooled.width
+        self.norm: nn.Module = nn.LayerNorm(width) if layer_norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+
+        def direction() -> Direction:
+            return Direction(
+                width,
+                global_width=global_width,
+                party_width=party_width,
+                emotion_width=emotion_width,
+                dropout=recurrent_dropout,
+            )
+
+        self.forward_track = direction()
+        self.backward_track = None if causal else direction()
+        emotions = emotion_width if causal else 2 * emotion_width
+        self.attention = EmotionAttention(emotions) if attention else None
+        self.dense = nn.Linear(emotions, dense)
+        self.head = nn.Linear(dense, classes)
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return logits ``[items, turns, classes]`` and the dense layer's activations, ``embedding``."""
+        present = drop_modalities(
+            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+        )
+        vectors = []
+        for name, encoder in self.encoders.items():
+            frames = encoder(batch.inputs[name])
+            vectors.append(self.project[name](self.pooled[name](frames.data, frames.mask, present[name])))
+        turns = self.dropout(self.norm(torch.cat(vectors, dim=-1)))
+        emotions = self.forward_track(turns, batch.speakers, batch.mask)
+        if self.backward_track is not None:
+            after = self.backward_track(turns, batch.speakers, batch.mask, backward=True)
+            emotions = torch.cat([emotions, after], dim=-1)
+        emotions = self.dropout(emotions)
+        if self.attention is not None:
+            emotions = self.attention(emotions, batch.mask, causal=self.causal)
+        embedding = torch.relu(self.dense(emotions))
+        return ModelOutput(self.head(self.dropout(embedding)), {"embedding": embedding})
+
+
+def _build(config: DialogueRnnConfig, encoders: Mapping[str, Encoder], classes: int) -> DialogueRnn:
+    return DialogueRnn(encoders, classes, **config.model_dump())
+
+
+CITATION = Citation(
+    title="DialogueRNN: An Attentive RNN for Emotion Detection in Conversations",
+    authors=("Navonil Majumder, Soujanya Poria, Devamanyu Hazarika, Rada Mihalcea, Alexander Gelbukh and Erik Cambria"),
+    venue="AAAI",
+    year=2019,
+    url="https://arxiv.org/abs/1811.00405",
+    bibtex="""@inproceedings{majumder2019dialoguernn,
+  title = {DialogueRNN: An Attentive RNN for Emotion Detection in Conversations},
+  author = {Majumder, Navonil and Poria, Soujanya and Hazarika, Devamanyu and Mihalcea, Rada and
+            Gelbukh, Alexander and Cambria, Erik},
+  booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
+  volume = {33},
+  pages = {6818--6825},
+  year = {2019},
+  doi = {10.1609/aaai.v33i01.33016818},
+}""",
+)
+
+SPEC = ModelSpec(
+    name="dialogue_rnn",
+    summary="global, party and emotion GRUs over the turns of a conversation (Majumder et al., AAAI 2019)",
+    level="conversation",
+    config=DialogueRnnConfig,
+    build=_build,
+    citation=CITATION,
+    deviations=(
+        "The variant that updates the listeners too (DialogueRNN_l) is not built: a listener's state stays as it is, "
+        "as in the paper's other variants.",
+        "Read backwards, each turn keeps its own speaker; the authors' code turns the utterances round and leaves the "
+        "speakers in their old order.",
+        "Attention over emotions is bilinear, as in the paper; the authors' code adds a bias to the query.",
+        "With causal = true attention over emotions ends at the turn itself.",
+        "Utterance vectors come from the recipe's encoders, not from the paper's CNN, 3D-CNN and openSMILE features; "
+        "dropout and layer normalisation of what enters the states are ours.",
+        "An absent modality is a learned vector; the paper has none absent.",
+    ),
+)
