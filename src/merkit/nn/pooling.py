@@ -63,6 +63,11 @@ def pooled_width(name: Pooling, width: int) -> int:
     return width * len(_STATISTICS[name])
 
 
+def mean_of_real(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Float[Tensor, ""]:
+    """Return the mean of one number per real place; 0 if there is none."""
+    return values.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1).to(values.dtype)
+
+
 class AttentivePooling(nn.Module):
     """Weighted mean over real frames whose weights are learned: ``softmax(v . tanh(W x + b))``.
 

@@ -11,6 +11,7 @@ from merkit.nn.pooling import (
     masked_mean,
     masked_softmax,
     masked_std,
+    mean_of_real,
     pool,
     pooled_width,
 )
@@ -110,3 +111,10 @@ def test_softmax_weights_by_hand() -> None:
     mask = torch.tensor([[True, True, False], [False, True, False], [False, False, False]])
 
     assert masked_softmax(scores, mask).tolist() == [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+def test_a_mean_of_real_places_does_not_read_the_others() -> None:
+    values, mask = torch.tensor([[1.0, torch.nan], [4.0, 7.0]]), torch.tensor([[True, False], [True, True]])
+
+    assert float(mean_of_real(values, mask)) == 4.0
+    assert float(mean_of_real(values, torch.zeros_like(mask))) == 0.0

@@ -1,0 +1,132 @@
+"""Attention: places of one sequence read another sequence (cross-attention) or their own (self-attention).
+
+Convention: what stands in padded places of the source never reaches a result or a gradient, and a query that finds
+nothing to read gets zeros. Queries are not masked: what stands in a padded query must be finite, and comes out of its
+own place only.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+Norm = Literal["pre", "post"]
+"""Where layers are normalised: before each sub-layer, or after its residual sum (Vaswani et al. 2017)."""
+
+
+class MultiHeadAttention(nn.Module):
+    """Multi-head attention of Vaswani et al., "Attention Is All You Need", NeurIPS 2017, section 3.2.2."""
+
+    def __init__(self, width: int, heads: int, *, source_width: int | None = None, dropout: float = 0.0) -> None:
+        """Make the four projections.
+
+        Args:
+            width: Last axis of the queries and of the result; a multiple of ``heads``.
+            heads: How many attentions work side by side.
+            source_width: Last axis of what is read; ``None``: as wide as the queries.
+            dropout: Of the attention weights.
+
+        Raises:
+            ValueError: ``width`` is no multiple of ``heads``.
+        """
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"the width of attention ({width}) must be a multiple of its heads ({heads})")
+        self.heads = heads
+        self.dropout = dropout
+        read = width if source_width is None else source_width
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(read, width)
+        self.value = nn.Linear(read, width)
+        self.output = nn.Linear(width, width)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "items places width"],
+        source: Float[Tensor, "items source_places source_width"],
+        mask: Bool[Tensor, "items source_places"],
+        allowed: Bool[Tensor, "places source_places"] | None = None,
+    ) -> Float[Tensor, "items places width"]:
+        """Return what each query reads from the real places of the source.
+
+        Args:
+            queries: Who reads.
+            source: What is read, as keys and as values.
+            mask: ``True`` where the source is real.
+            allowed: ``True`` where a query may read a place (``causal_pairs``); ``None``: everywhere.
+        """
+        readable = mask.unsqueeze(1) if allowed is None else mask.unsqueeze(1) & allowed
+        finds = readable.any(dim=-1, keepdim=True)
+        source = source.masked_fill(~mask.unsqueeze(-1), 0.0)
+        attended = scaled_dot_product_attention(
+            self._split(self.query(queries)),
+            self._split(self.key(source)),
+            self._split(self.value(source)),
+            # a query without a readable place reads all of them and is overwritten below: no softmax over nothing
+            attn_mask=(readable | ~finds).unsqueeze(1),
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        read: Tensor = self.output(attended.transpose(1, 2).flatten(2))
+        return read.masked_fill(~finds, 0.0)
+
+    def _split(self, data: Float[Tensor, "items places width"]) -> Float[Tensor, "items heads places part"]:
+        items, places, width = data.shape
+        return data.view(items, places, self.heads, width // self.heads).transpose(1, 2)
+
+
+def feed_forward(width: int, hidden: int, *, dropout: float) -> nn.Sequential:
+    """Return the position-wise network of a transformer: linear, GELU, dropout, linear."""
+    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width))
+
+
+class AttentionBlock(nn.Module):
+    """One layer of a transformer: attention, then a position-wise network, each with a residual and a layer norm.
+
+    ``post``: ``x = LN(x + A(x, s)); x = LN(x + F(x))``. ``pre``: ``x = x + A(LN x, s); x = x + F(LN x)``, where a block
+    that reads itself reads ``LN x``, and another source is read as it is given.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        hidden: int,
+        norm: Norm,
+        dropout: float,
+        source_width: int | None = None,
+        epsilon: float = 1e-5,
+    ) -> None:
+        """Make the layer; ``hidden`` is the inner width of the position-wise network, 0: there is none."""
+        super().__init__()
+        self.norm: Norm = norm
+        self.attention = MultiHeadAttention(width, heads, source_width=source_width, dropout=dropout)
+        self.attention_norm = nn.LayerNorm(width, epsilon)
+        self.feed_forward = feed_forward(width, hidden, dropout=dropout) if hidden else None
+        self.feed_forward_norm = nn.LayerNorm(width, epsilon) if hidden else None
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "items places width"],
+        mask: Bool[Tensor, "items source_places"],
+        source: Float[Tensor, "items source_places source_width"] | None = None,
+        allowed: Bool[Tensor, "places source_places"] | None = None,
+    ) -> Float[Tensor, "items places width"]:
+        """Return the queries with what they read; without a source they read one another, and the mask is theirs."""
+        pre = self.norm == "pre"
+        reader = self.attention_norm(queries) if pre else queries
+        read = self.attention(reader, reader if source is None else source, mask, allowed)
+        data: Tensor = queries + self.dropout(read)
+        data = data if pre else self.attention_norm(data)
+        if self.feed_forward is not None and self.feed_forward_norm is not None:
+            data = data + self.dropout(self.feed_forward(self.feed_forward_norm(data) if pre else data))
+            data = data if pre else self.feed_forward_norm(data)
+        return data
+
+
+def causal_pairs(places: int, device: torch.device) -> Bool[Tensor, "places places"]:
+    """Return which place may read which: itself and what came before."""
+    return torch.ones(places, places, dtype=torch.bool, device=device).tril()

@@ -1,0 +1,75 @@
+"""Gaussians with a diagonal covariance, and divergences between distributions, in nats.
+
+A Gaussian is kept as mean and logarithm of its variance: any real number is a valid one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Gaussian:
+    """Independent normal distributions, one for each element."""
+
+    mean: Float[Tensor, "*batch dim"]
+    log_variance: Float[Tensor, "*batch dim"]
+
+    def sample(self) -> Float[Tensor, "*batch dim"]:
+        """Return a draw through which gradients reach mean and variance (Kingma and Welling, ICLR 2014, eq. 4)."""
+        return self.mean + (0.5 * self.log_variance).exp() * torch.randn_like(self.mean)
+
+    def detach(self) -> "Gaussian":
+        """Return the same distribution without its history."""
+        return Gaussian(self.mean.detach(), self.log_variance.detach())
+
+
+def standard_normal(like: Float[Tensor, "*batch dim"]) -> Gaussian:
+    """Return N(0, 1) for each element of a tensor."""
+    return Gaussian(torch.zeros_like(like), torch.zeros_like(like))
+
+
+def gaussian_kl(first: Gaussian, second: Gaussian) -> Float[Tensor, "*batch dim"]:
+    """Return KL(first || second) per element; summed over ``dim`` it is that of the joint distributions."""
+    log_ratio = first.log_variance - second.log_variance
+    distance = (first.mean - second.mean).square() * (-second.log_variance).exp()
+    return 0.5 * (torch.expm1(log_ratio) - log_ratio + distance)
+
+
+def product_of_experts(
+    experts: Sequence[Gaussian], present: Sequence[Bool[Tensor, "*batch"]] | None = None
+) -> Gaussian:
+    """Return the normalised product: precisions add up, means are averaged by precision.
+
+    Where no expert is present it is N(0, 1). Wu and Goodman, "Multimodal Generative Models for Scalable
+    Weakly-Supervised Learning", NeurIPS 2018, section 2.2, without their prior expert.
+
+    Args:
+        experts: At least one, of equal shape ``[*batch, dim]``.
+        present: Which of them counts where; ``None``: all.
+    """
+    log_precisions = -torch.stack([expert.log_variance for expert in experts])
+    means = torch.stack([expert.mean for expert in experts])
+    if present is None:
+        return _weighted(means, log_precisions)
+    there = torch.stack(list(present)).unsqueeze(-1)
+    someone = there.any(dim=0)
+    joint = _weighted(means, log_precisions.masked_fill(~(there | ~someone), -torch.inf))
+    return Gaussian(joint.mean.masked_fill(~someone, 0.0), joint.log_variance.masked_fill(~someone, 0.0))
+
+
+def categorical_kl(
+    teacher: Float[Tensor, "*batch classes"], student: Float[Tensor, "*batch classes"], temperature: float = 1.0
+) -> Float[Tensor, "*batch"]:
+    """Return KL(softmax(teacher / temperature) || softmax(student / temperature)) of two sets of scores."""
+    log_p = torch.log_softmax(teacher.float() / temperature, dim=-1)
+    log_q = torch.log_softmax(student.float() / temperature, dim=-1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+
+
+def _weighted(means: Tensor, log_precisions: Tensor) -> Gaussian:
+    weights = torch.softmax(log_precisions, dim=0)
+    return Gaussian((weights * means).sum(dim=0), -torch.logsumexp(log_precisions, dim=0))

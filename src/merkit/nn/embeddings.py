@@ -1,0 +1,36 @@
+"""What is added to a turn's vector to say where it stands and who speaks."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+
+def sinusoidal_positions(places: int, width: int, device: torch.device) -> Float[Tensor, "places width"]:
+    """Return the position code of Vaswani et al. 2017, section 3.5: sine in even columns, cosine in odd ones.
+
+    Columns ``2i`` and ``2i + 1`` of place ``p`` hold sine and cosine of ``p / 10000^(2i / width)``.
+    """
+    rates = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(10000.0) / width))
+    angles = torch.arange(places, device=device).unsqueeze(1) * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
+
+
+class SpeakerEmbedding(nn.Module):
+    """A learned vector for each speaker of a conversation, in order of first appearance; zeros in padded places.
+
+    Speakers beyond the table share its last vector.
+    """
+
+    def __init__(self, speakers: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(speakers + 1, width, padding_idx=speakers)
+
+    def forward(
+        self, speakers: Int[Tensor, "items turns"], mask: Bool[Tensor, "items turns"]
+    ) -> Float[Tensor, "items turns width"]:
+        """Return the speaker's vector of each real turn."""
+        padding = self.table.num_embeddings - 1
+        vectors: Tensor = self.table(speakers.clamp(max=padding - 1).masked_fill(~mask, padding))
+        return vectors
