@@ -32,7 +32,7 @@ class Scale:
 def scale_around(values: Sequence[float]) -> Scale:
     """Return a range with round ends that holds all values and some air."""
     low, high = min(values), max(values)
-    air = max((high - low) * 0.06, 1e-6)
+    air = max((high - low) * 0.06, abs(high) * (0.1 if low == high else 1e-4), 1e-6)
     step = _round_step((high - low + 2 * air) / 5)
     return Scale(math.floor((low - air) / step) * step, math.ceil((high + air) / step) * step)
 
@@ -65,17 +65,22 @@ def axis(scale: Scale, factor: float = 100) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One line over epochs, from epoch 1, and the epoch to mark (``None``: none)."""
+    """One line over epochs, from epoch 1 (``None``: no value there), and the epoch to mark (``None``: none)."""
 
     name: str
-    values: Sequence[float]
+    values: Sequence[float | None]
     chosen: int | None = None
+    kind: str = ""
+    """A class for the style: its colour, where lines are told apart."""
 
 
 def curves(lines: Sequence[Curve], title: str, factor: float = 1.0) -> str:
-    """Return lines over epochs in one frame, the chosen epochs marked; a value is printed times ``factor``."""
+    """Return lines over epochs in one frame, the chosen epochs marked; a value is printed times ``factor``.
+
+    Every line has a value somewhere.
+    """
     left, right, top, bottom = 42, 392, 12, 148
-    scale = scale_around([value for line in lines for value in line.values])
+    scale = scale_around([value for line in lines for value in line.values if value is not None])
     last = max(len(line.values) for line in lines)
     across = Scale(1, max(last, 2))
 
@@ -93,16 +98,29 @@ def curves(lines: Sequence[Curve], title: str, factor: float = 1.0) -> str:
         parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick}</text>')
     parts.append(f'<text class="name" x="{right}" y="{bottom + 30}" text-anchor="end">epoch</text>')
     for line in lines:
-        points = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in enumerate(line.values, start=1))
-        parts.append(f'<polyline class="curve" points="{points}"><title>{escape(line.name)}</title></polyline>')
+        points = [f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in _known(line)]
+        drawn = " ".join(points if len(points) > 1 else points * 2)  # a line to where it starts is a dot
+        kind = f"curve {line.kind}".strip()
+        parts.append(f'<polyline class="{kind}" points="{drawn}"><title>{escape(line.name)}</title></polyline>')
     for line in lines:
-        if line.chosen is not None and 1 <= line.chosen <= len(line.values):
-            place = f'cx="{x(line.chosen):.1f}" cy="{y(line.values[line.chosen - 1]):.1f}"'
+        marked = dict(_known(line)).get(line.chosen or 0)
+        if line.chosen is not None and marked is not None:
+            place = f'cx="{x(line.chosen):.1f}" cy="{y(marked):.1f}"'
             parts.append(f'<circle class="chosen" {place} r="4"><title>{escape(line.name)}: chosen</title></circle>')
-    ends = ", ".join(f"{line.name}: {factor * line.values[-1]:.3g} at epoch {len(line.values)}" for line in lines[:6])
-    crowd = " crowd" if len(lines) > 8 else ""
+    last_of = [(line.name, *_known(line)[-1]) for line in lines[:6]]
+    ends = ", ".join(f"{name}: {factor * value:.3g} at epoch {epoch}" for name, epoch, value in last_of)
+    crowd = " crowd" if len(lines) > 8 and not any(line.kind for line in lines) else ""
     words = escape(f"{title} over {last} epochs. {ends}")
     return f'<svg class="chart{crowd}" viewBox="0 0 400 182" role="img" aria-label="{words}">{"".join(parts)}</svg>'
+
+
+def legend(lines: Sequence[Curve]) -> str:
+    """Return the names of lines that are told apart, each beside a piece of its line."""
+    return "".join(
+        f'<span class="entry"><svg class="sample" width="22" height="10" aria-hidden="true">'
+        f'<line class="curve {line.kind}" x1="2" y1="5" x2="20" y2="5"/></svg>{escape(line.name)}</span>'
+        for line in lines
+    )
 
 
 def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
@@ -147,6 +165,10 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
     parts.append(f'<text class="name" x="{right}" y="{foot + 30}" text-anchor="end">confidence</text>')
     label = escape("Reliability. " + "; ".join(words))
     return f'<svg class="chart" viewBox="0 0 400 316" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def _known(line: Curve) -> list[tuple[int, float]]:
+    return [(epoch, value) for epoch, value in enumerate(line.values, start=1) if value is not None]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:

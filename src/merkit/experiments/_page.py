@@ -1,12 +1,13 @@
 """The report as one HTML page that needs nothing else: its sections, from scored runs to markup."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
 
-from merkit.experiments._charts import Curve, Scale, axis, curves, reliability, scale_around, track
+from merkit.experiments._charts import Scale, axis, reliability, scale_around, track
+from merkit.experiments._epochs import over_epochs
 from merkit.experiments.reference import Reference, above
 from merkit.experiments.results import METRIC_NAMES, Entry, Group
 from merkit.experiments.tables import caption, figure_text, p_text, signed, spread_text
@@ -192,7 +193,7 @@ def _others(group: Group) -> str:
 
 
 def _details(group: Group, entry: Entry) -> str:
-    figures = [_confusion(entry), _classes(entry), *_learning(group, entry), _calibration(entry)]
+    figures = [_confusion(entry), _classes(entry), *over_epochs(entry), _calibration(entry)]
     return (
         f'<section id="{_anchor(group.protocol, entry.name)}"><h3>{escape(entry.name)}</h3>'
         f'<div class="figures">{"".join(figures)}</div></section>'
@@ -239,30 +240,6 @@ def _classes(entry: Entry) -> str:
         "<figcaption>Whiskers: 95 % interval. Small figures: test utterances, precision (P), recall (R). A dash:"
         " undefined.</figcaption></figure>"
     )
-
-
-def _learning(group: Group, entry: Entry) -> list[str]:
-    cells = [cell for cell in entry.run.cells if cell.history]
-    if not cells:
-        return ["<figure><h4>Learning curves</h4><p>Fitted in one go: there are no epochs.</p></figure>"]
-    many = len(entry.run.folds) > 1
-
-    def lines(of: Iterable[Sequence[float]]) -> list[Curve]:
-        return [
-            Curve(f"{f'fold {cell.fold}, ' if many else ''}seed {cell.seed}", values, int(cell.facts["epoch"]))
-            for cell, values in zip(cells, of, strict=True)
-        ]
-
-    loss = curves(lines([[row["loss"]["total"] for row in cell.history] for cell in cells]), "Training loss")
-    name = METRIC_NAMES[group.metric]
-    valid = [[row["valid"][group.metric] for row in cell.history] for cell in cells]
-    metric = curves(lines(valid), f"{name} on validation", factor=100)
-    what = "fold and seed" if many else "seed"
-    note = f'<figcaption>One line a {what}. <span class="key chosen"></span>The epoch that is reported.</figcaption>'
-    return [
-        f"<figure><h4>{escape(name)} on validation, percent</h4>{metric}{note}</figure>",
-        f"<figure><h4>Training loss</h4>{loss}{note}</figure>",
-    ]
 
 
 def _calibration(entry: Entry) -> str:

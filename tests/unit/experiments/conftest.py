@@ -63,8 +63,18 @@ def predict(corpus, ids, skill, generator):
     return found
 
 
-def make_run(path, corpus, model="single", skill=1.5, seeds=(0, 1), epochs=6, by_epoch=False, selection="best_valid"):
-    """A whole run folder."""
+def make_run(
+    path,
+    corpus,
+    model="single",
+    skill=1.5,
+    seeds=(0, 1),
+    epochs=6,
+    by_epoch=False,
+    selection="best_valid",
+    figures=lambda seed, epoch: {},
+):
+    """A whole run folder; ``figures`` is what the model says of itself after an epoch."""
     labels = corpus.protocol.labels
     path.mkdir(parents=True)
     (path / "recipe.toml").write_text(
@@ -117,7 +127,7 @@ def make_run(path, corpus, model="single", skill=1.5, seeds=(0, 1), epochs=6, by
                     "loss": {"total": 1.5 - c + 0.05 * generator.random(), "classification": 1.5 - c},
                     "learning_rate": {"head": 1e-3},
                     "valid": {name: 0.3 + 0.4 * c + 0.03 * generator.random() for name in corpus.protocol.metrics},
-                    "diagnostics": {},
+                    "model": figures(seed, epoch),
                 }
                 for epoch, c in enumerate(curve, start=1)
             ]

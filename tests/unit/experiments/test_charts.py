@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from merkit.experiments._charts import Curve, Scale, axis, curves, reliability, scale_around, track
+from merkit.experiments._charts import Curve, Scale, axis, curves, legend, reliability, scale_around, track
 
 
 def numbers(svg, tag, name):
@@ -59,6 +59,33 @@ def test_an_epoch_that_is_not_there_is_not_marked(chosen):
 
 def test_many_curves_are_drawn_thin():
     assert 'class="chart crowd"' in curves([Curve(str(n), [0.1, 0.2]) for n in range(9)], "Accuracy")
+
+
+def test_lines_that_are_told_apart_keep_their_colour_in_the_legend_however_many():
+    lines = [Curve(f"<{n}>", [0.1, 0.2], kind=f"line-{n}") for n in range(9)]
+
+    drawn, named = curves(lines, "gate"), ElementTree.fromstring(f"<p>{legend(lines)}</p>")
+
+    assert [part.get("class") for part in named.iter("line")] == re.findall(r'polyline class="([^"]+)"', drawn)
+    assert [entry.find("svg").tail for entry in named] == [f"<{n}>" for n in range(9)]
+    assert "crowd" not in drawn
+
+
+def test_an_epoch_without_a_value_is_left_out_of_its_line():
+    svg = curves([Curve("a", [None, 0.5, None, 0.7]), Curve("b", [None, 0.6])], "gate")
+
+    first, second = (points.split() for points in re.findall(r'points="([^"]+)"', svg))
+    assert len(first) == 2
+    assert first[0].split(",")[0] == second[0].split(",")[0]  # both in epoch 2
+    assert second[0] == second[1]  # a dot
+    assert "a: 0.7 at epoch 4, b: 0.6 at epoch 2" in ElementTree.fromstring(svg).get("aria-label")
+
+
+def test_a_constant_has_ticks_that_differ():
+    svg = curves([Curve("a", [1.0, 1.0])], "coefficient")
+
+    ticks = re.findall(r'text-anchor="end">([-0-9.e]+)<', svg)
+    assert len(set(ticks)) == len(ticks) > 2
 
 
 def test_reliability_draws_a_bar_for_each_bin_that_holds_something():

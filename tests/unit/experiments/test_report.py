@@ -243,3 +243,48 @@ def test_a_readme_without_the_marks_is_refused(text, tmp_path):
     with pytest.raises(MerkitError, match="once each, in this order"):
         update_readme(readme, "table")
     assert readme.read_text() == text
+
+
+def pictures(page):
+    """The models' own pictures: heading, names in the legend, ends of the lines."""
+    found = {}
+    for figure in re.findall(r"<figure>.*?</figure>", page, re.DOTALL):
+        if 'class="legend"' in figure:
+            names = re.findall(r'class="entry">.*?</svg>([^<]+)<', figure)
+            found[re.search(r"<h4>([^<]+)", figure)[1]] = (names, re.search(r'aria-label="([^"]+)', figure)[1])
+    return found
+
+
+def test_what_a_model_says_of_itself_is_drawn_by_group(parley, make_run, references, tmp_path):
+    def figures(seed, epoch):
+        said = {"gate.text": 0.2 * (1 + seed) * epoch, "gate.text_audio": 0.5, "temperature": 2.0}
+        return said | ({"ratio.late.one": 3.0} if epoch > 2 and seed == 1 else {"ratio.late.one": float("nan")})
+
+    run = make_run(tmp_path / "run", parley, epochs=4, figures=figures)
+
+    files = write_report([run], tmp_path / "report", printed=references)
+
+    found = pictures(files.html.read_text(encoding="utf-8"))
+    assert list(found) == ["gate", "temperature", "ratio"]
+    assert found["gate"][0] == ["text", "text_audio"]
+    assert "text: 1.2 at epoch 4, text_audio: 0.5 at epoch 4" in found["gate"][1]  # the mean of 0.8 and 1.6
+    assert found["temperature"][0] == ["temperature"]
+    assert found["ratio"][0] == ["late.one"]
+    assert "late.one: 3 at epoch 4" in found["ratio"][1]
+
+
+def test_nothing_is_drawn_for_a_model_that_says_nothing(files):
+    assert pictures(files.html.read_text(encoding="utf-8")) == {}
+
+
+def test_seeds_that_stopped_early_leave_the_mean_to_the_others(parley, make_run, references, tmp_path):
+    run = make_run(tmp_path / "run", parley, epochs=3, figures=lambda seed, epoch: {"gate.text": 1.0 + seed})
+    history = next(run.glob("fold-*/seed-0")) / "history.jsonl"
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:1]))
+    cell = history.with_name("cell.json")
+    cell.write_text(cell.read_text().replace('"epoch": 3', '"epoch": 1'))
+
+    files = write_report([run], tmp_path / "report", printed=references)
+
+    page = files.html.read_text(encoding="utf-8")
+    assert "text: 2 at epoch 3" in pictures(page)["gate"][1]
