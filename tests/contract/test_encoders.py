@@ -20,6 +20,7 @@ from merkit.core.corpus import PublishedFeatures
 from merkit.core.encoder import Array, Encoder, EncoderHome
 from merkit.core.types import MODALITIES, Turn, Utterance
 from merkit.data.published import write_published
+from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build_model, open_model, save_checkpoint
 
 TOLERANCE = 1e-5
 """In float32, relative to the largest value: sums over padded lengths come in another order."""
@@ -31,11 +32,13 @@ TEXTS = ("so very happy", "i", "we are not here . you are", "")
 
 @dataclass(frozen=True)
 class World:
-    """Four turns of one conversation with words, sound and published features, and small networks on disk."""
+    """Four turns of one conversation with words, sound and published features, small networks and a model on disk."""
 
     root: Path
     turns: tuple[Turn, ...]
     networks: dict[str, Path]
+    trained: Path
+    """A checkpoint of an utterance model of texts."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ TINY: dict[str, tuple[Tiny, ...]] = {
         Tiny("text", lambda world: {"weights": str(world.networks["bert"]), "context": 1}),
         Tiny("text", lambda world: {"weights": str(world.networks["bert"]), "pooled": True, "layer": "mix"}),
         Tiny("text", lambda world: {"weights": str(world.networks["bert"]), "frozen": False, "context": 2}),
+    ),
+    "checkpoint": (
+        Tiny("text", lambda world: {"checkpoint": str(world.trained)}),
+        Tiny("text", lambda world: {"checkpoint": str(world.trained), "gives": ["embedding", "logits"]}),
     ),
     "egemaps": (Tiny("audio"),),
     "logmel": (Tiny("audio", lambda world: {"n_mels": 16, "width": 12}),),
@@ -81,7 +88,18 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> World:
         columns = tuple(f"column {column}" for column in range(width))
         write_published(root / "precomputed" / modality, PublishedFeatures(modality, modality, arrays, columns))
     turns = tuple(Turn(row, tuple(utterances[: row.turn]), root) for row in utterances)
-    return World(root, turns, {"bert": tiny_bert, "wav2vec2": tiny_wav2vec2(root / "wav2vec2")})
+    networks = {"bert": tiny_bert, "wav2vec2": tiny_wav2vec2(root / "wav2vec2")}
+    return World(root, turns, networks, tiny_model(root / "trained", tiny_bert))
+
+
+def tiny_model(folder: Path, network: Path) -> Path:
+    encoders = {"text": {"name": "bert", "weights": str(network), "frozen": False, "context": 1}}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model("single", {}, build_encoders(encoders, None, None), 3)
+    config = CheckpointConfig(FORMAT, "single", {}, ("a", "b", "c"), encoders, "table", "protocol")
+    save_checkpoint(folder, model, config, {}, "")
+    return folder
 
 
 def write_voice(path: Path, length_s: float, pitch_hz: float, generator: np.random.Generator) -> None:
@@ -117,7 +135,7 @@ def build(world: World, name: str, number: int, assets: Path | None = None) -> E
     spec, tiny = lookup.load("encoders", name), TINY[name][number]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        home = EncoderHome(data=world.root, assets=assets)
+        home = EncoderHome(data=world.root, assets=assets, open_model=open_model)
         encoder: Encoder = spec.build(spec.config(**tiny.settings(world)), tiny.modality, home)
     return encoder.eval()
 

@@ -116,6 +116,10 @@ class EncoderHome:
 
     data: Path | None = None
     assets: Path | None = None
+    stage_one: Path | None = None
+    """The checkpoint that the recipe had trained for this encoder, where it did."""
+    open_model: Callable[[Path], Any] | None = None
+    """Opens a checkpoint as a ``core.model.TrainedModel``, for an encoder that is made of one."""
 
 
 def as_float32(array: npt.ArrayLike) -> npt.NDArray[np.float32]:

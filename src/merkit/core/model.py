@@ -87,6 +87,16 @@ class FittedModel(Model):
 
 
 @dataclass(frozen=True)
+class TrainedModel:
+    """What a checkpoint holds, for an encoder that is made of it: the model, in evaluation mode, and what it knows."""
+
+    model: Model
+    spec: "ModelSpec"
+    labels: tuple[str, ...]
+    """Class names in the order of class numbers."""
+
+
+@dataclass(frozen=True)
 class Citation:
     """A publication: what `merkit cite` prints and a report names."""
 

@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,25 @@ from accelerate import Accelerator
 from merkit.core.encoder import Encoder
 from merkit.core.model import FittedModel, Model
 from merkit.core.protocol import Fold, Protocol
-from merkit.core.types import Prediction
+from merkit.core.types import Prediction, Turn
 from merkit.data.dataset import Dataset, items_of, load, ordered_batches
 from merkit.data.files import TEMPORARY, atomic_path
 from merkit.data.manifest import Manifest
-from merkit.data.sources import FeatureSource, Progress, open_sources
+from merkit.data.sources import FeatureSource, Progress, open_sources, open_store
+from merkit.encoders.checkpoint import StageOneConfig, identity
 from merkit.experiments.recipe import Recipe
+from merkit.experiments.stages import StageOne, UnseenSource
 from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
-from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build_model, save_checkpoint
+from merkit.io.checkpoint import (
+    FORMAT,
+    CheckpointConfig,
+    build_encoders,
+    build_model,
+    name_hash,
+    read_trained_on,
+    save_checkpoint,
+)
 from merkit.io.predictions import predictions_table, write_table
 from merkit.io.provenance import peak_memory_bytes
 from merkit.metrics.classification import METRICS
@@ -54,6 +64,8 @@ class Cell:
     features: Path
     legacy_best_on_test: bool
     """Keep unlabelled test predictions of every epoch, for the leaky figure that is printed beside the clean one."""
+    stages: Mapping[str, StageOne] = field(default_factory=dict)
+    """By modality: what the encoders are made of that the recipe has trained first."""
 
     @property
     def name(self) -> str:
@@ -66,7 +78,8 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
     started = time.perf_counter()
     recipe = cell.recipe
     seed_torch(derived_seed(cell.seed, "encoders"))  # not what the process drew before: that differs once it was killed
-    encoders = build_encoders(recipe.resolved()["encoders"], cell.manifest.root, None)
+    checkpoints = {modality: stage.checkpoint for modality, stage in cell.stages.items()}
+    encoders = build_encoders(recipe.resolved()["encoders"], cell.manifest.root, None, checkpoints)
     context = max((encoder.context for encoder in encoders.values()), default=0)
     turns = list(cell.manifest.turns(cell.members, context))
     with accelerator.main_process_first():
@@ -83,8 +96,10 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
         _clear(cell.folder, key)
     accelerator.wait_for_everyone()
 
+    with accelerator.main_process_first():
+        unseen = _unseen(cell, encoders, turns, accelerator, progress)
     parts = {name: _dataset(cell, sources, ids, context) for name, ids in _parts(cell.fold).items()}
-    training = replace(parts["train"], labels=cell.fold.train)
+    training = replace(parts["train"], labels=cell.fold.train, sources={**sources, **unseen})
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
     seed_torch(derived_seed(cell.seed, "weights"))
@@ -105,6 +120,11 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
     if accelerator.is_main_process:
         model.cpu()
         checkpoint = cell.folder / "checkpoint"
+        provenance = {
+            **provenance,
+            "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
+            "trained_on": _trained_on(cell),
+        }
         save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, recipe.model, provenance))
         _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), parts, trained)
         facts = {
@@ -143,6 +163,40 @@ def _dataset(cell: Cell, sources: Mapping[str, FeatureSource], ids: Sequence[str
     return Dataset(items, sources, spec.level, with_texts="texts" in spec.inputs)
 
 
+def _unseen(
+    cell: Cell,
+    encoders: Mapping[str, Encoder],
+    turns: Sequence[Turn],
+    accelerator: Accelerator,
+    progress: Progress | None,
+) -> dict[str, UnseenSource]:
+    """Return the cross-fitted sources that stage two learns from; extracts first what their stores lack."""
+    found = {}
+    for modality, stage in cell.stages.items():
+        keys = {modality: cell.recipe.resolved()["encoders"][modality]}
+        by_conversation: dict[str, FeatureSource] = {}
+        for checkpoint in dict.fromkeys(stage.unseen.values()):
+            members = {name for name, unseen in stage.unseen.items() if unseen == checkpoint}
+            part = build_encoders(keys, cell.manifest.root, None, {modality: checkpoint})
+            part[modality].to(accelerator.device)
+            held = [turn for turn in turns if turn.utterance.conversation in members]
+            open_sources(part, held, cell.features, progress)
+            source = FeatureSource(encoders[modality], open_store(part[modality], cell.features))
+            by_conversation |= dict.fromkeys(members, source)
+        if by_conversation:
+            found[modality] = UnseenSource(encoders[modality], by_conversation)
+    return found
+
+
+def _trained_on(cell: Cell) -> dict[str, Any]:
+    """Return which utterances a cell's model has learned from, those of its stage one included."""
+    learned = {name_hash(utterance) for utterance in cell.fold.train}
+    for _, config in cell.recipe.encoders.values():
+        if isinstance(config, StageOneConfig) and config.checkpoint is not None:
+            learned |= read_trained_on(Path(config.checkpoint))
+    return {"fold": cell.fold.name, "seed": cell.seed, "utterances": " ".join(sorted(learned))}
+
+
 def _keys(cell: Cell, encoders: Mapping[str, Encoder], sources: Mapping[str, FeatureSource]) -> list[str]:
     """Return the hash of all that decides a cell's result: settings, inputs by content, split, seed, format.
 
@@ -163,6 +217,12 @@ def _keys(cell: Cell, encoders: Mapping[str, Encoder], sources: Mapping[str, Fea
         "seed": cell.seed,
         "format": FORMAT,
     }
+    unseen = {modality: stage.unseen for modality, stage in cell.stages.items() if stage.unseen}
+    if unseen:
+        values["cross_fit"] = {
+            modality: {name: identity(checkpoint) for name, checkpoint in by_conversation.items()}
+            for modality, by_conversation in unseen.items()
+        }
     return [
         hashlib.sha256(
             json.dumps({**values, "legacy_best_on_test": kept}, sort_keys=True, default=str).encode()

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merkit.core.encoder import EncoderHome, EncoderSpec
+from merkit.core.encoder import EncoderSpec
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load, unknown
 from merkit.data.features import extract_features
 from merkit.data.manifest import read_manifest
 from merkit.data.sources import Progress, open_store
 from merkit.experiments.recipe import check_options
+from merkit.io.checkpoint import build_encoders
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def fill_store(
     if chosen not in spec.modalities:
         raise ConfigError(f"encoder {name}: " + unknown("modality", chosen, spec.modalities))
     manifest = read_manifest(data)
-    encoder = spec.build(config, chosen, EncoderHome(data=manifest.root))
+    encoder = build_encoders({chosen: {"name": name, **config.model_dump()}}, manifest.root, None)[chosen]
     if not encoder.stored:
         raise ConfigError(f"encoder '{name}' with these settings is trained with the model: there is nothing to store")
     store = open_store(encoder, manifest.root / "features" if features is None else features)

@@ -3,11 +3,15 @@
 Tables: ``[config]`` (the model's), ``[encoders.<modality>]``, ``[training]``, ``[loss]``, ``[options]`` (the
 protocol's); at the top ``model``, ``protocol`` and ``seeds``. There is no inheritance; what is left out has the default
 of its class.
+
+An encoder ``checkpoint`` may name another recipe, its stage one: a file, relative to the recipe's own folder or else to
+the working directory. A resolved recipe holds its content in the file's place, as the table
+``[encoders.<modality>.recipe]``, so that it is complete.
 """
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -20,6 +24,7 @@ from merkit.core.lookup import load, unknown
 from merkit.core.model import ModelConfig, ModelSpec
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.core.types import MODALITIES
+from merkit.encoders.checkpoint import StageOneConfig
 from merkit.training.config import LossConfig, TrainingConfig
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -53,6 +58,8 @@ class Recipe:
     training: TrainingConfig
     loss: LossConfig
     options: ProtocolOptions
+    stages: Mapping[str, "Recipe"] = field(default_factory=dict)
+    """By modality: the recipe of an encoder that is trained first."""
 
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default written out, as TOML values (what is ``None`` is left out)."""
@@ -60,6 +67,8 @@ class Recipe:
             modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
             for modality, (spec, config) in self.encoders.items()
         }
+        for modality, stage in self.stages.items():  # as many seeds as stage two, which says how many
+            encoders[modality]["recipe"] = {key: value for key, value in stage.resolved().items() if key != "seeds"}
         return {
             "model": self.model.name,
             "protocol": self.protocol.name,
@@ -82,8 +91,15 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         ConfigError: The file is missing, is no TOML, or has mistakes; all of them are listed.
     """
+    values = _with_stages(_read(path), path)
+    for override in overrides:
+        _put(values, override)
+    return check_recipe(values, str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
             f"No recipe '{path}'. Shipped ones lie in recipes/; 'merkit list recipes' names them."
@@ -92,9 +108,20 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise ConfigError(f"Cannot read the recipe '{path}': {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    for override in overrides:
-        _put(values, override)
-    return check_recipe(values, str(path))
+
+
+def _with_stages(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return a recipe's values with the content of stage-one recipes in the place of their files' names."""
+    encoders = values.get("encoders")
+    if not isinstance(encoders, Mapping):
+        return dict(values)
+    filled = dict(encoders)
+    for modality, keys in encoders.items():
+        named = keys.get("recipe") if isinstance(keys, Mapping) and keys.get("name") == "checkpoint" else None
+        if isinstance(named, str):
+            beside = path.parent / named
+            filled[modality] = {**keys, "recipe": _read(beside if beside.is_file() else Path(named))}
+    return {**values, "encoders": filled}
 
 
 def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
@@ -103,6 +130,7 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     Raises:
         ConfigError: All mistakes, each with key, value and what is allowed.
     """
+    values = _with_stages(values, Path(source))
     mistakes: list[str] = []
     file = _validated(_File, values, (), mistakes)
     model = _plug_in("models", values.get("model"), "model", mistakes)
@@ -114,13 +142,53 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     encoders = _encoders(values.get("encoders", {}), mistakes)
     if model is not None:
         _check_modalities(model, len(encoders), mistakes)
+    stages = {} if protocol is None or options is None else _stages(encoders, protocol, options, mistakes)
     if mistakes or file is None:
         listed = mistakes[0] if len(mistakes) == 1 else "".join(f"\n  {mistake}" for mistake in mistakes)
         count = "" if len(mistakes) == 1 else f"{len(mistakes)} mistakes:"
         raise ConfigError(f"{source}: {count}{listed}")
     assert config is not None
     assert options is not None
-    return Recipe(model, protocol, file.seeds, config, encoders, file.training, file.loss, options)
+    return Recipe(model, protocol, file.seeds, config, encoders, file.training, file.loss, options, stages)
+
+
+def _stages(
+    encoders: Mapping[str, tuple[EncoderSpec, EncoderConfig]],
+    protocol: ProtocolSpec,
+    options: ProtocolOptions,
+    mistakes: list[str],
+) -> dict[str, Recipe]:
+    """Check the recipes of encoders that are trained first: same protocol, same options, one utterance, one modality.
+
+    Options that a stage one leaves out are those of stage two.
+    """
+    stages = {}
+    for modality, (_, config) in encoders.items():
+        if not isinstance(config, StageOneConfig) or not isinstance(config.recipe, dict):
+            continue
+        place = f"encoders.{modality}.recipe"
+        values = config.recipe if config.recipe.get("options") else {**config.recipe, "options": options.model_dump()}
+        below = values.get("encoders")
+        if isinstance(below, Mapping) and any(isinstance(t, Mapping) and "recipe" in t for t in below.values()):
+            mistakes.append(f"{place}: has a stage one of its own; there are two stages at most")
+            continue
+        if values.get("protocol") != protocol.name:
+            mistakes.append(f"{place}.protocol = {values.get('protocol')!r}: both stages need '{protocol.name}'")
+            continue
+        try:
+            stage = check_recipe(values, place)
+        except ConfigError as error:
+            mistakes.append(str(error))
+            continue
+        if stage.options != options:
+            mistakes.append(f"{place}.options: differ from those of stage two; leave them out")
+        elif stage.model.level != "utterance":
+            mistakes.append(f"{place}.model: '{stage.model.name}' reads conversations, stage one single utterances")
+        elif set(stage.encoders) != {modality} or stage.model.inputs:
+            found = ", ".join(stage.encoders) or "none"
+            mistakes.append(f"{place}.encoders: {found} found, expected {modality} alone")
+        stages[modality] = stage
+    return stages
 
 
 def check_options(kind: type[Checked], values: Mapping[str, Any], source: str) -> Checked:
@@ -220,7 +288,9 @@ def _told(kind: type[BaseModel], item: Any, place: tuple[str, ...]) -> str:
         return f"{'.'.join((*place, *path[:-1])) or 'top level'}: {hint}"
     if item["type"] == "missing":
         return f"{key}: is missing"
-    return f"{key} = {item['input']!r}: {item['msg'][:1].lower() + item['msg'][1:]}"
+    said = item["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(item["input"], Mapping) else f" = {item['input']!r}"  # a whole table says nothing
+    return f"{key}{given}: {said[:1].lower() + said[1:]}"
 
 
 def _owner(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:

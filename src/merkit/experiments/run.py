@@ -6,21 +6,24 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from merkit.core.errors import ConfigError, MerkitError
-from merkit.core.protocol import Protocol
+from merkit.core.protocol import Fold, Protocol
 from merkit.data.files import atomic_path
 from merkit.data.manifest import Manifest, read_manifest
 from merkit.data.sources import Progress
+from merkit.encoders.checkpoint import StageOneConfig
 from merkit.experiments.cell import Cell, run_cell
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.score import score_run
+from merkit.experiments.stages import FOLDER, StageOne, check_named, check_offer, cut_by_conversation, told_features
 from merkit.io.checkpoint import build_encoders
 from merkit.io.provenance import describe_environment
 
@@ -62,27 +65,88 @@ def train_recipe(
         if accelerator.is_main_process:
             _write(run / "recipe.toml", recipe.to_toml())
             _write(run / "provenance.json", json.dumps(_of_run(run, provenance), indent=2))
-        members = [utterance.id for utterance in protocol.members(manifest.utterances)]
-        for seed in range(recipe.seeds):
-            for fold in protocol.folds(manifest.utterances, seed):
-                cell = Cell(
-                    folder=run / f"fold-{fold.name}" / f"seed-{seed}",
-                    recipe=recipe,
-                    protocol=protocol,
-                    manifest=manifest,
-                    members=members,
-                    fold=fold,
-                    seed=seed,
-                    features=manifest.root / "features" if features is None else features,
-                    legacy_best_on_test=legacy_best_on_test,
-                )
-                run_cell(cell, provenance, _accelerator(recipe), progress)
+        cells = [
+            Cell(
+                folder=run / f"fold-{fold.name}" / f"seed-{seed}",
+                recipe=recipe,
+                protocol=protocol,
+                manifest=manifest,
+                members=[utterance.id for utterance in protocol.members(manifest.utterances)],
+                fold=fold,
+                seed=seed,
+                features=manifest.root / "features" if features is None else features,
+                legacy_best_on_test=legacy_best_on_test,
+            )
+            for seed in range(recipe.seeds)
+            for fold in protocol.folds(manifest.utterances, seed)
+        ]
+        for cell in cells:
+            check_named(recipe, protocol, cell.fold, cell.seed)
+        for modality in recipe.stages:
+            place = run / FOLDER / modality
+            cells = _train_stage(cells, modality, place, data, allow_partial=allow_partial, progress=progress)
+        for cell in cells:
+            run_cell(cell, provenance, _accelerator(recipe), progress)
         if accelerator.is_main_process:
             scores = score_run(run, protocol, manifest)
             _write(run / "scores.json", json.dumps(scores, indent=2))
     accelerator.wait_for_everyone()
     loaded: dict[str, Any] = json.loads((run / "scores.json").read_text())
     return loaded
+
+
+def _train_stage(
+    cells: Sequence[Cell], modality: str, folder: Path, data: Path, *, allow_partial: bool, progress: Progress | None
+) -> list[Cell]:
+    """Train the stage one of a modality for these cells, and return the cells with it.
+
+    Raises:
+        MerkitError: Stage one cannot give what stage two reads, or the training part is too small to be cut.
+    """
+    first = cells[0]
+    recipe, config = first.recipe.stages[modality], first.recipe.encoders[modality][1]
+    assert isinstance(config, StageOneConfig)
+    check_offer(recipe, modality, config.gives, first.manifest, first.protocol)
+    cuts = [_held_out(cell, config.cross_fit) for cell in cells]
+    provenance = _provenance(recipe, first.manifest, data)
+    _log.info("stage one, %s", modality)
+    seeded = replace(recipe, seeds=first.recipe.seeds)
+    train_recipe(seeded, data, folder, features=first.features, allow_partial=allow_partial, progress=progress)
+    found = []
+    for cell, parts in zip(cells, cuts, strict=True):
+        place = Path(f"fold-{cell.fold.name}") / f"seed-{cell.seed}"
+        unseen: dict[str, Path] = {}
+        for number, (held, fold) in enumerate(parts):
+            part = replace(
+                cell,
+                folder=folder / "cross-fit" / place / f"part-{number}",
+                recipe=recipe,
+                fold=fold,
+                legacy_best_on_test=False,
+                stages={},
+            )
+            run_cell(part, provenance, _accelerator(recipe), progress)
+            unseen |= dict.fromkeys(held, part.folder / "checkpoint")
+        stage = StageOne(folder / place / "checkpoint", unseen)
+        found.append(replace(cell, stages={**cell.stages, modality: stage}))
+    return found
+
+
+def _held_out(cell: Cell, parts: int) -> list[tuple[frozenset[str], Fold]]:
+    """Return cross-fitting's parts: the conversations of each, and the cell's fold without them and without a test."""
+    if not parts:
+        return []
+    conversation = {id_: cell.manifest.by_id[id_].conversation for id_ in cell.fold.train}
+    cut = cut_by_conversation(list(dict.fromkeys(conversation.values())), parts, cell.seed)
+    return [
+        (
+            held,
+            replace(
+                cell.fold, train={i: n for i, n in cell.fold.train.items() if conversation[i] not in held}, test=()
+            ),
+        )
+        for held in cut
+    ]
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:
@@ -158,7 +222,12 @@ def _recipe_hash(recipe: Recipe) -> str:
 
 
 def _provenance(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any]:
-    encoders = build_encoders(recipe.resolved()["encoders"], manifest.root, None)
+    settings = recipe.resolved()["encoders"]
+    there = build_encoders({m: keys for m, keys in settings.items() if m not in recipe.stages}, manifest.root, None)
+    encoders = {modality: dict(encoder.describe()) for modality, encoder in there.items()}
+    for modality, stage in recipe.stages.items():
+        features = told_features({modality: settings[modality]})
+        encoders[modality] = {"encoder": "checkpoint", "stage one": stage.model.name, "features": features}
     return {
         **describe_environment(),
         "command": " ".join(["merkit", *sys.argv[1:]]),
@@ -173,7 +242,7 @@ def _provenance(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any
         },
         "recipe_sha256": _recipe_hash(recipe),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
+        "encoders": encoders,
     }
 
 

@@ -23,6 +23,7 @@ from merkit.core.errors import MerkitError
 from merkit.core.protocol import Protocol
 from merkit.core.types import Report
 from merkit.data.manifest import Manifest
+from merkit.experiments.stages import told_features
 from merkit.experiments.stored import Joined, Run, read_run
 from merkit.metrics.calibration import brier, expected_calibration_error, reliability_bins, risk_coverage_area
 from merkit.metrics.classification import FROM_CONFUSION, Matrices, confusion, f1_of, per_class_of
@@ -65,6 +66,7 @@ def score(run: Run) -> dict[str, Any]:
         "cluster": run.protocol.cluster,
         "pooled": run.protocol.pooled,
         "count_differences": list(run.count_differences),
+        "features": told_features(run.recipe.get("encoders", {})),
         "test": {name: _test_figure(run, FROM_CONFUSION[name]) for name in run.protocol.metrics},
         "valid": _spread_of(run, [_matrix(run, cell.parts["valid"]) for cell in run.cells]),
         "labels": list(run.protocol.labels),

@@ -1,16 +1,19 @@
 """The checkpoint: a folder that goes from a waveform and a transcript to a distribution; nothing in it can run code.
 
 ``model.safetensors`` (trained weights and fitted statistics), ``config.json`` (all that builds the model),
-``encoders/`` (tokenizers, network configurations, frozen weights that are published nowhere), ``provenance.json`` and
-``README.md``.
+``encoders/`` (tokenizers, network configurations, frozen weights that are published nowhere, a whole checkpoint where
+an encoder is a trained model), ``provenance.json`` and ``README.md``.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -18,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from merkit.core.encoder import Encoder, EncoderHome
 from merkit.core.errors import CheckpointError
 from merkit.core.lookup import load
-from merkit.core.model import Model
+from merkit.core.model import Model, TrainedModel
 from merkit.data.files import atomic_path
 
 FORMAT = 1
@@ -46,14 +49,25 @@ class CheckpointConfig:
 
 
 def build_encoders(
-    settings: Mapping[str, Mapping[str, Any]], data: Path | None, assets: Path | None
+    settings: Mapping[str, Mapping[str, Any]],
+    data: Path | None,
+    assets: Path | None,
+    stages: Mapping[str, Path] | None = None,
 ) -> dict[str, Encoder]:
-    """Build encoders by modality from their settings (``name`` and config keys)."""
+    """Build encoders by modality from their settings (``name`` and config keys).
+
+    ``stages`` holds by modality the checkpoint of a stage one that the recipe had trained.
+    """
     encoders = {}
     for modality, keys in settings.items():
         spec = load("encoders", keys["name"])
         config = spec.config(**{key: value for key, value in keys.items() if key != "name"})
-        home = EncoderHome(data=data, assets=None if assets is None else assets / modality)
+        home = EncoderHome(
+            data=data,
+            assets=None if assets is None else assets / modality,
+            stage_one=None if stages is None else stages.get(modality),
+            open_model=partial(open_model, data=data),
+        )
         encoders[modality] = spec.build(config, modality, home)
     return encoders
 
@@ -113,6 +127,37 @@ def load_checkpoint(folder: Path, data: Path | None = None) -> tuple[Model, Chec
         raise CheckpointError(_mismatch(folder, model, state, error)) from error
     model.eval()
     return model, config
+
+
+def open_model(folder: Path, data: Path | None = None) -> TrainedModel:
+    """Open a checkpoint for an encoder that is made of it; as ``load_checkpoint``, and draws no random number.
+
+    Raises:
+        CheckpointError: As ``load_checkpoint``.
+    """
+    with torch.random.fork_rng():
+        model, config = load_checkpoint(folder, data)
+    return TrainedModel(model, load("models", config.model), config.labels)
+
+
+def name_hash(utterance: str) -> str:
+    """Return 16 hexadecimal digits that stand for an utterance's id, which may name a person."""
+    return hashlib.blake2b(utterance.encode(), digest_size=8).hexdigest()
+
+
+def read_trained_on(folder: Path) -> frozenset[str]:
+    """Return ``name_hash`` of every utterance that a checkpoint, or a stage one in it, has learned from.
+
+    Raises:
+        CheckpointError: It does not say.
+    """
+    path = folder / "provenance.json"
+    try:
+        return frozenset(json.loads(path.read_text())["trained_on"]["utterances"].split())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} does not say which utterances the model has learned from: train it again, or name its recipe"
+        ) from error
 
 
 def read_config(folder: Path) -> CheckpointConfig:

@@ -1,0 +1,118 @@
+"""Stage one of an experiment: the models that encoders are made of, and what stage two learns from.
+
+A recipe's stage one is trained below ``<run>/stage-one/<modality>/``, a run in its own right. Cross-fitting adds, below
+its ``cross-fit/fold-<f>/seed-<s>/part-<p>/``, a model for each part of the training conversations that has learned from
+the other parts alone, with the same seed: all of them begin with the same weights.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from merkit.core.encoder import Array, Encoder
+from merkit.core.errors import ConfigError
+from merkit.core.model import TrainedModel
+from merkit.core.protocol import Fold, Protocol
+from merkit.core.types import Turn
+from merkit.data.manifest import Manifest
+from merkit.data.sources import FeatureSource
+from merkit.encoders.checkpoint import Embedder, StageOneConfig
+from merkit.experiments.recipe import Recipe
+from merkit.io.checkpoint import build_encoders, build_model, name_hash, read_config, read_trained_on
+from merkit.training.seeding import derived_seed
+
+FOLDER = "stage-one"
+
+
+@dataclass(frozen=True)
+class StageOne:
+    """The trained models that one encoder of one cell is made of."""
+
+    checkpoint: Path
+    """Of the whole training part: it encodes validation and test, and travels in stage two's checkpoint."""
+    unseen: Mapping[str, Path] = field(default_factory=dict)
+    """Cross-fitting: by training conversation a checkpoint that has not learned from it."""
+
+
+class UnseenSource(FeatureSource):
+    """Arrays of training conversations, each from a model that has not learned from that conversation."""
+
+    def __init__(self, encoder: Encoder, by_conversation: Mapping[str, FeatureSource]) -> None:
+        super().__init__(encoder, None)
+        self._by_conversation = by_conversation
+
+    def get(self, turn: Turn) -> Array | None:
+        """Return the array ``[time, *dim]`` of a turn, or ``None`` where the turn lacks the modality."""
+        return self._by_conversation[turn.utterance.conversation].get(turn)
+
+    def length(self, turn: Turn) -> int:
+        """Return the length that batches are sorted by."""
+        return self._by_conversation[turn.utterance.conversation].length(turn)
+
+
+def told_features(encoders: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return how stage two's vectors were made, such as ``cross-fitted (5)``; ``None`` without a stage one.
+
+    ``encoders`` are a resolved recipe's tables by modality.
+    """
+    told = {}
+    for modality, keys in encoders.items():
+        if keys["name"] == "checkpoint":
+            told[modality] = StageOneConfig(**{key: value for key, value in keys.items() if key != "name"}).features
+    if len(set(told.values())) > 1:
+        return ", ".join(f"{modality} {features}" for modality, features in told.items())
+    return next(iter(told.values()), None)
+
+
+def cut_by_conversation(conversations: Sequence[str], parts: int, seed: int) -> list[frozenset[str]]:
+    """Return the conversations in random parts whose sizes differ by one at most.
+
+    Raises:
+        ConfigError: There are fewer conversations than parts.
+    """
+    if len(conversations) < parts:
+        raise ConfigError(f"cross_fit = {parts}: the training part has only {len(conversations)} conversations")
+    order = np.random.default_rng(derived_seed(seed, "cross-fit")).permutation(len(conversations))
+    return [frozenset(conversations[place] for place in order[part::parts]) for part in range(parts)]
+
+
+def check_offer(stage: Recipe, modality: str, gives: Sequence[str], manifest: Manifest, protocol: Protocol) -> None:
+    """Refuse, before it is trained, a stage one that would not give what stage two reads.
+
+    Raises:
+        MerkitError: It offers no embedding, or compares speakers.
+    """
+    values = stage.resolved()
+    encoders = build_encoders(values["encoders"], manifest.root, None)
+    model = build_model(stage.model.name, values["config"], encoders, len(protocol.labels))
+    Embedder(TrainedModel(model, stage.model, protocol.labels), modality, gives, f"encoders.{modality}.recipe")
+
+
+def check_named(recipe: Recipe, protocol: Protocol, fold: Fold, seed: int) -> None:
+    """Refuse a stage one that was trained elsewhere on other classes, or on what this fold is measured on.
+
+    Raises:
+        MerkitError: It is such a one, or there is none.
+    """
+    for modality, (_, config) in recipe.encoders.items():
+        if not isinstance(config, StageOneConfig) or config.checkpoint is None:
+            continue
+        folder = Path(config.checkpoint)
+        place = f"encoders.{modality}.checkpoint = '{folder}'"
+        labels = read_config(folder).labels
+        if labels != protocol.labels:
+            raise ConfigError(
+                f"{place}: its classes are {', '.join(labels)}, those of protocol '{recipe.protocol.name}' are "
+                f"{', '.join(protocol.labels)}"
+            )
+        learned = read_trained_on(folder)
+        for part, ids in (("test", fold.test), ("validation", fold.valid)):
+            seen = sum(name_hash(id_) in learned for id_ in ids)
+            if seen:
+                raise ConfigError(
+                    f"{place}: has learned from {seen} of the {len(ids)} utterances in the {part} part of fold "
+                    f"{fold.name}, seed {seed}; name its recipe, and each fold and seed trains its own"
+                )

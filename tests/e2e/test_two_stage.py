@@ -1,0 +1,328 @@
+"""Two stages in one command: a fine-tuned utterance model, then a conversation model on its vectors, in one folder."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+from tests.commandline import Called, call
+from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
+from tests.unit.encoders.conftest import tiny_bert
+
+from merkit.core.model import TrainedModel
+from merkit.data.manifest import read_manifest, write_manifest
+from merkit.encoders import checkpoint as stage_one_encoder
+from merkit.experiments.recipe import check_recipe
+from merkit.experiments.run import train_recipe
+from merkit.io.checkpoint import build_encoders, build_model, load_checkpoint, name_hash, read_trained_on
+
+__all__ = ["tiny_bert"]
+
+PARTS = 3
+
+
+def stage_values(tiny_bert: Path, **training: Any) -> dict[str, Any]:
+    """A network that is fine-tuned on texts with one turn of context."""
+    values = recipe_values("single", epochs=1, **training)
+    values["encoders"] = {"text": {"name": "bert", "weights": str(tiny_bert), "frozen": False, "context": 1}}
+    values["training"]["learning_rates"] = {"encoders": 1e-4, "head": 1e-2}
+    return values
+
+
+def two_stage_values(stage: Any, **keys: Any) -> dict[str, Any]:
+    values = recipe_values("bc_lstm", epochs=2)
+    values["encoders"]["text"] = {"name": "checkpoint", "recipe": stage, **keys}
+    return values
+
+
+def trained(home: Path, name: str) -> Path:
+    return next((home / name).glob("fold-*/seed-0/checkpoint"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
+    """A corpus and runs of both kinds, begun from recipe files: ``plain`` and ``crossed``."""
+    folder = tmp_path_factory.mktemp("two-stage")
+    write_corpus(folder / "data", conversations=20)
+    write_recipe(folder / "stage.toml", stage_values(tiny_bert))
+    for name, cross_fit in (("plain", 0), ("crossed", PARTS)):
+        recipe = write_recipe(folder / f"{name}.toml", two_stage_values("stage.toml", cross_fit=cross_fit))
+        done = train(folder, recipe, name)
+        assert done.code == 0, done.error
+    return folder
+
+
+def train(home: Path, recipe: Path, name: str, *more: object) -> Called:
+    return call("-q", "train", recipe, "--data", home / "data", "--out", home / name, *more)
+
+
+@pytest.mark.parametrize("name", ["plain", "crossed"])
+def test_one_folder_goes_from_words_to_the_stored_predictions(home: Path, name: str, tmp_path: Path) -> None:
+    shutil.copytree(trained(home, name), tmp_path / "moved")
+    shutil.copytree(home / "data", tmp_path / "data", ignore=shutil.ignore_patterns("features"))
+
+    out = tmp_path / "p.parquet"
+    done = call("-q", "predict", tmp_path / "data", "--checkpoint", tmp_path / "moved", "--out", out)
+
+    assert done.code == 0, done.error
+    stored = pq.read_table(trained(home, name).parent / "predictions.parquet").to_pylist()
+    again = {row["id"]: row for row in pq.read_table(out).to_pylist()}
+    assert {row["part"] for row in stored} == {"train", "valid", "test"}
+    for row in stored:
+        assert row["modalities"] == again[row["id"]]["modalities"]
+        for label in LABELS:
+            assert row[f"p:{label}"] == pytest.approx(again[row["id"]][f"p:{label}"], abs=1e-4)
+
+
+def test_every_training_conversation_was_encoded_by_a_model_that_had_not_learned_from_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(home / "data" / "features")
+    shutil.rmtree(trained(home, "crossed").parent)
+    encoded: dict[str, set[Path]] = {}
+    real = stage_one_encoder.StageOne.extract
+
+    def watched(self: stage_one_encoder.StageOne, turns: Any) -> Any:
+        for turn in turns:
+            encoded.setdefault(turn.utterance.id, set()).add(self.folder)
+        return real(self, turns)
+
+    monkeypatch.setattr(stage_one_encoder.StageOne, "extract", watched)
+    assert train(home, home / "crossed.toml", "crossed").code == 0
+
+    utterances = read_manifest(home / "data").utterances
+    whole = next((home / "crossed" / "stage-one" / "text").glob("fold-*/seed-0/checkpoint"))
+    parts = sorted((home / "crossed" / "stage-one" / "text" / "cross-fit").glob("fold-*/seed-0/part-*/checkpoint"))
+    assert len(parts) == PARTS
+    of_split = {
+        split: {u.id for u in utterances if u.attributes["split"] == split} for split in ("train", "valid", "test")
+    }
+    assert read_trained_on(whole) == {name_hash(id_) for id_ in of_split["train"]}
+    for utterance in utterances:
+        others = encoded[utterance.id] - {whole}
+        assert whole in encoded[utterance.id]  # what the stored predictions are made of
+        assert len(others) == (utterance.id in of_split["train"])
+        for other in others:
+            conversation = {u.id for u in utterances if u.conversation == utterance.conversation}
+            assert not read_trained_on(other) & {name_hash(id_) for id_ in conversation}
+    assert all(read_trained_on(part) < read_trained_on(whole) for part in parts)
+
+
+def test_stage_two_learns_from_cross_fitted_vectors(home: Path) -> None:
+    weights = [load_file(trained(home, name) / "model.safetensors") for name in ("plain", "crossed")]
+    stages = [
+        load_file(trained(home, name) / "encoders" / "text" / "model.safetensors") for name in ("plain", "crossed")
+    ]
+
+    assert all((stages[0][key] == stages[1][key]).all() for key in stages[0])
+    assert any((weights[0][key] != weights[1][key]).any() for key in weights[0])
+
+
+@pytest.mark.parametrize(("name", "told"), [("plain", "not cross-fitted"), ("crossed", f"cross-fitted ({PARTS})")])
+def test_card_and_scores_say_how_the_vectors_were_made(home: Path, name: str, told: str) -> None:
+    assert json.loads((home / name / "scores.json").read_text())["features"] == told
+    assert f"features {told}" in (trained(home, name) / "README.md").read_text()
+    stage = home / name / "stage-one" / "text" / "scores.json"
+    assert json.loads(stage.read_text())["features"] is None
+
+
+def test_stage_two_holds_no_weight_of_stage_one_twice(home: Path) -> None:
+    state = load_file(trained(home, "plain") / "model.safetensors")
+    model, _ = load_checkpoint(trained(home, "plain"), home / "data")
+
+    assert not [key for key in state if "network" in key or "text.head" in key]
+    assert not [name for name, _ in model.named_parameters() if name.startswith("encoders.text")]
+
+
+def test_a_finished_stage_one_is_used_again_and_its_vectors_are_extracted_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(home, home / "crossed.toml", "crossed").code == 0
+    cells = sorted((home / "crossed" / "stage-one").rglob("cell.json"))
+    before = [cell.stat().st_mtime_ns for cell in cells]
+    shutil.rmtree(trained(home, "crossed").parent)
+    monkeypatch.setattr(stage_one_encoder.StageOne, "extract", None)
+
+    assert train(home, home / "crossed.toml", "crossed").code == 0
+
+    assert len(cells) == 1 + PARTS
+    assert [cell.stat().st_mtime_ns for cell in cells] == before
+
+
+def test_the_runs_recipe_is_complete_and_trains_the_same_again(home: Path, tmp_path: Path) -> None:
+    assert train(home, home / "plain" / "recipe.toml", str(tmp_path / "again")).code == 0
+
+    ours, theirs = (
+        load_file(trained(folder, name) / "model.safetensors")
+        for folder, name in ((home, "plain"), (tmp_path, "again"))
+    )
+    assert all((ours[key] == theirs[key]).all() for key in ours)
+
+
+def test_a_trained_checkpoint_may_be_named(home: Path, tmp_path: Path) -> None:
+    folder = next((home / "plain" / "stage-one" / "text").glob("fold-*/seed-0/checkpoint"))
+    values = recipe_values("bc_lstm", epochs=2)
+    values["encoders"]["text"] = {"name": "checkpoint", "checkpoint": str(folder)}
+
+    done = train(home, write_recipe(tmp_path / "named.toml", values), str(tmp_path / "named"))
+
+    assert done.code == 0, done.error
+    ours, theirs = (load_file(trained(a, b) / "model.safetensors") for a, b in ((home, "plain"), (tmp_path, "named")))
+    assert all((ours[key] == theirs[key]).all() for key in ours)
+    assert json.loads((tmp_path / "named" / "scores.json").read_text())["features"] == "not cross-fitted"
+    assert read_trained_on(trained(tmp_path, "named")) == read_trained_on(folder)
+
+
+def test_a_setting_of_stage_one_can_be_overridden(home: Path, tmp_path: Path) -> None:
+    override = "encoders.text.recipe.training.epochs=2"
+
+    assert train(home, home / "plain.toml", str(tmp_path / "longer"), "--set", override).code == 0
+
+    (history,) = (tmp_path / "longer" / "stage-one" / "text").glob("fold-*/seed-0/history.jsonl")
+    assert history.read_text().count("\n") == 2
+
+
+def test_no_stage_reads_a_label_of_the_test_part(home: Path, tmp_path: Path) -> None:
+    turned = {name: LABELS[(number + 1) % 3] for number, name in enumerate(LABELS)}
+    manifest = write_corpus(tmp_path / "data", conversations=20)
+    spoiled = []
+    for utterance in manifest.utterances:
+        if utterance.attributes["split"] == "test":
+            utterance.attributes["label"] = turned[str(utterance.attributes["label"])]  # type: ignore[index]
+        spoiled.append(utterance)
+    write_manifest(tmp_path / "data", spoiled, name="tiny", version=1)
+
+    assert train(tmp_path, home / "crossed.toml", "run").code == 0
+
+    for ours in sorted((home / "crossed").rglob("model.safetensors")):
+        theirs = load_file(tmp_path / "run" / ours.relative_to(home / "crossed"))
+        assert all((tensor == theirs[key]).all() for key, tensor in load_file(ours).items())
+    tables = [
+        pq.read_table(trained(a, b).parent / "predictions.parquet") for a, b in ((home, "crossed"), (tmp_path, "run"))
+    ]
+    assert tables[0].equals(tables[1])
+
+
+def test_logits_may_stand_beside_the_embedding(home: Path, tiny_bert: Path) -> None:
+    folder = trained(home, "plain") / "encoders" / "text"
+
+    def built(*gives: str) -> Any:
+        settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "gives": list(gives)}}
+        return build_encoders(settings, None, None)["text"]
+
+    turns = list(read_manifest(home / "data").turns(None, 1))[:7]
+    both, embedding, logits = built("embedding", "logits"), built("embedding"), built("logits")
+
+    assert (both.width, embedding.width, logits.width) == (35, 32, 3)
+    for row, vector in enumerate(both.extract(turns)):
+        apart = [encoder.extract(turns)[row] for encoder in (embedding, logits)]
+        np.testing.assert_allclose(vector, np.concatenate(apart, axis=1), atol=1e-6)
+    assert both.fingerprint() != embedding.fingerprint()
+
+
+def test_a_model_that_offers_no_embedding_is_refused_before_it_is_trained(home: Path) -> None:
+    settings = {"audio": {"name": "precomputed", "features": "sound"}}
+    encoders = build_encoders(settings, home / "data", None)
+    model = build_model("single", {}, encoders, 3)
+    spec = check_recipe(recipe_values("single"), "r").model
+    real = model.forward
+    model.forward = lambda batch: type(real(batch))(real(batch).logits)  # type: ignore[method-assign]
+
+    with pytest.raises(Exception, match="'single' offers no embedding"):
+        stage_one_encoder.Embedder(TrainedModel(model, spec, LABELS), "audio", ("embedding",), "here")
+
+
+def refused(home: Path, tmp_path: Path, values: dict[str, Any], told: str) -> None:
+    done = train(home, write_recipe(tmp_path / "r.toml", values), str(tmp_path / "run"))
+
+    assert done.code == 2, done.out
+    assert told in done.error
+    assert done.error.count("\n") == 1, done.error
+    assert not list((tmp_path / "run").rglob("history.jsonl"))
+
+
+def test_mistakes_in_a_stage_one_that_is_trained(home: Path, tmp_path: Path, tiny_bert: Path) -> None:
+    stage = stage_values(tiny_bert)
+    where = "encoders.text.recipe"
+    for values, told in [
+        (two_stage_values("none.toml"), "No recipe 'none.toml'"),
+        (two_stage_values({**stage, "protocol": "parley"}), f"{where}.protocol = 'parley': both stages need 'table'"),
+        (two_stage_values({**stage, "model": "bc_lstm"}), f"{where}.model: 'bc_lstm' reads conversations"),
+        (two_stage_values({**stage, "options": {"label": "mood"}}), f"{where}.options: differ from those of stage two"),
+        (two_stage_values(recipe_values("single")), f"{where}.encoders: audio found, expected text alone"),
+        (two_stage_values({**stage, "sedes": 1}), f"{where}: top level: No key named 'sedes'"),
+        (two_stage_values(two_stage_values(stage)), f"{where}: has a stage one of its own"),
+        (two_stage_values(stage, cross_fit=1), "cross_fit = 1 leaves nothing to learn from"),
+        (two_stage_values(stage, cross_fit=99), "cross_fit = 99: the training part has only 12 conversations"),
+        (two_stage_values(stage, checkpoint="x"), "give either 'recipe'"),
+    ]:
+        refused(home, tmp_path, values, told)
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+
+def test_mistakes_in_a_stage_one_that_is_named(home: Path, tmp_path: Path) -> None:
+    named = next((home / "plain" / "stage-one" / "text").glob("fold-*/seed-0/checkpoint"))
+
+    def naming(folder: Path, **more: Any) -> dict[str, Any]:
+        values = recipe_values("bc_lstm", epochs=1)
+        values["encoders"]["text"] = {"name": "checkpoint", "checkpoint": str(folder), **more}
+        return values
+
+    def changed(name: str, file: str, **keys: Any) -> Path:
+        shutil.copytree(named, tmp_path / name)
+        content = json.loads((tmp_path / name / file).read_text())
+        (tmp_path / name / file).write_text(json.dumps({**content, **keys}))
+        return tmp_path / name
+
+    test = next(u.id for u in read_manifest(home / "data").utterances if u.attributes["split"] == "test")
+    other_labels = changed("labels", "config.json", labels=["calm", "glad", "cross"])
+    leaky = changed("leaky", "provenance.json", trained_on={"utterances": name_hash(test)})
+    silent = changed("silent", "provenance.json", trained_on=None)
+    for values, told in [
+        (naming(tmp_path / "none"), "No checkpoint in"),
+        (naming(other_labels), "its classes are calm, glad, cross, those of protocol 'table' are calm, cross, glad"),
+        (naming(leaky), "has learned from 1 of the 20 utterances in the test part of fold"),
+        (naming(silent), "does not say which utterances"),
+        (naming(trained(home, "plain")), "'bc_lstm' reads conversations"),
+        (naming(named, cross_fit=3), "cross_fit needs a recipe"),
+    ]:
+        refused(home, tmp_path, values, told)
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+
+def test_a_stage_one_checkpoint_that_lost_a_tensor_is_refused(home: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    shutil.copytree(trained(home, "plain"), tmp_path / "short")
+    path = tmp_path / "short" / "encoders" / "text" / "model.safetensors"
+    state = load_file(path)
+    lost = sorted(state)[0]
+    save_file({key: tensor for key, tensor in state.items() if key != lost}, path)
+
+    done = call("-q", "predict", home / "data", "--checkpoint", tmp_path / "short", "--out", tmp_path / "p.csv")
+
+    assert done.code == 2
+    assert lost in done.error
+
+
+def test_stage_one_for_the_features_command(home: Path, tmp_path: Path) -> None:
+    folder = trained(home, "plain") / "encoders" / "text"
+    arguments = ("--encoder", "checkpoint", "--modality", "text", "--set", f"checkpoint={folder}")
+
+    done = call("-q", "features", home / "data", *arguments, "--features", tmp_path / "store")
+
+    assert done.code == 0, done.error
+    assert "100 utterances extracted" in done.out
+
+
+def test_python_callers_get_the_same(home: Path, tmp_path: Path, tiny_bert: Path) -> None:
+    recipe = check_recipe(two_stage_values(stage_values(tiny_bert)), "here")
+
+    train_recipe(recipe, home / "data", tmp_path / "run")
+
+    ours, theirs = (load_file(trained(a, b) / "model.safetensors") for a, b in ((home, "plain"), (tmp_path, "run")))
+    assert all((ours[key] == theirs[key]).all() for key in ours)
