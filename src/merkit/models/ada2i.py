@@ -1,0 +1,357 @@
+"""Nguyen et al., "Ada2I: Enhancing Modality Balance for Multimodal Conversational Emotion Recognition", ACM MM 2024.
+
+Each modality's utterance vectors are read in their conversation by a transformer of its own. Adaptive feature weighting
+(AFW) multiplies each feature by an attention that stems from products over all modalities; adaptive modality weighting
+(AMW) adds up cosines, so that no modality wins by the length of its vectors; the modulation slows down the encoders of
+the modalities that are ahead. Paper and released code differ in several places: ``profile`` chooses, and each choice is
+a setting of its own.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.encoder import Encoder
+from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.nn.cosine_fusion import CosineFusion
+from merkit.nn.layers import drop_modalities
+from merkit.nn.modulation import Modulation, Noise, Target
+from merkit.nn.pooling import pool
+from merkit.nn.recurrent import MaskedLSTM
+from merkit.nn.tensor_ring import FeatureWeighting, Ring
+from merkit.nn.transformer import MaskedTransformer
+
+ORDER = ("audio", "text", "video")
+"""Order of the modalities in the ring of products and in the output weights (released code: "atv")."""
+
+RELEASED: Mapping[str, Any] = {
+    "padding": "read",
+    "ring": "mirrored",
+    "bond_scale": False,
+    "mapping_target": "output",
+    "weight_norm": "classes",
+    "cosine_scale": 1.0,
+    "head": False,
+    "disparity": "products",
+    "noise": "after",
+}
+"""What the released code does where the paper says otherwise or nothing."""
+
+
+class Ada2iConfig(ModelConfig):
+    """Settings of ``ada2i``. Sizes are those for MELD; the recipes have the ones for the other corpora."""
+
+    profile: Literal["paper", "released"] = "paper"
+    """Whose defaults the settings have that are marked "released code: …" below."""
+
+    hidden: int = Field(default=200, ge=1)
+    """Width of a modality's features (paper: 200 for MELD, 300 for IEMOCAP, 500 for CMU-MOSEI)."""
+    rank: int = Field(default=6, ge=1)
+    """Rank r of the products (paper: 6, 11, 10)."""
+    encoder: Literal["transformer", "lstm"] = "transformer"
+    """What reads a modality's conversation (released code has both)."""
+    encoder_layers: int = Field(default=2, ge=1)
+    """Released code; the paper does not say."""
+    feedforward: int = Field(default=2048, ge=1)
+    """Inner width of the transformer (released code: PyTorch's default)."""
+    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """In the encoders and after each feature weighting (paper)."""
+    padding: Literal["masked", "read"] = "masked"
+    """Released code: ``read``; what pads a batch is attended to and averaged, so that batch mates change answers."""
+
+    feature_weighting: bool = True
+    """Off: the paper's ablation without AFW."""
+    weighting_layers: int = Field(default=2, ge=1)
+    """Released code; the paper does not say."""
+    beta: float = Field(default=0.55, ge=0.0)
+    """Share of the unweighted feature (paper: 0.55 for MELD, 0.01 for IEMOCAP, 0.2 for CMU-MOSEI)."""
+    ring: Ring = "cyclic"
+    """Order of the products: ``cyclic`` G_a M_t M_v, G_t M_v M_a, G_v M_a M_t (paper: a tensor ring); released code:
+    ``mirrored``, the others always in the order audio, text, video: G_t M_a M_v."""
+    bond_scale: bool = True
+    """Divide the products by the square root of the rank (paper: sqrt(d_k), taken to be r); released code: no."""
+    mapping_target: Literal["attention", "output"] = "attention"
+    """What the attention mapping predicts: the attention, without a gradient into it (paper); released code: the
+    weighted ``output``, with one."""
+
+    modality_weighting: bool = True
+    """Off: the paper's ablation without AMW; inner products in place of cosines, a linear layer over all features."""
+    weight_norm: Literal["hidden", "classes"] = "hidden"
+    """Along which axis output weights are normalised: ``hidden`` makes cosines (paper); released code: ``classes``."""
+    cosine_scale: float = Field(default=10.0, gt=0.0)
+    """What the cosines are multiplied by (MMCosine, Xu et al., ICASSP 2023); released code: 1."""
+    head: bool = True
+    """A two-layer ReLU network from the summed cosines to the logits, both with a loss (paper, eqs. 9 and 14); released
+    code: no, the sums and a bias are the logits."""
+
+    modulation: Target = "gradient"
+    """What the coefficient slows down: an encoder's ``gradient`` (paper); its ``update`` (ours: Adam divides a constant
+    factor of the gradient out again); ``none``: the paper's ablation without optimisation."""
+    alpha: float = Field(default=0.4, ge=0.0)
+    """Steepness of the coefficient (paper: 0.4 for MELD, 0.037 for IEMOCAP, 0.4 for CMU-MOSEI)."""
+    modulation_start: int = Field(default=4, ge=1)
+    """First epoch that is modulated (released code)."""
+    disparity: Literal["terms", "products"] = "terms"
+    """What a modality's own logits are: its ``terms`` in the sum of AMW; released code: ``products`` of features and
+    output weights, not normalised."""
+    noise: Noise = "before"
+    """Gaussian noise on the encoders' gradients, as large as their standard deviation ``before`` they are scaled
+    (paper); released code: ``after``; ``none``: ours."""
+
+    causal: bool = False
+    """Read the past only, in encoders and means (ours): a turn's answer then never changes with what follows."""
+    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """How often a modality of an utterance is taken away in training, never its last one (ours)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _profile_defaults(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("profile") == "released":
+            return {**RELEASED, **values}
+        return values
+
+
+class Ada2i(Model):
+    """Turns of a conversation to logits; an absent modality of an utterance has no part in any mean, product or sum."""
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        classes: int,
+        *,
+        hidden: int,
+        rank: int,
+        encoder: Literal["transformer", "lstm"],
+        encoder_layers: int,
+        feedforward: int,
+        dropout: float,
+        padding: Literal["masked", "read"],
+        feature_weighting: bool,
+        weighting_layers: int,
+        beta: float,
+        ring: Ring,
+        bond_scale: bool,
+        mapping_target: Literal["attention", "output"],
+        modality_weighting: bool,
+        weight_norm: Literal["hidden", "classes"],
+        cosine_scale: float,
+        head: bool,
+        modulation: Target,
+        alpha: float,
+        modulation_start: int,
+        disparity: Literal["terms", "products"],
+        noise: Noise,
+        causal: bool,
+        modality_dropout: float,
+    ) -> None:
+        super().__init__(encoders)
+        self.order = tuple(name for name in ORDER if name in encoders)
+        self.reads_padding = padding == "read"
+        self.own_terms = disparity == "terms"
+        self.modality_dropout = modality_dropout
+        self.context = nn.ModuleDict()
+        for name in self.order:
+            width = encoders[name].width
+            self.context[name] = (
+                TransformerContext(width, hidden, encoder_layers, feedforward, dropout, causal)
+                if encoder == "transformer"
+                else LstmContext(width, hidden, encoder_layers, dropout, causal)
+            )
+        self.weighting = nn.ModuleList(
+            FeatureWeighting(
+                self.order,
+                hidden,
+                rank=rank,
+                beta=beta,
+                dropout=dropout,
+                ring=ring,
+                bond_scale=bond_scale,
+                target=mapping_target,
+                causal=causal,
+            )
+            for _ in range(weighting_layers if feature_weighting else 0)
+        )
+        self.fusion = CosineFusion(
+            self.order,
+            hidden,
+            classes,
+            cosine=modality_weighting,
+            weight_norm=weight_norm,
+            scale=cosine_scale,
+            bias=not head,
+        )
+        self.head = nn.Sequential(nn.Linear(classes, hidden), nn.ReLU(), nn.Linear(hidden, classes)) if head else None
+        self.modulation = Modulation(
+            self.order, alpha=alpha, target=modulation, noise=noise, first_epoch=modulation_start
+        )
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return logits ``[items, turns, classes]``.
+
+        Auxiliary: ``fused`` AMW's sums ``[items, turns, classes]`` (the logits themselves if there is no head), its
+        summands ``term.<modality>``, the features that it read ``feature.<modality>`` ``[items, turns, hidden]``, and
+        ``mapping``, the L1 distances of the attention mapping, summed over layers.
+        """
+        present = drop_modalities(
+            {name: batch.present[name] for name in self.order}, self.modality_dropout, self.training
+        )
+        features: dict[str, Tensor] = {}
+        seen: dict[str, Tensor] = {}
+        for name in self.order:
+            frames = self.encoders[name](batch.inputs[name])
+            real = batch.mask & present[name] & frames.mask.any(dim=-1)
+            vectors = pool("mean", frames.data, frames.mask).masked_fill(~real.unsqueeze(-1), 0.0)
+            seen[name] = torch.ones_like(real) if self.reads_padding else real
+            features[name] = self.context[name](vectors, seen[name])
+        distances = []
+        for layer in self.weighting:
+            features, distance = layer(features, seen)
+            distances.append(distance)
+        terms = self.fusion(features)
+        fused = torch.stack(list(terms.values())).sum(dim=0)
+        auxiliary = {
+            "fused": fused,
+            **{f"term.{name}": term for name, term in terms.items()},
+            **{f"feature.{name}": feature for name, feature in features.items()},
+            **({"mapping": torch.stack(distances).sum()} if distances else {}),
+        }
+        return ModelOutput(fused if self.head is None else self.head(fused), auxiliary)
+
+    def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
+        """Return L_cls, L_modal (with a head) and L_feature (with AFW), all of weight 1 (paper, eq. 14)."""
+        terms = super().loss(output, batch)
+        if self.head is not None:
+            terms["modal"] = super().loss(ModelOutput(output.auxiliary["fused"]), batch)["classification"]
+        if "mapping" in output.auxiliary:
+            terms["feature"] = output.auxiliary["mapping"]
+        return terms
+
+    def start_epoch(self, epoch: int) -> None:
+        """Begin the epoch's figures; from ``modulation_start`` on, encoders are slowed down."""
+        self.modulation.start_epoch(epoch, self.fusion.weight.device)
+
+    def after_backward(self, batch: Batch, output: ModelOutput) -> None:
+        """Note how sure each modality's own logits are of the true classes."""
+        assert batch.labels is not None
+        with torch.no_grad():
+            own = {
+                name: output.auxiliary[f"term.{name}"]
+                if self.own_terms
+                else self.fusion.product(name, output.auxiliary[f"feature.{name}"])
+                for name in self.order
+            }
+        self.modulation.watch(own, batch.labels, {name: batch.mask & batch.present[name] for name in self.order})
+
+    def before_step(self) -> None:
+        """Slow down the gradients of the modalities that are ahead, and add noise."""
+        self.modulation.before_step(self._modulated())
+
+    def after_step(self) -> None:
+        """Shorten the step of the modalities that are ahead, if ``modulation`` is ``update``."""
+        self.modulation.after_step(self._modulated())
+
+    def figures(self) -> Mapping[str, float]:
+        """Return ``disparity.<modality>`` (rho) and ``coefficient.<modality>`` (k) of the epoch."""
+        return self.modulation.figures()
+
+    def _modulated(self) -> dict[str, list[nn.Parameter]]:
+        """Return each modality's encoder: what reads its conversation, and what of its recipe's encoder is trained."""
+        return {
+            name: [
+                p
+                for module in (self.encoders[name], self.context[name])
+                for p in module.parameters()
+                if p.requires_grad
+            ]
+            for name in self.order
+        }
+
+
+class TransformerContext(nn.Module):
+    """A transformer at the width of what it reads, without a code of position, and a linear layer (released code)."""
+
+    def __init__(self, width: int, hidden: int, layers: int, feedforward: int, dropout: float, causal: bool) -> None:
+        super().__init__()
+        self.transformer = MaskedTransformer(
+            width, layers=layers, heads=heads_for(width), feedforward=feedforward, dropout=dropout, causal=causal
+        )
+        self.project = nn.Linear(width, hidden)
+
+    def forward(
+        self, vectors: Float[Tensor, "items turns dim"], seen: Bool[Tensor, "items turns"]
+    ) -> Float[Tensor, "items turns hidden"]:
+        """Return features at seen places and zeros elsewhere."""
+        features: Tensor = self.project(self.transformer(vectors, seen))
+        return features.masked_fill(~seen.unsqueeze(-1), 0.0)
+
+
+class LstmContext(nn.Module):
+    """A bidirectional LSTM, ``hidden / 2`` wide per direction (released code), or one that reads the past only."""
+
+    def __init__(self, width: int, hidden: int, layers: int, dropout: float, causal: bool) -> None:
+        super().__init__()
+        if not causal and hidden % 2:
+            raise ValueError(f"hidden = {hidden}: an LSTM of two directions needs an even number")
+        each = hidden if causal else hidden // 2
+        self.lstm = MaskedLSTM(width, each, layers=layers, dropout=dropout, bidirectional=not causal)
+
+    def forward(
+        self, vectors: Float[Tensor, "items turns dim"], seen: Bool[Tensor, "items turns"]
+    ) -> Float[Tensor, "items turns hidden"]:
+        """Return features at seen places and zeros elsewhere."""
+        states: Tensor = self.lstm(vectors, seen)
+        return states
+
+
+def heads_for(width: int) -> int:
+    """Return the first of 5 to 14 that divides the width, 1 if none does (released code)."""
+    return next((heads for heads in range(5, 15) if width % heads == 0), 1)
+
+
+def _build(config: Ada2iConfig, encoders: Mapping[str, Encoder], classes: int) -> Ada2i:
+    return Ada2i(encoders, classes, **config.model_dump(exclude={"profile"}))
+
+
+CITATION = Citation(
+    title="Ada2I: Enhancing Modality Balance for Multimodal Conversational Emotion Recognition",
+    authors="Cam-Van Thi Nguyen, The-Son Le, Anh-Tuan Mai and Duc-Trong Le",
+    venue="ACM Multimedia",
+    year=2024,
+    url="https://arxiv.org/abs/2408.12895",
+    bibtex="""@inproceedings{nguyen2024ada2i,
+  title = {Ada2I: Enhancing Modality Balance for Multimodal Conversational Emotion Recognition},
+  author = {Nguyen, Cam-Van Thi and Le, The-Son and Mai, Anh-Tuan and Le, Duc-Trong},
+  booktitle = {Proceedings of the 32nd ACM International Conference on Multimedia},
+  year = {2024},
+  eprint = {2408.12895},
+  archiveprefix = {arXiv}
+}""",
+)
+
+SPEC = ModelSpec(
+    name="ada2i",
+    summary="features and modalities weighed adaptively, learning balanced between modalities (ACM MM 2024)",
+    level="conversation",
+    config=Ada2iConfig,
+    build=_build,
+    citation=CITATION,
+    deviations=(
+        "The default profile follows the paper; profile = 'released' follows the authors' code, which reads padding "
+        "(batch mates then change answers), mirrors one product of the ring, predicts the weighted output in place of "
+        "the attention, normalises output weights across classes and has one classification loss.",
+        "Where the paper gives no number, the released code's is used: layers, feed-forward width, heads, the first "
+        "epoch of the modulation.",
+        "The paper's head is taken to read the summed cosines, and its sqrt(d_k) to be that of the rank.",
+        "An absent modality of an utterance has no part in means, products and sums, and one that a whole conversation "
+        "lacks is left out of the ring; the paper has none absent.",
+        "Disparity ratios compare means over the utterances that have the modality, the paper's sums: the same "
+        "where nothing is absent.",
+        "Utterance vectors come from the recipe's encoders (time is averaged), not from the paper's.",
+        "modulation = 'update', causal and modality_dropout are ours.",
+    ),
+)

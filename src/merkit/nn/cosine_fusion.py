@@ -1,0 +1,60 @@
+"""Fusion by cosines: each modality adds to the scores, and none wins by the length of its vectors."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import linear, normalize
+
+
+class CosineFusion(nn.Module):
+    """For each modality the cosines of its feature with its block of output weights.
+
+    MMCosine (Xu et al., ICASSP 2023). Zeros, which stand for what is absent, add nothing but the bias.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        hidden: int,
+        classes: int,
+        *,
+        cosine: bool,
+        weight_norm: Literal["hidden", "classes"],
+        scale: float,
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        self.names = names
+        self.cosine = cosine
+        self.axis = -1 if weight_norm == "hidden" else 0
+        self.scale = scale
+        whole = nn.Linear(len(names) * hidden, classes, bias=bias)
+        self.weight = whole.weight
+        self.bias = whole.bias if bias else None
+
+    def forward(
+        self, features: Mapping[str, Float[Tensor, "*batch hidden"]]
+    ) -> dict[str, Float[Tensor, "*batch classes"]]:
+        """Return each modality's summand of the fused scores."""
+        return {
+            name: self._cosines(name, feature) if self.cosine else self.product(name, feature)
+            for name, feature in features.items()
+        }
+
+    def product(self, name: str, feature: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch classes"]:
+        """Return inner products with a modality's block of weights, and its share of the bias."""
+        return linear(feature, self._block(name), self._share())
+
+    def _cosines(self, name: str, feature: Tensor) -> Tensor:
+        # float32: half precision has no number as small as what normalize guards its division with
+        unit = normalize(feature.float(), dim=-1)
+        weight = normalize(self._block(name).float(), dim=self.axis)
+        return linear(unit, self.scale * weight, self._share())
+
+    def _block(self, name: str) -> Tensor:
+        return self.weight.chunk(len(self.names), dim=1)[self.names.index(name)]
+
+    def _share(self) -> Tensor | None:
+        return None if self.bias is None else self.bias / len(self.names)
