@@ -28,6 +28,12 @@ def test_a_range_holds_all_values_even_if_they_are_equal():
         assert scale.low < min(values) <= max(values) < scale.high
 
 
+def test_air_does_not_make_room_for_negative_values():
+    assert scale_around([0.01, 0.98]).low == 0
+    assert scale_around([0.0, 0.98]).low < 0
+    assert scale_around([-0.01, 0.98]).low < -0.01
+
+
 def test_a_dot_and_its_whiskers_stand_where_the_figures_are():
     svg = track(Scale(0, 1), 0.5, (0.25, 0.75), "some <words>", printed=(0.9,))
 
