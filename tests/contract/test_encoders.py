@@ -57,7 +57,10 @@ TINY: dict[str, tuple[Tiny, ...]] = {
     ),
     "checkpoint": (
         Tiny("text", lambda world: {"checkpoint": str(world.trained)}),
-        Tiny("text", lambda world: {"checkpoint": str(world.trained), "gives": ["embedding", "logits"]}),
+        Tiny(
+            "text",
+            lambda world: {"checkpoint": str(world.trained), "gives": ["embedding", "logits"], "standardise": True},
+        ),
     ),
     "egemaps": (Tiny("audio"),),
     "logmel": (Tiny("audio", lambda world: {"n_mels": 16, "width": 12}),),

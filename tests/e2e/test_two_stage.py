@@ -1,24 +1,31 @@
 """Two stages in one command: a fine-tuned utterance model, then a conversation model on its vectors, in one folder."""
 
 import json
+import random
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 from safetensors.numpy import load_file
 from tests.commandline import Called, call
+from tests.e2e.test_kill import command
+from tests.miniature import write_tone
 from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
 from tests.unit.encoders.conftest import tiny_bert
 
-from merkit.core.model import TrainedModel
+from merkit.core.batch import ModelOutput
+from merkit.core.types import Utterance
 from merkit.data.manifest import read_manifest, write_manifest
 from merkit.encoders import checkpoint as stage_one_encoder
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import train_recipe
-from merkit.io.checkpoint import build_encoders, build_model, load_checkpoint, name_hash, read_trained_on
+from merkit.io.checkpoint import build_encoders, load_checkpoint, name_hash, read_trained_on
+from merkit.models.single import Single
 
 __all__ = ["tiny_bert"]
 
@@ -224,16 +231,13 @@ def test_logits_may_stand_beside_the_embedding(home: Path, tiny_bert: Path) -> N
     assert both.fingerprint() != embedding.fingerprint()
 
 
-def test_a_model_that_offers_no_embedding_is_refused_before_it_is_trained(home: Path) -> None:
-    settings = {"audio": {"name": "precomputed", "features": "sound"}}
-    encoders = build_encoders(settings, home / "data", None)
-    model = build_model("single", {}, encoders, 3)
-    spec = check_recipe(recipe_values("single"), "r").model
-    real = model.forward
-    model.forward = lambda batch: type(real(batch))(real(batch).logits)  # type: ignore[method-assign]
+def test_a_model_that_offers_no_embedding_is_refused_before_it_is_trained(
+    home: Path, tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Single.forward
+    monkeypatch.setattr(Single, "forward", lambda self, batch: ModelOutput(real(self, batch).logits))
 
-    with pytest.raises(Exception, match="'single' offers no embedding"):
-        stage_one_encoder.Embedder(TrainedModel(model, spec, LABELS), "audio", ("embedding",), "here")
+    refused(home, tmp_path, two_stage_values(stage_values(tiny_bert)), "'single' offers no embedding")
 
 
 def refused(home: Path, tmp_path: Path, values: dict[str, Any], told: str) -> None:
@@ -326,3 +330,90 @@ def test_python_callers_get_the_same(home: Path, tmp_path: Path, tiny_bert: Path
 
     ours, theirs = (load_file(trained(a, b) / "model.safetensors") for a, b in ((home, "plain"), (tmp_path, "run")))
     assert all((ours[key] == theirs[key]).all() for key in ours)
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Conversations of tones, and a recipe of both stages that hears them."""
+    folder = tmp_path_factory.mktemp("heard")
+    utterances = []
+    for number in range(24):
+        write_tone(folder / "data" / f"{number}.wav", 200.0 + 300.0 * (number % 2), 0.3)
+        split = ("train", "train", "train", "valid", "test", "test")[number // 4]
+        attributes = {"label": "ab"[number % 2], "split": split}
+        audio = f"{number}.wav"
+        utterances.append(
+            Utterance(f"u{number}", f"c{number // 2}", number % 2, "anna", audio=audio, attributes=attributes)
+        )
+    write_manifest(folder / "data", utterances, name="tones", version=1)
+    write_recipe(folder / "r.toml", heard_values())
+    return folder
+
+
+def heard_values(**encoder: Any) -> dict[str, Any]:
+    training = {"epochs": 2, "batch_size": 4, "learning_rates": {"encoders": 1e-3, "head": 1e-3}}
+    listens = {"audio": {"name": "logmel", "n_mels": 8, "width": 4, "layers": 2, **encoder}}
+    stage = {"model": "single", "protocol": "table", "training": training, "encoders": listens}
+    return {
+        "model": "bc_lstm",
+        "protocol": "table",
+        "seeds": 2,
+        "encoders": {"audio": {"name": "checkpoint", "recipe": stage, "cross_fit": 2, "standardise": True}},
+        "training": {**training, "learning_rates": {"head": 1e-2}},
+    }
+
+
+def test_a_recording_is_analysed_as_the_benchmark_heard_it(heard: Path, tmp_path: Path) -> None:
+    assert train(heard, heard / "r.toml", "run").code == 0
+    lines = ["start_s,end_s,text,speaker"]
+    samples = []
+    for turn, number in enumerate((16, 17)):  # the first test conversation, as one recording
+        samples.append(soundfile.read(heard / "data" / f"{number}.wav")[0])
+        lines.append(f"{0.3 * turn:.3f},{0.3 * (turn + 1):.3f},hm,anna")
+    soundfile.write(tmp_path / "call.wav", np.concatenate(samples), 16_000, subtype="PCM_16")
+    (tmp_path / "call.csv").write_text("\n".join(lines))
+    shutil.copytree(trained(heard, "run"), tmp_path / "moved")
+    options = ("--checkpoint", tmp_path / "moved", "--transcript", tmp_path / "call.csv", "--out", tmp_path / "out")
+
+    done = call("-q", "analyze", tmp_path / "call.wav", *options)
+
+    assert done.code == 0, done.error
+    segments = json.loads((tmp_path / "out" / "call.json").read_text())["segments"]
+    table = pq.read_table(trained(heard, "run").parent / "predictions.parquet").to_pylist()
+    stored = {row["id"]: row for row in table}
+    assert len(segments) == 2
+    for segment, name in zip(segments, ("u16", "u17"), strict=True):
+        for label in "ab":
+            assert segment["probabilities"][label] == pytest.approx(stored[name][f"p:{label}"], abs=1e-4)
+
+
+def test_a_stage_one_that_compares_speakers_is_refused_before_it_is_trained(heard: Path, tmp_path: Path) -> None:
+    refused(heard, tmp_path, heard_values(normalize="speaker"), "compares speakers")
+
+
+def test_both_stages_killed_again_and_again_end_as_undisturbed_ones(heard: Path, tmp_path: Path) -> None:
+    chance = random.Random(1)
+    write_recipe(tmp_path / "r.toml", {**heard_values(), "seeds": 1})
+    shutil.copytree(heard / "data", tmp_path / "data", ignore=shutil.ignore_patterns("features"))
+
+    def arguments(name: str) -> tuple[str, ...]:
+        places = ("--data", tmp_path / "data", "--out", tmp_path / name, "--features", tmp_path / f"{name}-features")
+        return ("train", str(tmp_path / "r.toml"), *map(str, places))
+
+    kills = 0
+    while kills < 4 and command(*arguments("stormy"), killed_at=chance.randint(8, 30)) == -signal.SIGKILL:
+        kills += 1
+    assert command(*arguments("stormy")) == 0
+    assert command(*arguments("calm")) == 0
+
+    assert kills >= 3
+    ours, theirs = (
+        {path.relative_to(tmp_path / name): path for path in (tmp_path / name).rglob("model.safetensors")}
+        for name in ("calm", "stormy")
+    )
+    assert ours.keys() == theirs.keys()
+    assert len(ours) == 1 + 2 + 2  # stage one, two parts, stage two and the stage one in it
+    assert all(path.read_bytes() == theirs[name].read_bytes() for name, path in ours.items())
+    tables = [pq.read_table(trained(tmp_path, name).parent / "predictions.parquet") for name in ("calm", "stormy")]
+    assert tables[0].equals(tables[1])
+    assert not list((tmp_path / "stormy").rglob(".tmp-*"))

@@ -7,7 +7,7 @@ goes from a recording or a transcript to an answer.
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from merkit.core.model import TrainedModel
 from merkit.core.types import Turn
 from merkit.data.collate import Example, collate
 from merkit.data.files import atomic_path, file_hash
+from merkit.encoders._standardize import Standardizer
 
 _TOLD = ("provenance.json", "README.md")
 """Files of a checkpoint that no answer depends on."""
@@ -41,6 +42,8 @@ class StageOneConfig(EncoderConfig):
     parts, each encoded by a model that learned from the others. The rest is encoded by the model of all of it."""
     gives: tuple[Literal["embedding", "logits"], ...] = Field(default=("embedding",), min_length=1)
     """``embedding``, ``logits`` or both, side by side."""
+    standardise: bool = False
+    """Standardise the vectors, column by column, with the training part's statistics."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "StageOneConfig":
@@ -116,6 +119,7 @@ class StageOne(Encoder):
         self._embedder = Embedder(trained, modality, config.gives, str(folder))
         self.width = self._embedder.width
         self.context = self._read_by.context
+        self.standardizer = Standardizer(self.width) if config.standardise else None
         self._place: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_place", torch.empty(0), persistent=False)
 
@@ -136,7 +140,12 @@ class StageOne(Encoder):
         return np.zeros((1, self.width), dtype=np.float32)
 
     def forward(self, padded: Padded) -> Padded:
-        return Padded(torch.where(padded.mask.unsqueeze(-1), padded.data, 0.0), padded.mask)
+        data = padded.data if self.standardizer is None else self.standardizer(padded.data)
+        return Padded(torch.where(padded.mask.unsqueeze(-1), data, 0.0), padded.mask)
+
+    def fit(self, arrays: Iterable[Array]) -> None:
+        if self.standardizer is not None:
+            self.standardizer.fit(arrays)
 
     def describe(self) -> Mapping[str, Any]:
         read_by = self._read_by.describe()

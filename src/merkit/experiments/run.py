@@ -65,13 +65,14 @@ def train_recipe(
         if accelerator.is_main_process:
             _write(run / "recipe.toml", recipe.to_toml())
             _write(run / "provenance.json", json.dumps(_of_run(run, provenance), indent=2))
+        members = [utterance.id for utterance in protocol.members(manifest.utterances)]
         cells = [
             Cell(
                 folder=run / f"fold-{fold.name}" / f"seed-{seed}",
                 recipe=recipe,
                 protocol=protocol,
                 manifest=manifest,
-                members=[utterance.id for utterance in protocol.members(manifest.utterances)],
+                members=members,
                 fold=fold,
                 seed=seed,
                 features=manifest.root / "features" if features is None else features,
@@ -132,21 +133,16 @@ def _train_stage(
     return found
 
 
-def _held_out(cell: Cell, parts: int) -> list[tuple[frozenset[str], Fold]]:
+def _held_out(cell: Cell, count: int) -> list[tuple[frozenset[str], Fold]]:
     """Return cross-fitting's parts: the conversations of each, and the cell's fold without them and without a test."""
-    if not parts:
+    if not count:
         return []
     conversation = {id_: cell.manifest.by_id[id_].conversation for id_ in cell.fold.train}
-    cut = cut_by_conversation(list(dict.fromkeys(conversation.values())), parts, cell.seed)
-    return [
-        (
-            held,
-            replace(
-                cell.fold, train={i: n for i, n in cell.fold.train.items() if conversation[i] not in held}, test=()
-            ),
-        )
-        for held in cut
-    ]
+    parts = []
+    for held in cut_by_conversation(list(dict.fromkeys(conversation.values())), count, cell.seed):
+        others = {id_: label for id_, label in cell.fold.train.items() if conversation[id_] not in held}
+        parts.append((held, replace(cell.fold, train=others, test=())))
+    return parts
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:

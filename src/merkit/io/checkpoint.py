@@ -135,7 +135,7 @@ def open_model(folder: Path, data: Path | None = None) -> TrainedModel:
     Raises:
         CheckpointError: As ``load_checkpoint``.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # weights begin on the CPU
         model, config = load_checkpoint(folder, data)
     return TrainedModel(model, load("models", config.model), config.labels)
 
