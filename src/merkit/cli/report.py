@@ -5,12 +5,23 @@ from typing import Annotated
 
 import typer
 
+from merkit.cli.options import Features
+from merkit.cli.progress import shown_progress
+from merkit.cli.scores import print_subsets
+
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.", show_default=False)],
     data: Annotated[Path | None, typer.Option("--data", help="The prepared corpus, if it was moved.")] = None,
     reference: Annotated[str | None, typer.Option("--reference", help="Run to compare the others with.")] = None,
+    subsets: Annotated[
+        bool,
+        typer.Option(
+            "--subsets", help="Test each run again with every subset of its modalities, from its checkpoints."
+        ),
+    ] = False,
+    features: Features = None,
     results: Annotated[Path | None, typer.Option("--results", help="CSV file for all figures of these runs.")] = None,
     readme: Annotated[
         Path | None,
@@ -24,7 +35,12 @@ def report(
 
     if readme is not None and results is None:
         raise ConfigError("--readme shows the figures of --results: give both")
-    files = write_report(runs, out, data=data, reference=reference)
+    with shown_progress() as progress:
+        files = write_report(
+            runs, out, data=data, reference=reference, subsets=subsets, features=features, progress=progress
+        )
+    for group in files.groups:
+        print_subsets(group)
     for path in (files.html, files.markdown, files.csv):
         print(path)
     if results is not None:

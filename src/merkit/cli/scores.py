@@ -1,7 +1,10 @@
 """Scores as tables on a terminal and as JSON for programs."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from merkit.experiments.results import Group
 
 _SUMMARY = ("model", "protocol", "selection", "seeds", "folds", "test", "seconds", "peak_memory_bytes", "run")
 
@@ -68,6 +71,27 @@ def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def _figure(figure: dict[str, Any]) -> str:
+def print_subsets(group: "Group") -> None:
+    """Print what is left of each run with every subset of its modalities, where that was asked for."""
+    if not any(entry.subsets for entry in group.entries):
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from merkit.experiments.tables import drop_text, subsets_caption
+
+    metrics = group.entries[0].run.protocol.metrics[:2]
+    table = Table("run", "modalities", *metrics, "drop, points")
+    for entry in group.entries:
+        for row in entry.subsets:
+            figures = (_figure(row.figures[metric], 2) for metric in metrics)
+            table.add_row(entry.name, "+".join(row.modalities), *figures, drop_text(row.drop))
+    console = Console()
+    console.print(table)
+    console.print(subsets_caption(group), highlight=False)
+
+
+def _figure(figure: Mapping[str, Any], digits: int = 1) -> str:
     low, high = figure["interval"]
-    return f"{100 * figure['mean']:.1f} ± {100 * figure['sd']:.1f}  [{100 * low:.1f}, {100 * high:.1f}]"
+    mean, sd = (f"{100 * figure[name]:.{digits}f}" for name in ("mean", "sd"))
+    return f"{mean} ± {sd}  [{100 * low:.1f}, {100 * high:.1f}]"

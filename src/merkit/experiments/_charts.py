@@ -30,7 +30,7 @@ class Scale:
 
 
 def scale_around(values: Sequence[float]) -> Scale:
-    """Return a range with round ends that holds all values and some air; it begins at 0 rather than cross it for air."""
+    """Return a range with round ends that holds all values and some air; it never crosses 0 for air alone."""
     low, high = min(values), max(values)
     air = max((high - low) * 0.06, abs(high) * (0.1 if low == high else 1e-4), 1e-6)
     step = _round_step((high - low + 2 * air) / 5)

@@ -10,7 +10,7 @@ from merkit.experiments._charts import Scale, axis, reliability, scale_around, t
 from merkit.experiments._epochs import over_epochs
 from merkit.experiments.reference import Reference, above
 from merkit.experiments.results import METRIC_NAMES, Entry, Group
-from merkit.experiments.tables import caption, figure_text, p_text, signed, spread_text
+from merkit.experiments.tables import caption, drop_text, figure_text, p_text, signed, spread_text, subsets_caption
 from merkit.metrics.comparison import NOT_DISTINGUISHABLE
 
 _VERDICTS = {NOT_DISTINGUISHABLE: ("same", "≈"), "Better": ("good", "▲"), "Worse": ("bad", "▼")}
@@ -44,7 +44,8 @@ def page(groups: Sequence[Group], title: str) -> str:
 def _group(group: Group) -> str:
     return (
         f'<section id="{_anchor(group.protocol)}"><h2>{escape(group.protocol)}</h2><p>{escape(caption(group))}</p>'
-        f"{_differences(group)}{_forest(group)}{_results(group)}{_comparisons(group)}{_others(group)}"
+        f"{_differences(group)}{_forest(group)}{_results(group)}{_comparisons(group)}{_subsets(group)}"
+        f"{_others(group)}"
         f"{''.join(_details(group, entry) for entry in group.entries)}"
         f"{_costs(group)}{_origins(group)}</section>\n"
     )
@@ -174,6 +175,23 @@ def _comparisons(group: Group) -> str:
         f" systems swapped in whole {cluster}s; adjusted by Holm for all rows of this table. The verdict goes by the"
         " adjusted p at 5 %.</p>"
     )
+
+
+def _subsets(group: Group) -> str:
+    metrics = group.entries[0].run.protocol.metrics
+    rows = []
+    for entry in group.entries:
+        for row in entry.subsets:
+            cells = "".join(_cell(row.figures[metric], row.drop is None) for metric in metrics)
+            rows.append(
+                f'<tr><th scope="row">{escape(entry.name)}</th><td>{" + ".join(row.modalities)}</td>{cells}'
+                f'<td class="n">{drop_text(row.drop)}</td></tr>'
+            )
+    if not rows:
+        return ""
+    numbers = dict.fromkeys([*(METRIC_NAMES[metric] for metric in metrics), "Drop, points"], True)
+    table = _table({"System": False, "Modalities": False, **numbers}, rows)
+    return f'<h3>With some modalities alone</h3>{table}<p class="small">{escape(subsets_caption(group))}</p>'
 
 
 def _others(group: Group) -> str:

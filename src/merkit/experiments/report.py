@@ -1,22 +1,33 @@
 """`merkit report`: runs to one HTML page, one Markdown file and one CSV file, every figure recomputed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from merkit.data.manifest import read_manifest
+from merkit.data.sources import Progress
 from merkit.experiments._page import page
 from merkit.experiments.reference import read_references, shipped_references
 from merkit.experiments.results import METRIC_NAMES, Group, gather
-from merkit.experiments.tables import comparisons_markdown, results_markdown, spread_text, to_csv, write_text
+from merkit.experiments.subsets import predict_subsets, subset_rows
+from merkit.experiments.tables import (
+    comparisons_markdown,
+    results_markdown,
+    spread_text,
+    subsets_markdown,
+    to_csv,
+    write_text,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ReportFiles:
-    """Where a report was written."""
+    """Where a report was written, and what it shows."""
 
     html: Path
     markdown: Path
     csv: Path
+    groups: tuple[Group, ...]
 
 
 def write_report(
@@ -27,6 +38,9 @@ def write_report(
     reference: str | None = None,
     printed: Path | None = None,
     title: str | None = None,
+    subsets: bool = False,
+    features: Path | None = None,
+    progress: Progress | None = None,
 ) -> ReportFiles:
     """Write ``report.html`` (self-contained), ``report.md`` and ``report.csv`` about runs into a folder.
 
@@ -37,17 +51,32 @@ def write_report(
         reference: Folder name of the run that the others are compared with; see `results.gather` for the default.
         printed: Table of figures printed in papers; ``None``: the one that comes with merkit.
         title: Of the page; ``None``: names the protocols.
+        subsets: Show what is left of each run with every subset of its modalities; predicted from its checkpoints,
+            once, and kept in the run's folder.
+        features: Folder of the feature stores, for ``subsets``; ``None``: ``features`` in the manifest's folder.
+        progress: Told how far ``subsets`` is.
 
     Raises:
         MerkitError: A run is incomplete or cannot be compared, or the folder cannot be written to.
     """
     groups = gather(runs, read_references(printed or shipped_references()), data=data, reference=reference)
+    if subsets:
+        groups = [_with_subsets(group, data, features, progress) for group in groups]
     title = title or "Results on " + ", ".join(group.protocol for group in groups)
-    files = ReportFiles(out / "report.html", out / "report.md", out / "report.csv")
+    files = ReportFiles(out / "report.html", out / "report.md", out / "report.csv", tuple(groups))
     write_text(files.html, page(groups, title))
     write_text(files.markdown, _markdown(groups, title))
     write_text(files.csv, to_csv(groups))
     return files
+
+
+def _with_subsets(group: Group, data: Path | None, features: Path | None, progress: Progress | None) -> Group:
+    entries = []
+    for entry in group.entries:
+        manifest = read_manifest(data or Path(entry.run.provenance["data"]["path"]))
+        predict_subsets(entry.run, manifest, features, progress)
+        entries.append(replace(entry, subsets=tuple(subset_rows(entry.run))))
+    return replace(group, entries=tuple(entries))
 
 
 def _markdown(groups: Sequence[Group], title: str) -> str:
@@ -57,6 +86,8 @@ def _markdown(groups: Sequence[Group], title: str) -> str:
         if group.comparisons:
             metric = METRIC_NAMES[group.metric]
             parts += [f"### {metric} compared with {group.compared_with.name}", comparisons_markdown(group)]
+        if any(entry.subsets for entry in group.entries):
+            parts += ["### With some modalities alone", subsets_markdown(group)]
         parts += ["### F1 by class", _classes_markdown(group)]
     return "\n\n".join(parts) + "\n"
 

@@ -12,6 +12,7 @@ from merkit.experiments.compare import Comparison, compare_all
 from merkit.experiments.reference import Reference
 from merkit.experiments.score import score
 from merkit.experiments.stored import Run, open_run
+from merkit.experiments.subsets import SubsetRow
 
 FLOORS = ("majority", "text_lookup", "bag_of_words")
 """Models that every system must beat, in the order of the table."""
@@ -35,6 +36,8 @@ class Entry:
     name: str
     run: Run
     scores: dict[str, Any]
+    subsets: tuple[SubsetRow, ...] = ()
+    """Figures with some of its modalities, where they were asked for."""
 
     @property
     def is_floor(self) -> bool:

@@ -172,6 +172,44 @@ def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
     )
 
 
+def join(
+    table: pyarrow.Table, labels: Sequence[str], answers: Mapping[str, int], expected: Collection[str], where: str
+) -> Joined:
+    """Put true classes beside predictions of exactly the expected utterances.
+
+    Args:
+        table: Rows of stored predictions.
+        labels: The protocol's class names.
+        answers: Class numbers by utterance id.
+        expected: The ids that must be there, each once, and no other.
+        where: What the table is, for errors.
+
+    Raises:
+        MerkitError: Other classes, a missing, doubled or foreign id, or a row that is no distribution.
+    """
+    columns = [name for name in table.column_names if name.startswith(PROBABILITY)]
+    if columns != [PROBABILITY + label for label in labels]:
+        shown = ", ".join(name.removeprefix(PROBABILITY) for name in columns)
+        raise MerkitError(f"{where}: probabilities of {shown} found, the protocol's classes are {', '.join(labels)}")
+    ids = [str(id_) for id_ in table.column("id").to_pylist()]
+    known = set(expected)
+    if doubled := [id_ for id_, times in Counter(ids).items() if times > 1]:
+        raise MerkitError(f"{where}: {_some(sorted(doubled))} predicted more than once")
+    if missing := sorted(known.difference(ids)):
+        raise MerkitError(f"{where}: {_some(missing)} without a prediction, of {len(known)} expected; predict them too")
+    if foreign := sorted(set(ids) - known):
+        raise MerkitError(f"{where}: {_some(foreign)} predicted, but not a part of this fold; was the data changed?")
+    order = np.argsort(np.array(ids), kind="stable")
+    ids = [ids[place] for place in order]
+    probabilities = np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float64)[order]
+    names = table.column("label").to_pylist()
+    numbers = {label: number for number, label in enumerate(labels)}
+    predictions = np.array([numbers.get(names[place], -1) for place in order], dtype=np.int64)
+    _check_probabilities(ids, predictions, probabilities, where)
+    truth = np.array([answers[id_] for id_ in ids], dtype=np.int64)
+    return Joined(tuple(ids), truth, predictions, probabilities)
+
+
 def _find_cells(run: Path) -> dict[tuple[int, str], tuple[Path, dict[str, Any]]]:
     found = {}
     for path in sorted(run.glob("fold-*/seed-*/cell.json")):
@@ -205,7 +243,7 @@ def _read_cell(
         rows = np.flatnonzero(parts == part)
         if part == "train" and not rows.size:
             continue
-        joined[part] = _join(table.take(rows), labels, answers, expected, f"{path} ({part})")
+        joined[part] = join(table.take(rows), labels, answers, expected, f"{path} ({part})")
     history = folder / "history.jsonl"
     rows_of_history = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
     return Cell(
@@ -226,36 +264,9 @@ def _read_epochs(
     table = _read_table(path)
     epochs = np.array(table.column("epoch").to_pylist(), dtype=np.int64)
     return {
-        int(epoch): _join(table.take(np.flatnonzero(epochs == epoch)), labels, answers, test, f"{path} (epoch {epoch})")
+        int(epoch): join(table.take(np.flatnonzero(epochs == epoch)), labels, answers, test, f"{path} (epoch {epoch})")
         for epoch in np.unique(epochs)
     }
-
-
-def _join(
-    table: pyarrow.Table, labels: Sequence[str], answers: Mapping[str, int], expected: Collection[str], where: str
-) -> Joined:
-    """Put true classes beside predictions of exactly the expected utterances."""
-    columns = [name for name in table.column_names if name.startswith(PROBABILITY)]
-    if columns != [PROBABILITY + label for label in labels]:
-        shown = ", ".join(name.removeprefix(PROBABILITY) for name in columns)
-        raise MerkitError(f"{where}: probabilities of {shown} found, the protocol's classes are {', '.join(labels)}")
-    ids = [str(id_) for id_ in table.column("id").to_pylist()]
-    known = set(expected)
-    if doubled := [id_ for id_, times in Counter(ids).items() if times > 1]:
-        raise MerkitError(f"{where}: {_some(sorted(doubled))} predicted more than once")
-    if missing := sorted(known.difference(ids)):
-        raise MerkitError(f"{where}: {_some(missing)} without a prediction, of {len(known)} expected; predict them too")
-    if foreign := sorted(set(ids) - known):
-        raise MerkitError(f"{where}: {_some(foreign)} predicted, but not a part of this fold; was the data changed?")
-    order = np.argsort(np.array(ids), kind="stable")
-    ids = [ids[place] for place in order]
-    probabilities = np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float64)[order]
-    names = table.column("label").to_pylist()
-    numbers = {label: number for number, label in enumerate(labels)}
-    predictions = np.array([numbers.get(names[place], -1) for place in order], dtype=np.int64)
-    _check_probabilities(ids, predictions, probabilities, where)
-    truth = np.array([answers[id_] for id_ in ids], dtype=np.int64)
-    return Joined(tuple(ids), truth, predictions, probabilities)
 
 
 def _check_probabilities(
