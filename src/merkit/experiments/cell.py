@@ -288,9 +288,10 @@ def _train(
     truth = np.array(list(fold.valid.values()))
 
     def measure(_: Model) -> dict[str, float]:
-        found = {p.id: config.labels.index(p.label) for p in recognizer.predict_dataset(parts["valid"])}
-        guesses = np.array([found[utterance] for utterance in fold.valid])
-        return {name: METRICS[name](truth, guesses, len(config.labels)) for name in cell.protocol.metrics}
+        predictions = _of(recognizer.predict_dataset(parts["valid"]), list(fold.valid))
+        guesses = np.array([config.labels.index(prediction.label) for prediction in predictions])
+        figures = {name: METRICS[name](truth, guesses, len(config.labels)) for name in cell.protocol.metrics}
+        return {**figures, "loss": _negative_log_likelihood(predictions, [config.labels[label] for label in truth])}
 
     def listen(_: Model, row: Mapping[str, Any]) -> None:
         valid = ", ".join(f"{name} {value:.3f}" for name, value in row["valid"].items())
@@ -312,6 +313,12 @@ def _train(
         accelerator=accelerator,
         listener=listen,
     )
+
+
+def _negative_log_likelihood(predictions: Sequence[Prediction], truth: Sequence[str]) -> float:
+    """Return the mean of -log p(true class), in nats; a probability that rounds to 0 counts as the smallest number."""
+    likelihoods = [p.probabilities[label] for p, label in zip(predictions, truth, strict=True)]
+    return -float(np.log(np.maximum(likelihoods, np.finfo(np.float64).tiny)).mean())
 
 
 def _write_predictions(cell: Cell, recognizer: Recognizer, parts: Mapping[str, Dataset], trained: Trained) -> None:

@@ -23,8 +23,13 @@ class TrainingConfig(BaseModel):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     momentum: Fraction = 0.9
     """For ``sgd`` alone."""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """Shape after warm-up; ``linear`` and ``cosine`` end at 0 with the last epoch."""
+    schedule: Literal["constant", "linear", "cosine", "plateau"] = "constant"
+    """Shape after warm-up; ``linear`` and ``cosine`` end at 0 with the last epoch, ``plateau`` falls whenever the
+    validation loss does not."""
+    plateau_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    """What ``plateau`` multiplies the learning rates by."""
+    plateau_patience: Annotated[int, Field(ge=0)] = 10
+    """Epochs without a lower validation loss that ``plateau`` bears; the next one makes it fall."""
     warmup: Fraction = 0.0
     """Part of all steps over which the learning rate rises from 0."""
     clip: Annotated[float, Field(ge=0.0)] = 1.0

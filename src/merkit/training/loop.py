@@ -25,7 +25,7 @@ from merkit.core.protocol import Selection
 from merkit.data.dataset import Dataset, bucketed_batches, load
 from merkit.data.files import atomic_path
 from merkit.training.config import TrainingConfig
-from merkit.training.optimisation import build_optimizer, schedule_factor, set_learning_rates
+from merkit.training.optimisation import build_optimizer, plateau_factor, schedule_factor, set_learning_rates
 from merkit.training.seeding import derived_seed, seed_torch
 from merkit.training.state import Progress, load_best, load_state, save_state
 
@@ -35,7 +35,7 @@ _CHECK_EVERY = 20
 _log = logging.getLogger(__name__)
 
 Measure = Callable[[Model], Mapping[str, float]]
-"""The validation part's figures of a model as it is now."""
+"""The validation part's figures of a model as it is now, ``loss`` among them if the schedule is ``plateau``."""
 Listener = Callable[[Model, Mapping[str, Any]], None]
 """Told after every epoch: the model and the epoch's row of the history."""
 
@@ -84,7 +84,7 @@ def train(
         config: How to train.
         seed: Decides order, dropout and whatever else is drawn, epoch by epoch.
         folder: Of this run's cell: ``state/`` and ``history.jsonl`` are written there, and training goes on from them.
-        measure: Figures of the validation part; ``metric`` must be among them.
+        measure: Figures of the validation part; ``metric`` must be among them, for the schedule ``plateau`` ``loss``.
         metric: What chooses the epoch (higher is better) and stops early.
         selection: ``best_valid``: the epoch best on validation, the first of equals; ``last``: the last one.
         accelerator: Devices, processes and precision.
@@ -114,11 +114,15 @@ def train(
         seed_torch(derived_seed(seed, "draws", epoch, accelerator.process_index))
         model.train()
         model.start_epoch(epoch)
+        plateau = 1.0
+        if config.schedule == "plateau":
+            plateau = plateau_factor([row["valid"]["loss"] for row in progress.history], config)
         losses = _Losses()
         batches = load(dataset, plan, config.workers)
         for first in range(0, len(plan), config.accumulation):
             size = min(config.accumulation, len(plan) - first)
-            set_learning_rates(optimizer.optimizer, schedule_factor(progress.step, per_epoch * config.epochs, config))
+            factor = plateau * schedule_factor(progress.step, per_epoch * config.epochs, config)
+            set_learning_rates(optimizer.optimizer, factor)
             for number in range(size):
                 batch = next(batches).to(accelerator.device)
                 last = number == size - 1

@@ -1,6 +1,8 @@
 """One fold and seed: what it must not depend on, and what it must not leave behind."""
 
 import gc
+import json
+import math
 import weakref
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -21,6 +23,7 @@ from merkit.data.manifest import write_manifest
 from merkit.experiments.recipe import Recipe, check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.io.checkpoint import build_model
+from merkit.io.predictions import PROBABILITY
 from merkit.training.state import save_state
 
 
@@ -86,6 +89,19 @@ def test_a_finished_cell_leaves_no_model_in_memory(data: Path, tmp_path: Path, m
 def test_a_precision_that_the_device_lacks_is_told_by_its_key(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"training\.precision = 'fp16'"):
         train_recipe(recipe(precision="fp16"), data, tmp_path / "run")
+
+
+def test_the_history_has_the_validation_loss_that_the_stored_probabilities_have(data: Path, tmp_path: Path) -> None:
+    train_recipe(recipe(), data, tmp_path / "run")
+
+    cell = next((tmp_path / "run").glob("fold-*/seed-0"))
+    row = json.loads((cell / "history.jsonl").read_text())
+    stored = pq.read_table(cell / "predictions.parquet").to_pylist()
+    valid = {entry["id"]: entry for entry in stored if entry["part"] == "valid"}
+    truth = {"u4": "a", "u5": "b"}
+    assert valid.keys() == truth.keys()
+    likelihoods = [valid[name][PROBABILITY + label] for name, label in truth.items()]
+    assert row["valid"]["loss"] == pytest.approx(-sum(math.log(p) for p in likelihoods) / 2, rel=1e-5)
 
 
 class Killed(BaseException):

@@ -115,6 +115,40 @@ def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(dataset: Data
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
 
 
+PLATEAU = TrainingConfig(
+    epochs=5, schedule="plateau", plateau_patience=1, learning_rates={"head": 1e-2}, optimizer="sgd", momentum=0.0
+)
+
+
+def rates(trained: Trained) -> list[float]:
+    return [row["learning_rate"]["head"] for row in trained.history]
+
+
+def test_a_plateau_of_the_validation_loss_lowers_the_rates_also_after_a_kill(dataset: Dataset, tmp_path: Path) -> None:
+    def measured(losses: list[float]) -> Callable[[Model], dict[str, float]]:
+        left = iter(losses)
+        return lambda _: {"accuracy": 0.5, "loss": next(left)}
+
+    common = {"seed": 3, "metric": "accuracy", "selection": "last"}
+    calm = train(
+        model(dataset), dataset, PLATEAU, folder=tmp_path / "a", measure=measured([1.0, 1.0, 1.0, 0.9, 0.8]),
+        accelerator=Accelerator(), **common,
+    )  # fmt: skip
+    with pytest.raises(StopIteration):
+        train(
+            model(dataset), dataset, PLATEAU, folder=tmp_path / "b", measure=measured([1.0, 1.0, 1.0]),
+            accelerator=Accelerator(), **common,
+        )  # fmt: skip
+    resumed = train(
+        model(dataset), dataset, PLATEAU, folder=tmp_path / "b", measure=measured([0.9, 0.8]),
+        accelerator=Accelerator(), **common,
+    )  # fmt: skip
+
+    # by hand: epochs 2 and 3 are not better, one more than is borne
+    assert rates(calm) == pytest.approx([1e-2, 1e-2, 1e-2, 1e-3, 1e-3])
+    assert rates(resumed) == rates(calm)
+
+
 def test_accumulated_batches_make_the_step_of_one_large_batch(dataset: Dataset, tmp_path: Path) -> None:
     def without_dropout(data: Dataset) -> Model:
         torch.manual_seed(0)

@@ -6,7 +6,7 @@ from torch import nn
 
 from merkit.core.errors import ConfigError
 from merkit.training.config import TrainingConfig
-from merkit.training.optimisation import build_optimizer, schedule_factor, set_learning_rates
+from merkit.training.optimisation import build_optimizer, plateau_factor, schedule_factor, set_learning_rates
 
 
 def groups() -> dict[str, list[nn.Parameter]]:
@@ -59,3 +59,21 @@ def test_schedules_rise_and_fall_as_their_formulas_say() -> None:
     assert schedule_factor(5, 10, cosine) == pytest.approx(0.5)
     assert schedule_factor(9, 10, cosine) == pytest.approx((1 + math.cos(0.9 * math.pi)) / 2)
     assert schedule_factor(7, 10, TrainingConfig()) == 1.0
+
+
+@pytest.mark.parametrize(("factor", "patience"), [(0.1, 2), (0.5, 0), (0.1, 10)])
+def test_a_plateau_falls_when_pytorch_s_own_scheduler_does(factor: float, patience: int) -> None:
+    config = TrainingConfig(schedule="plateau", plateau_factor=factor, plateau_patience=patience)
+    losses = [1.0, 0.9, 0.95, 0.9, 0.89995, 0.91, 0.92, 0.5, 0.5, 0.5, 0.6, 0.7, 0.8, *[0.9] * 12, 0.4, 0.5]
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
+    expected = []
+    for loss in losses:
+        expected.append(optimizer.param_groups[0]["lr"])
+        scheduler.step(loss)
+
+    found = [plateau_factor(losses[:epoch], config) for epoch in range(len(losses))]
+
+    # PyTorch skips a fall of the rate by less than 1e-8; ours goes on
+    assert len(set(expected)) > 1
+    assert found == pytest.approx(expected, abs=2e-8)
