@@ -71,6 +71,59 @@ def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
     console.print(table)
 
 
+def grid_summary(group: "Group") -> list[dict[str, Any]]:
+    """Return what ``--json`` prints of a grid: a row a variant, the base first."""
+    against: dict[str, Any] = {
+        c.system: {
+            "metric": c.metric,
+            "difference": c.difference,
+            "interval": list(c.interval),
+            "p": c.p_value,
+            "p_holm": c.adjusted,
+            "verdict": c.verdict,
+        }
+        for c in group.comparisons
+    }
+    return [
+        {
+            "variant": entry.name,
+            "changes": [] if entry.variant is None else list(entry.variant.changes),
+            **{key: value for key, value in summary(entry.scores).items() if key != "run"},
+            "run": str(entry.run.path),
+            "against_base": against.get(entry.name),
+        }
+        for entry in group.entries
+    ]
+
+
+def print_grid(group: "Group") -> None:
+    """Print the variants of a recipe as one table, with tests against the base."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from merkit.experiments.tables import caption, p_text, signed, spread_text
+
+    metric = group.metric
+    table = Table("variant")
+    for head in (metric, "against base, points", "p (Holm)"):
+        table.add_column(head, no_wrap=True)
+    table.add_column("verdict")
+    compared = {comparison.system: comparison for comparison in group.comparisons}
+    for entry in group.entries:
+        row = [entry.name, spread_text(entry.scores["test"][metric])]
+        if entry.name in compared:
+            c = compared[entry.name]
+            low, high = (signed(end, 1) for end in c.interval)
+            row += [f"{signed(c.difference, 2)} [{low}, {high}]", p_text(c.adjusted), c.verdict]
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    for entry in group.entries:
+        console.print(f"{entry.name}: {entry.described}", highlight=False, markup=False)
+    console.print(f"{group.protocol}. {caption(group)}", highlight=False, markup=False)
+    console.print(f"runs: {group.entries[0].run.path.parent}", highlight=False, markup=False)
+
+
 def print_subsets(group: "Group") -> None:
     """Print what is left of each run with every subset of its modalities, where that was asked for."""
     if not any(entry.subsets for entry in group.entries):
@@ -88,7 +141,7 @@ def print_subsets(group: "Group") -> None:
             table.add_row(entry.name, "+".join(row.modalities), *figures, drop_text(row.drop))
     console = Console()
     console.print(table)
-    console.print(subsets_caption(group), highlight=False)
+    console.print(subsets_caption(group), highlight=False, markup=False)
 
 
 def _figure(figure: Mapping[str, Any], digits: int = 1) -> str:

@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from merkit.cli.options import AllowPartial, AsJson, Features, is_first_process
 from merkit.cli.progress import shown_progress
-from merkit.cli.scores import print_scores, summary
+from merkit.cli.scores import grid_summary, print_grid, print_scores, summary
 
 
 def train(
@@ -17,6 +17,10 @@ def train(
     ],
     data: Annotated[Path, typer.Option("--data", help="Folder of the prepared corpus.", show_default=False)],
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder; by default runs/MODEL-RECIPE.")] = None,
+    grid: Annotated[
+        Path | None,
+        typer.Option("--grid", help="File of variants of the recipe: each is a run below --out, all in one table."),
+    ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds: 0, 1, …")] = None,
     set_: Annotated[
         list[str], typer.Option("--set", help="Override a key of the recipe: training.epochs=3. May be repeated.")
@@ -29,6 +33,10 @@ def train(
         bool,
         typer.Option("--legacy-best-on-test", help="Print the leaky best-epoch-on-test figure beside the clean one."),
     ] = False,
+    stage_one: Annotated[
+        Path | None,
+        typer.Option("--stage-one", help="Where models that are trained first lie; runs may share it. [RUN/stage-one]"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe: folds times seeds, sealed test, intervals. Goes on where it was stopped."""
@@ -39,21 +47,40 @@ def train(
     overrides += [f"seeds={seeds}"] if seeds is not None else []
     overrides += [f"options.group={json.dumps(group)}"] if group is not None else []
     overrides += [f"options.folds={folds}"] if folds is not None else []
-    checked = read_recipe(recipe, overrides)
-    run = out if out is not None else Path("runs") / f"{checked.model.name}-{recipe.stem}"
     with shown_progress() as progress:
-        scores = train_recipe(
-            checked,
-            data,
-            run,
-            features=features,
-            allow_partial=allow_partial,
-            legacy_best_on_test=legacy_best_on_test,
-            progress=progress,
-        )
+        how: dict[str, Any] = {
+            "features": features,
+            "allow_partial": allow_partial,
+            "legacy_best_on_test": legacy_best_on_test,
+            "progress": progress,
+        }
+        if grid is not None:
+            _train_variants(grid, recipe, overrides, data, out, as_json=as_json, **how)
+            return
+        checked = read_recipe(recipe, overrides)
+        run = out if out is not None else Path("runs") / f"{checked.model.name}-{recipe.stem}"
+        scores = train_recipe(checked, data, run, **how)
     if not is_first_process():
         return
     if as_json:
         print(json.dumps(summary(scores)))
     else:
         print_scores(scores)
+
+
+def _train_variants(
+    grid: Path, recipe: Path, overrides: list[str], data: Path, out: Path | None, *, as_json: bool, **how: Any
+) -> None:
+    from merkit.experiments.grid import read_grid, train_grid
+    from merkit.experiments.results import gather
+
+    variants = read_grid(grid, recipe, overrides)
+    folder = out if out is not None else Path("runs") / f"{variants[0].recipe.model.name}-{recipe.stem}-{grid.stem}"
+    runs = train_grid(variants, data, folder, **how)
+    if not is_first_process():
+        return
+    group = gather(runs, data=data)[0]
+    if as_json:
+        print(json.dumps(grid_summary(group)))
+    else:
+        print_grid(group)

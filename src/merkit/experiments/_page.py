@@ -104,7 +104,7 @@ def _results(group: Group) -> str:
         chosen = _CHOSEN[scores["selection"]] if any(cell.history for cell in entry.run.cells) else "no epochs"
         rows.append(
             f'<tr class="{"floor" if entry.is_floor else ""}"><th scope="row">{escape(entry.name)} {tag}'
-            f"<small>{escape(entry.encoders)}; {seeds}</small></th>{cells}"
+            f"<small>{escape(entry.described)}; {seeds}</small></th>{cells}"
             f'<td class="n">{valid}</td><td>{chosen}</td></tr>'
         )
         if scores["legacy_best_on_test"] is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import unknown
 from merkit.experiments.compare import Comparison, compare_all
+from merkit.experiments.grid import Variant, variant_of
 from merkit.experiments.reference import Reference
 from merkit.experiments.score import score
 from merkit.experiments.stored import Run, open_run
@@ -38,6 +39,8 @@ class Entry:
     scores: dict[str, Any]
     subsets: tuple[SubsetRow, ...] = ()
     """Figures with some of its modalities, where they were asked for."""
+    variant: Variant | None = None
+    """Which variant of a grid it is; ``None`` for a run of no grid."""
 
     @property
     def is_floor(self) -> bool:
@@ -55,6 +58,11 @@ class Entry:
         """Its encoders in words."""
         encoders = self.run.recipe.get("encoders", {})
         return ", ".join(f"{modality}: {table['name']}" for modality, table in encoders.items()) or "no encoder"
+
+    @property
+    def described(self) -> str:
+        """What it changes as a variant of a grid, else its encoders, in words."""
+        return ", ".join(self.variant.changes if self.variant is not None else ()) or self.encoders
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +96,8 @@ def gather(
         printed: Figures printed in papers.
         data: Where the manifest lies, if not where the runs found it.
         reference: Name of the run (its folder's) that the others of its protocol are compared with. Elsewhere, and
-            if none is named: the `single` model that is best on validation, else the best floor on validation.
+            if none is named: the base, if the runs are of one grid; else the `single` model that is best on validation,
+            else the best floor on validation.
 
     Raises:
         MerkitError: A run cannot be read, or no run has the name.
@@ -97,7 +106,9 @@ def gather(
         raise MerkitError("No run given; give at least one folder that `merkit train` wrote")
     opened = [open_run(path, data) for path in runs]
     labels = _labels([run.path for run in opened])
-    entries = [Entry(name, run, score(run)) for name, run in zip(labels, opened, strict=True)]
+    entries = [
+        Entry(name, run, score(run), variant=variant_of(run.path)) for name, run in zip(labels, opened, strict=True)
+    ]
     if reference is not None and reference not in labels:
         raise MerkitError(unknown("run", reference, labels))
     protocols = list(dict.fromkeys(entry.run.protocol_name for entry in entries))
@@ -105,8 +116,9 @@ def gather(
 
 
 def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference], reference: str | None) -> Group:
-    ordered = sorted(entries, key=lambda e: FLOORS.index(e.run.model) if e.is_floor else len(FLOORS))
-    chosen = next((entry for entry in ordered if entry.name == reference), None) or _yardstick(ordered)
+    ordered = sorted(entries, key=_place)
+    named = next((entry for entry in ordered if entry.name == reference), None)
+    chosen = named or _base(ordered) or _yardstick(ordered)
     compared = [entry for entry in ordered if entry is not chosen]
     comparisons = compare_all([entry.run for entry in compared], chosen.run)
     return Group(
@@ -119,6 +131,21 @@ def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference]
         ),
         printed=tuple(figure for figure in printed if figure.is_for(protocol)),
     )
+
+
+def _place(entry: Entry) -> tuple[int, int]:
+    """Return what orders the rows: floors first, variants in their grid's order."""
+    floor = FLOORS.index(entry.run.model) if entry.is_floor else len(FLOORS)
+    return floor, 0 if entry.variant is None else entry.variant.number
+
+
+def _base(entries: Sequence[Entry]) -> Entry | None:
+    """Return the base of the one grid that the entries are of, floors aside."""
+    systems = [entry for entry in entries if entry.variant is not None or not entry.is_floor]
+    folders = {entry.run.path.resolve().parent for entry in systems}
+    if len(folders) != 1 or any(entry.variant is None for entry in systems):
+        return None
+    return next((entry for entry in systems if entry.variant is not None and entry.variant.number == 0), None)
 
 
 def _yardstick(entries: Sequence[Entry]) -> Entry:

@@ -89,7 +89,7 @@ def results_markdown(group: Group) -> str:
         if printed:
             values = [_printed(printed, metric) for metric in metrics]
             lines.append(f"| _{entry.run.model}, paper_ | {' | '.join(values)} | {printed[0].selection} | |")
-        name = f"{entry.name} ({entry.encoders})"
+        name = f"{entry.name} ({entry.described})"
         values = [figure_text(scores["test"][metric]) for metric in metrics]
         lines.append(f"| {name} | {' | '.join(values)} | {_CHOSEN[scores['selection']]} | {len(scores['seeds'])} |")
         if scores["legacy_best_on_test"] is not None:

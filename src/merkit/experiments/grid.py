@@ -1,0 +1,200 @@
+"""Ablation grids: named changes to one recipe, each a run of its own, to be read in one table.
+
+A grid is a TOML file with a list of ``[[variants]]``. Each has a ``name`` (its run's folder), tables below ``set`` that
+are merged into the recipe's, and keys or tables to ``remove`` from it first::
+
+    [[variants]]
+    name = "forward-only"
+    set.config.causal = true
+
+    [[variants]]
+    name = "without-audio"
+    remove = ["encoders.audio"]
+
+The recipe as it is, is the run ``base``.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from merkit.core.errors import ConfigError
+from merkit.data.files import atomic_path
+from merkit.data.sources import Progress
+from merkit.experiments.recipe import Recipe, check_options, check_recipe, read_recipe
+from merkit.experiments.run import train_recipe
+
+BASE = "base"
+FILE = "variant.json"
+"""In the folder of a grid's run: which variant it is."""
+
+
+class _Variant(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+    set: dict[str, Any] = {}
+    remove: tuple[str, ...] = ()
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    variants: Annotated[list[dict[str, Any]], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What one run of a grid is called and how it differs from the base."""
+
+    name: str
+    changes: tuple[str, ...]
+    """In words, such as ``config.causal = true``; empty for the base."""
+    number: int
+    """Its place in the grid; 0: the base."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Variant):
+    """A variant with its whole recipe."""
+
+    recipe: Recipe
+
+
+def read_grid(path: Path, recipe: Path, overrides: Sequence[str] = ()) -> list[Planned]:
+    """Read a grid and check the whole recipe of each of its variants; the base comes first.
+
+    Args:
+        path: The grid's file.
+        recipe: The recipe's file, the base.
+        overrides: As for `read_recipe`, for all variants.
+
+    Raises:
+        ConfigError: The file is missing or no TOML, or there are mistakes; those of all variants are listed.
+    """
+    base = read_recipe(recipe, overrides)
+    planned = [Planned(BASE, (), 0, base)]
+    mistakes: list[str] = []
+    for number, table in enumerate(check_options(_File, _read(path), str(path)).variants, start=1):
+        where = f"variant '{table.get('name', number)}'"
+        try:
+            planned.append(_plan(check_options(_Variant, table, where), planned, where))
+        except ConfigError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        listed = mistakes[0] if len(mistakes) == 1 else "".join(f"\n  {mistake}" for mistake in mistakes)
+        raise ConfigError(f"{path}: {'' if len(mistakes) == 1 else f'{len(mistakes)} mistakes:'}{listed}")
+    return planned
+
+
+def train_grid(
+    variants: Sequence[Planned],
+    data: Path,
+    out: Path,
+    *,
+    features: Path | None = None,
+    allow_partial: bool = False,
+    legacy_best_on_test: bool = False,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Run every variant in a folder of its own below ``out``, go on where an earlier call was stopped.
+
+    Further arguments are those of `train_recipe`.
+
+    Returns:
+        The runs' folders in the grid's order.
+
+    Raises:
+        MerkitError: Anything a user can mend.
+    """
+    runs = []
+    for variant in variants:
+        run = out / variant.name
+        train_recipe(
+            variant.recipe,
+            data,
+            run,
+            features=features,
+            allow_partial=allow_partial,
+            legacy_best_on_test=legacy_best_on_test,
+            progress=progress,
+        )
+        with atomic_path(run / FILE) as temporary:
+            said = {"name": variant.name, "changes": list(variant.changes), "number": variant.number}
+            temporary.write_text(json.dumps(said, indent=2))
+        runs.append(run)
+    return runs
+
+
+def variant_of(run: Path) -> Variant | None:
+    """Return which variant of a grid a run is; ``None`` for a run of no grid."""
+    path = run / FILE
+    if not path.is_file():
+        return None
+    said = json.loads(path.read_text())
+    return Variant(said["name"], tuple(said["changes"]), said["number"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"No grid '{path}'.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read the grid '{path}': {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def _plan(variant: _Variant, planned: Sequence[Planned], where: str) -> Planned:
+    """Return a variant with its checked recipe, which must be none of those that are there."""
+    if variant.name == BASE:
+        raise ConfigError(f"variants: '{BASE}' is the recipe as it is; choose another name")
+    if any(other.name == variant.name for other in planned):
+        raise ConfigError(f"variants: '{variant.name}' is there more than once")
+    touched = {*variant.set, *(key.split(".")[0] for key in variant.remove)}
+    if fixed := sorted({"seeds", "protocol", "options"} & touched):
+        raise ConfigError(f"{where}: {fixed[0]} is the same for all variants; only so can they be compared")
+    values = planned[0].recipe.resolved()
+    for key in variant.remove:
+        _remove(values, key, where)
+    recipe = check_recipe(_merged(values, variant.set), where)
+    twin = next((other for other in planned if other.recipe.resolved() == recipe.resolved()), None)
+    if twin is not None:
+        said = "changes nothing" if twin is planned[0] else f"is the same as '{twin.name}'"
+        raise ConfigError(f"variants: '{variant.name}' {said}")
+    changes = [f"without {key}" for key in variant.remove]
+    changes += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in _leaves(variant.set)]
+    return Planned(variant.name, tuple(changes), len(planned), recipe)
+
+
+def _remove(values: dict[str, Any], key: str, where: str) -> None:
+    *tables, last = key.split(".")
+    place: Any = values
+    for table in tables:
+        place = place.get(table) if isinstance(place, dict) else None
+    if not isinstance(place, dict) or last not in place:
+        raise ConfigError(f"{where}: remove = '{key}': not in the recipe")
+    del place[last]
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with changes put in, tables key by key."""
+    merged = dict(values)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _leaves(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{place}{key}.")
+        else:
+            yield f"{place}{key}", value
