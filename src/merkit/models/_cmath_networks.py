@@ -1,0 +1,202 @@
+"""The networks of CMATH's stages (``merkit.models.cmath``): reconstruction, interaction, fusion."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from merkit.core.batch import Padded
+from merkit.nn.attention import AttentionBlock, MultiHeadAttention, feed_forward
+from merkit.nn.convolution import MaskedConv1d
+from merkit.nn.distributions import Gaussian, product_of_experts
+
+Skip = Literal["inner", "none", "outer"]
+Posterior = Literal["network", "experts", "none"]
+
+_LOG_VARIANCE_LIMIT = 8.0
+"""Of every Gaussian's log variance, either side: exp(8) is about 3000."""
+
+
+class Reconstruction(nn.Module):
+    """A U-Net along the turns that shrinks channels and keeps the turns, because each of them has a label."""
+
+    def __init__(self, inputs: int, hidden: int, width: int, *, kernel: int, skip: Skip, causal: bool) -> None:
+        super().__init__()
+        self.skip: Skip = skip
+        joined = {"none": hidden, "inner": 2 * hidden, "outer": 2 * hidden + inputs}[skip]
+        self.outer_encoder = MaskedConv1d(inputs, hidden, kernel, causal=causal)
+        self.inner_encoder = MaskedConv1d(hidden, width, kernel, causal=causal)
+        self.inner_decoder = MaskedConv1d(width, hidden, kernel, causal=causal)
+        self.outer_decoder = MaskedConv1d(joined, inputs, kernel, causal=causal)
+
+    def forward(
+        self, data: Float[Tensor, "items turns inputs"], mask: Bool[Tensor, "items turns"]
+    ) -> tuple[Float[Tensor, "items turns width"], Float[Tensor, "items turns inputs"]]:
+        """Return the compressed representation and the rebuilt input; zeros where the mask is ``False``."""
+        outer, inner = self.encode(data, mask)
+        return inner, self.decode(data, outer, inner, mask)
+
+    def encode(
+        self, data: Float[Tensor, "items turns inputs"], mask: Bool[Tensor, "items turns"]
+    ) -> tuple[Float[Tensor, "items turns hidden"], Float[Tensor, "items turns width"]]:
+        """Return the outer level and the inner one, which is the compressed representation."""
+        outer = gelu(self.outer_encoder(data, mask))
+        return outer, gelu(self.inner_encoder(outer, mask))
+
+    def decode(
+        self,
+        data: Float[Tensor, "items turns inputs"],
+        outer: Float[Tensor, "items turns hidden"],
+        inner: Float[Tensor, "items turns width"],
+        mask: Bool[Tensor, "items turns"],
+    ) -> Float[Tensor, "items turns inputs"]:
+        """Return the rebuilt input; ``data`` itself is read by an outer skip only."""
+        joined = [gelu(self.inner_decoder(inner, mask))]
+        joined += [outer] if self.skip != "none" else []
+        joined += [data] if self.skip == "outer" else []
+        rebuilt: Tensor = self.outer_decoder(torch.cat(joined, dim=-1), mask)
+        return rebuilt
+
+
+def reconstruction_error(
+    rebuilt: Float[Tensor, "items turns inputs"], data: Float[Tensor, "items turns inputs"]
+) -> Float[Tensor, "items turns"]:
+    """Return ``||x - r||^2 / columns`` of each turn; the encoder that made ``x`` is not asked to make it easier."""
+    return (rebuilt - data.detach()).float().square().mean(dim=-1)
+
+
+class CentralLayer(nn.Module):
+    """One layer of the CMA-Transformer: the centre reads itself, then its auxiliaries through gates; pre-norm.
+
+    ``c = c + A(LN c)``; ``q = LN c``; ``c = c + sum over o of g_o * v_o`` with ``v_o = A(q, LN h_o)`` and
+    ``g_o = sigmoid(W_o [q ; v_o])``; ``c = c + F(LN c)``. The auxiliaries ``h_o`` are read and never changed.
+    """
+
+    def __init__(
+        self, width: int, heads: int, groups: Mapping[str, Sequence[str]], *, hidden: int, dropout: float
+    ) -> None:
+        """Make the layer; ``groups``: by name, the auxiliaries that share one attention and one gate."""
+        super().__init__()
+        self.groups = dict(groups)
+        self.own_norm = nn.LayerNorm(width)
+        self.own = MultiHeadAttention(width, heads, dropout=dropout)
+        self.query_norm = nn.LayerNorm(width) if groups else None
+        self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for group in groups.values() for name in group})
+        self.readers = nn.ModuleDict({name: MultiHeadAttention(width, heads, dropout=dropout) for name in groups})
+        self.gates = nn.ModuleDict({name: nn.Linear(2 * width, width) for name in groups})
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = feed_forward(width, hidden, dropout=dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        centre: Float[Tensor, "items turns width"],
+        mask: Bool[Tensor, "items turns"],
+        auxiliaries: Mapping[str, Padded],
+        allowed: Bool[Tensor, "turns turns"] | None,
+    ) -> tuple[Float[Tensor, "items turns width"], dict[str, Tensor]]:
+        """Return the centre and, by group, its gates ``[items, turns, width]``."""
+        own = self.own_norm(centre)
+        centre = centre + self.dropout(self.own(own, own, mask, allowed))
+        gates = {}
+        if self.query_norm is not None:
+            query = self.query_norm(centre)
+            for name, group in self.groups.items():
+                source = torch.cat([self.norms[one](auxiliaries[one].data) for one in group], dim=1)
+                there = torch.cat([auxiliaries[one].mask for one in group], dim=1)
+                pairs = None if allowed is None else allowed.repeat(1, len(group))
+                read = self.readers[name](query, source, there, pairs)
+                gates[name] = torch.sigmoid(self.gates[name](torch.cat([query, read], dim=-1)))
+                centre = centre + self.dropout(gates[name] * read)
+        return centre + self.dropout(self.feed_forward(self.feed_forward_norm(centre))), gates
+
+
+class CentralBranch(nn.Module):
+    """All layers of one central modality."""
+
+    def __init__(
+        self,
+        centre: str,
+        modalities: Sequence[str],
+        width: int,
+        heads: int,
+        *,
+        layers: int,
+        hidden: int,
+        dropout: float,
+        concatenated: bool,
+    ) -> None:
+        super().__init__()
+        self.centre = centre
+        others = tuple(name for name in modalities if name != centre)
+        groups = {"_".join(others): others} if concatenated and others else {name: (name,) for name in others}
+        self.layers = nn.ModuleList(
+            CentralLayer(width, heads, groups, hidden=hidden, dropout=dropout) for _ in range(layers)
+        )
+
+    def forward(
+        self, streams: Mapping[str, Padded], allowed: Bool[Tensor, "turns turns"] | None
+    ) -> tuple[Float[Tensor, "items turns width"], dict[str, Tensor]]:
+        """Return the branch and, by group of auxiliaries, its gates, mean of the layers."""
+        data, mask = streams[self.centre].data, streams[self.centre].mask
+        found: list[dict[str, Tensor]] = []
+        for layer in self.layers:
+            data, gates = layer(data, mask, streams, allowed)
+            found.append(gates)
+        return data, {name: torch.stack([gates[name] for gates in found]).mean(dim=0) for name in found[0]}
+
+
+class SymmetricInteraction(nn.Module):
+    """All modalities' turns in one sequence that reads itself: none is central."""
+
+    def __init__(
+        self, modalities: Sequence[str], width: int, heads: int, *, layers: int, hidden: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.kinds = nn.ParameterDict({name: torch.empty(width).normal_(std=0.02) for name in modalities})
+        self.layers = nn.ModuleList(
+            AttentionBlock(width, heads, hidden=hidden, norm="pre", dropout=dropout) for _ in range(layers)
+        )
+
+    def forward(self, streams: Mapping[str, Padded], allowed: Bool[Tensor, "turns turns"] | None) -> dict[str, Tensor]:
+        """Return each modality's part ``[items, turns, width]``."""
+        data = torch.cat([stream.data + self.kinds[name] for name, stream in streams.items()], dim=1)
+        mask = torch.cat([stream.mask for stream in streams.values()], dim=1)
+        pairs = None if allowed is None else allowed.repeat(len(streams), len(streams))
+        for layer in self.layers:
+            data = layer(data, mask, allowed=pairs)
+        return dict(zip(streams, data.chunk(len(streams), dim=1), strict=True))
+
+
+class Fusion(nn.Module):
+    """From fine-grained representations to a coarse-grained one, both Gaussians.
+
+    With ``posterior`` ``none`` they are plain vectors: means whose variance nobody reads.
+    """
+
+    def __init__(self, centres: Sequence[str], width: int, *, posterior: Posterior, dropout: float) -> None:
+        super().__init__()
+        self.variational = posterior != "none"
+        out = 2 * width if self.variational else width
+        self.fine = nn.ModuleDict({name: nn.Linear(width, out) for name in centres})
+        self.network = (
+            nn.Sequential(nn.Linear(len(centres) * width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, out))
+            if posterior != "experts"
+            else None
+        )
+
+    def forward(self, branches: Mapping[str, Padded]) -> tuple[Gaussian, dict[str, Gaussian]]:
+        """Return the coarse distribution and each branch's own, ``[items, turns, width]``."""
+        fine = {name: self._gaussian(self.fine[name](branch.data)) for name, branch in branches.items()}
+        if self.network is None:
+            return product_of_experts(list(fine.values()), [branch.mask for branch in branches.values()]), fine
+        return self._gaussian(self.network(torch.cat([branch.data for branch in branches.values()], dim=-1))), fine
+
+    def _gaussian(self, parameters: Float[Tensor, "items turns parameters"]) -> Gaussian:
+        if not self.variational:
+            return Gaussian(parameters, torch.zeros_like(parameters))
+        mean, log_variance = parameters.float().chunk(2, dim=-1)
+        return Gaussian(mean, log_variance.clamp(-_LOG_VARIANCE_LIMIT, _LOG_VARIANCE_LIMIT))

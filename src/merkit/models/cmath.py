@@ -1,0 +1,384 @@
+"""Zhu et al., "CMATH: Cross-Modality Augmented Transformer with Hierarchical Variational Distillation", 2024.
+
+Three stages over the turns of a conversation, named as in the abstract:
+
+1. *Modality reconstruction*: a U-Net squeezes each modality's vectors and must be able to rebuild them.
+2. *CMA-Transformer*: each modality is central in turn and reads the others through gates; its branch gives the
+   fine-grained representation.
+3. *Hierarchical variational distillation*: a coarse-grained Gaussian is formed from all branches, answers, and teaches
+   the branches' own Gaussians and answers.
+
+No code was published, and the paper's equations are not known here: what is said of it is [abstract] (its abstract) or
+[review] (what others wrote of it); [ours] marks the choices made in this file.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor, nn
+
+from merkit.core.batch import Batch, ModelOutput, Padded
+from merkit.core.encoder import Encoder
+from merkit.core.errors import ConfigError
+from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.models._cmath_networks import (
+    CentralBranch,
+    Fusion,
+    Posterior,
+    Reconstruction,
+    Skip,
+    SymmetricInteraction,
+    reconstruction_error,
+)
+from merkit.nn.attention import causal_pairs
+from merkit.nn.distributions import Gaussian, categorical_kl, gaussian_kl, standard_normal
+from merkit.nn.embeddings import SpeakerEmbedding, sinusoidal_positions
+from merkit.nn.layers import drop_modalities
+from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_width
+
+Interaction = Literal["asymmetric", "symmetric"]
+
+
+class CmathConfig(ModelConfig):
+    """Settings of ``cmath``; training values begin where its nearest published relative, SDT, has them."""
+
+    pooling: Pooling = "mean"
+    """From an encoder's frames to one vector per utterance and modality. [ours]"""
+
+    reconstruction: bool = True
+    """A U-Net that must rebuild its input [abstract]; without: a linear projection. Ablation."""
+    hidden: int = Field(default=512, ge=1)
+    """Channels of the U-Net's outer level. [ours]"""
+    width: int = Field(default=256, ge=1)
+    """Channels of its inner level, hence of all streams and Gaussians. [ours]"""
+    kernel: int = Field(default=3, ge=1)
+    """Turns that one convolution sees; 1: each turn alone. That they are one-dimensional: [review]; how wide: [ours]"""
+    skip: Skip = "inner"
+    """Where the U-Net's halves are joined beside the inner level: at the outer one (``inner``), nowhere, or at the
+    input too (``outer``), which lets the reconstruction error vanish without the inner level. [ours]"""
+
+    positions: bool = True
+    """Add a sinusoidal code of the turn's place, as SDT does. [ours]"""
+    speakers: int = Field(default=2, ge=0)
+    """Speakers with a learned vector of their own, in order of appearance; 0: no such vectors. As SDT. [ours]"""
+
+    interaction: Interaction = "asymmetric"
+    """One central modality with auxiliaries [abstract], or all of them in one sequence, none central. Ablation."""
+    centre: Literal["each", "text", "audio", "video"] = "each"
+    """Which modality is central: each in turn [review], or one alone. Ablation and text-dominant variant."""
+    auxiliaries: Literal["separate", "concatenated"] = "separate"
+    """Attention and gate for each auxiliary, or one of both over all auxiliaries as one sequence. [ours]"""
+    layers: int = Field(default=1, ge=1)
+    """Of each branch, as SDT. [ours]"""
+    heads: int = Field(default=8, ge=1)
+    """As SDT. [ours]"""
+    feed_forward: int = Field(default=256, ge=1)
+    """Inner width of the branches' position-wise networks, as SDT that of the streams. [ours]"""
+    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """Of streams, attention weights, layers' results and the fusion network; as SDT. [ours]"""
+
+    posterior: Posterior = "network"
+    """Forms the coarse Gaussian: a network over all branches [abstract: a variational fusion network], the product of
+    the branches' own, or ``none``: a network fuses plain vectors. Variant and ablation."""
+    temperature: float = Field(default=1.0, gt=0.0)
+    """At which answers are distilled. [ours]"""
+    detach_teacher: bool = True
+    """Distillation changes the fine only, never the coarse that it learns from. [ours]"""
+
+    branch_weight: float = Field(default=1.0, ge=0.0)
+    """Of the classification losses of the branches' own answers. [ours] 0: ablation of this rung."""
+    answer_weight: float = Field(default=1.0, ge=0.0)
+    """Of the divergence of the branches' answers from the fused one. [ours] 0: ablation of this rung."""
+    latent_weight: float = Field(default=0.1, ge=0.0)
+    """Of the divergence of the branches' Gaussians from the coarse one. [ours] 0: ablation of this rung."""
+    prior_weight: float = Field(default=1e-3, ge=0.0)
+    """Of the divergence of the coarse Gaussian from N(0, 1). [ours]"""
+    prior_warmup: int = Field(default=10, ge=0)
+    """Epochs over which that weight rises. [ours]"""
+    reconstruction_weight: float = Field(default=0.1, ge=0.0)
+    """Of the reconstruction error (squared Frobenius norm [review] per column). [ours]"""
+
+    modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """How often a modality of an utterance is taken away in training (never its last one), so that the fusion network
+    has seen absence. [ours]"""
+    causal: bool = False
+    """Read the past only, in convolutions and attention: what follows never changes a turn's answer. [ours]"""
+
+    @field_validator("kernel")
+    @classmethod
+    def _kernel_is_odd(cls, kernel: int) -> int:
+        if kernel % 2 == 0:
+            raise ValueError("kernel must be odd, so that a turn lies in the middle of what it sees")
+        return kernel
+
+    @model_validator(mode="after")
+    def _settings_fit_together(self) -> "CmathConfig":
+        if self.width % self.heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        if self.interaction == "symmetric" and (self.centre != "each" or self.auxiliaries != "separate"):
+            raise ValueError("a symmetric interaction has no centre and no auxiliaries: leave both at their defaults")
+        return self
+
+
+class Cmath(Model):
+    """Reconstruction, branches, fusion; what is absent is read by nobody, and its branch has no part in the answer."""
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        classes: int,
+        *,
+        pooling: Pooling,
+        reconstruction: bool,
+        hidden: int,
+        width: int,
+        kernel: int,
+        skip: Skip,
+        positions: bool,
+        speakers: int,
+        interaction: Interaction,
+        centre: str,
+        auxiliaries: str,
+        layers: int,
+        heads: int,
+        feed_forward: int,
+        dropout: float,
+        posterior: Posterior,
+        temperature: float,
+        detach_teacher: bool,
+        branch_weight: float,
+        answer_weight: float,
+        latent_weight: float,
+        prior_weight: float,
+        prior_warmup: int,
+        reconstruction_weight: float,
+        modality_dropout: float,
+        causal: bool,
+    ) -> None:
+        super().__init__(encoders)
+        names = list(encoders)
+        self.centres = names if centre == "each" else [centre]
+        if not set(self.centres) <= set(names):
+            raise ConfigError(f"config.centre: '{centre}' has no encoder; the recipe's are {', '.join(names)}")
+        self.pooling = pooling
+        self.width = width
+        self.positions = positions
+        self.temperature = temperature
+        self.detach_teacher = detach_teacher
+        self.weights = {
+            "branches": branch_weight,
+            "answers": answer_weight,
+            "latents": latent_weight,
+            "prior": prior_weight,
+            "reconstruction": reconstruction_weight,
+        }
+        self.prior_warmup = prior_warmup
+        self.modality_dropout = modality_dropout
+        self.causal = causal
+        widths = {name: pooled_width(pooling, encoder.width) for name, encoder in encoders.items()}
+        self.reconstruction = nn.ModuleDict()
+        self.squeeze = nn.ModuleDict()
+        for name, inputs in widths.items():
+            if reconstruction:
+                self.reconstruction[name] = Reconstruction(
+                    inputs, hidden, width, kernel=kernel, skip=skip, causal=causal
+                )
+            else:
+                self.squeeze[name] = nn.Linear(inputs, width)
+        self.speakers = SpeakerEmbedding(speakers, width) if speakers else None
+        self.dropout = nn.Dropout(dropout)
+        self.symmetric: SymmetricInteraction | None = None
+        self.branches = nn.ModuleDict()
+        if interaction == "symmetric":
+            self.symmetric = SymmetricInteraction(
+                names, width, heads, layers=layers, hidden=feed_forward, dropout=dropout
+            )
+        else:
+            for name in self.centres:
+                self.branches[name] = CentralBranch(
+                    name,
+                    names,
+                    width,
+                    heads,
+                    layers=layers,
+                    hidden=feed_forward,
+                    dropout=dropout,
+                    concatenated=auxiliaries == "concatenated",
+                )
+        self.fusion = Fusion(self.centres, width, posterior=posterior, dropout=dropout)
+        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name in self.centres})
+        self.head = nn.Linear(width, classes)
+        self._prior_share = 1.0
+        self._sums: dict[str, Tensor] = {}
+        self._batches = 0
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return logits ``[items, turns, classes]`` of the coarse mean, in training of a draw.
+
+        Auxiliary, all ``[items, turns, …]``: the coarse mean, ``embedding``, and ``log_variance``; of each centre its
+        ``logits.<centre>``, ``embedding.<centre>``, ``log_variance.<centre>`` and whether it counted,
+        ``branch.<centre>``; of each modality whether it was there, ``present.<modality>``, and its error,
+        ``reconstruction.<modality>``; ``gate.<centre>_<auxiliary>`` with ``width`` gates each.
+        """
+        auxiliary: dict[str, Tensor] = {}
+        streams = self._streams(batch, auxiliary)
+        branches = self._branches(streams, auxiliary)
+        coarse, fine = self.fusion(branches)
+        auxiliary |= {"embedding": coarse.mean, "log_variance": coarse.log_variance}
+        for name, gaussian in fine.items():
+            auxiliary[f"branch.{name}"] = branches[name].mask
+            auxiliary[f"logits.{name}"] = self.heads[name](gaussian.mean)
+            auxiliary[f"embedding.{name}"] = gaussian.mean
+            auxiliary[f"log_variance.{name}"] = gaussian.log_variance
+        drawn = coarse.sample() if self.training and self.fusion.variational else coarse.mean
+        return ModelOutput(self.head(drawn), auxiliary)
+
+    def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
+        """Return the fused loss, the rungs of distillation, the prior's divergence and the reconstruction error."""
+        assert batch.labels is not None
+        terms: dict[str, list[Tensor]] = {name: [] for name in self.weights}
+        for name in self.centres:
+            logits, counts = output.auxiliary[f"logits.{name}"], output.auxiliary[f"branch.{name}"]
+            labels = batch.labels.masked_fill(~counts, -100)
+            terms["branches"].append(self.criterion(logits[batch.mask].float(), labels[batch.mask]))
+        for name, value in self._divergences(output).items():
+            terms[name.partition(".")[0]].append(value)
+        if self.fusion.variational:
+            coarse = _gaussian_of(output)
+            divergence = gaussian_kl(coarse, standard_normal(coarse.mean)).sum(dim=-1)
+            terms["prior"].append(self._prior_share * mean_of_real(divergence, batch.mask))
+        summed = {name: torch.stack(values).sum() for name, values in terms.items() if values and self.weights[name]}
+        return super().loss(output, batch) | {name: self.weights[name] * value for name, value in summed.items()}
+
+    def start_epoch(self, epoch: int) -> None:
+        """Warm the prior up, and begin the epoch's figures."""
+        self._prior_share = min(1.0, epoch / self.prior_warmup) if self.prior_warmup else 1.0
+        self._sums, self._batches = {}, 0
+
+    @torch.no_grad()
+    def after_backward(self, batch: Batch, output: ModelOutput) -> None:
+        """Gather the batch's figures."""
+        found = self._divergences(output)
+        for name, gate in output.auxiliary.items():
+            kind, _, pair = name.partition(".")
+            if kind == "gate":
+                centre, *group = pair.split("_")
+                there = torch.stack([output.auxiliary[f"present.{one}"] for one in group]).any(dim=0)
+                found[name] = mean_of_real(gate.float().mean(dim=-1), there & output.auxiliary[f"branch.{centre}"])
+        for name, value in found.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._batches += 1
+
+    def figures(self) -> Mapping[str, float]:
+        """Return means over the epoch's batches, unweighted.
+
+        ``gate.<centre>_<auxiliary>``, ``reconstruction.<modality>``, and the rungs of distillation:
+        ``answers.<centre>`` (scores) and ``latents.<centre>`` (Gaussians).
+        """
+        return {name: float(value) / self._batches for name, value in self._sums.items()}
+
+    def _streams(self, batch: Batch, auxiliary: dict[str, Tensor]) -> dict[str, Padded]:
+        """Return each modality's compressed representation with place and speaker; note errors and presence."""
+        kept = drop_modalities(
+            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+        )
+        added = torch.zeros((), device=batch.mask.device)
+        if self.positions:
+            added = added + sinusoidal_positions(batch.mask.shape[1], self.width, batch.mask.device)
+        if self.speakers is not None:
+            added = added + self.speakers(batch.speakers, batch.mask)
+        streams = {}
+        for name, encoder in self.encoders.items():
+            frames = encoder(batch.inputs[name])
+            there = kept[name] & frames.mask.any(dim=-1)
+            data = pool(self.pooling, frames.data, frames.mask).masked_fill(~there.unsqueeze(-1), 0.0)
+            if name in self.reconstruction:
+                compressed, rebuilt = self.reconstruction[name](data, there)
+                auxiliary[f"reconstruction.{name}"] = reconstruction_error(rebuilt, data)
+            else:
+                compressed = self.squeeze[name](data)
+            auxiliary[f"present.{name}"] = there
+            streams[name] = Padded(self.dropout(compressed + added), there)
+        return streams
+
+    def _branches(self, streams: Mapping[str, Padded], auxiliary: dict[str, Tensor]) -> dict[str, Padded]:
+        """Return the fine-grained representations, zeros where they do not count; note the gates."""
+        mask = next(iter(streams.values())).mask
+        allowed = causal_pairs(mask.shape[1], mask.device) if self.causal else None
+        found: dict[str, Tensor] = {} if self.symmetric is None else self.symmetric(streams, allowed)
+        for name, branch in self.branches.items():
+            found[name], gates = branch(streams, allowed)
+            auxiliary |= {f"gate.{name}_{group}": gate for group, gate in gates.items()}
+        somebody = torch.stack([stream.mask for stream in streams.values()]).any(dim=0)
+        branches = {}
+        for name, data in found.items():
+            # the only branch answers from its auxiliaries where its centre is absent; of several it keeps silent
+            counts = streams[name].mask if len(found) > 1 else somebody
+            branches[name] = Padded(data.masked_fill(~counts.unsqueeze(-1), 0.0), counts)
+        return branches
+
+    def _divergences(self, output: ModelOutput) -> dict[str, Tensor]:
+        """Return the means over real turns of ``reconstruction.*``, ``answers.*`` and ``latents.*``."""
+        found, auxiliary = {}, output.auxiliary
+        for name in self.reconstruction:
+            found[f"reconstruction.{name}"] = mean_of_real(
+                auxiliary[f"reconstruction.{name}"], auxiliary[f"present.{name}"]
+            )
+        coarse = _gaussian_of(output)
+        coarse, answer = (coarse.detach(), output.logits.detach()) if self.detach_teacher else (coarse, output.logits)
+        for name in self.centres:
+            counts = auxiliary[f"branch.{name}"]
+            # a softened distribution's gradients shrink with the square of the temperature (Hinton et al. 2015)
+            answers = self.temperature**2 * categorical_kl(answer, auxiliary[f"logits.{name}"], self.temperature)
+            found[f"answers.{name}"] = mean_of_real(answers, counts)
+            if self.fusion.variational:
+                latents = gaussian_kl(coarse, _gaussian_of(output, name)).sum(dim=-1)
+                found[f"latents.{name}"] = mean_of_real(latents, counts)
+        return found
+
+
+def _gaussian_of(output: ModelOutput, centre: str | None = None) -> Gaussian:
+    suffix = "" if centre is None else f".{centre}"
+    return Gaussian(output.auxiliary[f"embedding{suffix}"], output.auxiliary[f"log_variance{suffix}"])
+
+
+def _build(config: CmathConfig, encoders: Mapping[str, Encoder], classes: int) -> Cmath:
+    return Cmath(encoders, classes, **config.model_dump())
+
+
+CITATION = Citation(
+    title=(
+        "CMATH: Cross-Modality Augmented Transformer with Hierarchical Variational Distillation for Multimodal Emotion "
+        "Recognition in Conversation"
+    ),
+    authors="Xiaofei Zhu, Jiawei Cheng, Zhou Yang, Zhuo Chen, Qingyang Wang and Jianfeng Yao",
+    venue="arXiv",
+    year=2024,
+    url="https://arxiv.org/abs/2411.10060",
+    bibtex="""@article{zhu2024cmath,
+  title = {CMATH: Cross-Modality Augmented Transformer with Hierarchical Variational Distillation for Multimodal
+           Emotion Recognition in Conversation},
+  author = {Zhu, Xiaofei and Cheng, Jiawei and Yang, Zhou and Chen, Zhuo and Wang, Qingyang and Yao, Jianfeng},
+  journal = {arXiv preprint arXiv:2411.10060},
+  year = {2024}
+}""",
+)
+
+SPEC = ModelSpec(
+    name="cmath",
+    summary="each modality central in turn, fused and distilled as Gaussians (Zhu et al., 2024)",
+    level="conversation",
+    config=CmathConfig,
+    build=_build,
+    citation=CITATION,
+    deviations=(
+        "No code was published and the equations were not available: the stages follow the abstract, what is inside "
+        "them is ours and marked so in the configuration.",
+        "Training values, dropout, heads and depth are those of SDT, its nearest published relative.",
+        "Audio features are standardised by their encoder, not by the model.",
+        "An absent modality is masked in convolution, attention, fusion and loss, and modalities are dropped in "
+        "training; nothing is known of absence in the paper.",
+    ),
+)
