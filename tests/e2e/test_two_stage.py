@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 import signal
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
     return folder
 
 
-def train(home: Path, recipe: Path, name: str, *more: object) -> Called:
-    return call("-q", "train", recipe, "--data", home / "data", "--out", home / name, *more)
+def train(home: Path, recipe: Path, name: str, *more: object, data: Path | None = None) -> Called:
+    return call("-q", "train", recipe, "--data", data or home / "data", "--out", home / name, *more)
 
 
 @pytest.mark.parametrize("name", ["plain", "crossed"])
@@ -160,6 +161,21 @@ def test_a_finished_stage_one_is_used_again_and_its_vectors_are_extracted_once(
     assert [cell.stat().st_mtime_ns for cell in cells] == before
 
 
+def test_runs_may_share_a_stage_one(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(home / "crossed" / "stage-one", tmp_path / "shared")
+    monkeypatch.setattr(stage_one_encoder.StageOne, "extract", None)
+    values = {**tomllib.loads((home / "crossed" / "recipe.toml").read_text()), "config": {"hidden": 8}}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "shared").rglob("model.safetensors")}
+
+    options = ("--stage-one", tmp_path / "shared")
+    done = train(tmp_path, write_recipe(tmp_path / "r.toml", values), "run", *options, data=home / "data")
+
+    assert done.code == 0, done.error
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "shared").rglob("model.safetensors")} == before
+    assert len(before) == 1 + PARTS
+    assert not (tmp_path / "run" / "stage-one").exists()
+
+
 def test_the_runs_recipe_is_complete_and_trains_the_same_again(home: Path, tmp_path: Path) -> None:
     assert train(home, home / "plain" / "recipe.toml", str(tmp_path / "again")).code == 0
 
@@ -171,7 +187,9 @@ def test_the_runs_recipe_is_complete_and_trains_the_same_again(home: Path, tmp_p
 
 
 def test_a_trained_checkpoint_may_be_named(home: Path, tmp_path: Path) -> None:
-    folder = next((home / "plain" / "stage-one" / "text").glob("fold-*/seed-0/checkpoint"))
+    folder = shutil.copytree(
+        next((home / "plain" / "stage-one" / "text").glob("fold-*/seed-0/checkpoint")), tmp_path / "first"
+    )
     values = recipe_values("bc_lstm", epochs=2)
     values["encoders"]["text"] = {"name": "checkpoint", "checkpoint": str(folder)}
 
@@ -182,6 +200,9 @@ def test_a_trained_checkpoint_may_be_named(home: Path, tmp_path: Path) -> None:
     assert all((ours[key] == theirs[key]).all() for key in ours)
     assert json.loads((tmp_path / "named" / "scores.json").read_text())["features"] == "not cross-fitted"
     assert read_trained_on(trained(tmp_path, "named")) == read_trained_on(folder)
+    shutil.rmtree(folder)
+    options = ("--checkpoint", trained(tmp_path, "named"), "--out", tmp_path / "p.csv")
+    assert call("-q", "predict", home / "data", *options).code == 0  # the stage one in it is all it needs
 
 
 def test_a_setting_of_stage_one_can_be_overridden(home: Path, tmp_path: Path) -> None:
@@ -417,3 +438,10 @@ def test_both_stages_killed_again_and_again_end_as_undisturbed_ones(heard: Path,
     tables = [pq.read_table(trained(tmp_path, name).parent / "predictions.parquet") for name in ("calm", "stormy")]
     assert tables[0].equals(tables[1])
     assert not list((tmp_path / "stormy").rglob(".tmp-*"))
+
+
+def test_a_grid_shares_no_stage_one(home: Path, tmp_path: Path) -> None:
+    done = train(home, home / "plain.toml", "grid", "--grid", tmp_path / "g.toml", "--stage-one", tmp_path)
+
+    assert done.code == 2
+    assert "--stage-one goes with one recipe" in done.error

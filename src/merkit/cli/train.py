@@ -40,9 +40,12 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe: folds times seeds, sealed test, intervals. Goes on where it was stopped."""
+    from merkit.core.errors import ConfigError
     from merkit.experiments.recipe import read_recipe
     from merkit.experiments.run import train_recipe
 
+    if grid is not None and stage_one is not None:
+        raise ConfigError("--stage-one goes with one recipe: the variants of a grid may differ in their stage one")
     overrides = list(set_)
     overrides += [f"seeds={seeds}"] if seeds is not None else []
     overrides += [f"options.group={json.dumps(group)}"] if group is not None else []
@@ -59,7 +62,7 @@ def train(
             return
         checked = read_recipe(recipe, overrides)
         run = out if out is not None else Path("runs") / f"{checked.model.name}-{recipe.stem}"
-        scores = train_recipe(checked, data, run, **how)
+        scores = train_recipe(checked, data, run, stage_one=stage_one, **how)
     if not is_first_process():
         return
     if as_json:

@@ -40,6 +40,7 @@ def train_recipe(
     features: Path | None = None,
     allow_partial: bool = False,
     legacy_best_on_test: bool = False,
+    stage_one: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run a recipe on a manifest, go on where an earlier call was stopped, and return the scores.
@@ -51,6 +52,8 @@ def train_recipe(
         features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
         allow_partial: Accept counts that differ from the published ones; said in the result.
         legacy_best_on_test: Compute the leaky best-epoch-on-test figure beside the clean one.
+        stage_one: Folder of the stages that are trained first, which several runs may share; ``None``: ``stage-one``
+            in the run's folder.
         progress: Told about feature extraction.
 
     Raises:
@@ -84,7 +87,7 @@ def train_recipe(
         for cell in cells:
             check_named(recipe, protocol, cell.fold, cell.seed)
         for modality in recipe.stages:
-            place = run / FOLDER / modality
+            place = (run / FOLDER if stage_one is None else stage_one) / modality
             cells = _train_stage(cells, modality, place, data, allow_partial=allow_partial, progress=progress)
         for cell in cells:
             run_cell(cell, provenance, _accelerator(recipe), progress)
@@ -115,18 +118,20 @@ def _train_stage(
     train_recipe(seeded, data, folder, features=first.features, allow_partial=allow_partial, progress=progress)
     found = []
     for cell, parts in zip(cells, cuts, strict=True):
-        place = Path(f"fold-{cell.fold.name}") / f"seed-{cell.seed}"
+        place = f"fold-{cell.fold.name}/seed-{cell.seed}"
         unseen: dict[str, Path] = {}
         for number, (held, fold) in enumerate(parts):
             part = replace(
                 cell,
-                folder=folder / "cross-fit" / place / f"part-{number}",
+                folder=folder / "cross-fit" / place / f"part-{number}-of-{len(parts)}",
                 recipe=recipe,
                 fold=fold,
                 legacy_best_on_test=False,
                 stages={},
             )
-            run_cell(part, provenance, _accelerator(recipe), progress)
+            accelerator = _accelerator(recipe)
+            with _alone(folder / "cross-fit") if accelerator.is_main_process else nullcontext():
+                run_cell(part, provenance, accelerator, progress)
             unseen |= dict.fromkeys(held, part.folder / "checkpoint")
         stage = StageOne(folder / place / "checkpoint", unseen)
         found.append(replace(cell, stages={**cell.stages, modality: stage}))

@@ -1,8 +1,8 @@
 """Stage one of an experiment: the models that encoders are made of, and what stage two learns from.
 
 A recipe's stage one is trained below ``<run>/stage-one/<modality>/``, a run in its own right. Cross-fitting adds, below
-its ``cross-fit/fold-<f>/seed-<s>/part-<p>/``, a model for each part of the training conversations that has learned from
-the other parts alone, with the same seed: all of them begin with the same weights.
+its ``cross-fit/fold-<f>/seed-<s>/part-<p>-of-<k>/``, a model for each part of the training conversations that has
+learned from the other parts alone, with the same seed: all of them begin with the same weights.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,0 +1,45 @@
+import pytest
+
+from merkit.core.errors import ConfigError
+from merkit.experiments.stages import cut_by_conversation, told_features
+
+CONVERSATIONS = [f"c{number}" for number in range(11)]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 11])
+def test_every_conversation_is_in_one_part_and_parts_are_of_a_size(parts: int) -> None:
+    found = cut_by_conversation(CONVERSATIONS, parts, seed=0)
+
+    assert sorted(name for part in found for name in part) == sorted(CONVERSATIONS)
+    assert len(found) == parts
+    assert max(map(len, found)) - min(map(len, found)) <= 1
+
+
+def test_the_cut_is_the_same_for_the_same_seed_and_another_for_another() -> None:
+    cuts = [cut_by_conversation(CONVERSATIONS, 3, seed) for seed in (0, 0, 1)]
+
+    assert cuts[0] == cuts[1] != cuts[2]
+
+
+def test_more_parts_than_conversations_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"cross_fit = 12: .* only 11 conversations"):
+        cut_by_conversation(CONVERSATIONS, 12, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("encoders", "told"),
+    [
+        ({"text": {"name": "bert"}}, None),
+        ({"text": {"name": "checkpoint", "checkpoint": "c"}, "audio": {"name": "praat"}}, "not cross-fitted"),
+        ({"text": {"name": "checkpoint", "recipe": "r", "cross_fit": 5}}, "cross-fitted (5)"),
+        (
+            {
+                "text": {"name": "checkpoint", "recipe": "r", "cross_fit": 5},
+                "audio": {"name": "checkpoint", "recipe": "r"},
+            },
+            "text cross-fitted (5), audio not cross-fitted",
+        ),
+    ],
+)
+def test_how_vectors_were_made_is_told_in_words(encoders: dict[str, dict[str, object]], told: str | None) -> None:
+    assert told_features(encoders) == told
