@@ -457,7 +457,7 @@ def test_an_lstm_of_two_directions_needs_an_even_width() -> None:
 
 
 def planted(items: int, seed: int) -> Batch:
-    """Text tells the class clearly once its encoder has learnt to look past a random sign, audio less, video nothing."""
+    """Text tells the class clearly, once its encoder looks past a random sign; audio less clearly; video not at all."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, CLASSES, (items, 4), generator=generator)
     truth = nn.functional.pad(nn.functional.one_hot(labels, CLASSES).float(), (0, 8 - CLASSES))
