@@ -1,6 +1,6 @@
 """Scores as tables on a terminal and as JSON for programs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,23 +98,25 @@ def grid_summary(group: "Group") -> list[dict[str, Any]]:
 
 def print_grid(group: "Group") -> None:
     """Print the variants of a recipe as one table, with tests against the base."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     from merkit.experiments.tables import caption, p_text, signed, spread_text
 
     metric = group.metric
-    table = Table("variant")
-    for head in (metric, "against base, points", "p (Holm)"):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("variant", overflow="fold")
+    for head in (metric, "against base", "p (Holm)"):
         table.add_column(head, no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("verdict", min_width=15)
     compared = {comparison.system: comparison for comparison in group.comparisons}
     for entry in group.entries:
         row = [entry.name, spread_text(entry.scores["test"][metric])]
         if entry.name in compared:
             c = compared[entry.name]
             low, high = (signed(end, 1) for end in c.interval)
-            row += [f"{signed(c.difference, 2)} [{low}, {high}]", p_text(c.adjusted), c.verdict]
+            row += [f"{signed(c.difference, 1)} [{low}, {high}]", p_text(c.adjusted), c.verdict]
         table.add_row(*row)
     console = Console()
     console.print(table)
@@ -128,23 +130,26 @@ def print_subsets(group: "Group") -> None:
     """Print what is left of each run with every subset of its modalities, where that was asked for."""
     if not any(entry.subsets for entry in group.entries):
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    from merkit.experiments.tables import drop_text, subsets_caption
+    from merkit.experiments.tables import drop_text, figure_text, subsets_caption
 
-    metrics = group.entries[0].run.protocol.metrics[:2]
-    table = Table("run", "modalities", *metrics, "drop, points")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("run", overflow="fold")
+    for head in ("modalities", group.metric, "drop"):
+        table.add_column(head, no_wrap=True)
     for entry in group.entries:
-        for row in entry.subsets:
-            figures = (_figure(row.figures[metric], 2) for metric in metrics)
-            table.add_row(entry.name, "+".join(row.modalities), *figures, drop_text(row.drop))
+        for number, row in enumerate(entry.subsets):
+            name = "" if number else entry.name
+            figure = figure_text(row.figures[group.metric])
+            table.add_row(name, "+".join(row.modalities), figure, drop_text(row.drop))
     console = Console()
     console.print(table)
     console.print(subsets_caption(group), highlight=False, markup=False)
 
 
-def _figure(figure: Mapping[str, Any], digits: int = 1) -> str:
+def _figure(figure: dict[str, Any]) -> str:
     low, high = figure["interval"]
-    mean, sd = (f"{100 * figure[name]:.{digits}f}" for name in ("mean", "sd"))
-    return f"{mean} ± {sd}  [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * figure['mean']:.1f} ± {100 * figure['sd']:.1f}  [{100 * low:.1f}, {100 * high:.1f}]"

@@ -181,11 +181,13 @@ def _subsets(group: Group) -> str:
     metrics = group.entries[0].run.protocol.metrics
     rows = []
     for entry in group.entries:
+        name = f'<th scope="rowgroup" rowspan="{len(entry.subsets)}">{escape(entry.name)}</th>'
         for row in entry.subsets:
             cells = "".join(_cell(row.figures[metric], row.drop is None) for metric in metrics)
+            lost = drop_text(row.drop).replace(" [", "<small>[").replace("]", "]</small>")
             rows.append(
-                f'<tr><th scope="row">{escape(entry.name)}</th><td>{" + ".join(row.modalities)}</td>{cells}'
-                f'<td class="n">{drop_text(row.drop)}</td></tr>'
+                f"<tr>{'' if row.drop else name}<td>{' + '.join(row.modalities)}</td>{cells}"
+                f'<td class="n">{lost}</td></tr>'
             )
     if not rows:
         return ""

@@ -129,17 +129,21 @@ def subsets_markdown(group: Group) -> str:
 
 def subsets_caption(group: Group) -> str:
     """Return the sentences that say how figures with some modalities were made, and how the runs were trained."""
-    notes = "; ".join(f"{entry.name}: {training_note(entry.run)}" for entry in group.entries if entry.subsets)
+    systems: dict[str, list[str]] = {}
+    for entry in group.entries:
+        if entry.subsets:
+            systems.setdefault(training_note(entry.run), []).append(entry.name)
+    notes = "; ".join(f"{', '.join(names)}: {note}" for note, names in systems.items())
     cluster = group.entries[0].scores["cluster"]
     return (
-        "Test part, the stored checkpoints; all other modalities are masked as absent in every utterance. Drop: how"
+        "The stored checkpoints on the test part; all other modalities are absent in every utterance. Drop: how"
         f" much {METRIC_NAMES[group.metric]} falls against all modalities [95 % interval, {cluster}s drawn anew for"
         f" both at once]. {notes}."
     )
 
 
 def drop_text(drop: Drop | None) -> str:
-    """Return ``4.20 [1.3, 7.0]`` in percentage points; nothing for all modalities."""
+    """Return ``4.20 [1.3, 7.0]`` in percentage points, positive where less is right; nothing for all modalities."""
     if drop is None:
         return ""
     low, high = (f"{100 * value:.1f}".replace("-", "−") for value in drop.interval)
