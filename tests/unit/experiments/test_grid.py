@@ -1,6 +1,7 @@
 """Grids: named changes to one recipe, each a run of its own, compared with the base in one table."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,15 @@ def test_shipped_grids_fit_every_recipe_of_their_model(path: Path) -> None:
 
     for recipe in recipes:
         assert len(read_grid(path, recipe)) > 1
+
+
+def test_the_grid_in_the_documentation_fits_its_recipe(tmp_path: Path) -> None:
+    block = re.search(r"```toml\n(.*?)```", (ROOT / "docs" / "comparing.md").read_text(), re.DOTALL)
+    assert block is not None
+
+    variants = read_grid(grid(tmp_path, block[1]), recipes_folder() / "dialogue_rnn" / "parley.toml")
+
+    assert [variant.name for variant in variants] == ["base", "without-attention", "without-audio", "small"]
 
 
 def test_there_are_shipped_grids() -> None:
