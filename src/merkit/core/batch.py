@@ -65,7 +65,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """What a model returns: scores before softmax, and named tensors that its own loss or a plot wants."""
+    """What a model returns: scores before softmax, and named tensors that its own loss, a plot or a stage two wants.
+
+    ``embedding``, where a model offers it, is the vector ``[*batch, width]`` that its head reads.
+    """
 
     logits: Shaped[Tensor, "*batch classes"]
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
