@@ -16,6 +16,8 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from merkit.core.encoder import Array
+from merkit.core.lookup import load
+from merkit.core.model import ModelSpec
 from merkit.core.types import MODALITIES, Turn
 from merkit.data.dataset import Dataset, items_of
 from merkit.data.files import file_hash
@@ -72,9 +74,10 @@ def subsets_of(modalities: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def modalities_of(run: Run) -> tuple[str, ...]:
-    """Return the modalities of a run's encoders."""
-    encoders = run.recipe.get("encoders", {})
-    return tuple(name for name in MODALITIES if name in encoders)
+    """Return the modalities that a run's answers rest on: those of its encoders, and the text if it reads words."""
+    spec: ModelSpec = load("models", run.model)
+    reads = {*run.recipe.get("encoders", {}), *(("text",) if "texts" in spec.inputs else ())}
+    return tuple(name for name in MODALITIES if name in reads)
 
 
 def training_note(run: Run) -> str:

@@ -10,7 +10,9 @@ from tests.tiny import recipe_values, write_corpus, write_recipe
 
 from merkit.core.errors import ConfigError
 from merkit.experiments.grid import Variant, read_grid, train_grid, variant_of
+from merkit.experiments.recipe import check_recipe
 from merkit.experiments.results import gather
+from merkit.experiments.run import train_recipe
 from merkit.experiments.shipped import recipes_folder
 
 ROOT = Path(__file__).parents[3]
@@ -150,6 +152,16 @@ def test_a_report_over_the_folder_compares_with_the_base_in_the_grids_order(done
     assert group.compared_with.name == "base"
     assert [comparison.system for comparison in group.comparisons] == ["wide", "causal"]
     assert gather(list((done / "runs").iterdir()), reference="wide")[0].compared_with.name == "wide"
+
+
+def test_floors_beside_a_grid_are_compared_with_its_base_too(done: Path, tmp_path: Path) -> None:
+    floor = tmp_path / "floor"
+    train_recipe(check_recipe({**recipe_values("majority"), "seeds": 2}, "m.toml"), done / "data", floor)
+
+    group = gather([*sorted((done / "runs").iterdir()), floor])[0]
+
+    assert [entry.name for entry in group.entries] == ["floor", "base", "wide", "causal"]
+    assert group.compared_with.name == "base"
 
 
 def test_two_grids_in_one_report_have_no_common_base(done: Path, tmp_path: Path) -> None:

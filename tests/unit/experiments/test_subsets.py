@@ -10,13 +10,22 @@ from tests.commandline import call
 from tests.tiny import LABELS, recipe_values, write_corpus
 
 from merkit.core.corpus import PublishedFeatures
+from merkit.data.dataset import Dataset, items_of
 from merkit.data.manifest import read_manifest, write_manifest
 from merkit.data.published import read_published, write_published
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.experiments.score import score
 from merkit.experiments.stored import open_run
-from merkit.experiments.subsets import FILE, predict_subsets, subset_rows, subsets_of, training_note
+from merkit.experiments.subsets import (
+    FILE,
+    _with_only,
+    modalities_of,
+    predict_subsets,
+    subset_rows,
+    subsets_of,
+    training_note,
+)
 from merkit.inference.recognizer import Recognizer
 
 FIRST = "mean_recall"
@@ -181,6 +190,16 @@ def test_a_run_with_one_modality_has_no_subsets(home: Path, tmp_path: Path) -> N
 
     assert subset_rows(run) == []
     assert not list((tmp_path / "one").rglob(FILE))
+
+
+def test_a_model_that_reads_words_as_they_are_is_given_none_where_the_text_is_taken_away(home: Path) -> None:
+    manifest = read_manifest(home / "data")
+    members = [utterance.id for utterance in manifest.utterances]
+    dataset = Dataset(items_of(manifest, "utterance", members, members), {}, "utterance", with_texts=True)
+
+    assert set(_with_only(dataset, ("audio",)).batch([0, 1, 2]).texts) == {None}
+    assert None not in _with_only(dataset, ("text",)).batch([0, 1, 2]).texts
+    assert modalities_of(replace(open_run(home / "run"), model="bag_of_words", recipe={})) == ("text",)
 
 
 def test_report_prints_the_table_and_puts_it_on_the_page(home: Path, tmp_path: Path) -> None:
