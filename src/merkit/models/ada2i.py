@@ -69,7 +69,8 @@ class Ada2iConfig(ModelConfig):
     weighting_layers: int = Field(default=2, ge=1)
     """Released code; the paper does not say."""
     beta: float = Field(default=0.55, ge=0.0)
-    """Share of the unweighted feature (paper: 0.55 for MELD, 0.01 for IEMOCAP, 0.2 for CMU-MOSEI)."""
+    """Share of the unweighted feature (paper: 0.55 for MELD, 0.01 for IEMOCAP, where the released code has 0.012, 0.2 for
+    CMU-MOSEI)."""
     ring: Ring = "cyclic"
     """Order of the products: ``cyclic`` G_a M_t M_v, G_t M_v M_a, G_v M_a M_t (paper: a tensor ring); released code:
     ``mirrored``, the others always in the order audio, text, video: G_t M_a M_v."""
@@ -93,7 +94,8 @@ class Ada2iConfig(ModelConfig):
     """What the coefficient slows down: an encoder's ``gradient`` (paper); its ``update`` (ours: Adam divides a constant
     factor of the gradient out again); ``none``: the paper's ablation without optimisation."""
     alpha: float = Field(default=0.4, ge=0.0)
-    """Steepness of the coefficient (paper: 0.4 for MELD, 0.037 for IEMOCAP, 0.4 for CMU-MOSEI)."""
+    """Steepness of the coefficient (paper: 0.4 for MELD, where the released code has 0.42, 0.037 for IEMOCAP, 0.4 for
+    CMU-MOSEI)."""
     modulation_start: int = Field(default=4, ge=1)
     """First epoch that is modulated (released code)."""
     disparity: Literal["terms", "products"] = "terms"
@@ -346,7 +348,8 @@ SPEC = ModelSpec(
         "the attention, normalises output weights across classes and has one classification loss.",
         "Where the paper gives no number, the released code's is used: layers, feed-forward width, heads, the first "
         "epoch of the modulation.",
-        "The paper's head is taken to read the summed cosines, and its sqrt(d_k) to be that of the rank.",
+        "The paper's head is taken to read the summed cosines, a modality's own logits to be its summand, and sqrt(d_k) "
+        "to be that of the rank.",
         "An absent modality of an utterance has no part in means, products and sums, and one that a whole conversation "
         "lacks is left out of the ring; the paper has none absent.",
         "Disparity ratios compare means over the utterances that have the modality, the paper's sums: the same "
