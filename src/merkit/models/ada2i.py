@@ -69,8 +69,8 @@ class Ada2iConfig(ModelConfig):
     weighting_layers: int = Field(default=2, ge=1)
     """Released code; the paper does not say."""
     beta: float = Field(default=0.55, ge=0.0)
-    """Share of the unweighted feature (paper: 0.55 for MELD, 0.01 for IEMOCAP, where the released code has 0.012, 0.2 for
-    CMU-MOSEI)."""
+    """Share of the unweighted feature (paper: 0.55 for MELD, 0.01 for IEMOCAP, where the released code has 0.012, 0.2
+    for CMU-MOSEI)."""
     ring: Ring = "cyclic"
     """Order of the products: ``cyclic`` G_a M_t M_v, G_t M_v M_a, G_v M_a M_t (paper: a tensor ring); released code:
     ``mirrored``, the others always in the order audio, text, video: G_t M_a M_v."""
@@ -348,8 +348,8 @@ SPEC = ModelSpec(
         "the attention, normalises output weights across classes and has one classification loss.",
         "Where the paper gives no number, the released code's is used: layers, feed-forward width, heads, the first "
         "epoch of the modulation.",
-        "The paper's head is taken to read the summed cosines, a modality's own logits to be its summand, and sqrt(d_k) "
-        "to be that of the rank.",
+        "The paper's head is taken to read the summed cosines, a modality's own logits to be its summand, and "
+        "sqrt(d_k) to be that of the rank.",
         "An absent modality of an utterance has no part in means, products and sums, and one that a whole conversation "
         "lacks is left out of the ring; the paper has none absent.",
         "Disparity ratios compare means over the utterances that have the modality, the paper's sums: the same "
