@@ -38,8 +38,8 @@ class LogMelConfig(EncoderConfig):
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     normalize: Literal["corpus", "speaker"] = "corpus"
     """``speaker`` first standardises with all of the speaker's recordings, test ones included; uses no label."""
-    level: bool = False
-    """Keep the recording's loudness; otherwise its mean level is subtracted."""
+    subtract: Literal["nothing", "level", "bands"] = "level"
+    """Of each recording alone: its mean level, or each band's mean, which hides the voice's and microphone's colour."""
     mel_shift: float = Field(default=4.0, ge=0.0)
     """Bands that a recording is moved up or down at most: another voice's pitch and vocal tract."""
     stretch: float = Field(default=0.15, ge=0.0, lt=1.0)
@@ -97,8 +97,8 @@ class LogMel(Encoder):
             nothing = torch.zeros(*batch, 1, self.width, device=padded.data.device)
             return Padded(nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
         mask = present.mask
-        data = present.data if self.config.level else _without_level(present.data, mask)
-        data = torch.where(mask.unsqueeze(-1), self.standardizer(data), 0.0)
+        data = self.standardizer(_without_mean(present.data, mask, self.config.subtract))
+        data = torch.where(mask.unsqueeze(-1), data, 0.0)
         if self.training:
             data, mask = self._varied(data, mask)
         for block in self.blocks:
@@ -106,7 +106,8 @@ class LogMel(Encoder):
         return put_back(Padded(data, mask), rows, batch)
 
     def fit(self, arrays: Iterable[Array]) -> None:
-        self.standardizer.fit(arrays if self.config.level else (array - array.mean() for array in arrays))
+        axes = {"nothing": (), "level": (0, 1), "bands": (0,)}[self.config.subtract]
+        self.standardizer.fit(array - array.mean(axes, keepdims=True) if axes else array for array in arrays)
 
     def describe(self) -> Mapping[str, Any]:
         return {"encoder": "logmel", "trained": True, "n_mels": self.config.n_mels, "width": self.width}
@@ -177,12 +178,14 @@ def _mel(frequency_hz: float) -> float:
     return float(np.log1p(frequency_hz / 700.0))
 
 
-def _without_level(
-    data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"]
+def _without_mean(
+    data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"], of: Literal["nothing", "level", "bands"]
 ) -> Float[Tensor, "rows time bands"]:
-    """Subtract each recording's mean over real frames and bands."""
-    total = torch.where(mask.unsqueeze(-1), data, 0.0).sum((1, 2)) / (mask.sum(1) * data.shape[2])
-    return data - total[:, None, None]
+    """Subtract each recording's mean over real frames, and over the bands too where only the level is to go."""
+    if of == "nothing":
+        return data
+    mean = torch.where(mask.unsqueeze(-1), data, 0.0).sum(1, keepdim=True) / mask.sum(1)[:, None, None]
+    return data - (mean.mean(2, keepdim=True) if of == "level" else mean)
 
 
 def build(config: LogMelConfig, modality: str, home: EncoderHome) -> LogMel:
