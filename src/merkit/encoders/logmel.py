@@ -30,16 +30,18 @@ class LogMelConfig(EncoderConfig):
     """The network's size, and how training recordings are varied (never in evaluation)."""
 
     n_mels: int = Field(default=64, ge=8, le=128)
+    channels: int = Field(default=16, ge=1)
+    """Of the two convolutions over time and bands, which come first and halve both."""
+    layers: int = Field(default=3, ge=1)
+    """Convolutions over time that follow."""
     width: int = Field(default=64, ge=1)
-    layers: int = Field(default=4, ge=2)
-    """Convolutions over time; the first two halve the frame rate."""
     kernel: int = Field(default=5, ge=1)
-    """Frames that a convolution sees; odd."""
+    """Frames that a convolution over time sees; odd."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     normalize: Literal["corpus", "speaker"] = "corpus"
     """``speaker`` first standardises with all of the speaker's recordings, test ones included; uses no label."""
-    level: bool = False
-    """Keep the recording's loudness; otherwise its mean level is subtracted."""
+    subtract: Literal["nothing", "level", "bands"] = "level"
+    """Of each recording alone: its mean level, or each band's mean, which hides the voice's and microphone's colour."""
     mel_shift: float = Field(default=4.0, ge=0.0)
     """Bands that a recording is moved up or down at most: another voice's pitch and vocal tract."""
     stretch: float = Field(default=0.15, ge=0.0, lt=1.0)
@@ -56,10 +58,11 @@ class LogMel(Encoder):
     """Log-mel energies ``[frames, n_mels]``, 100 frames per second, to vectors ``[*batch, frames / 4, width]``.
 
     Windows of 25 ms at 16 kHz; a shorter recording is padded with zeros to one. Energies are standardised per band with
-    the training part's statistics. Each convolution sees zeros where there is no recording and is followed by batch
-    normalisation over the real frames alone, so that padding changes nothing; outside training its statistics are
-    fixed, so that batch mates change nothing either. (Layer normalisation, frame by frame, would hide how loud a frame
-    is beside its neighbours.)
+    the training part's statistics. Two convolutions over time and bands find patterns (a harmonic that rises, an onset)
+    wherever on the mel scale a voice puts them; convolutions over time follow. Each sees zeros where there is no
+    recording and is followed by batch normalisation over the real frames alone, so that padding changes nothing;
+    outside training its statistics are fixed, so that batch mates change nothing either. (Layer normalisation, frame by
+    frame, would hide how loud a frame is beside its neighbours.)
     """
 
     def __init__(self, config: LogMelConfig) -> None:
@@ -69,11 +72,12 @@ class LogMel(Encoder):
         self.width = config.width
         self.normalize_by_speaker = config.normalize == "speaker"
         self.standardizer = Standardizer(config.n_mels)
-        inputs = [config.n_mels] + [config.width] * (config.layers - 1)
+        self.planes = nn.ModuleList([_Plane(1, config.channels, 5), _Plane(config.channels, config.channels, 3)])
+        inputs = [config.channels * _quarter(config.n_mels)] + [config.width] * (config.layers - 1)
         self.blocks = nn.ModuleList(
-            _Block(channels, config.width, config.kernel, stride=2 if number < 2 else 1, dropout=config.dropout)
-            for number, channels in enumerate(inputs)
+            _Block(channels, config.width, config.kernel, dropout=config.dropout) for channels in inputs
         )
+        self.dropout = nn.Dropout(config.dropout)
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {"encoder": "logmel", "version": 1, "rate_hz": RATE_HZ, "n_mels": self.config.n_mels}
@@ -97,16 +101,21 @@ class LogMel(Encoder):
             nothing = torch.zeros(*batch, 1, self.width, device=padded.data.device)
             return Padded(nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
         mask = present.mask
-        data = present.data if self.config.level else _without_level(present.data, mask)
-        data = torch.where(mask.unsqueeze(-1), self.standardizer(data), 0.0)
+        data = self.standardizer(_without_mean(present.data, mask, self.config.subtract))
+        data = torch.where(mask.unsqueeze(-1), data, 0.0)  # to vary it, what is not real must be finite
         if self.training:
             data, mask = self._varied(data, mask)
+        plane = torch.where(mask.unsqueeze(-1), data, 0.0).unsqueeze(-1)
+        for convolution in self.planes:
+            plane, mask = convolution(plane, mask)
+        data = self.dropout(plane.flatten(2))
         for block in self.blocks:
-            data, mask = block(data, mask)
+            data = block(data, mask)
         return put_back(Padded(data, mask), rows, batch)
 
     def fit(self, arrays: Iterable[Array]) -> None:
-        self.standardizer.fit(arrays if self.config.level else (array - array.mean() for array in arrays))
+        axes = {"nothing": (), "level": (0, 1), "bands": (0,)}[self.config.subtract]
+        self.standardizer.fit(array - array.mean(axes, keepdims=True) if axes else array for array in arrays)
 
     def describe(self) -> Mapping[str, Any]:
         return {"encoder": "logmel", "trained": True, "n_mels": self.config.n_mels, "width": self.width}
@@ -124,36 +133,58 @@ class LogMel(Encoder):
         return data, mask
 
 
-class _Block(nn.Module):
-    """Convolution over time, batch normalisation, GELU, dropout; added to its input where shapes agree."""
+class _Plane(nn.Module):
+    """Convolution over time and bands that halves both, batch normalisation, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int, dropout: float) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
-        self.stride = stride
-        self.convolution = nn.Conv1d(inputs, outputs, kernel, stride, kernel // 2)
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2)
+        self.norm = nn.BatchNorm1d(outputs)
+
+    def forward(
+        self, data: Float[Tensor, "rows time bands inputs"], mask: Bool[Tensor, "rows time"]
+    ) -> tuple[Float[Tensor, "rows half lower outputs"], Bool[Tensor, "rows half"]]:
+        found = self.convolution(data.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        mask = mask[:, ::2]
+        return torch.relu(_normalised(self.norm, found, mask)), mask
+
+
+class _Block(nn.Module):
+    """Convolution over time, batch normalisation, ReLU, dropout; added to its input where widths agree."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, dropout: float) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2)
         self.norm = nn.BatchNorm1d(outputs)
         self.dropout = nn.Dropout(dropout)
-        self.residual = stride == 1 and inputs == outputs
+        self.residual = inputs == outputs
 
     def forward(
         self, data: Float[Tensor, "rows time inputs"], mask: Bool[Tensor, "rows time"]
-    ) -> tuple[Float[Tensor, "rows new outputs"], Bool[Tensor, "rows new"]]:
-        masked = torch.where(mask.unsqueeze(-1), data, 0.0)
-        found = self.convolution(masked.transpose(1, 2)).transpose(1, 2)
-        mask = mask[:, :: self.stride]
-        found = self.dropout(nn.functional.gelu(self._normalised(found, mask)))
-        return found + data if self.residual else found, mask
+    ) -> Float[Tensor, "rows time outputs"]:
+        found = self.convolution(data.transpose(1, 2)).transpose(1, 2)
+        new: Tensor = self.dropout(torch.relu(_normalised(self.norm, found, mask)))
+        return new + data if self.residual else new
 
-    def _normalised(
-        self, data: Float[Tensor, "rows time channels"], mask: Bool[Tensor, "rows time"]
-    ) -> Float[Tensor, "rows time channels"]:
-        real = data[mask]
-        if self.training and len(real) == 1:  # one frame has no deviation: the running statistics stand in
-            norm = self.norm
-            real = nn.functional.batch_norm(real, norm.running_mean, norm.running_var, norm.weight, norm.bias)
-        else:
-            real = self.norm(real)
-        return torch.zeros_like(data).to(real.dtype).masked_scatter(mask.unsqueeze(-1), real)
+
+def _normalised(
+    norm: nn.BatchNorm1d, data: Float[Tensor, "rows time *bands channels"], mask: Bool[Tensor, "rows time"]
+) -> Float[Tensor, "rows time *bands channels"]:
+    """Normalise real frames, per channel; the others become 0, and ReLU and dropout leave them so."""
+    frames = data[mask]
+    real = frames.reshape(-1, frames.shape[-1])
+    if norm.training and len(real) == 1:  # one frame has no deviation: the running statistics stand in
+        real = nn.functional.batch_norm(real, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    else:
+        real = norm(real)
+    everywhere = torch.zeros_like(data, dtype=real.dtype)
+    everywhere[mask] = real.reshape(frames.shape)
+    return everywhere
+
+
+def _quarter(bands: int) -> int:
+    """Return how many bands are left after halving twice, rounded up."""
+    return -(-bands // 4)
 
 
 def log_mel(samples: npt.NDArray[np.float32], n_mels: int) -> npt.NDArray[np.float32]:
@@ -177,12 +208,14 @@ def _mel(frequency_hz: float) -> float:
     return float(np.log1p(frequency_hz / 700.0))
 
 
-def _without_level(
-    data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"]
+def _without_mean(
+    data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"], of: Literal["nothing", "level", "bands"]
 ) -> Float[Tensor, "rows time bands"]:
-    """Subtract each recording's mean over real frames and bands."""
-    total = torch.where(mask.unsqueeze(-1), data, 0.0).sum((1, 2)) / (mask.sum(1) * data.shape[2])
-    return data - total[:, None, None]
+    """Subtract each recording's mean over real frames, and over the bands too where only the level is to go."""
+    if of == "nothing":
+        return data
+    mean = torch.where(mask.unsqueeze(-1), data, 0.0).sum(1, keepdim=True) / mask.sum(1)[:, None, None]
+    return data - (mean.mean(2, keepdim=True) if of == "level" else mean)
 
 
 def build(config: LogMelConfig, modality: str, home: EncoderHome) -> LogMel:

@@ -111,7 +111,6 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
         labels=cell.protocol.labels,
         encoders=recipe.resolved()["encoders"],
         protocol=recipe.protocol.name,
-        context_members="protocol",
     )
     if isinstance(model, FittedModel):
         trained = _fit(model, training, cell)

@@ -42,8 +42,6 @@ class CheckpointConfig:
     encoders: Mapping[str, Mapping[str, Any]]
     """By modality: ``name`` and the keys of the encoder's config."""
     protocol: str
-    context_members: str
-    """Which utterances the model saw as context: ``protocol`` (those with a class) or ``all``."""
     temperature: float = 1.0
     """What logits are divided by before softmax; 1: not calibrated."""
 

@@ -43,7 +43,7 @@ def test_speakers_are_measured_once_however_many_chunks_are_predicted(
 ) -> None:
     manifest = corpus(tmp_path, "AABB")
     encoders = {"audio": {"name": "logmel", "n_mels": 8, "width": 4, "normalize": "speaker"}}
-    config = CheckpointConfig(FORMAT, "single", {}, ("low", "high"), encoders, "table", "protocol")
+    config = CheckpointConfig(FORMAT, "single", {}, ("low", "high"), encoders, "table")
     recognizer = Recognizer(build_model("single", {}, build_encoders(encoders, None, None), 2), config)
     whole = list(recognizer.predict(manifest))
     calls = []

@@ -76,10 +76,10 @@ def test_extraction_reads_each_recording_alone(record):
     assert encoder.content(turns[0]) != encoder.content(turns[1])
 
 
-@pytest.mark.parametrize("level", [True, False])
+@pytest.mark.parametrize("subtract", ["nothing", "level", "bands"])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 37, 38, 39, 40])
-def test_padding_and_batch_mates_change_nothing(count, level):
-    encoder = build(level=level).eval()
+def test_padding_and_batch_mates_change_nothing(count, subtract):
+    encoder = build(subtract=subtract).eval()
 
     alone = encoder(padded([frames(count)]))
     beside = encoder(padded([frames(90, seed=1), frames(count)], steps=97))
@@ -115,22 +115,30 @@ def test_training_varies_recordings_by_torch_s_generator_and_evaluation_does_not
     assert torch.equal(run(1), run(2))
 
 
-def test_loudness_changes_nothing_unless_it_is_kept():
-    batch, louder = padded([frames(40)]), padded([frames(40) + 2.0])
+@pytest.mark.parametrize(
+    ("subtract", "louder_is_the_same", "brighter_is_the_same"),
+    [("nothing", False, False), ("level", True, False), ("bands", True, True)],
+)
+def test_what_is_subtracted_of_a_recording_changes_nothing(subtract, louder_is_the_same, brighter_is_the_same):
+    encoder = build(subtract=subtract).eval()
+    recording, brighter = frames(40), np.linspace(-1.0, 1.0, 64, dtype=np.float32)
 
-    without, kept = build().eval(), build(level=True).eval()
+    found, louder, bright = (
+        encoder(padded([array])).data for array in (recording, recording + 2.0, recording + brighter)
+    )
 
-    torch.testing.assert_close(without(batch).data, without(louder).data, atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(kept(batch).data, kept(louder).data, atol=1e-2)
+    assert torch.allclose(found, louder, atol=1e-4) is louder_is_the_same
+    assert torch.allclose(found, bright, atol=1e-4) is brighter_is_the_same
 
 
-def test_what_goes_into_the_network_has_mean_0_and_deviation_1_over_training():
+@pytest.mark.parametrize(("subtract", "axes"), [("level", (0, 1)), ("bands", (0,))])
+def test_what_goes_into_the_network_has_mean_0_and_deviation_1_over_training(subtract, axes):
     arrays = [frames(50, seed) for seed in range(3)]
-    encoder = build()
+    encoder = build(subtract=subtract)
 
-    levelled = np.concatenate([array - array.mean() for array in arrays])
+    left = np.concatenate([array - array.mean(axes, keepdims=True) for array in arrays])
 
-    standard = encoder.standardizer(torch.from_numpy(levelled))
+    standard = encoder.standardizer(torch.from_numpy(left))
     torch.testing.assert_close(standard.mean(0), torch.zeros(64), atol=1e-4, rtol=0)
     torch.testing.assert_close(standard.std(0, correction=0), torch.ones(64), atol=1e-4, rtol=0)
 

@@ -14,7 +14,7 @@ from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build
 def test_a_probability_that_is_not_finite_is_an_error_that_names_the_utterance(tmp_path: Path) -> None:
     manifest = write_corpus(tmp_path, conversations=1, turns=1)
     encoders = {"audio": {"name": "precomputed", "features": "sound"}}
-    config = CheckpointConfig(FORMAT, "single", {}, ("calm", "cross"), encoders, "table", "protocol")
+    config = CheckpointConfig(FORMAT, "single", {}, ("calm", "cross"), encoders, "table")
     model = build_model("single", {}, build_encoders(encoders, tmp_path, None), 2)
     with torch.no_grad():
         for parameter in model.parameters():
