@@ -91,8 +91,9 @@ class CmathConfig(ModelConfig):
     """Of the classification losses of the branches' own answers. [ours] 0: ablation of this rung."""
     answer_weight: float = Field(default=1.0, ge=0.0)
     """Of the divergence of the branches' answers from the fused one. [ours] 0: ablation of this rung."""
-    latent_weight: float = Field(default=0.1, ge=0.0)
-    """Of the divergence of the branches' Gaussians from the coarse one. [ours] 0: ablation of this rung."""
+    latent_weight: float = Field(default=1e-3, ge=0.0)
+    """Of the divergence of the branches' Gaussians from the coarse one, in nats: one weighs as much as one of the
+    prior's. [ours] At 0.1 it is four fifths of the whole loss. 0: ablation of this rung."""
     prior_weight: float = Field(default=1e-3, ge=0.0)
     """Of the divergence of the coarse Gaussian from N(0, 1). [ours]"""
     prior_warmup: int = Field(default=10, ge=0)
