@@ -30,7 +30,7 @@ class LogMelConfig(EncoderConfig):
     """The network's size, and how training recordings are varied (never in evaluation)."""
 
     n_mels: int = Field(default=64, ge=8, le=128)
-    channels: int = Field(default=16, ge=1)
+    channels: int = Field(default=8, ge=1)
     """Of the two convolutions over time and bands, which come first and halve both."""
     layers: int = Field(default=3, ge=1)
     """Convolutions over time that follow."""
