@@ -12,6 +12,7 @@ from merkit.core.batch import Padded
 from merkit.nn.attention import AttentionBlock, MultiHeadAttention, feed_forward
 from merkit.nn.convolution import MaskedConv1d
 from merkit.nn.distributions import Gaussian, product_of_experts
+from merkit.nn.layers import Dropout
 
 Skip = Literal["inner", "none", "outer"]
 Posterior = Literal["network", "experts", "none"]
@@ -89,7 +90,7 @@ class CentralLayer(nn.Module):
         self.gates = nn.ModuleDict({name: nn.Linear(2 * width, width) for name in groups})
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = feed_forward(width, hidden, dropout=dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,
@@ -183,7 +184,7 @@ class Fusion(nn.Module):
         out = 2 * width if self.variational else width
         self.fine = nn.ModuleDict({name: nn.Linear(width, out) for name in centres})
         self.network = (
-            nn.Sequential(nn.Linear(len(centres) * width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, out))
+            nn.Sequential(nn.Linear(len(centres) * width, width), nn.GELU(), Dropout(dropout), nn.Linear(width, out))
             if posterior != "experts"
             else None
         )

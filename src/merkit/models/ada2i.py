@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.nn.attention import AttentionBlock, MultiHeadAttention, causal_pairs
 from merkit.nn.cosine_fusion import CosineFusion
 from merkit.nn.layers import drop_modalities
 from merkit.nn.modulation import Modulation, Noise, Target
 from merkit.nn.pooling import pool
 from merkit.nn.recurrent import MaskedLSTM
 from merkit.nn.tensor_ring import FeatureWeighting, Ring
-from merkit.nn.transformer import MaskedTransformer
 
 ORDER = ("audio", "text", "video")
 """Order of the modalities in the ring of products and in the output weights (released code: "atv")."""
@@ -279,17 +279,27 @@ class TransformerContext(nn.Module):
 
     def __init__(self, width: int, hidden: int, layers: int, feedforward: int, dropout: float, causal: bool) -> None:
         super().__init__()
-        self.transformer = MaskedTransformer(
-            width, layers=layers, heads=heads_for(width), feedforward=feedforward, dropout=dropout, causal=causal
+        self.causal = causal
+        self.layers = nn.ModuleList(
+            AttentionBlock(width, heads_for(width), hidden=feedforward, norm="post", dropout=dropout, activation="relu")
+            for _ in range(layers)
         )
+        for module in self.modules():
+            if isinstance(module, MultiHeadAttention):
+                _begin_as_pytorch(module)
         self.project = nn.Linear(width, hidden)
 
     def forward(
         self, vectors: Float[Tensor, "items turns dim"], seen: Bool[Tensor, "items turns"]
     ) -> Float[Tensor, "items turns hidden"]:
         """Return features at seen places and zeros elsewhere."""
-        features: Tensor = self.project(self.transformer(vectors, seen))
-        return features.masked_fill(~seen.unsqueeze(-1), 0.0)
+        unseen = ~seen.unsqueeze(-1)
+        data = vectors.masked_fill(unseen, 0.0)
+        allowed = causal_pairs(data.shape[1], data.device) if self.causal else None
+        for layer in self.layers:
+            data = layer(data, seen, allowed=allowed)
+        features: Tensor = self.project(data)
+        return features.masked_fill(unseen, 0.0)
 
 
 class LstmContext(nn.Module):
@@ -308,6 +318,14 @@ class LstmContext(nn.Module):
         """Return features at seen places and zeros elsewhere."""
         states: Tensor = self.lstm(vectors, seen)
         return states
+
+
+def _begin_as_pytorch(attention: MultiHeadAttention) -> None:
+    """Draw weights as PyTorch's ``TransformerEncoderLayer`` does, where query, key and value are one matrix."""
+    for part in (attention.query, attention.key, attention.value):
+        nn.init.xavier_uniform_(part.weight, gain=0.5**0.5)  # as of [3 width, width]: 3 + 1 in place of 1 + 1
+        nn.init.zeros_(part.bias)
+    nn.init.zeros_(attention.output.bias)
 
 
 def heads_for(width: int) -> int:

@@ -8,8 +8,8 @@ Three stages over the turns of a conversation, named as in the abstract:
 3. *Hierarchical variational distillation*: a coarse-grained Gaussian is formed from all branches, answers, and teaches
    the branches' own Gaussians and answers.
 
-No code was published, and the paper's equations are not known here: what is said of it is [abstract] (its abstract) or
-[review] (what others wrote of it); [ours] marks the choices made in this file.
+The repository that the abstract names holds no code, and the paper's equations are not known here: what is said of it is
+[abstract] (its abstract) or [review] (what others wrote of it); [ours] marks the choices made in this file.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ from merkit.models._cmath_networks import (
 from merkit.nn.attention import causal_pairs
 from merkit.nn.distributions import Gaussian, categorical_kl, gaussian_kl, standard_normal
 from merkit.nn.embeddings import SpeakerEmbedding, sinusoidal_positions
-from merkit.nn.layers import drop_modalities
+from merkit.nn.layers import Dropout, drop_modalities
 from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_width
 
 Interaction = Literal["asymmetric", "symmetric"]
@@ -189,7 +189,7 @@ class Cmath(Model):
             else:
                 self.squeeze[name] = nn.Linear(inputs, width)
         self.speakers = SpeakerEmbedding(speakers, width) if speakers else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.symmetric: SymmetricInteraction | None = None
         self.branches = nn.ModuleDict()
         if interaction == "symmetric":
@@ -375,8 +375,8 @@ SPEC = ModelSpec(
     build=_build,
     citation=CITATION,
     deviations=(
-        "No code was published and the equations were not available: the stages follow the abstract, what is inside "
-        "them is ours and marked so in the configuration.",
+        "The repository that the abstract names holds no code, and the equations were not available: the stages "
+        "follow the abstract, what is inside them is ours and marked so in the configuration.",
         "Training values, dropout, heads and depth are those of SDT, its nearest published relative.",
         "Audio features are standardised by their encoder, not by the model.",
         "An absent modality is masked in convolution, attention, fusion and loss, and modalities are dropped in "

@@ -19,7 +19,7 @@ from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
 from merkit.nn.attention import MultiHeadAttention, causal_pairs, feed_forward
 from merkit.nn.distributions import categorical_kl
 from merkit.nn.embeddings import SpeakerEmbedding, sinusoidal_positions
-from merkit.nn.layers import drop_modalities
+from merkit.nn.layers import Dropout, drop_modalities
 from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_width
 
 Gate = Literal["learned", "identity"]
@@ -73,7 +73,7 @@ class PairReader(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width, _EPSILON)
         self.feed_forward = feed_forward(width, width, dropout=dropout)
         self.gate: nn.Module = nn.Linear(width, width, bias=False) if gate == "learned" else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,
@@ -122,7 +122,7 @@ class Sdt(Model):
             {name: nn.Linear(pooled_width(pooling, one.width), width, bias=False) for name, one in encoders.items()}
         )
         self.speakers = SpeakerEmbedding(speakers, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.readers = nn.ModuleDict(
             {
                 _pair(target, source): PairReader(
@@ -136,7 +136,7 @@ class Sdt(Model):
         # a softmax over a single modality has nothing to learn
         self.scores = nn.Linear(width, width, bias=False) if len(names) > 1 else None
         self.heads = nn.ModuleDict(
-            {name: nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, classes)) for name in names}
+            {name: nn.Sequential(nn.ReLU(), Dropout(dropout), nn.Linear(width, classes)) for name in names}
         )
         self.head = nn.Linear(width, classes)
 

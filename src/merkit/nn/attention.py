@@ -12,8 +12,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from merkit.nn.layers import Dropout
+
 Norm = Literal["pre", "post"]
 """Where layers are normalised: before each sub-layer, or after its residual sum (Vaswani et al. 2017)."""
+Activation = Literal["relu", "gelu"]
+"""Of the position-wise network; GELU is the exact one."""
 
 
 class MultiHeadAttention(nn.Module):
@@ -76,9 +80,10 @@ class MultiHeadAttention(nn.Module):
         return data.view(items, places, self.heads, width // self.heads).transpose(1, 2)
 
 
-def feed_forward(width: int, hidden: int, *, dropout: float) -> nn.Sequential:
-    """Return the position-wise network of a transformer: linear, GELU, dropout, linear."""
-    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width))
+def feed_forward(width: int, hidden: int, *, dropout: float, activation: Activation = "gelu") -> nn.Sequential:
+    """Return the position-wise network of a transformer: linear, activation, dropout, linear."""
+    active = nn.ReLU() if activation == "relu" else nn.GELU()
+    return nn.Sequential(nn.Linear(width, hidden), active, Dropout(dropout), nn.Linear(hidden, width))
 
 
 class AttentionBlock(nn.Module):
@@ -96,6 +101,7 @@ class AttentionBlock(nn.Module):
         hidden: int,
         norm: Norm,
         dropout: float,
+        activation: Activation = "gelu",
         source_width: int | None = None,
         epsilon: float = 1e-5,
     ) -> None:
@@ -104,9 +110,9 @@ class AttentionBlock(nn.Module):
         self.norm: Norm = norm
         self.attention = MultiHeadAttention(width, heads, source_width=source_width, dropout=dropout)
         self.attention_norm = nn.LayerNorm(width, epsilon)
-        self.feed_forward = feed_forward(width, hidden, dropout=dropout) if hidden else None
+        self.feed_forward = feed_forward(width, hidden, dropout=dropout, activation=activation) if hidden else None
         self.feed_forward_norm = nn.LayerNorm(width, epsilon) if hidden else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from merkit.core.batch import Batch, Padded
 from merkit.core.lookup import load
 from merkit.encoders.precomputed import Precomputed
-from merkit.models.ada2i import Ada2i, heads_for
+from merkit.models.ada2i import Ada2i, TransformerContext, heads_for
 from merkit.nn.cosine_fusion import CosineFusion
 from merkit.nn.losses import build_criterion
 from merkit.nn.tensor_ring import FeatureWeighting, khatri_rao
@@ -98,6 +98,39 @@ def test_the_released_profile_has_the_released_code_s_parameters(
 @pytest.mark.parametrize(("width", "heads"), [(512, 8), (768, 6), (1024, 8), (300, 5), (342, 6), (73, 1)])
 def test_heads_are_the_first_number_that_divides_the_width(width: int, heads: int) -> None:
     assert heads_for(width) == heads
+
+
+def test_a_modality_is_read_by_pytorch_s_layers_with_weights_drawn_as_theirs() -> None:
+    torch.manual_seed(0)
+    context = TransformerContext(400, 8, layers=1, feedforward=24, dropout=0.5, causal=False).eval()
+    theirs = nn.TransformerEncoderLayer(400, heads_for(400), 24, activation="relu", batch_first=True).eval()
+    block = context.layers[0]
+    parts = (block.attention.query, block.attention.key, block.attention.value)
+    drawn = float(theirs.self_attn.in_proj_weight.detach().std())
+    assert all(float(part.weight.detach().std()) == pytest.approx(drawn, rel=0.01) for part in parts)
+    assert not any(part.bias.any() for part in (*parts, block.attention.output))
+    weights = {
+        "self_attn.in_proj_weight": torch.cat([part.weight for part in parts]),
+        "self_attn.in_proj_bias": torch.cat([part.bias for part in parts]),
+        "self_attn.out_proj": block.attention.output,
+        "linear1": block.feed_forward[0],
+        "linear2": block.feed_forward[3],
+        "norm1": block.attention_norm,
+        "norm2": block.feed_forward_norm,
+    }
+    state = {}
+    for name, part in weights.items():
+        named = {name: part} if isinstance(part, Tensor) else {f"{name}.{k}": v for k, v in part.state_dict().items()}
+        state |= named
+    theirs.load_state_dict(state)
+    seen = torch.tensor([[True, True, False, True, False], [True] * 5, [False] * 5])
+    data = torch.randn(3, 5, 400)
+
+    found = context(data.masked_fill(~seen.unsqueeze(-1), torch.inf), seen)
+
+    expected = context.project(theirs(data[:2], src_key_padding_mask=~seen[:2]))
+    torch.testing.assert_close(found[:2][seen[:2]], expected[seen[:2]], atol=1e-5, rtol=1e-5)
+    assert not found[~seen].any()
 
 
 # 2, 3. Padding and batch mates

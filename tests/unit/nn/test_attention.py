@@ -157,11 +157,12 @@ def test_a_width_that_heads_do_not_divide_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_a_block_that_reads_itself_is_pytorchs_encoder_layer(norm: str) -> None:
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_a_block_that_reads_itself_is_pytorchs_encoder_layer(norm: str, activation: str) -> None:
     torch.manual_seed(0)
-    block = AttentionBlock(WIDTH, HEADS, hidden=12, norm=norm, dropout=0.0).eval()
+    block = AttentionBlock(WIDTH, HEADS, hidden=12, norm=norm, dropout=0.0, activation=activation).eval()
     twin = nn.TransformerEncoderLayer(
-        WIDTH, HEADS, 12, dropout=0.0, activation="gelu", batch_first=True, norm_first=norm == "pre"
+        WIDTH, HEADS, 12, dropout=0.0, activation=activation, batch_first=True, norm_first=norm == "pre"
     )
     with torch.no_grad():
         for layer_norm in (block.attention_norm, block.feed_forward_norm):

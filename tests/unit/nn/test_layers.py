@@ -1,7 +1,31 @@
 import pytest
 import torch
 
-from merkit.nn.layers import PooledUtterance, drop_modalities, linear_head, two_layer_head
+from merkit.nn.layers import Dropout, PooledUtterance, drop_modalities, linear_head, two_layer_head
+
+
+def test_dropout_takes_its_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    layer = Dropout(0.25)
+
+    dropped = layer(torch.ones(100_000))
+
+    # a quarter is gone, with a standard error of 0.0014
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.25, abs=0.007)
+    assert float(dropped.max()) == pytest.approx(1 / 0.75)
+    assert torch.equal(layer.eval()(torch.ones(5)), torch.ones(5))
+    assert torch.equal(Dropout(0.0)(torch.ones(5)), torch.ones(5))
+
+
+def test_dropout_gives_the_gradient_to_what_it_keeps_and_keeps_the_type() -> None:
+    torch.manual_seed(0)
+    data = torch.ones(1000, dtype=torch.bfloat16, requires_grad=True)
+
+    dropped = Dropout(0.5)(data)
+    dropped.sum().backward()
+
+    assert dropped.dtype == torch.bfloat16
+    assert torch.equal(data.grad, dropped.detach())  # 0 or 2, as the data is 1
 
 
 def test_an_absent_utterance_becomes_the_learned_vector() -> None:
