@@ -8,7 +8,9 @@ from merkit.cli.options import AsJson
 
 
 def list_names(
-    kind: Annotated[str, typer.Argument(help="models, encoders, corpora, protocols or recipes.", show_default=False)],
+    kind: Annotated[
+        str, typer.Argument(help="models, encoders, corpora, protocols, recipes or grids.", show_default=False)
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Name what there is of a kind, a line each."""
@@ -16,15 +18,16 @@ def list_names(
 
     from merkit.core.errors import UnknownNameError
     from merkit.core.lookup import KINDS, load, names, unknown
-    from merkit.experiments.shipped import recipes_folder
+    from merkit.experiments.shipped import grids_folder, recipes_folder
 
-    if kind == "recipes":
-        folder = recipes_folder()
+    folders = {"recipes": recipes_folder(), "grids": grids_folder()}
+    if kind in folders:
+        folder = folders[kind]
         rows = [(str(path.relative_to(folder)), "") for path in sorted(folder.rglob("*.toml"))]
     elif kind in KINDS:
         rows = [(name, load(kind, name).summary) for name in names(kind)]
     else:
-        raise UnknownNameError(unknown("kind", kind, [*KINDS, "recipes"]))
+        raise UnknownNameError(unknown("kind", kind, [*KINDS, *folders]))
     if as_json:
         print(json.dumps([{"name": name, "summary": summary} for name, summary in rows]))
         return

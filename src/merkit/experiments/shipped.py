@@ -1,4 +1,4 @@
-"""Where the recipes that come with merkit lie."""
+"""Where the recipes and grids that come with merkit lie: inside an installed package, or in the source checkout."""
 
 from pathlib import Path
 
@@ -6,7 +6,16 @@ import merkit
 
 
 def recipes_folder() -> Path:
-    """Return the folder of the shipped recipes: inside an installed package, or in the source checkout."""
+    """Return the folder of the shipped recipes."""
+    return _folder("recipes")
+
+
+def grids_folder() -> Path:
+    """Return the folder of the shipped grids."""
+    return _folder("grids")
+
+
+def _folder(name: str) -> Path:
     package = Path(merkit.__file__).parent
-    installed = package / "recipes"
-    return installed if installed.exists() else package.parent.parent / "recipes"
+    installed = package / name
+    return installed if installed.exists() else package.parent.parent / name

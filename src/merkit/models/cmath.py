@@ -8,8 +8,8 @@ Three stages over the turns of a conversation, named as in the abstract:
 3. *Hierarchical variational distillation*: a coarse-grained Gaussian is formed from all branches, answers, and teaches
    the branches' own Gaussians and answers.
 
-The repository that the abstract names holds no code, and the paper's equations are not known here: what is said of it is
-[abstract] (its abstract) or [review] (what others wrote of it); [ours] marks the choices made in this file.
+The repository that the abstract names holds no code, and the paper's equations are not known here: what is said of it
+is [abstract] (its abstract) or [review] (what others wrote of it); [ours] marks the choices made in this file.
 """
 
 from collections.abc import Mapping

@@ -22,7 +22,7 @@ from merkit.nn.embeddings import SpeakerEmbedding, sinusoidal_positions
 from merkit.nn.layers import Dropout, drop_modalities
 from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_width
 
-Gate = Literal["learned", "identity"]
+Gate = Literal["learned", "identity", "none"]
 
 _EPSILON = 1e-6
 """Of layer norms, as in the released code."""
@@ -40,7 +40,7 @@ class SdtConfig(ModelConfig):
     attention_norm: bool = False
     """Normalise the reader before attention. The released code makes these norms, and never applies them."""
     gate: Gate = "learned"
-    """Of each pair's result x: sigmoid(W x) * x (paper, IEMOCAP), or with W the identity (paper, MELD)."""
+    """Of each pair's result x: sigmoid(W x) * x (paper, IEMOCAP), W the identity (paper, MELD), or x (ablation)."""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     """Of streams, attention weights, layers' results and the modalities' heads; paper: 0.5."""
     speakers: int = Field(default=2, ge=1)
@@ -72,6 +72,7 @@ class PairReader(nn.Module):
         self.attention = MultiHeadAttention(width, heads, dropout=dropout)
         self.feed_forward_norm = nn.LayerNorm(width, _EPSILON)
         self.feed_forward = feed_forward(width, width, dropout=dropout)
+        self.gated = gate != "none"
         self.gate: nn.Module = nn.Linear(width, width, bias=False) if gate == "learned" else nn.Identity()
         self.dropout = Dropout(dropout)
 
@@ -83,10 +84,9 @@ class PairReader(nn.Module):
         allowed: Bool[Tensor, "turns turns"] | None,
     ) -> Float[Tensor, "items turns width"]:
         """Return the gated result; ``mask`` is the source's."""
-        data = target + self.dropout(self.attention(self.attention_norm(target), source, mask, allowed))
+        data: Tensor = target + self.dropout(self.attention(self.attention_norm(target), source, mask, allowed))
         data = data + self.dropout(self.feed_forward(self.feed_forward_norm(data)))
-        gated: Tensor = torch.sigmoid(self.gate(data)) * data
-        return gated
+        return torch.sigmoid(self.gate(data)) * data if self.gated else data
 
 
 class Sdt(Model):

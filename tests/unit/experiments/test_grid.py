@@ -5,18 +5,20 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from tests.commandline import call
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
 from merkit.core.errors import ConfigError
+from merkit.encoders.precomputed import Precomputed
 from merkit.experiments.grid import Variant, read_grid, train_grid, variant_of
-from merkit.experiments.recipe import check_recipe
+from merkit.experiments.recipe import check_recipe, read_recipe
 from merkit.experiments.results import gather
 from merkit.experiments.run import train_recipe
-from merkit.experiments.shipped import recipes_folder
+from merkit.experiments.shipped import grids_folder, recipes_folder
 
 ROOT = Path(__file__).parents[3]
-GRIDS = sorted((ROOT / "grids").glob("*.toml"))
+GRIDS = sorted(grids_folder().glob("*.toml"))
 GRID = """
 [[variants]]
 name = "wide"
@@ -221,13 +223,51 @@ def test_the_report_says_what_a_variant_changes(done: Path, tmp_path: Path) -> N
     assert "config.causal = true" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.parametrize("path", GRIDS, ids=lambda path: path.name)
-def test_shipped_grids_fit_every_recipe_of_their_model(path: Path) -> None:
-    recipes = sorted((recipes_folder() / path.stem).glob("*.toml"))
-    assert recipes
+def pairs() -> list[tuple[Path, Path]]:
+    """Return each shipped grid with each recipe that it is for and that has the modalities it needs."""
+    found = []
+    for grid_path in GRIDS:
+        folder = "*" if grid_path.stem == "modalities" else grid_path.stem.split("-")[0]
+        needed = set(re.findall(r"encoders\.(\w+)", grid_path.read_text()))
+        needed |= set(re.findall(r'centre = "(\w+)"', grid_path.read_text()))
+        for recipe_path in sorted(recipes_folder().glob(f"{folder}/*.toml")):
+            if needed <= read_recipe(recipe_path).encoders.keys():
+                found.append((grid_path, recipe_path))
+    return found
 
-    for recipe in recipes:
-        assert len(read_grid(path, recipe)) > 1
+
+PAIRS = pairs()
+
+
+@pytest.mark.parametrize(
+    ("path", "recipe"), PAIRS, ids=[f"{grid.stem}-{recipe.parent.name}-{recipe.stem}" for grid, recipe in PAIRS]
+)
+def test_shipped_grids_fit_every_recipe_that_has_their_modalities(path: Path, recipe: Path) -> None:
+    variants = read_grid(path, recipe)
+
+    assert len(variants) > 1
+    for variant in variants:
+        chosen = variant.recipe
+        encoders = {name: Precomputed("x", name, [], 30, standardise=False) for name in chosen.encoders}
+        with torch.device("meta"):
+            assert list(chosen.model.build(chosen.config, encoders, 7).parameters())
+
+
+def test_every_shipped_grid_fits_a_recipe() -> None:
+    assert len(GRIDS) >= 6
+    assert {path for path, _ in PAIRS} == set(GRIDS)
+
+
+def test_grids_without_modalities_of_their_own_fit_all_recipes_of_their_model() -> None:
+    for name in ("ada2i", "cmath", "dialogue_rnn", "sdt"):
+        assert {recipe for path, recipe in PAIRS if path.stem == name} == set((recipes_folder() / name).glob("*.toml"))
+
+
+def test_the_released_variant_of_ada2i_is_the_released_profile() -> None:
+    released = read_grid(grids_folder() / "ada2i.toml", recipes_folder() / "ada2i" / "meld7.toml")[-1].recipe
+
+    profile = read_recipe(recipes_folder() / "ada2i" / "meld7.toml", ['config.profile="released"'])
+    assert released.resolved() == profile.resolved()
 
 
 def test_the_grid_in_the_documentation_fits_its_recipe(tmp_path: Path) -> None:
@@ -237,7 +277,3 @@ def test_the_grid_in_the_documentation_fits_its_recipe(tmp_path: Path) -> None:
     variants = read_grid(grid(tmp_path, block[1]), recipes_folder() / "dialogue_rnn" / "parley.toml")
 
     assert [variant.name for variant in variants] == ["base", "without-attention", "without-audio", "small"]
-
-
-def test_there_are_shipped_grids() -> None:
-    assert GRIDS
