@@ -1,6 +1,8 @@
+import json
 import math
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -172,29 +174,11 @@ def test_what_is_left_of_a_step(target: Target, optimizer: type, share: float) -
     torch.testing.assert_close(groups["text"][0].detach(), torch.full((2000, 10), -0.1 * share))
 
 
-def one_of_two_processes(rank: int, meeting: str, found: Any) -> None:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-    torch.manual_seed(rank)  # as the loop seeds them: each its own
-    gradient = torch.randn(2000, 10, generator=torch.Generator().manual_seed(0))  # averaged: the same on both
-    groups = parameters(gradient)
-    watching = Modulation(("audio", "text"), alpha=0.42, target="gradient", noise="before", first_epoch=1)
-    watching.start_epoch(1, torch.device("cpu"))
-    there = torch.ones(1, dtype=torch.bool)
-    text, audio = ((STRONG, WEAK), (WEAK, WEAK))[rank]
-    watching.watch({"text": text, "audio": audio}, torch.tensor([0]), {"text": there, "audio": there})
-    watching.before_step(groups)
-    changed = groups["text"][0].grad
-    assert changed is not None
-    found[rank] = (changed.double().sum().item(), changed[7, 3].item(), watching.figures())
-    torch.distributed.destroy_process_group()
-
-
 def test_two_processes_apply_the_same_coefficient_and_noise(tmp_path: Path) -> None:
-    context = torch.multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        found = manager.dict()
-        torch.multiprocessing.spawn(one_of_two_processes, (str(tmp_path / "meeting"), found), nprocs=2)
+    script = Path(__file__).with_name("modulated_processes.py")
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
 
-        assert found[0] == found[1]
-        # by hand: text has 1 / (1 + e^-5) on one process and 1/2 on the other, audio 1/2 on both
-        assert found[0][2]["disparity.text"] == pytest.approx(1 / (1 + math.exp(-5)) + 0.5)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    # by hand: text has 1 / (1 + e^-5) on one process and 1/2 on the other, audio 1/2 on both
+    assert first["figures"]["disparity.text"] == pytest.approx(1 / (1 + math.exp(-5)) + 0.5)
