@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from merkit.core.batch import Padded
@@ -52,6 +52,13 @@ class LogMelConfig(EncoderConfig):
     mel_masks: int = Field(default=2, ge=0)
     mel_mask: int = Field(default=8, ge=0)
     """Bands that a mask covers at most."""
+
+    @field_validator("kernel")
+    @classmethod
+    def _kernel_is_odd(cls, kernel: int) -> int:
+        if kernel % 2 == 0:
+            raise ValueError("kernel must be odd, so that a frame lies in the middle of what is seen")
+        return kernel
 
 
 class LogMel(Encoder):

@@ -195,3 +195,8 @@ def test_speaker_normalisation_is_asked_of_the_data():
 def test_a_wrong_setting_is_refused():
     with pytest.raises(ValidationError, match="normalize"):
         LogMelConfig(normalize="speakers")
+
+
+def test_a_kernel_without_a_middle_is_refused():
+    with pytest.raises(ValidationError, match="kernel must be odd"):
+        LogMelConfig(kernel=4)
