@@ -1,4 +1,4 @@
-"""One encoder, its frames pooled, a linear head: what fusion has to beat, and stage one of conversation models."""
+"""One encoder, its frames pooled per utterance, a linear head: of single utterances or of whole conversations."""
 
 from collections.abc import Mapping
 
@@ -7,13 +7,13 @@ from torch import nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import Model, ModelConfig, ModelSpec
+from merkit.core.model import Model, ModelConfig
 from merkit.nn.layers import PooledUtterance, linear_head, two_layer_head
 from merkit.nn.pooling import Pooling
 
 
 class SingleConfig(ModelConfig):
-    """Settings of ``single``."""
+    """Settings of ``single`` and ``single_conversation``."""
 
     pooling: Pooling = "mean"
     """``first_and_mean`` puts the first real frame (a text's [CLS]) beside the mean."""
@@ -51,21 +51,12 @@ class Single(Model):
         )
 
     def forward(self, batch: Batch) -> ModelOutput:
-        """Return logits ``[items, classes]`` and the pooled vector, ``embedding``."""
+        """Return logits ``[*batch, classes]`` and the pooled vector, ``embedding``."""
         frames = self.encoders[self.modality](batch.inputs[self.modality])
         embedding = self.pooled(frames.data, frames.mask, batch.present[self.modality])
         return ModelOutput(self.head(embedding), {"embedding": embedding})
 
 
-def _build(config: SingleConfig, encoders: Mapping[str, Encoder], classes: int) -> Single:
+def build(config: SingleConfig, encoders: Mapping[str, Encoder], classes: int) -> Single:
+    """Return the model on its one encoder."""
     return Single(encoders, classes, **config.model_dump())
-
-
-SPEC = ModelSpec(
-    name="single",
-    summary="one encoder, pooled over time, with a linear head",
-    level="utterance",
-    config=SingleConfig,
-    build=_build,
-    modalities=(1, 1),
-)

@@ -1,0 +1,15 @@
+"""One encoder, its frames pooled, a linear head: what fusion has to beat, and stage one of conversation models."""
+
+from merkit.core.model import ModelSpec
+from merkit.models._single import Single, SingleConfig, build
+
+__all__ = ["SPEC", "Single"]
+
+SPEC = ModelSpec(
+    name="single",
+    summary="one encoder, pooled over time, with a linear head",
+    level="utterance",
+    config=SingleConfig,
+    build=build,
+    modalities=(1, 1),
+)
