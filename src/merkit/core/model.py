@@ -97,6 +97,7 @@ class TrainedModel:
 
     model: Model
     spec: "ModelSpec"
+    config: ModelConfig
     labels: tuple[str, ...]
     """Class names in the order of class numbers."""
 

@@ -160,7 +160,8 @@ def open_model(folder: Path, data: Path | None = None) -> TrainedModel:
     """
     with torch.random.fork_rng(devices=[]):  # weights begin on the CPU
         model, config = load_checkpoint(folder, data)
-    return TrainedModel(model, load("models", config.model), config.labels)
+    spec = load("models", config.model)
+    return TrainedModel(model, spec, spec.config(**config.model_config), config.labels)
 
 
 def name_hash(utterance: str) -> str:
