@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from merkit.core.encoder import Array, Encoder, EncoderConfig, as_float32
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.types import Turn
 from merkit.encoders._huggingface import NetworkFiles, Unregistered, load_network, new_network, train_last_layers
-from merkit.encoders._rows import LayerMix, mean_step, parts_by_length, present_rows, put_back, stack
+from merkit.encoders._rows import Layer, LayerMix, mean_step, numbers_of, parts_by_length, present_rows, put_back, stack
 from merkit.encoders._standardize import Standardizer
 
 
@@ -30,8 +30,9 @@ class NetworkConfig(EncoderConfig):
     """Frozen: vectors are extracted once and stored. Otherwise the network is trained with the model."""
     trainable_layers: int | None = Field(default=None, ge=0)
     """Train only the last so many layers; unset: all of the network. Not with ``frozen``."""
-    layer: Literal["last", "mix"] | int = "last"
-    """``last``, a learned ``mix`` of all states, or (``frozen``) one state's number: 0 is what enters layer 1."""
+    layer: Layer = "last"
+    """``last``, a learned ``mix`` of all states, or (``frozen``) one state's number, or several side by side such as
+    ``[3, 6]``: 0 is what enters layer 1."""
     pooled: bool = False
     """One vector per utterance, the mean over its steps, in place of one per step."""
     standardise: bool = False
@@ -41,8 +42,10 @@ class NetworkConfig(EncoderConfig):
     def _fits_together(self) -> "NetworkConfig":
         if self.frozen and self.trainable_layers is not None:
             raise ValueError("trainable_layers needs frozen = false")
-        if not self.frozen and isinstance(self.layer, int):
+        if not self.frozen and not isinstance(self.layer, str):
             raise ValueError(f"layer = {self.layer} needs frozen = true; a trained network gives 'last' or 'mix'")
+        if isinstance(self.layer, tuple) and len(set(self.layer)) < max(len(self.layer), 1):
+            raise ValueError("layer: a list names at least one state and none twice")
         if self.standardise and (not self.frozen or self.layer == "mix"):
             raise ValueError("standardise needs frozen = true and one layer, not a mix")
         return self
@@ -64,13 +67,14 @@ class NetworkEncoder(Encoder):
         super().__init__()
         self.modality = modality
         self.stored = config.frozen
-        self.width = int(network_config.hidden_size)
+        self.width = int(network_config.hidden_size) * (len(config.layer) if isinstance(config.layer, tuple) else 1)
         self._choice = config
         self._files = files
         self._network_config = network_config
         self._states = int(network_config.num_hidden_layers) + 1
-        if isinstance(config.layer, int) and not 0 <= config.layer < self._states:
-            raise ConfigError(f"layer is {config.layer}, '{config.weights}' has 0 to {self._states - 1}")
+        for number in () if isinstance(config.layer, str) else numbers_of(config.layer):
+            if not 0 <= number < self._states:
+                raise ConfigError(f"layer is {number}, '{config.weights}' has 0 to {self._states - 1}")
         self.mix = LayerMix(self._states) if config.layer == "mix" else None
         self.standardizer = Standardizer(self.width) if config.standardise else None
         self._frozen = Unregistered(files, network_config) if config.frozen else None

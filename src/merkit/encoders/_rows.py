@@ -1,6 +1,7 @@
 """Padded sequences in and out of a network: only those that are there are run, and garbage never reaches it."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,8 +10,8 @@ from torch import Tensor, nn
 from merkit.core.batch import Padded
 from merkit.nn.pooling import masked_mean
 
-Layer = str | int
-"""``last``, ``mix`` or the number of a state: 0 is what enters the first layer, n what the n-th layer gives."""
+Layer = Literal["last", "mix"] | int | tuple[int, ...]
+"""``last``, ``mix``, or numbers of states: 0 is what enters the first layer, n what the n-th layer gives."""
 
 
 class LayerMix(nn.Module):
@@ -23,6 +24,21 @@ class LayerMix(nn.Module):
     def forward(self, data: Float[Tensor, "*batch states width"]) -> Float[Tensor, "*batch width"]:
         """Return the weighted sum of the states."""
         return (self.weights.softmax(0).unsqueeze(-1) * data).sum(-2)
+
+
+def numbers_of(layer: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Return the numbers of the states that a layer setting names."""
+    return (layer,) if isinstance(layer, int) else layer
+
+
+def choose_states(
+    states: Sequence[Float[Tensor, "rows time width"]], layer: Layer
+) -> Float[Tensor, "rows time *states chosen"]:
+    """Return the last of a network's states, for ``mix`` all of them on an axis of their own, or some side by side."""
+    if layer == "mix":
+        return torch.stack(list(states), dim=2)
+    numbers = (-1,) if layer == "last" else numbers_of(layer)
+    return torch.cat([states[number] for number in numbers], dim=-1)
 
 
 def present_rows(padded: Padded) -> tuple[Padded, Bool[Tensor, " rows"]]:

@@ -12,9 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from merkit.core.batch import Padded
 from merkit.core.encoder import EncoderHome, EncoderSpec
@@ -27,7 +26,7 @@ from merkit.encoders._huggingface import (
     read_tokenizer,
 )
 from merkit.encoders._network import NetworkConfig, NetworkEncoder
-from merkit.encoders._rows import mean_step
+from merkit.encoders._rows import choose_states, mean_step
 from merkit.encoders._windows import join, longest_line
 
 
@@ -126,8 +125,8 @@ class Bert(NetworkEncoder):
         inputs = {"input_ids": data[..., 0], "attention_mask": mask.long()}
         if _segments(self._network_config):
             inputs["token_type_ids"] = data[..., 1]
-        output = network(**inputs, output_hidden_states=self.config.layer != "last")
-        return Padded(self._choose(output), mask & (data[..., 2] == 1))
+        states = network(**inputs, output_hidden_states=True).hidden_states
+        return Padded(choose_states(states, self.config.layer), mask & (data[..., 2] == 1))
 
     def describe(self) -> Mapping[str, Any]:
         return {"encoder": "bert", **self._files.describe(), "trained": not self.config.frozen, "width": self.width}
@@ -141,13 +140,6 @@ class Bert(NetworkEncoder):
                 f"max_tokens is {self.config.max_tokens}, '{self.config.weights}' reads at most {longest}"
             )
         return tokenizer
-
-    def _choose(self, output: Any) -> Float[Tensor, "rows time *states width"]:
-        if self.config.layer == "last":
-            return torch.as_tensor(output.last_hidden_state)
-        if self.config.layer == "mix":
-            return torch.stack(output.hidden_states, dim=2)
-        return torch.as_tensor(output.hidden_states[self.config.layer])
 
     def _line(self, utterance: Utterance) -> str:
         return f"{utterance.speaker}: {utterance.text}" if self.config.speaker_names else str(utterance.text)

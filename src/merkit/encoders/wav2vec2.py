@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -25,7 +24,7 @@ from merkit.core.types import Turn
 from merkit.encoders._audio import RATE_HZ, audio_content, audio_duration_s, waveform
 from merkit.encoders._huggingface import NetworkFiles, layers_of, read_config
 from merkit.encoders._network import NetworkConfig, NetworkEncoder
-from merkit.encoders._rows import stack
+from merkit.encoders._rows import choose_states, stack
 
 _TYPES = ("wav2vec2", "hubert", "wavlm")
 """Types of network whose parts are known to be safe as they are run here; each is tested."""
@@ -93,17 +92,12 @@ class Wav2Vec2(NetworkEncoder):
         projected = projected[0] if isinstance(projected, tuple) else projected  # wav2vec 2.0 also returns its input
         with _known_warnings(), _entering(layers_of(network, self._network_config)) as entered:
             last = parts.encoder(projected, attention_mask=frames.mask).last_hidden_state
-        return Padded(self._choose([*entered, last]), frames.mask)
+        # what enters each layer, and the output after its last normalisation
+        return Padded(choose_states([*entered, last], self.config.layer), frames.mask)
 
     def describe(self) -> Mapping[str, Any]:
         trained = not self.config.frozen
         return {"encoder": "wav2vec2", **self._files.describe(), "trained": trained, "width": self.width}
-
-    def _choose(self, states: list[Tensor]) -> Float[Tensor, "rows time *states width"]:
-        """Choose among what enters each layer, and the network's output after its last normalisation."""
-        if self.config.layer == "last":
-            return states[-1]
-        return torch.stack(states, dim=2) if self.config.layer == "mix" else states[int(self.config.layer)]
 
 
 @contextmanager

@@ -284,6 +284,7 @@ def _train(
         class_counts=counts,
         class_weights=recipe.loss.class_weights,
         label_smoothing=recipe.loss.label_smoothing,
+        prior_exponent=recipe.loss.prior_exponent,
     ).to(accelerator.device)
     recognizer = Recognizer(model, config)
     truth = np.array(list(fold.valid.values()))

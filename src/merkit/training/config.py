@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -50,5 +50,13 @@ class LossConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["cross_entropy", "focal", "logit_adjusted"] = "cross_entropy"
+    prior_exponent: Annotated[float, Field(gt=0.0)] = 1.0
+    """Tau of ``logit_adjusted``: 1 learns for the mean of all classes' recall, less lies between that and accuracy."""
     class_weights: Literal["none", "inverse", "effective"] = "none"
     label_smoothing: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "LossConfig":
+        if self.kind != "logit_adjusted" and self.prior_exponent != 1.0:
+            raise ValueError(f"prior_exponent is for kind = 'logit_adjusted', found '{self.kind}'")
+        return self

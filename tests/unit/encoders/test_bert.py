@@ -86,7 +86,7 @@ def test_content_changes_with_what_is_read_and_with_nothing_else(tiny_bert, say)
 
 
 @pytest.mark.parametrize("pooled", [True, False])
-@pytest.mark.parametrize("layer", ["last", "mix", 1])
+@pytest.mark.parametrize("layer", ["last", "mix", 1, (0, 2)])
 def test_extraction_does_not_depend_on_batch_mates(tiny_bert, say, pooled, layer):
     encoder = build(tiny_bert, pooled=pooled, layer=layer, context=1)
     turns = [say(text, before=["we are here"][: number % 2]) for number, text in enumerate(TEXTS)]
@@ -108,6 +108,18 @@ def test_a_stored_sentence_vector_is_the_mean_over_all_tokens_of_hugging_face_s_
     with torch.no_grad():
         expected = AutoModel.from_pretrained(tiny_bert)(**tokens).last_hidden_state.mean(1)
     np.testing.assert_allclose(array, expected, atol=1e-5)
+
+
+def test_several_states_stand_side_by_side_in_the_order_they_are_named_in(tiny_bert, say):
+    second, last, both = (build(tiny_bert, layer=layer).extract([say(TEXTS[0])])[0] for layer in (1, 2, (2, 1)))
+
+    np.testing.assert_allclose(both, np.concatenate([last, second], axis=-1), atol=1e-6)
+
+
+@pytest.mark.parametrize(("layer", "said"), [((), "at least one"), ((1, 1), "none twice"), ((0, 9), "layer is 9")])
+def test_a_list_of_states_that_cannot_be_read_is_refused(tiny_bert, layer, said):
+    with pytest.raises((ValueError, ConfigError), match=said):
+        build(tiny_bert, layer=layer)
 
 
 @pytest.mark.parametrize("layer", ["last", "mix"])

@@ -120,7 +120,7 @@ def test_extraction_equals_hugging_face_s_own_output_and_does_not_depend_on_batc
         np.testing.assert_allclose(array, expected, atol=2e-5)
 
 
-@pytest.mark.parametrize(("layer", "index"), [(0, 0), (2, 2), (3, 3)])
+@pytest.mark.parametrize(("layer", "index"), [(0, 0), (2, 2), (3, 3), ((3,), 3)])
 def test_states_are_counted_as_in_hugging_face_s_output(networks, record, layer, index):
     from transformers import AutoModel
 

@@ -24,6 +24,7 @@ from merkit.experiments.recipe import Recipe, check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.io.checkpoint import build_model
 from merkit.io.predictions import PROBABILITY
+from merkit.nn.losses import ClassificationLoss, build_criterion
 from merkit.training.state import save_state
 
 
@@ -102,6 +103,21 @@ def test_the_history_has_the_validation_loss_that_the_stored_probabilities_have(
     assert valid.keys() == truth.keys()
     likelihoods = [valid[name][PROBABILITY + label] for name, label in truth.items()]
     assert row["valid"]["loss"] == pytest.approx(-sum(math.log(p) for p in likelihoods) / 2, rel=1e-5)
+
+
+def test_the_loss_is_that_of_the_recipe(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ClassificationLoss] = []
+
+    def recorded(**how: Any) -> ClassificationLoss:
+        made.append(build_criterion(**how))
+        return made[-1]
+
+    monkeypatch.setattr("merkit.experiments.cell.build_criterion", recorded)
+    adjusted = {**recipe().resolved(), "seeds": 1, "loss": {"kind": "logit_adjusted", "prior_exponent": 0.5}}
+
+    train_recipe(check_recipe(adjusted, "r.toml"), data, tmp_path / "run")
+
+    assert made[0].shift.tolist() == pytest.approx([0.5 * math.log(0.5)] * 2)  # two of four are "a"
 
 
 class Killed(BaseException):

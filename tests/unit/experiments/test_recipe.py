@@ -61,6 +61,13 @@ def test_one_mistake_is_one_line_with_file_key_value_and_what_is_allowed() -> No
     assert str(told.value) == "r.toml: training.precision = 'bf32': input should be 'float32', 'bf16' or 'fp16'"
 
 
+def test_a_prior_exponent_without_the_loss_that_reads_it_is_an_error() -> None:
+    values = {**recipe_values("concat"), "loss": {"kind": "focal", "prior_exponent": 0.5}}
+
+    with pytest.raises(ConfigError, match=r"prior_exponent is for kind = 'logit_adjusted', found 'focal'"):
+        check_recipe(values, "r.toml")
+
+
 def test_a_misspelt_key_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError, match=r"training: No key named 'epoch'. Did you mean 'epochs'\?"):
         check_recipe(recipe_values("concat", epoch=3), "r.toml")
