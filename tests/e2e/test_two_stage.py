@@ -276,7 +276,6 @@ def test_mistakes_in_a_stage_one_that_is_trained(home: Path, tmp_path: Path, tin
     for values, told in [
         (two_stage_values("none.toml"), "No recipe 'none.toml'"),
         (two_stage_values({**stage, "protocol": "parley"}), f"{where}.protocol = 'parley': both stages need 'table'"),
-        (two_stage_values({**stage, "model": "bc_lstm"}), f"{where}.model: 'bc_lstm' reads conversations"),
         (two_stage_values({**stage, "options": {"label": "mood"}}), f"{where}.options: differ from those of stage two"),
         (two_stage_values(recipe_values("single")), f"{where}.encoders: audio found, expected text alone"),
         (two_stage_values({**stage, "sedes": 1}), f"{where}: top level: No key named 'sedes'"),
@@ -312,7 +311,7 @@ def test_mistakes_in_a_stage_one_that_is_named(home: Path, tmp_path: Path) -> No
         (naming(other_labels), "its classes are calm, glad, cross, those of protocol 'table' are calm, cross, glad"),
         (naming(leaky), "has learned from 1 of the 20 utterances in the test part of fold"),
         (naming(silent), "does not say which utterances"),
-        (naming(trained(home, "plain")), "'bc_lstm' reads conversations"),
+        (naming(trained(home, "plain")), "'bc_lstm' reads audio and text, in [encoders.text] it must"),
         (naming(named, cross_fit=3), "cross_fit needs a recipe"),
     ]:
         refused(home, tmp_path, values, told)

@@ -40,6 +40,13 @@ class Encoder(nn.Module, ABC):
     """Whether extraction is worth storing (a decoded waveform is not)."""
     context: int = 0
     """How many previous turns ``extract`` reads."""
+    following: int = 0
+    """How many later turns ``extract`` reads."""
+    reads_ahead: bool = False
+    """Whether a turn's vectors depend on what follows it: no causal model takes it."""
+    needs_conversation: bool = False
+    """Whether ``forward`` joins the turns of a conversation, ``[items, turns, time, *dim]``: no utterance model takes
+    it."""
     may_be_undefined: ClassVar[bool] = False
     """Whether NaN in what ``extract`` returns means undefined (the pitch of a whisper); otherwise it is an error."""
     normalize_by_speaker: bool = False
@@ -120,6 +127,12 @@ class EncoderHome:
     """The checkpoint that the recipe had trained for this encoder, where it did."""
     open_model: Callable[[Path], Any] | None = None
     """Opens a checkpoint as a ``core.model.TrainedModel``, for an encoder that is made of one."""
+
+
+def reach(encoders: Iterable[Encoder]) -> tuple[int, int]:
+    """Return how many previous and how many later turns a turn must carry for all of these encoders."""
+    pairs = [(encoder.context, encoder.following) for encoder in encoders]
+    return max((before for before, _ in pairs), default=0), max((after for _, after in pairs), default=0)
 
 
 def as_float32(array: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -24,6 +24,11 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def is_causal(config: ModelConfig) -> bool:
+    """Return whether a model with these settings never reads what follows a turn."""
+    return bool(getattr(config, "causal", False))
+
+
 class Model(nn.Module, ABC):
     """A network from a ``Batch`` to a ``ModelOutput``.
 
@@ -92,6 +97,7 @@ class TrainedModel:
 
     model: Model
     spec: "ModelSpec"
+    config: ModelConfig
     labels: tuple[str, ...]
     """Class names in the order of class numbers."""
 

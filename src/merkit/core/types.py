@@ -1,6 +1,6 @@
 """The nouns of the field: utterances, turns, conversations and predictions. Nothing here imports torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,12 +57,21 @@ class Conversation:
 class Turn:
     """An utterance with what came before it in its conversation (oldest first) and the folder its media lie in.
 
-    This is what an encoder reads: it carries no attribute that a label could hide in.
+    This is what an encoder reads: it carries no attribute that a label could hide in. ``following`` is what comes after
+    it, next one first, for encoders that ask for it.
     """
 
     utterance: Utterance
     previous: tuple[Utterance, ...]
     root: Path
+    following: tuple[Utterance, ...] = ()
+
+
+def turns_of(utterances: Sequence[Utterance], root: Path, context: int = 0, following: int = 0) -> Iterator[Turn]:
+    """Yield the turns of one conversation, each with so many previous and so many following ones at most."""
+    for place, utterance in enumerate(utterances):
+        previous = tuple(utterances[max(0, place - context) : place])
+        yield Turn(utterance, previous, root, tuple(utterances[place + 1 : place + 1 + following]))
 
 
 @dataclass(frozen=True, slots=True)

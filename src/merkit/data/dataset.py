@@ -67,18 +67,25 @@ class Dataset:
 
 
 def items_of(
-    manifest: Manifest, level: Level, members: Collection[str], wanted: Collection[str], context: int = 0
+    manifest: Manifest,
+    level: Level,
+    members: Collection[str],
+    wanted: Collection[str],
+    context: int = 0,
+    following: int = 0,
 ) -> list[list[Turn]]:
-    """Return the items that hold the ``wanted`` utterances, in the manifest's order, each turn with its ``context``.
+    """Return the items that hold the ``wanted`` utterances, in the manifest's order.
+
+    Each turn carries up to ``context`` previous and ``following`` later members.
 
     At conversation level these are whole conversations (their ``members``), so that a conversation that is cut by a
     split keeps its context; only ``wanted`` utterances may carry labels.
     """
     chosen = set(wanted)
     if level == "utterance":
-        return [[turn] for turn in manifest.turns(members, context) if turn.utterance.id in chosen]
+        return [[turn] for turn in manifest.turns(members, context, following) if turn.utterance.id in chosen]
     conversations: dict[str, list[Turn]] = {}
-    for turn in manifest.turns(members, context):
+    for turn in manifest.turns(members, context, following):
         conversations.setdefault(turn.utterance.conversation, []).append(turn)
     return [turns for turns in conversations.values() if any(turn.utterance.id in chosen for turn in turns)]
 

@@ -29,7 +29,7 @@ import pyarrow.parquet
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from merkit.core.errors import ManifestError
-from merkit.core.types import Conversation, Turn, Utterance
+from merkit.core.types import Conversation, Turn, Utterance, turns_of
 from merkit.data.files import atomic_path
 from merkit.data.rows import NAMES, RESERVED, SHOWN, STRINGS, TIMES, counted_names, to_arrays, to_columns, to_utterances
 from merkit.data.tables import SUFFIXES, read_columns
@@ -80,12 +80,13 @@ class Manifest:
         """Return the conversations in order of first appearance."""
         return tuple(Conversation(name, tuple(members)) for name, members in _grouped(self.utterances).items())
 
-    def turns(self, members: Collection[str] | None = None, context: int = 0) -> Iterator[Turn]:
-        """Yield what an encoder reads of each member: no attributes, and up to ``context`` previous members.
+    def turns(self, members: Collection[str] | None = None, context: int = 0, following: int = 0) -> Iterator[Turn]:
+        """Yield what an encoder reads of each member: no attributes, and the members around it that it asks for.
 
         Args:
             members: Ids that take part; ``None`` means all. Who takes no part is in nobody's context either.
             context: How many earlier members of the same conversation come along, oldest first.
+            following: How many later ones, next one first.
 
         Raises:
             ManifestError: A member is not in the manifest.
@@ -98,8 +99,7 @@ class Manifest:
                 )
         for group in _grouped(self.utterances).values():
             bare = [replace(u, attributes={}) for u in group if members is None or u.id in members]
-            for place, utterance in enumerate(bare):
-                yield Turn(utterance, tuple(bare[max(0, place - context) : place]), self.root)
+            yield from turns_of(bare, self.root, context, following)
 
     def media_path(self, relative: str) -> Path:
         """Return where a medium lies; an absolute path is returned as it is."""

@@ -126,10 +126,14 @@ class NetworkEncoder(Encoder):
         present, rows = present_rows(padded)
         batch = padded.mask.shape[:-1]
         if not rows.any():
-            nothing = torch.zeros(*batch, 1, self.width, device=padded.data.device)
-            return Padded(nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
+            return self.nothing(padded)
         found = self._run(self.network, present)
         return put_back(found if self.mix is None else Padded(self.mix(found.data), found.mask), rows, batch)
+
+    def nothing(self, padded: Padded) -> Padded:
+        """Return one masked step for each utterance of a batch in which there is none."""
+        data = torch.zeros(*padded.mask.shape[:-1], 1, self.width, device=padded.data.device)
+        return Padded(data, torch.zeros_like(data[..., 0], dtype=torch.bool))
 
     def fit(self, arrays: Iterable[Array]) -> None:
         if self.standardizer is not None:

@@ -1,15 +1,18 @@
-"""Any Hugging Face text encoder, frozen (vectors are stored) or trained with the model, with previous turns or not."""
+"""Any Hugging Face text encoder, frozen (vectors are stored) or trained with the model.
+
+It reads an utterance alone, an utterance with previous turns, or (trained) whole conversations.
+"""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from torch import nn
 
 from merkit.core.batch import Padded
@@ -23,7 +26,8 @@ from merkit.encoders._huggingface import (
     read_tokenizer,
 )
 from merkit.encoders._network import NetworkConfig, NetworkEncoder
-from merkit.encoders._rows import choose_states
+from merkit.encoders._rows import choose_states, mean_step
+from merkit.encoders._windows import join, longest_line
 
 
 class BertConfig(NetworkConfig):
@@ -31,12 +35,28 @@ class BertConfig(NetworkConfig):
 
     weights: str = MINILM
     """``builtin:minilm``, a local folder or a hub id."""
-    context: int = Field(default=0, ge=0)
-    """How many previous turns are read before the target, as second segment."""
+    context: int | Literal["conversation"] = 0
+    """How many previous turns are read before the target, as second segment; or ``conversation``: all turns are read
+    as one sequence, each of them once and each with what follows it. Needs ``frozen = false`` and a model of
+    conversations."""
     speaker_names: bool = False
     """Read ``speaker: text`` in place of ``text``."""
     max_tokens: int = Field(default=128, ge=8)
-    """With special tokens. The oldest context is cut first, the target's end only where it alone is too long."""
+    """With special tokens. The oldest context is cut first, the target's end only where it alone is too long. Of a
+    whole conversation: at a time; a line keeps less than half of them."""
+
+    @field_validator("context", mode="before")
+    @classmethod
+    def _known_context(cls, value: object) -> object:
+        if value != "conversation" and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            raise ValueError('expected a number of previous turns, 0 or more, or "conversation"')
+        return value
+
+    @model_validator(mode="after")
+    def _reads_conversations_in_training(self) -> "BertConfig":
+        if self.context == "conversation" and self.frozen:
+            raise ValueError('context = "conversation" needs frozen = false: it is for a network that is fine-tuned')
+        return self
 
 
 class Bert(NetworkEncoder):
@@ -58,7 +78,7 @@ class Bert(NetworkEncoder):
         super().__init__("text", config, files, read_config(files))
         self.stored = True  # tokens too: their number is what batches of similar length are made by
         self.config = config
-        self.context = config.context
+        self.context = config.context if isinstance(config.context, int) else 0
         longest = getattr(self._network_config, "max_position_embeddings", config.max_tokens)
         if config.max_tokens > longest:
             raise ConfigError(f"max_tokens is {config.max_tokens}, '{config.weights}' reads at most {longest}")
@@ -126,8 +146,55 @@ class Bert(NetworkEncoder):
 
     def _context(self, turn: Turn) -> list[str]:
         """Return the lines of the previous turns that have words, oldest first."""
-        previous = turn.previous[max(len(turn.previous) - self.config.context, 0) :]
+        previous = turn.previous[max(len(turn.previous) - self.context, 0) :]
         return [self._line(utterance) for utterance in previous if utterance.text is not None]
+
+
+class ConversationBert(Bert):
+    """Vectors of each turn's own tokens, read within its conversation: ``[items, turns, time, width]``.
+
+    The conversation is ``[CLS] line [SEP] line [SEP] …``, in windows of ``max_tokens`` where it is longer
+    (``_windows``), so that each turn is encoded once, with turns before and after it. A turn's steps are its tokens and
+    the separator that ends its line, which is all that an empty text has. Without an axis of turns every utterance is a
+    conversation of its own.
+
+    ``extract`` gives a line alone, ``[time, 3]`` as ever; it needs no other turn.
+    """
+
+    reads_ahead = True
+    needs_conversation = True
+
+    def read(self, turn: Turn) -> npt.NDArray[np.int64]:
+        """Return the tokens of the turn's own line and its separator, ``[time, 3]``: token, 0, 1."""
+        self._tokenizer.truncation_side = "right"
+        most = longest_line(self.config.max_tokens) - 1
+        line = self._tokenizer(self._line(turn.utterance), add_special_tokens=False, truncation=True, max_length=most)
+        token = np.array([*line["input_ids"], self._marks[1]], dtype=np.int64)
+        return np.stack([token, np.zeros_like(token), np.ones_like(token)], axis=1)
+
+    def forward(self, padded: Padded) -> Padded:
+        batch = padded.mask.shape[:-1]
+        turns = batch[-1] if len(batch) > 1 else 1
+        mask = padded.mask.reshape(-1, turns, padded.mask.shape[-1])
+        lines = Padded(padded.data.reshape(*mask.shape, 3), mask)
+        windows, places = join(lines, self.config.max_tokens, self._marks[0])
+        if not len(windows.data):
+            return self.nothing(padded)
+        states = self.states(self.network, windows).data
+        found = places.put_back(states if self.mix is None else self.mix(states))
+        found = mean_step(found) if self.config.pooled else found
+        return Padded(found.data.reshape(*batch, *found.data.shape[2:]), found.mask.reshape(*batch, -1))
+
+    @cached_property
+    def _marks(self) -> tuple[int, int]:
+        """The tokens that begin a window and end a line."""
+        begins, ends = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        if begins is None or ends is None:
+            raise ConfigError(
+                f"'{self.config.weights}' has no tokens that begin a text and end a sentence, which "
+                'context = "conversation" needs; choose a number of previous turns'
+            )
+        return int(begins), int(ends)
 
 
 def _segments(network_config: Any) -> bool:
@@ -140,7 +207,8 @@ def build(config: BertConfig, modality: str, home: EncoderHome) -> Bert:
     Raises:
         MerkitError: The network is not there or not what the configuration asks for.
     """
-    encoder = Bert(config, NetworkFiles(config.weights, config.revision, home.assets))
+    kind = ConversationBert if config.context == "conversation" else Bert
+    encoder = kind(config, NetworkFiles(config.weights, config.revision, home.assets))
     if not config.frozen:
         encoder.load(restored=home.assets is not None)
     return encoder
@@ -149,7 +217,7 @@ def build(config: BertConfig, modality: str, home: EncoderHome) -> Bert:
 SPEC = EncoderSpec(
     name="bert",
     modalities=("text",),
-    summary="Any Hugging Face text encoder, frozen or fine-tuned, with previous turns or without",
+    summary="Any Hugging Face text encoder, frozen or fine-tuned, of utterances or whole conversations",
     config=BertConfig,
     build=build,
 )

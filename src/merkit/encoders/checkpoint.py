@@ -1,13 +1,17 @@
-"""A trained model of single utterances as a frozen encoder: stage one of a conversation model, or of a fusion.
+"""A trained model as a frozen encoder: stage one of a conversation model, or of a fusion.
 
 What the model offers as ``auxiliary["embedding"]`` (``single``: its frames, pooled) becomes the utterance's vector, and
-its logits too if asked for. The whole stage-one checkpoint travels in the checkpoint of stage two, so that one folder
+its logits too if asked for. A model of conversations reads the whole conversation for each of its turns' vectors. The
+whole stage-one checkpoint travels in the checkpoint of stage two, so that one folder
 goes from a recording or a transcript to an answer.
 """
 
 import hashlib
+import json
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +22,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from merkit.core.batch import Padded
-from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32
+from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32, reach
 from merkit.core.errors import ConfigError
-from merkit.core.model import TrainedModel
-from merkit.core.types import Turn
+from merkit.core.model import TrainedModel, is_causal
+from merkit.core.types import Turn, Utterance, turns_of
 from merkit.data.collate import Example, collate
 from merkit.data.files import atomic_path, file_hash
 from merkit.encoders._standardize import Standardizer
@@ -64,17 +68,15 @@ class StageOneConfig(EncoderConfig):
 
 
 class Embedder:
-    """A trained model of single utterances that is only asked for vectors; no module, so that it is nobody's part.
+    """A trained model that is only asked for vectors; no module, so that it is nobody's part.
 
     Raises:
-        ConfigError: The model cannot be a stage one: it reads conversations, another modality or more than one,
-            compares speakers, or offers no embedding.
+        ConfigError: The model cannot be a stage one: it reads another modality or more than one, has a stage one of its
+            own, compares speakers, or offers no embedding.
     """
 
     def __init__(self, trained: TrainedModel, modality: str, gives: Sequence[str], name: str) -> None:
         spec, encoders = trained.spec, trained.model.encoders
-        if spec.level != "utterance":
-            raise ConfigError(f"{name}: '{spec.name}' reads conversations, stage one must read single utterances")
         if set(encoders) != {modality} or spec.inputs:
             reads = " and ".join([*sorted(encoders), *sorted(spec.inputs)]) or "nothing"
             raise ConfigError(
@@ -82,26 +84,36 @@ class Embedder:
             )
         encoder = encoders[modality]
         assert isinstance(encoder, Encoder)
+        if isinstance(encoder, StageOne):
+            raise ConfigError(f"{name}: has a stage one of its own; there are two stages at most")
         if encoder.normalize_by_speaker:
             raise ConfigError(f"{name}: compares speakers, which stage one cannot: an utterance alone has no average")
         self.encoder = encoder
+        self.reads_ahead = encoder.reads_ahead or (spec.level == "conversation" and not is_causal(trained.config))
         self._model = trained.model.eval()
         self._gives = gives
         self._spec = spec
         self._name = name
-        self.width = self.vectors([None], torch.device("cpu")).shape[-1]
+        self.width = self.vectors([("", None)], torch.device("cpu")).shape[-1]
 
-    def vectors(self, arrays: Sequence[Array | None], device: torch.device) -> Float[Tensor, "items width"]:
-        """Return one vector for each utterance from what its encoder extracted (``None``: it lacks the modality)."""
-        modality = self.encoder.modality
-        items = [[Example(str(row), "", {modality: array}, None)] for row, array in enumerate(arrays)]
-        batch = collate(items, "utterance", False, {modality: self.encoder.blank()})
+    def vectors(
+        self, utterances: Sequence[tuple[str, Array | None]], device: torch.device
+    ) -> Float[Tensor, "utterances width"]:
+        """Return one vector for each utterance from its speaker and what its encoder extracted (``None``: absent).
+
+        To a model of conversations they are the turns of one.
+        """
+        modality, level = self.encoder.modality, self._spec.level
+        examples = [Example(str(row), name, {modality: array}, None) for row, (name, array) in enumerate(utterances)]
+        items = [examples] if level == "conversation" else [[example] for example in examples]
+        batch = collate(items, level, False, {modality: self.encoder.blank()})
         with torch.inference_mode():
             output = self._model.to(device)(batch.to(device))
             offered = {**output.auxiliary, "logits": output.logits}
             if "embedding" not in offered and "embedding" in self._gives:
                 raise ConfigError(f"{self._name}: '{self._spec.name}' offers no embedding of an utterance")
-            return torch.cat([offered[what].float() for what in self._gives], dim=-1).cpu()
+            vectors = torch.cat([offered[what].float() for what in self._gives], dim=-1)
+            return vectors.flatten(0, -2).cpu()
 
 
 class StageOne(Encoder):
@@ -119,6 +131,8 @@ class StageOne(Encoder):
         self._embedder = Embedder(trained, modality, config.gives, str(folder))
         self.width = self._embedder.width
         self.context = self._read_by.context
+        self.following = self._read_by.following
+        self.reads_ahead = self._embedder.reads_ahead
         self.standardizer = Standardizer(self.width) if config.standardise else None
         self._place: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_place", torch.empty(0), persistent=False)
@@ -133,8 +147,8 @@ class StageOne(Encoder):
         return self._read_by.duration_s(turn)
 
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
-        vectors = self._embedder.vectors(self._read_by.extract(turns), self._place.device)
-        return [as_float32(vector.numpy())[np.newaxis] for vector in vectors]
+        arrays = [("", array) for array in self._read_by.extract(turns)]
+        return _steps(self._embedder.vectors(arrays, self._place.device))
 
     def blank(self) -> Array:
         return np.zeros((1, self.width), dtype=np.float32)
@@ -171,6 +185,86 @@ class StageOne(Encoder):
         return self._embedder.encoder
 
 
+@dataclass(frozen=True)
+class _Conversation:
+    """What a model reads of a conversation."""
+
+    utterances: tuple[Utterance, ...]
+    root: Path
+    turns: Sequence[Turn]
+    """As the model's own encoder reads them."""
+    contents: Sequence[str | None]
+    digest: str
+    """Of all contents and speakers."""
+
+
+class ConversationStageOne(StageOne):
+    """One vector per turn of a model that reads conversations: as its own predictions, made of the whole conversation.
+
+    A turn brings its conversation along, ``previous`` and ``following``. Every conversation is run by itself, so that
+    its vectors are the same to the last bit in whatever batches its turns are asked for, and once where they are asked
+    for one after the other.
+    """
+
+    def __init__(self, config: StageOneConfig, modality: str, trained: TrainedModel, folder: Path) -> None:
+        super().__init__(config, modality, trained, folder)
+        self.context = self.following = sys.maxsize
+        self._seen: _Conversation | None = None
+        self._found: tuple[str, list[Array]] = ("", [])  # the last conversation's digest and vectors
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {**super().fingerprint(), "reads": "conversations"}
+
+    def content(self, turn: Turn) -> str | None:
+        """Return a hash of what is read of the conversation and of the turn's place in it.
+
+        ``None`` where the turn lacks the modality.
+        """
+        place, conversation = len(turn.previous), self._conversation(turn)
+        if conversation.contents[place] is None:
+            return None
+        return hashlib.blake2b(f"{place} {conversation.digest}".encode(), digest_size=20).hexdigest()
+
+    def duration_s(self, turn: Turn) -> float:
+        """Return the mean of the conversation: its turns stay together where they are sorted."""
+        turns = self._conversation(turn).turns
+        return sum(self._read_by.duration_s(each) for each in turns) / len(turns)
+
+    def extract(self, turns: Sequence[Turn]) -> list[Array]:
+        numbers: dict[str, list[int]] = {}
+        for number, turn in enumerate(turns):
+            numbers.setdefault(self._conversation(turn).digest, []).append(number)
+        arrays: dict[int, Array] = {}
+        for digest, those in numbers.items():
+            if digest != self._found[0]:
+                self._found = (digest, self._run(self._conversation(turns[those[0]])))
+            arrays |= {number: self._found[1][len(turns[number].previous)] for number in those}
+        return [arrays[number] for number in range(len(turns))]
+
+    def _conversation(self, turn: Turn) -> _Conversation:
+        """Return a turn's conversation; of words the last one is remembered, while a recording may change on disk."""
+        whole, seen = (*turn.previous, turn.utterance, *turn.following), self._seen
+        if seen is not None and (seen.root, seen.utterances) == (turn.root, whole) and self.modality == "text":
+            return seen
+        turns = list(turns_of(whole, turn.root, *reach([self._read_by])))
+        contents = [self._read_by.content(each) for each in turns]
+        read = json.dumps([[u.speaker for u in whole], contents])
+        digest = hashlib.blake2b(read.encode(), digest_size=20).hexdigest()
+        self._seen = _Conversation(whole, turn.root, turns, contents, digest)
+        return self._seen
+
+    def _run(self, conversation: _Conversation) -> list[Array]:
+        there = [place for place, content in enumerate(conversation.contents) if content is not None]
+        found = dict(zip(there, self._read_by.extract([conversation.turns[place] for place in there]), strict=True))
+        arrays = [(u.speaker, found.get(place)) for place, u in enumerate(conversation.utterances)]
+        return _steps(self._embedder.vectors(arrays, self._place.device))
+
+
+def _steps(vectors: Float[Tensor, "utterances width"]) -> list[Array]:
+    """Return each vector as a sequence of one step."""
+    return [as_float32(vector.numpy())[np.newaxis] for vector in vectors]
+
+
 def identity(checkpoint: Path) -> str:
     """Return 40 hexadecimal digits of all that a checkpoint's answers depend on, wherever it lies."""
     digest = hashlib.blake2b(digest_size=20)
@@ -185,6 +279,16 @@ def _files(checkpoint: Path) -> list[Path]:
     return sorted(path for path in checkpoint.rglob("*") if path.is_file())
 
 
+def stage_one(config: StageOneConfig, modality: str, trained: TrainedModel, folder: Path) -> StageOne:
+    """Return the encoder that a trained model makes; ``folder`` is its checkpoint and its name in errors.
+
+    Raises:
+        ConfigError: It cannot be a stage one.
+    """
+    kind = ConversationStageOne if trained.spec.level == "conversation" else StageOne
+    return kind(config, modality, trained, folder)
+
+
 def build(config: StageOneConfig, modality: str, home: EncoderHome) -> StageOne:
     """Return the encoder with its model loaded strictly.
 
@@ -197,13 +301,13 @@ def build(config: StageOneConfig, modality: str, home: EncoderHome) -> StageOne:
         raise ConfigError("encoder 'checkpoint' with a recipe: 'merkit train' trains it first; name a checkpoint here")
     assert home.open_model is not None
     trained: TrainedModel = home.open_model(folder)
-    return StageOne(config, modality, trained, folder)
+    return stage_one(config, modality, trained, folder)
 
 
 SPEC = EncoderSpec(
     name="checkpoint",
     modalities=("text", "audio", "video"),
-    summary="A trained utterance model's vectors: stage one of a conversation model",
+    summary="A trained model's vectors: stage one of a conversation model",
     config=StageOneConfig,
     build=build,
 )

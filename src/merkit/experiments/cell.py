@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import Accelerator
 
-from merkit.core.encoder import Encoder
+from merkit.core.encoder import Encoder, reach
 from merkit.core.model import FittedModel, Model
 from merkit.core.protocol import Fold, Protocol
 from merkit.core.types import Prediction, Turn
@@ -33,6 +33,7 @@ from merkit.io.checkpoint import (
     CheckpointConfig,
     build_encoders,
     build_model,
+    check_encoders,
     name_hash,
     read_trained_on,
     save_checkpoint,
@@ -80,8 +81,9 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
     seed_torch(derived_seed(cell.seed, "encoders"))  # not what the process drew before: that differs once it was killed
     checkpoints = {modality: stage.checkpoint for modality, stage in cell.stages.items()}
     encoders = build_encoders(recipe.resolved()["encoders"], cell.manifest.root, None, checkpoints)
-    context = max((encoder.context for encoder in encoders.values()), default=0)
-    turns = list(cell.manifest.turns(cell.members, context))
+    check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
+    around = reach(encoders.values())
+    turns = list(cell.manifest.turns(cell.members, *around))
     with accelerator.main_process_first():
         for encoder in encoders.values():
             encoder.to(accelerator.device)
@@ -98,7 +100,7 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
 
     with accelerator.main_process_first():
         unseen = _unseen(cell, encoders, turns, accelerator, progress)
-    parts = {name: _dataset(cell, sources, ids, context) for name, ids in _parts(cell.fold).items()}
+    parts = {name: _dataset(cell, sources, ids, around) for name, ids in _parts(cell.fold).items()}
     training = replace(parts["train"], labels=cell.fold.train, sources={**sources, **unseen})
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
@@ -155,10 +157,10 @@ def _parts(fold: Fold) -> dict[str, Sequence[str]]:
     return {"train": tuple(fold.train), "valid": tuple(fold.valid), "test": fold.test}
 
 
-def _dataset(cell: Cell, sources: Mapping[str, FeatureSource], ids: Sequence[str], context: int) -> Dataset:
+def _dataset(cell: Cell, sources: Mapping[str, FeatureSource], ids: Sequence[str], around: tuple[int, int]) -> Dataset:
     """Return one part without labels; the training part gets its own later, the test part never does."""
     spec = cell.recipe.model
-    items = items_of(cell.manifest, spec.level, cell.members, ids, context)
+    items = items_of(cell.manifest, spec.level, cell.members, ids, *around)
     return Dataset(items, sources, spec.level, with_texts="texts" in spec.inputs)
 
 
@@ -203,7 +205,7 @@ def _keys(cell: Cell, encoders: Mapping[str, Encoder], sources: Mapping[str, Fea
     """
     recipe = {name: value for name, value in cell.recipe.resolved().items() if name != "seeds"}
     digest = hashlib.sha256()
-    for turn in cell.manifest.turns(cell.members, max((encoder.context for encoder in encoders.values()), default=0)):
+    for turn in cell.manifest.turns(cell.members, *reach(encoders.values())):
         contents = [source.encoder.content(turn) for source in sources.values()]
         digest.update(repr((turn.utterance.id, turn.utterance.conversation, turn.utterance.text, contents)).encode())
     values = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merkit.core.encoder import EncoderSpec
+from merkit.core.encoder import EncoderSpec, reach
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load, unknown
 from merkit.data.features import extract_features
@@ -51,7 +51,7 @@ def fill_store(
     if not encoder.stored:
         raise ConfigError(f"encoder '{name}' with these settings is trained with the model: there is nothing to store")
     store = open_store(encoder, manifest.root / "features" if features is None else features)
-    turns = list(manifest.turns(None, encoder.context))
+    turns = list(manifest.turns(None, *reach([encoder])))
     present = sum(encoder.content(turn) is not None for turn in turns)
     new = extract_features(
         encoder,

@@ -158,7 +158,7 @@ def _stages(
     options: ProtocolOptions,
     mistakes: list[str],
 ) -> dict[str, Recipe]:
-    """Check the recipes of encoders that are trained first: same protocol, same options, one utterance, one modality.
+    """Check the recipes of encoders that are trained first: same protocol, same options, one modality.
 
     Options that a stage one leaves out are those of stage two.
     """
@@ -182,8 +182,6 @@ def _stages(
             continue
         if stage.options != options:
             mistakes.append(f"{place}.options: differ from those of stage two; leave them out")
-        elif stage.model.level != "utterance":
-            mistakes.append(f"{place}.model: '{stage.model.name}' reads conversations, stage one single utterances")
         elif set(stage.encoders) != {modality} or stage.model.inputs:
             found = ", ".join(stage.encoders) or "none"
             mistakes.append(f"{place}.encoders: {found} found, expected {modality} alone")

@@ -110,7 +110,7 @@ def _train_stage(
     first = cells[0]
     recipe, config = first.recipe.stages[modality], first.recipe.encoders[modality][1]
     assert isinstance(config, StageOneConfig)
-    check_offer(recipe, modality, config.gives, first.manifest, first.protocol)
+    check_offer(first.recipe, modality, first.manifest, first.protocol)
     cuts = [_held_out(cell, config.cross_fit) for cell in cells]
     provenance = _provenance(recipe, first.manifest, data)
     _log.info("stage one, %s", modality)

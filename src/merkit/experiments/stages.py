@@ -19,9 +19,9 @@ from merkit.core.protocol import Fold, Protocol
 from merkit.core.types import Turn
 from merkit.data.manifest import Manifest
 from merkit.data.sources import FeatureSource
-from merkit.encoders.checkpoint import Embedder, StageOneConfig
+from merkit.encoders.checkpoint import StageOneConfig, stage_one
 from merkit.experiments.recipe import Recipe
-from merkit.io.checkpoint import build_encoders, build_model, name_hash, read_config, read_trained_on
+from merkit.io.checkpoint import build_encoders, build_model, check_encoders, name_hash, read_config, read_trained_on
 from merkit.training.seeding import derived_seed
 
 FOLDER = "stage-one"
@@ -79,16 +79,20 @@ def cut_by_conversation(conversations: Sequence[str], parts: int, seed: int) -> 
     return [frozenset(conversations[place] for place in order[part::parts]) for part in range(parts)]
 
 
-def check_offer(stage: Recipe, modality: str, gives: Sequence[str], manifest: Manifest, protocol: Protocol) -> None:
+def check_offer(recipe: Recipe, modality: str, manifest: Manifest, protocol: Protocol) -> None:
     """Refuse, before it is trained, a stage one that would not give what stage two reads.
 
     Raises:
-        MerkitError: It offers no embedding, or compares speakers.
+        MerkitError: It offers no embedding, compares speakers, or reads ahead for a causal stage two.
     """
+    stage, (_, config) = recipe.stages[modality], recipe.encoders[modality]
+    assert isinstance(config, StageOneConfig)
     values = stage.resolved()
     encoders = build_encoders(values["encoders"], manifest.root, None)
     model = build_model(stage.model.name, values["config"], encoders, len(protocol.labels))
-    Embedder(TrainedModel(model, stage.model, protocol.labels), modality, gives, f"encoders.{modality}.recipe")
+    trained = TrainedModel(model, stage.model, stage.config, protocol.labels)
+    offer = stage_one(config, modality, trained, Path(f"encoders.{modality}.recipe"))  # its name in errors
+    check_encoders(recipe.model, recipe.config, {modality: offer})
 
 
 def check_named(recipe: Recipe, protocol: Protocol, fold: Fold, seed: int) -> None:

@@ -179,10 +179,10 @@ def _dataset(
     progress: Progress | None,
 ) -> Dataset:
     """Return the unlabelled items that hold the wanted utterances, with all modalities."""
-    turns = list(manifest.turns(members, recognizer.context))
+    turns = list(manifest.turns(members, *recognizer.reach))
     sources = open_sources(recognizer.encoders, turns, features, progress)
     level, with_texts = recognizer.spec.level, "texts" in recognizer.spec.inputs
-    items = items_of(manifest, level, members, wanted, recognizer.context)
+    items = items_of(manifest, level, members, wanted, *recognizer.reach)
     return Dataset(items, sources, level, with_texts=with_texts)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from merkit.core.encoder import Encoder
+from merkit.core.encoder import Encoder, reach
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelSpec
@@ -58,9 +58,9 @@ class Recognizer:
         return set(self.encoders) | ({"text"} if "texts" in self.spec.inputs else set())
 
     @property
-    def context(self) -> int:
-        """How many previous turns the encoders read."""
-        return max((encoder.context for encoder in self.encoders.values()), default=0)
+    def reach(self) -> tuple[int, int]:
+        """How many previous and how many later turns the encoders read."""
+        return reach(self.encoders.values())
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -99,7 +99,7 @@ class Recognizer:
         self, manifest: Manifest, members: Collection[str], wanted: Collection[str]
     ) -> list[list[Sequence[Turn]]]:
         """Cut what is to be predicted into chunks of about ``CHUNK`` utterances; a conversation is never cut."""
-        items = items_of(manifest, self.spec.level, members, wanted, self.context)
+        items = items_of(manifest, self.spec.level, members, wanted, *self.reach)
         chunks: list[list[Sequence[Turn]]] = []
         size = CHUNK
         for item in items:
@@ -115,7 +115,7 @@ class Recognizer:
     ) -> dict[str, Mapping[Voice, Statistics]]:
         """Return each speaker's statistics over all ``members``, for the encoders that ask for them (mostly none)."""
         asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
-        turns = list(manifest.turns(members, self.context)) if asking else []
+        turns = list(manifest.turns(members, *self.reach)) if asking else []
         sources = open_sources(asking, turns, features, progress)
         return {modality: source.voices for modality, source in sources.items() if source.voices is not None}
 

@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from merkit.core.encoder import Encoder, EncoderHome
-from merkit.core.errors import CheckpointError
+from merkit.core.errors import CheckpointError, ConfigError
 from merkit.core.lookup import load
-from merkit.core.model import Model, TrainedModel
+from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel, is_causal
 from merkit.data.files import atomic_path
 
 FORMAT = 1
@@ -71,10 +71,35 @@ def build_encoders(
 
 
 def build_model(name: str, settings: Mapping[str, Any], encoders: Mapping[str, Encoder], classes: int) -> Model:
-    """Build a model by name from its config's keys."""
+    """Build a model by name from its config's keys.
+
+    Raises:
+        ConfigError: An encoder does not go with the model.
+    """
     spec = load("models", name)
-    model: Model = spec.build(spec.config(**settings), encoders, classes)
+    config = spec.config(**settings)
+    check_encoders(spec, config, encoders)
+    model: Model = spec.build(config, encoders, classes)
     return model
+
+
+def check_encoders(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, Encoder]) -> None:
+    """Refuse encoders that do not go with a model.
+
+    Raises:
+        ConfigError: One needs conversations where the model reads single utterances, or reads ahead where it is causal.
+    """
+    for modality, encoder in encoders.items():
+        if encoder.needs_conversation and spec.level == "utterance":
+            raise ConfigError(
+                f"encoders.{modality} reads whole conversations, '{spec.name}' single utterances: choose a model of "
+                "conversations such as 'single_conversation', or give the encoder a number of previous turns as context"
+            )
+        if encoder.reads_ahead and is_causal(config):
+            raise ConfigError(
+                f"encoders.{modality} reads what follows a turn, '{spec.name}' with causal = true the past alone: set "
+                "config.causal = false, or choose an encoder that reads no further than the turn"
+            )
 
 
 def save_checkpoint(
@@ -135,7 +160,8 @@ def open_model(folder: Path, data: Path | None = None) -> TrainedModel:
     """
     with torch.random.fork_rng(devices=[]):  # weights begin on the CPU
         model, config = load_checkpoint(folder, data)
-    return TrainedModel(model, load("models", config.model), config.labels)
+    spec = load("models", config.model)
+    return TrainedModel(model, spec, spec.config(**config.model_config), config.labels)
 
 
 def name_hash(utterance: str) -> str:

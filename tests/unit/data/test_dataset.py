@@ -5,6 +5,7 @@ import pytest
 from tests.tiny import write_corpus
 
 from merkit.core.errors import MerkitError
+from merkit.core.model import Level
 from merkit.data.collate import NO_LABEL, Example, collate
 from merkit.data.dataset import bucketed_batches, items_of, ordered_batches
 
@@ -87,3 +88,15 @@ def test_items_of_keep_a_conversation_whole_for_the_sake_of_context(tmp_path: Pa
 
     assert [[turn.utterance.id for turn in talk] for talk in talks] == [["c001_0", "c001_1", "c001_2", "c001_3"]]
     assert [u.id for u in single[0][0].previous] == ["c001_0", "c001_1"]
+
+
+@pytest.mark.parametrize("level", ["utterance", "conversation"])
+def test_items_carry_later_turns_where_an_encoder_asks_for_them(tmp_path: Path, level: Level) -> None:
+    manifest = write_corpus(tmp_path, conversations=3, turns=4)
+    members = [u.id for u in manifest.utterances]
+
+    items = items_of(manifest, level, members, ["c001_2"], following=5)
+
+    (turn,) = [turn for item in items for turn in item if turn.utterance.id == "c001_2"]
+    assert [u.id for u in turn.following] == ["c001_3"]
+    assert turn.previous == ()

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import sys
 
 import pyarrow
 import pyarrow.parquet
@@ -380,6 +381,20 @@ def test_a_turn_brings_only_members_as_context_and_no_attribute(tmp_path):
     }
     assert all(not u.attributes for t in turns for u in (t.utterance, *t.previous))
     assert {t.root for t in turns} == {tmp_path}
+
+
+def test_a_turn_brings_later_members_next_one_first_where_asked_for(tmp_path):
+    manifest = conversation_of_five(tmp_path)
+
+    some = list(manifest.turns(members=["c0", "c2", "c3", "c4"], following=2))
+    every = list(manifest.turns(context=sys.maxsize, following=sys.maxsize))
+
+    assert [[later.id for later in turn.following] for turn in some] == [["c2", "c3"], ["c3", "c4"], ["c4"], []]
+    assert not any(turn.previous for turn in some)
+    assert not any(later.attributes for turn in some for later in turn.following)
+    for turn in every:
+        whole = [*turn.previous, turn.utterance, *turn.following]
+        assert [u.id for u in whole] == [u.id for u in manifest.utterances if u.conversation == whole[0].conversation]
 
 
 def test_without_members_everybody_takes_part_and_context_is_none_unless_asked_for(tmp_path):

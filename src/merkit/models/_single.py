@@ -1,0 +1,62 @@
+"""One encoder, its frames pooled per utterance, a linear head: of single utterances or of whole conversations."""
+
+from collections.abc import Mapping
+
+from pydantic import Field
+from torch import nn
+
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.encoder import Encoder
+from merkit.core.model import Model, ModelConfig
+from merkit.nn.layers import PooledUtterance, linear_head, two_layer_head
+from merkit.nn.pooling import Pooling
+
+
+class SingleConfig(ModelConfig):
+    """Settings of ``single`` and ``single_conversation``."""
+
+    pooling: Pooling = "mean"
+    """``first_and_mean`` puts the first real frame (a text's [CLS]) beside the mean."""
+    hidden: int = Field(default=0, ge=0)
+    """Width of a hidden layer; 0: the head is linear."""
+    layer_norm: bool = False
+    """Normalise the hidden layer; means nothing without one."""
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+
+
+class Single(Model):
+    """Pooled frames of one modality to logits.
+
+    An utterance without the modality gets the logits of a learned vector, which is the training part's prior where
+    training has such utterances.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        classes: int,
+        *,
+        pooling: Pooling,
+        hidden: int,
+        layer_norm: bool,
+        dropout: float,
+    ) -> None:
+        super().__init__(encoders)
+        ((self.modality, encoder),) = encoders.items()
+        self.pooled = PooledUtterance(encoder.width, pooling)
+        self.head: nn.Module = (
+            two_layer_head(self.pooled.width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
+            if hidden
+            else linear_head(self.pooled.width, classes, dropout=dropout)
+        )
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return logits ``[*batch, classes]`` and the pooled vector, ``embedding``."""
+        frames = self.encoders[self.modality](batch.inputs[self.modality])
+        embedding = self.pooled(frames.data, frames.mask, batch.present[self.modality])
+        return ModelOutput(self.head(embedding), {"embedding": embedding})
+
+
+def build(config: SingleConfig, encoders: Mapping[str, Encoder], classes: int) -> Single:
+    """Return the model on its one encoder."""
+    return Single(encoders, classes, **config.model_dump())
