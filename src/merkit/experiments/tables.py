@@ -1,19 +1,14 @@
-"""Results as CSV and Markdown: report tables, ``results/ours.csv``, the table in a README. Figures are in percent."""
+"""Results as CSV and Markdown: tables of reports, of ``results/ours.csv`` and of a README. Figures are in percent."""
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from merkit.core.errors import MerkitError
-from merkit.data.files import atomic_path
-from merkit.experiments.reference import Reference, above, read_references, shipped_references
-from merkit.experiments.results import METRIC_NAMES, SELECTION_NAMES, Entry, Group, gather
+from merkit.experiments.reference import Reference, above
+from merkit.experiments.results import METRIC_NAMES, SELECTION_NAMES, Entry, Group
 from merkit.experiments.subsets import Drop, training_note
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-"""Marks between which a README's table stands."""
 # fmt: off
 COLUMNS = (
     "protocol", "run", "model", "encoders", "metric", "mean", "sd", "low", "high", "pooled", "valid", "selection",
@@ -24,55 +19,17 @@ COLUMNS = (
 _CHOSEN = {"best_valid": "on validation", "last": "last epoch", "best_test": "on the test part, leaky"}
 
 
-def write_results_table(
-    runs: Sequence[Path], out: Path, *, data: Path | None = None, printed: Path | None = None
-) -> str:
-    """Write ``results/ours.csv``, one row a run and metric, and return the same results as a Markdown table.
-
-    Args:
-        runs: Folders that `merkit train` wrote.
-        out: The CSV file.
-        data: Where the manifest lies, if not where the runs found it.
-        printed: Table of figures printed in papers, which stand above ours; ``None``: the one that comes along.
-
-    Raises:
-        MerkitError: A run cannot be read, or the file cannot be written.
-    """
-    groups = gather(runs, read_references(printed or shipped_references()), data=data)
-    write_text(out, to_csv(groups))
-    return "\n\n".join(f"**{group.protocol}**\n\n{results_markdown(group)}" for group in groups)
+def csv_rows(group: Group) -> list[Mapping[str, Any]]:
+    """Return the cells of `COLUMNS`, one row a run and metric, with all that the figure must not be quoted without."""
+    return [_row(entry, metric) for entry in group.entries for metric in entry.scores["test"]]
 
 
-def update_readme(readme: Path, table: str) -> None:
-    """Put a table between the marks ``<!-- results:begin -->`` and ``<!-- results:end -->``.
-
-    Raises:
-        MerkitError: The marks are not there, each once and in this order.
-    """
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in after:
-        raise MerkitError(
-            f"{readme}: expected '{BEGIN}' and '{END}' once each, in this order; add them where the table goes"
-        )
-    write_text(readme, f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with atomic_path(path) as place:
-        place.write_text(text, encoding="utf-8")
-
-
-def to_csv(groups: Sequence[Group]) -> str:
-    """Return one row a run and metric, with all that the figure must not be quoted without."""
+def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows of `csv_rows` as CSV with a head."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for group in groups:
-        for entry in group.entries:
-            writer.writerows(_row(entry, metric) for metric in entry.scores["test"])
+    writer.writerows(rows)
     return text.getvalue()
 
 

@@ -8,7 +8,6 @@ from merkit.core.errors import MerkitError
 from merkit.experiments.report import write_report
 from merkit.experiments.results import gather
 from merkit.experiments.score import score_run
-from merkit.experiments.tables import update_readme, write_results_table
 
 REFERENCES = (
     "system,variant,protocol,modalities,metric,value,selection,features,source,evidence,note\n"
@@ -216,33 +215,6 @@ def test_the_csv_holds_a_row_for_each_run_and_metric_with_what_it_must_not_be_qu
     assert (row["protocol"], row["selection"], row["seeds"]) == ("parley", "best_valid", "0 1")
     assert row["data_sha256"] == parley.manifest.sha256
     assert all(row["leaky_best_on_test"] == "" for row in rows if row["run"] != "fused")
-
-
-def test_the_results_table_goes_into_a_readme_between_its_marks(runs, references, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
-
-    table = write_results_table(runs, tmp_path / "results" / "ours.csv", printed=references)
-    update_readme(readme, table)
-    update_readme(readme, table)
-
-    text = readme.read_text()
-    assert text == f"before\n<!-- results:begin -->\n\n{table}\n\n<!-- results:end -->\nafter\n"
-    assert "| fused (text: bert) |" in table
-    assert (tmp_path / "results" / "ours.csv").read_text().startswith("protocol,run,model")
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["none", "<!-- results:end --><!-- results:begin -->", "<!-- results:begin -->" * 2 + "<!-- results:end -->"],
-)
-def test_a_readme_without_the_marks_is_refused(text, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(text)
-
-    with pytest.raises(MerkitError, match="once each, in this order"):
-        update_readme(readme, "table")
-    assert readme.read_text() == text
 
 
 def pictures(page):
