@@ -121,7 +121,7 @@ def print_grid(group: "Group") -> None:
     console = Console()
     console.print(table)
     for entry in group.entries:
-        console.print(f"{entry.name}: {entry.described}", highlight=False, markup=False)
+        console.print(f"{entry.name}: {entry.changes or entry.encoders}", highlight=False, markup=False)
     console.print(f"{group.protocol}. {caption(group)}", highlight=False, markup=False)
     console.print(f"runs: {group.entries[0].run.path.parent}", highlight=False, markup=False)
 

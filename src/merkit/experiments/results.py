@@ -1,7 +1,7 @@
 """Runs gathered for print: read back, scored anew, grouped by protocol, ordered, and compared."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,14 +55,14 @@ class Entry:
 
     @property
     def encoders(self) -> str:
-        """Its encoders in words."""
+        """Its encoders in words, such as ``text: bert (minilm, frozen); audio: praat``."""
         encoders = self.run.recipe.get("encoders", {})
-        return ", ".join(f"{modality}: {table['name']}" for modality, table in encoders.items()) or "no encoder"
+        return "; ".join(f"{modality}: {_told(keys)}" for modality, keys in encoders.items()) or "no encoder"
 
     @property
-    def described(self) -> str:
-        """What it changes as a variant of a grid, else its encoders, in words."""
-        return ", ".join(self.variant.changes if self.variant is not None else ()) or self.encoders
+    def changes(self) -> str:
+        """What it changes as a variant of a grid, in words; empty for the base and a run of no grid."""
+        return "" if self.variant is None else ", ".join(self.variant.changes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +131,21 @@ def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference]
         ),
         printed=tuple(figure for figure in printed if figure.is_for(protocol)),
     )
+
+
+def _told(keys: Mapping[str, Any]) -> str:
+    """Return an encoder of a recipe with its weights, and whether those are trained, or the published features' name.
+
+    A folder or hub id is told by its last part.
+    """
+    told = [Path(keys["weights"]).name.removeprefix("builtin:")] if "weights" in keys else []
+    if "frozen" in keys:
+        layers = keys.get("trainable_layers")
+        told.append(
+            "frozen" if keys["frozen"] else "fine-tuned" if layers is None else f"last {layers} layers fine-tuned"
+        )
+    told += [keys["features"]] if "features" in keys else []
+    return f"{keys['name']} ({', '.join(told)})" if told else str(keys["name"])
 
 
 def _place(entry: Entry) -> tuple[int, int]:

@@ -37,21 +37,23 @@ def results_markdown(group: Group) -> str:
     """Return the results of one protocol as a Markdown table with its caption; the paper's row stands above ours."""
     metrics = group.entries[0].run.protocol.metrics
     lines = [
-        "| system | " + " | ".join(METRIC_NAMES[metric] for metric in metrics) + " | epoch chosen | seeds |",
-        "|---|" + "---|" * len(metrics) + "---|---|",
+        "| system | features | " + " | ".join(METRIC_NAMES[metric] for metric in metrics) + " | epoch chosen | seeds |",
+        "|---|---|" + "---|" * len(metrics) + "---|---|",
     ]
     for entry in group.entries:
         scores = entry.scores
         printed = above(group.printed, entry.run.model, group.protocol, entry.modalities)
         if printed:
-            values = [_printed(printed, metric) for metric in metrics]
-            lines.append(f"| _{entry.run.model}, paper_ | {' | '.join(values)} | {printed[0].selection} | |")
-        name = f"{entry.name} ({entry.described})"
-        values = [figure_text(scores["test"][metric]) for metric in metrics]
-        lines.append(f"| {name} | {' | '.join(values)} | {_CHOSEN[scores['selection']]} | {len(scores['seeds'])} |")
+            name, made_of, chosen = f"_{entry.run.model}, paper_", printed[0].made_of, printed[0].selection
+            values = " | ".join(_printed(printed, metric) for metric in metrics)
+            lines.append(f"| {name} | {made_of} | {values} | {chosen} | |")
+        name = f"{entry.name} ({entry.changes})" if entry.changes else entry.name
+        values = " | ".join(figure_text(scores["test"][metric]) for metric in metrics)
+        chosen = _CHOSEN[scores["selection"]]
+        lines.append(f"| {name} | {entry.encoders} | {values} | {chosen} | {len(scores['seeds'])} |")
         if scores["legacy_best_on_test"] is not None:
-            values = [spread_text(scores["legacy_best_on_test"][metric]) for metric in metrics]
-            lines.append(f"| {entry.name}, **leaky** | {' | '.join(values)} | on the test part itself | |")
+            values = " | ".join(spread_text(scores["legacy_best_on_test"][metric]) for metric in metrics)
+            lines.append(f"| {entry.name}, **leaky** | | {values} | on the test part itself | |")
     return "\n".join([*lines, "", caption(group)])
 
 

@@ -1,13 +1,16 @@
 import csv
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from merkit.core.errors import MerkitError
+from merkit.experiments.reference import read_references
 from merkit.experiments.report import write_report
 from merkit.experiments.results import gather
 from merkit.experiments.score import score_run
+from merkit.experiments.tables import results_markdown
 
 REFERENCES = (
     "system,variant,protocol,modalities,metric,value,selection,features,source,evidence,note\n"
@@ -128,12 +131,61 @@ def test_a_figure_is_never_shown_without_seeds_interval_and_rule(tree):
 def test_the_papers_row_stands_above_ours_with_its_rule_and_features(files, tree):
     place = {name: tree.text.index(name) for name in ("87.65", "fused leaky", "features <b>of</b> old")}
 
-    assert tree.text.index("bc_lstm paper") < tree.text.index("fused text: bert; 2 seeds") < place["fused leaky"]
+    ours = tree.text.index("fused text: bert (minilm, frozen) 2 seeds")
+    assert tree.text.index("bc_lstm paper text: features <b>of</b> old A paper 2020") < ours < place["fused leaky"]
     assert "quoted from a secondary source" in tree.text
     assert "the test set leaky" in tree.text
     markdown = files.markdown.read_text(encoding="utf-8")
-    assert markdown.index("| _bc_lstm, paper_ | 87.65 |") < markdown.index("| fused (text: bert) |")
-    assert "on the test set" in markdown
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown.splitlines() if line.startswith("|")]
+    head, _, majority, printed, fused, leaky, text = rows[:7]
+    assert head[:2] == ["system", "features"]
+    assert majority[:2] == ["z_majority", "text: bert (minilm, frozen)"]
+    assert printed == ["_bc_lstm, paper_", "text: features <b>of</b> old", "87.65", "", "", "", "on the test set", ""]
+    assert fused[:2] == ["fused", "text: bert (minilm, frozen)"]
+    assert leaky[:2] == ["fused, **leaky**", ""]
+    assert text[0] == "text"
+    assert {len(row) for row in rows[:7]} == {len(head)}
+
+
+@pytest.mark.parametrize(
+    ("modalities", "features", "told"),
+    [
+        ("text+audio", "BERT; openSMILE 300", "text+audio: BERT; openSMILE 300"),
+        ("text", "not stated", "text: not stated"),
+        ("not stated", "not stated", "not stated"),
+    ],
+)
+def test_printed_features_are_told_with_their_modalities(references, modalities, features, told):
+    references.write_text(REFERENCES.replace(",text,accuracy,87.65", f",{modalities},accuracy,87.65"))
+
+    first = replace(read_references(references)[0], features=features)
+
+    assert first.made_of == told
+
+
+@pytest.mark.parametrize(
+    ("encoders", "told"),
+    [
+        ({}, "no encoder"),
+        ({"audio": {"name": "logmel", "n_mels": 64}}, "audio: logmel"),
+        ({"text": {"name": "bert", "weights": "builtin:minilm", "frozen": True}}, "text: bert (minilm, frozen)"),
+        (
+            {
+                "text": {"name": "bert", "weights": "FacebookAI/roberta-base", "frozen": False},
+                "audio": {"name": "wav2vec2", "weights": "/a/folder/base/", "frozen": False, "trainable_layers": 4},
+            },
+            "text: bert (roberta-base, fine-tuned); audio: wav2vec2 (base, last 4 layers fine-tuned)",
+        ),
+        ({"audio": {"name": "precomputed", "features": "praat"}}, "audio: precomputed (praat)"),
+    ],
+)
+def test_encoders_are_told_with_their_weights_and_whether_those_are_trained(parley, make_run, tmp_path, encoders, told):
+    run = make_run(tmp_path / "run", parley, encoders=encoders)
+
+    group = gather([run])[0]
+
+    assert group.entries[0].encoders == told
+    assert f"| run | {told} |" in results_markdown(group)
 
 
 def test_other_printed_figures_have_their_own_table(tree):
