@@ -9,7 +9,8 @@ from merkit.core.errors import MerkitError
 from merkit.experiments.reference import read_references
 from merkit.experiments.report import write_report
 from merkit.experiments.results import gather
-from merkit.experiments.score import score_run
+from merkit.experiments.score import score, score_run
+from merkit.experiments.stored import open_run
 from merkit.experiments.tables import results_markdown
 
 REFERENCES = (
@@ -18,6 +19,13 @@ REFERENCES = (
     "bc_lstm,without time,parley,text,accuracy,76.54,on a validation set,the same,A paper 2020,paper,\n"
     "sdt,,parley,text,weighted_f1,65.43,not stated,other ones,Another paper,derived,\n"
 )
+STAGE_ONE = {
+    "name": "checkpoint",
+    "recipe": {
+        "model": "single",
+        "encoders": {"text": {"name": "bert", "weights": "builtin:minilm", "frozen": False}},
+    },
+}
 VOID = {"meta", "br", "col"}
 
 
@@ -177,6 +185,12 @@ def test_printed_features_are_told_with_their_modalities(references, modalities,
             "text: bert (roberta-base, fine-tuned); audio: wav2vec2 (base, last 4 layers fine-tuned)",
         ),
         ({"audio": {"name": "precomputed", "features": "praat"}}, "audio: precomputed (praat)"),
+        (
+            {"text": STAGE_ONE | {"cross_fit": 5}, "audio": {"name": "praat"}},
+            "text: single on bert (minilm, fine-tuned), cross-fitted (5); audio: praat",
+        ),
+        ({"text": STAGE_ONE}, "text: single on bert (minilm, fine-tuned), not cross-fitted"),
+        ({"text": {"name": "checkpoint", "checkpoint": "/a/b"}}, "text: a trained model, not cross-fitted"),
     ],
 )
 def test_encoders_are_told_with_their_weights_and_whether_those_are_trained(parley, make_run, tmp_path, encoders, told):
@@ -186,6 +200,21 @@ def test_encoders_are_told_with_their_weights_and_whether_those_are_trained(parl
 
     assert group.entries[0].encoders == told
     assert f"| run | {told} |" in results_markdown(group)
+
+
+@pytest.mark.parametrize(("cross_fit", "told"), [(0, "not cross-fitted"), (5, "cross-fitted (5)")])
+def test_how_stage_twos_vectors_were_made_stands_in_every_file(parley, make_run, references, tmp_path, cross_fit, told):
+    encoders = {"text": STAGE_ONE | {"cross_fit": cross_fit}}
+    run = make_run(tmp_path / "run", parley, "bc_lstm", encoders=encoders)
+
+    files = write_report([run], tmp_path / "report", printed=references)
+
+    words = f"text: single on bert (minilm, fine-tuned), {told}"
+    assert f"run {words} 2 seeds" in Tree(files.html.read_text(encoding="utf-8")).text
+    assert f"| run | {words} |" in files.markdown.read_text(encoding="utf-8")
+    with files.csv.open(newline="") as file:
+        assert {row["encoders"] for row in csv.DictReader(file)} == {words}
+    assert score(open_run(run))["features"] == told
 
 
 def test_other_printed_figures_have_their_own_table(tree):
