@@ -144,7 +144,7 @@ def print_subsets(group: "Group") -> None:
         for number, row in enumerate(entry.subsets):
             name = "" if number else entry.name
             figure = figure_text(row.figures[group.metric])
-            table.add_row(name, "+".join(row.modalities), figure, drop_text(row.drop))
+            table.add_row(name, "+".join(row.modalities), figure, drop_text(row.drops.get(group.metric)))
     console = Console()
     console.print(table)
     console.print(subsets_caption(group), highlight=False, markup=False)

@@ -188,10 +188,10 @@ def _subsets(group: Group) -> str:
     for entry in group.entries:
         name = f'<th scope="rowgroup" rowspan="{len(entry.subsets)}">{escape(entry.name)}</th>'
         for row in entry.subsets:
-            cells = "".join(_cell(row.figures[metric], row.drop is None) for metric in metrics)
-            lost = drop_text(row.drop).replace(" [", "<small>[").replace("]", "]</small>")
+            cells = "".join(_cell(row.figures[metric], not row.drops) for metric in metrics)
+            lost = drop_text(row.drops.get(group.metric)).replace(" [", "<small>[").replace("]", "]</small>")
             rows.append(
-                f"<tr>{'' if row.drop else name}<td>{' + '.join(row.modalities)}</td>{cells}"
+                f"<tr>{'' if row.drops else name}<td>{' + '.join(row.modalities)}</td>{cells}"
                 f'<td class="n">{lost}</td></tr>'
             )
     if not rows:

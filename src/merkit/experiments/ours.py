@@ -35,7 +35,7 @@ def renewed(groups: Sequence[Group], results: Path, readme: Path | None = None) 
     """
     rows = _read_rows(results)
     new_rows = {group.protocol: csv_rows(group) for group in groups}
-    texts = {results: to_csv(row for of_protocol in (rows | new_rows).values() for row in of_protocol)}
+    texts = {results: to_csv((row for of_protocol in (rows | new_rows).values() for row in of_protocol), COLUMNS)}
     if readme is not None:
         before, sections, after = _read_sections(readme)
         if differing := (rows.keys() ^ sections.keys()) - new_rows.keys():

@@ -14,10 +14,13 @@ from merkit.experiments.reference import read_references, shipped_references
 from merkit.experiments.results import METRIC_NAMES, Group, gather
 from merkit.experiments.subsets import predict_subsets, subset_rows
 from merkit.experiments.tables import (
+    COLUMNS,
+    SUBSET_COLUMNS,
     comparisons_markdown,
     csv_rows,
     results_markdown,
     spread_text,
+    subset_csv_rows,
     subsets_markdown,
     to_csv,
 )
@@ -60,8 +63,8 @@ def write_report(
         reference: Folder name of the run that the others are compared with; see `results.gather` for the default.
         printed: Table of figures printed in papers; ``None``: the one that comes with merkit.
         title: Of the page; ``None``: names the protocols.
-        subsets: Show what is left of each run with every subset of its modalities; predicted from its checkpoints,
-            once, and kept in the run's folder.
+        subsets: Show what is left of each run with every subset of its modalities, also in ``subsets.csv``; predicted
+            from its checkpoints, once, and kept in the run's folder.
         features: Folder of the feature stores, for ``subsets``; ``None``: ``features`` in the manifest's folder.
         progress: Told how far ``subsets`` is.
         results: CSV file of results that are kept, in which the runs' protocols are renewed; see `ours.renewed`.
@@ -82,9 +85,12 @@ def write_report(
     texts = {
         html: page(groups, title),
         markdown: _markdown(groups, title),
-        csv: to_csv(row for group in groups for row in csv_rows(group)),
-        **kept,
+        csv: to_csv((row for group in groups for row in csv_rows(group)), COLUMNS),
     }
+    if subsets:
+        rows = (row for group in groups for row in subset_csv_rows(group))
+        texts[out / "subsets.csv"] = to_csv(rows, SUBSET_COLUMNS)
+    texts |= kept
     write_texts(texts)
     return ReportFiles(html, markdown, csv, tuple(texts), tuple(groups))
 

@@ -7,13 +7,16 @@ from typing import Any
 
 from merkit.experiments.reference import Reference, above
 from merkit.experiments.results import METRIC_NAMES, SELECTION_NAMES, Entry, Group
-from merkit.experiments.subsets import Drop, training_note
+from merkit.experiments.subsets import Drop, SubsetRow, training_note
 
 # fmt: off
 COLUMNS = (
     "protocol", "run", "model", "encoders", "metric", "mean", "sd", "low", "high", "pooled", "valid", "selection",
     "leaky_best_on_test", "seeds", "folds", "support", "clusters", "cluster", "parameters", "trainable_parameters",
     "seconds", "peak_memory_bytes", "corpus_version", "data_sha256", "recipe_sha256", "merkit", "commit",
+)
+SUBSET_COLUMNS = (
+    "protocol", "run", "modalities", "metric", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high", "training",
 )
 # fmt: on
 _CHOSEN = {"best_valid": "on validation", "last": "last epoch", "best_test": "on the test part, leaky"}
@@ -24,10 +27,20 @@ def csv_rows(group: Group) -> list[Mapping[str, Any]]:
     return [_row(entry, metric) for entry in group.entries for metric in entry.scores["test"]]
 
 
-def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows of `csv_rows` as CSV with a head."""
+def subset_csv_rows(group: Group) -> list[Mapping[str, Any]]:
+    """Return the cells of `SUBSET_COLUMNS`, one row a run, subset of its modalities and metric; drops are in points."""
+    return [
+        _subset_row(entry, subset, metric)
+        for entry in group.entries
+        for subset in entry.subsets
+        for metric in subset.figures
+    ]
+
+
+def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows as CSV with a head."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -82,7 +95,9 @@ def subsets_markdown(group: Group) -> str:
     for entry in group.entries:
         for row in entry.subsets:
             values = " | ".join(figure_text(row.figures[metric]) for metric in metrics)
-            lines.append(f"| {entry.name} | {' + '.join(row.modalities)} | {values} | {drop_text(row.drop)} |")
+            lines.append(
+                f"| {entry.name} | {' + '.join(row.modalities)} | {values} | {drop_text(row.drops.get(group.metric))} |"
+            )
     return "\n".join([*lines, "", subsets_caption(group)])
 
 
@@ -153,18 +168,15 @@ def _printed(references: Sequence[Reference], metric: str) -> str:
 
 def _row(entry: Entry, metric: str) -> dict[str, Any]:
     scores, provenance = entry.scores, entry.run.provenance
-    figure, leaky = scores["test"][metric], scores["legacy_best_on_test"]
+    leaky = scores["legacy_best_on_test"]
     return {
         "protocol": scores["protocol"],
         "run": entry.name,
         "model": scores["model"],
         "encoders": entry.encoders,
         "metric": metric,
-        "mean": _percent(figure["mean"]),
-        "sd": _percent(figure["sd"]),
-        "low": _percent(figure["interval"][0]),
-        "high": _percent(figure["interval"][1]),
-        "pooled": _percent(figure["pooled"]),
+        **_figure_cells(scores["test"][metric]),
+        "pooled": _percent(scores["test"][metric]["pooled"]),
         "valid": _percent(scores["valid"][metric]["mean"]),
         "selection": scores["selection"],
         "leaky_best_on_test": "" if leaky is None else _percent(leaky[metric]["mean"]),
@@ -181,6 +193,26 @@ def _row(entry: Entry, metric: str) -> dict[str, Any]:
         "merkit": provenance["merkit"],
         "commit": provenance.get("commit") or "",
     }
+
+
+def _subset_row(entry: Entry, subset: SubsetRow, metric: str) -> dict[str, Any]:
+    drop = subset.drops.get(metric)
+    lost = {} if drop is None else {"drop": drop.mean, "drop_low": drop.interval[0], "drop_high": drop.interval[1]}
+    return {
+        "protocol": entry.scores["protocol"],
+        "run": entry.name,
+        "modalities": "+".join(subset.modalities),
+        "metric": metric,
+        **_figure_cells(subset.figures[metric]),
+        **{column: _percent(share) for column, share in lost.items()},
+        "training": training_note(entry.run),
+    }
+
+
+def _figure_cells(figure: Mapping[str, Any]) -> dict[str, str]:
+    low, high = figure["interval"]
+    shares = {"mean": figure["mean"], "sd": figure["sd"], "low": low, "high": high}
+    return {column: _percent(share) for column, share in shares.items()}
 
 
 def _percent(share: float) -> str:
