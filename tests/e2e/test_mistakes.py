@@ -229,3 +229,14 @@ def test_unknown_names_on_the_command_line_get_suggestions(tmp_path: Path) -> No
     refused("cite", "bclstm", told="Did you mean 'bc_lstm'?")
     refused("prepare", "med", "--raw", tmp_path, "--out", tmp_path, told="Did you mean 'meld'?")
     refused("prepare", "meld", "--out", tmp_path, told="--raw")
+
+
+def test_report_leaves_a_file_of_another_layout_as_it_is(home: Path, tmp_path: Path) -> None:
+    results = tmp_path / "reference.csv"
+    results.write_text("system,value\nada2i,60\n")
+
+    told = refused("report", home / "run", "--out", tmp_path / "report", "--results", results, told="unknown: system")
+
+    assert told.count("\n") == 1
+    assert results.read_text() == "system,value\nada2i,60\n"
+    assert not (tmp_path / "report").exists()

@@ -24,6 +24,7 @@ from merkit.core.types import Utterance
 from merkit.data.manifest import read_manifest, write_manifest
 from merkit.encoders import checkpoint as stage_one_encoder
 from merkit.experiments.recipe import check_recipe
+from merkit.experiments.results import gather
 from merkit.experiments.run import train_recipe
 from merkit.io.checkpoint import build_encoders, load_checkpoint, name_hash, read_trained_on
 from merkit.models.single import Single
@@ -131,11 +132,17 @@ def test_stage_two_learns_from_cross_fitted_vectors(home: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "told"), [("plain", "not cross-fitted"), ("crossed", f"cross-fitted ({PARTS})")])
-def test_card_and_scores_say_how_the_vectors_were_made(home: Path, name: str, told: str) -> None:
+def test_card_scores_and_report_say_how_the_vectors_were_made(
+    home: Path, tiny_bert: Path, name: str, told: str
+) -> None:
     assert json.loads((home / name / "scores.json").read_text())["features"] == told
     assert f"features {told}" in (trained(home, name) / "README.md").read_text()
     stage = home / name / "stage-one" / "text" / "scores.json"
     assert json.loads(stage.read_text())["features"] is None
+    first, second = gather([stage.parent, home / name])[0].entries
+    made_of = f"bert ({tiny_bert.name}, fine-tuned)"
+    assert first.encoders == f"text: {made_of}"
+    assert second.encoders == f"audio: precomputed (sound); text: single on {made_of}, {told}"
 
 
 def test_stage_two_holds_no_weight_of_stage_one_twice(home: Path) -> None:
@@ -199,6 +206,7 @@ def test_a_trained_checkpoint_may_be_named(home: Path, tmp_path: Path) -> None:
     ours, theirs = (load_file(trained(a, b) / "model.safetensors") for a, b in ((home, "plain"), (tmp_path, "named")))
     assert all((ours[key] == theirs[key]).all() for key in ours)
     assert json.loads((tmp_path / "named" / "scores.json").read_text())["features"] == "not cross-fitted"
+    assert "text: a trained model, not cross-fitted" in gather([tmp_path / "named"])[0].entries[0].encoders
     assert read_trained_on(trained(tmp_path, "named")) == read_trained_on(folder)
     shutil.rmtree(folder)
     options = ("--checkpoint", trained(tmp_path, "named"), "--out", tmp_path / "p.csv")

@@ -22,30 +22,31 @@ def report(
         ),
     ] = False,
     features: Features = None,
-    results: Annotated[Path | None, typer.Option("--results", help="CSV file for all figures of these runs.")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", help="CSV file of results to renew; other protocols than those of the runs stay."),
+    ] = None,
     readme: Annotated[
         Path | None,
-        typer.Option("--readme", help="Markdown file whose marked results table to renew; needs --results."),
+        typer.Option("--readme", help="Markdown file whose marked results table to renew too; needs --results."),
     ] = None,
 ) -> None:
     """Write tables, plots and tests of significance: HTML, Markdown and CSV."""
-    from merkit.core.errors import ConfigError
     from merkit.experiments.report import write_report
-    from merkit.experiments.tables import update_readme, write_results_table
 
-    if readme is not None and results is None:
-        raise ConfigError("--readme shows the figures of --results: give both")
     with shown_progress() as progress:
         files = write_report(
-            runs, out, data=data, reference=reference, subsets=subsets, features=features, progress=progress
+            runs,
+            out,
+            data=data,
+            reference=reference,
+            subsets=subsets,
+            features=features,
+            progress=progress,
+            results=results,
+            readme=readme,
         )
     for group in files.groups:
         print_subsets(group)
-    for path in (files.html, files.markdown, files.csv):
+    for path in files.written:
         print(path)
-    if results is not None:
-        table = write_results_table(runs, results, data=data)
-        print(results)
-        if readme is not None:
-            update_readme(readme, table)
-            print(readme)

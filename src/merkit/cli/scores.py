@@ -121,7 +121,7 @@ def print_grid(group: "Group") -> None:
     console = Console()
     console.print(table)
     for entry in group.entries:
-        console.print(f"{entry.name}: {entry.described}", highlight=False, markup=False)
+        console.print(f"{entry.name}: {entry.changes or entry.encoders}", highlight=False, markup=False)
     console.print(f"{group.protocol}. {caption(group)}", highlight=False, markup=False)
     console.print(f"runs: {group.entries[0].run.path.parent}", highlight=False, markup=False)
 
@@ -144,7 +144,7 @@ def print_subsets(group: "Group") -> None:
         for number, row in enumerate(entry.subsets):
             name = "" if number else entry.name
             figure = figure_text(row.figures[group.metric])
-            table.add_row(name, "+".join(row.modalities), figure, drop_text(row.drop))
+            table.add_row(name, "+".join(row.modalities), figure, drop_text(row.drops.get(group.metric)))
     console = Console()
     console.print(table)
     console.print(subsets_caption(group), highlight=False, markup=False)

@@ -9,8 +9,8 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Set
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -55,6 +55,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         _remove(temporary)
         raise
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write several text files; none takes its place before all of them are written in full.
+
+    Raises:
+        MerkitError: As `atomic_path`.
+    """
+    with ExitStack() as stack:
+        for path, text in texts.items():
+            stack.enter_context(atomic_path(path)).write_text(text, encoding="utf-8")
 
 
 def make_folder(path: Path) -> None:

@@ -95,7 +95,7 @@ def _results(group: Group) -> str:
     for entry in group.entries:
         rows.extend(_paper_row(_above(group, entry), metrics))
         scores = entry.scores
-        seeds = _count(len(scores["seeds"]), "seed")
+        details = "; ".join(filter(None, [entry.changes, _count(len(scores["seeds"]), "seed")]))
         cells = "".join(
             _cell(scores["test"][metric], scores["test"][metric]["mean"] == best[metric]) for metric in metrics
         )
@@ -104,13 +104,13 @@ def _results(group: Group) -> str:
         chosen = _CHOSEN[scores["selection"]] if any(cell.history for cell in entry.run.cells) else "no epochs"
         rows.append(
             f'<tr class="{"floor" if entry.is_floor else ""}"><th scope="row">{escape(entry.name)} {tag}'
-            f"<small>{escape(entry.described)}; {seeds}</small></th>{cells}"
+            f"{_features(entry.encoders)}<small>{escape(details)}</small></th>{cells}"
             f'<td class="n">{valid}</td><td>{chosen}</td></tr>'
         )
         if scores["legacy_best_on_test"] is not None:
             rows.append(_leaky_row(entry, metrics))
     numbers = [METRIC_NAMES[metric] for metric in metrics] + [f"{METRIC_NAMES[group.metric]}, validation"]
-    table = _table({"System": False, **dict.fromkeys(numbers, True), "Epoch chosen on": False}, rows)
+    table = _table({"System, features": False, **dict.fromkeys(numbers, True), "Epoch chosen on": False}, rows)
     return f"<h3>Results</h3>{table}{_pooled_note(group)}"
 
 
@@ -126,11 +126,16 @@ def _paper_row(printed: Sequence[Reference], metrics: Sequence[str]) -> list[str
         return []
     cells = "".join(f'<td class="n">{_first(_values(printed, metric, 1))}</td>' for metric in metrics)
     first = printed[0]
-    said = "; ".join([first.modalities, first.features, _source(first)])
     return [
         f'<tr class="printed"><th scope="row">{escape(first.system)} <span class="tag paper">paper</span>'
-        f'<small>{escape(said)}</small></th>{cells}<td class="n"></td><td>{_on(first.selection)}</td></tr>'
+        f"{_features(first.made_of)}<small>{escape(_source(first))}</small></th>{cells}"
+        f'<td class="n"></td><td>{_on(first.selection)}</td></tr>'
     ]
+
+
+def _features(made_of: str) -> str:
+    """Return what a figure was made of, in the same place and print for the paper's row and for ours."""
+    return f'<small class="features">{escape(made_of)}</small>'
 
 
 def _leaky_row(entry: Entry, metrics: Sequence[str]) -> str:
@@ -183,10 +188,10 @@ def _subsets(group: Group) -> str:
     for entry in group.entries:
         name = f'<th scope="rowgroup" rowspan="{len(entry.subsets)}">{escape(entry.name)}</th>'
         for row in entry.subsets:
-            cells = "".join(_cell(row.figures[metric], row.drop is None) for metric in metrics)
-            lost = drop_text(row.drop).replace(" [", "<small>[").replace("]", "]</small>")
+            cells = "".join(_cell(row.figures[metric], not row.drops) for metric in metrics)
+            lost = drop_text(row.drops.get(group.metric)).replace(" [", "<small>[").replace("]", "]</small>")
             rows.append(
-                f"<tr>{'' if row.drop else name}<td>{' + '.join(row.modalities)}</td>{cells}"
+                f"<tr>{'' if row.drops else name}<td>{' + '.join(row.modalities)}</td>{cells}"
                 f'<td class="n">{lost}</td></tr>'
             )
     if not rows:

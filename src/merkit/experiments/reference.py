@@ -38,6 +38,11 @@ class Reference:
         """Tell whether the figure was measured by a protocol, or by its family: ``iemocap4`` is for ``iemocap4-…``."""
         return protocol == self.protocol or protocol.startswith(self.protocol + "-")
 
+    @property
+    def made_of(self) -> str:
+        """Modalities and features, such as ``text+audio: BERT; openSMILE 300``."""
+        return ": ".join(dict.fromkeys([self.modalities, self.features]))
+
 
 def shipped_references() -> Path:
     """Return where the file lies: inside an installed package, or in the source checkout."""

@@ -4,19 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from merkit.core.errors import ConfigError
+from merkit.data.files import write_texts
 from merkit.data.manifest import read_manifest
 from merkit.data.sources import Progress
 from merkit.experiments._page import page
+from merkit.experiments.ours import renewed
 from merkit.experiments.reference import read_references, shipped_references
 from merkit.experiments.results import METRIC_NAMES, Group, gather
 from merkit.experiments.subsets import predict_subsets, subset_rows
 from merkit.experiments.tables import (
+    COLUMNS,
+    SUBSET_COLUMNS,
     comparisons_markdown,
+    csv_rows,
     results_markdown,
     spread_text,
+    subset_csv_rows,
     subsets_markdown,
     to_csv,
-    write_text,
 )
 
 
@@ -27,6 +33,8 @@ class ReportFiles:
     html: Path
     markdown: Path
     csv: Path
+    written: tuple[Path, ...]
+    """All files: those three, and the others that were asked for."""
     groups: tuple[Group, ...]
 
 
@@ -41,8 +49,12 @@ def write_report(
     subsets: bool = False,
     features: Path | None = None,
     progress: Progress | None = None,
+    results: Path | None = None,
+    readme: Path | None = None,
 ) -> ReportFiles:
     """Write ``report.html`` (self-contained), ``report.md`` and ``report.csv`` about runs into a folder.
+
+    No file changes unless all of them could be written in full.
 
     Args:
         runs: Folders that `merkit train` wrote; of one protocol or several.
@@ -51,23 +63,36 @@ def write_report(
         reference: Folder name of the run that the others are compared with; see `results.gather` for the default.
         printed: Table of figures printed in papers; ``None``: the one that comes with merkit.
         title: Of the page; ``None``: names the protocols.
-        subsets: Show what is left of each run with every subset of its modalities; predicted from its checkpoints,
-            once, and kept in the run's folder.
+        subsets: Show what is left of each run with every subset of its modalities, also in ``subsets.csv``; predicted
+            from its checkpoints, once, and kept in the run's folder.
         features: Folder of the feature stores, for ``subsets``; ``None``: ``features`` in the manifest's folder.
         progress: Told how far ``subsets`` is.
+        results: CSV file of results that are kept, in which the runs' protocols are renewed; see `ours.renewed`.
+        readme: Markdown file that shows ``results``, renewed with it; not without ``results``.
 
     Raises:
-        MerkitError: A run is incomplete or cannot be compared, or the folder cannot be written to.
+        MerkitError: A run is incomplete or cannot be compared; ``results`` or ``readme`` cannot be renewed, or
+            ``readme`` stands alone; a folder cannot be written to.
     """
+    if readme is not None and results is None:
+        raise ConfigError("--readme shows the figures of --results: give both")
     groups = gather(runs, read_references(printed or shipped_references()), data=data, reference=reference)
+    kept = {} if results is None else renewed(groups, results, readme)
     if subsets:
         groups = [_with_subsets(group, data, features, progress) for group in groups]
     title = title or "Results on " + ", ".join(group.protocol for group in groups)
-    files = ReportFiles(out / "report.html", out / "report.md", out / "report.csv", tuple(groups))
-    write_text(files.html, page(groups, title))
-    write_text(files.markdown, _markdown(groups, title))
-    write_text(files.csv, to_csv(groups))
-    return files
+    html, markdown, csv = (out / f"report.{ending}" for ending in ("html", "md", "csv"))
+    texts = {
+        html: page(groups, title),
+        markdown: _markdown(groups, title),
+        csv: to_csv((row for group in groups for row in csv_rows(group)), COLUMNS),
+    }
+    if subsets:
+        rows = (row for group in groups for row in subset_csv_rows(group))
+        texts[out / "subsets.csv"] = to_csv(rows, SUBSET_COLUMNS)
+    texts |= kept
+    write_texts(texts)
+    return ReportFiles(html, markdown, csv, tuple(texts), tuple(groups))
 
 
 def _with_subsets(group: Group, data: Path | None, features: Path | None, progress: Progress | None) -> Group:

@@ -1,7 +1,7 @@
 """Runs gathered for print: read back, scored anew, grouped by protocol, ordered, and compared."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from merkit.experiments.compare import Comparison, compare_all
 from merkit.experiments.grid import Variant, variant_of
 from merkit.experiments.reference import Reference
 from merkit.experiments.score import score
+from merkit.experiments.stages import told_features
 from merkit.experiments.stored import Run, open_run
 from merkit.experiments.subsets import SubsetRow
 
@@ -55,14 +56,14 @@ class Entry:
 
     @property
     def encoders(self) -> str:
-        """Its encoders in words."""
+        """Its encoders in words, such as ``text: bert (minilm, frozen); audio: praat``."""
         encoders = self.run.recipe.get("encoders", {})
-        return ", ".join(f"{modality}: {table['name']}" for modality, table in encoders.items()) or "no encoder"
+        return "; ".join(f"{modality}: {_told(modality, keys)}" for modality, keys in encoders.items()) or "no encoder"
 
     @property
-    def described(self) -> str:
-        """What it changes as a variant of a grid, else its encoders, in words."""
-        return ", ".join(self.variant.changes if self.variant is not None else ()) or self.encoders
+    def changes(self) -> str:
+        """What it changes as a variant of a grid, in words; empty for the base and a run of no grid."""
+        return "" if self.variant is None else ", ".join(self.variant.changes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +132,30 @@ def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference]
         ),
         printed=tuple(figure for figure in printed if figure.is_for(protocol)),
     )
+
+
+def _told(modality: str, keys: Mapping[str, Any]) -> str:
+    """Return a recipe's encoder in words: its weights and whether they are trained, or the published features' name.
+
+    A folder or hub id is told by its last part; a stage one by what it is made of and by how stage two's vectors were
+    made, as in ``single on bert (minilm, fine-tuned), cross-fitted (5)``.
+    """
+    features = told_features({modality: keys})
+    if features is not None:
+        stage = keys.get("recipe")
+        made_of = f"{stage['model']} on {_told(modality, stage['encoders'][modality])}" if stage else "a trained model"
+        return f"{made_of}, {features}"
+    told = [Path(keys["weights"]).name.removeprefix("builtin:")] if "weights" in keys else []
+    told += [_trained(keys)] if "frozen" in keys else []
+    told += [keys["features"]] if "features" in keys else []
+    return f"{keys['name']} ({', '.join(told)})" if told else str(keys["name"])
+
+
+def _trained(keys: Mapping[str, Any]) -> str:
+    layers = keys.get("trainable_layers")
+    if keys["frozen"]:
+        return "frozen"
+    return "fine-tuned" if layers is None else f"last {layers} layers fine-tuned"
 
 
 def _place(entry: Entry) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from merkit.data.dataset import Dataset, items_of
 from merkit.data.files import file_hash
 from merkit.data.manifest import Manifest
 from merkit.data.sources import FeatureSource, Progress, open_sources
-from merkit.experiments.score import Counts, mean_over_seeds, resampled
+from merkit.experiments.score import Counts, FloatArray, mean_over_seeds, resampled
 from merkit.experiments.stored import Cell, Joined, Run, join
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import predictions_table, write_table
@@ -36,7 +36,7 @@ FILE = "predictions-subsets.parquet"
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """How much of the protocol's first metric is lost against all modalities, and its 95 % interval over clusters."""
+    """How much of a metric is lost against all modalities, and its 95 % interval over clusters."""
 
     mean: float
     interval: tuple[float, float]
@@ -49,8 +49,8 @@ class SubsetRow:
     modalities: tuple[str, ...]
     figures: Mapping[str, Mapping[str, Any]]
     """By metric ``mean``, ``sd`` (over seeds) and ``interval``, as in ``scores.json``."""
-    drop: Drop | None
-    """``None`` with all modalities."""
+    drops: Mapping[str, Drop]
+    """By metric; empty with all modalities."""
 
 
 class AbsentSource(FeatureSource):
@@ -132,31 +132,39 @@ def subset_rows(run: Run) -> list[SubsetRow]:
     subsets = subsets_of(modalities)
     if not subsets:
         return []
-    rows = [SubsetRow(modalities, _figures(run, run.counts), None)]
-    metric, pooled = FROM_CONFUSION[run.protocol.metrics[0]], run.protocol.pooled
-    mean = mean_over_seeds(metric, pooled)
-    whole, drawn = mean(run.counts.sum(axis=0)), resampled(metric, run.counts, pooled)
+    whole_draws = _draws(run, run.counts)
+    whole = _figures(run, run.counts, whole_draws)
+    rows = [SubsetRow(modalities, whole, {})]
     tables = [pq.read_table(_folder(run, cell) / FILE) for cell in run.cells]
     for subset in subsets:
         parts = [_join(run, cell, table, subset) for cell, table in zip(run.cells, tables, strict=True)]
         counts = run.count(parts)
-        lost = percentile_interval(drawn - resampled(metric, counts, pooled))
-        drop = Drop(float(whole - mean(counts.sum(axis=0))), lost)
-        rows.append(SubsetRow(subset, _figures(run, counts), drop))
+        draws = _draws(run, counts)
+        figures = _figures(run, counts, draws)
+        drops = {
+            name: Drop(whole[name]["mean"] - figure["mean"], percentile_interval(whole_draws[name] - draws[name]))
+            for name, figure in figures.items()
+        }
+        rows.append(SubsetRow(subset, figures, drops))
     return rows
 
 
-def _figures(run: Run, counts: Counts) -> dict[str, dict[str, Any]]:
-    """Return mean, deviation over seeds and interval by metric, of counts like ``run.counts``."""
-    total, pooled = counts.sum(axis=0), run.protocol.pooled
+def _draws(run: Run, counts: Counts) -> dict[str, FloatArray]:
+    """Return each metric's figure in every draw of the clusters, of counts like ``run.counts``."""
+    return {name: resampled(FROM_CONFUSION[name], counts, run.protocol.pooled) for name in run.protocol.metrics}
+
+
+def _figures(run: Run, counts: Counts, draws: Mapping[str, FloatArray]) -> dict[str, dict[str, Any]]:
+    """Return mean, deviation over seeds and interval by metric, of counts like ``run.counts`` and their draws."""
+    total = counts.sum(axis=0)
     figures = {}
     for name in run.protocol.metrics:
-        mean = mean_over_seeds(FROM_CONFUSION[name], pooled)
+        mean = mean_over_seeds(FROM_CONFUSION[name], run.protocol.pooled)
         by_seed = np.array([float(mean(total[seed : seed + 1])) for seed in range(len(total))])
         figures[name] = {
             "mean": float(by_seed.mean()),
             "sd": float(by_seed.std(ddof=1)) if len(by_seed) > 1 else 0.0,
-            "interval": percentile_interval(resampled(FROM_CONFUSION[name], counts, pooled)),
+            "interval": percentile_interval(draws[name]),
         }
     return figures
 

@@ -1,78 +1,48 @@
-"""Results as CSV and Markdown: report tables, ``results/ours.csv``, the table in a README. Figures are in percent."""
+"""Results as CSV and Markdown: tables of reports, of ``results/ours.csv`` and of a README. Figures are in percent."""
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from merkit.core.errors import MerkitError
-from merkit.data.files import atomic_path
-from merkit.experiments.reference import Reference, above, read_references, shipped_references
-from merkit.experiments.results import METRIC_NAMES, SELECTION_NAMES, Entry, Group, gather
-from merkit.experiments.subsets import Drop, training_note
+from merkit.experiments.reference import Reference, above
+from merkit.experiments.results import METRIC_NAMES, SELECTION_NAMES, Entry, Group
+from merkit.experiments.subsets import Drop, SubsetRow, training_note
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-"""Marks between which a README's table stands."""
 # fmt: off
 COLUMNS = (
     "protocol", "run", "model", "encoders", "metric", "mean", "sd", "low", "high", "pooled", "valid", "selection",
     "leaky_best_on_test", "seeds", "folds", "support", "clusters", "cluster", "parameters", "trainable_parameters",
     "seconds", "peak_memory_bytes", "corpus_version", "data_sha256", "recipe_sha256", "merkit", "commit",
 )
+SUBSET_COLUMNS = (
+    "protocol", "run", "modalities", "metric", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high", "training",
+)
 # fmt: on
 _CHOSEN = {"best_valid": "on validation", "last": "last epoch", "best_test": "on the test part, leaky"}
 
 
-def write_results_table(
-    runs: Sequence[Path], out: Path, *, data: Path | None = None, printed: Path | None = None
-) -> str:
-    """Write ``results/ours.csv``, one row a run and metric, and return the same results as a Markdown table.
-
-    Args:
-        runs: Folders that `merkit train` wrote.
-        out: The CSV file.
-        data: Where the manifest lies, if not where the runs found it.
-        printed: Table of figures printed in papers, which stand above ours; ``None``: the one that comes along.
-
-    Raises:
-        MerkitError: A run cannot be read, or the file cannot be written.
-    """
-    groups = gather(runs, read_references(printed or shipped_references()), data=data)
-    write_text(out, to_csv(groups))
-    return "\n\n".join(f"**{group.protocol}**\n\n{results_markdown(group)}" for group in groups)
+def csv_rows(group: Group) -> list[Mapping[str, Any]]:
+    """Return the cells of `COLUMNS`, one row a run and metric, with all that the figure must not be quoted without."""
+    return [_row(entry, metric) for entry in group.entries for metric in entry.scores["test"]]
 
 
-def update_readme(readme: Path, table: str) -> None:
-    """Put a table between the marks ``<!-- results:begin -->`` and ``<!-- results:end -->``.
-
-    Raises:
-        MerkitError: The marks are not there, each once and in this order.
-    """
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in after:
-        raise MerkitError(
-            f"{readme}: expected '{BEGIN}' and '{END}' once each, in this order; add them where the table goes"
-        )
-    write_text(readme, f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
+def subset_csv_rows(group: Group) -> list[Mapping[str, Any]]:
+    """Return the cells of `SUBSET_COLUMNS`, one row a run, subset of its modalities and metric; drops are in points."""
+    return [
+        _subset_row(entry, subset, metric)
+        for entry in group.entries
+        for subset in entry.subsets
+        for metric in subset.figures
+    ]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with atomic_path(path) as place:
-        place.write_text(text, encoding="utf-8")
-
-
-def to_csv(groups: Sequence[Group]) -> str:
-    """Return one row a run and metric, with all that the figure must not be quoted without."""
+def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows as CSV with a head."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    for group in groups:
-        for entry in group.entries:
-            writer.writerows(_row(entry, metric) for metric in entry.scores["test"])
+    writer.writerows(rows)
     return text.getvalue()
 
 
@@ -80,21 +50,23 @@ def results_markdown(group: Group) -> str:
     """Return the results of one protocol as a Markdown table with its caption; the paper's row stands above ours."""
     metrics = group.entries[0].run.protocol.metrics
     lines = [
-        "| system | " + " | ".join(METRIC_NAMES[metric] for metric in metrics) + " | epoch chosen | seeds |",
-        "|---|" + "---|" * len(metrics) + "---|---|",
+        "| system | features | " + " | ".join(METRIC_NAMES[metric] for metric in metrics) + " | epoch chosen | seeds |",
+        "|---|---|" + "---|" * len(metrics) + "---|---|",
     ]
     for entry in group.entries:
         scores = entry.scores
         printed = above(group.printed, entry.run.model, group.protocol, entry.modalities)
         if printed:
-            values = [_printed(printed, metric) for metric in metrics]
-            lines.append(f"| _{entry.run.model}, paper_ | {' | '.join(values)} | {printed[0].selection} | |")
-        name = f"{entry.name} ({entry.described})"
-        values = [figure_text(scores["test"][metric]) for metric in metrics]
-        lines.append(f"| {name} | {' | '.join(values)} | {_CHOSEN[scores['selection']]} | {len(scores['seeds'])} |")
+            name, made_of, chosen = f"_{entry.run.model}, paper_", printed[0].made_of, printed[0].selection
+            values = " | ".join(_printed(printed, metric) for metric in metrics)
+            lines.append(f"| {name} | {made_of} | {values} | {chosen} | |")
+        name = f"{entry.name} ({entry.changes})" if entry.changes else entry.name
+        values = " | ".join(figure_text(scores["test"][metric]) for metric in metrics)
+        chosen = _CHOSEN[scores["selection"]]
+        lines.append(f"| {name} | {entry.encoders} | {values} | {chosen} | {len(scores['seeds'])} |")
         if scores["legacy_best_on_test"] is not None:
-            values = [spread_text(scores["legacy_best_on_test"][metric]) for metric in metrics]
-            lines.append(f"| {entry.name}, **leaky** | {' | '.join(values)} | on the test part itself | |")
+            values = " | ".join(spread_text(scores["legacy_best_on_test"][metric]) for metric in metrics)
+            lines.append(f"| {entry.name}, **leaky** | | {values} | on the test part itself | |")
     return "\n".join([*lines, "", caption(group)])
 
 
@@ -123,7 +95,9 @@ def subsets_markdown(group: Group) -> str:
     for entry in group.entries:
         for row in entry.subsets:
             values = " | ".join(figure_text(row.figures[metric]) for metric in metrics)
-            lines.append(f"| {entry.name} | {' + '.join(row.modalities)} | {values} | {drop_text(row.drop)} |")
+            lines.append(
+                f"| {entry.name} | {' + '.join(row.modalities)} | {values} | {drop_text(row.drops.get(group.metric))} |"
+            )
     return "\n".join([*lines, "", subsets_caption(group)])
 
 
@@ -194,18 +168,15 @@ def _printed(references: Sequence[Reference], metric: str) -> str:
 
 def _row(entry: Entry, metric: str) -> dict[str, Any]:
     scores, provenance = entry.scores, entry.run.provenance
-    figure, leaky = scores["test"][metric], scores["legacy_best_on_test"]
+    leaky = scores["legacy_best_on_test"]
     return {
         "protocol": scores["protocol"],
         "run": entry.name,
         "model": scores["model"],
         "encoders": entry.encoders,
         "metric": metric,
-        "mean": _percent(figure["mean"]),
-        "sd": _percent(figure["sd"]),
-        "low": _percent(figure["interval"][0]),
-        "high": _percent(figure["interval"][1]),
-        "pooled": _percent(figure["pooled"]),
+        **_figure_cells(scores["test"][metric]),
+        "pooled": _percent(scores["test"][metric]["pooled"]),
         "valid": _percent(scores["valid"][metric]["mean"]),
         "selection": scores["selection"],
         "leaky_best_on_test": "" if leaky is None else _percent(leaky[metric]["mean"]),
@@ -222,6 +193,26 @@ def _row(entry: Entry, metric: str) -> dict[str, Any]:
         "merkit": provenance["merkit"],
         "commit": provenance.get("commit") or "",
     }
+
+
+def _subset_row(entry: Entry, subset: SubsetRow, metric: str) -> dict[str, Any]:
+    drop = subset.drops.get(metric)
+    lost = {} if drop is None else {"drop": drop.mean, "drop_low": drop.interval[0], "drop_high": drop.interval[1]}
+    return {
+        "protocol": entry.scores["protocol"],
+        "run": entry.name,
+        "modalities": "+".join(subset.modalities),
+        "metric": metric,
+        **_figure_cells(subset.figures[metric]),
+        **{column: _percent(share) for column, share in lost.items()},
+        "training": training_note(entry.run),
+    }
+
+
+def _figure_cells(figure: Mapping[str, Any]) -> dict[str, str]:
+    low, high = figure["interval"]
+    shares = {"mean": figure["mean"], "sd": figure["sd"], "low": low, "high": high}
+    return {column: _percent(share) for column, share in shares.items()}
 
 
 def _percent(share: float) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from merkit.core.errors import MerkitError
-from merkit.data.files import atomic_path, file_hash
+from merkit.data.files import atomic_path, file_hash, write_texts
 
 
 def test_a_written_file_takes_its_place_and_leaves_no_sibling(tmp_path: Path) -> None:
@@ -78,6 +78,19 @@ def test_a_folder_below_a_file_is_told(tmp_path: Path) -> None:
 def test_an_error_about_another_file_is_not_blamed_on_the_target(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), atomic_path(tmp_path / "x"):
         raise PermissionError(errno.EACCES, "denied", "/elsewhere/source")
+
+
+def test_of_several_texts_all_are_written_or_none(tmp_path: Path) -> None:
+    first, second, blocked = tmp_path / "first", tmp_path / "new" / "second", tmp_path / "first" / "third"
+    first.write_text("old")
+
+    with pytest.raises(MerkitError, match="a part of this path is a file"):
+        write_texts({first: "new", second: "new", blocked: "new"})
+    assert first.read_text() == "old"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [first]
+
+    write_texts({first: "ä", second: ""})
+    assert (first.read_text(encoding="utf-8"), second.read_text()) == ("ä", "")
 
 
 def test_a_hash_is_of_the_content_and_follows_its_change(tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import tomli_w
 
 from merkit.core import lookup
 from merkit.core.types import Prediction, Utterance
 from merkit.data.manifest import Manifest, write_manifest
 from merkit.io.predictions import predictions_table, write_table
+
+ENCODERS = {"text": {"name": "bert", "weights": "builtin:minilm", "frozen": True}}
 
 
 @dataclass
@@ -73,12 +76,13 @@ def make_run(
     by_epoch=False,
     selection="best_valid",
     figures=lambda seed, epoch: {},
+    encoders=ENCODERS,
 ):
     """A whole run folder; ``figures`` is what the model says of itself after an epoch."""
     labels = corpus.protocol.labels
     path.mkdir(parents=True)
     (path / "recipe.toml").write_text(
-        f'model = "{model}"\nprotocol = "{corpus.name}"\nseeds = {len(seeds)}\n[encoders.text]\nname = "bert"\n'
+        tomli_w.dumps({"model": model, "protocol": corpus.name, "seeds": len(seeds), "encoders": encoders})
     )
     provenance = {
         "merkit": "0.1.0",

@@ -1,14 +1,17 @@
 import csv
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from merkit.core.errors import MerkitError
+from merkit.experiments.reference import read_references
 from merkit.experiments.report import write_report
 from merkit.experiments.results import gather
-from merkit.experiments.score import score_run
-from merkit.experiments.tables import update_readme, write_results_table
+from merkit.experiments.score import score, score_run
+from merkit.experiments.stored import open_run
+from merkit.experiments.tables import results_markdown
 
 REFERENCES = (
     "system,variant,protocol,modalities,metric,value,selection,features,source,evidence,note\n"
@@ -16,6 +19,13 @@ REFERENCES = (
     "bc_lstm,without time,parley,text,accuracy,76.54,on a validation set,the same,A paper 2020,paper,\n"
     "sdt,,parley,text,weighted_f1,65.43,not stated,other ones,Another paper,derived,\n"
 )
+STAGE_ONE = {
+    "name": "checkpoint",
+    "recipe": {
+        "model": "single",
+        "encoders": {"text": {"name": "bert", "weights": "builtin:minilm", "frozen": False}},
+    },
+}
 VOID = {"meta", "br", "col"}
 
 
@@ -129,12 +139,82 @@ def test_a_figure_is_never_shown_without_seeds_interval_and_rule(tree):
 def test_the_papers_row_stands_above_ours_with_its_rule_and_features(files, tree):
     place = {name: tree.text.index(name) for name in ("87.65", "fused leaky", "features <b>of</b> old")}
 
-    assert tree.text.index("bc_lstm paper") < tree.text.index("fused text: bert; 2 seeds") < place["fused leaky"]
+    ours = tree.text.index("fused text: bert (minilm, frozen) 2 seeds")
+    assert tree.text.index("bc_lstm paper text: features <b>of</b> old A paper 2020") < ours < place["fused leaky"]
     assert "quoted from a secondary source" in tree.text
     assert "the test set leaky" in tree.text
     markdown = files.markdown.read_text(encoding="utf-8")
-    assert markdown.index("| _bc_lstm, paper_ | 87.65 |") < markdown.index("| fused (text: bert) |")
-    assert "on the test set" in markdown
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown.splitlines() if line.startswith("|")]
+    head, _, majority, printed, fused, leaky, text = rows[:7]
+    assert head[:2] == ["system", "features"]
+    assert majority[:2] == ["z_majority", "text: bert (minilm, frozen)"]
+    assert printed == ["_bc_lstm, paper_", "text: features <b>of</b> old", "87.65", "", "", "", "on the test set", ""]
+    assert fused[:2] == ["fused", "text: bert (minilm, frozen)"]
+    assert leaky[:2] == ["fused, **leaky**", ""]
+    assert text[0] == "text"
+    assert {len(row) for row in rows[:7]} == {len(head)}
+
+
+@pytest.mark.parametrize(
+    ("modalities", "features", "told"),
+    [
+        ("text+audio", "BERT; openSMILE 300", "text+audio: BERT; openSMILE 300"),
+        ("text", "not stated", "text: not stated"),
+        ("not stated", "not stated", "not stated"),
+    ],
+)
+def test_printed_features_are_told_with_their_modalities(references, modalities, features, told):
+    references.write_text(REFERENCES.replace(",text,accuracy,87.65", f",{modalities},accuracy,87.65"))
+
+    first = replace(read_references(references)[0], features=features)
+
+    assert first.made_of == told
+
+
+@pytest.mark.parametrize(
+    ("encoders", "told"),
+    [
+        ({}, "no encoder"),
+        ({"audio": {"name": "logmel", "n_mels": 64}}, "audio: logmel"),
+        ({"text": {"name": "bert", "weights": "builtin:minilm", "frozen": True}}, "text: bert (minilm, frozen)"),
+        (
+            {
+                "text": {"name": "bert", "weights": "FacebookAI/roberta-base", "frozen": False},
+                "audio": {"name": "wav2vec2", "weights": "/a/folder/base/", "frozen": False, "trainable_layers": 4},
+            },
+            "text: bert (roberta-base, fine-tuned); audio: wav2vec2 (base, last 4 layers fine-tuned)",
+        ),
+        ({"audio": {"name": "precomputed", "features": "praat"}}, "audio: precomputed (praat)"),
+        (
+            {"text": STAGE_ONE | {"cross_fit": 5}, "audio": {"name": "praat"}},
+            "text: single on bert (minilm, fine-tuned), cross-fitted (5); audio: praat",
+        ),
+        ({"text": STAGE_ONE}, "text: single on bert (minilm, fine-tuned), not cross-fitted"),
+        ({"text": {"name": "checkpoint", "checkpoint": "/a/b"}}, "text: a trained model, not cross-fitted"),
+    ],
+)
+def test_encoders_are_told_with_their_weights_and_whether_those_are_trained(parley, make_run, tmp_path, encoders, told):
+    run = make_run(tmp_path / "run", parley, encoders=encoders)
+
+    group = gather([run])[0]
+
+    assert group.entries[0].encoders == told
+    assert f"| run | {told} |" in results_markdown(group)
+
+
+@pytest.mark.parametrize(("cross_fit", "told"), [(0, "not cross-fitted"), (5, "cross-fitted (5)")])
+def test_how_stage_twos_vectors_were_made_stands_in_every_file(parley, make_run, references, tmp_path, cross_fit, told):
+    encoders = {"text": STAGE_ONE | {"cross_fit": cross_fit}}
+    run = make_run(tmp_path / "run", parley, "bc_lstm", encoders=encoders)
+
+    files = write_report([run], tmp_path / "report", printed=references)
+
+    words = f"text: single on bert (minilm, fine-tuned), {told}"
+    assert f"run {words} 2 seeds" in Tree(files.html.read_text(encoding="utf-8")).text
+    assert f"| run | {words} |" in files.markdown.read_text(encoding="utf-8")
+    with files.csv.open(newline="") as file:
+        assert {row["encoders"] for row in csv.DictReader(file)} == {words}
+    assert score(open_run(run))["features"] == told
 
 
 def test_other_printed_figures_have_their_own_table(tree):
@@ -216,33 +296,6 @@ def test_the_csv_holds_a_row_for_each_run_and_metric_with_what_it_must_not_be_qu
     assert (row["protocol"], row["selection"], row["seeds"]) == ("parley", "best_valid", "0 1")
     assert row["data_sha256"] == parley.manifest.sha256
     assert all(row["leaky_best_on_test"] == "" for row in rows if row["run"] != "fused")
-
-
-def test_the_results_table_goes_into_a_readme_between_its_marks(runs, references, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
-
-    table = write_results_table(runs, tmp_path / "results" / "ours.csv", printed=references)
-    update_readme(readme, table)
-    update_readme(readme, table)
-
-    text = readme.read_text()
-    assert text == f"before\n<!-- results:begin -->\n\n{table}\n\n<!-- results:end -->\nafter\n"
-    assert "| fused (text: bert) |" in table
-    assert (tmp_path / "results" / "ours.csv").read_text().startswith("protocol,run,model")
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["none", "<!-- results:end --><!-- results:begin -->", "<!-- results:begin -->" * 2 + "<!-- results:end -->"],
-)
-def test_a_readme_without_the_marks_is_refused(text, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(text)
-
-    with pytest.raises(MerkitError, match="once each, in this order"):
-        update_readme(readme, "table")
-    assert readme.read_text() == text
 
 
 def pictures(page):

@@ -1,5 +1,7 @@
 """Every subset of a run's modalities on the test part: predicted from the stored checkpoints, scored, shown."""
 
+import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from merkit.data.dataset import Dataset, items_of
 from merkit.data.manifest import read_manifest, write_manifest
 from merkit.data.published import read_published, write_published
 from merkit.experiments.recipe import check_recipe
+from merkit.experiments.report import write_report
 from merkit.experiments.run import train_recipe
 from merkit.experiments.score import score
 from merkit.experiments.stored import open_run
@@ -112,11 +115,12 @@ def test_rows_begin_with_the_runs_own_figures_and_count_the_drop_from_them(home:
         assert figure["mean"] == pytest.approx(scores["test"][name]["mean"])
         assert figure["sd"] == pytest.approx(scores["test"][name]["sd"])
         assert figure["interval"] == pytest.approx(scores["test"][name]["interval"])
-    assert rows[0].drop is None
+    assert rows[0].drops == {}
     for row in rows[1:]:
-        assert row.drop is not None
-        assert row.drop.mean == pytest.approx(rows[0].figures[FIRST]["mean"] - row.figures[FIRST]["mean"])
-        assert row.drop.interval[0] <= row.drop.mean <= row.drop.interval[1]
+        assert list(row.drops) == list(run.protocol.metrics)
+        for name, drop in row.drops.items():
+            assert drop.mean == pytest.approx(rows[0].figures[name]["mean"] - row.figures[name]["mean"])
+            assert drop.interval[0] <= drop.mean <= drop.interval[1]
 
 
 def test_a_figure_is_what_scikit_learn_computes_from_the_stored_predictions(home: Path) -> None:
@@ -215,7 +219,35 @@ def test_report_prints_the_table_and_puts_it_on_the_page(home: Path, tmp_path: P
         assert "trained with modality dropout 0.3" in text
     assert f"| run | audio | {mean} ± {sd}" in markdown
 
-    plain = call("-q", "report", home / "run", "--out", tmp_path)
+    plain = call("-q", "report", home / "run", "--out", tmp_path / "plain")
 
     assert "drop" not in plain.out
-    assert "modality dropout" not in (tmp_path / "report.html").read_text()
+    assert "modality dropout" not in (tmp_path / "plain" / "report.html").read_text()
+    assert str(tmp_path / "subsets.csv") in done.out.splitlines()
+    assert "subsets.csv" not in plain.out
+    assert not (tmp_path / "plain" / "subsets.csv").exists()
+
+
+def test_the_csv_holds_every_figure_and_drop_in_percent_and_how_the_run_was_trained(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "run", tmp_path / "again")
+    files = write_report([home / "run", tmp_path / "again"], tmp_path / "report", subsets=True)
+
+    assert tmp_path / "report" / "subsets.csv" in files.written
+    with (tmp_path / "report" / "subsets.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    rows, metrics = subset_rows(open_run(home / "run")), open_run(home / "run").protocol.metrics
+    expected = [(name, row, metric) for name in ("run", "again") for row in rows for metric in metrics]
+    assert len(found) == len(expected) == 2 * 3 * 4
+    for line, (name, row, metric) in zip(found, expected, strict=True):
+        figure, drop = row.figures[metric], row.drops.get(metric)
+        assert (line["protocol"], line["run"], line["metric"]) == ("table", name, metric)
+        assert line["modalities"] == "+".join(row.modalities)
+        assert line["training"] == "trained with modality dropout 0.3"
+        for column, share in zip(
+            ("mean", "sd", "low", "high"), (figure["mean"], figure["sd"], *figure["interval"]), strict=True
+        ):
+            assert float(line[column]) == pytest.approx(100 * share, abs=1e-4)
+        for column, share in zip(
+            ("drop", "drop_low", "drop_high"), (drop.mean, *drop.interval) if drop else 3 * (None,), strict=True
+        ):
+            assert line[column] == "" if share is None else float(line[column]) == pytest.approx(100 * share, abs=1e-4)
