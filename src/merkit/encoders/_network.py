@@ -17,6 +17,7 @@ from merkit.core.types import Turn
 from merkit.encoders._huggingface import NetworkFiles, Unregistered, load_network, new_network, train_last_layers
 from merkit.encoders._rows import Layer, LayerMix, mean_step, numbers_of, parts_by_length, present_rows, put_back, stack
 from merkit.encoders._standardize import Standardizer
+from merkit.nn.layers import Dropout
 
 
 class NetworkConfig(EncoderConfig):
@@ -37,6 +38,8 @@ class NetworkConfig(EncoderConfig):
     """One vector per utterance, the mean over its steps, in place of one per step."""
     standardise: bool = False
     """Standardise a frozen network's vectors, column by column, with the training part's statistics."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Of a frozen network's vectors: wide ones are soon memorised."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkConfig":
@@ -46,6 +49,8 @@ class NetworkConfig(EncoderConfig):
             raise ValueError(f"layer = {self.layer} needs frozen = true; a trained network gives 'last' or 'mix'")
         if isinstance(self.layer, tuple) and len(set(self.layer)) < max(len(self.layer), 1):
             raise ValueError("layer: a list names at least one state and none twice")
+        if self.dropout and not self.frozen:
+            raise ValueError("dropout needs frozen = true; a trained network has its own")
         if self.standardise and (not self.frozen or self.layer == "mix"):
             raise ValueError("standardise needs frozen = true and one layer, not a mix")
         return self
@@ -77,6 +82,7 @@ class NetworkEncoder(Encoder):
                 raise ConfigError(f"layer is {number}, '{config.weights}' has 0 to {self._states - 1}")
         self.mix = LayerMix(self._states) if config.layer == "mix" else None
         self.standardizer = Standardizer(self.width) if config.standardise else None
+        self.dropout = Dropout(config.dropout)
         self._frozen = Unregistered(files, network_config) if config.frozen else None
         self._place: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_place", torch.empty(0), persistent=False)
@@ -122,7 +128,7 @@ class NetworkEncoder(Encoder):
             dim = padded.data.dim() - padded.mask.dim()
             data = padded.data if self.standardizer is None else self.standardizer(padded.data)
             data = torch.where(padded.mask.reshape(*padded.mask.shape, *[1] * dim), data, 0.0)
-            return Padded(data if self.mix is None else self.mix(data), padded.mask)
+            return Padded(self.dropout(data if self.mix is None else self.mix(data)), padded.mask)
         present, rows = present_rows(padded)
         batch = padded.mask.shape[:-1]
         if not rows.any():

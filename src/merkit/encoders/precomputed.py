@@ -18,6 +18,7 @@ from merkit.core.types import Turn
 from merkit.data.files import atomic_path
 from merkit.data.published import read_published
 from merkit.encoders._standardize import Standardizer
+from merkit.nn.layers import Dropout
 
 FOLDER = "precomputed"
 """Below the manifest's folder: one folder for each set of features."""
@@ -31,6 +32,8 @@ class PrecomputedConfig(EncoderConfig):
     """Name of the features: a folder in the manifest's ``precomputed``."""
     standardise: bool | None = None
     """Standardise each column with the training part's statistics; unset: yes, but for text."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Of the features, in training."""
 
 
 class Precomputed(Encoder):
@@ -42,13 +45,16 @@ class Precomputed(Encoder):
     stored = False
     may_be_undefined: ClassVar[bool] = True
 
-    def __init__(self, name: str, modality: str, columns: Sequence[str], width: int, standardise: bool) -> None:
+    def __init__(
+        self, name: str, modality: str, columns: Sequence[str], width: int, *, standardise: bool, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.name = name
         self.modality = modality
         self.columns = tuple(columns)
         self.width = width
         self.standardizer = Standardizer(width) if standardise else None
+        self.dropout = Dropout(dropout)
         self._arrays: Mapping[str, Array] | None = None
 
     def offer(self, arrays: Mapping[str, Array]) -> None:
@@ -72,7 +78,7 @@ class Precomputed(Encoder):
 
     def forward(self, padded: Padded) -> Padded:
         data = padded.data if self.standardizer is None else self.standardizer(padded.data)
-        return Padded(torch.where(padded.mask.unsqueeze(-1), data, 0.0), padded.mask)
+        return Padded(self.dropout(torch.where(padded.mask.unsqueeze(-1), data, 0.0)), padded.mask)
 
     def fit(self, arrays: Iterable[Array]) -> None:
         if self.standardizer is not None:
@@ -136,7 +142,7 @@ def build(config: PrecomputedConfig, modality: str, home: EncoderHome) -> Precom
             f"The published features '{config.features}' have {there} columns, the checkpoint was trained on {width}"
         )
     standardise = modality != "text" if config.standardise is None else config.standardise
-    encoder = Precomputed(config.features, modality, columns, width, standardise)
+    encoder = Precomputed(config.features, modality, columns, width, standardise=standardise, dropout=config.dropout)
     if published is not None:
         encoder.offer(published.arrays)
     return encoder

@@ -195,6 +195,21 @@ def test_a_frozen_network_is_no_part_of_the_state_and_loads_when_it_is_needed(ti
     assert list(encoder.state_dict()) == ["mix.weights"]
 
 
+def test_a_frozen_network_s_vectors_are_dropped_in_training_alone(tiny_bert, say):
+    encoder, plain = build(tiny_bert, dropout=0.5), build(tiny_bert)
+    vectors = padded(plain.extract([say(TEXTS[0])]))
+
+    trained, asked = encoder.train()(vectors).data, encoder.eval()(vectors).data
+
+    assert 0.2 < float((trained[vectors.mask] == 0).float().mean()) < 0.8
+    assert torch.equal(asked, plain(vectors).data)
+
+
+def test_a_trained_network_takes_no_dropout_of_its_vectors(tiny_bert):
+    with pytest.raises(ValidationError, match="dropout needs frozen = true"):
+        build(tiny_bert, dropout=0.5, frozen=False)
+
+
 def test_a_layer_mix_learns(tiny_bert, say):
     encoder = build(tiny_bert, layer="mix")
 

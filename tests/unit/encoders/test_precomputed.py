@@ -91,6 +91,17 @@ def test_text_is_left_alone_and_the_rest_is_standardised_unless_told_otherwise(d
     assert output.data[0, 1].tolist() == [0.0, 0.0]
 
 
+def test_features_are_dropped_in_training_alone_and_the_rest_made_up_for(data):
+    encoder = build(data, features="words", modality="text", dropout=0.25)
+    ones = Padded(torch.ones(200, 5, 2), torch.ones(200, 5, dtype=torch.bool))
+
+    trained, asked = encoder.train()(ones).data, encoder.eval()(ones).data
+
+    assert trained.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert 0.2 < float((trained == 0).float().mean()) < 0.3  # 2000 draws: seven deviations either side
+    assert (asked == 1.0).all()
+
+
 def test_a_checkpoint_keeps_its_width_and_says_what_it_cannot_know_when_asked_for_a_recording(data, tmp_path):
     build(data).save_assets(tmp_path / "assets")
 
