@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from merkit.experiments.reference import Reference, above
+from merkit.experiments.replay import Difference
 from merkit.experiments.results import METRIC_NAMES, SELECTION_NAMES, Entry, Group
-from merkit.experiments.subsets import Drop, SubsetRow, training_note
+from merkit.experiments.subsets import SubsetRow, training_note
 
 # fmt: off
 COLUMNS = (
@@ -116,7 +117,7 @@ def subsets_caption(group: Group) -> str:
     )
 
 
-def drop_text(drop: Drop | None) -> str:
+def drop_text(drop: Difference | None) -> str:
     """Return ``4.20 [1.3, 7.0]`` in percentage points, positive where less is right; nothing for all modalities."""
     if drop is None:
         return ""
