@@ -103,6 +103,23 @@ def test_a_forward_needs_no_labels_and_is_finite(name: str, count: int) -> None:
 
 
 @models
+def test_a_model_offers_the_representations_that_it_names(name: str, count: int) -> None:
+    spec, model = make(name, count)
+    batch = batch_of(spec, count)
+
+    with torch.no_grad():
+        found = model(batch).auxiliary
+
+    for kind, words in spec.representations.items():
+        assert words
+        for modality in batch.present:
+            vectors = found[f"{kind}.{modality}"]
+            assert vectors.ndim == batch.mask.ndim + 1
+            assert vectors.shape[:-1] == batch.mask.shape
+            assert vectors[batch.mask].std() > 0
+
+
+@models
 def test_labels_do_not_change_an_answer(name: str, count: int) -> None:
     spec, model = make(name, count)
 

@@ -7,7 +7,7 @@ import typer
 
 from merkit.cli.options import Features
 from merkit.cli.progress import shown_progress
-from merkit.cli.scores import print_subsets
+from merkit.cli.scores import print_probes, print_subsets
 
 
 def report(
@@ -20,6 +20,10 @@ def report(
         typer.Option(
             "--subsets", help="Test each run again with every subset of its modalities, from its checkpoints."
         ),
+    ] = False,
+    probes: Annotated[
+        bool,
+        typer.Option("--probes", help="Ask linear probes what each modality's representation in a network knows."),
     ] = False,
     features: Features = None,
     results: Annotated[
@@ -41,6 +45,7 @@ def report(
             data=data,
             reference=reference,
             subsets=subsets,
+            probes=probes,
             features=features,
             progress=progress,
             results=results,
@@ -48,5 +53,6 @@ def report(
         )
     for group in files.groups:
         print_subsets(group)
+        print_probes(group)
     for path in files.written:
         print(path)

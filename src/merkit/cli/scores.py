@@ -130,24 +130,59 @@ def print_subsets(group: "Group") -> None:
     """Print what is left of each run with every subset of its modalities, where that was asked for."""
     if not any(entry.subsets for entry in group.entries):
         return
+    from merkit.experiments.tables import drop_text, figure_text, subsets_caption
+
+    metric = group.metric
+    rows = [
+        (
+            "" if number else entry.name,
+            "+".join(row.modalities),
+            figure_text(row.figures[metric]),
+            drop_text(row.drops.get(metric)),
+        )
+        for entry in group.entries
+        for number, row in enumerate(entry.subsets)
+    ]
+    _print_table(("run", "modalities", metric, "drop"), rows, subsets_caption(group))
+
+
+def print_probes(group: "Group") -> None:
+    """Print what linear probes find in each run's representations, where that was asked for."""
+    if all(entry.probes is None for entry in group.entries):
+        return
+    from merkit.experiments.tables import above_text, figure_text, probes_caption, verdict_of
+
+    metric = group.metric
+    rows = [
+        (
+            "" if number else entry.name,
+            row.name,
+            figure_text(row.figures[metric]),
+            above_text(row.above),
+            verdict_of(row),
+        )
+        for entry in group.entries
+        for number, row in enumerate(entry.probes or ())
+    ]
+    _print_table(("run", "probed", metric, "UA above chance", "verdict"), rows, probes_caption(group))
+
+
+def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> None:
+    """Print rows, if any, and below them what they are; only the first column, names, is broken into lines."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    from merkit.experiments.tables import drop_text, figure_text, subsets_caption
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("run", overflow="fold")
-    for head in ("modalities", group.metric, "drop"):
-        table.add_column(head, no_wrap=True)
-    for entry in group.entries:
-        for number, row in enumerate(entry.subsets):
-            name = "" if number else entry.name
-            figure = figure_text(row.figures[group.metric])
-            table.add_row(name, "+".join(row.modalities), figure, drop_text(row.drops.get(group.metric)))
     console = Console()
-    console.print(table)
-    console.print(subsets_caption(group), highlight=False, markup=False)
+    if rows:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column(heads[0], overflow="fold")
+        for head in heads[1:]:
+            table.add_column(head, no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    console.print(caption, highlight=False, markup=False)
 
 
 def _figure(figure: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from jaxtyping import Float, Int
@@ -130,5 +130,8 @@ class ModelSpec:
     """Fewest and most encoders it takes."""
     inputs: frozenset[str] = frozenset()
     """What it asks of collation besides modalities: ``texts``."""
+    representations: Mapping[str, str] = field(default_factory=dict)
+    """Auxiliary tensors ``<name>.<modality>`` ``[*batch, width]`` that stand for one modality each, for linear probes:
+    by name what they are, in words."""
     deviations: tuple[str, ...] = ()
     """Where it differs from the paper, one sentence each."""

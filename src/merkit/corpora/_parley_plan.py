@@ -32,7 +32,7 @@ TURNS_SPREAD = 1 / 6
 """A conversation's number of turns is even between (1 - this) and (1 + this) times the asked one."""
 TEST_SHARE, VALID_SHARE = 0.3, 0.1
 """Of the sessions; at least one each."""
-_SYMBOLS, _WORDS, _VOICE = range(3)
+_SYMBOLS, _WORDS, _VOICE, NOISE_STREAM = range(4)
 """Streams of random numbers, so that a change to one leaves the others as they are."""
 
 

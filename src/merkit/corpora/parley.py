@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 from pydantic import Field, model_validator
 
-from merkit.core.corpus import CorpusOptions, CorpusSpec, RawCorpus
+from merkit.core.corpus import CorpusOptions, CorpusSpec, PublishedFeatures, RawCorpus
+from merkit.core.encoder import Array
 from merkit.core.errors import ConfigError
 from merkit.core.types import Utterance
 from merkit.corpora._parley_cast import STYLES, VOICES
@@ -32,7 +34,7 @@ from merkit.corpora._parley_model import (
     make_model,
     posteriors,
 )
-from merkit.corpora._parley_plan import PlannedConversation, make_plan, scripts
+from merkit.corpora._parley_plan import NOISE_STREAM, PlannedConversation, make_plan, scripts
 from merkit.corpora._parley_voice import engine
 from merkit.data.files import atomic_path
 
@@ -40,6 +42,9 @@ VERSION = 1
 _SIMULATED = 4000
 """Conversations drawn in symbols for the expected accuracies with context: standard error about 0.1 points."""
 _RECORD = "parley.json"
+
+_LATER = {"noise": 0}
+"""Options that came after the first corpora were made, with the values that those amount to."""
 
 _TELL_EVERY = 20
 """Conversations between two lines of the log."""
@@ -78,6 +83,8 @@ class ParleyOptions(CorpusOptions):
     """Speech above background noise."""
     channels: int = Field(1, ge=1, le=2)
     """1: both speakers in one channel; 2: one channel each."""
+    noise: int = Field(0, ge=0, le=4096)
+    """Columns of published features that say nothing of the emotion; 0: none are published."""
 
     @model_validator(mode="after")
     def _forces_fit(self) -> Self:
@@ -91,6 +98,11 @@ class ParleyOptions(CorpusOptions):
                 "sessions; ask for at least one per session"
             )
         return self
+
+    def told(self) -> dict[str, Any]:
+        """Return the options as JSON values, without later ones that leave the corpus as it was before them."""
+        options = self.model_dump(mode="json")
+        return {name: value for name, value in options.items() if name not in _LATER or value != _LATER[name]}
 
     def strengths(self) -> Strengths:
         """Return the four strengths, those of the mode where none was given."""
@@ -118,7 +130,7 @@ def read(raw: Path, options: ParleyOptions) -> RawCorpus:
         MerkitError: The extra ``demo`` is missing, or the folder cannot be written to.
     """
     release = engine()[2]
-    _claim(raw, {"version": VERSION, "espeakng_loader": release, "options": options.model_dump(mode="json")})
+    _claim(raw, {"version": VERSION, "espeakng_loader": release, "options": options.told()})
     model = options.model()
     plan = make_plan(
         options.mode,
@@ -142,7 +154,8 @@ def read(raw: Path, options: ParleyOptions) -> RawCorpus:
         if (number + 1) % _TELL_EVERY == 0:
             _log.info("parley: %d of %d conversations", number + 1, len(plan))
     _write_truth(raw / "truth.parquet", model, plan)
-    return RawCorpus(utterances, facts=_facts(options, model, plan, release))
+    features = [_noise(plan, options.noise, options.seed)] if options.noise else ()
+    return RawCorpus(utterances, features, facts=_facts(options, model, plan, release))
 
 
 def _claim(raw: Path, content: dict[str, Any]) -> None:
@@ -156,7 +169,7 @@ def _claim(raw: Path, content: dict[str, Any]) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"'{path}' is not JSON. Delete '{raw}' and make the corpus again") from error
-    flat_found, flat_content = ({**each, **each.get("options", {})} for each in (found, content))
+    flat_found, flat_content = ({**_LATER, **each, **each.get("options", {})} for each in (found, content))
     differing = [
         f"{key} {flat_found.get(key)!r}, not {value!r}"
         for key, value in flat_content.items()
@@ -184,6 +197,16 @@ def _utterances(conversation: PlannedConversation, recording: Recording) -> list
         )
         for number, (turn, (start_s, end_s)) in enumerate(zip(conversation.turns, recording.times, strict=True))
     ]
+
+
+def _noise(plan: Sequence[PlannedConversation], width: int, seed: int) -> PublishedFeatures:
+    """Draw ``[1, width]`` standard normal numbers for every utterance, of nothing but the seed and its place."""
+    arrays: dict[str, Array] = {}
+    for number, conversation in enumerate(plan):
+        rng = np.random.default_rng([seed, number, NOISE_STREAM])
+        drawn = rng.standard_normal((len(conversation.turns), 1, width), dtype=np.float32)
+        arrays |= {turn.id: array for turn, array in zip(conversation.turns, drawn, strict=True)}
+    return PublishedFeatures("noise", "video", arrays)
 
 
 def _write_truth(path: Path, model: Model, plan: Sequence[PlannedConversation]) -> None:
@@ -220,7 +243,7 @@ def _write_truth(path: Path, model: Model, plan: Sequence[PlannedConversation]) 
 def _facts(options: ParleyOptions, model: Model, plan: Sequence[PlannedConversation], release: str) -> dict[str, Any]:
     """Return the parameters and the best reachable accuracies."""
     strengths = options.strengths()
-    given = options.model_dump(mode="json") | {name: getattr(strengths, name) for name in Strengths.__slots__}
+    given = options.told() | {name: getattr(strengths, name) for name in Strengths.__slots__}
     return {
         "espeakng_loader": release,
         "options": given,

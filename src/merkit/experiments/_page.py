@@ -8,9 +8,11 @@ from typing import Any
 
 from merkit.experiments._charts import Scale, axis, reliability, scale_around, track
 from merkit.experiments._epochs import over_epochs
+from merkit.experiments._markup import figure_cell, html_table
+from merkit.experiments._modalities import probes_section, subsets_section
 from merkit.experiments.reference import Reference, above
 from merkit.experiments.results import METRIC_NAMES, Entry, Group
-from merkit.experiments.tables import caption, drop_text, figure_text, p_text, signed, spread_text, subsets_caption
+from merkit.experiments.tables import caption, figure_text, p_text, signed, spread_text
 from merkit.metrics.comparison import NOT_DISTINGUISHABLE
 
 _VERDICTS = {NOT_DISTINGUISHABLE: ("same", "≈"), "Better": ("good", "▲"), "Worse": ("bad", "▼")}
@@ -44,8 +46,8 @@ def page(groups: Sequence[Group], title: str) -> str:
 def _group(group: Group) -> str:
     return (
         f'<section id="{_anchor(group.protocol)}"><h2>{escape(group.protocol)}</h2><p>{escape(caption(group))}</p>'
-        f"{_differences(group)}{_forest(group)}{_results(group)}{_comparisons(group)}{_subsets(group)}"
-        f"{_others(group)}"
+        f"{_differences(group)}{_forest(group)}{_results(group)}{_comparisons(group)}"
+        f"{subsets_section(group)}{probes_section(group)}{_others(group)}"
         f"{''.join(_details(group, entry) for entry in group.entries)}"
         f"{_costs(group)}{_origins(group)}</section>\n"
     )
@@ -97,7 +99,7 @@ def _results(group: Group) -> str:
         scores = entry.scores
         details = "; ".join(filter(None, [entry.changes, _count(len(scores["seeds"]), "seed")]))
         cells = "".join(
-            _cell(scores["test"][metric], scores["test"][metric]["mean"] == best[metric]) for metric in metrics
+            figure_cell(scores["test"][metric], scores["test"][metric]["mean"] == best[metric]) for metric in metrics
         )
         tag = '<span class="tag floor">floor</span> ' if entry.is_floor else ""
         valid = spread_text(scores["valid"][group.metric])
@@ -110,15 +112,8 @@ def _results(group: Group) -> str:
         if scores["legacy_best_on_test"] is not None:
             rows.append(_leaky_row(entry, metrics))
     numbers = [METRIC_NAMES[metric] for metric in metrics] + [f"{METRIC_NAMES[group.metric]}, validation"]
-    table = _table({"System, features": False, **dict.fromkeys(numbers, True), "Epoch chosen on": False}, rows)
+    table = html_table({"System, features": False, **dict.fromkeys(numbers, True), "Epoch chosen on": False}, rows)
     return f"<h3>Results</h3>{table}{_pooled_note(group)}"
-
-
-def _cell(figure: Mapping[str, Any], bold: bool) -> str:
-    low, high = (f"{100 * value:.1f}" for value in figure["interval"])
-    mean = f"{100 * figure['mean']:.2f}"
-    mean = f"<b>{mean}</b>" if bold else mean
-    return f'<td class="n">{mean} <span class="sd">± {100 * figure["sd"]:.2f}</span><small>[{low}, {high}]</small></td>'
 
 
 def _paper_row(printed: Sequence[Reference], metrics: Sequence[str]) -> list[str]:
@@ -172,7 +167,7 @@ def _comparisons(group: Group) -> str:
             f'<td class="{kind}">{sign} {c.verdict}</td></tr>'
         )
     difference = f"Difference in {METRIC_NAMES[group.metric]}, points"
-    table = _table({"System": False, difference: True, "p": True, "p, Holm": True, "Verdict": False}, rows)
+    table = html_table({"System": False, difference: True, "p": True, "p, Holm": True, "Verdict": False}, rows)
     cluster = group.entries[0].scores["cluster"]
     return (
         f"<h3>Compared with {escape(group.compared_with.name)}</h3>{table}"
@@ -180,25 +175,6 @@ def _comparisons(group: Group) -> str:
         f" systems swapped in whole {cluster}s; adjusted by Holm for all rows of this table. The verdict goes by the"
         " adjusted p at 5 %.</p>"
     )
-
-
-def _subsets(group: Group) -> str:
-    metrics = group.entries[0].run.protocol.metrics
-    rows = []
-    for entry in group.entries:
-        name = f'<th scope="rowgroup" rowspan="{len(entry.subsets)}">{escape(entry.name)}</th>'
-        for row in entry.subsets:
-            cells = "".join(_cell(row.figures[metric], not row.drops) for metric in metrics)
-            lost = drop_text(row.drops.get(group.metric)).replace(" [", "<small>[").replace("]", "]</small>")
-            rows.append(
-                f"<tr>{'' if row.drops else name}<td>{' + '.join(row.modalities)}</td>{cells}"
-                f'<td class="n">{lost}</td></tr>'
-            )
-    if not rows:
-        return ""
-    numbers = dict.fromkeys([*(METRIC_NAMES[metric] for metric in metrics), "Drop, points"], True)
-    table = _table({"System": False, "Modalities": False, **numbers}, rows)
-    return f'<h3>With some modalities alone</h3>{table}<p class="small">{escape(subsets_caption(group))}</p>'
 
 
 def _others(group: Group) -> str:
@@ -214,7 +190,7 @@ def _others(group: Group) -> str:
     if not rows:
         return ""
     heads = {"System": False, "Modalities": False, "Metric": False, "Printed": True, "Epoch chosen on": False}
-    return f"<h3>Other figures printed for this protocol</h3>{_table({**heads, 'Features, source': False}, rows)}"
+    return f"<h3>Other figures printed for this protocol</h3>{html_table({**heads, 'Features, source': False}, rows)}"
 
 
 def _details(group: Group, entry: Entry) -> str:
@@ -291,7 +267,7 @@ def _costs(group: Group) -> str:
             f'<td class="n">{_memory(scores["peak_memory_bytes"])}</td></tr>'
         )
     heads = ("Parameters", "of them trained", "Training, all", "per fold and seed", "Peak memory")
-    return f"<h3>Cost</h3>{_table({'System': False, **dict.fromkeys(heads, True)}, rows)}"
+    return f"<h3>Cost</h3>{html_table({'System': False, **dict.fromkeys(heads, True)}, rows)}"
 
 
 def _origins(group: Group) -> str:
@@ -316,14 +292,6 @@ def _origins(group: Group) -> str:
         listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items())
         figures.append(f'<figure><h4 class="plain">{escape(entry.name)}</h4><dl>{listed}</dl></figure>')
     return f'<h3>How each number was made</h3><div class="figures">{"".join(figures)}</div>'
-
-
-def _table(heads: Mapping[str, bool], rows: Sequence[str]) -> str:
-    """Return a table that scrolls sideways where it is too wide; heads say whether their column holds numbers."""
-    head = "".join(
-        f'<th scope="col"{" class=n" if number else ""}>{escape(name)}</th>' for name, number in heads.items()
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _source(reference: Reference) -> str:

@@ -6,18 +6,22 @@ from pathlib import Path
 
 from merkit.core.errors import ConfigError
 from merkit.data.files import write_texts
-from merkit.data.manifest import read_manifest
+from merkit.data.manifest import Manifest, read_manifest
 from merkit.data.sources import Progress
 from merkit.experiments._page import page
 from merkit.experiments.ours import renewed
+from merkit.experiments.probes import predict_probes, probe_rows
 from merkit.experiments.reference import read_references, shipped_references
-from merkit.experiments.results import METRIC_NAMES, Group, gather
+from merkit.experiments.results import METRIC_NAMES, Entry, Group, gather
 from merkit.experiments.subsets import predict_subsets, subset_rows
 from merkit.experiments.tables import (
     COLUMNS,
+    PROBE_COLUMNS,
     SUBSET_COLUMNS,
     comparisons_markdown,
     csv_rows,
+    probe_csv_rows,
+    probes_markdown,
     results_markdown,
     spread_text,
     subset_csv_rows,
@@ -47,6 +51,7 @@ def write_report(
     printed: Path | None = None,
     title: str | None = None,
     subsets: bool = False,
+    probes: bool = False,
     features: Path | None = None,
     progress: Progress | None = None,
     results: Path | None = None,
@@ -65,8 +70,11 @@ def write_report(
         title: Of the page; ``None``: names the protocols.
         subsets: Show what is left of each run with every subset of its modalities, also in ``subsets.csv``; predicted
             from its checkpoints, once, and kept in the run's folder.
-        features: Folder of the feature stores, for ``subsets``; ``None``: ``features`` in the manifest's folder.
-        progress: Told how far ``subsets`` is.
+        probes: Show what linear probes find in each run's representations, also in ``probes.csv``; fitted and kept
+            likewise.
+        features: Folder of the feature stores, for ``subsets`` and ``probes``; ``None``: ``features`` in the manifest's
+            folder.
+        progress: Told how far ``subsets`` and ``probes`` are.
         results: CSV file of results that are kept, in which the runs' protocols are renewed; see `ours.renewed`.
         readme: Markdown file that shows ``results``, renewed with it; not without ``results``.
 
@@ -80,6 +88,8 @@ def write_report(
     kept = {} if results is None else renewed(groups, results, readme)
     if subsets:
         groups = [_with_subsets(group, data, features, progress) for group in groups]
+    if probes:
+        groups = [_with_probes(group, data, features, progress) for group in groups]
     title = title or "Results on " + ", ".join(group.protocol for group in groups)
     html, markdown, csv = (out / f"report.{ending}" for ending in ("html", "md", "csv"))
     texts = {
@@ -90,6 +100,9 @@ def write_report(
     if subsets:
         rows = (row for group in groups for row in subset_csv_rows(group))
         texts[out / "subsets.csv"] = to_csv(rows, SUBSET_COLUMNS)
+    if probes:
+        rows = (row for group in groups for row in probe_csv_rows(group))
+        texts[out / "probes.csv"] = to_csv(rows, PROBE_COLUMNS)
     texts |= kept
     write_texts(texts)
     return ReportFiles(html, markdown, csv, tuple(texts), tuple(groups))
@@ -98,10 +111,21 @@ def write_report(
 def _with_subsets(group: Group, data: Path | None, features: Path | None, progress: Progress | None) -> Group:
     entries = []
     for entry in group.entries:
-        manifest = read_manifest(data or Path(entry.run.provenance["data"]["path"]))
-        predict_subsets(entry.run, manifest, features, progress)
+        predict_subsets(entry.run, _manifest(entry, data), features, progress)
         entries.append(replace(entry, subsets=tuple(subset_rows(entry.run))))
     return replace(group, entries=tuple(entries))
+
+
+def _with_probes(group: Group, data: Path | None, features: Path | None, progress: Progress | None) -> Group:
+    entries = []
+    for entry in group.entries:
+        predict_probes(entry.run, _manifest(entry, data), features, progress)
+        entries.append(replace(entry, probes=tuple(probe_rows(entry.run))))
+    return replace(group, entries=tuple(entries))
+
+
+def _manifest(entry: Entry, data: Path | None) -> Manifest:
+    return read_manifest(data or Path(entry.run.provenance["data"]["path"]))
 
 
 def _markdown(groups: Sequence[Group], title: str) -> str:
@@ -113,6 +137,8 @@ def _markdown(groups: Sequence[Group], title: str) -> str:
             parts += [f"### {metric} compared with {group.compared_with.name}", comparisons_markdown(group)]
         if any(entry.subsets for entry in group.entries):
             parts += ["### With some modalities alone", subsets_markdown(group)]
+        if any(entry.probes is not None for entry in group.entries):
+            parts += ["### What each modality's representation knows", probes_markdown(group)]
         parts += ["### F1 by class", _classes_markdown(group)]
     return "\n\n".join(parts) + "\n"
 

@@ -10,6 +10,7 @@ from merkit.core.errors import MerkitError
 from merkit.core.lookup import unknown
 from merkit.experiments.compare import Comparison, compare_all
 from merkit.experiments.grid import Variant, variant_of
+from merkit.experiments.probes import ProbeRow
 from merkit.experiments.reference import Reference
 from merkit.experiments.score import score
 from merkit.experiments.stages import told_features
@@ -40,6 +41,8 @@ class Entry:
     scores: dict[str, Any]
     subsets: tuple[SubsetRow, ...] = ()
     """Figures with some of its modalities, where they were asked for."""
+    probes: tuple[ProbeRow, ...] | None = None
+    """Figures of linear probes, empty for a model that offers no representation; ``None``: they were not asked for."""
     variant: Variant | None = None
     """Which variant of a grid it is; ``None`` for a run of no grid."""
 

@@ -5,9 +5,11 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from merkit.experiments.probes import SETTINGS, ProbeRow, representations_of
 from merkit.experiments.reference import Reference, above
+from merkit.experiments.replay import Difference
 from merkit.experiments.results import METRIC_NAMES, SELECTION_NAMES, Entry, Group
-from merkit.experiments.subsets import Drop, SubsetRow, training_note
+from merkit.experiments.subsets import SubsetRow, training_note
 
 # fmt: off
 COLUMNS = (
@@ -17,6 +19,10 @@ COLUMNS = (
 )
 SUBSET_COLUMNS = (
     "protocol", "run", "modalities", "metric", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high", "training",
+)
+PROBE_COLUMNS = (
+    "protocol", "run", "representation", "modality", "metric", "mean", "sd", "low", "high", "above_chance",
+    "above_chance_low", "above_chance_high", "verdict", "probe",
 )
 # fmt: on
 _CHOSEN = {"best_valid": "on validation", "last": "last epoch", "best_test": "on the test part, leaky"}
@@ -34,6 +40,19 @@ def subset_csv_rows(group: Group) -> list[Mapping[str, Any]]:
         for entry in group.entries
         for subset in entry.subsets
         for metric in subset.figures
+    ]
+
+
+def probe_csv_rows(group: Group) -> list[Mapping[str, Any]]:
+    """Return the cells of `PROBE_COLUMNS`, one row a run, probe and metric.
+
+    ``above_chance`` is in points of mean recall, whatever the row's metric.
+    """
+    return [
+        _probe_row(entry, probe, metric)
+        for entry in group.entries
+        for probe in entry.probes or ()
+        for metric in probe.figures
     ]
 
 
@@ -116,7 +135,59 @@ def subsets_caption(group: Group) -> str:
     )
 
 
-def drop_text(drop: Drop | None) -> str:
+def probes_markdown(group: Group) -> str:
+    """Return what linear probes find in the runs' representations as a Markdown table with its caption."""
+    metrics = group.entries[0].run.protocol.metrics
+    lines = [
+        "| system | probed | "
+        + " | ".join(METRIC_NAMES[metric] for metric in metrics)
+        + " | above chance, points of UA | verdict |",
+        "|---|---|" + "---|" * len(metrics) + "---|---|",
+    ]
+    rows = []
+    for entry in group.entries:
+        for row in entry.probes or ():
+            values = " | ".join(figure_text(row.figures[metric]) for metric in metrics)
+            rows.append(f"| {entry.name} | {row.name} | {values} | {above_text(row.above)} | {verdict_of(row)} |")
+    return "\n".join([*lines, *rows, "", probes_caption(group)] if rows else [probes_caption(group)])
+
+
+def probes_caption(group: Group) -> str:
+    """Return the sentences that say what was probed and how, and which runs offer nothing to probe."""
+    probed = [entry for entry in group.entries if entry.probes]
+    kinds = dict.fromkeys(
+        f"{name}: {words} ({entry.run.model})"
+        for entry in probed
+        for name, words in representations_of(entry.run).items()
+    )
+    without = [entry.name for entry in group.entries if entry.probes == ()]
+    sentences = []
+    if probed:
+        scores = probed[0].scores
+        sentences += [
+            f"Linear probes ({SETTINGS}) on what the stored checkpoints make of each modality, fitted to the training"
+            " part's utterances that have it, asked about the test part; there an utterance without it gets the"
+            " training part's class shares. Above chance: mean recall (UA) less that of answers that know nothing of"
+            f" the class, 1 in {len(scores['labels'])} [95 % interval, {scores['cluster']}s drawn anew].",
+            f"{'; '.join(kinds)}.",
+        ]
+    if without:
+        sentences.append(f"Models that offer no representation of a single modality: {', '.join(without)}.")
+    return " ".join(sentences)
+
+
+def verdict_of(row: ProbeRow) -> str:
+    """Return what a probe's interval says, in words."""
+    return "above chance" if row.knows else "not above chance"
+
+
+def above_text(above: Difference) -> str:
+    """Return ``+21.30 [15.0, 27.2]`` in percentage points."""
+    low, high = (f"{100 * value:.1f}".replace("-", "−") for value in above.interval)
+    return f"{signed(above.mean, 2)} [{low}, {high}]"
+
+
+def drop_text(drop: Difference | None) -> str:
     """Return ``4.20 [1.3, 7.0]`` in percentage points, positive where less is right; nothing for all modalities."""
     if drop is None:
         return ""
@@ -206,6 +277,23 @@ def _subset_row(entry: Entry, subset: SubsetRow, metric: str) -> dict[str, Any]:
         **_figure_cells(subset.figures[metric]),
         **{column: _percent(share) for column, share in lost.items()},
         "training": training_note(entry.run),
+    }
+
+
+def _probe_row(entry: Entry, probe: ProbeRow, metric: str) -> dict[str, Any]:
+    low, high = probe.above.interval
+    return {
+        "protocol": entry.scores["protocol"],
+        "run": entry.name,
+        "representation": probe.representation,
+        "modality": probe.modality,
+        "metric": metric,
+        **_figure_cells(probe.figures[metric]),
+        "above_chance": _percent(probe.above.mean),
+        "above_chance_low": _percent(low),
+        "above_chance_high": _percent(high),
+        "verdict": verdict_of(probe),
+        "probe": SETTINGS,
     }
 
 

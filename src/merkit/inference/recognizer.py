@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
@@ -140,12 +141,8 @@ class Recognizer:
 
     def predict_dataset(self, dataset: Dataset, batch_size: int = 32) -> Iterator[Prediction]:
         """Yield a prediction for every utterance of a dataset, in no particular order."""
-        device = next((tensor.device for tensor in self.model.state_dict().values()), torch.device("cpu"))
-        unlabelled = dataclasses.replace(dataset, labels=None)
-        self.model.eval()
-        for batch in load_batches(unlabelled, ordered_batches(unlabelled.lengths(), batch_size)):
-            with torch.inference_mode():
-                logits = self.model(batch.to(device)).logits.cpu()[batch.mask]
+        for batch, output in self.outputs(dataset, batch_size):
+            logits = output.logits.cpu()[batch.mask]
             probabilities = (logits.double() / self.config.temperature).softmax(dim=-1).tolist()
             present = {name: there[batch.mask].tolist() for name, there in batch.present.items()}
             if batch.texts:
@@ -153,6 +150,16 @@ class Recognizer:
             for row, (utterance, values) in enumerate(zip(batch.ids, probabilities, strict=True)):
                 modalities = tuple(name for name, there in present.items() if there[row])
                 yield self._prediction(utterance, values, modalities)
+
+    def outputs(self, dataset: Dataset, batch_size: int = 32) -> Iterator[tuple[Batch, ModelOutput]]:
+        """Yield the batches of a dataset, without labels, with what the model makes of them on its own device."""
+        device = next((tensor.device for tensor in self.model.state_dict().values()), torch.device("cpu"))
+        unlabelled = dataclasses.replace(dataset, labels=None)
+        self.model.eval()
+        for batch in load_batches(unlabelled, ordered_batches(unlabelled.lengths(), batch_size)):
+            with torch.inference_mode():
+                output = self.model(batch.to(device))
+            yield batch, output
 
     def _prediction(self, utterance: str, values: Sequence[float], modalities: tuple[str, ...]) -> Prediction:
         best = max(range(len(values)), key=values.__getitem__)

@@ -196,8 +196,9 @@ class Ada2i(Model):
         """Return logits ``[items, turns, classes]``.
 
         Auxiliary: ``fused`` AMW's sums ``[items, turns, classes]`` (the logits themselves if there is no head), its
-        summands ``term.<modality>``, the features that it read ``feature.<modality>`` ``[items, turns, hidden]``, and
-        ``mapping``, the L1 distances of the attention mapping, summed over layers.
+        summands ``term.<modality>``, the features that it read ``feature.<modality>`` ``[items, turns, hidden]``, what
+        AFW made them of, ``encoded.<modality>``, likewise, and ``mapping``, the L1 distances of the attention mapping,
+        summed over layers.
         """
         present = drop_modalities(
             {name: batch.present[name] for name in self.order}, self.modality_dropout, self.training
@@ -210,7 +211,7 @@ class Ada2i(Model):
             vectors = pool("mean", frames.data, frames.mask).masked_fill(~real.unsqueeze(-1), 0.0)
             seen[name] = torch.ones_like(real) if self.reads_padding else real
             features[name] = self.context[name](vectors, seen[name])
-        distances = []
+        encoded, distances = dict(features), []
         for layer in self.weighting:
             features, distance = layer(features, seen)
             distances.append(distance)
@@ -219,6 +220,7 @@ class Ada2i(Model):
         auxiliary = {
             "fused": fused,
             **{f"term.{name}": term for name, term in terms.items()},
+            **{f"encoded.{name}": vectors for name, vectors in encoded.items()},
             **{f"feature.{name}": feature for name, feature in features.items()},
             **({"mapping": torch.stack(distances).sum()} if distances else {}),
         }
@@ -360,6 +362,10 @@ SPEC = ModelSpec(
     config=Ada2iConfig,
     build=_build,
     citation=CITATION,
+    representations={
+        "encoded": "the modality alone, read in its conversation",
+        "feature": "what is fused: AFW has let the conversation's other modalities in",
+    },
     deviations=(
         "The default profile follows the paper; profile = 'released' follows the authors' code, which reads padding "
         "(batch mates then change answers), mirrors one product of the ring, predicts the weighted output in place of "

@@ -374,6 +374,7 @@ SPEC = ModelSpec(
     config=CmathConfig,
     build=_build,
     citation=CITATION,
+    representations={"embedding": "the branch around the modality, which has read the others"},
     deviations=(
         "The repository that the abstract names holds no code, and the equations were not available: the stages "
         "follow the abstract, what is inside them is ours and marked so in the configuration.",

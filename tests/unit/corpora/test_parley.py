@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from merkit.core.errors import ConfigError
 from merkit.corpora import _parley_media
-from merkit.corpora._parley_plan import scripts
-from merkit.corpora.parley import SPEC, ParleyOptions, read
+from merkit.corpora._parley_plan import make_plan, scripts
+from merkit.corpora.parley import SPEC, ParleyOptions, _noise, read
 from merkit.data.manifest import read_manifest
 from merkit.data.prepare import prepare
+from merkit.data.published import read_published
 
 pytest.importorskip("espeakng_loader", reason="needs the extra 'demo'")
 
@@ -197,12 +198,71 @@ def test_word_prosody_and_xor_are_made_as_well(tmp_path):
         assert expected["fused"] > 0.8
 
 
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("noisy")
+    return folder, read(folder, ParleyOptions(**SMALL, noise=5))
+
+
+def test_noise_is_a_stream_of_normal_numbers_for_every_utterance_and_changes_nothing_else(made, noisy):
+    (plain_folder, plain), (folder, corpus) = made, noisy
+    (features,) = corpus.features
+    values = np.concatenate(list(features.arrays.values()))
+
+    assert (features.name, features.modality) == ("noise", "video")
+    assert list(features.arrays) == [utterance.id for utterance in corpus.utterances]
+    assert {(array.shape, array.dtype) for array in features.arrays.values()} == {((1, 5), np.dtype("float32"))}
+    assert np.abs(values.mean()) < 0.4  # 45 or more numbers: three standard errors
+    assert 0.7 < values.std() < 1.3
+    assert len(np.unique(values)) == values.size
+    assert plain.features == ()
+    assert corpus.utterances == plain.utterances
+    assert corpus.facts == {**plain.facts, "options": {**plain.facts["options"], "noise": 5}}
+    assert {name: content for name, content in contents(folder).items() if name != "parley.json"} == {
+        name: content for name, content in contents(plain_folder).items() if name != "parley.json"
+    }
+
+
+def test_noise_is_drawn_from_the_seed(noisy):
+    folder, corpus = noisy
+    drawn, again = corpus.features[0].arrays, read(folder, ParleyOptions(**SMALL, noise=5)).features[0].arrays
+    sizes = {name: SMALL[name] for name in ("conversations", "turns", "speakers")}
+    plan = make_plan("complementary", ParleyOptions(**SMALL).model(), seed=0, **sizes)
+    other = _noise(plan, 5, seed=1).arrays
+
+    assert other.keys() == drawn.keys() == again.keys()
+    assert all(np.array_equal(again[id_], array) for id_, array in drawn.items())
+    assert not any(np.array_equal(other[id_], drawn[id_]) for id_ in other)
+
+
+def test_prepared_noise_is_published_beside_the_manifest(noisy, tmp_path):
+    prepare(SPEC, noisy[0], tmp_path, {**SMALL, "noise": 5})
+
+    assert read_published(tmp_path / "precomputed" / "noise").modality == "video"
+
+
+def test_a_corpus_without_noise_has_the_record_that_it_had_before_there_was_any(made):
+    options = json.loads((made[0] / "parley.json").read_text())["options"]
+
+    assert list(options) == [
+        "seed", "mode", "conversations", "turns", "speakers", "words_valence", "words_arousal", "prosody_valence",
+        "prosody_arousal", "persistence", "contagion", "snr_db", "channels",
+    ]  # fmt: skip
+
+
+def test_folders_with_and_without_noise_refuse_each_other(made, noisy):
+    with pytest.raises(ConfigError, match=r"made with noise 0, not 5\. Choose another folder"):
+        read(made[0], ParleyOptions(**SMALL, noise=5))
+    with pytest.raises(ConfigError, match=r"made with noise 5, not 0\. Choose another folder"):
+        read(noisy[0], ParleyOptions(**SMALL))
+
+
 def test_facts_hold_every_parameter_and_survive_json(made):
     _, corpus = made
 
     facts = json.loads(json.dumps(corpus.facts))
 
-    assert set(facts["options"]) == set(ParleyOptions.model_fields)
+    assert set(facts["options"]) == set(ParleyOptions.model_fields) - {"noise"}
     assert None not in facts["options"].values()
     assert set(facts["optimum"]) == {"expected", "test"}
 
@@ -210,7 +270,6 @@ def test_facts_hold_every_parameter_and_survive_json(made):
 def test_the_default_corpus_leaves_room_between_one_modality_both_and_the_conversation():
     options = ParleyOptions()
     from merkit.corpora._parley_model import accuracies, expected_accuracies
-    from merkit.corpora._parley_plan import make_plan
 
     expected = expected_accuracies(options.model(), options.turns, 1000, 0)
     plan = make_plan("complementary", options.model(), conversations=80, turns=12, speakers=20, seed=0)
@@ -234,6 +293,7 @@ def test_the_default_corpus_leaves_room_between_one_modality_both_and_the_conver
         ({"mode": "both"}, "complementary"),
         ({"snr_db": float("nan")}, "finite|less than|greater than"),
         ({"seed": -1}, "greater than or equal to 0"),
+        ({"noise": -1}, "greater than or equal to 0"),
         ({"voices": 3}, "Extra inputs"),
     ],
 )
@@ -260,8 +320,6 @@ def test_wrong_options_are_told(wrong, said):
     ids=lambda change: next(iter(change)),
 )
 def test_every_option_of_the_plan_changes_the_plan(change):
-    from merkit.corpora._parley_plan import make_plan
-
     def turns(options):
         chosen = ParleyOptions(**{**SMALL, **options})
         sizes = {name: getattr(chosen, name) for name in ("conversations", "turns", "speakers", "seed")}

@@ -452,6 +452,20 @@ def test_a_modality_that_nobody_has_is_as_good_as_not_built() -> None:
     torch.testing.assert_close(found[batch.mask], two(batch_of(data, batch.mask)).logits[batch.mask])
 
 
+def test_what_is_encoded_knows_its_own_modality_alone_and_what_is_fused_does_not() -> None:
+    model = small().eval()
+    batch = random_batch()
+    other = batch.inputs["text"]
+    changed = replace(batch, inputs={**batch.inputs, "text": Padded(other.data + 1.0, other.mask)})
+
+    before, after = model(batch).auxiliary, model(changed).auxiliary
+
+    for name in ("audio", "video"):
+        torch.testing.assert_close(after[f"encoded.{name}"], before[f"encoded.{name}"], atol=0.0, rtol=0.0)
+        assert not torch.equal(after[f"feature.{name}"], before[f"feature.{name}"])
+    assert not torch.equal(after["encoded.text"], before["encoded.text"])
+
+
 def test_ablations_leave_their_part_out() -> None:
     batch = random_batch()
     terms = {
