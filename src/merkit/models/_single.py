@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 from pydantic import Field
-from torch import nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import Model, ModelConfig
-from merkit.nn.layers import PooledUtterance, linear_head, two_layer_head
+from merkit.nn.layers import PooledUtterance, plain_head
 from merkit.nn.pooling import Pooling
 
 
@@ -44,11 +43,7 @@ class Single(Model):
         super().__init__(encoders)
         ((self.modality, encoder),) = encoders.items()
         self.pooled = PooledUtterance(encoder.width, pooling)
-        self.head: nn.Module = (
-            two_layer_head(self.pooled.width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
-            if hidden
-            else linear_head(self.pooled.width, classes, dropout=dropout)
-        )
+        self.head = plain_head(self.pooled.width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[*batch, classes]`` and the pooled vector, ``embedding``."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import Model, ModelConfig, ModelSpec
-from merkit.nn.layers import linear_head, two_layer_head
+from merkit.nn.layers import plain_head
 from merkit.nn.losses import IGNORED
 from merkit.nn.pooling import Pooling, pool, pooled_width
 
@@ -47,11 +47,7 @@ class LateAverage(Model):
         self.heads = nn.ModuleDict()
         for name, encoder in encoders.items():
             width = pooled_width(pooling, encoder.width)
-            self.heads[name] = (
-                two_layer_head(width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
-                if hidden
-                else linear_head(width, classes, dropout=dropout)
-            )
+            self.heads[name] = plain_head(width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return the log of the mean probability ``[items, classes]`` and each modality's ``logits_<modality>``."""

@@ -70,3 +70,10 @@ def two_layer_head(width: int, hidden: int, classes: int, *, dropout: float, lay
 def linear_head(width: int, classes: int, *, dropout: float) -> nn.Sequential:
     """Return dropout and one linear layer."""
     return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))
+
+
+def plain_head(width: int, hidden: int, classes: int, *, dropout: float, layer_norm: bool) -> nn.Sequential:
+    """Return a two-layer head, or a linear one if ``hidden`` is 0."""
+    if not hidden:
+        return linear_head(width, classes, dropout=dropout)
+    return two_layer_head(width, hidden, classes, dropout=dropout, layer_norm=layer_norm)

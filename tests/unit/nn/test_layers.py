@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from merkit.nn.layers import Dropout, PooledUtterance, drop_modalities, linear_head, two_layer_head
+from merkit.nn.layers import Dropout, PooledUtterance, drop_modalities, linear_head, plain_head, two_layer_head
 
 
 def test_dropout_takes_its_share_and_keeps_the_mean() -> None:
@@ -98,3 +98,12 @@ def test_heads_have_the_parts_they_are_named_for() -> None:
     assert [type(part).__name__ for part in plain] == ["Dropout", "Linear", "ReLU", "Dropout", "Linear"]
     assert [type(part).__name__ for part in normed] == ["Dropout", "Linear", "LayerNorm", "ReLU", "Dropout", "Linear"]
     assert normed(torch.zeros(5, 3)).shape == (5, 2)
+
+
+def test_a_plain_head_without_a_hidden_layer_is_linear() -> None:
+    heads = [plain_head(3, hidden, 2, dropout=0.1, layer_norm=True) for hidden in (0, 4)]
+
+    assert [[type(part).__name__ for part in head if type(part).__name__ != "Dropout"] for head in heads] == [
+        ["Linear"],
+        ["Linear", "LayerNorm", "ReLU", "Linear"],
+    ]
