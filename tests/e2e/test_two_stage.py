@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import torch
 from safetensors.numpy import load_file
 from tests.commandline import Called, call
 from tests.e2e.test_kill import command
@@ -21,6 +23,7 @@ from tests.unit.encoders.conftest import tiny_bert
 
 from merkit.core.batch import ModelOutput
 from merkit.core.types import Utterance
+from merkit.data.collate import Example, collate
 from merkit.data.manifest import read_manifest, write_manifest
 from merkit.encoders import checkpoint as stage_one_encoder
 from merkit.experiments.recipe import check_recipe
@@ -183,6 +186,65 @@ def test_runs_may_share_a_stage_one(home: Path, tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "run" / "stage-one").exists()
 
 
+def test_an_ensemble_has_the_vectors_of_all_its_seeds_for_every_seed_of_stage_two(home: Path, tmp_path: Path) -> None:
+    values = {**two_stage_values(str(home / "stage.toml"), ensemble=3), "seeds": 2}
+
+    done = train(home, write_recipe(tmp_path / "r.toml", values), str(tmp_path / "run"))
+
+    assert done.code == 0, done.error
+    run = tmp_path / "run"
+    singles = [
+        load_checkpoint(path)[0] for path in sorted((run / "stage-one" / "text").glob("fold-*/seed-*/checkpoint"))
+    ]
+    both = [load_checkpoint(path, home / "data")[0] for path in sorted(run.glob("fold-*/seed-*/checkpoint"))]
+    assert (len(singles), len(both)) == (3, 2)
+    manifest = read_manifest(home / "data")
+    turns = list(manifest.turns([u.id for u in manifest.utterances][:12], context=1))
+    texts = [single.encoders["text"].extract(turns) for single in singles]
+    batches = [
+        collate(
+            [[Example(str(n), "", {"text": a}, None)] for n, a in enumerate(t)],
+            "utterance",
+            False,
+            {"text": single.encoders["text"].blank()},
+        )
+        for t, single in zip(texts, singles, strict=True)
+    ]
+    with torch.inference_mode():
+        alone = [single(batch).auxiliary["embedding"].numpy() for single, batch in zip(singles, batches, strict=True)]
+    assert abs(alone[0] - alone[1]).max() > 1e-3
+    for model in both:
+        found = np.concatenate(model.encoders["text"].extract(turns))
+        np.testing.assert_allclose(found, np.concatenate(alone, axis=1), rtol=0, atol=1e-5)
+    assert json.loads((run / "scores.json").read_text())["features"] == "3 seeds side by side, not cross-fitted"
+    copies = [path.stat().st_mtime_ns for path in run.rglob("ensemble/**/model.safetensors")]
+    assert len(copies) == 3
+    assert train(home, tmp_path / "r.toml", str(run)).code == 0
+    assert [path.stat().st_mtime_ns for path in run.rglob("ensemble/**/model.safetensors")] == copies
+    out = tmp_path / "p.parquet"
+    shutil.copytree(trained(tmp_path, "run"), tmp_path / "moved")
+    assert call("-q", "predict", home / "data", "--checkpoint", tmp_path / "moved", "--out", out).code == 0
+    again = {row["id"]: row for row in pq.read_table(out).to_pylist()}
+    for row in pq.read_table(trained(tmp_path, "run").parent / "predictions.parquet").to_pylist():
+        assert row["p:calm"] == pytest.approx(again[row["id"]]["p:calm"], abs=1e-4)
+
+
+def test_an_ensemble_needs_one_validation_part_for_all_its_seeds(home: Path, tmp_path: Path, tiny_bert: Path) -> None:
+    manifest = read_manifest(home / "data")
+    halves = [
+        replace(u, attributes={**u.attributes, "split": "test" if u.attributes["split"] == "test" else "train"})
+        for u in manifest.utterances
+    ]
+    write_manifest(tmp_path / "data", halves, name="tiny", version=1)
+    shutil.copytree(home / "data" / "precomputed", tmp_path / "data" / "precomputed")
+    recipe = write_recipe(tmp_path / "r.toml", two_stage_values(stage_values(tiny_bert), ensemble=2))
+
+    done = train(tmp_path, recipe, "run", data=tmp_path / "data")
+
+    assert done.code == 2
+    assert "cuts another validation part for every seed" in done.error
+
+
 def test_the_runs_recipe_is_complete_and_trains_the_same_again(home: Path, tmp_path: Path) -> None:
     assert train(home, home / "plain" / "recipe.toml", str(tmp_path / "again")).code == 0
 
@@ -290,6 +352,8 @@ def test_mistakes_in_a_stage_one_that_is_trained(home: Path, tmp_path: Path, tin
         (two_stage_values(two_stage_values(stage)), f"{where}: has a stage one of its own"),
         (two_stage_values(stage, cross_fit=1), "cross_fit = 1 leaves nothing to learn from"),
         (two_stage_values(stage, cross_fit=99), "cross_fit = 99: the training part has only 12 conversations"),
+        (two_stage_values(stage, ensemble=1), "ensemble = 1 is none"),
+        (two_stage_values(stage, ensemble=2, cross_fit=2), "ensemble needs a recipe"),
         (two_stage_values(stage, checkpoint="x"), "give either 'recipe'"),
     ]:
         refused(home, tmp_path, values, told)

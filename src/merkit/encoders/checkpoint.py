@@ -29,6 +29,7 @@ from merkit.core.types import Turn, Utterance, turns_of
 from merkit.data.collate import Example, collate
 from merkit.data.files import atomic_path, file_hash
 from merkit.encoders._standardize import Standardizer
+from merkit.nn.layers import Dropout
 
 _TOLD = ("provenance.json", "README.md")
 """Files of a checkpoint that no answer depends on."""
@@ -44,10 +45,16 @@ class StageOneConfig(EncoderConfig):
     cross_fit: int = Field(default=0, ge=0)
     """0: the training part is encoded by the model that learned from it. k >= 2: it is cut by conversation into k
     parts, each encoded by a model that learned from the others. The rest is encoded by the model of all of it."""
+    ensemble: int = Field(default=0, ge=0)
+    """0: every seed of stage two has its own stage one. k >= 2: stage one is trained with the seeds 0 to k - 1, and the
+    vectors of all k models, side by side, serve every seed of stage two."""
     gives: tuple[Literal["embedding", "logits"], ...] = Field(default=("embedding",), min_length=1)
     """``embedding``, ``logits`` or both, side by side."""
     standardise: bool = False
     """Standardise the vectors, column by column, with the training part's statistics."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Of the vectors in stage two's training: wide ones are soon memorised, those of utterances that stage one has
+    learned from above all."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "StageOneConfig":
@@ -57,6 +64,10 @@ class StageOneConfig(EncoderConfig):
             raise ValueError("cross_fit = 1 leaves nothing to learn from; 0 is off, 2 or more are parts")
         if self.cross_fit and self.recipe is None:
             raise ValueError("cross_fit needs a recipe: its parts are trained")
+        if self.ensemble == 1:
+            raise ValueError("ensemble = 1 is none; 0 is off, 2 or more are seeds")
+        if self.ensemble and (self.recipe is None or self.cross_fit):
+            raise ValueError("ensemble needs a recipe, whose seeds are trained, and no cross_fit")
         if len(set(self.gives)) < len(self.gives):
             raise ValueError("gives names the same twice")
         return self
@@ -64,6 +75,8 @@ class StageOneConfig(EncoderConfig):
     @property
     def features(self) -> str:
         """Whether stage two learned from vectors of utterances that stage one had not learned from."""
+        if self.ensemble:
+            return f"{self.ensemble} seeds side by side, not cross-fitted"
         return f"cross-fitted ({self.cross_fit})" if self.cross_fit else "not cross-fitted"
 
 
@@ -117,23 +130,25 @@ class Embedder:
 
 
 class StageOne(Encoder):
-    """One vector per utterance, ``[*batch, 1, width]``, of a model that is frozen and no part of stage two's state.
+    """One vector per utterance, ``[*batch, 1, width]``, of frozen models that are no part of stage two's state.
 
-    An utterance lacks the modality where the model's own encoder says so.
+    It is one model, or those of an ensemble: the same recipe trained with several seeds, their vectors side by side. An
+    utterance lacks the modality where the first model's own encoder, which reads for all of them, says so.
     """
 
-    def __init__(self, config: StageOneConfig, modality: str, trained: TrainedModel, folder: Path) -> None:
+    def __init__(self, config: StageOneConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> None:
         super().__init__()
         self.modality = modality
         self.config = config
         self.folder = folder
-        self._model_name = trained.spec.name
-        self._embedder = Embedder(trained, modality, config.gives, str(folder))
-        self.width = self._embedder.width
+        self._model_name = trained[0].spec.name
+        self._embedders = [Embedder(each, modality, config.gives, str(folder)) for each in trained]
+        self.width = sum(embedder.width for embedder in self._embedders)
         self.context = self._read_by.context
         self.following = self._read_by.following
-        self.reads_ahead = self._embedder.reads_ahead
+        self.reads_ahead = self._embedders[0].reads_ahead
         self.standardizer = Standardizer(self.width) if config.standardise else None
+        self.dropout = Dropout(config.dropout)
         self._place: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_place", torch.empty(0), persistent=False)
 
@@ -147,15 +162,14 @@ class StageOne(Encoder):
         return self._read_by.duration_s(turn)
 
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
-        arrays = [("", array) for array in self._read_by.extract(turns)]
-        return _steps(self._embedder.vectors(arrays, self._place.device))
+        return self._vectors([("", array) for array in self._read_by.extract(turns)])
 
     def blank(self) -> Array:
         return np.zeros((1, self.width), dtype=np.float32)
 
     def forward(self, padded: Padded) -> Padded:
         data = padded.data if self.standardizer is None else self.standardizer(padded.data)
-        return Padded(torch.where(padded.mask.unsqueeze(-1), data, 0.0), padded.mask)
+        return Padded(self.dropout(torch.where(padded.mask.unsqueeze(-1), data, 0.0)), padded.mask)
 
     def fit(self, arrays: Iterable[Array]) -> None:
         if self.standardizer is not None:
@@ -166,6 +180,7 @@ class StageOne(Encoder):
         return {
             "encoder": "checkpoint",
             "stage one": self._model_name,
+            **({"models": len(self._embedders)} if len(self._embedders) > 1 else {}),
             "made of": " ".join(str(read_by[key]) for key in ("encoder", "weights", "revision") if key in read_by),
             "licence": read_by.get("licence"),
             "hash": identity(self.folder),
@@ -182,7 +197,12 @@ class StageOne(Encoder):
 
     @property
     def _read_by(self) -> Encoder:
-        return self._embedder.encoder
+        return self._embedders[0].encoder
+
+    def _vectors(self, utterances: Sequence[tuple[str, Array | None]]) -> list[Array]:
+        """Return each utterance's vectors, side by side, as a sequence of one step."""
+        found = [embedder.vectors(utterances, self._place.device) for embedder in self._embedders]
+        return [as_float32(vector.numpy())[np.newaxis] for vector in torch.cat(found, dim=-1)]
 
 
 @dataclass(frozen=True)
@@ -206,7 +226,7 @@ class ConversationStageOne(StageOne):
     for one after the other.
     """
 
-    def __init__(self, config: StageOneConfig, modality: str, trained: TrainedModel, folder: Path) -> None:
+    def __init__(self, config: StageOneConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> None:
         super().__init__(config, modality, trained, folder)
         self.context = self.following = sys.maxsize
         self._seen: _Conversation | None = None
@@ -256,13 +276,7 @@ class ConversationStageOne(StageOne):
     def _run(self, conversation: _Conversation) -> list[Array]:
         there = [place for place, content in enumerate(conversation.contents) if content is not None]
         found = dict(zip(there, self._read_by.extract([conversation.turns[place] for place in there]), strict=True))
-        arrays = [(u.speaker, found.get(place)) for place, u in enumerate(conversation.utterances)]
-        return _steps(self._embedder.vectors(arrays, self._place.device))
-
-
-def _steps(vectors: Float[Tensor, "utterances width"]) -> list[Array]:
-    """Return each vector as a sequence of one step."""
-    return [as_float32(vector.numpy())[np.newaxis] for vector in vectors]
+        return self._vectors([(u.speaker, found.get(place)) for place, u in enumerate(conversation.utterances)])
 
 
 def identity(checkpoint: Path) -> str:
@@ -279,18 +293,23 @@ def _files(checkpoint: Path) -> list[Path]:
     return sorted(path for path in checkpoint.rglob("*") if path.is_file())
 
 
-def stage_one(config: StageOneConfig, modality: str, trained: TrainedModel, folder: Path) -> StageOne:
-    """Return the encoder that a trained model makes; ``folder`` is its checkpoint and its name in errors.
+def members_of(folder: Path) -> list[Path]:
+    """Return the checkpoints ``member-*`` of an ensemble's folder; a checkpoint is its own only member."""
+    return sorted(folder.glob("member-*")) or [folder]
+
+
+def stage_one(config: StageOneConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> StageOne:
+    """Return the encoder that trained models of one recipe make; ``folder`` holds them and is their name in errors.
 
     Raises:
         ConfigError: It cannot be a stage one.
     """
-    kind = ConversationStageOne if trained.spec.level == "conversation" else StageOne
+    kind = ConversationStageOne if trained[0].spec.level == "conversation" else StageOne
     return kind(config, modality, trained, folder)
 
 
 def build(config: StageOneConfig, modality: str, home: EncoderHome) -> StageOne:
-    """Return the encoder with its model loaded strictly.
+    """Return the encoder with its models loaded strictly.
 
     Raises:
         MerkitError: There is no trained model, or it cannot be a stage one.
@@ -300,7 +319,7 @@ def build(config: StageOneConfig, modality: str, home: EncoderHome) -> StageOne:
     if folder is None:
         raise ConfigError("encoder 'checkpoint' with a recipe: 'merkit train' trains it first; name a checkpoint here")
     assert home.open_model is not None
-    trained: TrainedModel = home.open_model(folder)
+    trained: list[TrainedModel] = [home.open_model(member) for member in members_of(folder)]
     return stage_one(config, modality, trained, folder)
 
 

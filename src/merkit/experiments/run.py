@@ -23,7 +23,16 @@ from merkit.encoders.checkpoint import StageOneConfig
 from merkit.experiments.cell import Cell, run_cell
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.score import score_run
-from merkit.experiments.stages import FOLDER, StageOne, check_named, check_offer, cut_by_conversation, told_features
+from merkit.experiments.stages import (
+    FOLDER,
+    StageOne,
+    check_ensemble,
+    check_named,
+    check_offer,
+    cut_by_conversation,
+    ensemble,
+    told_features,
+)
 from merkit.io.checkpoint import build_encoders
 from merkit.io.provenance import describe_environment
 
@@ -112,9 +121,11 @@ def _train_stage(
     assert isinstance(config, StageOneConfig)
     check_offer(first.recipe, modality, first.manifest, first.protocol)
     cuts = [_held_out(cell, config.cross_fit) for cell in cells]
+    if config.ensemble:
+        check_ensemble(first.protocol, first.manifest, max(config.ensemble, first.recipe.seeds))
     provenance = _provenance(recipe, first.manifest, data)
     _log.info("stage one, %s", modality)
-    seeded = replace(recipe, seeds=first.recipe.seeds)
+    seeded = replace(recipe, seeds=config.ensemble or first.recipe.seeds)
     train_recipe(seeded, data, folder, features=first.features, allow_partial=allow_partial, progress=progress)
     found = []
     for cell, parts in zip(cells, cuts, strict=True):
@@ -133,8 +144,12 @@ def _train_stage(
             with _alone(folder / "cross-fit") if accelerator.is_main_process else nullcontext():
                 run_cell(part, provenance, accelerator, progress)
             unseen |= dict.fromkeys(held, part.folder / "checkpoint")
-        stage = StageOne(folder / place / "checkpoint", unseen)
-        found.append(replace(cell, stages={**cell.stages, modality: stage}))
+        checkpoint = folder / place / "checkpoint"
+        if config.ensemble:
+            accelerator = _accelerator(recipe)
+            with accelerator.main_process_first():
+                checkpoint = ensemble(folder, cell.fold.name, config.ensemble)
+        found.append(replace(cell, stages={**cell.stages, modality: StageOne(checkpoint, unseen)}))
     return found
 
 

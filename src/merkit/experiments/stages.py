@@ -2,9 +2,12 @@
 
 A recipe's stage one is trained below ``<run>/stage-one/<modality>/``, a run in its own right. Cross-fitting adds, below
 its ``cross-fit/fold-<f>/seed-<s>/part-<p>-of-<k>/``, a model for each part of the training conversations that has
-learned from the other parts alone, with the same seed: all of them begin with the same weights.
+learned from the other parts alone, with the same seed: all of them begin with the same weights. The models of an
+ensemble are copied to its ``ensemble/fold-<f>/<hash>/member-<n>/``.
 """
 
+import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +20,19 @@ from merkit.core.errors import ConfigError
 from merkit.core.model import TrainedModel
 from merkit.core.protocol import Fold, Protocol
 from merkit.core.types import Turn
+from merkit.data.files import atomic_path
 from merkit.data.manifest import Manifest
 from merkit.data.sources import FeatureSource
-from merkit.encoders.checkpoint import StageOneConfig, stage_one
+from merkit.encoders.checkpoint import StageOneConfig, identity, stage_one
 from merkit.experiments.recipe import Recipe
-from merkit.io.checkpoint import build_encoders, build_model, check_encoders, name_hash, read_config, read_trained_on
+from merkit.io.checkpoint import (
+    build_encoders,
+    build_model,
+    check_encoders,
+    name_hash,
+    read_config,
+    read_trained_on,
+)
 from merkit.training.seeding import derived_seed
 
 FOLDER = "stage-one"
@@ -32,7 +43,8 @@ class StageOne:
     """The trained models that one encoder of one cell is made of."""
 
     checkpoint: Path
-    """Of the whole training part: it encodes validation and test, and travels in stage two's checkpoint."""
+    """Of the whole training part (or several, ``member-*``): it encodes validation and test, and travels in stage two's
+    checkpoint."""
     unseen: Mapping[str, Path] = field(default_factory=dict)
     """Cross-fitting: by training conversation a checkpoint that has not learned from it."""
 
@@ -79,6 +91,40 @@ def cut_by_conversation(conversations: Sequence[str], parts: int, seed: int) -> 
     return [frozenset(conversations[place] for place in order[part::parts]) for part in range(parts)]
 
 
+def ensemble(folder: Path, fold: str, seeds: int) -> Path:
+    """Return the folder with the models of a stage one's first seeds as ``member-*``; made unless it is there.
+
+    Args:
+        folder: The run of stage one, with all these seeds.
+        fold: Name of the fold.
+        seeds: How many.
+    """
+    checkpoints = [folder / f"fold-{fold}" / f"seed-{seed}" / "checkpoint" for seed in range(seeds)]
+    told = " ".join(identity(checkpoint) for checkpoint in checkpoints)
+    place = folder / "ensemble" / f"fold-{fold}" / hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
+    if not place.exists():
+        with atomic_path(place) as temporary:
+            for number, checkpoint in enumerate(checkpoints):
+                shutil.copytree(checkpoint, temporary / f"member-{number:03}")
+    return place
+
+
+def check_ensemble(protocol: Protocol, manifest: Manifest, seeds: int) -> None:
+    """Refuse an ensemble where each seed has a validation part of its own: another seed's model has learned from it.
+
+    Raises:
+        ConfigError: The protocol's folds differ between the seeds.
+    """
+    first = protocol.folds(manifest.utterances, 0)
+    for seed in range(1, seeds):
+        for fold, other in zip(first, protocol.folds(manifest.utterances, seed), strict=True):
+            if (fold.name, set(fold.train), fold.test) != (other.name, set(other.train), other.test):
+                raise ConfigError(
+                    "ensemble: this protocol cuts another validation part for every seed, and models of other seeds "
+                    "have learned from it; leave ensemble out, or choose a protocol with a fixed validation part"
+                )
+
+
 def check_offer(recipe: Recipe, modality: str, manifest: Manifest, protocol: Protocol) -> None:
     """Refuse, before it is trained, a stage one that would not give what stage two reads.
 
@@ -91,7 +137,7 @@ def check_offer(recipe: Recipe, modality: str, manifest: Manifest, protocol: Pro
     encoders = build_encoders(values["encoders"], manifest.root, None)
     model = build_model(stage.model.name, values["config"], encoders, len(protocol.labels))
     trained = TrainedModel(model, stage.model, stage.config, protocol.labels)
-    offer = stage_one(config, modality, trained, Path(f"encoders.{modality}.recipe"))  # its name in errors
+    offer = stage_one(config, modality, [trained], Path(f"encoders.{modality}.recipe"))  # its name in errors
     check_encoders(recipe.model, recipe.config, {modality: offer})
 
 
