@@ -226,6 +226,11 @@ def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: P
     return {tier: partial(_times, current, tier) for tier in request.tiers}
 
 
+def describe_alignment(request: SegmentRequest, data: Path) -> Mapping[str, Any]:
+    """Return what a checkpoint must say of the alignment it was trained on: its name, and the aligner's fingerprint."""
+    return {"name": request.alignment, "aligner": AlignmentStore(data / FOLDER / request.alignment).fingerprint}
+
+
 def segments_content(tiers: Mapping[str, SegmentTier], name: str) -> list[Any]:
     """Return the times that a model reads of an utterance, as values to be hashed."""
     return [(tier, None if (found := times(name)) is None else found.tolist()) for tier, times in tiers.items()]

@@ -21,7 +21,7 @@ from merkit.core.encoder import Encoder, reach
 from merkit.core.model import FittedModel, Model
 from merkit.core.protocol import Fold, Protocol
 from merkit.core.types import Prediction, Turn
-from merkit.data.alignments import open_segments, segments_content
+from merkit.data.alignments import describe_alignment, open_segments, segments_content
 from merkit.data.dataset import Dataset, SegmentTier, items_of, load, ordered_batches
 from merkit.data.files import TEMPORARY, atomic_path
 from merkit.data.manifest import Manifest
@@ -130,6 +130,9 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
             "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
             "trained_on": _trained_on(cell),
         }
+        request = recipe.config.segments()
+        if request is not None:
+            provenance["alignment"] = describe_alignment(request, cell.manifest.root)
         save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, recipe.model, provenance))
         _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), parts, trained)
         facts = {

@@ -1,5 +1,6 @@
 """`merkit align` and a run on what it found: aligned once, read by training, prediction and a recording's analysis."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,8 @@ def test_a_run_reads_the_alignment_and_its_checkpoint_knows_the_fitted_weights(
     assert "0 utterances aligned, 30 were there" in again.out
     assert done.code == 0, done.error
     checkpoint = next(Path(run).rglob("checkpoint"))
+    provenance = json.loads((checkpoint / "provenance.json").read_text())
+    assert provenance["alignment"] == {"name": "files", "aligner": {"aligner": "files", "version": 1}}
     weights = Recognizer.load(checkpoint).model.figures()
     assert sum(weights.values()) == pytest.approx(1.0)
     assert max(weights.values()) > 0.21, "five answers: fitted weights are not the equal ones they began as"
