@@ -63,9 +63,7 @@ def _write_dialog(session: Path, name: str, turns: int, shift: int) -> None:
         text = " ".join(_WORDS[(place + step) % len(_WORDS)] for step in range(3 + turn % 3))
         spoken.append(f"{utterance} [{start_s:08.4f}-{end_s:08.4f}]: {text.capitalize()}.")
         write_tone(session / "sentences" / "wav" / name / f"{utterance}.wav", 150.0 + 60.0 * place)
-        aligned = session / "sentences" / "ForcedAlignment" / name / f"{utterance}.wdseg"
-        aligned.parent.mkdir(parents=True, exist_ok=True)
-        aligned.write_text("\t SFrm  EFrm    SegAScr Word\n\t    0    39      -1000 <s>\n", encoding="utf-8")
+        _write_alignment(session / "sentences" / "ForcedAlignment" / name / utterance, text.upper().split())
     spoken[1:1] = [f"{name}_MXX0 [000.0000-000.2000]: Mhm.", "M: Yes yes."]
     evaluation = session / "dialog" / "EmoEvaluation" / f"{name}.txt"
     transcript = session / "dialog" / "transcriptions" / f"{name}.txt"
@@ -75,6 +73,22 @@ def _write_dialog(session: Path, name: str, turns: int, shift: int) -> None:
     evaluation.write_text(header + "\n".join(reversed(ratings)), encoding="utf-8")
     transcript.write_text("\n".join(spoken) + "\n", encoding="utf-8")
     (evaluation.parent / f"._{name}.txt").write_bytes(b"\x00\x05\x16\x07")
+
+
+def _write_alignment(stem: Path, words: Sequence[str]) -> None:
+    """Write words, phones and syllables in frames of 10 ms: silence, then all words of equal length, within 0.4 s."""
+    length = 36 // len(words)
+    rows: dict[str, list[str]] = {".wdseg": ["<s>"], ".phseg": ["SIL"], ".syseg": ["SIL"]}
+    spans = [(0, 3), *((4 + length * place, 3 + length * (place + 1)) for place in range(len(words)))]
+    for word in words:
+        rows[".wdseg"].append(word)
+        rows[".phseg"].append("AH SIL SIL s")
+        rows[".syseg"].append("AH")
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for ending, labels in rows.items():
+        header = f"\t SFrm  EFrm    SegAScr {'Word' if ending == '.wdseg' else 'Phone'}\n"
+        lines = [f"\t{a:5d} {b:5d} {-1000:10d} {label}\n" for (a, b), label in zip(spans, labels, strict=True)]
+        stem.with_suffix(ending).write_text(header + "".join(lines) + " Total score:   -123456\n", encoding="utf-8")
 
 
 def write_crema_d(folder: Path, actors: Sequence[int] = tuple(range(1001, 1011))) -> int:

@@ -6,6 +6,7 @@ garbage.
 
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from merkit.core.types import MODALITIES, Turn
 
 CLASSES = 4
 DIM = 16
+HOP_S = 0.02
+"""Of the frames of every fake encoder; an utterance has six at most."""
 WIDTHS = {"text": 12, "audio": 10, "video": 8}
 WORDS = ("good", "bad", "glad", "sad", "fine", "awful", "day", "night", "rain", "sun", "we", "they")
 
@@ -34,6 +37,7 @@ class FakeEncoder(Encoder):
         super().__init__()
         self.modality = modality
         self.width = WIDTHS[modality]
+        self.hop_s, self.centre_s = HOP_S, HOP_S / 2
         self.project = nn.Linear(DIM, self.width)
         generator = torch.Generator().manual_seed(zlib.crc32(modality.encode()))
         with torch.no_grad():
@@ -100,7 +104,7 @@ def batch_of(
 
     ``absent`` holds (utterance, modality); ``labels`` is ``None`` for a batch without labels.
     """
-    unknown = spec.inputs - {"texts"}
+    unknown = spec.inputs - {"texts", "segments"}
     assert not unknown, f"{spec.name} asks collation for {sorted(unknown)}: teach fakes.batch_of to make it"
     rows = [list(row) for row in conversations]
     if spec.level == "utterance":
@@ -123,6 +127,10 @@ def batch_of(
         inputs = {name: Padded(padded.data[:, 0], padded.mask[:, 0]) for name, padded in inputs.items()}
         present = {name: there[:, 0] for name, there in present.items()}
     ids = tuple(utterance for row in rows for utterance in row)
+    request = spec.config().segments()
+    extras = {} if request is None else _segments(rows, turns, request.tiers, garbage, absent)
+    if spec.level == "utterance":
+        extras = {name: extra[:, 0] for name, extra in extras.items()}
     return Batch(
         ids=ids,
         mask=mask,
@@ -131,6 +139,7 @@ def batch_of(
         speakers=speakers,
         labels=None if labels is None else numbers,
         texts=tuple(text_of(utterance) for utterance in ids) if "texts" in spec.inputs else (),
+        extras=extras,
     )
 
 
@@ -147,6 +156,34 @@ def build(spec: ModelSpec, count: int) -> Model:
     if isinstance(model, FittedModel):
         model.fit([batch_of(spec, count, labels=all_labels())], seed=0)
     return model.eval()
+
+
+def segments_of(utterance: str, tier: str) -> list[tuple[float, float]]:
+    """Return one to three segments within the fewest frames that an utterance has, some shorter than a frame."""
+    seed = zlib.crc32(f"{utterance}/{tier}".encode())
+    edges = [0.0, *sorted({0.004 * (1 + (seed >> shift) % 9) for shift in (0, 5)}), 2 * HOP_S]
+    return list(pairwise(edges))
+
+
+def _segments(
+    rows: Sequence[Sequence[str]],
+    turns: int,
+    tiers: Iterable[str],
+    garbage: float,
+    absent: Collection[tuple[str, str]],
+) -> dict[str, Tensor]:
+    extras = {}
+    for tier in tiers:
+        times = torch.full((len(rows), turns, 4, 2), garbage, dtype=torch.float64)
+        mask = torch.zeros(len(rows), turns, 4, dtype=torch.bool)
+        for i, row in enumerate(rows):
+            for j, utterance in enumerate(row):
+                if not {(utterance, "text"), (utterance, "audio")} & set(absent):
+                    found = torch.tensor(segments_of(utterance, tier), dtype=torch.float64)
+                    times[i, j, : len(found)] = found
+                    mask[i, j, : len(found)] = True
+        extras |= {f"segments.{tier}": times, f"segments.{tier}.mask": mask}
+    return extras
 
 
 def _pad(

@@ -48,7 +48,12 @@ class Batch:
     texts: tuple[str | None, ...] = ()
     """Transcripts; filled only for a model whose ``SPEC.inputs`` has ``texts``."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
-    """What else the model's ``SPEC.inputs`` asked of collation."""
+    """What else the model's ``SPEC.inputs`` asked of collation.
+
+    Segments of a tier: ``segments.<tier>`` ``[*batch, segments, 2]``, start and end in seconds from the utterance's
+    beginning (float64), garbage where ``segments.<tier>.mask`` ``[*batch, segments]`` is ``False``. No ``True``: the
+    utterance has no such segments.
+    """
 
     def to(self, device: torch.device) -> "Batch":
         """Return the same batch on another device."""

@@ -42,6 +42,10 @@ class Encoder(nn.Module, ABC):
     """How many previous turns ``extract`` reads."""
     following: int = 0
     """How many later turns ``extract`` reads."""
+    hop_s: float | None = None
+    """Seconds from one step of what ``forward`` returns to the next; ``None``: its steps are not places in time."""
+    centre_s: float = 0.0
+    """Second at which the first step's window has its middle, where there is a hop."""
     reads_ahead: bool = False
     """Whether a turn's vectors depend on what follows it: no causal model takes it."""
     needs_conversation: bool = False

@@ -35,3 +35,7 @@ class NonFiniteLossError(MerkitError):
 
 class UnknownNameError(MerkitError):
     """A plug-in name that no file carries."""
+
+
+class UnalignableError(MerkitError):
+    """An utterance whose words cannot be found in its recording."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from merkit.core.alignment import SegmentRequest
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 
@@ -22,6 +23,13 @@ class ModelConfig(BaseModel):
     """Settings of a model, defaults as in its paper; misspelt keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def segments(self) -> SegmentRequest | None:
+        """Return which tiers of which alignment a model with these settings reads; ``None``: none.
+
+        A model that may read some has ``segments`` in its ``SPEC.inputs``.
+        """
+        return None
 
 
 def is_causal(config: ModelConfig) -> bool:
@@ -58,6 +66,20 @@ class Model(nn.Module, ABC):
         known = {id(p) for p in encoders}
         head = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
         return {name: group for name, group in (("encoders", encoders), ("head", head)) if group}
+
+    @property
+    def fits_on_validation(self) -> bool:
+        """Whether ``fit_on_validation`` is to be called; the default has nothing to fit there."""
+        return False
+
+    def fit_on_validation(self, outputs: Iterable[tuple[ModelOutput, Int[Tensor, "*batch"]]]) -> None:
+        """Fit the few numbers that training data cannot tell (weights of late fusion) on the validation part.
+
+        Called after every epoch, before the validation part is measured, with what the model in evaluation mode makes
+        of it and the class numbers (on the CPU; -100: none). What is fitted belongs into buffers, so that the chosen
+        epoch's are in the checkpoint.
+        """
+        return
 
     def start_epoch(self, epoch: int) -> None:
         """Be told which epoch begins (the first is 1), for terms that warm up; the default does not care."""
@@ -129,7 +151,7 @@ class ModelSpec:
     modalities: tuple[int, int] = (1, 3)
     """Fewest and most encoders it takes."""
     inputs: frozenset[str] = frozenset()
-    """What it asks of collation besides modalities: ``texts``."""
+    """What it asks of collation besides modalities: ``texts``, or ``segments`` (``ModelConfig.segments``)."""
     representations: Mapping[str, str] = field(default_factory=dict)
     """Auxiliary tensors ``<name>.<modality>`` ``[*batch, width]`` that stand for one modality each, for linear probes:
     by name what they are, in words."""

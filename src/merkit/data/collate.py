@@ -1,7 +1,7 @@
 """Collation: examples of unequal length become one padded batch with masks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ class Example:
     speaker: str
     arrays: Mapping[str, Array | None]
     label: int | None
+    segments: Mapping[str, Array | None] = field(default_factory=dict)
+    """By tier ``[segments, 2]``, start and end in seconds; ``None``: none are known."""
 
 
 def collate(items: Sequence[Sequence[Example]], level: Level, labelled: bool, blanks: Mapping[str, Array]) -> Batch:
@@ -55,6 +57,7 @@ def collate(items: Sequence[Sequence[Example]], level: Level, labelled: bool, bl
         present=present,
         speakers=speakers,
         labels=labels if labelled else None,
+        extras={name: extra for tier in items[0][0].segments for name, extra in _segments(items, turns, tier).items()},
     )
     return batch if level == "conversation" else _without_turns(batch)
 
@@ -80,6 +83,13 @@ def _pad(arrays: Sequence[Sequence[Array | None]], turns: int, blank: Array, mod
     return Padded(torch.from_numpy(data), torch.from_numpy(mask)), torch.from_numpy(present)
 
 
+def _segments(items: Sequence[Sequence[Example]], turns: int, tier: str) -> dict[str, Tensor]:
+    """Return ``segments.<tier>`` and its mask, as ``Batch.extras`` describes them."""
+    arrays = [[example.segments[tier] for example in item] for item in items]
+    padded, _ = _pad(arrays, turns, np.zeros((1, 2)), f"segments.{tier}")
+    return {f"segments.{tier}": padded.data, f"segments.{tier}.mask": padded.mask}
+
+
 def _without_turns(batch: Batch) -> Batch:
     return Batch(
         ids=batch.ids,
@@ -88,4 +98,5 @@ def _without_turns(batch: Batch) -> Batch:
         present={name: there[:, 0] for name, there in batch.present.items()},
         speakers=batch.speakers[:, 0],
         labels=None if batch.labels is None else batch.labels[:, 0],
+        extras={name: extra[:, 0] for name, extra in batch.extras.items()},
     )

@@ -1,7 +1,7 @@
 """From utterances to batches: which utterances make an item, and in what order items are drawn."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from merkit.core.types import Turn
 from merkit.data.collate import Example, collate
 from merkit.data.manifest import Manifest
 from merkit.data.sources import FeatureSource
+
+SegmentTier = Callable[[str], Array | None]
+"""From an utterance's id to the times ``[segments, 2]`` of its segments in seconds; ``None``: it has none."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Dataset:
     level: Level
     labels: Mapping[str, int] | None = None
     with_texts: bool = False
+    segments: Mapping[str, SegmentTier] = field(default_factory=dict)
+    """By tier what tells the times of an utterance's segments."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -63,6 +68,7 @@ class Dataset:
             speaker=turn.utterance.speaker,
             arrays={modality: source.get(turn) for modality, source in self.sources.items()},
             label=None if self.labels is None else self.labels.get(turn.utterance.id),
+            segments={tier: times(turn.utterance.id) for tier, times in self.segments.items()},
         )
 
 

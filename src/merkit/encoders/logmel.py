@@ -78,6 +78,9 @@ class LogMel(Encoder):
         self.config = config
         self.width = config.width
         self.normalize_by_speaker = config.normalize == "speaker"
+        # a recording that training stretches no longer keeps the time of what is said in it
+        self.hop_s = None if config.stretch else 4 * _HOP / RATE_HZ
+        self.centre_s = _WINDOW / 2 / RATE_HZ
         self.standardizer = Standardizer(config.n_mels)
         self.planes = nn.ModuleList([_Plane(1, config.channels, 5), _Plane(config.channels, config.channels, 3)])
         inputs = [config.channels * _quarter(config.n_mels)] + [config.width] * (config.layers - 1)

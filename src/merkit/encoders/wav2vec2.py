@@ -6,6 +6,7 @@ padded, and the transformer, with its convolution for positions, sees padded fra
 """
 
 import json
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -57,7 +58,9 @@ class Wav2Vec2(NetworkEncoder):
         super().__init__("audio", config, files, _settled(read_config(files)))
         self.config = config
         self._normalise = _normalises(files)
-        self._shortest = _receptive_field(self._network_config)
+        self._shortest = receptive_field(self._network_config)
+        self.hop_s = None if config.pooled else math.prod(self._network_config.conv_stride) / RATE_HZ
+        self.centre_s = self._shortest / 2 / RATE_HZ
 
     def load(self, *, restored: bool) -> None:
         super().load(restored=restored)
@@ -162,7 +165,7 @@ def _normalises(files: NetworkFiles) -> bool:
     return normalise
 
 
-def _receptive_field(network_config: Any) -> int:
+def receptive_field(network_config: Any) -> int:
     """Return the samples that one frame sees."""
     field = 1
     for kernel, stride in zip(reversed(network_config.conv_kernel), reversed(network_config.conv_stride), strict=True):

@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from accelerate import Accelerator
 
+from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
 from merkit.core.model import FittedModel, Model
 from merkit.core.protocol import Fold, Protocol
 from merkit.core.types import Prediction, Turn
-from merkit.data.dataset import Dataset, items_of, load, ordered_batches
+from merkit.data.alignments import describe_alignment, open_segments, segments_content
+from merkit.data.dataset import Dataset, SegmentTier, items_of, load, ordered_batches
 from merkit.data.files import TEMPORARY, atomic_path
 from merkit.data.manifest import Manifest
 from merkit.data.sources import FeatureSource, Progress, open_sources, open_store
@@ -41,7 +44,7 @@ from merkit.io.checkpoint import (
 from merkit.io.predictions import predictions_table, write_table
 from merkit.io.provenance import peak_memory_bytes
 from merkit.metrics.classification import METRICS
-from merkit.nn.losses import build_criterion
+from merkit.nn.losses import IGNORED, build_criterion
 from merkit.training.loop import Trained, train
 from merkit.training.seeding import derived_seed, seed_torch
 
@@ -84,11 +87,12 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
     check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
     around = reach(encoders.values())
     turns = list(cell.manifest.turns(cell.members, *around))
+    segments = open_segments(recipe.config.segments(), turns, cell.manifest.root)
     with accelerator.main_process_first():
         for encoder in encoders.values():
             encoder.to(accelerator.device)
         sources = open_sources(encoders, turns, cell.features, progress)
-    key, *others = _keys(cell, encoders, sources)
+    key, *others = _keys(cell, encoders, sources, segments)
     if any(is_complete(cell.folder, known) for known in (key, *others)):
         _log.info("%s: complete", cell.name)
         if accelerator.is_main_process:
@@ -100,7 +104,7 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
 
     with accelerator.main_process_first():
         unseen = _unseen(cell, encoders, turns, accelerator, progress)
-    parts = {name: _dataset(cell, sources, ids, around) for name, ids in _parts(cell.fold).items()}
+    parts = {name: _dataset(cell, sources, segments, ids, around) for name, ids in _parts(cell.fold).items()}
     training = replace(parts["train"], labels=cell.fold.train, sources={**sources, **unseen})
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
@@ -126,6 +130,9 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
             "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
             "trained_on": _trained_on(cell),
         }
+        request = recipe.config.segments()
+        if request is not None:
+            provenance["alignment"] = describe_alignment(request, cell.manifest.root)
         save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, recipe.model, provenance))
         _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), parts, trained)
         facts = {
@@ -157,11 +164,17 @@ def _parts(fold: Fold) -> dict[str, Sequence[str]]:
     return {"train": tuple(fold.train), "valid": tuple(fold.valid), "test": fold.test}
 
 
-def _dataset(cell: Cell, sources: Mapping[str, FeatureSource], ids: Sequence[str], around: tuple[int, int]) -> Dataset:
+def _dataset(
+    cell: Cell,
+    sources: Mapping[str, FeatureSource],
+    segments: Mapping[str, SegmentTier],
+    ids: Sequence[str],
+    around: tuple[int, int],
+) -> Dataset:
     """Return one part without labels; the training part gets its own later, the test part never does."""
     spec = cell.recipe.model
     items = items_of(cell.manifest, spec.level, cell.members, ids, *around)
-    return Dataset(items, sources, spec.level, with_texts="texts" in spec.inputs)
+    return Dataset(items, sources, spec.level, with_texts="texts" in spec.inputs, segments=segments)
 
 
 def _unseen(
@@ -198,7 +211,12 @@ def _trained_on(cell: Cell) -> dict[str, Any]:
     return {"fold": cell.fold.name, "seed": cell.seed, "utterances": " ".join(sorted(learned))}
 
 
-def _keys(cell: Cell, encoders: Mapping[str, Encoder], sources: Mapping[str, FeatureSource]) -> list[str]:
+def _keys(
+    cell: Cell,
+    encoders: Mapping[str, Encoder],
+    sources: Mapping[str, FeatureSource],
+    segments: Mapping[str, SegmentTier],
+) -> list[str]:
     """Return the hash of all that decides a cell's result: settings, inputs by content, split, seed, format.
 
     A second one, if any, is that of the same cell with test predictions of every epoch: it lacks nothing.
@@ -208,6 +226,8 @@ def _keys(cell: Cell, encoders: Mapping[str, Encoder], sources: Mapping[str, Fea
     for turn in cell.manifest.turns(cell.members, *reach(encoders.values())):
         contents = [source.encoder.content(turn) for source in sources.values()]
         digest.update(repr((turn.utterance.id, turn.utterance.conversation, turn.utterance.text, contents)).encode())
+        if segments:
+            digest.update(repr(segments_content(segments, turn.utterance.id)).encode())
     values = {
         "recipe": recipe,
         "encoders": {modality: encoder.fingerprint() for modality, encoder in encoders.items()},
@@ -290,6 +310,8 @@ def _train(
     truth = np.array(list(fold.valid.values()))
 
     def measure(_: Model) -> dict[str, float]:
+        if model.fits_on_validation:
+            model.fit_on_validation(_labelled(recognizer.outputs(parts["valid"]), fold.valid))
         predictions = _of(recognizer.predict_dataset(parts["valid"]), list(fold.valid))
         guesses = np.array([config.labels.index(prediction.label) for prediction in predictions])
         figures = {name: METRICS[name](truth, guesses, len(config.labels)) for name in cell.protocol.metrics}
@@ -315,6 +337,16 @@ def _train(
         accelerator=accelerator,
         listener=listen,
     )
+
+
+def _labelled(
+    outputs: Iterable[tuple[Batch, ModelOutput]], labels: Mapping[str, int]
+) -> Iterator[tuple[ModelOutput, torch.Tensor]]:
+    """Put class numbers ``[*batch]`` beside a model's outputs; -100 where there is none."""
+    for batch, output in outputs:
+        numbers = torch.full(batch.mask.shape, IGNORED)
+        numbers[batch.mask] = torch.tensor([labels.get(name, IGNORED) for name in batch.ids])
+        yield output, numbers
 
 
 def _negative_log_likelihood(predictions: Sequence[Prediction], truth: Sequence[str]) -> float:

@@ -56,7 +56,7 @@ class Replay:
         sources = open_sources(recognizer.encoders, turns, self.features, self.progress)
         level, with_texts = recognizer.spec.level, "texts" in recognizer.spec.inputs
         items = items_of(self.manifest, level, self.members, wanted, *recognizer.reach)
-        return Dataset(items, sources, level, with_texts=with_texts)
+        return Dataset(items, sources, level, with_texts=with_texts, segments=recognizer.segments(turns))
 
 
 def replay(

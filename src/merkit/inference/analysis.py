@@ -13,6 +13,7 @@ from merkit.core.types import Prediction, Utterance
 from merkit.data.files import atomic_path
 from merkit.data.manifest import SCHEMA, CorpusInfo, Manifest, content_hash, count
 from merkit.data.media import probe
+from merkit.inference.alignment import align_recording
 from merkit.inference.recognizer import Recognizer
 from merkit.inference.transcript import Line, read_transcript
 
@@ -73,6 +74,7 @@ def analyze_recording(recognizer: Recognizer, recording: Path, transcript: Path 
         raise MerkitError(f"'{checkpoint}' reads words alone: give a transcript with --transcript.")
     with tempfile.TemporaryDirectory() as folder:
         manifest = _manifest(Path(folder), utterances)
+        told = None if recognizer.request is None else align_recording(recognizer.request, manifest)
         predictions = {prediction.id: prediction for prediction in recognizer.predict(manifest)}
     segments = [
         Segment(
@@ -84,7 +86,7 @@ def analyze_recording(recognizer: Recognizer, recording: Path, transcript: Path 
         )
         for utterance in utterances
     ]
-    notes = _notes(recognizer, transcript, segments)
+    notes = _notes(recognizer, transcript, segments) + ([] if told is None else [told])
     return Analysis(recording, info.duration_s, checkpoint, recognizer.labels, segments, notes)
 
 

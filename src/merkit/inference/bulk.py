@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from merkit.core.errors import MerkitError
 from merkit.core.types import Turn
+from merkit.data.alignments import segments_content
 from merkit.data.files import atomic_path, file_hash
 from merkit.data.manifest import Manifest
 from merkit.data.sources import Progress
@@ -64,9 +65,12 @@ def predict_corpus(
 def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]]) -> str:
     """Return a hash of what the encoders read of these utterances: a recording may change between two calls."""
     digest = hashlib.sha256()
+    segments = recognizer.segments([turn for item in chunk for turn in item])
     for turn in (turn for item in chunk for turn in item):
         contents = [encoder.content(turn) for encoder in recognizer.encoders.values()]
         digest.update(repr((turn.utterance.id, contents)).encode())
+        if segments:
+            digest.update(repr(segments_content(segments, turn.utterance.id)).encode())
     return digest.hexdigest()[:12]
 
 

@@ -13,7 +13,8 @@ from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelSpec
 from merkit.core.types import Prediction, Turn
-from merkit.data.dataset import Dataset, items_of, ordered_batches
+from merkit.data.alignments import open_segments
+from merkit.data.dataset import Dataset, SegmentTier, items_of, ordered_batches
 from merkit.data.dataset import load as load_batches
 from merkit.data.manifest import Manifest
 from merkit.data.sources import Progress, Statistics, Voice, open_sources
@@ -34,6 +35,7 @@ class Recognizer:
         self.model = model
         self.config = config
         self.spec: ModelSpec = load("models", config.model)
+        self.request = self.spec.config(**config.model_config).segments()
 
     @classmethod
     def load(cls, checkpoint: Path, data: Path | None = None) -> "Recognizer":
@@ -135,9 +137,20 @@ class Recognizer:
             open_sources(self.encoders, turns, features, progress, voices),
             self.spec.level,
             with_texts="texts" in self.spec.inputs,
+            segments=self.segments(turns),
         )
         found = {prediction.id: prediction for prediction in self.predict_dataset(dataset, batch_size)}
         return [found[turn.utterance.id] for turn in turns]
+
+    def segments(self, turns: Sequence[Turn]) -> dict[str, SegmentTier]:
+        """Return the times of the segments that the model reads, from the alignment beside these turns' corpus.
+
+        Raises:
+            MerkitError: It is not there, or lacks utterances.
+        """
+        if not turns:
+            return {}
+        return open_segments(self.request, turns, turns[0].root)
 
     def predict_dataset(self, dataset: Dataset, batch_size: int = 32) -> Iterator[Prediction]:
         """Yield a prediction for every utterance of a dataset, in no particular order."""

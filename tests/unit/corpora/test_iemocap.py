@@ -63,8 +63,8 @@ def test_an_utterance_carries_what_the_release_says(release: Path) -> None:
         "dialog_end_s": 4.5,
         "dialog_video": None,
         "alignment_word": "Session3/sentences/ForcedAlignment/Ses03M_script01_1/Ses03M_script01_1_F001.wdseg",
-        "alignment_phone": None,
-        "alignment_syllable": None,
+        "alignment_phone": "Session3/sentences/ForcedAlignment/Ses03M_script01_1/Ses03M_script01_1_F001.phseg",
+        "alignment_syllable": "Session3/sentences/ForcedAlignment/Ses03M_script01_1/Ses03M_script01_1_F001.syseg",
     }
     assert json.loads(str(utterance.attributes["votes"])) == {"Anger": 2, "Neutral": 2}
     assert json.loads(str(utterance.attributes["self_votes"])) == {"Surprise": 1}

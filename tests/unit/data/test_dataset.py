@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.tiny import write_corpus
 
 from merkit.core.errors import MerkitError
@@ -100,3 +101,18 @@ def test_items_carry_later_turns_where_an_encoder_asks_for_them(tmp_path: Path, 
     (turn,) = [turn for item in items for turn in item if turn.utterance.id == "c001_2"]
     assert [u.id for u in turn.following] == ["c001_3"]
     assert turn.previous == ()
+
+
+def test_segments_are_padded_beside_each_other_and_masked() -> None:
+    def example(name: str, times: list[tuple[float, float]] | None) -> Example:
+        arrays = {"audio": np.zeros((2, 3), dtype=np.float32)}
+        return Example(name, "s", arrays, None, {"word": None if times is None else np.array(times)})
+
+    examples = [[example("a", [(0.0, 0.5), (0.5, 0.7)])], [example("b", None)], [example("c", [(0.1, 0.2)])]]
+
+    batch = collate(examples, "utterance", False, {"audio": np.zeros((1, 3), dtype=np.float32)})
+
+    assert batch.extras["segments.word.mask"].tolist() == [[True, True], [False, False], [True, False]]
+    assert batch.extras["segments.word"][0].tolist() == [[0.0, 0.5], [0.5, 0.7]]
+    assert batch.extras["segments.word"][2, 0].tolist() == [0.1, 0.2]
+    assert batch.extras["segments.word"].dtype == torch.float64

@@ -200,3 +200,19 @@ def test_a_wrong_setting_is_refused():
 def test_a_kernel_without_a_middle_is_refused():
     with pytest.raises(ValidationError, match="kernel must be odd"):
         LogMelConfig(kernel=4)
+
+
+def test_a_step_stands_for_the_middle_of_the_frames_that_it_sees():
+    encoder = build(stretch=0.0, subtract="nothing").eval()
+    data = frames(100)
+    louder = data.copy()
+    louder[40] += 9.0
+
+    with torch.no_grad():
+        changed = (encoder(padded([data])).data - encoder(padded([louder])).data)[0].abs().sum(-1) > 1e-6
+
+    seen = changed.nonzero().flatten().double()
+    assert len(seen) >= 3
+    assert float(seen.mean()) == 10.0  # frame 40 has its middle at (160 * 40 + 200) / 16000 s
+    assert encoder.centre_s + 10 * encoder.hop_s == pytest.approx((160 * 40 + 200) / RATE)
+    assert build().hop_s is None, "training stretches recordings"

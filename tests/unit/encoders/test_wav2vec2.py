@@ -142,6 +142,22 @@ def test_frames_are_those_of_the_published_front_end(networks, samples, frames):
         assert encoder(padded([noise(samples)])).mask.sum() == frames
 
 
+def test_a_step_stands_for_the_middle_of_the_samples_that_it_reads(networks):
+    encoder = build(networks["wav2vec2 layer"], frozen=False).eval()
+    wave, clicked = torch.from_numpy(noise(8000)), torch.from_numpy(noise(8000))
+    clicked[3900] += 5.0
+
+    front = encoder.network.feature_extractor
+    with torch.no_grad():
+        changed = (front(wave[None]) - front(clicked[None]))[0].abs().sum(0) > 1e-6
+
+    middles = encoder.centre_s + encoder.hop_s * np.arange(len(changed))
+    assert (encoder.hop_s, encoder.centre_s) == (0.02, 0.0125)
+    assert changed.nonzero().flatten().tolist() == [11, 12]
+    assert np.flatnonzero(abs(middles - 3900 / 16_000) <= 0.0125).tolist() == [11, 12]
+    assert build(networks["wav2vec2 layer"], pooled=True).hop_s is None
+
+
 def test_a_recording_below_one_frame_is_padded_to_it(networks, record):
     encoder = build(networks["wav2vec2 group"])
 

@@ -1,0 +1,174 @@
+"""Words from any Hugging Face CTC checkpoint (wav2vec 2.0, HuBERT, WavLM fine-tuned to write letters), in its language.
+
+The likeliest path of the transcript's letters through the network's frame-by-frame scores (Viterbi); a word reaches
+from its first letter's first frame to its last letter's last. Such networks tend to write a letter in one frame, late
+in its sound, so that words come out shorter than they are.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from merkit.aligners._words import spoken_words
+from merkit.core.alignment import Aligner, AlignerConfig, AlignerSpec, Alignment, Interval
+from merkit.core.errors import ConfigError, MerkitError, UnalignableError
+from merkit.core.types import Turn
+from merkit.data.segments import checked_alignment
+from merkit.encoders._audio import RATE_HZ, waveform
+from merkit.encoders._huggingface import NetworkFiles, read_config
+from merkit.encoders.wav2vec2 import receptive_field
+
+
+class CtcConfig(AlignerConfig):
+    """Which network."""
+
+    weights: str
+    """A local folder or a hub id."""
+    revision: str | None = None
+    """Commit of a hub id, 40 hexadecimal digits."""
+
+
+class Ctc(Aligner):
+    """Aligns words; each recording is run alone, so that padding plays no part."""
+
+    def __init__(self, config: CtcConfig) -> None:
+        self.files = NetworkFiles(config.weights, config.revision, None)
+        self._config = read_config(self.files)
+        strides, blank = getattr(self._config, "conv_stride", None), self._config.pad_token_id
+        if strides is None or blank is None:
+            raise ConfigError(f"'{config.weights}' is no speech network that writes letters and a blank")
+        self._hop_s = float(np.prod(strides)) / RATE_HZ
+        self._blank = int(blank)
+        self._letters = _letters(self.files)
+        self._device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"aligner": "ctc", "version": 1, "network": self.files.identity(with_weights=True)}
+
+    def align(self, turn: Turn) -> Alignment:
+        words = spoken_words(str(turn.utterance.text))
+        tokens, owner = [], []
+        for number, word in enumerate(words):
+            if number and "|" in self._letters:
+                tokens.append(self._letters["|"])
+                owner.append(-1)
+            for letter in word:
+                tokens.append(self._token(letter))
+                owner.append(number)
+        spans = letter_spans(self._scores(turn), tokens, self._blank)
+        found = []
+        for number, word in enumerate(words):
+            own = [span for span, of in zip(spans, owner, strict=True) if of == number]
+            found.append(Interval(word, round(own[0][0] * self._hop_s, 4), round(own[-1][1] * self._hop_s, 4)))
+        return checked_alignment({"word": found}, f"'{turn.utterance.id}' by CTC")
+
+    def _token(self, letter: str) -> int:
+        for written in (letter, letter.upper(), letter.lower()):
+            if written in self._letters:
+                return self._letters[written]
+        raise UnalignableError(f"'{letter}' is none of the letters that '{self.files.weights}' writes")
+
+    def _scores(self, turn: Turn) -> npt.NDArray[np.float64]:
+        """Return the log probabilities ``[frames, letters]`` of a recording."""
+        samples = self._extractor(waveform(turn), sampling_rate=RATE_HZ, return_tensors="pt").input_values
+        if samples.shape[-1] < receptive_field(self._config):
+            raise UnalignableError("its recording is shorter than one frame")
+        with torch.inference_mode():
+            logits = self._network(samples.to(self._device)).logits[0]
+        scores: npt.NDArray[np.float64] = logits.double().log_softmax(-1).cpu().numpy()
+        return scores
+
+    @cached_property
+    def _network(self) -> Any:
+        from transformers import AutoModelForCTC
+
+        try:
+            network = AutoModelForCTC.from_pretrained(
+                self.files.weights_folder, config=self._config, local_files_only=True, use_safetensors=True
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise MerkitError(f"'{self.files.weights}' cannot be used as a CTC network: {error}") from error
+        return network.eval().to(self._device)
+
+    @cached_property
+    def _extractor(self) -> Any:
+        from transformers import Wav2Vec2FeatureExtractor as Library
+
+        extractor: Any = Library  # its constructor carries no types
+        if (self.files.folder / "preprocessor_config.json").is_file():
+            return extractor.from_pretrained(self.files.folder, local_files_only=True)
+        return extractor()
+
+
+def letter_spans(scores: npt.NDArray[np.float64], tokens: Sequence[int], blank: int) -> list[tuple[int, int]]:
+    """Return each token's first frame and the one behind its last on the likeliest path of all of them.
+
+    The states of CTC (Graves et al., ICML 2006, section 4.1): a blank before, between and behind the tokens; it may be
+    passed over, except between two equal tokens.
+
+    Args:
+        scores: Log probabilities ``[frames, letters]``.
+        tokens: At least one.
+        blank: The number of "no letter".
+
+    Raises:
+        UnalignableError: There are fewer frames than the tokens need.
+    """
+    frames = len(scores)
+    needed = len(tokens) + sum(a == b for a, b in pairwise(tokens))
+    if frames < needed:
+        raise UnalignableError(f"its recording has {frames} frames, its letters need {needed}")
+    states = np.full(2 * len(tokens) + 1, blank)
+    states[1::2] = tokens
+    may_skip = np.zeros(len(states), dtype=bool)
+    may_skip[3::2] = states[3::2] != states[1:-2:2]
+    best = np.full(len(states), -np.inf)
+    best[:2] = scores[0, states[:2]]
+    came = np.zeros((frames, len(states)), dtype=np.int8)
+    for frame in range(1, frames):
+        stay, step = best, np.concatenate([[-np.inf], best[:-1]])
+        skip = np.where(may_skip, np.concatenate([[-np.inf, -np.inf], best[:-2]]), -np.inf)
+        ways = np.stack([stay, step, skip])
+        came[frame] = ways.argmax(axis=0)
+        best = ways.max(axis=0) + scores[frame, states]
+    state = len(states) - 1 if best[-1] >= best[-2] else len(states) - 2
+    path = np.empty(frames, dtype=np.int64)
+    for frame in range(frames - 1, -1, -1):
+        path[frame] = state
+        state -= came[frame, state]
+    places = [np.flatnonzero(path == 2 * number + 1) for number in range(len(tokens))]
+    return [(int(place[0]), int(place[-1]) + 1) for place in places]
+
+
+def _letters(files: NetworkFiles) -> dict[str, int]:
+    path = files.folder / "vocab.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {str(letter): int(number) for letter, number in found.items()}
+    except FileNotFoundError:
+        raise MerkitError(f"'{files.folder}' holds no vocab.json: it is no CTC network that writes letters") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise MerkitError(f"'{path}' does not map letters to numbers ({error}); one vocabulary is expected") from error
+
+
+def build(config: CtcConfig) -> Ctc:
+    """Return the aligner; the weights are read when the first recording is aligned.
+
+    Raises:
+        MerkitError: The network is not there or writes no letters.
+    """
+    return Ctc(config)
+
+
+SPEC = AlignerSpec(
+    name="ctc",
+    summary="words by any Hugging Face CTC checkpoint, in its language",
+    config=CtcConfig,
+    build=build,
+)

@@ -1,0 +1,124 @@
+"""Alignments that are there already: TextGrid, CTM, Sphinx segment files (IEMOCAP), parley's own.
+
+Files are found by name anywhere below a folder. One that is named after the utterance has its times; one that is named
+after the utterance's recording has the recording's times, of which the utterance's part is cut out.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import field_validator
+
+from merkit.core.alignment import TIERS, Aligner, AlignerConfig, AlignerSpec, Alignment, TierName
+from merkit.core.errors import ConfigError, UnalignableError
+from merkit.core.types import Turn
+from merkit.data.files import file_hash
+from merkit.data.segment_files import SEG_TIERS, Tiers, read_ctm, read_json, read_seg, read_textgrid
+from merkit.data.segments import checked_alignment, shifted
+
+_ENDINGS = (".TextGrid", ".ctm", *SEG_TIERS, ".json")
+
+
+class FilesConfig(AlignerConfig):
+    """Where the files lie."""
+
+    folder: str
+    """Read with all folders below it; relative to the working directory."""
+
+    @field_validator("folder")
+    @classmethod
+    def _is_there(cls, folder: str) -> str:
+        if not Path(folder).is_dir():
+            raise ValueError(f"no folder '{folder}'")
+        return folder
+
+
+class Files(Aligner):
+    """Looks an utterance up; several files of one utterance (``.wdseg`` and ``.phseg``) add up."""
+
+    def __init__(self, config: FilesConfig) -> None:
+        self.folder = Path(config.folder)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"aligner": "files", "version": 1}
+
+    def content(self, turn: Turn) -> str:
+        return "-".join(file_hash(path) for path, _ in self._paths(turn))
+
+    def align(self, turn: Turn) -> Alignment:
+        utterance = turn.utterance
+        found: Tiers = {}
+        paths = self._paths(turn)
+        for path, name in paths:
+            for tier, intervals in self._read(path, name).items():
+                if tier in found:
+                    listed = ", ".join(str(path) for path, _ in paths)
+                    raise ConfigError(f"Utterance '{utterance.id}' has more than one tier of {tier}s: {listed}")
+                if name != utterance.id and utterance.start_s is not None:
+                    part = None if utterance.end_s is None else utterance.end_s - utterance.start_s
+                    intervals = shifted(intervals, -utterance.start_s, part)
+                found[tier] = intervals
+        if not any(found.values()):
+            raise UnalignableError(f"no segments of it below '{self.folder}'")
+        return checked_alignment(found, f"'{utterance.id}' in {paths[0][0]}")
+
+    def _paths(self, turn: Turn) -> list[tuple[Path, str]]:
+        """Return an utterance's files, or else those of its recording, and whose name they carry."""
+        utterance = turn.utterance
+        names = [utterance.id] if utterance.audio is None else [utterance.id, Path(utterance.audio).stem]
+        return next(([(path, name) for path in self._by_name[name]] for name in names if name in self._by_name), [])
+
+    def _read(self, path: Path, name: str) -> Tiers:
+        if path.suffix == ".TextGrid":
+            return read_textgrid(path)
+        if path.suffix in SEG_TIERS:
+            return {SEG_TIERS[path.suffix]: read_seg(path)}
+        tiers: Tiers = self._tables[path][name]
+        return tiers
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        """Files by the utterance or recording that they tell of."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(path for path in self.folder.rglob("*") if path.suffix in _ENDINGS):
+            for name in self._tables[path] if path.suffix in (".ctm", ".json") else (path.stem,):
+                found.setdefault(name, []).append(path)
+        return found
+
+    @cached_property
+    def _tables(self) -> "_Tables":
+        return _Tables()
+
+
+class _Tables(dict[Path, dict[str, Tiers]]):
+    """Files of several utterances, each read once."""
+
+    def __missing__(self, path: Path) -> dict[str, Tiers]:
+        if path.suffix == ".json":
+            table = read_json(path)
+        else:
+            tier = _tier_of(path)
+            table = {name: {tier: intervals} for name, intervals in read_ctm(path).items()}
+        self[path] = table
+        return table
+
+
+def _tier_of(path: Path) -> TierName:
+    """Return the tier of a CTM: ``x.phone.ctm`` has phones, ``x.ctm`` words."""
+    inner = Path(path.stem).suffix.removeprefix(".")
+    return next((tier for tier in TIERS if tier == inner), "word")
+
+
+def build(config: FilesConfig) -> Files:
+    """Return the aligner."""
+    return Files(config)
+
+
+SPEC = AlignerSpec(
+    name="files",
+    summary="alignments that are there: TextGrid, CTM, IEMOCAP's .wdseg .phseg .syseg, parley's JSON",
+    config=FilesConfig,
+    build=build,
+)

@@ -1,0 +1,73 @@
+"""The seam of an aligner: from a recording and its words to when each word, syllable and phone was spoken."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from merkit.core.types import Turn
+
+TierName = Literal["phone", "syllable", "word"]
+TIERS: tuple[TierName, ...] = get_args(TierName)
+"""The units that an utterance is cut into, the shortest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A phone, syllable or word, and its time in seconds from the beginning of its utterance; silence has none."""
+
+    label: str
+    start_s: float
+    end_s: float
+
+
+Alignment = Mapping[TierName, tuple[Interval, ...]]
+"""The tiers that are known, each in order of time and without overlap (``merkit.data.segments.check_tier``)."""
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """What a model asks of collation: tiers of the alignment ``<data>/segments/<alignment>``."""
+
+    alignment: str
+    tiers: tuple[TierName, ...]
+
+
+class AlignerConfig(BaseModel):
+    """Settings of an aligner; misspelt keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Aligner(ABC):
+    """Finds the times of what was said, one utterance at a time."""
+
+    @abstractmethod
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return all that the result depends on besides recording and words, as JSON values; as of an encoder."""
+
+    def content(self, turn: Turn) -> str:
+        """Return a hash of what ``align`` reads of this turn besides its recording and words; the default: nothing."""
+        return ""
+
+    @abstractmethod
+    def align(self, turn: Turn) -> Alignment:
+        """Return the tiers of an utterance that has sound and words.
+
+        Raises:
+            UnalignableError: The words cannot be found in the recording; says why, without the utterance's name.
+            MerkitError: The recording or a file cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class AlignerSpec:
+    """What an aligner's file exports as ``SPEC``."""
+
+    name: str
+    summary: str
+    config: type[AlignerConfig]
+    build: Callable[[Any], Aligner]
+    """``build(config)``"""

@@ -1,0 +1,56 @@
+"""Aligning a whole corpus, as `merkit align` does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from merkit.core.alignment import AlignerSpec
+from merkit.core.errors import UnalignableError
+from merkit.core.lookup import load
+from merkit.data.alignments import FOLDER, Aligned, AlignmentStore, align, told_failures
+from merkit.data.manifest import read_manifest
+from merkit.data.sources import Progress
+from merkit.experiments.recipe import check_options
+
+
+@dataclass(frozen=True)
+class AlignedCorpus:
+    """What a call did, and where it lies."""
+
+    folder: Path
+    done: Aligned
+    unaligned: str | None
+    """What could not be aligned, in words; ``None``: all was."""
+
+
+def align_corpus(
+    data: Path,
+    aligner: str,
+    name: str | None,
+    settings: Mapping[str, Any],
+    *,
+    unaligned_as_frames: bool,
+    progress: Progress | None = None,
+) -> AlignedCorpus:
+    """Align what the alignment ``<data>/segments/<name>`` lacks (``None``: the aligner's name).
+
+    Raises:
+        UnalignableError: Utterances cannot be aligned (all others are, and are kept), unless ``unaligned_as_frames``.
+        MerkitError: An unknown aligner or setting, or unreadable input.
+    """
+    spec: AlignerSpec = load("aligners", aligner)
+    config = check_options(spec.config, settings, f"aligner {aligner}")
+    manifest = read_manifest(data)
+    made = spec.build(config)
+    folder = manifest.root / FOLDER / (aligner if name is None else name)
+    store = AlignmentStore.create(folder, aligner, made.fingerprint())
+    turns = list(manifest.turns())
+    done = align(made, turns, store, unaligned_as_frames=unaligned_as_frames, progress=progress)
+    told = told_failures(done.failed, len(turns) - done.absent) if done.failed else None
+    if told is not None and not unaligned_as_frames:
+        raise UnalignableError(
+            f"{told}. The others are aligned and kept. Mend these, or have them read frame by frame with "
+            "--unaligned frame"
+        )
+    return AlignedCorpus(folder, done, told)

@@ -1,0 +1,325 @@
+"""Zhao et al., "Multi-level Fusion of Wav2vec 2.0 and BERT for Multimodal Emotion Recognition", Interspeech 2022.
+
+Speech is read at several granularities: frame by frame, and in one vector for each phone, syllable and word. Early
+fusion lets each modality's sequence attend to the other's (co-attention); late fusion averages the probabilities of
+models; the paper's best system does both at all granularities. [paper] marks what is known from it; it is silent on
+much, and [ours] marks what was chosen here.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from merkit.core.alignment import SegmentRequest, TierName
+from merkit.core.batch import Batch, ModelOutput, Padded
+from merkit.core.encoder import Encoder
+from merkit.core.errors import ConfigError
+from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.models._multilevel_networks import CoAttention, Gate, Pool, SequencePooling
+from merkit.nn.embeddings import sinusoidal_positions
+from merkit.nn.late_fusion import fitted_weights, log_mixture
+from merkit.nn.layers import Dropout, drop_modalities, linear_head
+from merkit.nn.losses import IGNORED
+from merkit.nn.segments import FrameClock, segment_means
+
+Granularity = Literal["frame"] | TierName
+Branch = Literal["audio", "text", "early"]
+
+_READS: Mapping[Branch, tuple[str, ...]] = {"audio": ("audio",), "text": ("text",), "early": ("audio", "text")}
+"""Modalities that a branch reads."""
+
+
+class MultilevelConfig(ModelConfig):
+    """Settings of ``multilevel``."""
+
+    granularities: tuple[Granularity, ...] = ("frame", "phone", "syllable", "word")
+    """At which speech is read. [paper]"""
+    alignment: str = "pocketsphinx"
+    """Name of the alignment that `merkit align` made; read by all granularities but ``frame``. [ours]"""
+    branches: tuple[Branch, ...] = ("audio", "text", "early")
+    """Models that answer: speech alone, words alone, early fusion; speech and early fusion at each granularity.
+    ``["early"]``: early fusion only, ``["audio", "text"]``: late fusion only. All three: [paper]"""
+    join: Literal["score", "concat", "gate"] = "score"
+    """How granularities come together: a model and an answer each, or one model that reads their vectors side by side
+    or weighed by a learned gate. The paper does not say. [ours]"""
+    weights: Literal["fitted", "equal"] | dict[str, float] = "fitted"
+    """Of late fusion: those most likely on validation, all the same, or given by name of answer (``text``,
+    ``early_word``; with ``join`` other than ``score`` ``early``). [ours]"""
+
+    width: int = Field(default=256, ge=1)
+    """Of the co-attention. [ours]"""
+    heads: int = Field(default=8, ge=1)
+    """[ours]"""
+    layers: int = Field(default=1, ge=1)
+    """Of co-attention. [ours]"""
+    feed_forward: int = Field(default=1024, ge=1)
+    """Inner width of its position-wise networks. [ours]"""
+    positions: bool = True
+    """Add a sinusoidal code of the place in the sequence, by which segments and tokens can find each other. [ours]"""
+    pooling: Pool = "mean"
+    """From a sequence to a vector: mean, mean and deviation (``statistics``), or learned ``attention``. [ours]"""
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Of attention, position-wise networks and heads. [ours]"""
+    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """How often a modality of an utterance is taken away in training (never its last one). [ours]"""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "MultilevelConfig":
+        for name in ("granularities", "branches"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name}: expected at least one and none twice, found {list(values)}")
+        if self.width % self.heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        if isinstance(self.weights, dict):
+            given, answers = self.weights, self.answers()
+            if set(given) != set(answers):
+                raise ValueError(f"weights: expected one for each of {', '.join(answers)}, found {', '.join(given)}")
+            if min(given.values()) < 0 or abs(sum(given.values()) - 1.0) > 1e-6:
+                raise ValueError("weights: expected numbers of at least 0 that sum to 1")
+        return self
+
+    def segments(self) -> SegmentRequest | None:
+        """Return the alignment's tiers that the granularities need."""
+        tiers = tuple(name for name in self.granularities if name != "frame" and set(self.branches) != {"text"})
+        return SegmentRequest(self.alignment, tiers) if tiers else None
+
+    def answers(self) -> dict[str, tuple[Branch, tuple[Granularity, ...]]]:
+        """Return the models that late fusion averages: by name their branch and the granularities they read."""
+        found: dict[str, tuple[Branch, tuple[Granularity, ...]]] = {}
+        for branch in self.branches:
+            if branch == "text":
+                found["text"] = (branch, ())
+            elif self.join == "score":
+                found |= {f"{branch}_{name}": (branch, (name,)) for name in self.granularities}
+            else:
+                found[branch] = (branch, self.granularities)
+        return found
+
+
+class Multilevel(Model):
+    """Speech at several granularities beside words: early fusion by co-attention, late fusion by weighted mean.
+
+    An answer counts where all that it reads is present; where none has all, those that have anything. An utterance
+    without segments of a tier (nothing was said, no words are known, or it was aligned with ``--unaligned frame``)
+    is read frame by frame in their place.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        classes: int,
+        *,
+        answers: Mapping[str, tuple[Branch, tuple[Granularity, ...]]],
+        join: Literal["score", "concat", "gate"],
+        weights: Literal["fitted", "equal"] | Mapping[str, float],
+        width: int,
+        heads: int,
+        layers: int,
+        feed_forward: int,
+        positions: bool,
+        pooling: Pool,
+        dropout: float,
+        modality_dropout: float,
+    ) -> None:
+        super().__init__(encoders)
+        self.answers = dict(answers)
+        self.positions = positions
+        self.modality_dropout = modality_dropout
+        read = {name for _, names in answers.values() for name in names}
+        self.clock = _clock(encoders["audio"], {str(name) for name in read if name != "frame"})
+        self.fitted = weights == "fitted"
+        given = weights if isinstance(weights, Mapping) else {}
+        shares = [given.get(name, 1.0 / len(self.answers)) for name in self.answers]
+        self.register_buffer("weights", torch.tensor(shares, dtype=torch.float32))
+
+        self.project = nn.ModuleDict()
+        self.coattention = nn.ModuleDict()
+        self.pools = nn.ModuleDict()
+        self.gates = nn.ModuleDict()
+        self.heads = nn.ModuleDict()
+        self.dropout = Dropout(dropout)
+        for answer, (branch, names) in self.answers.items():
+            size = 0
+            for name in names or ("text",):
+                for modality in _READS[branch]:
+                    key = f"{branch}_{name}_{modality}"
+                    sequence_pooling = SequencePooling(width, pooling, lone=branch != "early")
+                    self.project[key] = nn.Linear(encoders[modality].width, width)
+                    self.pools[key] = sequence_pooling
+                    size += sequence_pooling.width
+                if branch == "early":
+                    self.coattention[f"{branch}_{name}"] = CoAttention(
+                        width, heads, layers=layers, hidden=feed_forward, dropout=dropout
+                    )
+            if join == "gate" and len(names) > 1:
+                size //= len(names)
+                self.gates[answer] = Gate(size)
+            self.heads[answer] = linear_head(size, classes, dropout=dropout)
+
+    @property
+    def fits_on_validation(self) -> bool:
+        """Whether the weights of late fusion are fitted, and there is more than one."""
+        return self.fitted and len(self.answers) > 1
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Return the log of the weighted mean probability, ``[items, classes]``.
+
+        Auxiliary: of each answer its ``logits.<answer>`` and ``counts.<answer>`` ``[items]``: 2 where all that it reads
+        is present, 1 where something is, else 0; ``embedding``, all answers' vectors side by side.
+        """
+        present = drop_modalities(
+            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+        )
+        streams = {
+            name: self._masked(encoder(batch.inputs[name]), present[name]) for name, encoder in self.encoders.items()
+        }
+        there = {name: stream.mask.any(-1) for name, stream in streams.items()}
+        read = dict.fromkeys(name for _, names in self.answers.values() for name in names)
+        speech = {name: self._segments(streams["audio"], batch, name) for name in read}
+        auxiliary, vectors = {}, []
+        for answer, (branch, names) in self.answers.items():
+            parts = [self._vector(branch, name, {**streams, "audio": speech[name]}) for name in names]
+            parts = parts or [self._vector(branch, "text", streams)]
+            vector = self.gates[answer](torch.stack(parts, dim=-2)) if answer in self.gates else torch.cat(parts, -1)
+            vectors.append(vector)
+            auxiliary[f"logits.{answer}"] = self.heads[answer](vector)
+            reads = torch.stack([there[modality] for modality in _READS[branch]])
+            auxiliary[f"counts.{answer}"] = reads.any(0).long() + reads.all(0).long()
+        logits, counted = self._stacked(auxiliary)
+        return ModelOutput(
+            log_mixture(logits, self.weights, counted), {**auxiliary, "embedding": torch.cat(vectors, dim=-1)}
+        )
+
+    def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
+        """Return one term per answer over the utterances of which it has read anything; they share the encoders."""
+        assert batch.labels is not None
+        terms = {}
+        for answer in self.answers:
+            read = output.auxiliary[f"counts.{answer}"] > 0
+            labels = batch.labels.masked_fill(~read, IGNORED)
+            terms[answer] = self.criterion(output.auxiliary[f"logits.{answer}"][batch.mask].float(), labels[batch.mask])
+        return terms
+
+    @torch.no_grad()
+    def fit_on_validation(self, outputs: Iterable[tuple[ModelOutput, Int[Tensor, " items"]]]) -> None:
+        """Set the weights of late fusion to the likeliest ones, on the utterances that have audio and text."""
+        logits, numbers = [], []
+        for output, given in outputs:
+            auxiliary, labels = output.auxiliary, given.to(self.weights.device)
+            whole = torch.stack([auxiliary[f"counts.{answer}"] == 2 for answer in self.answers]).all(0)
+            chosen = whole & (labels != IGNORED)
+            logits.append(self._stacked(auxiliary)[0][:, chosen].float())
+            numbers.append(labels[chosen])
+        self.weights.copy_(fitted_weights(torch.cat(logits, dim=1), torch.cat(numbers)))
+
+    def figures(self) -> Mapping[str, float]:
+        """Return the weights of late fusion, ``weight.<answer>``."""
+        return {f"weight.{name}": float(weight) for name, weight in zip(self.answers, self.weights, strict=True)}
+
+    def _masked(self, found: Padded, present: Bool[Tensor, " items"]) -> Padded:
+        mask = found.mask & present.unsqueeze(-1)
+        return Padded(found.data.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
+
+    def _segments(self, frames: Padded, batch: Batch, name: Granularity) -> Padded:
+        """Return an utterance's segments of a tier, its frames where it has none."""
+        if name == "frame":
+            return frames
+        assert self.clock is not None
+        times = batch.extras[f"segments.{name}"]
+        real = batch.extras[f"segments.{name}.mask"] & frames.mask.any(-1, keepdim=True)
+        if not bool(real.any()):
+            return frames
+        means = segment_means(frames.data, frames.mask, times, real, self.clock)
+        aligned = real.any(-1, keepdim=True)
+        if bool(aligned.all()):
+            return Padded(means, real)
+        longest = max(means.shape[1], frames.data.shape[1])
+        data = torch.where(aligned.unsqueeze(-1), _longer(means, longest), _longer(frames.data, longest))
+        return Padded(data, torch.where(aligned, _longer(real, longest), _longer(frames.mask, longest)))
+
+    def _vector(self, branch: Branch, name: str, streams: Mapping[str, Padded]) -> Float[Tensor, "items pooled"]:
+        """Return a branch's vector of one granularity: what it reads, pooled, side by side."""
+        key = f"{branch}_{name}"
+        read = {}
+        for modality in _READS[branch]:
+            stream = streams[modality]
+            read[modality] = Padded(self._placed(self.project[f"{key}_{modality}"](stream.data)), stream.mask)
+        if key in self.coattention:
+            read["audio"], read["text"] = self.coattention[key](read["audio"], read["text"])
+        pooled = [self.pools[f"{key}_{modality}"](each.data, each.mask) for modality, each in read.items()]
+        return torch.cat(pooled, dim=-1)
+
+    def _placed(self, data: Float[Tensor, "items time width"]) -> Float[Tensor, "items time width"]:
+        if self.positions:
+            data = data + sinusoidal_positions(data.shape[1], data.shape[2], data.device).to(data.dtype)
+        placed: Tensor = self.dropout(data)
+        return placed
+
+    def _stacked(
+        self, auxiliary: Mapping[str, Tensor]
+    ) -> tuple[Float[Tensor, "answers items classes"], Bool[Tensor, "answers items"]]:
+        """Return all answers' logits, and which of them count."""
+        logits = torch.stack([auxiliary[f"logits.{answer}"] for answer in self.answers])
+        counts = torch.stack([auxiliary[f"counts.{answer}"] for answer in self.answers])
+        return logits, torch.where((counts == 2).any(0), counts == 2, counts == 1)
+
+
+def _longer(data: Tensor, places: int) -> Tensor:
+    """Return sequences ``[items, time, …]`` with zeros behind them up to so many places."""
+    return torch.cat([data, data.new_zeros(len(data), places - data.shape[1], *data.shape[2:])], dim=1)
+
+
+def _clock(encoder: Encoder, tiers: set[str]) -> FrameClock | None:
+    if not tiers:
+        return None
+    if encoder.hop_s is None:
+        raise ConfigError(
+            f"encoders.audio: its steps have no place in time, which granularities {', '.join(sorted(tiers))} need. "
+            "Choose 'wav2vec2' with pooled = false or 'logmel' with stretch = 0.0, or granularities = ['frame']"
+        )
+    return FrameClock(encoder.hop_s, encoder.centre_s)
+
+
+def _build(config: MultilevelConfig, encoders: Mapping[str, Encoder], classes: int) -> Multilevel:
+    if set(encoders) != {"audio", "text"}:
+        raise ConfigError(f"encoders: {', '.join(encoders)} found, 'multilevel' reads audio and text")
+    settings = config.model_dump(exclude={"granularities", "alignment", "branches"})
+    return Multilevel(encoders, classes, answers=config.answers(), **settings)
+
+
+SPEC = ModelSpec(
+    name="multilevel",
+    summary="speech by frame, phone, syllable and word beside text: co-attention and weighted mean of answers",
+    level="utterance",
+    config=MultilevelConfig,
+    build=_build,
+    modalities=(2, 2),
+    inputs=frozenset({"segments"}),
+    citation=Citation(
+        title="Multi-level Fusion of Wav2vec 2.0 and BERT for Multimodal Emotion Recognition",
+        authors="Zihan Zhao, Yanfeng Wang, Yu Wang",
+        venue="Interspeech",
+        year=2022,
+        url="https://arxiv.org/abs/2207.04697",
+        bibtex="""@inproceedings{zhao2022multilevel,
+  title = {Multi-level Fusion of Wav2vec 2.0 and BERT for Multimodal Emotion Recognition},
+  author = {Zhao, Zihan and Wang, Yanfeng and Wang, Yu},
+  booktitle = {Proceedings of Interspeech 2022},
+  year = {2022}
+}""",
+    ),
+    deviations=(
+        "All answers that late fusion averages share their encoders and are trained together; the paper trains models "
+        "of their own.",
+        "Widths, heads, positions, pooling and the way to the weights of late fusion are not in what is known "
+        "of the paper.",
+        "An utterance without segments of a tier is read frame by frame at that granularity.",
+    ),
+)

@@ -1,0 +1,106 @@
+"""From frames to one vector per segment (phone, syllable, word), for a whole batch at once.
+
+Frame ``t`` stands for the second ``centre_s + t hop_s`` in the middle of its window and belongs to the segment
+``[start, end)`` in which that lies, if any. Segments of an utterance are in order and do not overlap, so a frame
+belongs to at most one. A segment that holds no centre (shorter than a hop) gets the nearest real frame.
+
+Times are compared in ticks of 1/16000 s: a boundary on a centre falls on the same side wherever it is computed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+TICKS_PER_S = 16_000
+_NEVER = torch.iinfo(torch.int64).max // 2
+
+
+@dataclass(frozen=True, slots=True)
+class FrameClock:
+    """When frames are: that of the first one's middle, and how far it is to the next; seconds."""
+
+    hop_s: float
+    centre_s: float
+
+    def centres(self, frames: int, device: torch.device) -> Int[Tensor, " frames"]:
+        """Return each frame's middle in ticks."""
+        first, hop = round(self.centre_s * TICKS_PER_S), round(self.hop_s * TICKS_PER_S)
+        return first + hop * torch.arange(frames, device=device)
+
+    def nearest(self, ticks: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
+        """Return the number of the frame whose middle is nearest (the earlier of two), as if there were any number."""
+        first, hop = round(self.centre_s * TICKS_PER_S), round(self.hop_s * TICKS_PER_S)
+        return torch.div(2 * (ticks - first) + hop - 1, 2 * hop, rounding_mode="floor").clamp(min=0)
+
+
+def segment_of_frames(
+    mask: Bool[Tensor, "items frames"],
+    times: Float[Tensor, "items segments 2"],
+    real: Bool[Tensor, "items segments"],
+    clock: FrameClock,
+) -> Int[Tensor, "items frames"]:
+    """Return the number of each frame's segment, -1 for silence and padding.
+
+    Args:
+        mask: Real frames.
+        times: Start and end in seconds; garbage where ``real`` is ``False``. Real segments come first, in order.
+        real: Real segments.
+        clock: Of the frames.
+    """
+    starts, ends = _ticks(times, real)
+    centres = clock.centres(mask.shape[1], mask.device).expand(len(mask), -1).contiguous()
+    last = torch.searchsorted(starts, centres, right=True) - 1  # the last segment that has begun
+    inside = centres < ends.gather(1, last.clamp(min=0))
+    return torch.where(mask & (last >= 0) & inside, last, -1)
+
+
+def segment_means(
+    frames: Float[Tensor, "items frames width"],
+    mask: Bool[Tensor, "items frames"],
+    times: Float[Tensor, "items segments 2"],
+    real: Bool[Tensor, "items segments"],
+    clock: FrameClock,
+) -> Float[Tensor, "items segments width"]:
+    """Return the mean of each segment's frames, of one without any the nearest frame; zeros where none is real.
+
+    One ``index_add`` over all frames of the batch. Arguments as ``segment_of_frames``; what stands in padded frames and
+    segments reaches neither a result nor a gradient. An utterance without a real frame gives zeros.
+    """
+    items, segments, width = len(frames), real.shape[1], frames.shape[2]
+    number = segment_of_frames(mask, times, real, clock)
+    belongs = number >= 0
+    rows = number + segments * torch.arange(items, device=mask.device).unsqueeze(1)
+    place = torch.where(belongs, rows, items * segments).flatten()  # what belongs nowhere goes to a row behind all
+    clean = frames.masked_fill(~mask.unsqueeze(-1), 0.0)
+    sums = clean.new_zeros(items * segments + 1, width).index_add(0, place, clean.flatten(0, 1))
+    counts = clean.new_zeros(items * segments + 1).index_add(0, place, torch.ones_like(place, dtype=clean.dtype))
+    means = (sums / counts.clamp(min=1).unsqueeze(-1))[:-1].view(items, segments, width)
+    empty = (counts[:-1].view(items, segments) == 0) & real
+    return torch.where(empty.unsqueeze(-1), _nearest(clean, mask, times, real, clock), means)
+
+
+def _nearest(
+    frames: Float[Tensor, "items frames width"],
+    mask: Bool[Tensor, "items frames"],
+    times: Float[Tensor, "items segments 2"],
+    real: Bool[Tensor, "items segments"],
+    clock: FrameClock,
+) -> Float[Tensor, "items segments width"]:
+    """Return the real frame nearest to the middle of each segment. Real frames come first."""
+    starts, ends = _ticks(times, real)
+    lengths = mask.sum(1, keepdim=True)
+    middle = torch.where(real, torch.div(starts + ends, 2, rounding_mode="floor"), 0)
+    frame = clock.nearest(middle).minimum((lengths - 1).clamp(min=0))
+    return frames.gather(1, frame.unsqueeze(-1).expand(-1, -1, frames.shape[2]))
+
+
+def _ticks(
+    times: Float[Tensor, "items segments 2"], real: Bool[Tensor, "items segments"]
+) -> tuple[Int[Tensor, "items segments"], Int[Tensor, "items segments"]]:
+    """Return starts and ends in ticks; those of padded segments lie behind everything."""
+    clean = torch.where(real.unsqueeze(-1), times, 0.0)
+    ticks = (clean * TICKS_PER_S).round().long()
+    ticks = torch.where(real.unsqueeze(-1), ticks, _NEVER)
+    return ticks[..., 0].contiguous(), ticks[..., 1].contiguous()
