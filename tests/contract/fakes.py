@@ -100,7 +100,7 @@ def batch_of(
 
     ``absent`` holds (utterance, modality); ``labels`` is ``None`` for a batch without labels.
     """
-    unknown = spec.inputs - {"texts"}
+    unknown = spec.inputs - {"texts", "views"}
     assert not unknown, f"{spec.name} asks collation for {sorted(unknown)}: teach fakes.batch_of to make it"
     rows = [list(row) for row in conversations]
     if spec.level == "utterance":
@@ -123,6 +123,10 @@ def batch_of(
         inputs = {name: Padded(padded.data[:, 0], padded.mask[:, 0]) for name, padded in inputs.items()}
         present = {name: there[:, 0] for name, there in present.items()}
     ids = tuple(utterance for row in rows for utterance in row)
+    view = None
+    if "views" in spec.inputs and labels is not None:
+        moved = {name: Padded(0.9 * padded.data, padded.mask) for name, padded in inputs.items()}
+        view = Batch(ids=ids, mask=mask, inputs=moved, present=present, speakers=speakers)
     return Batch(
         ids=ids,
         mask=mask,
@@ -131,6 +135,7 @@ def batch_of(
         speakers=speakers,
         labels=None if labels is None else numbers,
         texts=tuple(text_of(utterance) for utterance in ids) if "texts" in spec.inputs else (),
+        view=view,
     )
 
 

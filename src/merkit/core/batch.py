@@ -49,6 +49,8 @@ class Batch:
     """Transcripts; filled only for a model whose ``SPEC.inputs`` has ``texts``."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     """What else the model's ``SPEC.inputs`` asked of collation."""
+    view: "Batch | None" = None
+    """The same items in another guise (``SPEC.inputs`` has ``views``), in training alone; it has no labels."""
 
     def to(self, device: torch.device) -> "Batch":
         """Return the same batch on another device."""
@@ -60,6 +62,7 @@ class Batch:
             speakers=self.speakers.to(device),
             labels=None if self.labels is None else self.labels.to(device),
             extras={name: extra.to(device) for name, extra in self.extras.items()},
+            view=None if self.view is None else self.view.to(device),
         )
 
 
