@@ -9,7 +9,7 @@ from merkit.cli.options import AsJson
 
 def list_names(
     kind: Annotated[
-        str, typer.Argument(help="models, encoders, corpora, protocols, recipes or grids.", show_default=False)
+        str, typer.Argument(help="models, encoders, corpora, protocols, views, recipes or grids.", show_default=False)
     ],
     as_json: AsJson = False,
 ) -> None:

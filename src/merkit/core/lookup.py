@@ -14,6 +14,7 @@ KINDS = {
     "encoders": "encoder",
     "corpora": "corpus",
     "protocols": "protocol",
+    "views": "view engine",
 }
 """Package below ``merkit`` to the word for one of its members."""
 

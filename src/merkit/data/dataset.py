@@ -13,6 +13,7 @@ from merkit.core.types import Turn
 from merkit.data.collate import Example, collate
 from merkit.data.manifest import Manifest
 from merkit.data.sources import FeatureSource
+from merkit.data.views import Views
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Dataset:
     level: Level
     labels: Mapping[str, int] | None = None
     with_texts: bool = False
+    views: Views | None = None
+    """Augmented views, for a model whose training reads them; an utterance without any is its own view."""
+    draw: int = 0
+    """Decides which view each utterance gets; the training loop changes it every epoch."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -43,6 +48,9 @@ class Dataset:
         examples = [[self._example(turn) for turn in self.items[index]] for index in indices]
         blanks = {modality: source.encoder.blank() for modality, source in self.sources.items()}
         batch = collate(examples, self.level, self.labels is not None, blanks)
+        if self.views is not None:
+            views = [[self._view(turn) for turn in self.items[index]] for index in indices]
+            batch = replace(batch, view=collate(views, self.level, False, blanks))
         if not self.with_texts:
             return batch
         texts = tuple(turn.utterance.text for index in indices for turn in self.items[index])
@@ -56,6 +64,10 @@ class Dataset:
                     array = self.sources[modality].get(turn)
                     if array is not None:
                         yield array
+
+    def _view(self, turn: Turn) -> Example:
+        there = self.views is not None and turn.utterance.id in self.views.turns
+        return self.views.example(turn, self.draw) if there and self.views is not None else self._example(turn)
 
     def _example(self, turn: Turn) -> Example:
         return Example(

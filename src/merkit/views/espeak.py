@@ -1,0 +1,72 @@
+"""The view's words spoken by eSpeak NG, as high, as lively, as fast and as loud as a donor of the same emotion."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from merkit.core.errors import MerkitError
+from merkit.core.view import AudioEngine, Speaking, ViewConfig, ViewSpec
+from merkit.corpora._parley_cast import VOICES
+from merkit.corpora._parley_voice import Manner, engine, speak
+from merkit.corpora._parley_voice import Voice as Throat
+from merkit.views._audio import RATE_HZ, Wave, at_level, level, pitch_hz, recorded
+
+_POINTS_PER_OCTAVE = 64  # of eSpeak's scale of pitch
+_MIDDLE = 50  # of its scales of pitch and range: the voice's own
+_RATE_WPM = (80, 450)  # what it can speak
+
+
+class EspeakConfig(ViewConfig):
+    """Whose throats speak."""
+
+    voices: tuple[str, ...] = Field(default=tuple(voice.name for voice in VOICES), min_length=1)
+    """Accent and variant of eSpeak NG, such as ``gmw/en-US+f2``; one is drawn. By default English ones; for another
+    language: ``zlw/pl+f2`` and so on."""
+
+
+class Espeak(AudioEngine):
+    """Speaks a view in a drawn voice, once in its own pitch to measure it, then at the donor's.
+
+    From the donor come the median of the pitch, its spread, words per minute and loudness: eSpeak NG cannot take over
+    a timbre.
+    """
+
+    needs_donor: ClassVar[bool] = True
+    reads_text: ClassVar[bool] = True
+
+    def __init__(self, config: EspeakConfig) -> None:
+        self.config = config
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"engine": "espeak", "version": 1, "espeakng_loader": engine()[2], **self.config.model_dump(mode="json")}
+
+    def speak(self, speaking: Speaking) -> Wave:
+        name = speaking.turn.utterance.id
+        if speaking.donor is None or not speaking.text or not any(c.isalnum() for c in speaking.text):
+            raise MerkitError(f"Utterance '{name}': eSpeak NG needs words to speak and a donor, found neither or one")
+        words, donor = speaking.text.split(), recorded(speaking.donor)
+        said = (speaking.donor.utterance.text or "").split()
+        rate = 60.0 * len(said) * RATE_HZ / len(donor) if said else 175.0  # eSpeak's own
+        throat = Throat(self.config.voices[speaking.seed % len(self.config.voices)], gender="")
+        manner = Manner(_MIDDLE, _MIDDLE, round(float(np.clip(rate, *_RATE_WPM))), 100)
+        samples = speak(words, throat, manner).samples
+        wanted_hz, found_hz = pitch_hz(donor), pitch_hz(samples)
+        if len(wanted_hz) and len(found_hz):
+            octaves = np.log2(np.median(wanted_hz) / np.median(found_hz))
+            lively = np.std(np.log2(wanted_hz)) / max(np.std(np.log2(found_hz)), 0.01)
+            pitch = int(np.clip(round(_MIDDLE + _POINTS_PER_OCTAVE * octaves), 0, 99))
+            spread = int(np.clip(round(_MIDDLE * lively), 0, 99))
+            samples = speak(words, throat, Manner(pitch, spread, manner.rate_wpm, manner.volume)).samples
+        return at_level(samples, level(donor))
+
+
+SPEC = ViewSpec(
+    name="espeak",
+    modality="audio",
+    summary="the view's words spoken by eSpeak NG in a donor's pitch, liveliness, rate and loudness, same emotion",
+    config=EspeakConfig,
+    build=Espeak,
+    extra="demo",
+)
