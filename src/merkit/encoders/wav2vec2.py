@@ -36,8 +36,8 @@ class Wav2Vec2Config(NetworkConfig):
     freeze_front_end: bool = True
     """Never train the convolutional front end, as usual; ``false`` only where all of the network is trained."""
     hears_padding: bool = False
-    """Run a batch as one block of waveforms filled up with zeros, without a mask, as some released code does. Batch mates
-    then change an answer: for repeating such papers, never for use."""
+    """Run a batch as one block of waveforms filled up with zeros, without a mask, as some released code does. Batch
+    mates then change an answer: for repeating such papers, never for use."""
 
     @model_validator(mode="after")
     def _front_end_fits(self) -> "Wav2Vec2Config":

@@ -124,7 +124,8 @@ class Maker:
             if not text:
                 places.append(None)
                 continue
-            place = self.cache.text({"engine": self.identity["text"], "text": text, "number": view.number, "seed": view.seed})
+            made_of = {"engine": self.identity["text"], "text": text, "number": view.number, "seed": view.seed}
+            place = self.cache.text(made_of)
             places.append(place)
             if not place.exists():
                 lacking[place] = Wording(text, view.number, view.seed)
@@ -136,9 +137,9 @@ class Maker:
             if progress is not None:
                 progress("wordings", first + len(part), len(waiting))
         texts = [None if place is None else place.read_text(encoding="utf-8") for place in places]
-        return [
-            view.utterance.text if text is None else text for view, text in zip(planned, texts, strict=True)
-        ], len(waiting)
+        return [view.utterance.text if text is None else text for view, text in zip(planned, texts, strict=True)], len(
+            waiting
+        )
 
     def _recording(
         self, engine: AudioEngine, view: Planned, turn: Turn, text: str | None, turns: Mapping[str, Turn]
@@ -201,8 +202,8 @@ def open_views(made: Made, encoders: Mapping[str, Encoder], features: Path, prog
         for view, turn in zip(made.planned, turns, strict=True):
             if getattr(originals[view.utterance.id], modality) is not None and encoder.content(turn) is None:
                 raise MerkitError(
-                    f"encoders.{modality}: knows nothing of the augmented view '{turn.utterance.id}': choose an encoder "
-                    "that reads recordings and texts themselves"
+                    f"encoders.{modality}: knows nothing of the augmented view '{turn.utterance.id}': choose an "
+                    "encoder that reads recordings and texts themselves"
                 )
     sources = open_sources(encoders, turns, features, progress)
     by_utterance: dict[str, list[Turn]] = {}

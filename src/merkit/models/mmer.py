@@ -150,7 +150,8 @@ class Mmer(Model):
         self.audio_projections = nn.ModuleDict({name: nn.Linear(heard, width) for name in ("source", "query")})
         self.blocks = nn.ModuleDict({name: block() for name in ("d", "b", "c")})
         self.gate = nn.Linear(2 * width, width)
-        self.pooled = nn.ModuleDict({"audio": PooledUtterance(heard, "max"), "fused": PooledUtterance(2 * width, "max")})
+        widths = {"audio": heard, "fused": 2 * width}
+        self.pooled = nn.ModuleDict({name: PooledUtterance(inputs, "max") for name, inputs in widths.items()})
         self.squeeze = nn.Linear(2 * width, width)
         self.head = nn.Linear(heard + width, classes)
         self.ctc = nn.Linear(heard, SPECIAL + len(characters)) if ctc_weight else None
@@ -168,7 +169,7 @@ class Mmer(Model):
         return ModelOutput(self.head(embedding), auxiliary)
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
-        """Return the classification loss, ``ctc``, ``supervised`` and ``augmented``; a term of weight 0 is not computed.
+        """Return the classification loss, ``ctc``, ``supervised`` and ``augmented``; what weighs 0 is not computed.
 
         Raises:
             ConfigError: The batch has no view and ``augmented_weight`` is above 0.

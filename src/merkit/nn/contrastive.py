@@ -5,8 +5,8 @@ and counts every item of the anchor's class as its positive. The released one is
 for parity alone: its floor is not 0, and it grows with the vectors' length.
 
 Both need partners: an anchor whose class is in the batch only once teaches nothing. With IEMOCAP's four classes in
-random batches of 2 that is 74 % of the anchors, of 4 41 %, of 16 2 %; accumulating gradients adds no partner. What does:
-larger or class-balanced batches, and ``Memory``, which keeps the vectors of earlier batches as partners.
+random batches of 2 that is 74 % of the anchors, of 4 41 %, of 16 2 %; accumulating gradients adds no partner. What
+does: larger or class-balanced batches, and ``Memory``, which keeps the vectors of earlier batches as partners.
 """
 
 from typing import NamedTuple

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from merkit.core.errors import MerkitError
 from merkit.core.view import TextEngine, ViewConfig, ViewSpec, Wording
+from merkit.data.files import file_hash
 from merkit.encoders._huggingface import NetworkFiles
 
 
@@ -83,8 +84,6 @@ class Translate(TextEngine):
 
 
 def _identity(files: NetworkFiles) -> Mapping[str, Any]:
-    from merkit.data.files import file_hash
-
     if files.kind != "local":
         return files.identity(with_weights=False)
     every = sorted(path for path in files.folder.iterdir() if path.is_file())
@@ -108,8 +107,8 @@ def _load(files: NetworkFiles) -> tuple[Any, Any]:
     except (OSError, ValueError, KeyError, ImportError) as error:
         told = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MerkitError(
-            f"Cannot load the translation network '{files.weights}': {told}. It needs model.safetensors and a tokenizer; "
-            "MarianMT's tokenizers need: pip install 'merkit[translate]'"
+            f"Cannot load the translation network '{files.weights}': {told}. It needs model.safetensors and a "
+            "tokenizer; MarianMT's tokenizers need: pip install 'merkit[translate]'"
         ) from error
     return network.eval(), tokenizer
 

@@ -83,7 +83,9 @@ def speaking(folder: Path, samples: np.ndarray, seed: int = 0, **part: float) ->
 
 @pytest.fixture
 def perturbed(tmp_path: Path) -> Callable[..., np.ndarray]:
-    def make(samples: np.ndarray, seed: int = 0, part: dict[str, float] | None = None, **settings: object) -> np.ndarray:
+    def make(
+        samples: np.ndarray, seed: int = 0, part: dict[str, float] | None = None, **settings: object
+    ) -> np.ndarray:
         spec = load("views", "perturb")
         engine = spec.build(spec.config(**settings))
         return np.asarray(engine.speak(speaking(tmp_path, samples, seed, **(part or {}))))

@@ -81,9 +81,7 @@ def test_a_faster_donor_makes_a_faster_view(turns: dict[str, Turn]) -> None:
     spec = load("views", "espeak")
     engine = spec.build(spec.config(voices=["gmw/en-US+m7"]))
 
-    slow, fast = (
-        engine.speak(Speaking(turns["man"], " ".join(WORDS), turns[donor], 0)) for donor in ("man", "woman")
-    )
+    slow, fast = (engine.speak(Speaking(turns["man"], " ".join(WORDS), turns[donor], 0)) for donor in ("man", "woman"))
 
     assert len(fast) < 0.9 * len(slow)
 
@@ -100,5 +98,5 @@ def test_the_seed_draws_the_throat(turns: dict[str, Turn]) -> None:
 def test_nothing_to_speak_is_an_error(turns: dict[str, Turn]) -> None:
     spec = load("views", "espeak")
 
-    with pytest.raises(MerkitError, match="'man'.*words"):
+    with pytest.raises(MerkitError, match=r"'man'.*words"):
         spec.build(spec.config()).speak(Speaking(turns["man"], "...", turns["woman"], 0))
