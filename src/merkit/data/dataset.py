@@ -66,8 +66,9 @@ class Dataset:
                         yield array
 
     def _view(self, turn: Turn) -> Example:
-        there = self.views is not None and turn.utterance.id in self.views.turns
-        return self.views.example(turn, self.draw) if there and self.views is not None else self._example(turn)
+        if self.views is None or turn.utterance.id not in self.views.turns:
+            return self._example(turn)
+        return self.views.example(turn, self.draw)
 
     def _example(self, turn: Turn) -> Example:
         return Example(

@@ -31,6 +31,16 @@ from merkit.training.config import LossConfig, TrainingConfig
 Checked = TypeVar("Checked", bound=BaseModel)
 
 
+class _ViewsTable(BaseModel):
+    """``[views]`` as it stands in the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: Annotated[PositiveInt, Field(le=100)] = 2
+    text: dict[str, Any] | None = None
+    audio: dict[str, Any] | None = None
+
+
 class _File(BaseModel):
     """The recipe as it stands in the file, before its plug-ins' own tables are checked."""
 
@@ -44,17 +54,7 @@ class _File(BaseModel):
     training: TrainingConfig = TrainingConfig()
     loss: LossConfig = LossConfig()
     options: dict[str, Any] = {}
-    views: "_ViewsTable | None" = None
-
-
-class _ViewsTable(BaseModel):
-    """``[views]`` as it stands in the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    count: Annotated[PositiveInt, Field(le=100)] = 2
-    text: dict[str, Any] | None = None
-    audio: dict[str, Any] | None = None
+    views: _ViewsTable | None = None
 
 
 @dataclass(frozen=True)

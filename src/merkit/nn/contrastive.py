@@ -53,7 +53,7 @@ def supervised_contrastive(
         classes = torch.cat([labels, partners.labels])
     itself = torch.eye(len(unit), len(candidates), dtype=torch.bool, device=unit.device)
     positive = (labels.unsqueeze(1) == classes) & ~itself
-    scores = (unit @ candidates.T / temperature).masked_fill(itself, -torch.inf)
+    scores = (_products(unit, candidates) / temperature).masked_fill(itself, -torch.inf)
     return _mean_over_anchors(scores, positive)
 
 
@@ -69,7 +69,7 @@ def augmented_contrastive(
     items the same; the loss is the mean of both (after InfoNCE, van den Oord et al. 2018, which has the diagonal
     alone as positives). An item with the label -100 has its own view as only positive.
     """
-    cosines = normalize(vectors.float(), dim=-1) @ normalize(views.float(), dim=-1).T / temperature
+    cosines = _products(normalize(vectors.float(), dim=-1), normalize(views.float(), dim=-1)) / temperature
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     positive = ((labels.unsqueeze(1) == labels) & (labels != IGNORED)) | itself
     return 0.5 * (_mean_over_anchors(cosines, positive) + _mean_over_anchors(cosines.T, positive))
@@ -85,7 +85,7 @@ def released_supervised_contrastive(
     """
     known = labels != IGNORED
     vectors, labels = vectors[known].float(), labels[known]
-    log_p = torch.log_softmax(vectors @ vectors.T, dim=-1) / temperature
+    log_p = torch.log_softmax(_products(vectors, vectors), dim=-1) / temperature
     return -mean_of_real(log_p, labels.unsqueeze(1) == labels)
 
 
@@ -93,7 +93,7 @@ def released_augmented_contrastive(
     vectors: Float[Tensor, "items width"], views: Float[Tensor, "items width"], temperature: float
 ) -> Float[Tensor, ""]:
     """Return what MMER's code computes: InfoNCE from items to views, one way, with lengths and without classes."""
-    scores = vectors.float() @ views.float().T / temperature
+    scores = _products(vectors.float(), views.float()) / temperature
     return cross_entropy(scores, torch.arange(len(scores), device=scores.device))
 
 
@@ -124,6 +124,12 @@ class Memory:
         if self._kept is not None:
             vectors, labels = torch.cat([self._kept.vectors, vectors]), torch.cat([self._kept.labels, labels])
         self._kept = Partners(vectors[-self.items :], labels[-self.items :])
+
+
+def _products(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return all inner products in float32: a temperature enlarges what mixed precision rounds off."""
+    with torch.autocast(rows.device.type, enabled=False):
+        return rows @ columns.T
 
 
 def _mean_over_anchors(scores: Tensor, positive: Tensor) -> Tensor:

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpec
 from merkit.views._audio import Wave, at_level, level, pitch_hz, praat, recorded
+
+Frequencies = npt.NDArray[np.float64]
 
 _FLOOR_HZ, _CEILING_HZ = 75.0, 600.0  # Praat's own limits of the voice
 
@@ -43,7 +46,7 @@ class Voice(AudioEngine):
             samples = self._moved(samples, own_hz, donor_hz)
         return at_level(samples, level(donor))
 
-    def _moved(self, samples: Wave, own_hz: np.ndarray, donor_hz: np.ndarray) -> Wave:
+    def _moved(self, samples: Wave, own_hz: Frequencies, donor_hz: Frequencies) -> Wave:
         wanted = float(np.median(donor_hz))
         ratio = wanted / float(np.median(own_hz))
         spread = _spread(donor_hz) / max(_spread(own_hz), 0.1)
@@ -61,7 +64,7 @@ class Voice(AudioEngine):
         return np.asarray(moved.values[0], dtype=np.float32)
 
 
-def _spread(frequencies_hz: np.ndarray) -> float:
+def _spread(frequencies_hz: Frequencies) -> float:
     """Return the deviation of a pitch in semitones."""
     return float(np.std(12.0 * np.log2(frequencies_hz)))
 

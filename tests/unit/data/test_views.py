@@ -1,5 +1,6 @@
 """Which view an utterance gets, and where made ones lie."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,6 @@ def dataset() -> Dataset:
 
 
 def drawn(dataset: Dataset, draw: int, indices=(0, 1, 2)) -> dict[str, float]:
-    from dataclasses import replace
-
     batch = replace(dataset, draw=draw).batch(indices)
     assert batch.view is not None
     assert batch.view.ids == batch.ids
@@ -68,8 +67,6 @@ def test_an_utterance_without_views_is_its_own(dataset: Dataset) -> None:
 
 
 def test_without_views_a_batch_has_none(dataset: Dataset) -> None:
-    from dataclasses import replace
-
     assert replace(dataset, views=None).batch([0, 1]).view is None
 
 

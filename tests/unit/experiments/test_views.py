@@ -1,5 +1,6 @@
 """Whose voices a fold's views have, what is made and what is found again."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +91,7 @@ def test_most_pairs_stay_when_a_fold_lacks_other_speakers(iemocap: Manifest) -> 
 
     assert len(shared) > 50
     # a donor of a fold stays in the other one unless its speaker or, for validation, its conversation is taken away
-    assert np.mean([first[key] == second[key] for key in shared]) > 0.5
+    assert np.mean([first[key] == second[key] for key in shared]) > 0.3  # by chance one in dozens
     assert pairs(folds[0]) == first
 
 
@@ -206,8 +207,6 @@ VALUES: dict[str, Any] = {
     ],
 )
 def test_a_mistake_in_views_is_told(views: dict[str, Any] | None, told: str) -> None:
-    import re
-
     values = VALUES if views is None else {**VALUES, "views": views}
 
     with pytest.raises(ConfigError, match=told if views is None else re.escape(told)):

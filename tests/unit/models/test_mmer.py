@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.contract.fakes import FakeEncoder, all_labels, batch_of
+from tests.contract.fakes import DIM, FakeEncoder, all_labels, batch_of
 from tests.unit.encoders.conftest import tiny_bert
 from torch import Tensor, nn
 
@@ -21,13 +21,13 @@ from merkit.core.errors import ConfigError
 from merkit.core.lookup import load
 from merkit.core.model import Model
 from merkit.models.mmer import SPEC, Interaction, Mmer
-from merkit.nn.ctc import SPECIAL, released_ctc, spelled
+from merkit.nn.ctc import ENGLISH, SPECIAL
 from merkit.nn.losses import build_criterion
 
 __all__ = ["tiny_bert"]
 
 OFF = {"ctc_weight": 0.0, "supervised_weight": 0.0, "augmented_weight": 0.0}
-TEXTS = ("i are happy", "you very sad", "we not here", "anna so happy ben")
+TEXTS = ("i are happy", "you very sad", "we not here", "ben so sad")
 LENGTHS = (4_000, 9_000, 16_000, 6_000)
 
 
@@ -111,6 +111,11 @@ def recordings(
     )
 
 
+def weighed(data: Tensor) -> Tensor:
+    """A sum with random weights: a plain one of normalised vectors is constant."""
+    return (data * torch.randn(data.shape, generator=torch.Generator().manual_seed(9))).sum()
+
+
 def inner(model: Mmer, text: Padded, audio: Padded) -> Interaction:
     return model.interact(text, audio)
 
@@ -169,11 +174,17 @@ def test_the_published_size_is_129_8_million_without_the_text_network() -> None:
             SPEC.config(), {"text": Base("text", None), "audio": Base("audio", Wav2Vec2Model(Wav2Vec2Config()))}, 4
         )
     counted = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    learned_absences = sum(count for name, count in counted.items() if name.endswith("absent"))
+    network = sum(count for name, count in counted.items() if name.startswith("encoders"))
+    absences = sum(count for name, count in counted.items() if name.endswith("absent"))
+    d = 768
+    block = 4 * (d * d + d) + (d * 4 * d + 4 * d) + (4 * d * d + d) + 2 * 2 * d
+    linear = d * d + d
+    halved = 2 * d * d + d
+    fusion = 4 * block + 2 * linear + 2 * halved + 2 * (halved + linear) + (2 * d * 4 + 4) + (d * 32 + 32)
 
-    assert sum(counted.values()) - learned_absences == 129_837_988  # 129.8 M as measured of the released module
-    assert learned_absences == 3 * 768
-    assert counted["ctc.weight"] == 32 * 768
+    assert sum(counted.values()) == network + fusion + absences
+    assert round((network + fusion) / 1e6, 1) == 129.8  # measured of the released module
+    assert absences == 3 * d
 
 
 def test_garbage_in_padding_and_batch_mates_move_no_logit(tiny_bert: Path, speech: Path) -> None:
@@ -210,7 +221,7 @@ def test_the_gate_lets_speech_through_or_not(bias: float, share: float) -> None:
     text, audio = vectors()
 
     found = inner(model, text, audio)
-    found.fused.sum().backward()
+    weighed(found.fused).backward()
 
     expected = torch.cat([found.words, share * found.speech_by_word], dim=-1)
     torch.testing.assert_close(found.fused, expected)
@@ -233,7 +244,7 @@ def test_a_frame_moves_the_speech_and_never_the_text_attention() -> None:
     for name in ("speech_by_word", "words_by_frame", "words"):
         difference = (getattr(after, name) - getattr(before, name)).abs()
         assert float(difference[0].max()) > 1e-4, name
-        assert float(difference[1].max()) == 0.0, name
+        assert float(difference[1].max()) <= 1e-6, name
 
 
 def test_each_projection_of_the_frames_serves_its_own_block() -> None:
@@ -242,7 +253,7 @@ def test_each_projection_of_the_frames_serves_its_own_block() -> None:
 
     def reached(tensor: str) -> set[str]:
         model.zero_grad()
-        getattr(inner(model, text, audio), tensor).square().sum().backward()
+        weighed(getattr(inner(model, text, audio), tensor)).backward()
         projections = model.audio_projections.items()
         return {name for name, layer in projections if layer.weight.grad is not None and bool(layer.weight.grad.any())}
 
@@ -268,27 +279,31 @@ def test_pooling_never_returns_padding() -> None:
 @pytest.mark.parametrize("profile", ["clean", "released"])
 def test_ctc_reads_the_speech_frames_and_the_transcript(profile: str) -> None:
     model = small(profile=profile, dropout=0.0, supervised_weight=0.0, augmented_weight=0.0)
-    batch = dataclasses.replace(batch_of(SPEC, 2, labels=all_labels(), absent={("b1", "audio")}), view=None)
-    texts = tuple("{LG} a" if place % 2 else None for place in range(len(batch.ids)))
-    batch = dataclasses.replace(batch, texts=texts)
+    batch = batch_of(SPEC, 2, [["a0"], ["a1"], ["b1"], ["b2"], ["b3"]], labels=all_labels())
+    audio = torch.randn(5, 9, DIM, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(9) < torch.tensor([9, 6, 7, 0, 8]).unsqueeze(1)
+    batch = dataclasses.replace(
+        batch,
+        inputs={**batch.inputs, "audio": Padded(audio, mask)},
+        present={**batch.present, "audio": mask.any(dim=1)},
+        texts=("{LG} a", "so", None, "no", "{LG}"),
+    )
 
     output = model(batch)
-    found = float(model.loss(output, batch)["ctc"])
+    found = float(model.loss(output, batch)["ctc"].detach())
 
     assert model.ctc is not None
-    frames, mask = output.auxiliary["frames"], output.auxiliary["frames_mask"]
+    targets = {"clean": ("A", "SO"), "released": ("LG|A", "SO", "LG")}[profile]
     each = []
-    for row, text in enumerate(texts):
-        target = [] if text is None else spelled(text, model.characters, keep_events=profile == "released")
-        if target and mask[row].any() and (profile == "clean" or int(mask[row].sum()) >= len(target)):
-            logits = model.ctc(frames[row : row + 1][:, mask[row]])
-            ones = torch.ones(1, logits.shape[1], dtype=torch.bool)
-            each.append(float(released_ctc(logits, ones, [target]).detach()) / len(target) ** (profile == "clean"))
-    assert len(each) >= 3
-    if profile == "clean":
-        assert found == pytest.approx(0.1 * sum(each) / len(each), rel=1e-5)
-    else:
-        assert found == pytest.approx(0.1 * sum(each), rel=1e-5) or found == float("inf")
+    for row, target in zip((0, 1, 4), targets, strict=False):
+        logits = model.ctc(output.auxiliary["frames"][row : row + 1][:, mask[row]])
+        log_p = logits.log_softmax(dim=-1).transpose(0, 1)
+        numbers = torch.tensor([[SPECIAL + ENGLISH.index(character) for character in target]])
+        lengths = torch.tensor([len(log_p)]), torch.tensor([len(target)])
+        alone = torch.nn.functional.ctc_loss(log_p, numbers, *lengths, reduction="sum")
+        each.append(float(alone.detach()) / (len(target) if profile == "clean" else 1))
+    expected = sum(each) / len(each) if profile == "clean" else sum(each)
+    assert found == pytest.approx(0.1 * expected, rel=1e-5)
 
 
 def test_the_vocabulary_may_be_another_language_s() -> None:
