@@ -11,6 +11,7 @@ from merkit.core.view import RATE_HZ
 from merkit.data.media import read_audio
 
 Wave = npt.NDArray[np.float32]
+Frequencies = npt.NDArray[np.float64]
 
 _LOUDEST = 0.99
 """Of full scale: what would be louder is turned down."""
@@ -48,7 +49,7 @@ def within_scale(samples: Wave) -> Wave:
     return (samples * np.float32(min(1.0, _LOUDEST / peak)) if peak else samples).astype(np.float32)
 
 
-def pitch_hz(samples: Wave) -> npt.NDArray[np.float64]:
+def pitch_hz(samples: Wave) -> Frequencies:
     """Return the fundamental frequencies in hertz of the voiced frames, by Praat; empty where there are none.
 
     Raises:

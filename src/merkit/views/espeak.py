@@ -7,15 +7,16 @@ import numpy as np
 from pydantic import Field
 
 from merkit.core.errors import MerkitError
-from merkit.core.view import AudioEngine, Speaking, ViewConfig, ViewSpec
+from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpec
 from merkit.corpora._parley_cast import VOICES
 from merkit.corpora._parley_voice import Manner, engine, speak
 from merkit.corpora._parley_voice import Voice as Throat
-from merkit.views._audio import RATE_HZ, Wave, at_level, level, pitch_hz, recorded
+from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz, recorded
 
 _POINTS_PER_OCTAVE = 64  # of eSpeak's scale of pitch
 _MIDDLE = 50  # of its scales of pitch and range: the voice's own
 _RATE_WPM = (80, 450)  # what it can speak
+_CORRECTIONS = 2  # the range moves the pitch a little, and the other way round
 
 
 class EspeakConfig(ViewConfig):
@@ -27,10 +28,10 @@ class EspeakConfig(ViewConfig):
 
 
 class Espeak(AudioEngine):
-    """Speaks a view in a drawn voice, once in its own pitch to measure it, then at the donor's.
+    """Speaks a view in a drawn voice, first in its own pitch to measure it, then as near to the donor's as it can.
 
     From the donor come the median of the pitch, its spread, words per minute and loudness: eSpeak NG cannot take over
-    a timbre.
+    a timbre, and each of its voices has about 1.5 octaves.
     """
 
     needs_donor: ClassVar[bool] = True
@@ -52,14 +53,22 @@ class Espeak(AudioEngine):
         throat = Throat(self.config.voices[speaking.seed % len(self.config.voices)], gender="")
         manner = Manner(_MIDDLE, _MIDDLE, round(float(np.clip(rate, *_RATE_WPM))), 100)
         samples = speak(words, throat, manner).samples
-        wanted_hz, found_hz = pitch_hz(donor), pitch_hz(samples)
-        if len(wanted_hz) and len(found_hz):
-            octaves = np.log2(np.median(wanted_hz) / np.median(found_hz))
-            lively = np.std(np.log2(wanted_hz)) / max(np.std(np.log2(found_hz)), 0.01)
-            pitch = int(np.clip(round(_MIDDLE + _POINTS_PER_OCTAVE * octaves), 0, 99))
-            spread = int(np.clip(round(_MIDDLE * lively), 0, 99))
-            samples = speak(words, throat, Manner(pitch, spread, manner.rate_wpm, manner.volume)).samples
+        wanted_hz = pitch_hz(donor)
+        for _ in range(_CORRECTIONS):
+            found_hz = pitch_hz(samples)
+            if len(wanted_hz) and len(found_hz):
+                manner = _nearer(manner, wanted_hz, found_hz)
+                samples = speak(words, throat, manner).samples
         return at_level(samples, level(donor))
+
+
+def _nearer(manner: Manner, wanted_hz: Frequencies, found_hz: Frequencies) -> Manner:
+    """Return the manner with a pitch and a range that bring what was found nearer to what is wanted."""
+    octaves = np.log2(np.median(wanted_hz) / np.median(found_hz))
+    lively = np.std(np.log2(wanted_hz)) / max(float(np.std(np.log2(found_hz))), 0.01)
+    pitch = int(np.clip(round(manner.pitch + _POINTS_PER_OCTAVE * octaves), 0, 99))
+    spread = int(np.clip(round(max(manner.pitch_range, 1) * lively), 0, 99))
+    return Manner(pitch, spread, manner.rate_wpm, manner.volume)
 
 
 SPEC = ViewSpec(

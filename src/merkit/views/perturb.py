@@ -102,7 +102,7 @@ def in_room(samples: Wave, seconds: float, generator: np.random.Generator) -> Wa
     answer = np.concatenate([[1.0], tail / np.linalg.norm(tail)])
     heard = fftconvolve(samples, answer)[: len(samples)].astype(np.float32)
     before, after = level(samples), level(heard)
-    return heard * np.float32(before / after) if after else heard
+    return np.asarray(heard * np.float32(before / after) if after else heard, dtype=np.float32)
 
 
 def with_noise(samples: Wave, ratio_db: float, generator: np.random.Generator) -> Wave:

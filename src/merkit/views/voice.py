@@ -4,13 +4,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpec
-from merkit.views._audio import Wave, at_level, level, pitch_hz, praat, recorded
-
-Frequencies = npt.NDArray[np.float64]
+from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz, praat, recorded
 
 _FLOOR_HZ, _CEILING_HZ = 75.0, 600.0  # Praat's own limits of the voice
 

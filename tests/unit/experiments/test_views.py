@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tests.miniature import write_iemocap, write_tone
 
+from merkit.core.encoder import EncoderHome
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.lookup import load
 from merkit.core.protocol import Fold
@@ -180,7 +181,7 @@ def test_an_encoder_that_cannot_read_views_is_told(corpus: tuple[Manifest, Fold]
     manifest, fold = corpus
     made = made_by(Maker(choice(text="edit"), manifest), manifest, fold)
     spec = load("encoders", "logmel")
-    deaf = spec.build(spec.config(), "audio", None)
+    deaf = spec.build(spec.config(), "audio", EncoderHome())
     deaf.content = lambda turn: None if "#" in turn.utterance.id else "x"
 
     with pytest.raises(MerkitError, match=r"encoders.audio: knows nothing of the augmented view 'u0#0'"):

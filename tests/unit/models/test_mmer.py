@@ -266,7 +266,7 @@ def test_pooling_never_returns_padding() -> None:
     model = small(**OFF)
     batch = batch_of(SPEC, 2, [["a0"], ["b4"]], garbage=1e3, more_time=3)
     frames = model.encoders["audio"](batch.inputs["audio"])
-    largest = [frames.data[row][frames.mask[row]].amax(dim=0) for row in range(2)]
+    largest = [frames.data[row][frames.mask[row]].amax(dim=0).detach() for row in range(2)]
     below = max(float(values.max()) for values in largest) + 1.0
     with torch.no_grad():
         model.encoders["audio"].project.bias -= below
