@@ -97,7 +97,7 @@ class Maker:
         found, kept = [], 0
         for done, (view, text) in enumerate(zip(planned, texts, strict=True), start=1):
             turn = turns[view.utterance.id]
-            changed = replace(turn.utterance, id=f"{view.utterance.id}#{view.number}", text=text)
+            changed = replace(turn.utterance, text=text)
             if self.audio is not None and turn.utterance.audio is not None:
                 if self.audio.reads_text and not any(character.isalnum() for character in text or ""):
                     kept += 1
@@ -107,6 +107,9 @@ class Maker:
                     changed = replace(
                         changed, audio=str(place), start_s=None, end_s=None, video=None, speaker=view.voice
                     )
+            # by content, so that other folds' and recipes' views of this number have features of their own
+            content = f"{seed_of(str(changed.text), Path(str(changed.audio)).name):016x}"
+            changed = replace(changed, id=f"{view.utterance.id}#{view.number}-{content}")
             found.append(replace(turn, utterance=changed))
             if progress is not None:
                 progress("views", done, len(planned))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from tests.contract.fakes import DIM, FakeEncoder
 
 from merkit.core.types import Turn, Utterance
@@ -68,6 +69,14 @@ def test_an_utterance_without_views_is_its_own(dataset: Dataset) -> None:
 
 def test_without_views_a_batch_has_none(dataset: Dataset) -> None:
     assert replace(dataset, views=None).batch([0, 1]).view is None
+
+
+def test_a_view_goes_to_the_device_with_its_batch(dataset: Dataset) -> None:
+    moved = dataset.batch([0, 1]).to(torch.device("meta"))
+
+    assert moved.view is not None
+    assert moved.view.inputs["text"].data.is_meta
+    assert moved.view.mask.is_meta
 
 
 def test_a_view_is_found_by_all_that_it_was_made_of(tmp_path: Path) -> None:

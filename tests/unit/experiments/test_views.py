@@ -132,12 +132,18 @@ def test_views_are_made_once_and_found_again(corpus: tuple[Manifest, Fold]) -> N
     assert {asked.donor.utterance.speaker for asked in stub.asked if asked.donor} <= {"anna", "ben", "cleo"}
     for view, turn in zip(first.planned, first.turns, strict=True):
         changed = turn.utterance
-        assert changed.id == f"{view.utterance.id}#{view.number}"
+        assert changed.id.startswith(f"{view.utterance.id}#{view.number}-")
         if view.utterance.text == "!":
             assert (changed.audio, changed.speaker) == (view.utterance.audio, view.utterance.speaker)
         else:
             assert Path(str(changed.audio)).is_file()
             assert changed.speaker == view.voice != view.utterance.speaker
+
+    ids = [turn.utterance.id for turn in first.turns]
+    assert len(set(ids)) == len(ids)
+    more = Maker(choice(text="edit"), manifest)
+    other = [turn.utterance.id for turn in made_by(more, manifest, fold).turns]
+    assert [name in ids for name in other] == [view.utterance.text == "!" for view in first.planned]
 
     lost = Path(str(first.turns[0].utterance.audio))
     lost.unlink()
@@ -184,7 +190,7 @@ def test_an_encoder_that_cannot_read_views_is_told(corpus: tuple[Manifest, Fold]
     deaf = spec.build(spec.config(), "audio", EncoderHome())
     deaf.content = lambda turn: None if "#" in turn.utterance.id else "x"
 
-    with pytest.raises(MerkitError, match=r"encoders.audio: knows nothing of the augmented view 'u0#0'"):
+    with pytest.raises(MerkitError, match=r"encoders.audio: knows nothing of the augmented view 'u0#0-"):
         open_views(made, {"audio": deaf}, manifest.root / "features", None)
 
 
