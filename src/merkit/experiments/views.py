@@ -61,7 +61,7 @@ class Maker:
     def __init__(self, choice: ViewsChoice, manifest: Manifest) -> None:
         self.choice = choice
         self.manifest = manifest
-        self.cache = ViewCache(manifest.root / FOLDER)
+        self.cache = ViewCache((manifest.root / FOLDER).resolve())  # media paths are relative to the root or absolute
         built = {modality: spec.build(config) for modality, (spec, config) in choice.engines.items()}
         self.text: TextEngine | None = built.get("text")
         self.audio: AudioEngine | None = built.get("audio")

@@ -151,6 +151,18 @@ def test_views_are_made_once_and_found_again(corpus: tuple[Manifest, Fold]) -> N
     assert lost.is_file()
 
 
+def test_views_are_found_from_a_relative_data_folder(
+    corpus: tuple[Manifest, Fold], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, fold = corpus
+    monkeypatch.chdir(manifest.root.parent)
+    relative = replace(manifest, root=Path(manifest.root.name))
+
+    made = made_by(Maker(choice(audio="perturb"), relative), relative, fold)
+
+    assert all((turn.root / str(turn.utterance.audio)).is_file() for turn in made.turns)
+
+
 def test_a_changed_recording_is_perturbed_anew(corpus: tuple[Manifest, Fold]) -> None:
     manifest, fold = corpus
     assert made_by(Maker(choice(audio="perturb"), manifest), manifest, fold).new == 10
