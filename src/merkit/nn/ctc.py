@@ -65,7 +65,8 @@ def _losses(
     logits: Tensor, mask: Tensor, targets: Sequence[Sequence[int]], *, zero_infinity: bool
 ) -> tuple[Tensor, Tensor]:
     """Return the negative log-likelihoods of the utterances that have frames and a target, and the targets' lengths."""
-    counted = [row for row, target in enumerate(targets) if target and bool(mask[row].any())]
+    heard = mask.any(dim=1).tolist()
+    counted = [row for row, target in enumerate(targets) if target and heard[row]]
     chosen = [targets[row] for row in counted]
     lengths = torch.tensor([len(target) for target in chosen], dtype=torch.long, device=logits.device)
     if not counted:
