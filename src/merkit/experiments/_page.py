@@ -10,7 +10,7 @@ from merkit.experiments._charts import Scale, axis, reliability, scale_around, t
 from merkit.experiments._epochs import over_epochs
 from merkit.experiments._markup import figure_cell, html_table
 from merkit.experiments._modalities import probes_section, subsets_section
-from merkit.experiments.reference import Reference, above
+from merkit.experiments.reference import Reference
 from merkit.experiments.results import METRIC_NAMES, Entry, Group
 from merkit.experiments.tables import caption, figure_text, p_text, signed, spread_text
 from merkit.metrics.comparison import NOT_DISTINGUISHABLE
@@ -64,7 +64,7 @@ def _differences(group: Group) -> str:
 def _forest(group: Group) -> str:
     """Every system's first metric with its interval, on one axis."""
     metric = group.metric
-    printed = {e.name: _values(_above(group, e), metric) for e in group.entries}
+    printed = {e.name: _values(group.printed_for(e), metric) for e in group.entries}
     values = [value for e in group.entries for value in e.scores["test"][metric]["interval"]]
     scale = scale_around([*values, *(value for found in printed.values() for value in found)])
     rows = []
@@ -95,7 +95,7 @@ def _results(group: Group) -> str:
     best = {metric: max(e.scores["test"][metric]["mean"] for e in group.entries) for metric in metrics}
     rows = []
     for entry in group.entries:
-        rows.extend(_paper_row(_above(group, entry), metrics))
+        rows.extend(_paper_row(group.printed_above(entry), metrics))
         scores = entry.scores
         details = "; ".join(filter(None, [entry.changes, _count(len(scores["seeds"]), "seed")]))
         cells = "".join(
@@ -179,7 +179,7 @@ def _comparisons(group: Group) -> str:
 
 def _others(group: Group) -> str:
     """Printed figures of systems and variants that stand above no run."""
-    shown = {reference for entry in group.entries for reference in _above(group, entry)}
+    shown = {reference for entry in group.entries for reference in group.printed_for(entry)}
     rows = [
         f'<tr><th scope="row">{escape(r.system)}<small>{escape(r.variant)}</small></th><td>{escape(r.modalities)}</td>'
         f'<td>{escape(METRIC_NAMES[r.metric])}</td><td class="n">{r.value:g}</td><td>{_on(r.selection)}</td>'
@@ -307,10 +307,6 @@ def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _above(group: Group, entry: Entry) -> list[Reference]:
-    return above(group.printed, entry.run.model, group.protocol, entry.modalities)
 
 
 def _values(printed: Sequence[Reference], metric: str, unit: float = 100) -> list[float]:

@@ -11,7 +11,7 @@ from merkit.core.lookup import unknown
 from merkit.experiments.compare import Comparison, compare_all
 from merkit.experiments.grid import Variant, variant_of
 from merkit.experiments.probes import ProbeRow
-from merkit.experiments.reference import Reference
+from merkit.experiments.reference import Reference, above
 from merkit.experiments.score import score
 from merkit.experiments.stages import told_features
 from merkit.experiments.stored import Run, open_run
@@ -84,6 +84,16 @@ class Group:
     def metric(self) -> str:
         """The protocol's first metric."""
         return self.entries[0].run.protocol.metrics[0]
+
+    def printed_for(self, entry: Entry) -> list[Reference]:
+        """Return the printed figures of an entry's system."""
+        return above(self.printed, entry.run.model, self.protocol, entry.modalities)
+
+    def printed_above(self, entry: Entry) -> list[Reference]:
+        """Return likewise what stands above an entry in a table: nothing where an earlier one has the same."""
+        printed = self.printed_for(entry)
+        earlier = self.entries[: self.entries.index(entry)]
+        return [] if any(self.printed_for(other) == printed for other in earlier) else printed
 
 
 def gather(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from merkit.experiments.probes import SETTINGS, ProbeRow, representations_of
-from merkit.experiments.reference import Reference, above
+from merkit.experiments.reference import Reference
 from merkit.experiments.replay import Difference
 from merkit.experiments.results import METRIC_NAMES, SELECTION_NAMES, Entry, Group
 from merkit.experiments.subsets import SubsetRow, training_note
@@ -74,7 +74,7 @@ def results_markdown(group: Group) -> str:
     ]
     for entry in group.entries:
         scores = entry.scores
-        printed = above(group.printed, entry.run.model, group.protocol, entry.modalities)
+        printed = group.printed_above(entry)
         if printed:
             name, made_of, chosen = f"_{entry.run.model}, paper_", printed[0].made_of, printed[0].selection
             values = " | ".join(_printed(printed, metric) for metric in metrics)

@@ -217,6 +217,15 @@ def test_how_stage_twos_vectors_were_made_stands_in_every_file(parley, make_run,
     assert score(open_run(run))["features"] == told
 
 
+def test_the_papers_row_stands_once_above_several_runs_of_its_system(runs, make_run, parley, references, tmp_path):
+    other = make_run(tmp_path / "runs" / "other", parley, "bc_lstm", 2.5, epochs=5)
+
+    files = write_report([*runs, other], tmp_path / "report", printed=references)
+
+    assert Tree(files.html.read_text(encoding="utf-8")).text.count("bc_lstm paper text") == 1
+    assert files.markdown.read_text(encoding="utf-8").count("_bc_lstm, paper_") == 1
+
+
 def test_other_printed_figures_have_their_own_table(tree):
     part = tree.text[tree.text.index("Other figures printed for this protocol") :]
 
