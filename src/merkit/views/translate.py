@@ -9,7 +9,7 @@ from pydantic import Field
 from merkit.core.errors import MerkitError
 from merkit.core.view import TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.files import file_hash
-from merkit.encoders._huggingface import NetworkFiles
+from merkit.encoders._huggingface import NetworkFiles, quiet
 
 
 class TranslateConfig(ViewConfig):
@@ -100,10 +100,11 @@ def _load(files: NetworkFiles) -> tuple[Any, Any]:
 
     folder = files.folder if files.kind == "local" else _whole(files)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        network = AutoModelForSeq2SeqLM.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            network = AutoModelForSeq2SeqLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
     except (OSError, ValueError, KeyError, ImportError) as error:
         told = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MerkitError(
