@@ -96,5 +96,3 @@ class ViewSpec:
     config: type[ViewConfig]
     build: Callable[[Any], Any]
     """``build(config)``: a ``TextEngine`` or an ``AudioEngine``, by the modality."""
-    extra: str | None = None
-    """Which optional extra of the package it needs."""

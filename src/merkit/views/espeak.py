@@ -88,5 +88,4 @@ SPEC = ViewSpec(
     summary="the view's words spoken by eSpeak NG in a donor's pitch, liveliness, rate and loudness, same emotion",
     config=EspeakConfig,
     build=Espeak,
-    extra="demo",
 )

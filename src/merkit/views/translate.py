@@ -132,5 +132,4 @@ SPEC = ViewSpec(
     summary="translated into another language and back by two Hugging Face networks",
     config=TranslateConfig,
     build=Translate,
-    extra="translate",
 )

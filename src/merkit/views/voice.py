@@ -72,5 +72,4 @@ SPEC = ViewSpec(
     summary="the recording in another training speaker's pitch, formants and loudness, same emotion (Praat)",
     config=VoiceConfig,
     build=Voice,
-    extra="prosody",
 )
