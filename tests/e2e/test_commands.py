@@ -256,7 +256,7 @@ def test_prepare_reads_a_table(home: Path, tmp_path: Path) -> None:
     assert call("-q", "doctor", tmp_path / "mine").code == 0
 
 
-@pytest.mark.parametrize("kind", ["models", "encoders", "corpora", "protocols", "recipes", "grids"])
+@pytest.mark.parametrize("kind", ["models", "encoders", "corpora", "protocols", "views", "recipes", "grids"])
 def test_list_names_what_there_is(kind: str) -> None:
     names = [row["name"] for row in json.loads(call("list", kind, "--json").out)]
 

@@ -10,7 +10,9 @@ from merkit.cli.options import AsJson
 def list_names(
     kind: Annotated[
         str,
-        typer.Argument(help="models, encoders, aligners, corpora, protocols, recipes or grids.", show_default=False),
+        typer.Argument(
+            help="models, encoders, aligners, corpora, protocols, views, recipes or grids.", show_default=False
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from merkit import __version__
-from merkit.cli import align, analyze, corpora, demo, features, lists, predict, report, train
+from merkit.cli import align, analyze, augment, corpora, demo, features, lists, predict, report, train
 from merkit.cli.options import is_first_process
 from merkit.core.errors import MerkitError
 
@@ -68,6 +68,7 @@ for command in (
     corpora.doctor,
     features.features,
     align.align,
+    augment.augment,
     train.train,
     report.report,
     predict.predict,

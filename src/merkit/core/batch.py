@@ -54,6 +54,8 @@ class Batch:
     beginning (float64), garbage where ``segments.<tier>.mask`` ``[*batch, segments]`` is ``False``. No ``True``: the
     utterance has no such segments.
     """
+    view: "Batch | None" = None
+    """The same items in another guise (``SPEC.inputs`` has ``views``), in training alone; it has no labels."""
 
     def to(self, device: torch.device) -> "Batch":
         """Return the same batch on another device."""
@@ -65,6 +67,7 @@ class Batch:
             speakers=self.speakers.to(device),
             labels=None if self.labels is None else self.labels.to(device),
             extras={name: extra.to(device) for name, extra in self.extras.items()},
+            view=None if self.view is None else self.view.to(device),
         )
 
 

@@ -15,6 +15,7 @@ KINDS = {
     "corpora": "corpus",
     "protocols": "protocol",
     "aligners": "aligner",
+    "views": "view engine",
 }
 """Package below ``merkit`` to the word for one of its members."""
 

@@ -37,6 +37,11 @@ def is_causal(config: ModelConfig) -> bool:
     return bool(getattr(config, "causal", False))
 
 
+def reads_views(spec: "ModelSpec", config: ModelConfig) -> bool:
+    """Return whether the training of a model with these settings reads augmented views."""
+    return "views" in spec.inputs and bool(getattr(config, "reads_views", True))
+
+
 class Model(nn.Module, ABC):
     """A network from a ``Batch`` to a ``ModelOutput``.
 
@@ -151,7 +156,8 @@ class ModelSpec:
     modalities: tuple[int, int] = (1, 3)
     """Fewest and most encoders it takes."""
     inputs: frozenset[str] = frozenset()
-    """What it asks of collation besides modalities: ``texts``, or ``segments`` (``ModelConfig.segments``)."""
+    """What it asks of collation besides modalities: ``texts``, ``segments`` (``ModelConfig.segments``), and ``views``
+    (augmented views, in training alone; a config's ``reads_views`` may say that it does without)."""
     representations: Mapping[str, str] = field(default_factory=dict)
     """Auxiliary tensors ``<name>.<modality>`` ``[*batch, width]`` that stand for one modality each, for linear probes:
     by name what they are, in words."""

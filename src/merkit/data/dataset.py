@@ -13,6 +13,7 @@ from merkit.core.types import Turn
 from merkit.data.collate import Example, collate
 from merkit.data.manifest import Manifest
 from merkit.data.sources import FeatureSource
+from merkit.data.views import Views
 
 SegmentTier = Callable[[str], Array | None]
 """From an utterance's id to the times ``[segments, 2]`` of its segments in seconds; ``None``: it has none."""
@@ -33,6 +34,10 @@ class Dataset:
     with_texts: bool = False
     segments: Mapping[str, SegmentTier] = field(default_factory=dict)
     """By tier what tells the times of an utterance's segments."""
+    views: Views | None = None
+    """Augmented views, for a model whose training reads them; an utterance without any is its own view."""
+    draw: int = 0
+    """Decides which view each utterance gets; the training loop changes it every epoch."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -48,6 +53,9 @@ class Dataset:
         examples = [[self._example(turn) for turn in self.items[index]] for index in indices]
         blanks = {modality: source.encoder.blank() for modality, source in self.sources.items()}
         batch = collate(examples, self.level, self.labels is not None, blanks)
+        if self.views is not None:
+            views = [[self._view(turn) for turn in self.items[index]] for index in indices]
+            batch = replace(batch, view=collate(views, self.level, False, blanks))
         if not self.with_texts:
             return batch
         texts = tuple(turn.utterance.text for index in indices for turn in self.items[index])
@@ -61,6 +69,11 @@ class Dataset:
                     array = self.sources[modality].get(turn)
                     if array is not None:
                         yield array
+
+    def _view(self, turn: Turn) -> Example:
+        if self.views is None or turn.utterance.id not in self.views.turns:
+            return self._example(turn)
+        return self.views.example(turn, self.draw)
 
     def _example(self, turn: Turn) -> Example:
         return Example(

@@ -169,7 +169,7 @@ def load_network(files: NetworkFiles, config: Any) -> nn.Module:
 
     folder = files.weights_folder
     try:
-        with _quiet():
+        with quiet():
             network, report = AutoModel.from_pretrained(
                 folder,
                 config=config,
@@ -302,7 +302,7 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the library's progress bar and its report of unused heads off the terminal."""
     from transformers.utils import logging as library
 

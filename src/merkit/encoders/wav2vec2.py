@@ -36,11 +36,16 @@ class Wav2Vec2Config(NetworkConfig):
 
     freeze_front_end: bool = True
     """Never train the convolutional front end, as usual; ``false`` only where all of the network is trained."""
+    hears_padding: bool = False
+    """Run a batch as one block of waveforms filled up with zeros, without a mask, as some released code does. Batch
+    mates then change an answer: for repeating such papers, never for use."""
 
     @model_validator(mode="after")
     def _front_end_fits(self) -> "Wav2Vec2Config":
         if not self.freeze_front_end and (self.frozen or self.trainable_layers is not None):
             raise ValueError("freeze_front_end = false needs frozen = false and no trainable_layers")
+        if self.hears_padding and self.frozen:
+            raise ValueError("hears_padding needs frozen = false: what is stored never depends on batch mates")
         return self
 
 
@@ -89,14 +94,27 @@ class Wav2Vec2(NetworkEncoder):
     def states(self, network: nn.Module, padded: Padded) -> Padded:
         parts: Any = network
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_front_end):
-            waves = [data[mask] for data, mask in zip(padded.data, padded.mask, strict=True)]
-            frames = stack([parts.feature_extractor(wave[None])[0].T for wave in waves])
+            frames = self._unmasked(parts, padded) if self.config.hears_padding else self._front_end(parts, padded)
         projected = parts.feature_projection(frames.data)
         projected = projected[0] if isinstance(projected, tuple) else projected  # wav2vec 2.0 also returns its input
         with _known_warnings(), _entering(layers_of(network, self._network_config)) as entered:
-            last = parts.encoder(projected, attention_mask=frames.mask).last_hidden_state
+            mask = None if self.config.hears_padding else frames.mask
+            last = parts.encoder(projected, attention_mask=mask).last_hidden_state
         # what enters each layer, and the output after its last normalisation
         return Padded(choose_states([*entered, last], self.config.layer), frames.mask)
+
+    @staticmethod
+    def _front_end(parts: Any, padded: Padded) -> Padded:
+        """Return each recording's frames, computed from it alone."""
+        waves = [data[mask] for data, mask in zip(padded.data, padded.mask, strict=True)]
+        return stack([parts.feature_extractor(wave[None])[0].T for wave in waves])
+
+    @staticmethod
+    def _unmasked(parts: Any, padded: Padded) -> Padded:
+        """Return the frames of recordings filled up with zeros, and which of them are a recording's own."""
+        data = parts.feature_extractor(padded.data.masked_fill(~padded.mask, 0.0)).transpose(1, 2)
+        lengths = parts._get_feat_extract_output_lengths(padded.mask.sum(dim=1))
+        return Padded(data, torch.arange(data.shape[1], device=data.device) < lengths.unsqueeze(1))
 
     def describe(self) -> Mapping[str, Any]:
         trained = not self.config.frozen

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
-from merkit.core.model import FittedModel, Model
+from merkit.core.model import FittedModel, Model, reads_views
 from merkit.core.protocol import Fold, Protocol
 from merkit.core.types import Prediction, Turn
 from merkit.data.alignments import describe_alignment, open_segments, segments_content
@@ -26,9 +26,11 @@ from merkit.data.dataset import Dataset, SegmentTier, items_of, load, ordered_ba
 from merkit.data.files import TEMPORARY, atomic_path
 from merkit.data.manifest import Manifest
 from merkit.data.sources import FeatureSource, Progress, open_sources, open_store
+from merkit.data.views import Views
 from merkit.encoders.checkpoint import StageOneConfig, identity
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.stages import StageOne, UnseenSource
+from merkit.experiments.views import Maker, Planned, open_views
 from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
 from merkit.io.checkpoint import (
@@ -92,7 +94,8 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
         for encoder in encoders.values():
             encoder.to(accelerator.device)
         sources = open_sources(encoders, turns, cell.features, progress)
-    key, *others = _keys(cell, encoders, sources, segments)
+    maker, planned = _planned(cell)
+    key, *others = _keys(cell, encoders, sources, segments, maker, planned)
     if any(is_complete(cell.folder, known) for known in (key, *others)):
         _log.info("%s: complete", cell.name)
         if accelerator.is_main_process:
@@ -104,8 +107,9 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
 
     with accelerator.main_process_first():
         unseen = _unseen(cell, encoders, turns, accelerator, progress)
+        views = None if maker is None else _views(cell, maker, planned, encoders, turns, progress)
     parts = {name: _dataset(cell, sources, segments, ids, around) for name, ids in _parts(cell.fold).items()}
-    training = replace(parts["train"], labels=cell.fold.train, sources={**sources, **unseen})
+    training = replace(parts["train"], labels=cell.fold.train, sources={**sources, **unseen}, views=views)
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
     seed_torch(derived_seed(cell.seed, "weights"))
@@ -202,6 +206,28 @@ def _unseen(
     return found
 
 
+def _planned(cell: Cell) -> tuple[Maker | None, list[Planned]]:
+    """Return who makes the augmented views of a cell's training part, and which; nobody where no model reads any."""
+    recipe = cell.recipe
+    if recipe.views is None or not reads_views(recipe.model, recipe.config):
+        return None, []
+    maker = Maker(recipe.views, cell.manifest)
+    return maker, maker.plan(cell.fold)
+
+
+def _views(
+    cell: Cell,
+    maker: Maker,
+    planned: Sequence[Planned],
+    encoders: Mapping[str, Encoder],
+    turns: Sequence[Turn],
+    progress: Progress | None,
+) -> Views:
+    """Return the views of the training part; makes and extracts first what is not there yet."""
+    made = maker.make(planned, {turn.utterance.id: turn for turn in turns}, progress)
+    return open_views(made, encoders, cell.features, progress)
+
+
 def _trained_on(cell: Cell) -> dict[str, Any]:
     """Return which utterances a cell's model has learned from, those of its stage one included."""
     learned = {name_hash(utterance) for utterance in cell.fold.train}
@@ -216,6 +242,8 @@ def _keys(
     encoders: Mapping[str, Encoder],
     sources: Mapping[str, FeatureSource],
     segments: Mapping[str, SegmentTier],
+    maker: Maker | None,
+    planned: Sequence[Planned],
 ) -> list[str]:
     """Return the hash of all that decides a cell's result: settings, inputs by content, split, seed, format.
 
@@ -238,6 +266,9 @@ def _keys(
         "seed": cell.seed,
         "format": FORMAT,
     }
+    if maker is not None:
+        donors = [(view.utterance.id, view.number, view.donor and view.donor.id) for view in planned]
+        values["views"] = {"engines": maker.identity, "donors": hashlib.sha256(repr(donors).encode()).hexdigest()}
     unseen = {modality: stage.unseen for modality, stage in cell.stages.items() if stage.unseen}
     if unseen:
         values["cross_fit"] = {

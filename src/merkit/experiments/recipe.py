@@ -1,8 +1,8 @@
 """The recipe: one TOML file that is one complete experiment, checked whole before anything runs.
 
 Tables: ``[config]`` (the model's), ``[encoders.<modality>]``, ``[training]``, ``[loss]``, ``[options]`` (the
-protocol's); at the top ``model``, ``protocol`` and ``seeds``. There is no inheritance; what is left out has the default
-of its class.
+protocol's), and ``[views]`` for a model that learns from augmented views; at the top ``model``, ``protocol`` and
+``seeds``. There is no inheritance; what is left out has the default of its class.
 
 An encoder ``checkpoint`` may name another recipe, its stage one: a file, relative to the recipe's own folder or else to
 the working directory. A resolved recipe holds its content in the file's place, as the table
@@ -21,13 +21,24 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from merkit.core.encoder import EncoderConfig, EncoderSpec
 from merkit.core.errors import ConfigError, UnknownNameError
 from merkit.core.lookup import load, unknown
-from merkit.core.model import ModelConfig, ModelSpec
+from merkit.core.model import ModelConfig, ModelSpec, reads_views
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.core.types import MODALITIES
+from merkit.core.view import ViewConfig, ViewSpec
 from merkit.encoders.checkpoint import StageOneConfig
 from merkit.training.config import LossConfig, TrainingConfig
 
 Checked = TypeVar("Checked", bound=BaseModel)
+
+
+class _ViewsTable(BaseModel):
+    """``[views]`` as it stands in the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: Annotated[PositiveInt, Field(le=100)] = 2
+    text: dict[str, Any] | None = None
+    audio: dict[str, Any] | None = None
 
 
 class _File(BaseModel):
@@ -43,6 +54,25 @@ class _File(BaseModel):
     training: TrainingConfig = TrainingConfig()
     loss: LossConfig = LossConfig()
     options: dict[str, Any] = {}
+    views: _ViewsTable | None = None
+
+
+@dataclass(frozen=True)
+class ViewsChoice:
+    """How augmented views are made; a modality without an engine stays as it is."""
+
+    count: int
+    """Per training utterance; one of them is drawn whenever the utterance is."""
+    engines: Mapping[str, tuple[ViewSpec, ViewConfig]]
+    """By modality; at least one."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the table with every default written out."""
+        engines = {
+            modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
+            for modality, (spec, config) in self.engines.items()
+        }
+        return {"count": self.count, **engines}
 
 
 @dataclass(frozen=True)
@@ -60,6 +90,8 @@ class Recipe:
     options: ProtocolOptions
     stages: Mapping[str, "Recipe"] = field(default_factory=dict)
     """By modality: the recipe of an encoder that is trained first."""
+    views: ViewsChoice | None = None
+    """``None`` for a model that reads none."""
 
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default written out, as TOML values (what is ``None`` is left out)."""
@@ -78,6 +110,7 @@ class Recipe:
             "training": self.training.model_dump(mode="json", exclude_none=True),
             "loss": self.loss.model_dump(mode="json", exclude_none=True),
             "options": self.options.model_dump(mode="json", exclude_none=True),
+            **({} if self.views is None else {"views": self.views.resolved()}),
         }
 
     def to_toml(self) -> str:
@@ -142,6 +175,7 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     encoders = _encoders(values.get("encoders", {}), mistakes)
     if model is not None:
         _check_modalities(model, len(encoders), mistakes)
+    views = None if file is None or model is None else _views(file.views, model, config, mistakes)
     stages = {} if protocol is None or options is None else _stages(encoders, protocol, options, mistakes)
     if mistakes or file is None:
         listed = mistakes[0] if len(mistakes) == 1 else "".join(f"\n  {mistake}" for mistake in mistakes)
@@ -149,7 +183,7 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
         raise ConfigError(f"{source}: {count}{listed}")
     assert config is not None
     assert options is not None
-    return Recipe(model, protocol, file.seeds, config, encoders, file.training, file.loss, options, stages)
+    return Recipe(model, protocol, file.seeds, config, encoders, file.training, file.loss, options, stages, views)
 
 
 def _stages(
@@ -256,6 +290,42 @@ def _encoders(tables: Any, mistakes: list[str]) -> dict[str, tuple[EncoderSpec, 
         if config is not None:
             found[modality] = (spec, config)
     return found
+
+
+def _views(
+    table: _ViewsTable | None, model: ModelSpec, config: ModelConfig | None, mistakes: list[str]
+) -> ViewsChoice | None:
+    """Check ``[views]``: there for a model whose training reads views, and only for such a one."""
+    if table is None:
+        if config is not None and reads_views(model, config):
+            mistakes.append(
+                f"views: is missing; '{model.name}' with these settings learns from augmented views, made by engines "
+                "that [views.text] and [views.audio] name ('merkit list views')"
+            )
+        return None
+    if "views" not in model.inputs:
+        mistakes.append(f"views: '{model.name}' reads no augmented views; leave the table out")
+        return None
+    engines: dict[str, tuple[ViewSpec, ViewConfig]] = {}
+    given = {"text": table.text, "audio": table.audio}
+    if not any(given.values()):
+        mistakes.append("views: names no engine; give [views.text], [views.audio] or both")
+    for modality, keys in given.items():
+        if keys is None:
+            continue
+        spec = _plug_in("views", keys.get("name"), f"views.{modality}.name", mistakes)
+        if spec is None:
+            if not isinstance(keys.get("name"), str):
+                mistakes.append(f"views.{modality}: 'name' is missing; 'merkit list views' names the engines")
+            continue
+        if spec.modality != modality:
+            mistakes.append(f"views.{modality}: '{spec.name}' is an engine for {spec.modality}")
+            continue
+        others = {key: value for key, value in keys.items() if key != "name"}
+        checked = _validated(spec.config, others, ("views", modality), mistakes)
+        if checked is not None:
+            engines[modality] = (spec, checked)
+    return ViewsChoice(table.count, engines)
 
 
 def _check_modalities(model: ModelSpec, found: int, mistakes: list[str]) -> None:

@@ -104,13 +104,19 @@ class AttentionBlock(nn.Module):
         activation: Activation = "gelu",
         source_width: int | None = None,
         epsilon: float = 1e-5,
+        hidden_dropout: float | None = None,
     ) -> None:
-        """Make the layer; ``hidden`` is the inner width of the position-wise network, 0: there is none."""
+        """Make the layer.
+
+        ``hidden`` is the inner width of the position-wise network, 0: there is none; ``hidden_dropout`` is the dropout
+        within it, by default as everywhere. BERT's layers have none there.
+        """
         super().__init__()
         self.norm: Norm = norm
         self.attention = MultiHeadAttention(width, heads, source_width=source_width, dropout=dropout)
         self.attention_norm = nn.LayerNorm(width, epsilon)
-        self.feed_forward = feed_forward(width, hidden, dropout=dropout, activation=activation) if hidden else None
+        inner = dropout if hidden_dropout is None else hidden_dropout
+        self.feed_forward = feed_forward(width, hidden, dropout=inner, activation=activation) if hidden else None
         self.feed_forward_norm = nn.LayerNorm(width, epsilon) if hidden else None
         self.dropout = Dropout(dropout)
 

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def train(
         if config.schedule == "plateau":
             plateau = plateau_factor([row["valid"]["loss"] for row in progress.history], config)
         losses = _Losses()
-        batches = load(dataset, plan, config.workers)
+        batches = load(replace(dataset, draw=derived_seed(seed, "views", epoch)), plan, config.workers)
         for first in range(0, len(plan), config.accumulation):
             size = min(config.accumulation, len(plan) - first)
             factor = plateau * schedule_factor(progress.step, per_epoch * config.epochs, config)

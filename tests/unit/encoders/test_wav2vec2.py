@@ -100,6 +100,29 @@ def test_padding_and_masking_alone_would_move_a_group_norm_network(networks):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_padding_is_heard_where_a_release_is_repeated(networks, kind):
+    from transformers import AutoModel
+
+    encoder = build(networks[kind], frozen=False, hears_padding=True).eval()
+    network = AutoModel.from_pretrained(networks[kind]).eval()
+    short, long = noise(4_000), noise(16_000, seed=1)
+    side_by_side = torch.stack([torch.from_numpy(long), torch.from_numpy(np.pad(short, (0, 12_000)))])
+
+    with torch.no_grad():
+        beside, alone = encoder(padded([long, short])), encoder(padded([short]))
+        released = network(side_by_side).last_hidden_state
+
+    torch.testing.assert_close(beside.data, released, atol=1e-5, rtol=1e-5)
+    assert beside.mask.sum(dim=1).tolist() == [49, 12]
+    assert (beside.data[1, :12] - alone.data[0]).abs().max() > 1e-2
+
+
+def test_what_is_stored_never_hears_padding(networks):
+    with pytest.raises(ValidationError, match="hears_padding needs frozen = false"):
+        Wav2Vec2Config(weights=str(networks[KINDS[0]]), hears_padding=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_extraction_equals_hugging_face_s_own_output_and_does_not_depend_on_batch_mates(networks, kind, record):
     from transformers import AutoModel
 

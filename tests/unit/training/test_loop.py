@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from merkit.core.model import Model
 from merkit.core.protocol import Selection
 from merkit.data.dataset import Dataset, items_of
 from merkit.data.sources import open_sources
+from merkit.training import loop
 from merkit.training.config import TrainingConfig
 from merkit.training.loop import Trained, train
 
@@ -272,3 +273,23 @@ def test_a_layer_that_is_used_in_two_places_is_trained_and_resumed(dataset: Data
 
     assert again.epochs_run == 4
     assert all(torch.equal(weights(resumed)[name], tensor) for name, tensor in weights(trained).items())
+
+
+def test_every_epoch_draws_views_anew_and_a_resumed_run_draws_the_same(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws: list[int] = []
+    real = loop.load
+
+    def watched(drawn: Dataset, *arguments: int) -> Iterator[Batch]:
+        draws.append(drawn.draw)
+        return real(drawn, *arguments)
+
+    monkeypatch.setattr(loop, "load", watched)
+    run(dataset, tmp_path / "calm")
+    run(dataset, tmp_path / "stopped", CONFIG.model_copy(update={"epochs": 2}))
+    run(dataset, tmp_path / "stopped")
+
+    assert len(draws) == 4 + 2 + 2
+    assert len(set(draws[:4])) == 4
+    assert draws[4:] == draws[:4]

@@ -1,0 +1,43 @@
+"""``merkit augment``: make a recipe's augmented views ahead of training."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from merkit.cli.options import AllowPartial, AsJson, Data
+from merkit.cli.progress import shown_progress
+
+
+def augment(
+    data: Data,
+    recipe: Annotated[
+        Path, typer.Option("--recipe", help="A recipe with a table [views]; its folds and seeds are served.")
+    ],
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds: 0, 1, …")] = None,
+    set_: Annotated[
+        list[str], typer.Option("--set", help="Override a key of the recipe: views.count=4. May be repeated.")
+    ] = [],  # noqa: B006 (typer copies it)
+    allow_partial: AllowPartial = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make augmented views of the training parts, in other words and other voices. Goes on where it was stopped."""
+    from merkit.experiments.augment import augment_recipe
+    from merkit.experiments.recipe import read_recipe
+
+    checked = read_recipe(recipe, [*set_, *([f"seeds={seeds}"] if seeds is not None else [])])
+    with shown_progress() as progress:
+        found = augment_recipe(checked, data, allow_partial=allow_partial, progress=progress)
+    if as_json:
+        print(json.dumps([asdict(row) for row in found], ensure_ascii=False))
+        return
+    for row in found:
+        kept = f", {row.kept} with the recording as it was (no words to speak)" if row.kept else ""
+        shared = sorted(set(row.voices) & set(row.tested))
+        told = f"{len(row.voices)} voices, {len(shared) or 'none'} of the test part's {len(row.tested)}"
+        print(
+            f"fold {row.fold}, seed {row.seed}: {row.views} views of {row.utterances} utterances, {row.new} files "
+            f"made now{kept}; {told}"
+        )

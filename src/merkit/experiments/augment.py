@@ -1,0 +1,62 @@
+"""Making the augmented views of a recipe ahead of training, as ``merkit augment`` does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from merkit.core.errors import ConfigError
+from merkit.data.manifest import read_manifest
+from merkit.data.sources import Progress
+from merkit.experiments.recipe import Recipe
+from merkit.experiments.run import open_protocol
+from merkit.experiments.views import Maker
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """What was made for one fold and seed."""
+
+    fold: str
+    seed: int
+    utterances: int
+    views: int
+    new: int
+    kept: int
+    """Views with the utterance's own recording, since its words hold nothing that could be spoken."""
+    voices: tuple[str, ...]
+    """Whose voices are heard, sorted."""
+    tested: tuple[str, ...]
+    """The speakers of the test part, sorted."""
+
+
+def augment_recipe(
+    recipe: Recipe, data: Path, *, allow_partial: bool = False, progress: Progress | None = None
+) -> Sequence[Augmented]:
+    """Make the views of all folds and seeds of a recipe that are not there yet.
+
+    Raises:
+        MerkitError: The recipe has no ``[views]``, or anything else a user can mend.
+    """
+    if recipe.views is None:
+        raise ConfigError("the recipe has no table [views]: nothing says how views are to be made")
+    manifest = read_manifest(data)
+    protocol = open_protocol(recipe, manifest, allow_partial or manifest.info.partial)
+    maker = Maker(recipe.views, manifest)
+    turns = {turn.utterance.id: turn for turn in manifest.turns()}
+    found = []
+    for seed in range(recipe.seeds):
+        for fold in protocol.folds(manifest.utterances, seed):
+            made = maker.make(maker.plan(fold), turns, progress)
+            found.append(
+                Augmented(
+                    fold=fold.name,
+                    seed=seed,
+                    utterances=len(fold.train),
+                    views=len(made.turns),
+                    new=made.new,
+                    kept=made.kept,
+                    voices=tuple(sorted({view.voice for view in made.planned})),
+                    tested=tuple(sorted({manifest.by_id[name].speaker for name in fold.test})),
+                )
+            )
+    return found

@@ -1,0 +1,1 @@
+"""View engines, one file each: other wordings and other recordings of the same utterance."""
