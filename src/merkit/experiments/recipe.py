@@ -142,6 +142,10 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     encoders = _encoders(values.get("encoders", {}), mistakes)
     if model is not None:
         _check_modalities(model, len(encoders), mistakes)
+        if file is not None and file.training.balanced and model.level == "conversation":
+            mistakes.append(
+                f"training.balanced = true: is for models of utterances; '{model.name}' reads conversations"
+            )
     stages = {} if protocol is None or options is None else _stages(encoders, protocol, options, mistakes)
     if mistakes or file is None:
         listed = mistakes[0] if len(mistakes) == 1 else "".join(f"\n  {mistake}" for mistake in mistakes)
