@@ -480,8 +480,9 @@ def exclusive_or(items: int, seed: int, absent: str | None = None) -> Batch:
     return planted(2.0 * text - 1, 2.0 * audio - 1, text ^ audio, seed=seed, noise=noise, absent=absent)
 
 
-@pytest.mark.parametrize("auxiliary", [[], ["own_label", "same_emotion_swap"]])
+@pytest.mark.parametrize("auxiliary", [[], ["own_label"]])
 def test_it_learns_an_exclusive_or_of_its_streams(auxiliary: list[str]) -> None:
+    # not with same_emotion_swap: a pair of two utterances of one label is of any label here
     model = trained(exclusive_or(600, 1), steps=300, auxiliary=auxiliary)
 
     assert accuracy(model, exclusive_or(400, 2)) >= 0.95
