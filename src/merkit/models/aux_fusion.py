@@ -45,12 +45,13 @@ class AuxFusionConfig(ModelConfig):
 
     layers: int = Field(default=2, ge=0)
     """K. The paper compares three values [paper]; this one: [assumed]. 0: concatenation alone, FC. Ablation."""
-    width: int = Field(default=768, ge=1)
-    """Of the fusion layers; a stream of another width is projected. That of base checkpoints. [assumed]"""
+    width: int = Field(default=256, ge=1)
+    """Of the fusion layers; a stream of another width is projected. [ours] For base checkpoints 768 [assumed], which
+    the recipe for IEMOCAP has."""
     heads: int = Field(default=8, ge=1)
     """[assumed]"""
-    feed_forward: int = Field(default=3072, ge=0)
-    """Inner width of the position-wise networks, four times 768; 0: none. [assumed]"""
+    feed_forward: int = Field(default=1024, ge=0)
+    """Inner width of the position-wise networks, 0: none; as ``width``. Four times that: [assumed]"""
     text_pooling: TextPooling = "mean"
     """``first``: the text's first step, [CLS], in place of the mean of its steps. [assumed]"""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
