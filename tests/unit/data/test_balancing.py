@@ -16,11 +16,11 @@ def skewed(items: int = 400, seed: int = 0) -> tuple[list[int], list[int]]:
     return rng.integers(1, 1000, items).tolist(), rng.choice(4, items, p=[0.6, 0.25, 0.1, 0.05]).tolist()
 
 
-@pytest.mark.parametrize("batch_size", [4, 8, 18, 32])
-def test_every_batch_holds_every_class_about_equally_often_and_nothing_twice(batch_size: int) -> None:
+@pytest.mark.parametrize(("batch_size", "bucket"), [(4, 50), (8, 50), (18, 50), (18, 9), (32, 7)])
+def test_every_batch_holds_every_class_about_equally_often_and_nothing_twice(batch_size: int, bucket: int) -> None:
     lengths, classes = skewed()
 
-    plan = balanced_batches(lengths, classes, batch_size, 1)
+    plan = balanced_batches(lengths, classes, batch_size, 1, bucket=bucket)
 
     assert len(plan) == -(-400 // batch_size)
     for batch in plan:
