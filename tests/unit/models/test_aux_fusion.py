@@ -512,4 +512,3 @@ def test_own_label_does_not_cost_accuracy_where_the_sufficient_stream_turns_to_n
         found[tasks] = [accuracy(model, test) for model in models]
 
     assert sum(found[("own_label",)]) >= sum(found[()]), found
-    assert min(found[("own_label",)]) > 0.75  # the words alone are worth that much
