@@ -8,9 +8,10 @@ import torch
 
 from merkit.core.batch import Batch
 from merkit.core.encoder import Array
+from merkit.core.errors import ConfigError
 from merkit.core.model import Level
 from merkit.core.types import Turn
-from merkit.data.collate import Example, collate
+from merkit.data.collate import NO_LABEL, Example, collate
 from merkit.data.manifest import Manifest
 from merkit.data.sources import FeatureSource
 from merkit.data.views import Views
@@ -47,6 +48,17 @@ class Dataset:
         if self.level == "conversation":
             return [len(item) for item in self.items]
         return [max((source.length(item[0]) for source in self.sources.values()), default=1) for item in self.items]
+
+    def classes(self) -> list[int]:
+        """Return each utterance's class number, -100 where there is none; only at utterance level.
+
+        Raises:
+            ConfigError: Items are conversations, which have many classes each.
+        """
+        if self.level == "conversation":
+            raise ConfigError("training.balanced is for models of utterances; this one reads conversations")
+        labels = self.labels or {}
+        return [labels.get(item[0].utterance.id, NO_LABEL) for item in self.items]
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Return the items of these numbers as one batch."""

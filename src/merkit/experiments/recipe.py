@@ -175,6 +175,10 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     encoders = _encoders(values.get("encoders", {}), mistakes)
     if model is not None:
         _check_modalities(model, len(encoders), mistakes)
+        if file is not None and file.training.balanced and model.level == "conversation":
+            mistakes.append(
+                f"training.balanced = true: is for models of utterances; '{model.name}' reads conversations"
+            )
     views = None if file is None or model is None else _views(file.views, model, config, mistakes)
     stages = {} if protocol is None or options is None else _stages(encoders, protocol, options, mistakes)
     if mistakes or file is None:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-Pooling = Literal["mean", "max", "mean_std", "mean_std_max", "first_and_mean"]
+Pooling = Literal["mean", "max", "mean_std", "mean_std_max", "first", "first_and_mean"]
 """Names of the poolings that have no weights."""
 
 
@@ -110,5 +110,6 @@ _STATISTICS: dict[Pooling, tuple[Callable[[Tensor, Tensor], Tensor], ...]] = {
     "max": (masked_max,),
     "mean_std": (masked_mean, masked_std),
     "mean_std_max": (masked_mean, masked_std, masked_max),
+    "first": (first_real,),
     "first_and_mean": (first_real, masked_mean),
 }

@@ -17,6 +17,9 @@ class TrainingConfig(BaseModel):
     """Items per step of one process: utterances or conversations, by the model's level."""
     accumulation: PositiveInt = 1
     """Batches whose gradients are averaged into one step."""
+    balanced: bool = False
+    """Every class about equally often in each batch, rare ones repeated within an epoch, which stays as long. For
+    models of utterances. Beside it, ``loss.class_weights`` and ``logit_adjusted`` count rare classes twice."""
     learning_rates: dict[str, PositiveFloat] = {"head": 1e-3}
     """By the names of the model's parameter groups; each of its groups needs one."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"

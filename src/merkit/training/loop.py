@@ -22,6 +22,7 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.errors import NonFiniteLossError
 from merkit.core.model import Model
 from merkit.core.protocol import Selection
+from merkit.data.balancing import balanced_batches
 from merkit.data.dataset import Dataset, bucketed_batches, load
 from merkit.data.files import atomic_path
 from merkit.training.config import TrainingConfig
@@ -92,7 +93,7 @@ def train(
 
     Raises:
         NonFiniteLossError: A loss became NaN or infinite; names the batch.
-        ConfigError: Learning rates do not fit the model's parameter groups.
+        ConfigError: Learning rates do not fit the model's parameter groups, or batches cannot be balanced.
     """
     model.to(accelerator.device)
     optimizer = build_optimizer(model.parameter_groups(), config)
@@ -105,12 +106,18 @@ def train(
         accelerator.scaler.load_state_dict(progress.scaler)
     optimizer = accelerator.prepare_optimizer(optimizer)
     lengths = dataset.lengths()
+    classes = dataset.classes() if config.balanced else None
     per_epoch = _steps_per_epoch(len(lengths), config, accelerator)
 
     while progress.epoch < config.epochs and not _is_over(progress, config):
         started = time.perf_counter()
         epoch = progress.epoch + 1
-        plan = _own_share(bucketed_batches(lengths, config.batch_size, derived_seed(seed, "order", epoch)), accelerator)
+        order = derived_seed(seed, "order", epoch)
+        if classes is None:
+            drawn = bucketed_batches(lengths, config.batch_size, order)
+        else:
+            drawn = balanced_batches(lengths, classes, config.batch_size, order)
+        plan = _own_share(drawn, accelerator)
         seed_torch(derived_seed(seed, "draws", epoch, accelerator.process_index))
         model.train()
         model.start_epoch(epoch)

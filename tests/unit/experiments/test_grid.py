@@ -270,7 +270,7 @@ def test_every_shipped_grid_fits_a_recipe() -> None:
 
 
 def test_grids_without_modalities_of_their_own_fit_all_recipes_of_their_model() -> None:
-    for name in ("ada2i", "cmath", "dialogue_rnn", "mmer", "sdt"):
+    for name in ("ada2i", "aux_fusion", "cmath", "dialogue_rnn", "mmer", "sdt"):
         assert {recipe for path, recipe in PAIRS if path.stem == name} == set((recipes_folder() / name).glob("*.toml"))
 
 

@@ -68,6 +68,12 @@ def test_a_prior_exponent_without_the_loss_that_reads_it_is_an_error() -> None:
         check_recipe(values, "r.toml")
 
 
+def test_balanced_batches_are_for_models_of_utterances() -> None:
+    assert check_recipe(recipe_values("concat", balanced=True), "r.toml").training.balanced
+    with pytest.raises(ConfigError, match=r"training.balanced = true: is for models of utterances; 'bc_lstm' reads"):
+        check_recipe(recipe_values("bc_lstm", balanced=True), "r.toml")
+
+
 def test_a_misspelt_key_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError, match=r"training: No key named 'epoch'. Did you mean 'epochs'\?"):
         check_recipe(recipe_values("concat", epoch=3), "r.toml")

@@ -17,7 +17,7 @@ from merkit.nn.pooling import (
 )
 
 GARBAGE = (1e3, float("inf"), float("nan"))
-NAMES = ("mean", "max", "mean_std", "mean_std_max", "first_and_mean")
+NAMES = ("mean", "max", "mean_std", "mean_std_max", "first", "first_and_mean")
 
 
 def frames(garbage: float = 1e3) -> tuple[Tensor, Tensor]:
@@ -51,6 +51,7 @@ def test_statistics_read_real_frames_alone(statistic, expected: list[list[float]
         ("max", [3.0, 4.0]),
         ("mean_std", [2.0, 2.0, 1.0, 2.0]),
         ("mean_std_max", [2.0, 2.0, 1.0, 2.0, 3.0, 4.0]),
+        ("first", [1.0, 4.0]),
         ("first_and_mean", [1.0, 4.0, 2.0, 2.0]),
     ],
 )

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from tests.tiny import write_corpus
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import EncoderHome
-from merkit.core.errors import NonFiniteLossError
+from merkit.core.errors import ConfigError, NonFiniteLossError
 from merkit.core.lookup import load
 from merkit.core.model import Model
 from merkit.core.protocol import Selection
@@ -293,3 +293,32 @@ def test_every_epoch_draws_views_anew_and_a_resumed_run_draws_the_same(
     assert len(draws) == 4 + 2 + 2
     assert len(set(draws[:4])) == 4
     assert draws[4:] == draws[:4]
+
+
+def test_balanced_batches_hold_every_class_and_end_alike_when_resumed(dataset: Dataset, tmp_path: Path) -> None:
+    config = TrainingConfig(**{**CONFIG.model_dump(), "epochs": 2, "balanced": True})
+    seen: list[list[int]] = []
+
+    class Watching(Dataset):
+        def batch(self, indices: Sequence[int]) -> Batch:
+            found = super().batch(indices)
+            assert found.labels is not None
+            seen.append(found.labels.bincount(minlength=3).tolist())
+            return found
+
+    watching = Watching(dataset.items, dataset.sources, dataset.level, dataset.labels)
+    _, undisturbed = run(watching, tmp_path / "a", config)
+    shorter = TrainingConfig(**{**config.model_dump(), "epochs": 1})
+    run(dataset, tmp_path / "b", shorter)
+    _, resumed = run(dataset, tmp_path / "b", config, values=(0.2,))
+
+    assert len(seen) == 2 * 8  # 50 utterances in batches of 7
+    assert all(max(counts) - min(counts) <= 1 and sum(counts) == 7 for counts in seen)
+    assert all(torch.equal(weights(resumed)[name], tensor) for name, tensor in weights(undisturbed).items())
+
+
+def test_conversations_are_not_balanced(dataset: Dataset, tmp_path: Path) -> None:
+    talks = Dataset(dataset.items, dataset.sources, "conversation", dataset.labels)
+
+    with pytest.raises(ConfigError, match="for models of utterances"):
+        run(talks, tmp_path, TrainingConfig(**{**CONFIG.model_dump(), "balanced": True}))
