@@ -26,6 +26,7 @@ from merkit.core.types import Utterance
 from merkit.data.collate import Example, collate
 from merkit.data.manifest import read_manifest, write_manifest
 from merkit.encoders import checkpoint as stage_one_encoder
+from merkit.experiments import cell as cell_module
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.results import gather
 from merkit.experiments.run import train_recipe
@@ -216,7 +217,7 @@ def test_an_ensemble_has_the_vectors_of_all_its_seeds_for_every_seed_of_stage_tw
     for model in both:
         found = np.concatenate(model.encoders["text"].extract(turns))
         np.testing.assert_allclose(found, np.concatenate(alone, axis=1), rtol=0, atol=1e-5)
-    assert json.loads((run / "scores.json").read_text())["features"] == "3 seeds side by side, not cross-fitted"
+    assert json.loads((run / "scores.json").read_text())["features"] == "3 seeds side by side for all, not cross-fitted"
     copies = [path.stat().st_mtime_ns for path in run.rglob("ensemble/**/model.safetensors")]
     assert len(copies) == 3
     assert train(home, tmp_path / "r.toml", str(run)).code == 0
@@ -227,6 +228,37 @@ def test_an_ensemble_has_the_vectors_of_all_its_seeds_for_every_seed_of_stage_tw
     again = {row["id"]: row for row in pq.read_table(out).to_pylist()}
     for row in pq.read_table(trained(tmp_path, "run").parent / "predictions.parquet").to_pylist():
         assert row["p:calm"] == pytest.approx(again[row["id"]]["p:calm"], abs=1e-4)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_an_ensemble_may_be_cross_fitted_and_every_seed_of_stage_two_learns_from_the_same(
+    home: Path, tmp_path: Path, members: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {**two_stage_values(str(home / "stage.toml"), ensemble=members, cross_fit=2), "seeds": 2}
+    learned: list[frozenset[str]] = []
+    real = cell_module._unseen
+
+    def watched(cell: Any, *arguments: Any) -> Any:
+        for modality, stage in cell.stages.items():
+            assert set(stage.unseen) == {cell.manifest.by_id[name].conversation for name in cell.fold.train}
+            for conversation, folder in stage.unseen.items():
+                checkpoints = stage_one_encoder.members_of(folder)
+                assert (modality, len(checkpoints)) == ("text", members)
+                held = {name_hash(u.id) for u in cell.manifest.utterances if u.conversation == conversation}
+                assert not any(held & read_trained_on(checkpoint) for checkpoint in checkpoints)
+        learned.append(frozenset(str(path) for stage in cell.stages.values() for path in stage.unseen.values()))
+        return real(cell, *arguments)
+
+    monkeypatch.setattr(cell_module, "_unseen", watched)
+    recipe = check_recipe(values, str(home / "stage.toml"))
+    train_recipe(recipe, home / "data", tmp_path / "run")
+
+    with_stage = [paths for paths in learned if paths]
+    assert len(with_stage) == 2
+    assert with_stage[0] == with_stage[1]
+    assert len(with_stage[0]) == 2
+    parts = list((tmp_path / "run" / "stage-one" / "text" / "cross-fit").glob("fold-*/seed-*/part-*/cell.json"))
+    assert len(parts) == 2 * members
 
 
 def test_an_ensemble_needs_one_validation_part_for_all_its_seeds(home: Path, tmp_path: Path, tiny_bert: Path) -> None:
@@ -352,8 +384,6 @@ def test_mistakes_in_a_stage_one_that_is_trained(home: Path, tmp_path: Path, tin
         (two_stage_values(two_stage_values(stage)), f"{where}: has a stage one of its own"),
         (two_stage_values(stage, cross_fit=1), "cross_fit = 1 leaves nothing to learn from"),
         (two_stage_values(stage, cross_fit=99), "cross_fit = 99: the training part has only 12 conversations"),
-        (two_stage_values(stage, ensemble=1), "ensemble = 1 is none"),
-        (two_stage_values(stage, ensemble=2, cross_fit=2), "ensemble needs a recipe"),
         (two_stage_values(stage, checkpoint="x"), "give either 'recipe'"),
     ]:
         refused(home, tmp_path, values, told)
@@ -385,6 +415,7 @@ def test_mistakes_in_a_stage_one_that_is_named(home: Path, tmp_path: Path) -> No
         (naming(silent), "does not say which utterances"),
         (naming(trained(home, "plain")), "'bc_lstm' reads audio and text, in [encoders.text] it must"),
         (naming(named, cross_fit=3), "cross_fit needs a recipe"),
+        (naming(named, ensemble=2), "ensemble needs a recipe"),
     ]:
         refused(home, tmp_path, values, told)
         shutil.rmtree(tmp_path / "run", ignore_errors=True)

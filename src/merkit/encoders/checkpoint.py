@@ -46,8 +46,8 @@ class StageOneConfig(EncoderConfig):
     """0: the training part is encoded by the model that learned from it. k >= 2: it is cut by conversation into k
     parts, each encoded by a model that learned from the others. The rest is encoded by the model of all of it."""
     ensemble: int = Field(default=0, ge=0)
-    """0: every seed of stage two has its own stage one. k >= 2: stage one is trained with the seeds 0 to k - 1, and the
-    vectors of all k models, side by side, serve every seed of stage two."""
+    """0: every seed of stage two has its own stage one. k >= 1: stage one is trained with the seeds 0 to k - 1, and the
+    vectors of these k models, side by side, serve every seed of stage two."""
     gives: tuple[Literal["embedding", "logits"], ...] = Field(default=("embedding",), min_length=1)
     """``embedding``, ``logits`` or both, side by side."""
     standardise: bool = False
@@ -64,10 +64,8 @@ class StageOneConfig(EncoderConfig):
             raise ValueError("cross_fit = 1 leaves nothing to learn from; 0 is off, 2 or more are parts")
         if self.cross_fit and self.recipe is None:
             raise ValueError("cross_fit needs a recipe: its parts are trained")
-        if self.ensemble == 1:
-            raise ValueError("ensemble = 1 is none; 0 is off, 2 or more are seeds")
-        if self.ensemble and (self.recipe is None or self.cross_fit):
-            raise ValueError("ensemble needs a recipe, whose seeds are trained, and no cross_fit")
+        if self.ensemble and self.recipe is None:
+            raise ValueError("ensemble needs a recipe: its seeds are trained")
         if len(set(self.gives)) < len(self.gives):
             raise ValueError("gives names the same twice")
         return self
@@ -75,9 +73,10 @@ class StageOneConfig(EncoderConfig):
     @property
     def features(self) -> str:
         """Whether stage two learned from vectors of utterances that stage one had not learned from."""
-        if self.ensemble:
-            return f"{self.ensemble} seeds side by side, not cross-fitted"
-        return f"cross-fitted ({self.cross_fit})" if self.cross_fit else "not cross-fitted"
+        fitted = f"cross-fitted ({self.cross_fit})" if self.cross_fit else "not cross-fitted"
+        if not self.ensemble:
+            return fitted
+        return f"{'one seed' if self.ensemble == 1 else f'{self.ensemble} seeds side by side'} for all, {fitted}"
 
 
 class Embedder:

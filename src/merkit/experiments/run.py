@@ -30,7 +30,7 @@ from merkit.experiments.stages import (
     check_named,
     check_offer,
     cut_by_conversation,
-    ensemble,
+    side_by_side,
     told_features,
 )
 from merkit.io.checkpoint import build_encoders
@@ -120,36 +120,47 @@ def _train_stage(
     recipe, config = first.recipe.stages[modality], first.recipe.encoders[modality][1]
     assert isinstance(config, StageOneConfig)
     check_offer(first.recipe, modality, first.manifest, first.protocol)
-    cuts = [_held_out(cell, config.cross_fit) for cell in cells]
+    seeds = {cell.seed: tuple(range(config.ensemble)) or (cell.seed,) for cell in cells}
+    cuts = {cell.folder: _held_out(replace(cell, seed=seeds[cell.seed][0]), config.cross_fit) for cell in cells}
     if config.ensemble:
         check_ensemble(first.protocol, first.manifest, max(config.ensemble, first.recipe.seeds))
     provenance = _provenance(recipe, first.manifest, data)
     _log.info("stage one, %s", modality)
     seeded = replace(recipe, seeds=config.ensemble or first.recipe.seeds)
     train_recipe(seeded, data, folder, features=first.features, allow_partial=allow_partial, progress=progress)
+
+    def trained_part(cell: Cell, seed: int, number: int, fold: Fold) -> Path:
+        place = folder / "cross-fit" / f"fold-{cell.fold.name}" / f"seed-{seed}"
+        part = replace(
+            cell,
+            folder=place / f"part-{number}-of-{config.cross_fit}",
+            recipe=recipe,
+            fold=fold,
+            seed=seed,
+            legacy_best_on_test=False,
+            stages={},
+        )
+        accelerator = _accelerator(recipe)
+        with _alone(folder / "cross-fit") if accelerator.is_main_process else nullcontext():
+            run_cell(part, provenance, accelerator, progress)
+        return part.folder / "checkpoint"
+
+    def joined(checkpoints: Sequence[Path]) -> Path:
+        with _accelerator(recipe).main_process_first():
+            return side_by_side(checkpoints, folder / "ensemble")
+
+    made: dict[tuple[str, tuple[int, ...]], StageOne] = {}  # an ensemble serves every seed of a fold
     found = []
-    for cell, parts in zip(cells, cuts, strict=True):
-        place = f"fold-{cell.fold.name}/seed-{cell.seed}"
-        unseen: dict[str, Path] = {}
-        for number, (held, fold) in enumerate(parts):
-            part = replace(
-                cell,
-                folder=folder / "cross-fit" / place / f"part-{number}-of-{len(parts)}",
-                recipe=recipe,
-                fold=fold,
-                legacy_best_on_test=False,
-                stages={},
-            )
-            accelerator = _accelerator(recipe)
-            with _alone(folder / "cross-fit") if accelerator.is_main_process else nullcontext():
-                run_cell(part, provenance, accelerator, progress)
-            unseen |= dict.fromkeys(held, part.folder / "checkpoint")
-        checkpoint = folder / place / "checkpoint"
-        if config.ensemble:
-            accelerator = _accelerator(recipe)
-            with accelerator.main_process_first():
-                checkpoint = ensemble(folder, cell.fold.name, config.ensemble)
-        found.append(replace(cell, stages={**cell.stages, modality: StageOne(checkpoint, unseen)}))
+    for cell in cells:
+        members, name = seeds[cell.seed], cell.fold.name
+        if (name, members) not in made:
+            whole = joined([folder / f"fold-{name}" / f"seed-{seed}" / "checkpoint" for seed in members])
+            unseen: dict[str, Path] = {}
+            for number, (held, fold) in enumerate(cuts[cell.folder]):
+                part = joined([trained_part(cell, seed, number, fold) for seed in members])
+                unseen |= dict.fromkeys(held, part)
+            made[name, members] = StageOne(whole, unseen)
+        found.append(replace(cell, stages={**cell.stages, modality: made[name, members]}))
     return found
 
 

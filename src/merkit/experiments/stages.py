@@ -3,7 +3,7 @@
 A recipe's stage one is trained below ``<run>/stage-one/<modality>/``, a run in its own right. Cross-fitting adds, below
 its ``cross-fit/fold-<f>/seed-<s>/part-<p>-of-<k>/``, a model for each part of the training conversations that has
 learned from the other parts alone, with the same seed: all of them begin with the same weights. The models of an
-ensemble are copied to its ``ensemble/fold-<f>/<hash>/member-<n>/``.
+ensemble are copied to its ``ensemble/<hash>/member-<n>/``.
 """
 
 import hashlib
@@ -91,17 +91,15 @@ def cut_by_conversation(conversations: Sequence[str], parts: int, seed: int) -> 
     return [frozenset(conversations[place] for place in order[part::parts]) for part in range(parts)]
 
 
-def ensemble(folder: Path, fold: str, seeds: int) -> Path:
-    """Return the folder with the models of a stage one's first seeds as ``member-*``; made unless it is there.
+def side_by_side(checkpoints: Sequence[Path], folder: Path) -> Path:
+    """Return the folder with these models as ``member-*``, below ``folder`` and made unless it is there.
 
-    Args:
-        folder: The run of stage one, with all these seeds.
-        fold: Name of the fold.
-        seeds: How many.
+    A model alone stays where it is.
     """
-    checkpoints = [folder / f"fold-{fold}" / f"seed-{seed}" / "checkpoint" for seed in range(seeds)]
+    if len(checkpoints) == 1:
+        return checkpoints[0]
     told = " ".join(identity(checkpoint) for checkpoint in checkpoints)
-    place = folder / "ensemble" / f"fold-{fold}" / hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
+    place = folder / hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
     if not place.exists():
         with atomic_path(place) as temporary:
             for number, checkpoint in enumerate(checkpoints):

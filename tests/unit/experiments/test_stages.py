@@ -32,7 +32,14 @@ def test_more_parts_than_conversations_are_refused() -> None:
         ({"text": {"name": "bert"}}, None),
         ({"text": {"name": "checkpoint", "checkpoint": "c"}, "audio": {"name": "praat"}}, "not cross-fitted"),
         ({"text": {"name": "checkpoint", "recipe": "r", "cross_fit": 5}}, "cross-fitted (5)"),
-        ({"text": {"name": "checkpoint", "recipe": "r", "ensemble": 3}}, "3 seeds side by side, not cross-fitted"),
+        (
+            {"text": {"name": "checkpoint", "recipe": "r", "ensemble": 3}},
+            "3 seeds side by side for all, not cross-fitted",
+        ),
+        (
+            {"text": {"name": "checkpoint", "recipe": "r", "ensemble": 1, "cross_fit": 2}},
+            "one seed for all, cross-fitted (2)",
+        ),
         (
             {
                 "text": {"name": "checkpoint", "recipe": "r", "cross_fit": 5},
