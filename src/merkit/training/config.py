@@ -15,10 +15,17 @@ class TrainingConfig(BaseModel):
     epochs: PositiveInt = 30
     batch_size: PositiveInt = 32
     """Items per step of one process: utterances or conversations, by the model's level."""
+    batch_seconds: PositiveFloat | None = None
+    """Seconds of audio in a batch at most, padding included (utterances times the longest); a longer utterance makes a
+    batch of its own. ``batch_size`` stays the most items. Every batch weighs the same in a step, however few it holds.
+    Needs an audio encoder that reads recordings."""
     accumulation: PositiveInt = 1
     """Batches whose gradients are averaged into one step."""
     learning_rates: dict[str, PositiveFloat] = {"head": 1e-3}
     """By the names of the model's parameter groups; each of its groups needs one."""
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """What the learning rate is multiplied by from each layer of a trained network to the one below, the last layer
+    having its group's: ``rate * layer_decay ** layers above`` (Clark et al., ELECTRA, 2020: 0.8 for base). 1: none."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     momentum: Fraction = 0.9
