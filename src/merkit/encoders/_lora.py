@@ -1,11 +1,11 @@
 """Low-rank adapters (LoRA): a network's weights stay as published, and small matrices beside some of them are trained.
 
-Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, equation 3: ``h = W x + (alpha / rank) B A x``
-with ``B`` zero at first, so that training begins with the published network. The adapters are peft's. They are never
-merged into the weights: a checkpoint holds them alone, and prediction adds what training added.
+Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, equation 3:
+``h = W x + (alpha / rank) B A x`` with ``B`` zero at first, so that training begins with the published network. The
+adapters are peft's. They are never merged into the weights: a checkpoint holds them alone, and prediction adds what
+training added.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
@@ -52,7 +52,7 @@ def add_adapters(network: nn.Module, config: LoraConfig, kind: str) -> str:
     try:
         import peft
     except ModuleNotFoundError as error:
-        raise MerkitError(f"encoder field 'lora' needs the extra 'lora': pip install 'merkit[lora]' ({error})") from error
+        raise MerkitError("'lora' of an encoder needs the extra 'lora': pip install 'merkit[lora]'") from error
     settings = peft.LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,
@@ -72,17 +72,15 @@ def keep_adapters_alone(module: nn.Module, network: str) -> None:
     trained = {name for name, parameter in inside.named_parameters() if parameter.requires_grad}
     published = [f"{network}.{name}" for name in inside.state_dict() if name not in trained]
 
-    def leave_out(_: nn.Module, state: dict[str, Tensor], prefix: str, __: Any) -> None:
+    def leave_out(_module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: Any) -> None:
         for name in published:
             del state[prefix + name]
 
-    def fill_in(
-        module: nn.Module, state: dict[str, Tensor], prefix: str, _: Any, __: bool, ___: list[str], unexpected: list[str],
-        ____: list[str],
-    ) -> None:  # fmt: skip
+    def fill_in(module: nn.Module, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        _, _, _, unexpected, _ = rest
         unexpected += [prefix + name for name in published if prefix + name in state]
-        there: Mapping[str, Tensor] = module.get_submodule(network).state_dict(keep_vars=True)
-        state.update({prefix + name: there[name.removeprefix(f"{network}.")].detach() for name in published})
+        there = module.get_submodule(network).state_dict()
+        state.update({prefix + name: there[name.removeprefix(f"{network}.")] for name in published})
 
     module.register_state_dict_post_hook(leave_out)
     module.register_load_state_dict_pre_hook(fill_in)
@@ -99,8 +97,8 @@ def _targets(asked: tuple[str, ...] | None, there: set[str], kind: str) -> set[s
     for name in asked:
         if name in idle:
             raise ConfigError(
-                f"lora.targets: adapters on '{name}' do nothing in a network of type '{kind}', which reads that layer's "
-                f"weights itself. Choose from {', '.join(fitting)}"
+                f"lora.targets: adapters on '{name}' do nothing in a network of type '{kind}', which reads that "
+                f"layer's weights itself. Choose from {', '.join(fitting)}"
             )
         if name not in fitting:
             raise ConfigError(f"lora.targets: no linear layer '{name}'. Choose from {', '.join(fitting)}")

@@ -137,7 +137,6 @@ class Wav2Vec2(NetworkEncoder):
     def describe(self) -> Mapping[str, Any]:
         return {"encoder": "wav2vec2", **self._described()}
 
-
     @property
     def _front_end(self) -> nn.Module:
         front_end = self.network.feature_extractor

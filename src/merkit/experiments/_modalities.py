@@ -37,8 +37,7 @@ def texts_section(group: Group) -> str:
             cells = "".join(figure_cell(row.figures[metric], not row.drops) for metric in metrics)
             lost = _in_two_lines(drop_text(row.drops.get(group.metric)))
             rows.append(
-                f"<tr>{'' if row.drops else name}<td>{escape(row.column)}</td>{cells}"
-                f'<td class="n">{lost}</td></tr>'
+                f'<tr>{"" if row.drops else name}<td>{escape(row.column)}</td>{cells}<td class="n">{lost}</td></tr>'
             )
     if not rows:
         return ""

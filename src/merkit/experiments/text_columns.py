@@ -63,7 +63,9 @@ def text_rows(
         return predictions_table(predictions, asked.recognizer.labels, text_column=column)
 
     settings = f"{column} {other.sha256}"
-    replay(run, other, FILE, answer, told=f"text column {column}", settings=settings, features=features, progress=progress)
+    replay(
+        run, other, FILE, answer, told=f"text column {column}", settings=settings, features=features, progress=progress
+    )
     counts = run.count(join_replayed(run, replayed(run, FILE), FILE, "text_column", column))
     before, after = draw(run, run.counts), draw(run, counts)
     first, second = figures_of(run, run.counts, before), figures_of(run, counts, after)

@@ -34,11 +34,12 @@ def predict_corpus(
 ) -> int:
     """Write a prediction for every utterance of a manifest to ``out``; return how many.
 
-    ``text_column`` is read in the place of the transcript. Parts already predicted by the same checkpoint for the same utterances, of the same content, lie in ``<out>.parts``
-    and are used again.
+    ``text_column`` is read in the place of the transcript. Parts already predicted by the same checkpoint for the same
+    utterances, of the same content, lie in ``<out>.parts`` and are used again.
 
     Raises:
-        MerkitError: An unknown file ending, a text column that is not there or not read, or anything wrong with checkpoint or media.
+        MerkitError: An unknown file ending, a text column that is not there or not read, or anything wrong with
+            checkpoint or media.
     """
     if out.suffix not in ENDINGS:
         raise MerkitError(f"Cannot write predictions as '{out.name}': the ending must be one of {', '.join(ENDINGS)}.")

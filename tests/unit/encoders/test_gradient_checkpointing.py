@@ -124,6 +124,10 @@ def test_a_frozen_network_has_nothing_to_compute_twice(kind: Callable[..., objec
         kind(weights="x", gradient_checkpointing=True)
 
 
+def _states(out: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return out[0] if isinstance(out, tuple) else out
+
+
 @pytest.mark.parametrize("gradient_checkpointing", [False, True])
 @pytest.mark.parametrize("kind", ["wav2vec2 group", "wav2vec2 layer stable", "wavlm group"])
 def test_layers_below_the_trained_ones_have_no_backward_pass(networks, kind, gradient_checkpointing):
@@ -133,7 +137,7 @@ def test_layers_below_the_trained_ones_have_no_backward_pass(networks, kind, gra
     assert isinstance(encoder, Wav2Vec2)
     wanted: list[bool] = []
     for layer in layers_of(encoder.network, encoder._network_config):
-        layer.register_forward_hook(lambda _, __, out: wanted.append((out[0] if type(out) is tuple else out).requires_grad))
+        layer.register_forward_hook(lambda _, __, out: wanted.append(_states(out).requires_grad))
 
     output = encoder(padded([noise(4_000)]))
     held = list(wanted)
@@ -145,13 +149,11 @@ def test_layers_below_the_trained_ones_have_no_backward_pass(networks, kind, gra
 
 @pytest.mark.parametrize("gradient_checkpointing", [False, True])
 def test_layers_of_a_text_network_below_the_trained_ones_have_no_backward_pass(tiny_bert, say, gradient_checkpointing):
-    encoder = build(
-        "bert", tiny_bert, frozen=False, trainable_layers=2, gradient_checkpointing=gradient_checkpointing
-    )
+    encoder = build("bert", tiny_bert, frozen=False, trainable_layers=2, gradient_checkpointing=gradient_checkpointing)
     assert isinstance(encoder, Bert)
     wanted: list[bool] = []
     for layer in layers_of(encoder.network, encoder._network_config):
-        layer.register_forward_hook(lambda _, __, out: wanted.append((out[0] if type(out) is tuple else out).requires_grad))
+        layer.register_forward_hook(lambda _, __, out: wanted.append(_states(out).requires_grad))
 
     encoder(padded(encoder.extract([say("so very happy")])))
 

@@ -99,9 +99,7 @@ def tones(folder: Path) -> Manifest:
         write_tone(folder / f"{number}.wav", 200.0 + 40 * number, 0.1 * (1 + number % 4))
         name, label = f"u{number}", "ab"[number % 2]
         talk = f"c{number // 3}"
-        utterances.append(
-            Utterance(name, talk, number % 3, "anna", audio=f"{number}.wav", attributes={"label": label})
-        )
+        utterances.append(Utterance(name, talk, number % 3, "anna", audio=f"{number}.wav", attributes={"label": label}))
     return write_manifest(folder, utterances, name="tones", version=1)
 
 
