@@ -8,8 +8,9 @@ import hashlib
 import importlib.util
 import re
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -247,14 +248,23 @@ def checkpoint_layers(network: nn.Module, weights: str) -> None:
     if not getattr(network, "supports_gradient_checkpointing", False):
         raise ConfigError(f"gradient_checkpointing: '{weights}' ({type(network).__name__}) cannot do it; leave it out")
     known: Any = network
+    how = {"use_reentrant": False, "context_fn": lambda: (nullcontext(), known_warnings())}
     if hasattr(known, "activation_checkpointing_enable"):  # what later releases of transformers 5 call it
-        known.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        known.activation_checkpointing_enable(activation_checkpointing_kwargs=how)
     else:
-        known.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        known.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
     # the library makes embeddings ask for gradients, which only re-entrant checkpoints need: with it, frozen layers
     # below trained ones would have a backward pass
     if getattr(known, "_require_grads_hooks", None):
         known.disable_input_require_grads()
+
+
+@contextmanager
+def known_warnings() -> Iterator[None]:
+    """Silence what torch says about WavLM's masks: one is boolean, its position bias is not, and both are right."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
+        yield
 
 
 class Unregistered:

@@ -8,7 +8,6 @@ padded, and the transformer, with its convolution for positions, sees padded fra
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +23,7 @@ from merkit.core.encoder import Array, EncoderHome, EncoderSpec, as_float32
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.types import Turn
 from merkit.encoders._audio import RATE_HZ, audio_content, audio_duration_s, waveform
-from merkit.encoders._huggingface import NetworkFiles, layers_of, read_config
+from merkit.encoders._huggingface import NetworkFiles, known_warnings, layers_of, read_config
 from merkit.encoders._network import NetworkConfig, NetworkEncoder
 from merkit.encoders._rows import choose_states, stack
 
@@ -129,7 +128,7 @@ class Wav2Vec2(NetworkEncoder):
                 frames = stack([parts.feature_extractor(wave[None])[0].T for wave in waves])
         projected = parts.feature_projection(frames.data)
         projected = projected[0] if isinstance(projected, tuple) else projected  # wav2vec 2.0 also returns its input
-        with _known_warnings(), _entering(layers_of(network, self._network_config)) as entered:
+        with known_warnings(), _entering(layers_of(network, self._network_config)) as entered:
             last = parts.encoder(projected, attention_mask=frames.mask).last_hidden_state
         # what enters each layer, and the output after its last normalisation
         return Padded(choose_states([*entered, last], self.config.layer), frames.mask)
@@ -167,14 +166,6 @@ def _entering(layers: nn.ModuleList) -> Iterator[list[Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-@contextmanager
-def _known_warnings() -> Iterator[None]:
-    """Silence what torch says about WavLM's masks: one is boolean, its position bias is not, and both are right."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
-        yield
 
 
 def _settled(network_config: Any) -> Any:

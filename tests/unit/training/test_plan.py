@@ -59,8 +59,8 @@ def test_batches_by_hand() -> None:
 
 
 def test_conversations_cost_their_utterances_times_the_longest_of_the_batch() -> None:
-    # by hand: conversations of 2 and 3 turns cost 5 x 4 s = 20 s together, all three 9 x 4 s
-    for seconds, expected in ((19.9, [[1], [0], [2]]), (20.0, [[1, 0], [2]]), (36.0, [[1, 0, 2]])):
+    # by hand: conversations of 2 and 3 turns cost 5 x 4 s = 20 s together, those of 3 and 4 7 x 2 s, all three 9 x 4 s
+    for seconds, expected in ((19.9, [[1], [0, 2]]), (20.0, [[1, 0], [2]]), (36.0, [[1, 0, 2]])):
         assert ordered_batches([3, 2, 4], 9, Bound(seconds, [3, 2, 4], [2.0, 4.0, 1.0])) == expected
 
 
