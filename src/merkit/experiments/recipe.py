@@ -142,7 +142,7 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     encoders = _encoders(values.get("encoders", {}), mistakes)
     if model is not None:
         _check_modalities(model, len(encoders), mistakes)
-    if file is not None:
+    if file is not None and not mistakes:
         _check_training(file.training, encoders, mistakes)
     stages = {} if protocol is None or options is None else _stages(encoders, protocol, options, mistakes)
     if mistakes or file is None:
