@@ -5,6 +5,7 @@ place, in the context too, and the same checkpoints are asked again. Predictions
 unlabelled; they are made once for a column.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class TextRow:
     missing: int
     """Test utterances without a text in it."""
     figures: Figures
-    drops: dict[str, Difference]
+    drops: Mapping[str, Difference]
     """By metric, how much is lost against the transcript; empty for the transcript itself."""
 
 
@@ -74,8 +75,5 @@ def text_rows(
         for name in second
     }
     tested = {id_ for cell in run.cells for id_ in cell.parts["test"].ids}
-    rows: list[TextRow] = []
-    for name, source, figures, lost in (("text", manifest, first, {}), (column, other, second, drops)):
-        missing = lacking([utterance for utterance in source.utterances if utterance.id in tested])
-        rows.append(TextRow(name, missing, figures, lost))
-    return rows
+    missing = [lacking([u for u in each.utterances if u.id in tested]) for each in (manifest, other)]
+    return [TextRow("text", missing[0], first, {}), TextRow(column, missing[1], second, drops)]
