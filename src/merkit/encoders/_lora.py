@@ -82,8 +82,9 @@ def keep_adapters_alone(module: nn.Module, network: str) -> None:
         there = module.get_submodule(network).state_dict()
         state.update({prefix + name: there[name.removeprefix(f"{network}.")] for name in published})
 
-    module.register_state_dict_post_hook(leave_out)
-    module.register_load_state_dict_pre_hook(fill_in)
+    hooked: Any = module  # torch gives these methods no types
+    hooked.register_state_dict_post_hook(leave_out)
+    hooked.register_load_state_dict_pre_hook(fill_in)
 
 
 def _targets(asked: tuple[str, ...] | None, there: set[str], kind: str) -> set[str]:
