@@ -240,7 +240,7 @@ def parameters_by_layer(network: nn.Module, config: Any) -> list[list[nn.Paramet
 def checkpoint_layers(network: nn.Module, weights: str) -> None:
     """Have a network keep, in training, what enters each layer alone and compute the rest again in the backward pass.
 
-    Gradients are those without it, to the last bit on one device: dropout draws the same numbers again.
+    Gradients are those without it: dropout draws the same numbers again.
 
     Raises:
         ConfigError: The network's class cannot do it.
