@@ -60,3 +60,18 @@ def test_the_script_prints_ratios_to_its_reference() -> None:
     assert [row["model"] for row in printed["models"]] == ["bc_lstm", "concat"]
     assert printed["models"][0]["ratio"]["seconds_per_epoch"] == 1.0
     assert printed["models"][1]["ratio"]["seconds_per_epoch"] > 0
+
+
+def test_the_script_of_utterance_training_prints_what_each_option_saves() -> None:
+    path = SCRIPT.with_name("utterance_training.py")
+    command = [sys.executable, str(path), "--quick", "--repeats", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    steps = printed["steps"]
+    assert steps["plain"]["seconds_per_step_ratio"] == 1.0
+    assert steps["lora"]["trained_weights"] == 2 * 2 * (16 * 8 + 8 * 16)  # layers, targets, A and B of rank 8
+    assert all(row["seconds_per_step"] > 0 for row in steps.values())
+    fixed, bounded = printed["epochs"].values()
+    assert bounded["longest_batch_s"] < fixed["longest_batch_s"]

@@ -13,6 +13,14 @@ Features = Annotated[
     Path | None,
     typer.Option("--features", help="Folder for extracted features; by default 'features' in the data folder."),
 ]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-column",
+        help="Column that is read in the place of the transcript: asr_text, what a recogniser heard.",
+        show_default=False,
+    ),
+]
 AllowPartial = Annotated[
     bool,
     typer.Option("--allow-partial", help="Accept counts that differ from the published ones; said in every result."),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from merkit.cli.options import Checkpoint, Data, Features
+from merkit.cli.options import Checkpoint, Data, Features, TextColumn
 from merkit.cli.progress import shown_progress
 
 
@@ -14,6 +14,7 @@ def predict(
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option("--out", help="File to write: .parquet, .csv or .jsonl.", show_default=False)],
     features: Features = None,
+    text_column: TextColumn = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Changes speed, never an answer.")] = 32,
 ) -> None:
     """Predict every utterance of a prepared corpus. Goes on where it was stopped."""
@@ -22,6 +23,12 @@ def predict(
 
     with shown_progress() as progress:
         count = predict_corpus(
-            checkpoint, read_manifest(data), out, features=features, batch_size=batch_size, progress=progress
+            checkpoint,
+            read_manifest(data),
+            out,
+            features=features,
+            text_column=text_column,
+            batch_size=batch_size,
+            progress=progress,
         )
     print(f"{out}: {count} predictions")

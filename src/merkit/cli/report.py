@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from merkit.cli.options import Features
+from merkit.cli.options import Features, TextColumn
 from merkit.cli.progress import shown_progress
-from merkit.cli.scores import print_probes, print_subsets
+from merkit.cli.scores import print_probes, print_subsets, print_texts
 
 
 def report(
@@ -25,6 +25,7 @@ def report(
         bool,
         typer.Option("--probes", help="Ask linear probes what each modality's representation in a network knows."),
     ] = False,
+    text_column: TextColumn = None,
     features: Features = None,
     results: Annotated[
         Path | None,
@@ -46,6 +47,7 @@ def report(
             reference=reference,
             subsets=subsets,
             probes=probes,
+            text_column=text_column,
             features=features,
             progress=progress,
             results=results,
@@ -54,5 +56,6 @@ def report(
     for group in files.groups:
         print_subsets(group)
         print_probes(group)
+        print_texts(group)
     for path in files.written:
         print(path)

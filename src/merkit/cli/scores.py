@@ -167,6 +167,25 @@ def print_probes(group: "Group") -> None:
     _print_table(("run", "probed", metric, "UA above chance", "verdict"), rows, probes_caption(group))
 
 
+def print_texts(group: "Group") -> None:
+    """Print each run's figures with the transcript and with another column's texts, where that was asked for."""
+    from merkit.experiments.tables import drop_text, figure_text, texts_caption
+
+    metric = group.metric
+    rows = [
+        (
+            "" if number else entry.name,
+            row.column,
+            figure_text(row.figures[metric]),
+            drop_text(row.drops.get(metric)),
+        )
+        for entry in group.entries
+        for number, row in enumerate(entry.texts)
+    ]
+    if rows:
+        _print_table(("run", "text read", metric, "drop"), rows, texts_caption(group))
+
+
 def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> None:
     """Print rows, if any, and below them what they are; only the first column, names, is broken into lines."""
     from rich.box import SIMPLE_HEAD

@@ -90,9 +90,20 @@ class Encoder(nn.Module, ABC):
         """Return the cost of extracting this turn in seconds of media (text: 1), by which batches are bounded."""
         return 1.0
 
+    def stored_bytes(self, turn: Turn) -> int:
+        """Return how many bytes storing this turn takes, where that is enough to be told before the work begins."""
+        return 0
+
     def fit(self, arrays: Iterable[Array]) -> None:
         """Learn statistics (means, deviations) from the training part's extracted arrays, before training starts."""
         return
+
+    def layers(self) -> Sequence[Sequence[nn.Parameter]]:
+        """Return a trained network's weights by layer, lowest first, for learning rates that fall from layer to layer.
+
+        The first group is what lies below the first layer (embeddings, convolutions). Empty where there are no layers.
+        """
+        return ()
 
     @abstractmethod
     def describe(self) -> Mapping[str, Any]:

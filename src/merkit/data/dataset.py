@@ -1,13 +1,13 @@
 """From utterances to batches: which utterances make an item, and in what order items are drawn."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from merkit.core.batch import Batch
-from merkit.core.encoder import Array
+from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import ConfigError
 from merkit.core.model import Level
 from merkit.core.types import Turn
@@ -18,6 +18,21 @@ from merkit.data.views import Views
 
 SegmentTier = Callable[[str], Array | None]
 """From an utterance's id to the times ``[segments, 2]`` of its segments in seconds; ``None``: it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How many seconds of audio a batch may hold, padding included, and what each item brings along."""
+
+    seconds: float
+    utterances: Sequence[int]
+    """By item: how many of its utterances have audio."""
+    longest_s: Sequence[float]
+    """By item: its longest utterance."""
+
+    def cost_s(self, batch: Sequence[int]) -> float:
+        """Return the seconds of a batch: its utterances with audio times the longest."""
+        return sum(self.utterances[item] for item in batch) * max(self.longest_s[item] for item in batch)
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,21 @@ class Dataset:
             raise ConfigError("training.balanced is for models of utterances; this one reads conversations")
         labels = self.labels or {}
         return [labels.get(item[0].utterance.id, NO_LABEL) for item in self.items]
+
+    def bound(self, seconds: float) -> Bound:
+        """Return what the items' recordings cost in batches of so many seconds of audio at most.
+
+        Raises:
+            ConfigError: There is no audio, or its encoder cannot tell seconds.
+        """
+        source = self.sources.get("audio")
+        if source is None or type(source.encoder).duration_s is Encoder.duration_s:
+            found = "there is none" if source is None else "this one reads none, so it cannot tell their seconds"
+            raise ConfigError(
+                f"training.batch_seconds needs an audio encoder that reads recordings, but {found}: use batch_size"
+            )
+        found_s = [[source.encoder.duration_s(turn) for turn in item] for item in self.items]
+        return Bound(seconds, [sum(s > 0 for s in item) for item in found_s], [max(item) for item in found_s])
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Return the items of these numbers as one batch."""
@@ -121,11 +151,14 @@ def items_of(
     return [turns for turns in conversations.values() if any(turn.utterance.id in chosen for turn in turns)]
 
 
-def bucketed_batches(lengths: Sequence[int], batch_size: int, seed: int, *, bucket: int = 50) -> list[list[int]]:
+def bucketed_batches(
+    lengths: Sequence[int], batch_size: int, seed: int, bound: Bound | None = None, *, bucket: int = 50
+) -> list[list[int]]:
     """Return shuffled batches of items of similar length, the same for the same seed.
 
     Items are shuffled, cut into buckets of ``bucket`` batches, sorted by length within a bucket and cut into batches,
-    whose order is shuffled again. Every item is drawn once.
+    whose order is shuffled again. Every item is drawn once. With a ``bound`` a batch ends where one more item would
+    exceed it (an item that alone does is a batch of its own), so that the number of batches depends on the seed.
     """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(lengths))
@@ -133,14 +166,24 @@ def bucketed_batches(lengths: Sequence[int], batch_size: int, seed: int, *, buck
     batches = []
     for start in range(0, len(order), size):
         part = sorted(order[start : start + size].tolist(), key=lambda index: lengths[index])
-        batches += [part[first : first + batch_size] for first in range(0, len(part), batch_size)]
+        batches += _cut(part, batch_size, bound)
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def ordered_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+def ordered_batches(lengths: Sequence[int], batch_size: int, bound: Bound | None = None) -> list[list[int]]:
     """Return batches of items sorted by length, for evaluation, where order does not matter."""
-    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
-    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    return list(_cut(sorted(range(len(lengths)), key=lambda index: lengths[index]), batch_size, bound))
+
+
+def _cut(items: Iterable[int], batch_size: int, bound: Bound | None) -> Iterator[list[int]]:
+    batch: list[int] = []
+    for item in items:
+        if len(batch) == batch_size or (batch and bound is not None and bound.cost_s([*batch, item]) > bound.seconds):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
 
 
 class Batches(torch.utils.data.Dataset[Batch]):

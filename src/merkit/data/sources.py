@@ -1,5 +1,7 @@
 """Where the arrays of a modality come from: the feature store, or the encoder itself."""
 
+import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from merkit.core.encoder import Array, Encoder
+from merkit.core.errors import MerkitError
 from merkit.core.types import Turn
 from merkit.data.features import FeatureStore, extract_features
 
@@ -16,6 +19,8 @@ Voice = tuple[str, str]
 """A speaker's name; of one who is not known, the conversation."""
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
+
+_log = logging.getLogger(__name__)
 
 CACHE_BYTES = 256 << 20
 """What a source keeps in memory of the arrays it has read."""
@@ -107,6 +112,27 @@ def open_store(encoder: Encoder, features: Path) -> FeatureStore:
     return FeatureStore.open(features, fingerprint, str(fingerprint["encoder"]))
 
 
+def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) -> None:
+    """Log how much space extracting what the store lacks will take, where the encoder says that it is much.
+
+    Raises:
+        MerkitError: The disk has not that much left.
+    """
+    sizes = {turn.utterance.id: encoder.stored_bytes(turn) for turn in turns}
+    if not any(sizes.values()):
+        return
+    contents = {turn.utterance.id: encoder.content(turn) for turn in turns}
+    lacking = store.missing({name: content for name, content in contents.items() if content is not None})
+    size, free = sum(sizes[name] for name in lacking), shutil.disk_usage(store.folder).free
+    if size > free:
+        raise MerkitError(
+            f"'{store.folder}' will take {size / 1e9:.3f} GB for {len(lacking)} utterances, the disk has "
+            f"{free / 1e9:.3f} GB left: make room, give another folder with --features, or do not store it"
+        )
+    if lacking:
+        _log.info("%s: %d utterances will take %.3f GB", store.folder, len(lacking), size / 1e9)
+
+
 def open_sources(
     encoders: Mapping[str, Encoder],
     turns: Sequence[Turn],
@@ -124,6 +150,7 @@ def open_sources(
             sources[modality] = FeatureSource(encoder, None)
             continue
         store = open_store(encoder, features)
+        announce_size(encoder, turns, store)
         told = None if progress is None else _named(progress, f"{modality} features")
         extract_features(encoder, turns, store, progress=told)
         statistics: Mapping[Voice, Statistics] | None = None

@@ -8,8 +8,9 @@ import hashlib
 import importlib.util
 import re
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ _DESCRIPTION = (
 )
 """All that describes a network and its input; small."""
 _VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+_FINAL_NORMS = ("final_norm.", "final_layer_norm.", "encoder.final_layer_norm.")
 _WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
 
 
@@ -218,6 +220,51 @@ def train_last_layers(network: nn.Module, config: Any, count: int | None) -> Non
         raise ConfigError(f"trainable_layers is {count}, the network has {len(layers)} layers")
     network.requires_grad_(False)
     layers[len(layers) - count :].requires_grad_(True)
+
+
+def parameters_by_layer(network: nn.Module, config: Any) -> list[list[nn.Parameter]]:
+    """Return a network's weights layer by layer, lowest first: what lies below the first layer, then layer by layer.
+
+    A normalisation after the last layer belongs to that layer; convolutions, projections and embeddings lie below.
+    """
+    stack = [list(layer.parameters()) for layer in layers_of(network, config)]
+    inside = {id(parameter) for layer in stack for parameter in layer}
+    closing = (*_FINAL_NORMS, *(("encoder.layer_norm.",) if getattr(config, "do_stable_layer_norm", False) else ()))
+    below: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        if id(parameter) not in inside:
+            (stack[-1] if name.startswith(closing) else below).append(parameter)
+    return [below, *stack]
+
+
+def checkpoint_layers(network: nn.Module, weights: str) -> None:
+    """Have a network keep, in training, what enters each layer alone and compute the rest again in the backward pass.
+
+    Gradients are those without it: dropout draws the same numbers again.
+
+    Raises:
+        ConfigError: The network's class cannot do it.
+    """
+    if not getattr(network, "supports_gradient_checkpointing", False):
+        raise ConfigError(f"gradient_checkpointing: '{weights}' ({type(network).__name__}) cannot do it; leave it out")
+    known: Any = network
+    how = {"use_reentrant": False, "context_fn": lambda: (nullcontext(), known_warnings())}
+    if hasattr(known, "activation_checkpointing_enable"):  # what later releases of transformers 5 call it
+        known.activation_checkpointing_enable(activation_checkpointing_kwargs=how)
+    else:
+        known.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
+    # the library makes embeddings ask for gradients, which only re-entrant checkpoints need: with it, frozen layers
+    # below trained ones would have a backward pass
+    if getattr(known, "_require_grads_hooks", None):
+        known.disable_input_require_grads()
+
+
+@contextmanager
+def known_warnings() -> Iterator[None]:
+    """Silence what torch says about WavLM's masks: one is boolean, its position bias is not, and both are right."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
+        yield
 
 
 class Unregistered:

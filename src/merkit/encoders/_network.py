@@ -14,7 +14,16 @@ from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder, EncoderConfig, as_float32
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.types import Turn
-from merkit.encoders._huggingface import NetworkFiles, Unregistered, load_network, new_network, train_last_layers
+from merkit.encoders._huggingface import (
+    NetworkFiles,
+    Unregistered,
+    checkpoint_layers,
+    load_network,
+    new_network,
+    parameters_by_layer,
+    train_last_layers,
+)
+from merkit.encoders._lora import LoraConfig, add_adapters, keep_adapters_alone
 from merkit.encoders._rows import Layer, LayerMix, mean_step, numbers_of, parts_by_length, present_rows, put_back, stack
 from merkit.encoders._standardize import Standardizer
 from merkit.nn.layers import Dropout
@@ -31,6 +40,10 @@ class NetworkConfig(EncoderConfig):
     """Frozen: vectors are extracted once and stored. Otherwise the network is trained with the model."""
     trainable_layers: int | None = Field(default=None, ge=0)
     """Train only the last so many layers; unset: all of the network. Not with ``frozen``."""
+    lora: LoraConfig | None = None
+    """Train low-rank adapters in place of the network's weights, which stay as published. Not with ``frozen``."""
+    gradient_checkpointing: bool = False
+    """In training, compute each layer a second time in place of keeping what it computed: less memory, more time."""
     layer: Layer = "last"
     """``last``, a learned ``mix`` of all states, or (``frozen``) one state's number, or several side by side such as
     ``[3, 6]``: 0 is what enters layer 1."""
@@ -45,6 +58,10 @@ class NetworkConfig(EncoderConfig):
     def _fits_together(self) -> "NetworkConfig":
         if self.frozen and self.trainable_layers is not None:
             raise ValueError("trainable_layers needs frozen = false")
+        if self.lora is not None and (self.frozen or self.trainable_layers is not None):
+            raise ValueError("lora needs frozen = false and no trainable_layers: its adapters are what is trained")
+        if self.gradient_checkpointing and self.frozen:
+            raise ValueError("gradient_checkpointing needs frozen = false: a frozen network keeps nothing")
         if not self.frozen and not isinstance(self.layer, str):
             raise ValueError(f"layer = {self.layer} needs frozen = true; a trained network gives 'last' or 'mix'")
         if isinstance(self.layer, tuple) and len(set(self.layer)) < max(len(self.layer), 1):
@@ -83,15 +100,27 @@ class NetworkEncoder(Encoder):
         self.mix = LayerMix(self._states) if config.layer == "mix" else None
         self.standardizer = Standardizer(self.width) if config.standardise else None
         self.dropout = Dropout(config.dropout)
+        self._adapters: str | None = None
         self._frozen = Unregistered(files, network_config) if config.frozen else None
         self._place: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_place", torch.empty(0), persistent=False)
 
     def load(self, *, restored: bool) -> None:
-        """Make the network that is trained, with its published weights or (``restored``) for those of a checkpoint."""
-        network = new_network(self._network_config) if restored else load_network(self._files, self._network_config)
-        train_last_layers(network, self._network_config, self._choice.trainable_layers)
+        """Make the network that is trained, with its published weights or (``restored``) for those of a checkpoint.
+
+        With adapters the published weights are needed in both cases: a checkpoint holds the adapters alone.
+        """
+        choice = self._choice
+        filled = restored and choice.lora is None
+        network = new_network(self._network_config) if filled else load_network(self._files, self._network_config)
+        train_last_layers(network, self._network_config, choice.trainable_layers)
+        if choice.lora is not None:
+            self._adapters = add_adapters(network, choice.lora, str(self._network_config.model_type))
+        if choice.gradient_checkpointing:
+            checkpoint_layers(network, choice.weights)
         self.network = network.train()
+        if choice.lora is not None:
+            keep_adapters_alone(self, "network")
 
     @abstractmethod
     def read(self, turn: Turn) -> Array:
@@ -141,12 +170,21 @@ class NetworkEncoder(Encoder):
         data = torch.zeros(*padded.mask.shape[:-1], 1, self.width, device=padded.data.device)
         return Padded(data, torch.zeros_like(data[..., 0], dtype=torch.bool))
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        return [] if self._frozen is not None else parameters_by_layer(self.network, self._network_config)
+
     def fit(self, arrays: Iterable[Array]) -> None:
         if self.standardizer is not None:
             self.standardizer.fit(arrays)
 
     def save_assets(self, folder: Path) -> None:
-        self._files.copy(folder, with_weights=self._choice.frozen)
+        self._files.copy(folder, with_weights=self._choice.frozen or self._choice.lora is not None)
+
+    def _described(self) -> dict[str, Any]:
+        """Return what a model card says of any network."""
+        adapters = {} if self._adapters is None else {"lora": self._adapters}
+        trained = not self._choice.frozen
+        return {**self._files.describe(), "trained": trained, **adapters, "width": self.width}
 
     def _run(self, network: nn.Module, padded: Padded) -> Padded:
         found = self.states(network, padded)

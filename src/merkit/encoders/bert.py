@@ -129,7 +129,7 @@ class Bert(NetworkEncoder):
         return Padded(choose_states(states, self.config.layer), mask & (data[..., 2] == 1))
 
     def describe(self) -> Mapping[str, Any]:
-        return {"encoder": "bert", **self._files.describe(), "trained": not self.config.frozen, "width": self.width}
+        return {"encoder": "bert", **self._described()}
 
     @cached_property
     def _tokenizer(self) -> Any:

@@ -1,10 +1,10 @@
-"""The sections of the report's page about single modalities: what is left without the others, what probes find."""
+"""The sections of the report's page about single modalities: without the others, with other words, and by probes."""
 
 from html import escape
 
 from merkit.experiments._markup import figure_cell, html_table
 from merkit.experiments.results import METRIC_NAMES, Group
-from merkit.experiments.tables import above_text, drop_text, probes_caption, subsets_caption, verdict_of
+from merkit.experiments.tables import above_text, drop_text, probes_caption, subsets_caption, texts_caption, verdict_of
 
 
 def subsets_section(group: Group) -> str:
@@ -25,6 +25,25 @@ def subsets_section(group: Group) -> str:
     numbers = dict.fromkeys([*(METRIC_NAMES[metric] for metric in metrics), "Drop, points"], True)
     table = html_table({"System": False, "Modalities": False, **numbers}, rows)
     return f'<h3>With some modalities alone</h3>{table}<p class="small">{escape(subsets_caption(group))}</p>'
+
+
+def texts_section(group: Group) -> str:
+    """Return each run's figures with the transcript and another column; nothing where that was not asked for."""
+    metrics = group.entries[0].run.protocol.metrics
+    rows = []
+    for entry in group.entries:
+        name = f'<th scope="rowgroup" rowspan="{len(entry.texts)}">{escape(entry.name)}</th>'
+        for row in entry.texts:
+            cells = "".join(figure_cell(row.figures[metric], not row.drops) for metric in metrics)
+            lost = _in_two_lines(drop_text(row.drops.get(group.metric)))
+            rows.append(
+                f'<tr>{"" if row.drops else name}<td>{escape(row.column)}</td>{cells}<td class="n">{lost}</td></tr>'
+            )
+    if not rows:
+        return ""
+    numbers = dict.fromkeys([*(METRIC_NAMES[metric] for metric in metrics), "Drop, points"], True)
+    table = html_table({"System": False, "Text read": False, **numbers}, rows)
+    return f'<h3>With other words</h3>{table}<p class="small">{escape(texts_caption(group))}</p>'
 
 
 def probes_section(group: Group) -> str:

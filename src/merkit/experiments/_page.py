@@ -9,7 +9,7 @@ from typing import Any
 from merkit.experiments._charts import Scale, axis, reliability, scale_around, track
 from merkit.experiments._epochs import over_epochs
 from merkit.experiments._markup import figure_cell, html_table
-from merkit.experiments._modalities import probes_section, subsets_section
+from merkit.experiments._modalities import probes_section, subsets_section, texts_section
 from merkit.experiments.reference import Reference
 from merkit.experiments.results import METRIC_NAMES, Entry, Group
 from merkit.experiments.tables import caption, figure_text, p_text, signed, spread_text
@@ -47,7 +47,7 @@ def _group(group: Group) -> str:
     return (
         f'<section id="{_anchor(group.protocol)}"><h2>{escape(group.protocol)}</h2><p>{escape(caption(group))}</p>'
         f"{_differences(group)}{_forest(group)}{_results(group)}{_comparisons(group)}"
-        f"{subsets_section(group)}{probes_section(group)}{_others(group)}"
+        f"{subsets_section(group)}{texts_section(group)}{probes_section(group)}{_others(group)}"
         f"{''.join(_details(group, entry) for entry in group.entries)}"
         f"{_costs(group)}{_origins(group)}</section>\n"
     )

@@ -339,11 +339,14 @@ def _train(
     ).to(accelerator.device)
     recognizer = Recognizer(model, config)
     truth = np.array(list(fold.valid.values()))
+    seconds = recipe.training.batch_seconds
 
     def measure(_: Model) -> dict[str, float]:
         if model.fits_on_validation:
-            model.fit_on_validation(_labelled(recognizer.outputs(parts["valid"]), fold.valid))
-        predictions = _of(recognizer.predict_dataset(parts["valid"]), list(fold.valid))
+            outputs = recognizer.outputs(parts["valid"], batch_seconds=seconds)
+            model.fit_on_validation(_labelled(outputs, fold.valid))
+        answers = recognizer.predict_dataset(parts["valid"], batch_seconds=seconds)
+        predictions = _of(answers, list(fold.valid))
         guesses = np.array([config.labels.index(prediction.label) for prediction in predictions])
         figures = {name: METRICS[name](truth, guesses, len(config.labels)) for name in cell.protocol.metrics}
         return {**figures, "loss": _negative_log_likelihood(predictions, [config.labels[label] for label in truth])}
@@ -352,7 +355,7 @@ def _train(
         valid = ", ".join(f"{name} {value:.3f}" for name, value in row["valid"].items())
         _log.info("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
         if cell.legacy_best_on_test and accelerator.is_main_process:
-            predictions = _of(recognizer.predict_dataset(parts["test"]), fold.test)
+            predictions = _of(recognizer.predict_dataset(parts["test"], batch_seconds=seconds), fold.test)
             table = predictions_table(predictions, config.labels, part="test", epoch=row["epoch"])
             write_table(cell.folder / _BY_EPOCH / f"{row['epoch']:05d}.parquet", table)
 
@@ -395,7 +398,8 @@ def _write_predictions(cell: Cell, recognizer: Recognizer, parts: Mapping[str, D
     }
     tables = []
     for name, ids in _parts(cell.fold).items():
-        predictions = _of(recognizer.predict_dataset(parts[name]), ids)
+        seconds = cell.recipe.training.batch_seconds
+        predictions = _of(recognizer.predict_dataset(parts[name], batch_seconds=seconds), ids)
         tables.append(predictions_table(predictions, recognizer.labels, part=name))
     write_table(cell.folder / "predictions.parquet", pa.concat_tables(tables), metadata)
     by_epoch = sorted((cell.folder / _BY_EPOCH).glob("*.parquet"))

@@ -10,7 +10,7 @@ from merkit.core.errors import ConfigError
 from merkit.core.lookup import load, unknown
 from merkit.data.features import extract_features
 from merkit.data.manifest import read_manifest
-from merkit.data.sources import Progress, open_store
+from merkit.data.sources import Progress, announce_size, open_store
 from merkit.experiments.recipe import check_options
 from merkit.io.checkpoint import build_encoders
 
@@ -53,6 +53,7 @@ def fill_store(
     store = open_store(encoder, manifest.root / "features" if features is None else features)
     turns = list(manifest.turns(None, *reach([encoder])))
     present = sum(encoder.content(turn) is not None for turn in turns)
+    announce_size(encoder, turns, store)
     new = extract_features(
         encoder,
         turns,

@@ -180,6 +180,8 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
                 f"training.balanced = true: is for models of utterances; '{model.name}' reads conversations"
             )
     views = None if file is None or model is None else _views(file.views, model, config, mistakes)
+    if file is not None and not mistakes:
+        _check_training(file.training, encoders, mistakes)
     stages = {} if protocol is None or options is None else _stages(encoders, protocol, options, mistakes)
     if mistakes or file is None:
         listed = mistakes[0] if len(mistakes) == 1 else "".join(f"\n  {mistake}" for mistake in mistakes)
@@ -339,6 +341,16 @@ def _check_modalities(model: ModelSpec, found: int, mistakes: list[str]) -> None
         mistakes.append(
             f"encoders: {found} found, '{model.name}' takes {wanted}; each is a table [encoders.<modality>]"
         )
+
+
+def _check_training(
+    training: TrainingConfig, encoders: Mapping[str, tuple[EncoderSpec, EncoderConfig]], mistakes: list[str]
+) -> None:
+    """Tell of settings of training that the encoders leave nothing to do, before anything is extracted for them."""
+    if training.batch_seconds is not None and "audio" not in encoders:
+        mistakes.append(f"training.batch_seconds = {training.batch_seconds}: there is no [encoders.audio] to bound")
+    if training.layer_decay < 1.0 and all(getattr(config, "frozen", True) for _, config in encoders.values()):
+        mistakes.append(f"training.layer_decay = {training.layer_decay}: no encoder is trained (frozen = false)")
 
 
 def _validated(kind: type[Checked], values: Any, place: tuple[str, ...], mistakes: list[str]) -> Checked | None:

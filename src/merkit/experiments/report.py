@@ -13,11 +13,12 @@ from merkit.experiments.ours import renewed
 from merkit.experiments.probes import predict_probes, probe_rows
 from merkit.experiments.reference import read_references, shipped_references
 from merkit.experiments.results import METRIC_NAMES, Entry, Group, gather
-from merkit.experiments.subsets import predict_subsets, subset_rows
+from merkit.experiments.subsets import modalities_of, predict_subsets, subset_rows
 from merkit.experiments.tables import (
     COLUMNS,
     PROBE_COLUMNS,
     SUBSET_COLUMNS,
+    TEXT_COLUMNS,
     comparisons_markdown,
     csv_rows,
     probe_csv_rows,
@@ -26,8 +27,11 @@ from merkit.experiments.tables import (
     spread_text,
     subset_csv_rows,
     subsets_markdown,
+    text_csv_rows,
+    texts_markdown,
     to_csv,
 )
+from merkit.experiments.text_columns import text_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ def write_report(
     title: str | None = None,
     subsets: bool = False,
     probes: bool = False,
+    text_column: str | None = None,
     features: Path | None = None,
     progress: Progress | None = None,
     results: Path | None = None,
@@ -72,9 +77,11 @@ def write_report(
             from its checkpoints, once, and kept in the run's folder.
         probes: Show what linear probes find in each run's representations, also in ``probes.csv``; fitted and kept
             likewise.
-        features: Folder of the feature stores, for ``subsets`` and ``probes``; ``None``: ``features`` in the manifest's
-            folder.
-        progress: Told how far ``subsets`` and ``probes`` are.
+        text_column: Show each run that reads text with this column in the place of the transcript beside its own
+            figures, also in ``text-column.csv``; predicted and kept likewise.
+        features: Folder of the feature stores, for ``subsets``, ``probes`` and ``text_column``; ``None``: ``features``
+            in the manifest's folder.
+        progress: Told how far ``subsets``, ``probes`` and ``text_column`` are.
         results: CSV file of results that are kept, in which the runs' protocols are renewed; see `ours.renewed`.
         readme: Markdown file that shows ``results``, renewed with it; not without ``results``.
 
@@ -90,6 +97,8 @@ def write_report(
         groups = [_with_subsets(group, data, features, progress) for group in groups]
     if probes:
         groups = [_with_probes(group, data, features, progress) for group in groups]
+    if text_column is not None:
+        groups = _with_texts(groups, text_column, data, features, progress)
     title = title or "Results on " + ", ".join(group.protocol for group in groups)
     html, markdown, csv = (out / f"report.{ending}" for ending in ("html", "md", "csv"))
     texts = {
@@ -103,6 +112,9 @@ def write_report(
     if probes:
         rows = (row for group in groups for row in probe_csv_rows(group))
         texts[out / "probes.csv"] = to_csv(rows, PROBE_COLUMNS)
+    if text_column is not None:
+        rows = (row for group in groups for row in text_csv_rows(group))
+        texts[out / "text-column.csv"] = to_csv(rows, TEXT_COLUMNS)
     texts |= kept
     write_texts(texts)
     return ReportFiles(html, markdown, csv, tuple(texts), tuple(groups))
@@ -124,6 +136,28 @@ def _with_probes(group: Group, data: Path | None, features: Path | None, progres
     return replace(group, entries=tuple(entries))
 
 
+def _with_texts(
+    groups: Sequence[Group], column: str, data: Path | None, features: Path | None, progress: Progress | None
+) -> list[Group]:
+    """Return the groups with the figures of those runs that read text.
+
+    Raises:
+        ConfigError: None of them does.
+    """
+    found = []
+    for group in groups:
+        entries = [
+            replace(entry, texts=tuple(text_rows(entry.run, _manifest(entry, data), column, features, progress)))
+            if "text" in modalities_of(entry.run)
+            else entry
+            for entry in group.entries
+        ]
+        found.append(replace(group, entries=tuple(entries)))
+    if not any(entry.texts for group in found for entry in group.entries):
+        raise ConfigError(f"--text-column {column}: none of the runs reads text; leave the option out")
+    return found
+
+
 def _manifest(entry: Entry, data: Path | None) -> Manifest:
     return read_manifest(data or Path(entry.run.provenance["data"]["path"]))
 
@@ -137,6 +171,8 @@ def _markdown(groups: Sequence[Group], title: str) -> str:
             parts += [f"### {metric} compared with {group.compared_with.name}", comparisons_markdown(group)]
         if any(entry.subsets for entry in group.entries):
             parts += ["### With some modalities alone", subsets_markdown(group)]
+        if any(entry.texts for entry in group.entries):
+            parts += ["### With other words", texts_markdown(group)]
         if any(entry.probes is not None for entry in group.entries):
             parts += ["### What each modality's representation knows", probes_markdown(group)]
         parts += ["### F1 by class", _classes_markdown(group)]

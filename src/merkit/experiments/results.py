@@ -16,6 +16,7 @@ from merkit.experiments.score import score
 from merkit.experiments.stages import told_features
 from merkit.experiments.stored import Run, open_run
 from merkit.experiments.subsets import SubsetRow
+from merkit.experiments.text_columns import TextRow
 
 FLOORS = ("majority", "text_lookup", "bag_of_words")
 """Models that every system must beat, in the order of the table."""
@@ -43,6 +44,8 @@ class Entry:
     """Figures with some of its modalities, where they were asked for."""
     probes: tuple[ProbeRow, ...] | None = None
     """Figures of linear probes, empty for a model that offers no representation; ``None``: they were not asked for."""
+    texts: tuple[TextRow, ...] = ()
+    """Figures with the transcript and with another column's texts, where they were asked for."""
     variant: Variant | None = None
     """Which variant of a grid it is; ``None`` for a run of no grid."""
 
@@ -168,6 +171,8 @@ def _trained(keys: Mapping[str, Any]) -> str:
     layers = keys.get("trainable_layers")
     if keys["frozen"]:
         return "frozen"
+    if "lora" in keys:
+        return f"LoRA of rank {keys['lora']['rank']}"
     return "fine-tuned" if layers is None else f"last {layers} layers fine-tuned"
 
 

@@ -20,6 +20,9 @@ COLUMNS = (
 SUBSET_COLUMNS = (
     "protocol", "run", "modalities", "metric", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high", "training",
 )
+TEXT_COLUMNS = (
+    "protocol", "run", "text_column", "missing", "metric", "mean", "sd", "low", "high", "drop", "drop_low", "drop_high",
+)
 PROBE_COLUMNS = (
     "protocol", "run", "representation", "modality", "metric", "mean", "sd", "low", "high", "above_chance",
     "above_chance_low", "above_chance_high", "verdict", "probe",
@@ -53,6 +56,24 @@ def probe_csv_rows(group: Group) -> list[Mapping[str, Any]]:
         for entry in group.entries
         for probe in entry.probes or ()
         for metric in probe.figures
+    ]
+
+
+def text_csv_rows(group: Group) -> list[Mapping[str, Any]]:
+    """Return the cells of `TEXT_COLUMNS`, one row a run, column of texts and metric; drops are in points."""
+    return [
+        {
+            "protocol": entry.scores["protocol"],
+            "run": entry.name,
+            "text_column": row.column,
+            "missing": row.missing,
+            "metric": metric,
+            **_figure_cells(row.figures[metric]),
+            **_drop_cells(row.drops.get(metric)),
+        }
+        for entry in group.entries
+        for row in entry.texts
+        for metric in row.figures
     ]
 
 
@@ -132,6 +153,32 @@ def subsets_caption(group: Group) -> str:
         "The stored checkpoints on the test part; all other modalities are absent in every utterance. Drop: how"
         f" much {METRIC_NAMES[group.metric]} falls against all modalities [95 % interval, {cluster}s drawn anew for"
         f" both at once]. {notes}."
+    )
+
+
+def texts_markdown(group: Group) -> str:
+    """Return each run's figures with the transcript and another column's texts as a Markdown table with its caption."""
+    metrics = group.entries[0].run.protocol.metrics
+    lines = [
+        "| system | text read | " + " | ".join(METRIC_NAMES[metric] for metric in metrics) + " | drop, points |",
+        "|---|---|" + "---|" * len(metrics) + "---|",
+    ]
+    for entry in group.entries:
+        for row in entry.texts:
+            values = " | ".join(figure_text(row.figures[metric]) for metric in metrics)
+            lines.append(f"| {entry.name} | {row.column} | {values} | {drop_text(row.drops.get(group.metric))} |")
+    return "\n".join([*lines, "", texts_caption(group)])
+
+
+def texts_caption(group: Group) -> str:
+    """Return the sentences that say how figures with another column's texts were made."""
+    rows = next(entry.texts for entry in group.entries if entry.texts)
+    missing = "; ".join(f"{row.column}: {row.missing}" for row in rows)
+    cluster = group.entries[0].scores["cluster"]
+    return (
+        f"The stored checkpoints, trained on 'text', on the test part with another column in its place. Drop: how much"
+        f" {METRIC_NAMES[group.metric]} falls against 'text' [95 % interval, {cluster}s drawn anew for both at once]."
+        f" Test utterances without a text: {missing}."
     )
 
 
@@ -267,15 +314,13 @@ def _row(entry: Entry, metric: str) -> dict[str, Any]:
 
 
 def _subset_row(entry: Entry, subset: SubsetRow, metric: str) -> dict[str, Any]:
-    drop = subset.drops.get(metric)
-    lost = {} if drop is None else {"drop": drop.mean, "drop_low": drop.interval[0], "drop_high": drop.interval[1]}
     return {
         "protocol": entry.scores["protocol"],
         "run": entry.name,
         "modalities": "+".join(subset.modalities),
         "metric": metric,
         **_figure_cells(subset.figures[metric]),
-        **{column: _percent(share) for column, share in lost.items()},
+        **_drop_cells(subset.drops.get(metric)),
         "training": training_note(entry.run),
     }
 
@@ -295,6 +340,11 @@ def _probe_row(entry: Entry, probe: ProbeRow, metric: str) -> dict[str, Any]:
         "verdict": verdict_of(probe),
         "probe": SETTINGS,
     }
+
+
+def _drop_cells(drop: Difference | None) -> dict[str, str]:
+    lost = {} if drop is None else {"drop": drop.mean, "drop_low": drop.interval[0], "drop_high": drop.interval[1]}
+    return {column: _percent(share) for column, share in lost.items()}
 
 
 def _figure_cells(figure: Mapping[str, Any]) -> dict[str, str]:

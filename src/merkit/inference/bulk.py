@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from merkit.core.errors import MerkitError
+from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.types import Turn
 from merkit.data.alignments import segments_content
 from merkit.data.files import atomic_path, file_hash
 from merkit.data.manifest import Manifest
 from merkit.data.sources import Progress
+from merkit.data.text_column import with_text_column
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import predictions_table, write_table
 
@@ -28,20 +29,26 @@ def predict_corpus(
     out: Path,
     *,
     features: Path | None = None,
+    text_column: str | None = None,
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> int:
     """Write a prediction for every utterance of a manifest to ``out``; return how many.
 
-    Parts already predicted by the same checkpoint for the same utterances, of the same content, lie in ``<out>.parts``
-    and are used again.
+    ``text_column`` is read in the place of the transcript. Parts already predicted by the same checkpoint for the same
+    utterances, of the same content, lie in ``<out>.parts`` and are used again.
 
     Raises:
-        MerkitError: An unknown file ending, or anything wrong with checkpoint or media.
+        MerkitError: An unknown file ending, a text column that is not there or not read, or anything wrong with
+            checkpoint or media.
     """
     if out.suffix not in ENDINGS:
         raise MerkitError(f"Cannot write predictions as '{out.name}': the ending must be one of {', '.join(ENDINGS)}.")
+    manifest = manifest if text_column is None else with_text_column(manifest, text_column)
     recognizer = Recognizer.load(checkpoint, manifest.root)
+    if text_column is not None and "text" not in recognizer.reads:
+        reads = " and ".join(sorted(recognizer.reads)) or "nothing"
+        raise ConfigError(f"--text-column {text_column}: '{checkpoint}' reads {reads}, no text; leave the option out")
     parts = _open_parts(out.with_name(out.name + ".parts"), checkpoint, manifest)
     members = manifest.by_id.keys()
     store = manifest.root / "features" if features is None else features

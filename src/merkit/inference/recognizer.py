@@ -152,9 +152,11 @@ class Recognizer:
             return {}
         return open_segments(self.request, turns, turns[0].root)
 
-    def predict_dataset(self, dataset: Dataset, batch_size: int = 32) -> Iterator[Prediction]:
+    def predict_dataset(
+        self, dataset: Dataset, batch_size: int = 32, batch_seconds: float | None = None
+    ) -> Iterator[Prediction]:
         """Yield a prediction for every utterance of a dataset, in no particular order."""
-        for batch, output in self.outputs(dataset, batch_size):
+        for batch, output in self.outputs(dataset, batch_size, batch_seconds):
             logits = output.logits.cpu()[batch.mask]
             probabilities = (logits.double() / self.config.temperature).softmax(dim=-1).tolist()
             present = {name: there[batch.mask].tolist() for name, there in batch.present.items()}
@@ -164,12 +166,18 @@ class Recognizer:
                 modalities = tuple(name for name, there in present.items() if there[row])
                 yield self._prediction(utterance, values, modalities)
 
-    def outputs(self, dataset: Dataset, batch_size: int = 32) -> Iterator[tuple[Batch, ModelOutput]]:
-        """Yield the batches of a dataset, without labels, with what the model makes of them on its own device."""
+    def outputs(
+        self, dataset: Dataset, batch_size: int = 32, batch_seconds: float | None = None
+    ) -> Iterator[tuple[Batch, ModelOutput]]:
+        """Yield the batches of a dataset, without labels, with what the model makes of them on its own device.
+
+        ``batch_seconds`` bounds a batch's audio, padding included, as in training.
+        """
         device = next((tensor.device for tensor in self.model.state_dict().values()), torch.device("cpu"))
         unlabelled = dataclasses.replace(dataset, labels=None)
         self.model.eval()
-        for batch in load_batches(unlabelled, ordered_batches(unlabelled.lengths(), batch_size)):
+        bound = None if batch_seconds is None else unlabelled.bound(batch_seconds)
+        for batch in load_batches(unlabelled, ordered_batches(unlabelled.lengths(), batch_size, bound)):
             with torch.inference_mode():
                 output = self.model(batch.to(device))
             yield batch, output

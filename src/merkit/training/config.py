@@ -15,6 +15,10 @@ class TrainingConfig(BaseModel):
     epochs: PositiveInt = 30
     batch_size: PositiveInt = 32
     """Items per step of one process: utterances or conversations, by the model's level."""
+    batch_seconds: PositiveFloat | None = None
+    """Seconds of audio in a batch at most, padding included (utterances times the longest); a longer utterance makes a
+    batch of its own. ``batch_size`` stays the most items. Every batch weighs the same in a step, however few it holds.
+    Needs an audio encoder that reads recordings."""
     accumulation: PositiveInt = 1
     """Batches whose gradients are averaged into one step."""
     balanced: bool = False
@@ -22,6 +26,9 @@ class TrainingConfig(BaseModel):
     models of utterances. Beside it, ``loss.class_weights`` and ``logit_adjusted`` count rare classes twice."""
     learning_rates: dict[str, PositiveFloat] = {"head": 1e-3}
     """By the names of the model's parameter groups; each of its groups needs one."""
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """What the learning rate is multiplied by from each layer of a trained network to the one below, the last layer
+    having its group's: ``rate * layer_decay ** layers above`` (Clark et al., ELECTRA, 2020: 0.8 for base). 1: none."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     momentum: Fraction = 0.9
@@ -45,6 +52,12 @@ class TrainingConfig(BaseModel):
     """Of training; validation and prediction are float32, as a checkpoint is used."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that load batches ahead."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TrainingConfig":
+        if self.balanced and self.batch_seconds is not None:
+            raise ValueError("balanced counts the utterances of a batch, batch_seconds their seconds: set one of them")
+        return self
 
 
 class LossConfig(BaseModel):

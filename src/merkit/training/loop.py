@@ -7,7 +7,6 @@ around a step).
 
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,11 +21,18 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.errors import NonFiniteLossError
 from merkit.core.model import Model
 from merkit.core.protocol import Selection
-from merkit.data.balancing import balanced_batches
-from merkit.data.dataset import Dataset, bucketed_batches, load
+from merkit.data.dataset import Dataset, load
 from merkit.data.files import atomic_path
 from merkit.training.config import TrainingConfig
-from merkit.training.optimisation import build_optimizer, plateau_factor, schedule_factor, set_learning_rates
+from merkit.training.optimisation import (
+    build_optimizer,
+    groups_of,
+    layers_of,
+    plateau_factor,
+    schedule_factor,
+    set_learning_rates,
+)
+from merkit.training.plan import Plan
 from merkit.training.seeding import derived_seed, seed_torch
 from merkit.training.state import Progress, load_best, load_state, save_state
 
@@ -93,10 +99,11 @@ def train(
 
     Raises:
         NonFiniteLossError: A loss became NaN or infinite; names the batch.
-        ConfigError: Learning rates do not fit the model's parameter groups, or batches cannot be balanced.
+        ConfigError: Learning rates do not fit the model's parameter groups, ``batch_seconds`` or ``layer_decay`` the
+            encoders, or batches cannot be balanced.
     """
     model.to(accelerator.device)
-    optimizer = build_optimizer(model.parameter_groups(), config)
+    optimizer = build_optimizer(groups_of(model), config, layers_of(model))
     state = folder / "state"
     progress = load_state(state, model, optimizer)
     if progress.epoch:
@@ -105,19 +112,13 @@ def train(
     if progress.scaler and accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(progress.scaler)
     optimizer = accelerator.prepare_optimizer(optimizer)
-    lengths = dataset.lengths()
-    classes = dataset.classes() if config.balanced else None
-    per_epoch = _steps_per_epoch(len(lengths), config, accelerator)
+    plans = Plan.of(dataset, config, seed, accelerator.num_processes)
+    steps = plans.steps()
 
     while progress.epoch < config.epochs and not _is_over(progress, config):
         started = time.perf_counter()
         epoch = progress.epoch + 1
-        order = derived_seed(seed, "order", epoch)
-        if classes is None:
-            drawn = bucketed_batches(lengths, config.batch_size, order)
-        else:
-            drawn = balanced_batches(lengths, classes, config.batch_size, order)
-        plan = _own_share(drawn, accelerator)
+        plan = plans.share(epoch, accelerator.process_index)
         seed_torch(derived_seed(seed, "draws", epoch, accelerator.process_index))
         model.train()
         model.start_epoch(epoch)
@@ -128,7 +129,7 @@ def train(
         batches = load(replace(dataset, draw=derived_seed(seed, "views", epoch)), plan, config.workers)
         for first in range(0, len(plan), config.accumulation):
             size = min(config.accumulation, len(plan) - first)
-            factor = plateau * schedule_factor(progress.step, per_epoch * config.epochs, config)
+            factor = plateau * schedule_factor(progress.step, steps, config)
             set_learning_rates(optimizer.optimizer, factor)
             for number in range(size):
                 batch = next(batches).to(accelerator.device)
@@ -183,19 +184,6 @@ def _backward(
     output, terms = module(batch)
     accelerator.backward(torch.stack([term.float() for term in terms.values()]).sum() / accumulation)
     return output, terms
-
-
-def _steps_per_epoch(items: int, config: TrainingConfig, accelerator: Accelerator) -> int:
-    processes: int = accelerator.num_processes
-    batches = math.ceil(items / config.batch_size)
-    return math.ceil(math.ceil(batches / processes) / config.accumulation)
-
-
-def _own_share(plan: Sequence[Sequence[int]], accelerator: Accelerator) -> list[Sequence[int]]:
-    """Return this process' batches: as many as every other's, the last ones repeated from the beginning if need be."""
-    processes: int = accelerator.num_processes
-    share = math.ceil(len(plan) / processes)
-    return [plan[(number * processes + accelerator.process_index) % len(plan)] for number in range(share)]
 
 
 def _is_over(progress: Progress, config: TrainingConfig) -> bool:

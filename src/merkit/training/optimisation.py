@@ -1,26 +1,60 @@
 """Optimisers and learning-rate schedules by the names that recipes use."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from merkit.core.errors import ConfigError
+from merkit.core.encoder import Encoder
+from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.lookup import unknown
+from merkit.core.model import Model
 from merkit.training.config import TrainingConfig
+
+Layers = Mapping[str, Sequence[Sequence[nn.Parameter]]]
+"""By modality: an encoder's weights by layer, lowest first, as ``Encoder.layers`` gives them."""
 
 _PLATEAU_THRESHOLD = 1e-4
 
 
-def build_optimizer(groups: Mapping[str, list[nn.Parameter]], config: TrainingConfig) -> Optimizer:
-    """Return the optimiser with one parameter group per name, in the names' order.
-
-    Vectors and scalars (biases, norms) are not decayed: weight decay is for matrices.
+def groups_of(model: Model) -> dict[str, list[nn.Parameter]]:
+    """Return a model's parameter groups.
 
     Raises:
-        ConfigError: A parameter group has no learning rate, or a learning rate has no group.
+        MerkitError: They do not hold each of the model's trained weights once.
+    """
+    groups = model.parameter_groups()
+    held = Counter(id(parameter) for group in groups.values() for parameter in group)
+    wrong = [name for name, weight in model.named_parameters() if weight.requires_grad and held[id(weight)] != 1]
+    if wrong:
+        raise MerkitError(
+            f"{type(model).__name__}.parameter_groups: {len(wrong)} trained weights are in no group or in several, "
+            f"first '{wrong[0]}'; each belongs to one"
+        )
+    return groups
+
+
+def layers_of(model: Model) -> Layers:
+    """Return the layers of a model's encoders, those that have any."""
+    found = {name: encoder.layers() for name, encoder in model.encoders.items() if isinstance(encoder, Encoder)}
+    return {name: layers for name, layers in found.items() if layers}
+
+
+def build_optimizer(
+    groups: Mapping[str, list[nn.Parameter]], config: TrainingConfig, layers: Layers | None = None
+) -> Optimizer:
+    """Return the optimiser with one parameter group per name, in the names' order.
+
+    With ``layer_decay`` below 1, those of a group's weights that ``layers`` knows make groups of their own: in
+    ``encoders`` these are ``encoders.text.layer-12``, the last one, down to ``encoders.text.below``, what lies below
+    the first. Vectors and scalars (biases, norms) are not decayed: weight decay is for matrices.
+
+    Raises:
+        ConfigError: A parameter group has no learning rate, a learning rate has no group, or ``layer_decay`` finds no
+            layers that are trained.
     """
     for name in config.learning_rates:
         if name not in groups:
@@ -32,8 +66,8 @@ def build_optimizer(groups: Mapping[str, list[nn.Parameter]], config: TrainingCo
             f"give one for each of {', '.join(groups)}, or freeze what should not learn"
         )
     settings = []
-    for name, parameters in groups.items():
-        rate = config.learning_rates[name]
+    for base, name, factor, parameters in _by_layer(groups, layers or {}, config.layer_decay):
+        rate = config.learning_rates[base] * factor
         for decayed in (True, False):
             chosen = [parameter for parameter in parameters if (parameter.ndim > 1) is decayed]
             if chosen:
@@ -45,6 +79,32 @@ def build_optimizer(groups: Mapping[str, list[nn.Parameter]], config: TrainingCo
     if config.optimizer == "adam":
         return torch.optim.Adam(settings, lr=0.0, fused=True)
     return torch.optim.AdamW(settings, lr=0.0, fused=True)
+
+
+def _by_layer(
+    groups: Mapping[str, list[nn.Parameter]], layers: Layers, decay: float
+) -> Iterator[tuple[str, str, float, list[nn.Parameter]]]:
+    """Yield each group, or the layers in it: the group's name, its own, the factor of its rate, and its weights."""
+    if decay == 1.0:
+        yield from ((name, name, 1.0, parameters) for name, parameters in groups.items())
+        return
+    places: dict[int, tuple[str, float]] = {}
+    for modality, stack in layers.items():
+        for number, parameters in enumerate(stack):
+            name = f"{modality}.layer-{number}" if number else f"{modality}.below"
+            places |= {id(parameter): (name, decay ** (len(stack) - 1 - number)) for parameter in parameters}
+    if not any(id(parameter) in places for parameters in groups.values() for parameter in parameters):
+        raise ConfigError(
+            f"training.layer_decay = {decay}: no encoder here is a trained network of layers; leave it out, or set "
+            "frozen = false of one"
+        )
+    for base, parameters in groups.items():
+        parts: dict[tuple[str, float], list[nn.Parameter]] = {}
+        for parameter in parameters:
+            name, factor = places.get(id(parameter), ("", 1.0))
+            parts.setdefault((name, factor), []).append(parameter)
+        for (name, factor), chosen in parts.items():
+            yield base, f"{base}.{name}" if name else base, factor, chosen
 
 
 def schedule_factor(step: int, steps: int, config: TrainingConfig) -> float:

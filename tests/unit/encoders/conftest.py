@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tests.networks import KINDS, write_speech_network
 
 from merkit.core.types import Turn, Utterance
 
@@ -50,6 +51,12 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         BertModel(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return a folder for each kind of speech network."""
+    return {kind: write_speech_network(tmp_path_factory.mktemp("network") / kind, kind) for kind in KINDS}
 
 
 @pytest.fixture

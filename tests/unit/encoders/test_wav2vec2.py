@@ -6,68 +6,16 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from tests.networks import KINDS, noise, padded
 
 from merkit.core.batch import Padded
 from merkit.core.encoder import EncoderHome
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.encoders.wav2vec2 import SPEC, Wav2Vec2, Wav2Vec2Config
 
-KINDS = ["wav2vec2 group", "wav2vec2 layer", "wav2vec2 layer stable", "hubert group", "hubert layer", "wavlm group"]
-
-
-@pytest.fixture(scope="session")
-def networks(tmp_path_factory) -> dict[str, Path]:
-    """Real classes of the library, small, with random weights, the front end's strides and kernels as published."""
-    import transformers
-
-    folders = {}
-    for number, kind in enumerate(KINDS):
-        name, norm, *stable = kind.split()
-        types = {
-            "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
-            "hubert": (transformers.HubertConfig, transformers.HubertModel),
-            "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
-        }
-        config, model = types[name]
-        settings = config(
-            hidden_size=24,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            intermediate_size=32,
-            conv_dim=(16,) * 7,
-            feat_extract_norm=norm,
-            do_stable_layer_norm=bool(stable),
-            num_conv_pos_embeddings=16,
-            num_conv_pos_embedding_groups=2,
-            initializer_range=0.3,
-        )
-        folders[kind] = tmp_path_factory.mktemp(f"network{number}")
-        with torch.random.fork_rng():
-            torch.manual_seed(number)
-            model(settings).save_pretrained(folders[kind])
-        page = {"do_normalize": norm == "layer", "sampling_rate": 16_000}
-        (folders[kind] / "preprocessor_config.json").write_text(json.dumps(page))
-    return folders
-
 
 def build(folder: Path, assets: Path | None = None, **settings: object) -> Wav2Vec2:
     return SPEC.build(Wav2Vec2Config(weights=str(folder), **settings), "audio", EncoderHome(assets=assets))
-
-
-def noise(samples: int, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return (rng.uniform(0.05, 0.5) * rng.standard_normal(samples) + 0.1).astype(np.float32)
-
-
-def padded(arrays: list[np.ndarray], steps: int = 0) -> Padded:
-    """Side by side, with garbage in the padding."""
-    longest = max(steps, *(len(array) for array in arrays))
-    data = np.full((len(arrays), longest), 1000, dtype=np.float32)
-    mask = np.zeros((len(arrays), longest), dtype=bool)
-    for row, array in enumerate(arrays):
-        data[row, : len(array)] = array
-        mask[row, : len(array)] = True
-    return Padded(torch.from_numpy(data), torch.from_numpy(mask))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -72,6 +72,8 @@ def test_balanced_batches_are_for_models_of_utterances() -> None:
     assert check_recipe(recipe_values("concat", balanced=True), "r.toml").training.balanced
     with pytest.raises(ConfigError, match=r"training.balanced = true: is for models of utterances; 'bc_lstm' reads"):
         check_recipe(recipe_values("bc_lstm", balanced=True), "r.toml")
+    with pytest.raises(ConfigError, match="balanced counts the utterances of a batch, batch_seconds their seconds"):
+        check_recipe(recipe_values("concat", balanced=True, batch_seconds=30.0), "r.toml")
 
 
 def test_a_misspelt_key_gets_a_suggestion() -> None:
@@ -132,3 +134,32 @@ def test_settings_outside_a_recipe_are_checked_alike() -> None:
     assert check_options(TrainingConfig, {"epochs": 2}, "here").epochs == 2
     with pytest.raises(ConfigError, match=r"here: .*Did you mean 'epochs'"):
         check_options(TrainingConfig, {"epoch": 2}, "here")
+
+
+def test_settings_of_training_that_no_encoder_leaves_anything_to_do_are_errors() -> None:
+    values = {"model": "single", "protocol": "parley", "encoders": {"text": {"name": "bert"}}}
+
+    with pytest.raises(ConfigError) as caught:
+        check_recipe({**values, "training": {"batch_seconds": 30.0, "layer_decay": 0.9}}, "r.toml")
+
+    assert "training.batch_seconds = 30.0: there is no [encoders.audio] to bound" in str(caught.value)
+    assert "training.layer_decay = 0.9: no encoder is trained (frozen = false)" in str(caught.value)
+    trained = {"text": {"name": "bert", "frozen": False}}
+    assert check_recipe({**values, "encoders": trained, "training": {"layer_decay": 0.9}}, "r.toml")
+
+
+def test_adapters_in_a_recipe_read_back_and_mistakes_in_them_are_told(tmp_path: Path) -> None:
+    lora = {"rank": 4, "targets": ["query"]}
+    values = {
+        "model": "single",
+        "protocol": "parley",
+        "encoders": {"text": {"name": "bert", "frozen": False, "lora": lora}},
+    }
+
+    recipe = check_recipe(values, "r.toml")
+    (tmp_path / "again.toml").write_text(recipe.to_toml())
+
+    assert read_recipe(tmp_path / "again.toml").resolved() == recipe.resolved()
+    assert recipe.resolved()["encoders"]["text"]["lora"] == {"alpha": 8.0, "dropout": 0.0, **lora}
+    with pytest.raises(ConfigError, match=r"encoders\.text\.lora: No key named 'rnak'\. Did you mean 'rank'"):
+        read_recipe(tmp_path / "again.toml", ["encoders.text.lora.rnak=4"])

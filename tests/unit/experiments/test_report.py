@@ -184,6 +184,10 @@ def test_printed_features_are_told_with_their_modalities(references, modalities,
             },
             "text: bert (roberta-base, fine-tuned); audio: wav2vec2 (base, last 4 layers fine-tuned)",
         ),
+        (
+            {"text": {"name": "bert", "weights": "builtin:minilm", "frozen": False, "lora": {"rank": 4}}},
+            "text: bert (minilm, LoRA of rank 4)",
+        ),
         ({"audio": {"name": "precomputed", "features": "praat"}}, "audio: precomputed (praat)"),
         (
             {"text": STAGE_ONE | {"cross_fit": 5}, "audio": {"name": "praat"}},

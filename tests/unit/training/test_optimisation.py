@@ -4,9 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from merkit.core.errors import ConfigError
+from merkit.core.batch import Batch, ModelOutput
+from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.model import Model
 from merkit.training.config import TrainingConfig
-from merkit.training.optimisation import build_optimizer, plateau_factor, schedule_factor, set_learning_rates
+from merkit.training.optimisation import (
+    build_optimizer,
+    groups_of,
+    plateau_factor,
+    schedule_factor,
+    set_learning_rates,
+)
 
 
 def groups() -> dict[str, list[nn.Parameter]]:
@@ -45,6 +53,77 @@ def test_a_group_without_a_rate_and_a_rate_without_a_group_are_errors() -> None:
         build_optimizer(groups(), TrainingConfig(learning_rates={"head": 1e-3}))
     with pytest.raises(ConfigError, match="Did you mean 'head'"):
         build_optimizer(groups(), TrainingConfig(learning_rates={"encoders": 1e-3, "haed": 1e-3}))
+
+
+def layered() -> tuple[dict[str, list[nn.Parameter]], dict[str, list[list[nn.Parameter]]]]:
+    """Return groups whose encoders are something below two layers, and a scale that is of no layer."""
+    stack = [list(nn.Linear(3, 2).parameters()) for _ in range(3)]
+    scale = nn.Parameter(torch.ones(1))
+    stack[0][1].requires_grad_(False)  # frozen: in no group
+    encoders = [p for layer in stack for p in layer if p.requires_grad] + [scale]
+    return {"encoders": encoders, "head": list(nn.Linear(2, 2).parameters())}, {"text": stack}
+
+
+def test_learning_rates_fall_from_layer_to_layer_and_every_weight_has_one() -> None:
+    groups, layers = layered()
+    config = TrainingConfig(learning_rates={"encoders": 1e-4, "head": 1e-3}, layer_decay=0.5, weight_decay=0.1)
+
+    optimizer = build_optimizer(groups, config, layers)
+    set_learning_rates(optimizer, 1.0)
+
+    found = [(g["name"], g["lr"], g["weight_decay"], len(g["params"])) for g in optimizer.param_groups]
+    # by hand: 1e-4 x 0.5 ** (layers above)
+    assert found == [
+        ("encoders.text.below", 2.5e-5, 0.1, 1),
+        ("encoders.text.layer-1", 5e-5, 0.1, 1),
+        ("encoders.text.layer-1", 5e-5, 0.0, 1),
+        ("encoders.text.layer-2", 1e-4, 0.1, 1),
+        ("encoders.text.layer-2", 1e-4, 0.0, 1),
+        ("encoders", 1e-4, 0.0, 1),
+        ("head", 1e-3, 0.1, 1),
+        ("head", 1e-3, 0.0, 1),
+    ]
+    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for group in groups.values() for p in group)
+
+
+def test_without_decay_layers_make_no_groups() -> None:
+    groups, layers = layered()
+
+    optimizer = build_optimizer(groups, TrainingConfig(learning_rates={"encoders": 1e-4, "head": 1e-3}), layers)
+
+    assert [g["name"] for g in optimizer.param_groups] == ["encoders", "encoders", "head", "head"]
+
+
+def test_decay_without_trained_layers_is_an_error() -> None:
+    config = TrainingConfig(learning_rates={"encoders": 1e-5, "head": 1e-3}, layer_decay=0.9)
+
+    with pytest.raises(ConfigError, match=r"layer_decay = 0\.9: no encoder here is a trained network of layers"):
+        build_optimizer(groups(), config, {})
+
+
+class Odd(Model):
+    """Has three weights and the groups that it is told to have."""
+
+    def __init__(self, chosen: list[list[int]]) -> None:
+        super().__init__({})
+        self.weights = nn.ParameterList([torch.zeros(1) for _ in range(4)])
+        self.weights[3].requires_grad_(False)
+        self.chosen = chosen
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        raise NotImplementedError
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {str(n): [self.weights[i] for i in group] for n, group in enumerate(self.chosen)}
+
+
+@pytest.mark.parametrize("chosen", [[[0, 1]], [[0, 1, 2], [2]]])
+def test_a_trained_weight_in_no_group_or_in_two_is_an_error(chosen: list[list[int]]) -> None:
+    assert list(groups_of(Odd([[0, 2], [1]]))) == ["0", "1"]
+
+    with pytest.raises(MerkitError, match=r"Odd\.parameter_groups: 1 trained weights .* first 'weights\.2'"):
+        groups_of(Odd(chosen))
 
 
 def test_schedules_rise_and_fall_as_their_formulas_say() -> None:
