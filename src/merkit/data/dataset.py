@@ -163,7 +163,7 @@ def bucketed_batches(
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(lengths))
     size = batch_size * bucket
-    batches = []
+    batches: list[list[int]] = []
     for start in range(0, len(order), size):
         part = sorted(order[start : start + size].tolist(), key=lambda index: lengths[index])
         batches += _cut(part, batch_size, bound)

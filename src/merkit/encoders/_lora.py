@@ -8,7 +8,7 @@ training added.
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
 from merkit.core.errors import ConfigError, MerkitError
@@ -26,7 +26,7 @@ class LoraConfig(BaseModel):
 
     rank: PositiveInt = 8
     """[paper] Table 9, RoBERTa base."""
-    alpha: PositiveFloat = 8.0
+    alpha: PositiveInt = 8
     """[paper] Table 9, RoBERTa base; what is added is scaled by ``alpha / rank``."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Of an adapter's input. [paper] none."""
@@ -60,7 +60,7 @@ def add_adapters(network: nn.Module, config: LoraConfig, kind: str) -> str:
         target_modules=sorted(targets),
     )
     peft.inject_adapter_in_model(settings, network)
-    return f"rank {config.rank}, alpha {config.alpha:g} on {', '.join(sorted(targets))}"
+    return f"rank {config.rank}, alpha {config.alpha} on {', '.join(sorted(targets))}"
 
 
 def keep_adapters_alone(module: nn.Module, network: str) -> None:

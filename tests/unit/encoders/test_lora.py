@@ -71,7 +71,7 @@ def test_the_default_adapters_of_a_text_network_stand_beside_queries_and_values(
 
 
 def test_what_an_adapter_adds_is_the_scaled_product_of_its_matrices(tiny_bert):
-    encoder = shake(build("bert", tiny_bert, lora={"rank": 2, "alpha": 3.0, "targets": ["query"]})).eval()
+    encoder = shake(build("bert", tiny_bert, lora={"rank": 2, "alpha": 3, "targets": ["query"]})).eval()
     layer = next(module for name, module in encoder.named_modules() if name.endswith("layer.0.attention.self.query"))
     weights = dict(layer.named_parameters())
     x = torch.randn(4, 32)
