@@ -195,7 +195,11 @@ def run(size: str, repeats: int, utterances: int, batch_size: int) -> dict[str, 
 
 
 def _rounded(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    return {name: {key: float(f"{value:.3g}") for key, value in row.items()} for name, row in rows.items()}
+    """Return measured figures with three digits; what was counted stays as it is."""
+    return {
+        name: {key: value if isinstance(value, int) else float(f"{value:.3g}") for key, value in row.items()}
+        for name, row in rows.items()
+    }
 
 
 def main() -> int:
