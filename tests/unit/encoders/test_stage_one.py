@@ -91,8 +91,8 @@ def test_a_conversation_is_run_once_also_where_two_calls_share_it(folder, monkey
     encoder = stage(folder)
     turns = spoken([*talk("t", TEXTS), *talk("u", TEXTS[::-1])])
     runs = []
-    real = encoder._embedder.vectors
-    monkeypatch.setattr(encoder._embedder, "vectors", lambda *given: runs.append(1) or real(*given))
+    real = encoder._embedders[0].vectors
+    monkeypatch.setattr(encoder._embedders[0], "vectors", lambda *given: runs.append(1) or real(*given))
 
     for start in range(0, len(turns), 3):
         encoder.extract(turns[start : start + 3])
