@@ -25,7 +25,8 @@ class TrainingConfig(BaseModel):
     """Every class about equally often in each batch, rare ones repeated within an epoch, which stays as long. For
     models of utterances. Beside it, ``loss.class_weights`` and ``logit_adjusted`` count rare classes twice."""
     learning_rates: dict[str, PositiveFloat] = {"head": 1e-3}
-    """By the names of the model's parameter groups; each of its groups needs one."""
+    """By the names of the model's parameter groups; each of its groups needs one. ``encoders.audio`` (or another
+    modality) gives one encoder a rate of its own, beside ``encoders`` for the rest of them."""
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """What the learning rate is multiplied by from each layer of a trained network to the one below, the last layer
     having its group's: ``rate * layer_decay ** layers above`` (Clark et al., ELECTRA, 2020: 0.8 for base). 1: none."""

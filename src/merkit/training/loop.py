@@ -103,7 +103,7 @@ def train(
             encoders, or batches cannot be balanced.
     """
     model.to(accelerator.device)
-    optimizer = build_optimizer(groups_of(model), config, layers_of(model))
+    optimizer = build_optimizer(groups_of(model, config.learning_rates), config, layers_of(model))
     state = folder / "state"
     progress = load_state(state, model, optimizer)
     if progress.epoch:

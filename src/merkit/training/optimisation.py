@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -20,8 +20,8 @@ Layers = Mapping[str, Sequence[Sequence[nn.Parameter]]]
 _PLATEAU_THRESHOLD = 1e-4
 
 
-def groups_of(model: Model) -> dict[str, list[nn.Parameter]]:
-    """Return a model's parameter groups.
+def groups_of(model: Model, names: Collection[str] = ()) -> dict[str, list[nn.Parameter]]:
+    """Return a model's parameter groups; an encoder that ``names`` calls ``encoders.<modality>`` makes one of its own.
 
     Raises:
         MerkitError: They do not hold each of the model's trained weights once.
@@ -34,6 +34,12 @@ def groups_of(model: Model) -> dict[str, list[nn.Parameter]]:
             f"{type(model).__name__}.parameter_groups: {len(wrong)} trained weights are in no group or in several, "
             f"first '{wrong[0]}'; each belongs to one"
         )
+    for modality, encoder in model.encoders.items():
+        if (name := f"encoders.{modality}") in names:
+            own = {id(parameter) for parameter in encoder.parameters()}
+            parted = {name: [parameter for group in groups.values() for parameter in group if id(parameter) in own]}
+            parted |= {base: [weight for weight in group if id(weight) not in own] for base, group in groups.items()}
+            groups = {base: group for base, group in parted.items() if group}
     return groups
 
 
@@ -48,9 +54,8 @@ def build_optimizer(
 ) -> Optimizer:
     """Return the optimiser with one parameter group per name, in the names' order.
 
-    With ``layer_decay`` below 1, those of a group's weights that ``layers`` knows make groups of their own: in
-    ``encoders`` these are ``encoders.text.layer-12``, the last one, down to ``encoders.text.below``, what lies below
-    the first. Vectors and scalars (biases, norms) are not decayed: weight decay is for matrices.
+    With ``layer_decay`` below 1, those of a group's weights that ``layers`` knows make groups of their own:
+    ``encoders.text.layer-12``, the last one, down to ``encoders.text.below``, what lies below the first. Vectors and scalars (biases, norms) are not decayed: weight decay is for matrices.
 
     Raises:
         ConfigError: A parameter group has no learning rate, a learning rate has no group, or ``layer_decay`` finds no
@@ -91,7 +96,7 @@ def _by_layer(
     places: dict[int, tuple[str, float]] = {}
     for modality, stack in layers.items():
         for number, parameters in enumerate(stack):
-            name = f"{modality}.layer-{number}" if number else f"{modality}.below"
+            name = f"encoders.{modality}." + (f"layer-{number}" if number else "below")
             places |= {id(parameter): (name, decay ** (len(stack) - 1 - number)) for parameter in parameters}
     if not any(id(parameter) in places for parameters in groups.values() for parameter in parameters):
         raise ConfigError(
@@ -101,10 +106,9 @@ def _by_layer(
     for base, parameters in groups.items():
         parts: dict[tuple[str, float], list[nn.Parameter]] = {}
         for parameter in parameters:
-            name, factor = places.get(id(parameter), ("", 1.0))
-            parts.setdefault((name, factor), []).append(parameter)
+            parts.setdefault(places.get(id(parameter), (base, 1.0)), []).append(parameter)
         for (name, factor), chosen in parts.items():
-            yield base, f"{base}.{name}" if name else base, factor, chosen
+            yield base, name, factor, chosen
 
 
 def schedule_factor(step: int, steps: int, config: TrainingConfig) -> float:

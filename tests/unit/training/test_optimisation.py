@@ -126,6 +126,53 @@ def test_a_trained_weight_in_no_group_or_in_two_is_an_error(chosen: list[list[in
         groups_of(Odd(chosen))
 
 
+class Two(Model):
+    """A text network of two layers beside an audio network, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__({"text": nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3)), "audio": nn.Linear(4, 2)})
+        self.head = nn.Linear(2, 2)
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        raise NotImplementedError
+
+
+def test_an_encoder_may_have_a_rate_of_its_own_beside_or_in_place_of_the_encoders_rate() -> None:
+    model = Two()
+    audio = list(model.encoders["audio"].parameters())
+
+    beside = groups_of(model, ("encoders", "encoders.audio", "head"))
+    each = groups_of(model, ("encoders.audio", "encoders.text", "head"))
+
+    assert {name: len(group) for name, group in beside.items()} == {"encoders.audio": 2, "encoders": 4, "head": 2}
+    assert beside["encoders.audio"] == audio
+    assert {name: len(group) for name, group in each.items()} == {"encoders.text": 4, "encoders.audio": 2, "head": 2}
+
+
+def test_a_rate_of_an_encoder_that_does_not_learn_is_an_error() -> None:
+    model = Two()
+    model.encoders["text"].requires_grad_(False)
+    config = TrainingConfig(learning_rates={"encoders": 1e-4, "encoders.text": 1e-5, "head": 1e-3})
+
+    with pytest.raises(ConfigError, match="No parameter group named 'encoders.text'"):
+        build_optimizer(groups_of(model, config.learning_rates), config)
+
+
+def test_layers_decay_from_the_rate_of_their_own_encoder() -> None:
+    model = Two()
+    config = TrainingConfig(learning_rates={"encoders.audio": 1e-3, "encoders.text": 1e-4, "head": 1e-3})
+    layers = {"text": [list(layer.parameters()) for layer in model.encoders["text"]]}
+
+    optimizer = build_optimizer(
+        groups_of(model, config.learning_rates), config.model_copy(update={"layer_decay": 0.5}), layers
+    )
+
+    rates = {group["name"]: group["initial_lr"] for group in optimizer.param_groups}
+    assert rates == {
+        "encoders.audio": 1e-3, "encoders.text.below": 5e-5, "encoders.text.layer-1": 1e-4, "head": 1e-3,
+    }  # fmt: skip
+
+
 def test_schedules_rise_and_fall_as_their_formulas_say() -> None:
     linear = TrainingConfig(schedule="linear", warmup=0.2)
     cosine = TrainingConfig(schedule="cosine")
