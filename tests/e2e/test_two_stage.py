@@ -26,7 +26,7 @@ from merkit.core.types import Utterance
 from merkit.data.collate import Example, collate
 from merkit.data.manifest import read_manifest, write_manifest
 from merkit.encoders import checkpoint as stage_one_encoder
-from merkit.experiments import cell as cell_module
+from merkit.experiments import run_cell as cell_module
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.results import gather
 from merkit.experiments.run import train_recipe

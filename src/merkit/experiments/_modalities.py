@@ -1,49 +1,25 @@
 """The sections of the report's page about single modalities: without the others, with other words, and by probes."""
 
+from collections.abc import Sequence
 from html import escape
 
 from merkit.experiments._markup import figure_cell, html_table
-from merkit.experiments.results import METRIC_NAMES, Group
+from merkit.experiments.results import METRIC_NAMES, Entry, Group
+from merkit.experiments.subsets import SubsetRow
 from merkit.experiments.tables import above_text, drop_text, probes_caption, subsets_caption, texts_caption, verdict_of
+from merkit.experiments.text_columns import TextRow
 
 
 def subsets_section(group: Group) -> str:
     """Return what is left of each run with every subset of its modalities; nothing where that was not asked for."""
-    metrics = group.entries[0].run.protocol.metrics
-    rows = []
-    for entry in group.entries:
-        name = f'<th scope="rowgroup" rowspan="{len(entry.subsets)}">{escape(entry.name)}</th>'
-        for row in entry.subsets:
-            cells = "".join(figure_cell(row.figures[metric], not row.drops) for metric in metrics)
-            lost = _in_two_lines(drop_text(row.drops.get(group.metric)))
-            rows.append(
-                f"<tr>{'' if row.drops else name}<td>{' + '.join(row.modalities)}</td>{cells}"
-                f'<td class="n">{lost}</td></tr>'
-            )
-    if not rows:
-        return ""
-    numbers = dict.fromkeys([*(METRIC_NAMES[metric] for metric in metrics), "Drop, points"], True)
-    table = html_table({"System": False, "Modalities": False, **numbers}, rows)
-    return f'<h3>With some modalities alone</h3>{table}<p class="small">{escape(subsets_caption(group))}</p>'
+    table = _drops_table(group, "Modalities", [(entry, entry.subsets) for entry in group.entries])
+    return table and f'<h3>With some modalities alone</h3>{table}<p class="small">{escape(subsets_caption(group))}</p>'
 
 
 def texts_section(group: Group) -> str:
     """Return each run's figures with the transcript and another column; nothing where that was not asked for."""
-    metrics = group.entries[0].run.protocol.metrics
-    rows = []
-    for entry in group.entries:
-        name = f'<th scope="rowgroup" rowspan="{len(entry.texts)}">{escape(entry.name)}</th>'
-        for row in entry.texts:
-            cells = "".join(figure_cell(row.figures[metric], not row.drops) for metric in metrics)
-            lost = _in_two_lines(drop_text(row.drops.get(group.metric)))
-            rows.append(
-                f'<tr>{"" if row.drops else name}<td>{escape(row.column)}</td>{cells}<td class="n">{lost}</td></tr>'
-            )
-    if not rows:
-        return ""
-    numbers = dict.fromkeys([*(METRIC_NAMES[metric] for metric in metrics), "Drop, points"], True)
-    table = html_table({"System": False, "Text read": False, **numbers}, rows)
-    return f'<h3>With other words</h3>{table}<p class="small">{escape(texts_caption(group))}</p>'
+    table = _drops_table(group, "Text read", [(entry, entry.texts) for entry in group.entries])
+    return table and f'<h3>With other words</h3>{table}<p class="small">{escape(texts_caption(group))}</p>'
 
 
 def probes_section(group: Group) -> str:
@@ -69,6 +45,22 @@ def probes_section(group: Group) -> str:
         f"<h3>What each modality's representation knows</h3>{shown}"
         f'<p class="small">{escape(probes_caption(group))}</p>'
     )
+
+
+def _drops_table(group: Group, given: str, found: Sequence[tuple[Entry, Sequence[SubsetRow | TextRow]]]) -> str:
+    """Return a table of each run under several conditions, the first of them whole; "" where there are none."""
+    metrics = group.entries[0].run.protocol.metrics
+    rows = []
+    for entry, conditions in found:
+        name = f'<th scope="rowgroup" rowspan="{len(conditions)}">{escape(entry.name)}</th>'
+        for row in conditions:
+            cells = "".join(figure_cell(row.figures[metric], not row.drops) for metric in metrics)
+            lost = _in_two_lines(drop_text(row.drops.get(group.metric)))
+            rows.append(
+                f'<tr>{"" if row.drops else name}<td>{escape(row.given)}</td>{cells}<td class="n">{lost}</td></tr>'
+            )
+    numbers = dict.fromkeys([*(METRIC_NAMES[metric] for metric in metrics), "Drop, points"], True)
+    return html_table({"System": False, given: False, **numbers}, rows) if rows else ""
 
 
 def _in_two_lines(told: str) -> str:

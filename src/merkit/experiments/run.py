@@ -20,8 +20,9 @@ from merkit.data.files import atomic_path
 from merkit.data.manifest import Manifest, read_manifest
 from merkit.data.sources import Progress
 from merkit.encoders.checkpoint import StageOneConfig
-from merkit.experiments.cell import Cell, run_cell
+from merkit.experiments.cell import Cell
 from merkit.experiments.recipe import Recipe
+from merkit.experiments.run_cell import run_cell
 from merkit.experiments.score import score_run
 from merkit.experiments.stages import (
     FOLDER,

@@ -36,6 +36,11 @@ class SubsetRow:
     drops: Mapping[str, Difference]
     """By metric, how much is lost against all modalities; empty with all of them."""
 
+    @property
+    def given(self) -> str:
+        """Return what the run was given, in words."""
+        return " + ".join(self.modalities)
+
 
 class AbsentSource(FeatureSource):
     """A modality that no utterance has."""

@@ -10,6 +10,7 @@ from merkit.experiments.reference import Reference
 from merkit.experiments.replay import Difference
 from merkit.experiments.results import METRIC_NAMES, SELECTION_NAMES, Entry, Group
 from merkit.experiments.subsets import SubsetRow, training_note
+from merkit.experiments.text_columns import TextRow
 
 # fmt: off
 COLUMNS = (
@@ -127,18 +128,8 @@ def comparisons_markdown(group: Group) -> str:
 
 def subsets_markdown(group: Group) -> str:
     """Return what is left of each run with every subset of its modalities as a Markdown table with its caption."""
-    metrics = group.entries[0].run.protocol.metrics
-    lines = [
-        "| system | modalities | " + " | ".join(METRIC_NAMES[metric] for metric in metrics) + " | drop, points |",
-        "|---|---|" + "---|" * len(metrics) + "---|",
-    ]
-    for entry in group.entries:
-        for row in entry.subsets:
-            values = " | ".join(figure_text(row.figures[metric]) for metric in metrics)
-            lines.append(
-                f"| {entry.name} | {' + '.join(row.modalities)} | {values} | {drop_text(row.drops.get(group.metric))} |"
-            )
-    return "\n".join([*lines, "", subsets_caption(group)])
+    rows = [(entry, entry.subsets) for entry in group.entries]
+    return "\n".join([*_drops_lines(group, "modalities", rows), "", subsets_caption(group)])
 
 
 def subsets_caption(group: Group) -> str:
@@ -158,16 +149,8 @@ def subsets_caption(group: Group) -> str:
 
 def texts_markdown(group: Group) -> str:
     """Return each run's figures with the transcript and another column's texts as a Markdown table with its caption."""
-    metrics = group.entries[0].run.protocol.metrics
-    lines = [
-        "| system | text read | " + " | ".join(METRIC_NAMES[metric] for metric in metrics) + " | drop, points |",
-        "|---|---|" + "---|" * len(metrics) + "---|",
-    ]
-    for entry in group.entries:
-        for row in entry.texts:
-            values = " | ".join(figure_text(row.figures[metric]) for metric in metrics)
-            lines.append(f"| {entry.name} | {row.column} | {values} | {drop_text(row.drops.get(group.metric))} |")
-    return "\n".join([*lines, "", texts_caption(group)])
+    rows = [(entry, entry.texts) for entry in group.entries]
+    return "\n".join([*_drops_lines(group, "text read", rows), "", texts_caption(group)])
 
 
 def texts_caption(group: Group) -> str:
@@ -180,6 +163,20 @@ def texts_caption(group: Group) -> str:
         f" {METRIC_NAMES[group.metric]} falls against 'text' [95 % interval, {cluster}s drawn anew for both at once]."
         f" Test utterances without a text: {missing}."
     )
+
+
+def _drops_lines(group: Group, given: str, found: Sequence[tuple[Entry, Sequence[SubsetRow | TextRow]]]) -> list[str]:
+    """Return the lines of a Markdown table of each run under several conditions."""
+    metrics = group.entries[0].run.protocol.metrics
+    lines = [
+        f"| system | {given} | " + " | ".join(METRIC_NAMES[metric] for metric in metrics) + " | drop, points |",
+        "|---|---|" + "---|" * len(metrics) + "---|",
+    ]
+    for entry, conditions in found:
+        for row in conditions:
+            values = " | ".join(figure_text(row.figures[metric]) for metric in metrics)
+            lines.append(f"| {entry.name} | {row.given} | {values} | {drop_text(row.drops.get(group.metric))} |")
+    return lines
 
 
 def probes_markdown(group: Group) -> str:

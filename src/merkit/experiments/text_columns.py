@@ -35,6 +35,11 @@ class TextRow:
     drops: Mapping[str, Difference]
     """By metric, how much is lost against the transcript; empty for the transcript itself."""
 
+    @property
+    def given(self) -> str:
+        """Return what the run was given, in words."""
+        return self.column
+
 
 def text_rows(
     run: Run, manifest: Manifest, column: str, features: Path | None = None, progress: Progress | None = None

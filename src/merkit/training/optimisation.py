@@ -55,7 +55,8 @@ def build_optimizer(
     """Return the optimiser with one parameter group per name, in the names' order.
 
     With ``layer_decay`` below 1, those of a group's weights that ``layers`` knows make groups of their own:
-    ``encoders.text.layer-12``, the last one, down to ``encoders.text.below``, what lies below the first. Vectors and scalars (biases, norms) are not decayed: weight decay is for matrices.
+    ``encoders.text.layer-12``, the last one, down to ``encoders.text.below``, what lies below the first. Vectors and
+    scalars (biases, norms) are not decayed: weight decay is for matrices.
 
     Raises:
         ConfigError: A parameter group has no learning rate, a learning rate has no group, or ``layer_decay`` finds no

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.networks import write_speech_network
 from torch import Tensor
 
 from merkit.core.batch import Batch
@@ -22,27 +23,10 @@ LABELS = (0, 1, 0, 1, 0, 1)
 EVERYTHING: Sequence[tuple[str, ...]] = (("text", "audio"),) * 6
 
 
-@pytest.fixture(scope="module", params=["group", "layer"])
+@pytest.fixture(scope="module", params=["wav2vec2 group", "wav2vec2 layer stable"])
 def speech(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import Wav2Vec2Config, Wav2Vec2Model
-
     folder = tmp_path_factory.mktemp(f"speech-{request.param}")
-    config = Wav2Vec2Config(
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8,) * 7,
-        feat_extract_norm=request.param,
-        do_stable_layer_norm=request.param == "layer",
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
-        initializer_range=0.3,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        Wav2Vec2Model(config).save_pretrained(folder)
-    return folder
+    return write_speech_network(folder, request.param, num_hidden_layers=2, conv_dim=(8,) * 7)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from tests.contract.fakes import DIM, FakeEncoder, all_labels, batch_of
+from tests.networks import write_speech_network
 from tests.unit.encoders.conftest import tiny_bert
 from torch import Tensor, nn
 
@@ -31,28 +31,9 @@ TEXTS = ("i are happy", "you very sad", "we not here", "ben so sad")
 LENGTHS = (4_000, 9_000, 16_000, 6_000)
 
 
-@pytest.fixture(scope="module", params=["group", "layer"])
+@pytest.fixture(scope="module", params=["wav2vec2 group", "wav2vec2 layer stable"])
 def speech(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-    config = Wav2Vec2Config(
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(16,) * 7,
-        feat_extract_norm=request.param,
-        do_stable_layer_norm=request.param == "layer",
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
-        initializer_range=0.3,
-    )
-    folder = tmp_path_factory.mktemp(request.param)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        Wav2Vec2Model(config).save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps({"do_normalize": False, "sampling_rate": 16_000}))
-    return folder
+    return write_speech_network(tmp_path_factory.mktemp("speech"), request.param, num_hidden_layers=2)
 
 
 def fused(text: Encoder, audio: Encoder, **settings: Any) -> Mmer:

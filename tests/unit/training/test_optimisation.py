@@ -154,7 +154,7 @@ def test_a_rate_of_an_encoder_that_does_not_learn_is_an_error() -> None:
     model.encoders["text"].requires_grad_(False)
     config = TrainingConfig(learning_rates={"encoders": 1e-4, "encoders.text": 1e-5, "head": 1e-3})
 
-    with pytest.raises(ConfigError, match="No parameter group named 'encoders.text'"):
+    with pytest.raises(ConfigError, match=r"No parameter group named 'encoders\.text'"):
         build_optimizer(groups_of(model, config.learning_rates), config)
 
 

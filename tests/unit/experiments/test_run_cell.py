@@ -79,7 +79,7 @@ def test_a_finished_cell_leaves_no_model_in_memory(data: Path, tmp_path: Path, m
         built.append(weakref.ref(model))
         return model
 
-    monkeypatch.setattr("merkit.experiments.cell.build_model", counted)
+    monkeypatch.setattr("merkit.experiments.run_cell.build_model", counted)
 
     train_recipe(recipe(), data, tmp_path / "run")
 
@@ -112,7 +112,7 @@ def test_the_loss_is_that_of_the_recipe(data: Path, tmp_path: Path, monkeypatch:
         made.append(build_criterion(**how))
         return made[-1]
 
-    monkeypatch.setattr("merkit.experiments.cell.build_criterion", recorded)
+    monkeypatch.setattr("merkit.experiments.run_cell.build_criterion", recorded)
     adjusted = {**recipe().resolved(), "seeds": 1, "loss": {"kind": "logit_adjusted", "prior_exponent": 0.5}}
 
     train_recipe(check_recipe(adjusted, "r.toml"), data, tmp_path / "run")
@@ -135,7 +135,7 @@ def test_a_cell_killed_just_before_its_last_file_keeps_the_predictions_of_every_
     calm = train_recipe(recipe(epochs=3), data, tmp_path / "calm", legacy_best_on_test=True)
 
     with monkeypatch.context() as patched:
-        patched.setattr("merkit.experiments.cell.atomic_path", deadly)
+        patched.setattr("merkit.experiments.run_cell.atomic_path", deadly)
         with pytest.raises(Killed):
             train_recipe(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)
     stormy = train_recipe(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)
