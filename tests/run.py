@@ -10,12 +10,15 @@ import pytest
 
 OVERALL = 90.0
 COMPLETE = ("core", "metrics", "protocols")
+PROCESSES = 4
+"""At most: each holds PyTorch and small models, about 1.5 GB."""
 
 
 def main() -> int:
     folder = Path(tempfile.mkdtemp())
     os.environ["COVERAGE_FILE"] = str(folder / "coverage")
-    code = pytest.main(["--cov=merkit", "--cov-report=", f"--basetemp={folder / 'tmp'}", *sys.argv[1:]])
+    processes = ["-n", str(min(os.cpu_count() or 1, PROCESSES)), "--dist", "loadfile"]
+    code = pytest.main(["--cov=merkit", "--cov-report=", f"--basetemp={folder / 'tmp'}", *processes, *sys.argv[1:]])
     if code:
         return int(code)
     measured = coverage.Coverage(data_file=os.environ["COVERAGE_FILE"])
