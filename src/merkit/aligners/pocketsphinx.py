@@ -34,7 +34,7 @@ class PocketSphinxConfig(AlignerConfig):
 
     dictionary: str | None = None
     """A file with words of the user's own, one a line: the word, then its phones as CMU writes them."""
-    beam: float = Field(default=1e-80, gt=0.0, lt=1.0)
+    beam: float = Field(default=1e-200, gt=0.0, lt=1.0)
     """What may be pruned; smaller finds more and takes longer. PocketSphinx' own value is 1e-48."""
 
 
