@@ -9,8 +9,8 @@ import soundfile
 RATE_HZ = 16_000
 IEMOCAP_EMOTIONS = ("ang", "hap", "exc", "neu", "sad", "fru", "xxx")
 IEMOCAP_DIALOGS = ("impro01", "impro05", "script01_1", "script02_2")
+IEMOCAP_WORDS = ("the", "kettle", "boils", "and", "nobody", "moves", "today", "perhaps", "tomorrow")
 
-_WORDS = ("the", "kettle", "boils", "and", "nobody", "moves", "today", "perhaps", "tomorrow")
 _VOTES = {
     "ang": "Anger",
     "hap": "Happiness",
@@ -22,11 +22,11 @@ _VOTES = {
 }
 
 
-def write_tone(path: Path, frequency_hz: float, duration_s: float = 0.4) -> None:
+def write_tone(path: Path, frequency_hz: float, duration_s: float = 0.4, amplitude: float = 0.3) -> None:
     """Write a sine as 16-bit WAV, 16 kHz mono."""
     path.parent.mkdir(parents=True, exist_ok=True)
     times = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * frequency_hz * times), RATE_HZ, subtype="PCM_16")
+    soundfile.write(path, amplitude * np.sin(2 * np.pi * frequency_hz * times), RATE_HZ, subtype="PCM_16")
 
 
 def write_iemocap(folder: Path, turns: int = 6, dialogs: Sequence[str] = IEMOCAP_DIALOGS) -> int:
@@ -34,7 +34,7 @@ def write_iemocap(folder: Path, turns: int = 6, dialogs: Sequence[str] = IEMOCAP
 
     Each dialog is played twice per session (F and M in its name). Ratings are not in order of time, and transcripts
     hold lines that belong to no utterance, as in the release. Tone and words go with the emotion, so that something
-    can be learned.
+    can be learned; each of the ten speakers has a loudness of their own, so that a voice can be told.
     """
     for session in range(1, 6):
         for side in "FM":
@@ -60,9 +60,11 @@ def _write_dialog(session: Path, name: str, turns: int, shift: int) -> None:
             f"C-E2:\t{vote};\t()\nC-E3:\t{vote}; Neutral;\t(a remark)\nC-E4:\tNeutral;\t()\n"
             f"C-{who}1:\tSurprise;\t()\nA-E3:\tval 3; act 2; dom  2;\t()\nA-{who}1:\tval 3; act 2; dom  3;\t()\n"
         )
-        text = " ".join(_WORDS[(place + step) % len(_WORDS)] for step in range(3 + turn % 3))
+        text = " ".join(IEMOCAP_WORDS[(place + step) % len(IEMOCAP_WORDS)] for step in range(3 + turn % 3))
         spoken.append(f"{utterance} [{start_s:08.4f}-{end_s:08.4f}]: {text.capitalize()}.")
-        write_tone(session / "sentences" / "wav" / name / f"{utterance}.wav", 150.0 + 60.0 * place)
+        amplitude = 0.04 * 1.2 ** (2 * int(session.name[-1]) + (who == "M"))
+        recording = session / "sentences" / "wav" / name / f"{utterance}.wav"
+        write_tone(recording, 150.0 + 60.0 * place, amplitude=amplitude)
         _write_alignment(session / "sentences" / "ForcedAlignment" / name / utterance, text.upper().split())
     spoken[1:1] = [f"{name}_MXX0 [000.0000-000.2000]: Mhm.", "M: Yes yes."]
     evaluation = session / "dialog" / "EmoEvaluation" / f"{name}.txt"

@@ -1,6 +1,7 @@
-"""Small speech networks of the library's own classes with random weights, and waveforms to run them on."""
+"""Small networks of the library's own classes with random weights, and waveforms to run them on."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,41 @@ def write_speech_network(folder: Path, kind: str, **settings: object) -> Path:
         model(chosen).save_pretrained(folder)
     page = {"do_normalize": norm == "layer", "sampling_rate": 16_000}
     (folder / "preprocessor_config.json").write_text(json.dumps(page))
+    return folder
+
+
+def write_text_network(folder: Path, words: Sequence[str], **settings: int) -> Path:
+    """Write a BERT network whose tokens are these words, in lower case."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    vocabulary = {word: index for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
+    plain = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    plain.normalizer = normalizers.Lowercase()
+    plain.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    plain.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=plain,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=128,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    ).save_pretrained(folder)
+    small = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        max_position_embeddings=128,
+        initializer_range=0.3,  # large, so that what should not matter would show
+        pad_token_id=0,
+        **{**small, **settings},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
     return folder
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from tests.commandline import call
-from tests.miniature import write_iemocap, write_tone
+from tests.miniature import write_tone
 from tests.tiny import write_recipe
 from tests.unit.encoders.conftest import tiny_bert
 
@@ -118,37 +118,3 @@ def test_a_recipe_without_views_has_nothing_to_make(home: Path) -> None:
 
     assert done.code == 2
     assert "the recipe has no table [views]" in done.error
-
-
-def test_the_shipped_recipe_goes_through_a_miniature_iemocap_and_no_tested_speaker_is_heard(
-    tiny_bert: Path, tmp_path: Path
-) -> None:
-    write_iemocap(tmp_path / "raw", dialogs=("impro01", "script01_1"))
-    data, recipe = tmp_path / "data", recipes_folder() / "mmer" / "iemocap4-session.toml"
-    sets = [
-        f'encoders.text={{name="bert", weights="{tiny_bert}", frozen=false}}',
-        'encoders.audio={name="logmel", n_mels=8, width=8, layers=1}',
-        "config.heads=4",
-        "views.count=1",
-        "training.epochs=1",
-        'training.precision="float32"',
-    ]
-    settings = [word for one in sets for word in ("--set", one)]
-    done = call("-q", "prepare", "iemocap", "--raw", tmp_path / "raw", "--out", data, "--allow-partial")
-    assert done.code == 0, done.error
-
-    done = call("-q", "augment", data, "--recipe", recipe, "--seeds", 1, "--json", *settings)
-    assert done.code == 0, done.error
-    rows = json.loads(done.out)
-    done = call("-q", "train", recipe, "--data", data, "--out", tmp_path / "run", "--seeds", 1, *settings)
-    assert done.code == 0, done.error
-
-    assert [row["fold"] for row in rows] == [f"session{number}" for number in range(1, 6)]
-    for row in rows:
-        assert len(row["tested"]) == 2
-        assert len(row["voices"]) > 2
-        assert not set(row["voices"]) & set(row["tested"])
-    assert rows[0]["new"] > rows[-1]["new"] >= 0  # folds share what they can
-    assert json.loads((tmp_path / "run" / "scores.json").read_text())
-    done = call("-q", "report", tmp_path / "run", "--out", tmp_path / "report")
-    assert done.code == 0, done.error

@@ -10,19 +10,25 @@ from types import ModuleType
 import pytest
 import torch
 
+from merkit.core.alignment import Interval
+from merkit.core.lookup import load
+from merkit.data.prepare import prepare
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "conversation.py"
 
 
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("conversation_benchmark", SCRIPT)
+def script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_benchmark", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
 
-CONVERSATION = script()
+CONVERSATION = script(SCRIPT)
+ALIGNMENT = script(SCRIPT.with_name("alignment.py"))
 
 
 def test_conversations_are_as_long_as_those_of_melds_training_part() -> None:
@@ -75,3 +81,60 @@ def test_the_script_of_utterance_training_prints_what_each_option_saves() -> Non
     assert all(row["seconds_per_step"] > 0 for row in steps.values())
     fixed, bounded = printed["epochs"].values()
     assert bounded["longest_batch_s"] < fixed["longest_batch_s"]
+
+
+def test_the_slips_of_words_are_counted_from_the_truth_and_those_spoken_as_one_count_once() -> None:
+    truth = {
+        "word": [Interval("Out", 0.0, 0.3), Interval("of the", 0.3, 0.5), Interval("tea,", 0.6, 0.9)],
+        "phone": [Interval("aʊ", 0.0, 0.3), Interval("ə", 0.3, 0.5), Interval("t", 0.6, 0.7), Interval("iː", 0.7, 0.9)],
+    }
+    found = [Interval("out", 0.01, 0.32), Interval("of", 0.32, 0.4), Interval("the", 0.4, 0.44)]
+    found.append(Interval("tea", 0.54, 0.95))
+
+    rows = ALIGNMENT.slips(truth, found)
+
+    assert [round(row.start_s, 9) for row in rows] == [0.01, 0.02, -0.06]
+    assert [round(row.end_s, 9) for row in rows] == [0.02, -0.06, 0.05]
+    assert [(row.first, row.last, row.after_pause, row.closed) for row in rows] == [
+        (True, False, False, False),
+        (False, False, False, False),
+        (False, True, True, True),
+    ]
+    with pytest.raises(ValueError, match="5 words found, 4 expected"):
+        ALIGNMENT.slips(truth, [*found, Interval("more", 1.0, 1.1)])
+
+
+def test_the_figures_of_an_alignment_are_those_made_by_hand() -> None:
+    slips = [(0.01, -0.02), (-0.04, 0.06), (0.0, 0.03), (-0.1, 0.2)]
+    rows = [ALIGNMENT.Slip(a, b, False, False, False, False) for a, b in slips]
+
+    found = ALIGNMENT.figures(rows)
+
+    assert found == {
+        "words": 4,
+        "boundaries_within_50_ms": 62.5,  # 10, 20, 40, 0 and 30 ms of eight
+        "starts_within_50_ms": 75.0,
+        "ends_within_50_ms": 50.0,
+        "words_with_both_within_50_ms": 50.0,  # the first and the third
+        "median_error_ms": 35.0,  # of 0, 10, 20, 30, 40, 60, 100, 200
+        "90th_percentile_error_ms": 130.0,  # at 6.3 of the seven steps: 100 + 0.3 * 100
+        "median_signed_error_of_starts_ms": -20.0,  # of -100, -40, 0, 10
+        "median_signed_error_of_ends_ms": 45.0,  # of -20, 30, 60, 200
+    }
+
+
+def test_the_script_of_alignment_compares_a_sample_of_the_test_part(tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx", reason="the extra 'align' is not installed")
+    spec = load("corpora", "parley")
+    manifest = prepare(spec, tmp_path, tmp_path, {"conversations": 3, "turns": 4, "speakers": 6})
+    words = {utterance.id: len(str(utterance.text).split()) for utterance in manifest.utterances}
+    command = [sys.executable, str(SCRIPT.with_name("alignment.py")), str(tmp_path), "--utterances", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["utterances"] == 3
+    assert sum(printed["reasons"].values()) == printed["utterances_unaligned"] < 3
+    assert 3 <= printed["words"] + printed["words_unaligned"] <= sum(words.values())
+    assert printed["boundaries_within_50_ms"] > 50
+    assert printed["sources"]["first word"]["words"] == 3 - printed["utterances_unaligned"]

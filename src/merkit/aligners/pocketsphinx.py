@@ -22,6 +22,9 @@ from merkit.data.segments import checked_alignment
 from merkit.encoders._audio import RATE_HZ, waveform
 
 _FRAME_S = 0.01
+_WINDOW_S = 0.025625
+_LAG_S = (_WINDOW_S - _FRAME_S) / 2
+"""From where PocketSphinx says that a frame begins to where its part of the sound does: in the middle of its window."""
 _PAD_S = 0.2
 """Silence before and behind a clip: the search expects some, and clips that are cut closely lose their first phone."""
 
@@ -31,7 +34,7 @@ class PocketSphinxConfig(AlignerConfig):
 
     dictionary: str | None = None
     """A file with words of the user's own, one a line: the word, then its phones as CMU writes them."""
-    beam: float = Field(default=1e-80, gt=0.0, lt=1.0)
+    beam: float = Field(default=1e-200, gt=0.0, lt=1.0)
     """What may be pruned; smaller finds more and takes longer. PocketSphinx' own value is 1e-48."""
 
 
@@ -46,7 +49,7 @@ class PocketSphinx(Aligner):
         own = None if self.config.dictionary is None else file_hash(Path(self.config.dictionary))
         return {
             "aligner": "pocketsphinx",
-            "version": 1,
+            "version": 2,
             "release": self._release,
             "dictionary": own,
             "beam": self.config.beam,
@@ -93,14 +96,17 @@ class PocketSphinx(Aligner):
         import pocketsphinx
 
         model = Path(pocketsphinx.get_model_path("en-us"))
-        # bestpath would replace the aligned words by a guess at others; dither would draw random numbers
+        # bestpath would replace the aligned words by a guess at others; dither would draw random numbers; below 1,
+        # silprob makes pauses unlikely before anything is heard, and a word is drawn out over the pause before it
         decoder = pocketsphinx.Decoder(
             hmm=str(model / "en-us"),
             dict=str(model / "cmudict-en-us.dict"),
             lm=None,
             loglevel="FATAL",
             bestpath=False,
+            silprob=1.0,
             samprate=RATE_HZ,
+            wlen=_WINDOW_S,
             beam=self.config.beam,
             pbeam=self.config.beam,
             wbeam=self.config.beam**0.6,
@@ -125,7 +131,7 @@ def _decode(decoder: Any, sound: bytes) -> None:
 
 
 def _interval(entry: Any) -> Interval:
-    start_s = entry.start * _FRAME_S - _PAD_S
+    start_s = entry.start * _FRAME_S + _LAG_S - _PAD_S
     return Interval(entry.name, start_s, start_s + entry.duration * _FRAME_S)
 
 

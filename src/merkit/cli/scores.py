@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from merkit.experiments.results import Group
 
-_SUMMARY = ("model", "protocol", "selection", "seeds", "folds", "test", "seconds", "peak_memory_bytes", "run")
+_SUMMARY = (
+    *("model", "protocol", "selection", "seeds", "folds", "count_differences", "test"),
+    *("seconds", "peak_memory_bytes", "run"),
+)
 
 
 def summary(scores: dict[str, Any]) -> dict[str, Any]:
@@ -27,6 +30,10 @@ def print_scores(scores: dict[str, Any]) -> None:
         f"epoch by {scores['selection']}"
     )
     console.print(title)
+    differences = scores["count_differences"]
+    if differences:
+        more = f"; and {len(differences) - 1} more" if differences[1:] else ""
+        console.print(f"Not the published corpus, its counts differ: {differences[0]}{more}")
     table = Table("metric", "mean", "sd", "95 % interval")
     for name, figure in scores["test"].items():
         low, high = figure["interval"]

@@ -198,12 +198,15 @@ def new_network(config: Any) -> nn.Module:
 def layers_of(network: nn.Module, config: Any) -> nn.ModuleList:
     """Return the network's stack of transformer layers.
 
+    Where another list is as long by chance (the seven convolutions of wav2vec 2.0), that of the larger parts counts.
+
     Raises:
         ConfigError: None is found.
     """
-    for module in network.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
-            return module
+    lists = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
+    stacks = [found for found in lists if len(found) == config.num_hidden_layers]
+    if stacks:
+        return max(stacks, key=lambda stack: sum(1 for _ in stack.modules()))
     raise ConfigError(f"No stack of {config.num_hidden_layers} layers in a network of type '{config.model_type}'")
 
 

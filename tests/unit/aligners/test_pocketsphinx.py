@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from tests.miniature import write_tone
@@ -45,6 +46,29 @@ def test_words_are_where_they_were_spoken(aligner: Aligner, spoken: tuple[Path, 
     assert max(slips) < 0.15
     assert [each.label for each in found["phone"]][:2] == ["DH", "AH"]
     assert len(found["syllable"]) == len("the par cel ar rived on mon day morn ing".split())  # noqa: SIM905 (a sentence)
+
+
+def test_a_boundary_lies_where_its_frame_is_heard(aligner: Aligner, spoken: tuple[Path, Speech]) -> None:
+    found = aligner.align(turn(spoken[0], TEXT))
+
+    places = [each.start_s / 0.01 for each in found["phone"]][1:]
+    assert places
+    # by hand: windows of 25.625 ms every 10 ms, so that a frame's own 10 ms begin 7.8125 ms after its window
+    assert np.mod(places, 1.0) == pytest.approx(0.78125, abs=0.01)
+
+
+def test_a_word_after_a_pause_does_not_begin_with_the_pause(aligner: Aligner, tmp_path: Path) -> None:
+    text = "We won, the match is over"
+    speech = speak(text.split(), Voice("en-us+m7", "male"), Manner(50, 50, 150, 100))
+    noise = 0.004 * np.random.default_rng(0).standard_normal(len(speech.samples))
+    soundfile.write(tmp_path / "a.wav", 0.5 * speech.samples + noise, RATE_HZ, subtype="PCM_16")
+    won, the = speech.words[1:3]
+    assert the.start_s - won.end_s > 0.2
+
+    found = aligner.align(turn(tmp_path, text))["word"]
+
+    assert found[1].end_s == pytest.approx(won.end_s, abs=0.1)
+    assert found[2].start_s == pytest.approx(the.start_s, abs=0.05)
 
 
 def test_an_alignment_depends_on_no_other_and_is_the_same_twice(aligner: Aligner, spoken: tuple[Path, Speech]) -> None:

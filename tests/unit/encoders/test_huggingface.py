@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
+from tests.networks import write_speech_network
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.encoders import _huggingface
@@ -228,3 +229,13 @@ def test_a_text_network_s_embeddings_lie_below_its_layers(tiny_bert):
     embeddings = {id(p) for name, p in network.named_parameters() if name.startswith("embeddings.")}
     assert {id(p) for p in below} == embeddings
     assert [len(layer) for layer in stack] == [16, 16, 16]
+
+
+@pytest.mark.parametrize("layers", [1, 7])
+def test_the_transformers_layers_are_found_beside_lists_of_the_same_length(tmp_path: Path, layers: int) -> None:
+    # wav2vec 2.0 has seven convolutions, and one weight in a list of its own
+    folder = write_speech_network(tmp_path / "network", "wav2vec2 group", num_hidden_layers=layers)
+    files = NetworkFiles(str(folder), None, None)
+    network = load_network(files, read_config(files))
+
+    assert layers_of(network, read_config(files)) is network.encoder.layers
