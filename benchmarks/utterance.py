@@ -54,28 +54,10 @@ from merkit.training.plan import Plan
 RATE_HZ = 16_000
 CLASSES = 4
 WORDS_PER_S = 2.5
-WORDS = [
-    "i",
-    "you",
-    "we",
-    "it",
-    "so",
-    "no",
-    "yes",
-    "well",
-    "know",
-    "just",
-    "that",
-    "what",
-    "mean",
-    "going",
-    "really",
-    "nothing",
-    "because",
-    "sorry",
-    "listen",
-    "remember",
-]
+WORDS = (
+    *("i", "you", "we", "it", "so", "no", "yes", "well", "know", "just", "that", "what", "mean", "going"),
+    *("really", "nothing", "because", "sorry", "listen", "remember"),
+)
 SHUFFLES = 101
 
 TEXT_NETWORKS: Mapping[str, str] = {"aux_fusion": "bert", "multilevel": "bert", "mmer": "roberta"}
