@@ -332,6 +332,7 @@ def run(size: str, systems: Sequence[str], utterances: int, batch_size: int, dev
             found[system] = {"settings": rows}
             if "bucketed, cached" in SYSTEMS[system]:
                 found[system]["cache_front_end"] = apart(compare_losses, system, corpus, batch_size, device)
+                print(f"{system}: {json.dumps(found[system]['cache_front_end'])}", file=sys.stderr, flush=True)
             for name, setting in SYSTEMS[system].items():
                 rows[name] = apart(measure, system, setting, corpus, batch_size, device)
                 print(f"{system}, {name}: {json.dumps(rows[name])}", file=sys.stderr, flush=True)
