@@ -14,19 +14,18 @@ so the figures say nothing of accuracy; ratios shift with the network's size and
 
 import argparse
 import json
-import multiprocessing
-import os
-import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 import torch
+from _lengths import speech_lengths_s
+from _processes import apart, peak_mib, resident_mib
 
 from merkit.core.batch import Batch
 from merkit.core.encoder import EncoderHome
@@ -76,13 +75,6 @@ def write_speech(folder: Path, lengths_s: Sequence[float]) -> list[Turn]:
         soundfile.write(folder / f"{number}.wav", samples, RATE_HZ, subtype="FLOAT")
         turns.append(Turn(Utterance(f"u{number}", f"u{number}", 0, "anna", audio=f"{number}.wav"), (), folder))
     return turns
-
-
-def speech_lengths_s(count: int) -> list[float]:
-    """Return lengths as of IEMOCAP's utterances, in seconds."""
-    spread = 0.7
-    drawn = np.random.default_rng(0).lognormal(np.log(4.5) - spread**2 / 2, spread, count)
-    return [float(length_s) for length_s in drawn.clip(0.6, 34.0)]
 
 
 class Bench:
@@ -148,31 +140,6 @@ def epoch(network: Path, turns: Sequence[Turn], training: Mapping[str, Any]) -> 
         "longest_batch_s": max(map(cost.cost_s, batches)),
         "mean_batch_s": float(np.mean([*map(cost.cost_s, batches)])),
     }
-
-
-def resident_mib() -> float:
-    """Return the process' resident set now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def peak_mib() -> float:
-    """Return the process' largest resident set so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kB on Linux
-
-
-def apart(measure: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
-    """Measure in a process of its own, which begins with what is imported here."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=lambda: theirs.send(measure(*arguments)))
-    process.start()
-    theirs.close()
-    try:
-        return dict(ours.recv())
-    except EOFError:
-        raise SystemExit(f"{arguments[2:]}: the process died") from None
-    finally:
-        process.join()
 
 
 def run(size: str, repeats: int, utterances: int, batch_size: int) -> dict[str, Any]:
