@@ -59,7 +59,10 @@ def record(
     if done is not None:
         return Recording(audio.as_posix(), done)
 
-    spoken = [speak(turn.text.split(), VOICES[turn.speaker], turn.manner, turn.stressed) for turn in conversation.turns]
+    spoken = [
+        speak(turn.text.split(), VOICES[turn.speaker], turn.manner, turn.stressed, turn.hesitations_ms)
+        for turn in conversation.turns
+    ]
     samples, starts = _mix(conversation, spoken, channels)
     noisy = _with_noise(samples, spoken, snr_db, np.random.default_rng(noise_seed))
     with atomic_path(folder / audio) as path:

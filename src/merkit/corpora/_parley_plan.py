@@ -7,7 +7,7 @@ itself.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,8 @@ TURNS_SPREAD = 1 / 6
 """A conversation's number of turns is even between (1 - this) and (1 + this) times the asked one."""
 TEST_SHARE, VALID_SHARE = 0.3, 0.1
 """Of the sessions; at least one each."""
-_SYMBOLS, _WORDS, _VOICE, NOISE_STREAM = range(4)
+HESITATION_MS = (200, 1500)
+_SYMBOLS, _WORDS, _VOICE, NOISE_STREAM, _HESITATION = range(5)
 """Streams of random numbers, so that a change to one leaves the others as they are."""
 
 
@@ -51,6 +52,8 @@ class PlannedTurn:
     stressed: int | None
     pause_s: float
     """Silence before it."""
+    hesitations_ms: tuple[int, ...] = ()
+    """Silence before each word, 0: none; empty: none anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,11 @@ class PlannedConversation:
     def fingerprint(self, **settings: Any) -> str:
         """Return a hash of everything that its recording depends on."""
         voices = [asdict(VOICES[turn.speaker]) for turn in self.turns]
-        content = {"turns": [asdict(turn) for turn in self.turns], "voices": voices, **settings}
+        turns = [asdict(turn) for turn in self.turns]
+        for turn in turns:  # a recording without any is what it was before there were some
+            if not any(turn["hesitations_ms"]):
+                del turn["hesitations_ms"]
+        content = {"turns": turns, "voices": voices, **settings}
         return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
@@ -79,7 +86,7 @@ def splits(sessions: int) -> list[str]:
 
 
 def make_plan(
-    mode: Mode, model: Model, *, conversations: int, turns: int, speakers: int, seed: int
+    mode: Mode, model: Model, *, conversations: int, turns: int, speakers: int, seed: int, hesitation: float = 0.0
 ) -> list[PlannedConversation]:
     """Plan all conversations; sessions take turns, so that all have as many of them within one."""
     parts = splits(speakers // 2)
@@ -89,7 +96,8 @@ def make_plan(
         session = number % len(parts)
         rng = np.random.default_rng([seed, number, _SYMBOLS])
         script = _balanced_script(model, turns, counts[parts[session]], rng)
-        plan.append(_plan_conversation(mode, number, session, parts[session], script, seed))
+        planned = _plan_conversation(mode, number, session, parts[session], script, seed)
+        plan.append(_hesitating(planned, hesitation, np.random.default_rng([seed, number, _HESITATION])))
     return plan
 
 
@@ -143,6 +151,19 @@ def _plan_conversation(
             )
         )
     return PlannedConversation(name, session + 1, split, tuple(planned), script)
+
+
+def _hesitating(conversation: PlannedConversation, part: float, rng: np.random.Generator) -> PlannedConversation:
+    """Return the conversation with silence before that part of the words, an utterance's first left out."""
+    if not part:
+        return conversation
+    turns = []
+    for turn in conversation.turns:
+        words = len(turn.text.split())
+        lengths = np.where(rng.random(words) < part, rng.integers(*HESITATION_MS, size=words), 0)
+        lengths[0] = 0
+        turns.append(replace(turn, hesitations_ms=tuple(lengths.tolist())))
+    return replace(conversation, turns=tuple(turns))
 
 
 def scripts(plan: Sequence[PlannedConversation], split: str) -> list[Script]:

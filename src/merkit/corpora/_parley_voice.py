@@ -144,7 +144,13 @@ def engine() -> tuple[Path, Path, str]:
     )
 
 
-def speak(words: Sequence[str], voice: Voice, manner: Manner, stressed: int | None = None) -> Speech:
+def speak(
+    words: Sequence[str],
+    voice: Voice,
+    manner: Manner,
+    stressed: int | None = None,
+    hesitations_ms: Sequence[int] = (),
+) -> Speech:
     """Speak words (with their punctuation) in a voice and manner.
 
     Args:
@@ -152,12 +158,13 @@ def speak(words: Sequence[str], voice: Voice, manner: Manner, stressed: int | No
         voice: Whose voice.
         manner: How.
         stressed: Index of a word to be stressed: higher, louder and slower than its neighbours.
+        hesitations_ms: Silence before each word, about; empty: none.
 
     Raises:
         MerkitError: The extra is missing, or the library refuses the voice or the text.
     """
     library, data, _ = engine()
-    text, starts = _marked_up(words, stressed)
+    text, starts = _marked_up(words, stressed, hesitations_ms or [0] * len(words))
     with tempfile.TemporaryDirectory(prefix="merkit-voice-", ignore_cleanup_errors=True) as folder:
         copy = Path(shutil.copyfile(library, Path(folder) / library.name))
         handle = ctypes.CDLL(str(copy))
@@ -176,13 +183,13 @@ def speak(words: Sequence[str], voice: Voice, manner: Manner, stressed: int | No
     return Speech(samples[:end], spoken, phones)
 
 
-def _marked_up(words: Sequence[str], stressed: int | None) -> tuple[str, list[int]]:
+def _marked_up(words: Sequence[str], stressed: int | None, hesitations_ms: Sequence[int]) -> tuple[str, list[int]]:
     """Return SSML and each word's first character in it."""
     text, starts = "<speak>", []
-    for index, word in enumerate(words):
-        before, after = ("", "")
+    for index, (word, silence) in enumerate(zip(words, hesitations_ms, strict=True)):
+        before, after = (f'<break time="{silence}ms"/>' if silence else "", "")
         if index == stressed:
-            before, after = '<prosody pitch="+45%" volume="+60%" rate="75%">', "</prosody>"
+            before, after = before + '<prosody pitch="+45%" volume="+60%" rate="75%">', "</prosody>"
         text += before
         starts.append(len(text))
         text += escape(word, quote=False) + after + " "

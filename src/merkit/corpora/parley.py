@@ -43,7 +43,7 @@ _SIMULATED = 4000
 """Conversations drawn in symbols for the expected accuracies with context: standard error about 0.1 points."""
 _RECORD = "parley.json"
 
-_LATER = {"noise": 0}
+_LATER = {"noise": 0, "hesitation": 0.0}
 """Options that came after the first corpora were made, with the values that those amount to."""
 
 _TELL_EVERY = 20
@@ -85,6 +85,8 @@ class ParleyOptions(CorpusOptions):
     """1: both speakers in one channel; 2: one channel each."""
     noise: int = Field(0, ge=0, le=4096)
     """Columns of published features that say nothing of the emotion; 0: none are published."""
+    hesitation: float = Field(0.0, ge=0, le=1)
+    """Part of the words, an utterance's first left out, with a silence of 0.2 to 1.5 s before them."""
 
     @model_validator(mode="after")
     def _forces_fit(self) -> Self:
@@ -139,6 +141,7 @@ def read(raw: Path, options: ParleyOptions) -> RawCorpus:
         turns=options.turns,
         speakers=options.speakers,
         seed=options.seed,
+        hesitation=options.hesitation,
     )
     utterances: list[Utterance] = []
     for number, conversation in enumerate(plan):

@@ -1,6 +1,7 @@
 """Words and plans: what is said, by whom, and how evenly it is spread."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ def planned(**options):
         turns=chosen.turns,
         speakers=chosen.speakers,
         seed=chosen.seed,
+        hesitation=chosen.hesitation,
     )
 
 
@@ -126,3 +128,27 @@ def test_manners_stay_in_what_the_engine_takes():
                 assert 80 <= manner.rate_wpm <= 450
                 assert 10 <= manner.volume <= 150
     assert len({voice.name for voice in VOICES}) == len(VOICES) == 24
+
+
+def test_hesitation_puts_silence_before_that_part_of_the_words_and_changes_nothing_else():
+    fluent, halting = planned(), planned(hesitation=0.3)
+
+    silences = []
+    for plain, conversation in zip(fluent, halting, strict=True):
+        assert plain.fingerprint() != conversation.fingerprint()
+        for turn, hesitating in zip(plain.turns, conversation.turns, strict=True):
+            assert replace(hesitating, hesitations_ms=()) == turn
+            assert len(hesitating.hesitations_ms) == len(turn.text.split())
+            assert hesitating.hesitations_ms[0] == 0
+            silences += hesitating.hesitations_ms[1:]
+    there = [silence for silence in silences if silence]
+    assert len(there) / len(silences) == pytest.approx(0.3, abs=0.02)  # some 9,000 words: standard error 0.005
+    assert min(there) >= 200
+    assert max(there) < 1500
+
+
+def test_without_hesitation_a_recording_is_made_of_what_it_was_before_there_was_any():
+    conversation = planned()[0]
+    turns = tuple(replace(turn, hesitations_ms=(0,) * len(turn.text.split())) for turn in conversation.turns)
+
+    assert replace(conversation, turns=turns).fingerprint() == conversation.fingerprint()

@@ -125,6 +125,17 @@ def test_a_stressed_word_is_higher_louder_and_longer(stressed):
     assert np.median(f0(word(marked))) > 1.1 * np.median(f0(word(plain)))
 
 
+def test_a_hesitation_is_silence_before_its_word_and_leaves_words_about_as_long_as_they_are():
+    fluent, halting = speak(WORDS, WOMAN, PLAIN), speak(WORDS, WOMAN, PLAIN, None, (0, 0, 0, 0, 0, 800, 0, 0, 0))
+
+    longer = [b.end_s - b.start_s - a.end_s + a.start_s for a, b in zip(fluent.words, halting.words, strict=True)]
+    silence = halting.words[5].start_s - halting.words[4].end_s
+    heard = halting.samples[int((halting.words[4].end_s + 0.05) * RATE_HZ) : int(halting.words[5].start_s * RATE_HZ)]
+    assert longer == pytest.approx([0.0] * len(WORDS), abs=0.1)
+    assert 0.3 < silence < 1.6  # eSpeak NG shortens and lengthens pauses with the rate of speech
+    assert loudness_db(heard + 1e-6) < loudness_db(halting.samples) - 20
+
+
 def test_signs_of_markup_in_the_text_are_spoken_not_obeyed():
     assert [word.label for word in speak(("Fish", "&", "<chips>."), WOMAN, PLAIN).words] == ["Fish", "&", "<chips>."]
 
