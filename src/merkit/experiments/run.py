@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState, is_initialized
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.protocol import Fold, Protocol
@@ -184,12 +185,18 @@ def _accelerator(recipe: Recipe) -> Accelerator:
         ConfigError: The device cannot compute in the recipe's precision.
     """
     precision = recipe.training.precision
+    mixed = {"float32": "no"}.get(precision, precision)
+    if is_initialized() and AcceleratorState().mixed_precision != mixed:
+        AcceleratorState._reset_state()  # a stage or variant of another precision: the library has no public way
     # A batch without a modality leaves that encoder's weights without gradients, which must not stop the others.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     try:
-        return Accelerator(mixed_precision={"float32": "no"}.get(precision, precision), kwargs_handlers=[unused])
+        accelerator = Accelerator(mixed_precision=mixed, kwargs_handlers=[unused])
     except ValueError as error:
         raise ConfigError(f"training.precision = '{precision}': {error} Set it to 'float32' or 'bf16'.") from error
+    if mixed == "fp16" and accelerator.device.type == "cpu":  # the library would train in float32 without a word
+        raise ConfigError("training.precision = 'fp16' needs an accelerator. Set it to 'float32' or 'bf16'.")
+    return accelerator
 
 
 def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Protocol:

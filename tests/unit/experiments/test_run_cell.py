@@ -92,6 +92,17 @@ def test_a_precision_that_the_device_lacks_is_told_by_its_key(data: Path, tmp_pa
         train_recipe(recipe(precision="fp16"), data, tmp_path / "run")
 
 
+def test_runs_of_one_process_may_differ_in_precision(data: Path, tmp_path: Path) -> None:
+    losses = []
+    for precision in ("bf16", "float32", "bf16"):  # as do a stage one and what it is made for, or variants of a grid
+        train_recipe(recipe(precision=precision), data, tmp_path / f"run-{len(losses)}")
+        cell = next((tmp_path / f"run-{len(losses)}").glob("fold-*/seed-0"))
+        losses.append(json.loads((cell / "history.jsonl").read_text().splitlines()[0])["loss"]["total"])
+
+    assert losses[0] == losses[2] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
 def test_the_history_has_the_validation_loss_that_the_stored_probabilities_have(data: Path, tmp_path: Path) -> None:
     train_recipe(recipe(), data, tmp_path / "run")
 
