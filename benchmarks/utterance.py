@@ -2,13 +2,17 @@
 
 Run `python benchmarks/utterance.py`; it prints JSON. `aux_fusion`, `multilevel` and `mmer` are trained as in their
 recipes for IEMOCAP with networks of Hugging Face's classes as large as wav2vec 2.0 base and BERT or RoBERTa base, of
-random weights and in float32; the convolutional front end is frozen. Every setting trains one epoch of the same
-utterances in batches of the same size, in a process of its own, on one thread:
+random weights and in float32; the convolutional front end is frozen. Every setting trains batches of the same size, in
+a process of its own, on one thread:
 
 * ``bucketed``: batches of similar length, the speech encoder masks padding: what merkit does;
 * ``bucketed, cached``: the same with ``cache_front_end``, once the front end's frames are stored (``mmer`` alone);
 * ``random``: the same system in random batches;
 * ``released``: MMER as its code was released (``profile = "released"``, ``hears_padding = true``) in random batches.
+
+Batches are a sample of those of a whole epoch of 5,531 utterances, as many as IEMOCAP's four classes have: sorted by
+their padded length and cut into equal parts, the middle one of each. The batches of few utterances would not do: the
+fewer there are, the less alike those of similar length are.
 
 Utterances are noise as long as IEMOCAP's (log-normal, mean 4.5 s, 0.6 to 34 s) with 2.5 words a second; a view is up to
 a tenth faster or slower than its utterance, as those of ``perturb`` are. Words, syllables and phones of ``multilevel``
@@ -16,9 +20,9 @@ divide an utterance evenly. Random batches are of the shuffle whose padding is t
 
 On the CPU seconds are those of the processor and memory is what the process' resident set grows by; with
 ``--device cuda`` seconds are elapsed ones and memory is the allocator's. Both begin before the model is built and
-include reading the recordings. ``padding`` is the audio's padded length over its real one. A ratio is always to
-another row of the same run; compare nothing between runs. ``cache_front_end`` of the result says by how much the front
-end's stored frames change the loss of one training batch.
+include reading the recordings. ``padding`` is the audio's padded length over its real one, of the epoch. A ratio is
+always to another row of the same run; compare nothing between runs. ``cache_front_end`` of the result says by how much
+the front end's stored frames change the loss of one training batch.
 """
 
 import argparse
@@ -49,7 +53,6 @@ from merkit.experiments.recipe import read_recipe
 from merkit.experiments.shipped import recipes_folder
 from merkit.training.config import TrainingConfig
 from merkit.training.optimisation import build_optimizer, groups_of, layers_of
-from merkit.training.plan import Plan
 
 RATE_HZ = 16_000
 CLASSES = 4
@@ -118,22 +121,34 @@ class Corpus:
     turns: Sequence[Turn]
     views: Mapping[str, Turn]
     """By utterance id."""
+    batches: Mapping[bool, Sequence[Sequence[int]]]
+    """By whether they are random: those that are trained, as numbers of turns."""
+    padding: Mapping[bool, float]
+    """Of the epochs that they were taken from."""
 
     @classmethod
-    def write(cls, folder: Path, size: str, count: int) -> "Corpus":
-        """Write networks and recordings."""
+    def write(cls, folder: Path, size: str, utterances: int, batch_size: int, count: int) -> "Corpus":
+        """Write networks, and the recordings that ``count`` batches of an epoch of ``utterances`` need."""
+        lengths_s, generator = speech_lengths_s(utterances), np.random.default_rng(1)
+        epochs = {False: bucketed_batches(lengths_s, batch_size, 0), True: random_batches(lengths_s, batch_size)}
+        chosen = {shuffled: sample(lengths_s, batches, count) for shuffled, batches in epochs.items()}
+        needed = sorted({item for batches in chosen.values() for batch in batches for item in batch})
+        place = {item: number for number, item in enumerate(needed)}
         speech_network(**SIZES[size]["speech"]).save_pretrained(folder / "speech")
         for kind in MARKS:
             text_network(kind, **SIZES[size]["text"]).save_pretrained(folder / kind)
             write_tokenizer(folder / kind, kind)
-        lengths_s, generator = speech_lengths_s(count), np.random.default_rng(1)
-        turns = [_turn(folder, f"u{number}", length_s, generator) for number, length_s in enumerate(lengths_s)]
-        paces = generator.uniform(0.9, 1.1, count)
+        turns = [_turn(folder, f"u{item}", lengths_s[item], generator) for item in needed]
+        paces = generator.uniform(0.9, 1.1, len(needed))
         views = {
-            turn.utterance.id: _turn(folder, f"{turn.utterance.id}-view", length_s / pace, generator)
-            for turn, length_s, pace in zip(turns, lengths_s, paces, strict=True)
+            turn.utterance.id: _turn(folder, f"{turn.utterance.id}-view", lengths_s[item] / pace, generator)
+            for turn, item, pace in zip(turns, needed, paces, strict=True)
         }
-        return cls(folder, size, turns, views)
+        numbered = {
+            shuffled: [[place[item] for item in batch] for batch in batches] for shuffled, batches in chosen.items()
+        }
+        paddings = {shuffled: padding(lengths_s, batches) for shuffled, batches in epochs.items()}
+        return cls(folder, size, turns, views, numbered, paddings)
 
 
 def _turn(folder: Path, name: str, length_s: float, generator: np.random.Generator) -> Turn:
@@ -233,12 +248,6 @@ class Training:
             groups_of(self.model, self.config.learning_rates), self.config, layers_of(self.model)
         )
 
-    def plan(self, *, shuffled: bool) -> list[list[int]]:
-        """Return an epoch's batches."""
-        if shuffled:
-            return random_batches(self.dataset.lengths(), self.config.batch_size)
-        return Plan.of(self.dataset, self.config, 0).batches(1)
-
     def step(self, items: Sequence[int], device: torch.device) -> None:
         """Read a batch and train it as the training loop does."""
         step(self.model, self.dataset.batch(items).to(device), self.optimizer, self.config.clip)
@@ -255,6 +264,13 @@ def random_batches(lengths: Sequence[float], batch_size: int) -> list[list[int]]
     return sorted(shuffles, key=lambda batches: padding(lengths, batches))[SHUFFLES // 2]
 
 
+def sample(lengths: Sequence[float], batches: Sequence[Sequence[int]], count: int) -> list[Sequence[int]]:
+    """Return so many batches that stand for all: the middle ones of equal parts, by padded length."""
+    ranked = sorted(batches, key=lambda batch: len(batch) * max(lengths[item] for item in batch))
+    count = min(count, len(ranked))
+    return [ranked[(2 * number + 1) * len(ranked) // (2 * count)] for number in range(count)]
+
+
 def padding(lengths: Sequence[float], batches: Sequence[Sequence[int]]) -> float:
     """Return the batches' padded length over their real one."""
     padded = sum(len(batch) * max(lengths[item] for item in batch) for batch in batches)
@@ -262,12 +278,12 @@ def padding(lengths: Sequence[float], batches: Sequence[Sequence[int]]) -> float
 
 
 def measure(system: str, setting: Setting, corpus: Corpus, batch_size: int, device: torch.device) -> dict[str, Any]:
-    """Train an epoch in this process."""
+    """Train the corpus' batches in this process."""
     before = _peak_mib(device) if device.type == "cuda" else resident_mib()
     training = Training(system, setting, corpus, batch_size)
     model = training.model.to(device)
     model.start_epoch(1)
-    batches, lengths = training.plan(shuffled=setting.shuffled), training.dataset.lengths()
+    batches, lengths = corpus.batches[setting.shuffled], training.dataset.lengths()
     torch.manual_seed(0)
     training.step([lengths.index(min(lengths))], device)  # first things cost more: the optimiser makes its averages
     started = _now(device)
@@ -275,10 +291,10 @@ def measure(system: str, setting: Setting, corpus: Corpus, batch_size: int, devi
         training.step(batch, device)
     seconds = _now(device) - started
     return {
-        "utterances_per_s": len(corpus.turns) / seconds,
+        "utterances_per_s": sum(map(len, batches)) / seconds,
         "seconds_per_step": seconds / len(batches),
         "peak_mib": _peak_mib(device) - before,
-        "padding": padding([training.encoders["audio"].duration_s(turn) for turn in corpus.turns], batches),
+        "padding": corpus.padding[setting.shuffled],
         "batches": "random" if setting.shuffled else "similar length",
         "mask": not setting.audio.get("hears_padding", False),
     }
@@ -322,11 +338,13 @@ def ratios(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     }
 
 
-def run(size: str, systems: Sequence[str], utterances: int, batch_size: int, device: torch.device) -> dict[str, Any]:
+def run(
+    size: str, systems: Sequence[str], utterances: int, batch_size: int, batches: int, device: torch.device
+) -> dict[str, Any]:
     """Measure all settings of the systems."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        corpus = Corpus.write(Path(temporary), size, utterances)
+        corpus = Corpus.write(Path(temporary), size, utterances, batch_size, batches)
         for system in systems:
             rows: dict[str, dict[str, Any]] = {}
             found[system] = {"settings": rows}
@@ -337,7 +355,7 @@ def run(size: str, systems: Sequence[str], utterances: int, batch_size: int, dev
                 rows[name] = apart(measure, system, setting, corpus, batch_size, device)
                 print(f"{system}, {name}: {json.dumps(rows[name])}", file=sys.stderr, flush=True)
             found[system]["utterances_per_s_ratios"] = ratios(rows)
-    return {"size": size, "utterances": utterances, "batch_size": batch_size, "device": str(device),
+    return {"size": size, "utterances": utterances, "batch_size": batch_size, "batches": batches, "device": str(device),
             "torch": torch.__version__, "systems": found}  # fmt: skip
 
 
@@ -345,14 +363,16 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
-    parser.add_argument("--utterances", type=int, default=48)
+    parser.add_argument("--utterances", type=int, default=5531, help="of an epoch; by default IEMOCAP's four classes")
+    parser.add_argument("--batches", type=int, default=8, help="of the epoch's, as many as are trained")
     parser.add_argument("--batch-size", type=int, default=4, help="by default that of MMER's paper")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda")
     parser.add_argument("--quick", action="store_true", help="tiny networks: does it run?")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     size = "quick" if arguments.quick else "base"
-    found = run(size, arguments.systems, arguments.utterances, arguments.batch_size, arguments.device)
+    sizes = (arguments.utterances, arguments.batch_size, arguments.batches)
+    found = run(size, arguments.systems, *sizes, arguments.device)
     print(json.dumps(found, indent=2))
     return 0
 

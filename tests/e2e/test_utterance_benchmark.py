@@ -30,7 +30,7 @@ LENGTHS, UTTERANCE = module("_lengths"), module("utterance")
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return UTTERANCE.Corpus.write(tmp_path_factory.mktemp("corpus"), "quick", 9)
+    return UTTERANCE.Corpus.write(tmp_path_factory.mktemp("corpus"), "quick", 9, 3, 3)
 
 
 def attention_masks(training: Any) -> list[torch.Tensor | None]:
@@ -87,6 +87,23 @@ def test_random_batches_are_those_of_a_typical_shuffle() -> None:
     assert np.quantile(others, 0.3) < found < np.quantile(others, 0.7)
 
 
+def test_a_sample_of_batches_is_the_middle_of_equal_parts_by_padded_length() -> None:
+    lengths = [float(number) for number in range(12)]
+    batches = [[number] for number in (5, 11, 0, 7, 2, 9, 4, 1, 10, 3, 8, 6)]
+
+    # by hand: three parts of four, each of which has its middle behind two
+    assert UTTERANCE.sample(lengths, batches, 3) == [[2], [6], [10]]
+    assert sorted(UTTERANCE.sample(lengths, batches, 99)) == sorted(batches)
+
+
+def test_an_epoch_as_large_as_iemocap_has_nearly_no_padding_in_batches_of_similar_length(tmp_path: Path) -> None:
+    corpus = UTTERANCE.Corpus.write(tmp_path, "quick", 5531, 4, 2)
+
+    assert corpus.padding[False] < 1.05
+    assert corpus.padding[True] > 1.7
+    assert [len(batch) for batches in corpus.batches.values() for batch in batches] == [4, 4, 4, 4]
+
+
 def test_padding_is_the_padded_length_over_the_real_one() -> None:
     # by hand: (2 * 3 + 2 * 4) / (1 + 3 + 4 + 2)
     assert UTTERANCE.padding([1.0, 3.0, 4.0, 2.0], [[0, 1], [2, 3]]) == 1.4
@@ -97,11 +114,8 @@ def test_the_released_system_has_random_batches_and_no_mask(corpus: Any) -> None
     training = UTTERANCE.Training("mmer", setting, corpus, 3)
     own = UTTERANCE.Training("mmer", UTTERANCE.SYSTEMS["mmer"]["bucketed"], corpus, 3)
 
-    lengths = training.dataset.lengths()
-    similar = own.plan(shuffled=False)
     assert setting.shuffled
-    assert training.plan(shuffled=True) == UTTERANCE.random_batches(lengths, 3)
-    assert UTTERANCE.padding(lengths, training.plan(shuffled=True)) > UTTERANCE.padding(lengths, similar)
+    assert corpus.padding[True] > corpus.padding[False]
     assert (training.model.released, own.model.released) == (True, False)
     assert attention_masks(training) == [None, None]  # of the utterances and of their views
     masks = attention_masks(own)
@@ -112,12 +126,11 @@ def test_the_released_system_has_random_batches_and_no_mask(corpus: Any) -> None
 @pytest.mark.parametrize(
     ("system", "name"), [(system, name) for system, settings in UTTERANCE.SYSTEMS.items() for name in settings]
 )
-def test_each_setting_trains_each_utterance_once(corpus: Any, system: str, name: str) -> None:
+def test_each_setting_trains_whole_batches_with_a_frozen_front_end(corpus: Any, system: str, name: str) -> None:
     setting = UTTERANCE.SYSTEMS[system][name]
     training = UTTERANCE.Training(system, setting, corpus, 3)
 
-    batches = training.plan(shuffled=setting.shuffled)
-
+    batches = corpus.batches[setting.shuffled]
     assert Counter(item for batch in batches for item in batch) == dict.fromkeys(range(9), 1)
     assert [len(batch) for batch in batches] == [3, 3, 3]
     assert (training.dataset.views is not None) == (system == "mmer")
