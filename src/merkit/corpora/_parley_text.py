@@ -181,6 +181,11 @@ def draw_sentence(words_class: str, matter: int, rng: np.random.Generator) -> st
     return template.format(thing=thing, place=place, person=person, Person=capital, time=time, number=number)
 
 
+def without_tune(sentence: str) -> str:
+    """Return a sentence with a full stop and no comma: a voice would make exclamations, questions and pauses heard."""
+    return sentence.replace(",", "").replace("!", ".").replace("?", ".")
+
+
 def draw_ordered(order: tuple[int, ...], stressed_place: int, rng: np.random.Generator) -> tuple[str, int]:
     """Draw a sentence of mode ``word_prosody``: four parts in the given order, without any emotional wording.
 

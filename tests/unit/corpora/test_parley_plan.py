@@ -152,3 +152,11 @@ def test_without_hesitation_a_recording_is_made_of_what_it_was_before_there_was_
     turns = tuple(replace(turn, hesitations_ms=(0,) * len(turn.text.split())) for turn in conversation.turns)
 
     assert replace(conversation, turns=turns).fingerprint() == conversation.fingerprint()
+
+
+def test_where_the_voice_must_not_tell_the_words_punctuation_does_not_either():
+    said = [turn.text for conversation in planned(mode="xor") for turn in conversation.turns]
+    usual = [turn.text for conversation in planned() for turn in conversation.turns]
+
+    assert all(text.endswith(".") and text.count(".") == 1 and not set(text) & set("!?,;:") for text in said)
+    assert any("!" in text for text in usual)
