@@ -25,7 +25,7 @@ from merkit.corpora._parley_model import (
     draw_witnesses,
     flipped,
 )
-from merkit.corpora._parley_text import draw_matter, draw_ordered, draw_sentence, without_tune
+from merkit.corpora._parley_text import draw_judgement, draw_matter, draw_ordered, draw_sentence
 from merkit.corpora._parley_voice import Manner
 
 TURNS_SPREAD = 1 / 6
@@ -135,8 +135,8 @@ def _plan_conversation(
             text, stressed = draw_ordered(ORDERS[w], a, words)
             words_class, prosody_class, style = "-".join(map(str, ORDERS[w])), f"place {a}", "neutral"
         else:
-            text, stressed = draw_sentence(EMOTIONS[w], matter, words), None
-            text = without_tune(text) if mode == "xor" else text
+            draw = draw_judgement if mode == "xor" else draw_sentence
+            text, stressed = draw(EMOTIONS[w], matter, words), None
             words_class, prosody_class, style = EMOTIONS[w], EMOTIONS[a], EMOTIONS[a]
         planned.append(
             PlannedTurn(

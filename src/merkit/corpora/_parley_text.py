@@ -30,6 +30,46 @@ TIMES = (
     "after work", "at noon", "on the weekend", "two days ago",
 )  # fmt: skip
 
+_CARRIERS = (
+    "{Person} called about the {thing} {time} and it was {word}.",
+    "I must say that I found the {thing} {word}.",
+    "The {thing} {place} was {word} {time}.",
+    "It was {word} what {person} told me about the {thing}.",
+    "They say the {thing} is {word} and it is {place}.",
+    "You know the {thing} was {word} when {person} came {time}.",
+    "This {word} {thing} was {place} {time}.",
+    "{Person} showed me the {word} {thing} {place}.",
+    "I heard that it was {word} {place} {time}.",
+    "Everybody called the {thing} {word} {time}.",
+    "The news about the {thing} was {word} for {person}.",
+    "What {person} wrote about the {thing} is {word}.",
+)
+"""Of mode ``xor``: in it a voice must not tell the words, which longer or differently spoken sentences would."""
+
+JUDGEMENTS: dict[str, tuple[str, ...]] = {
+    "neutral": (
+        "ordinary", "regular", "average", "typical", "customary", "technical", "procedural", "seasonal", "official",
+        "conventional", "optional", "sequential", "residential", "electrical", "numerical", "provisional", "periodic",
+        "rectangular", "habitual", "general",
+    ),
+    "happy": (
+        "wonderful", "fantastic", "marvellous", "delightful", "beautiful", "terrific", "magnificent", "glorious",
+        "incredible", "fabulous", "amazing", "enjoyable", "hilarious", "adorable", "excellent", "phenomenal",
+        "sensational", "heavenly", "pleasurable", "spectacular",
+    ),
+    "angry": (
+        "outrageous", "infuriating", "disgraceful", "ridiculous", "insulting", "unacceptable", "disgusting",
+        "appalling", "despicable", "offensive", "intolerable", "maddening", "scandalous", "contemptible", "unforgivable", "idiotic",
+        "obnoxious", "preposterous", "dishonest", "incompetent",
+    ),
+    "sad": (
+        "heartbreaking", "miserable", "depressing", "sorrowful", "unbearable", "pitiful", "disheartening",
+        "devastating", "melancholy", "regrettable", "upsetting", "distressing", "dispiriting", "lamentable", "desolate", "despairing",
+        "unfortunate", "saddening", "agonizing", "disconsolate",
+    ),
+}  # fmt: skip
+"""The one word that tells the class there, of three to five syllables."""
+
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "neutral": (
         "{Person} called about the {thing} {time}.",
@@ -181,9 +221,16 @@ def draw_sentence(words_class: str, matter: int, rng: np.random.Generator) -> st
     return template.format(thing=thing, place=place, person=person, Person=capital, time=time, number=number)
 
 
-def without_tune(sentence: str) -> str:
-    """Return a sentence with a full stop and no comma: a voice would make exclamations, questions and pauses heard."""
-    return sentence.replace(",", "").replace("!", ".").replace("?", ".")
+def draw_judgement(words_class: str, matter: int, rng: np.random.Generator) -> str:
+    """Draw a sentence of mode ``xor``, which tells its class by one word; all others are drawn alike for each class."""
+    words = JUDGEMENTS[words_class]
+    carrier = _CARRIERS[rng.integers(len(_CARRIERS))]
+    thing, place = MATTERS[matter]
+    person = PEOPLE[rng.integers(len(PEOPLE))]
+    time = TIMES[rng.integers(len(TIMES))]
+    capital = person[0].upper() + person[1:]
+    word = words[rng.integers(len(words))]
+    return carrier.format(thing=thing, place=place, person=person, Person=capital, time=time, word=word)
 
 
 def draw_ordered(order: tuple[int, ...], stressed_place: int, rng: np.random.Generator) -> tuple[str, int]:

@@ -262,7 +262,7 @@ def test_facts_hold_every_parameter_and_survive_json(made):
 
     facts = json.loads(json.dumps(corpus.facts))
 
-    assert set(facts["options"]) == set(ParleyOptions.model_fields) - {"noise"}
+    assert set(facts["options"]) == set(ParleyOptions.model_fields) - {"noise", "hesitation"}
     assert None not in facts["options"].values()
     assert set(facts["optimum"]) == {"expected", "test"}
 

@@ -9,7 +9,15 @@ import pytest
 from merkit.corpora._parley_cast import STYLES, VOICES, draw_manner
 from merkit.corpora._parley_model import EMOTIONS, ORDERS
 from merkit.corpora._parley_plan import make_plan, splits
-from merkit.corpora._parley_text import MATTERS, PARTS, TEMPLATES, draw_ordered, draw_sentence
+from merkit.corpora._parley_text import (
+    JUDGEMENTS,
+    MATTERS,
+    PARTS,
+    TEMPLATES,
+    draw_judgement,
+    draw_ordered,
+    draw_sentence,
+)
 from merkit.corpora.parley import ParleyOptions
 
 
@@ -154,9 +162,29 @@ def test_without_hesitation_a_recording_is_made_of_what_it_was_before_there_was_
     assert replace(conversation, turns=turns).fingerprint() == conversation.fingerprint()
 
 
-def test_where_the_voice_must_not_tell_the_words_punctuation_does_not_either():
-    said = [turn.text for conversation in planned(mode="xor") for turn in conversation.turns]
-    usual = [turn.text for conversation in planned() for turn in conversation.turns]
+def test_in_mode_xor_one_word_tells_the_class_and_nothing_else_differs():
+    for seed in range(200):
+        said = [draw_judgement(name, seed % len(MATTERS), np.random.default_rng(seed)).split() for name in EMOTIONS]
+        differing = [words for words in zip(*said, strict=True) if len(set(words)) > 1]
+        assert len(differing) == 1
+        for name, word in zip(EMOTIONS, differing[0], strict=True):
+            assert word.rstrip(".") in JUDGEMENTS[name]
 
-    assert all(text.endswith(".") and text.count(".") == 1 and not set(text) & set("!?,;:") for text in said)
-    assert any("!" in text for text in usual)
+
+def test_the_words_that_tell_the_class_are_distinct_and_as_many_and_as_long_for_each():
+    everything = [word for words in JUDGEMENTS.values() for word in words]
+    lengths = {name: np.mean([len(word) for word in words]) for name, words in JUDGEMENTS.items()}
+
+    assert tuple(JUDGEMENTS) == EMOTIONS
+    assert len(set(everything)) == len(everything)
+    assert len({len(words) for words in JUDGEMENTS.values()}) == 1
+    assert max(lengths.values()) - min(lengths.values()) < 1.5
+
+
+def test_what_is_said_in_mode_xor_is_of_the_words_class_and_spoken_without_exclamation():
+    for conversation in planned(mode="xor"):
+        for turn in conversation.turns:
+            found = [word for word in turn.text.rstrip(".").split() if word in JUDGEMENTS[turn.words_class]]
+            assert len(found) == 1
+            assert turn.text.endswith(".")
+            assert not set(turn.text) & set("!?,;:")
