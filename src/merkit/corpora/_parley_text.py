@@ -59,13 +59,13 @@ JUDGEMENTS: dict[str, tuple[str, ...]] = {
     ),
     "angry": (
         "outrageous", "infuriating", "disgraceful", "ridiculous", "insulting", "unacceptable", "disgusting",
-        "appalling", "despicable", "offensive", "intolerable", "maddening", "scandalous", "contemptible", "unforgivable", "idiotic",
-        "obnoxious", "preposterous", "dishonest", "incompetent",
+        "appalling", "despicable", "offensive", "intolerable", "maddening", "scandalous", "contemptible", "unforgivable",
+        "idiotic", "obnoxious", "preposterous", "dishonest", "incompetent",
     ),
     "sad": (
         "heartbreaking", "miserable", "depressing", "sorrowful", "unbearable", "pitiful", "disheartening",
-        "devastating", "melancholy", "regrettable", "upsetting", "distressing", "dispiriting", "lamentable", "desolate", "despairing",
-        "unfortunate", "saddening", "agonizing", "disconsolate",
+        "devastating", "melancholy", "regrettable", "upsetting", "distressing", "dispiriting", "lamentable", "desolate",
+        "despairing", "unfortunate", "saddening", "agonizing", "disconsolate",
     ),
 }  # fmt: skip
 """The one word that tells the class there, of three to five syllables."""
