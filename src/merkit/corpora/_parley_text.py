@@ -59,8 +59,8 @@ JUDGEMENTS: dict[str, tuple[str, ...]] = {
     ),
     "angry": (
         "outrageous", "infuriating", "disgraceful", "ridiculous", "insulting", "unacceptable", "disgusting",
-        "appalling", "despicable", "offensive", "intolerable", "maddening", "scandalous", "contemptible", "unforgivable",
-        "idiotic", "obnoxious", "preposterous", "dishonest", "incompetent",
+        "appalling", "despicable", "offensive", "intolerable", "maddening", "scandalous", "contemptible",
+        "unforgivable", "idiotic", "obnoxious", "preposterous", "dishonest", "incompetent",
     ),
     "sad": (
         "heartbreaking", "miserable", "depressing", "sorrowful", "unbearable", "pitiful", "disheartening",
