@@ -79,6 +79,7 @@ def test_train_prints_one_json_object_as_its_last_line(home: Path) -> None:
         "selection",
         "seeds",
         "folds",
+        "count_differences",
         "test",
         "seconds",
         "peak_memory_bytes",
