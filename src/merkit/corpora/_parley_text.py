@@ -213,24 +213,23 @@ def draw_matter(rng: np.random.Generator) -> int:
 def draw_sentence(words_class: str, matter: int, rng: np.random.Generator) -> str:
     """Draw a sentence whose wording tells ``words_class``."""
     template = TEMPLATES[words_class][rng.integers(len(TEMPLATES[words_class]))]
-    thing, place = MATTERS[matter]
-    person = PEOPLE[rng.integers(len(PEOPLE))]
-    time = TIMES[rng.integers(len(TIMES))]
-    number = str(rng.integers(3, 60))
-    capital = person[0].upper() + person[1:]
-    return template.format(thing=thing, place=place, person=person, Person=capital, time=time, number=number)
+    return template.format(**_circumstances(matter, rng), number=rng.integers(3, 60))
 
 
 def draw_judgement(words_class: str, matter: int, rng: np.random.Generator) -> str:
     """Draw a sentence of mode ``xor``, which tells its class by one word; all others are drawn alike for each class."""
     words = JUDGEMENTS[words_class]
     carrier = _CARRIERS[rng.integers(len(_CARRIERS))]
+    return carrier.format(**_circumstances(matter, rng), word=words[rng.integers(len(words))])
+
+
+def _circumstances(matter: int, rng: np.random.Generator) -> dict[str, str]:
+    """Return what a sentence's blanks are filled with, whatever its class; draws a person and a time."""
     thing, place = MATTERS[matter]
     person = PEOPLE[rng.integers(len(PEOPLE))]
     time = TIMES[rng.integers(len(TIMES))]
     capital = person[0].upper() + person[1:]
-    word = words[rng.integers(len(words))]
-    return carrier.format(thing=thing, place=place, person=person, Person=capital, time=time, word=word)
+    return {"thing": thing, "place": place, "person": person, "Person": capital, "time": time}
 
 
 def draw_ordered(order: tuple[int, ...], stressed_place: int, rng: np.random.Generator) -> tuple[str, int]:
