@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from merkit.core.types import Utterance
+from merkit.data.manifest import Manifest, write_manifest
+
 RATE_HZ = 16_000
 IEMOCAP_EMOTIONS = ("ang", "hap", "exc", "neu", "sad", "fru", "xxx")
 IEMOCAP_DIALOGS = ("impro01", "impro05", "script01_1", "script02_2")
@@ -27,6 +30,17 @@ def write_tone(path: Path, frequency_hz: float, duration_s: float = 0.4, amplitu
     path.parent.mkdir(parents=True, exist_ok=True)
     times = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
     soundfile.write(path, amplitude * np.sin(2 * np.pi * frequency_hz * times), RATE_HZ, subtype="PCM_16")
+
+
+def write_tones(folder: Path) -> Manifest:
+    """Write eight short tones of two labels, four for training and two each for validation and test."""
+    utterances = []
+    for number in range(8):
+        write_tone(folder / f"{number}.wav", 200.0 + 50 * number, 0.1)
+        attributes = {"label": "ab"[number % 2], "split": ("train", "train", "valid", "test")[number // 2]}
+        name = f"u{number}"
+        utterances.append(Utterance(name, name, 0, name, audio=f"{number}.wav", attributes=attributes))
+    return write_manifest(folder, utterances, name="tones", version=1)
 
 
 def write_iemocap(folder: Path, turns: int = 6, dialogs: Sequence[str] = IEMOCAP_DIALOGS) -> int:

@@ -26,7 +26,7 @@ from merkit.core.types import Utterance
 from merkit.data.collate import Example, collate
 from merkit.data.manifest import read_manifest, write_manifest
 from merkit.encoders import checkpoint as stage_one_encoder
-from merkit.experiments import run_cell as cell_module
+from merkit.experiments import run_cell
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.results import gather
 from merkit.experiments.run import train_recipe
@@ -236,7 +236,7 @@ def test_an_ensemble_may_be_cross_fitted_and_every_seed_of_stage_two_learns_from
 ) -> None:
     values = {**two_stage_values(str(home / "stage.toml"), ensemble=members, cross_fit=2), "seeds": 2}
     learned: list[frozenset[str]] = []
-    real = cell_module._unseen
+    real = run_cell._unseen
 
     def watched(cell: Any, *arguments: Any) -> Any:
         for modality, stage in cell.stages.items():
@@ -249,7 +249,7 @@ def test_an_ensemble_may_be_cross_fitted_and_every_seed_of_stage_two_learns_from
         learned.append(frozenset(str(path) for stage in cell.stages.values() for path in stage.unseen.values()))
         return real(cell, *arguments)
 
-    monkeypatch.setattr(cell_module, "_unseen", watched)
+    monkeypatch.setattr(run_cell, "_unseen", watched)
     recipe = check_recipe(values, str(home / "stage.toml"))
     train_recipe(recipe, home / "data", tmp_path / "run")
 

@@ -13,13 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tests.miniature import write_tone
+from tests.miniature import write_tones
 
 from merkit.core.errors import ConfigError
 from merkit.core.model import Model
-from merkit.core.types import Utterance
 from merkit.data.files import atomic_path
-from merkit.data.manifest import write_manifest
 from merkit.experiments.recipe import Recipe, check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.io.checkpoint import build_model
@@ -31,14 +29,7 @@ from merkit.training.state import save_state
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Eight tones of two labels."""
-    utterances = []
-    for number in range(8):
-        write_tone(tmp_path / "data" / f"{number}.wav", 200.0 + 50 * number, 0.1)
-        attributes = {"label": "ab"[number % 2], "split": ("train", "train", "valid", "test")[number // 2]}
-        name = f"u{number}"
-        utterances.append(Utterance(name, name, 0, name, audio=f"{number}.wav", attributes=attributes))
-    write_manifest(tmp_path / "data", utterances, name="tones", version=1)
-    return tmp_path / "data"
+    return write_tones(tmp_path / "data").root
 
 
 def recipe(**training: object) -> Recipe:

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.miniature import write_tone
+from tests.miniature import write_tone, write_tones
 
-from merkit.core.types import Utterance
-from merkit.data.manifest import write_manifest
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.bulk import predict_corpus
@@ -17,13 +15,7 @@ from merkit.inference.recognizer import Recognizer
 def test_a_recording_that_changed_since_a_kill_is_predicted_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    utterances = []
-    for number in range(8):
-        write_tone(tmp_path / "data" / f"{number}.wav", 200.0 + 50 * number, 0.1)
-        attributes = {"label": "ab"[number % 2], "split": ("train", "train", "valid", "test")[number // 2]}
-        name = f"u{number}"
-        utterances.append(Utterance(name, name, 0, name, audio=f"{number}.wav", attributes=attributes))
-    manifest = write_manifest(tmp_path / "data", utterances, name="tones", version=1)
+    manifest = write_tones(tmp_path / "data")
     values = {
         "model": "single",
         "protocol": "table",
