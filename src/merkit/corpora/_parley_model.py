@@ -25,8 +25,10 @@ _AROUSAL = np.array([0, 1, 1, 0])
 _BY_BITS = np.array([[0, 1], [3, 2]])
 """Class by valence and arousal bit."""
 
-ORDERS: tuple[tuple[int, ...], ...] = tuple(permutations(range(CLASSES)))
-"""Word orders of mode ``word_prosody``: which of the four parts of a sentence stands first, second, third, fourth."""
+_NAMED = 2
+"""Words of each kind in a sentence of mode ``word_prosody``."""
+ORDERS: tuple[tuple[int, ...], ...] = tuple(sorted(set(permutations(tuple(range(CLASSES)) * _NAMED))))
+"""Word orders there: the kind of the first word that is named, of the second, and so on."""
 
 CONTINUES = 0.15
 """Probability that the same speaker goes on with another turn; otherwise the other one answers."""
@@ -80,9 +82,9 @@ def make_model(mode: Mode, strengths: Strengths, persistence: float, contagion: 
 
     ``complementary``: words and voice are independent witnesses given the emotion, each a copy of it with either bit
     flipped at its own rate. ``xor``: an even draw for the words, and the voice shows the bitwise exclusive-or of
-    emotion and words, both again through the flips; one alone tells nothing. ``word_prosody``: the words are a
-    sentence of four parts in a random order, the voice stresses one place, and the part that stands there, again
-    through flips (both witnesses' rates combined), is the emotion; neither order nor place alone tells anything.
+    emotion and words, both again through the flips; one alone tells nothing. ``word_prosody``: the sentence names
+    words of four kinds, two of each in a random order, the voice stresses one place, and the kind that stands there,
+    again through flips (both witnesses' rates combined), is the emotion; neither order nor place alone tells anything.
     """
     words = _flips(strengths.words_valence, strengths.words_arousal)
     prosody = _flips(strengths.prosody_valence, strengths.prosody_arousal)
@@ -92,8 +94,8 @@ def make_model(mode: Mode, strengths: Strengths, persistence: float, contagion: 
         other = np.stack([flipped(np.arange(CLASSES), flip) for flip in range(CLASSES)])
         table = np.einsum("uw,yua->ywa", words, prosody[other]) / CLASSES
     else:
-        part = words @ prosody
-        table = np.stack([part[:, list(order)] for order in ORDERS], axis=1) / len(ORDERS)
+        kind = words @ prosody
+        table = np.stack([kind[:, list(order)] for order in ORDERS], axis=1) / (len(ORDERS) * _NAMED)
     return Model(table, persistence, contagion)
 
 

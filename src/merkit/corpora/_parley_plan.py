@@ -25,7 +25,7 @@ from merkit.corpora._parley_model import (
     draw_witnesses,
     flipped,
 )
-from merkit.corpora._parley_text import draw_judgement, draw_matter, draw_ordered, draw_sentence
+from merkit.corpora._parley_text import draw_judgement, draw_list, draw_matter, draw_sentence
 from merkit.corpora._parley_voice import Manner
 
 TURNS_SPREAD = 1 / 6
@@ -132,7 +132,7 @@ def _plan_conversation(
     for turn, (who, emotion, w, a) in enumerate(columns):
         speaker = 2 * session + who
         if mode == "word_prosody":
-            text, stressed = draw_ordered(ORDERS[w], a, words)
+            text, stressed = draw_list(ORDERS[w], a, words)
             words_class, prosody_class, style = "-".join(map(str, ORDERS[w])), f"place {a}", "neutral"
         else:
             draw = draw_judgement if mode == "xor" else draw_sentence

@@ -194,15 +194,30 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 }
 """By the class of words, in no order of importance; "{Person}" is the person with a capital letter."""
 
-PARTS = (
-    ("at noon", "on Monday", "on Friday", "last week", "this morning", "after work"),
-    ("Anna", "Tom", "Maria", "Peter", "Samir", "Lena", "Joan", "David"),
-    ("the keys", "the forms", "the boxes", "the tickets", "the papers", "the tools"),
-    ("in town", "at school", "at work", "next door", "in the shop", "at the station"),
-)
-"""Mode ``word_prosody``: times, people, things and places, one of each in every sentence. They tell no emotion."""
+KINDS = (
+    (
+        "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "noon", "midnight", "tomorrow",
+        "yesterday", "tonight", "today", "January", "February", "April", "June", "July", "August", "September",
+        "October", "November", "December", "morning",
+    ),
+    (
+        "Anna", "Tom", "Maria", "Peter", "Lena", "Joan", "David", "Alice", "Helen", "Martin", "Robert", "Susan",
+        "George", "Emma", "Daniel", "Sarah", "Simon", "Laura", "Henry", "Lucy", "Paul", "Nina", "Oscar", "Clara",
+    ),
+    (
+        "keys", "forms", "boxes", "tickets", "papers", "tools", "books", "shoes", "chairs", "bottles", "letters",
+        "glasses", "cameras", "flowers", "candles", "blankets", "curtains", "cards", "maps", "cups", "plates",
+        "lamps", "boots", "coats",
+    ),
+    (
+        "town", "school", "work", "station", "office", "kitchen", "garden", "church", "park", "bank", "hotel",
+        "library", "hospital", "market", "airport", "harbor", "museum", "factory", "theater", "bridge", "cellar",
+        "garage", "basement", "castle",
+    ),
+)  # fmt: skip
+"""Mode ``word_prosody``: times, people, things and places. They tell no emotion."""
 
-_REPORTS = ("So, you said", "I wrote down", "Let me repeat", "You told me", "My note says", "I have here")
+_OPENINGS = ("My note says", "You told me", "I wrote down", "Let me repeat", "The list says", "I have here")
 
 
 def draw_matter(rng: np.random.Generator) -> int:
@@ -232,14 +247,12 @@ def _circumstances(matter: int, rng: np.random.Generator) -> dict[str, str]:
     return {"thing": thing, "place": place, "person": person, "Person": capital, "time": time}
 
 
-def draw_ordered(order: tuple[int, ...], stressed_place: int, rng: np.random.Generator) -> tuple[str, int]:
-    """Draw a sentence of mode ``word_prosody``: four parts in the given order, without any emotional wording.
+def draw_list(order: tuple[int, ...], stressed_place: int, rng: np.random.Generator) -> tuple[str, int]:
+    """Draw a sentence of mode ``word_prosody``: words of the given kinds in that order, none of them twice.
 
     Returns:
-        The sentence, and the index of the word to be stressed: the last word of the part in ``stressed_place``.
+        The sentence, and the index of the word to be stressed: that in ``stressed_place``.
     """
-    opening = _REPORTS[rng.integers(len(_REPORTS))]
-    chosen = [PARTS[part][rng.integers(len(PARTS[part]))] for part in order]
-    text = f"{opening}: {', '.join(chosen)}."
-    before = len(opening.split()) + sum(len(part.split()) for part in chosen[:stressed_place])
-    return text, before + len(chosen[stressed_place].split()) - 1
+    opening = _OPENINGS[rng.integers(len(_OPENINGS))].split()
+    shuffled = [iter(rng.permutation(words).tolist()) for words in KINDS]
+    return " ".join([*opening, *(next(shuffled[kind]) for kind in order)]) + ".", len(opening) + stressed_place

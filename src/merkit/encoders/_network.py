@@ -1,7 +1,8 @@
 """What encoders made of a pretrained network share: frozen ones extract vectors, trained ones are part of the model."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from merkit.encoders._huggingface import (
     NetworkFiles,
     Unregistered,
     checkpoint_layers,
+    layers_of,
     load_network,
     new_network,
     parameters_by_layer,
@@ -27,6 +29,9 @@ from merkit.encoders._lora import LoraConfig, add_adapters, keep_adapters_alone
 from merkit.encoders._rows import Layer, LayerMix, mean_step, numbers_of, parts_by_length, present_rows, put_back, stack
 from merkit.encoders._standardize import Standardizer
 from merkit.nn.layers import Dropout
+
+_READ_AT_ONCE = 16
+"""Utterances that a network to be trained reads at a time for the statistics of its vectors."""
 
 
 class NetworkConfig(EncoderConfig):
@@ -39,7 +44,8 @@ class NetworkConfig(EncoderConfig):
     frozen: bool = True
     """Frozen: vectors are extracted once and stored. Otherwise the network is trained with the model."""
     trainable_layers: int | None = Field(default=None, ge=0)
-    """Train only the last so many layers; unset: all of the network. Not with ``frozen``."""
+    """Train only the last so many layers; unset: all of the network. What lies below them is never varied by dropout
+    either. Not with ``frozen``."""
     lora: LoraConfig | None = None
     """Train low-rank adapters in place of the network's weights, which stay as published. Not with ``frozen``."""
     gradient_checkpointing: bool = False
@@ -50,7 +56,8 @@ class NetworkConfig(EncoderConfig):
     pooled: bool = False
     """One vector per utterance, the mean over its steps, in place of one per step."""
     standardise: bool = False
-    """Standardise a frozen network's vectors, column by column, with the training part's statistics."""
+    """Standardise the vectors, column by column, with the training part's statistics: a few columns of a BERT are many
+    times as wide as the others, and a fusion's distances are theirs. Of a network that is trained: as it is before."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Of a frozen network's vectors: wide ones are soon memorised."""
 
@@ -68,8 +75,8 @@ class NetworkConfig(EncoderConfig):
             raise ValueError("layer: a list names at least one state and none twice")
         if self.dropout and not self.frozen:
             raise ValueError("dropout needs frozen = true; a trained network has its own")
-        if self.standardise and (not self.frozen or self.layer == "mix"):
-            raise ValueError("standardise needs frozen = true and one layer, not a mix")
+        if self.standardise and self.layer == "mix":
+            raise ValueError('standardise needs chosen layers, not layer = "mix"')
         return self
 
 
@@ -118,9 +125,18 @@ class NetworkEncoder(Encoder):
             self._adapters = add_adapters(network, choice.lora, str(self._network_config.model_type))
         if choice.gradient_checkpointing:
             checkpoint_layers(network, choice.weights)
-        self.network = network.train()
+        self.network = network
+        self.train()
         if choice.lora is not None:
             keep_adapters_alone(self, "network")
+
+    def train(self, mode: bool = True) -> "NetworkEncoder":
+        super().train(mode)
+        if mode and self._choice.trainable_layers is not None:
+            self.network.eval()
+            for layer in layers_of(self.network, self._network_config):
+                layer.train(any(weight.requires_grad for weight in layer.parameters()))
+        return self
 
     @abstractmethod
     def read(self, turn: Turn) -> Array:
@@ -163,7 +179,8 @@ class NetworkEncoder(Encoder):
         if not rows.any():
             return self.nothing(padded)
         found = self._run(self.network, present)
-        return put_back(found if self.mix is None else Padded(self.mix(found.data), found.mask), rows, batch)
+        data = found.data if self.standardizer is None else self.standardizer(found.data)
+        return put_back(Padded(data if self.mix is None else self.mix(data), found.mask), rows, batch)
 
     def nothing(self, padded: Padded) -> Padded:
         """Return one masked step for each utterance of a batch in which there is none."""
@@ -175,7 +192,19 @@ class NetworkEncoder(Encoder):
 
     def fit(self, arrays: Iterable[Array]) -> None:
         if self.standardizer is not None:
-            self.standardizer.fit(arrays)
+            self.standardizer.fit(arrays if self._frozen is not None else self._vectors(arrays))
+
+    def _vectors(self, arrays: Iterable[Array]) -> Iterator[Array]:
+        """Return what the network, as it is, makes of its input, without dropout."""
+        training = self.training
+        self.eval()
+        rest = iter(arrays)
+        while part := list(islice(rest, _READ_AT_ONCE)):
+            padded = stack([torch.from_numpy(array).to(self._place.device) for array in part])
+            with torch.no_grad():
+                found = self._run(self.network, padded)
+            yield as_float32(found.data[found.mask].cpu().numpy())
+        self.train(training)
 
     def save_assets(self, folder: Path) -> None:
         self._files.copy(folder, with_weights=self._choice.frozen or self._choice.lora is not None)

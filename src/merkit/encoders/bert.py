@@ -56,6 +56,8 @@ class BertConfig(NetworkConfig):
     def _reads_conversations_in_training(self) -> "BertConfig":
         if self.context == "conversation" and self.frozen:
             raise ValueError('context = "conversation" needs frozen = false: it is for a network that is fine-tuned')
+        if self.context == "conversation" and self.standardise:
+            raise ValueError("standardise reads utterances one by one; with it, context is a number of previous turns")
         return self
 
 

@@ -38,6 +38,9 @@ class LogMelConfig(EncoderConfig):
     kernel: int = Field(default=5, ge=1)
     """Frames that a convolution over time sees; odd."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    output_norm: bool = False
+    """Batch normalisation of what comes out. Sums of ReLUs are positive everywhere, and beside that common part a mean
+    over frames differs little from one recording to another, which a fusion then finds late."""
     normalize: Literal["corpus", "speaker"] = "corpus"
     """``speaker`` first standardises with all of the speaker's recordings, test ones included; uses no label."""
     subtract: Literal["nothing", "level", "bands"] = "level"
@@ -88,6 +91,7 @@ class LogMel(Encoder):
             _Block(channels, config.width, config.kernel, dropout=config.dropout) for channels in inputs
         )
         self.dropout = nn.Dropout(config.dropout)
+        self.norm = nn.BatchNorm1d(config.width) if config.output_norm else None
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {"encoder": "logmel", "version": 1, "rate_hz": RATE_HZ, "n_mels": self.config.n_mels}
@@ -121,6 +125,8 @@ class LogMel(Encoder):
         data = self.dropout(plane.flatten(2))
         for block in self.blocks:
             data = block(data, mask)
+        if self.norm is not None:
+            data = _normalised(self.norm, data, mask)
         return put_back(Padded(data, mask), rows, batch)
 
     def fit(self, arrays: Iterable[Array]) -> None:

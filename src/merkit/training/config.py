@@ -19,6 +19,9 @@ class TrainingConfig(BaseModel):
     """Seconds of audio in a batch at most, padding included (utterances times the longest); a longer utterance makes a
     batch of its own. ``batch_size`` stays the most items. Every batch weighs the same in a step, however few it holds.
     Needs an audio encoder that reads recordings."""
+    bucket: PositiveInt = 50
+    """Batches that are made of items sorted by length together, so that little is padding. 1: batches at random, for
+    what goes with length (the pace of a mood, short exclamations) then does not fill whole batches."""
     accumulation: PositiveInt = 1
     """Batches whose gradients are averaged into one step."""
     balanced: bool = False

@@ -39,8 +39,8 @@ class Plan:
         """Return an epoch's batches of all processes together; unless balanced, every item is in one of them."""
         seed = derived_seed(self.seed, "order", epoch)
         if self.classes is not None:
-            return balanced_batches(self.lengths, self.classes, self.config.batch_size, seed)
-        return bucketed_batches(self.lengths, self.config.batch_size, seed, self.bound)
+            return balanced_batches(self.lengths, self.classes, self.config.batch_size, seed, bucket=self.config.bucket)
+        return bucketed_batches(self.lengths, self.config.batch_size, seed, self.bound, bucket=self.config.bucket)
 
     def steps(self) -> int:
         """Return the optimiser's steps in all epochs together: what the schedule stretches over."""

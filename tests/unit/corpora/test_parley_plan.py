@@ -11,11 +11,11 @@ from merkit.corpora._parley_model import EMOTIONS, ORDERS
 from merkit.corpora._parley_plan import make_plan, splits
 from merkit.corpora._parley_text import (
     JUDGEMENTS,
+    KINDS,
     MATTERS,
-    PARTS,
     TEMPLATES,
     draw_judgement,
-    draw_ordered,
+    draw_list,
     draw_sentence,
 )
 from merkit.corpora.parley import ParleyOptions
@@ -47,15 +47,28 @@ def test_templates_are_distinct_and_every_class_can_say_hundreds_of_sentences():
         assert all(sentence[0].isupper() for sentence in said)
 
 
-@pytest.mark.parametrize("place", range(4))
-def test_an_ordered_sentence_stresses_a_word_of_the_part_in_that_place(place):
+def test_orders_are_all_arrangements_of_two_words_of_each_kind():
+    assert len(set(ORDERS)) == len(ORDERS) == 2520  # 8! / 2!^4
+    assert all(sorted(order) == [0, 0, 1, 1, 2, 2, 3, 3] for order in ORDERS)
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_a_list_names_words_of_the_asked_kinds_once_and_stresses_that_in_the_place(place):
     rng = np.random.default_rng(place)
-    for order in ORDERS:
-        text, stressed = draw_ordered(order, place, rng)
+    for order in ORDERS[place::50]:
+        text, stressed = draw_list(order, place, rng)
 
-        word = text.split()[stressed].strip(",.")
+        words = text.removesuffix(".").split()
+        named = words[-8:]
 
-        assert any(part.split()[-1] == word for part in PARTS[order[place]])
+        assert words[stressed] == named[place]
+        assert all(word in KINDS[kind] for word, kind in zip(named, order, strict=True))
+        assert len(set(named)) == 8
+
+
+def test_kinds_share_no_word_and_are_of_one_size():
+    assert [len(set(words)) for words in KINDS] == [24] * 4
+    assert len({word for words in KINDS for word in words}) == 96
 
 
 def test_no_speaker_is_in_two_splits_and_no_session_has_more_than_two():
@@ -115,14 +128,13 @@ def test_witnesses_in_the_plan_follow_the_asked_strengths(mode):
     assert len(turns) > 900
 
 
-def test_in_mode_word_prosody_the_part_under_stress_is_the_emotion():
+def test_in_mode_word_prosody_the_kind_under_stress_is_the_emotion():
     sure = planned(mode="word_prosody", words_valence=1, words_arousal=1, prosody_valence=1, prosody_arousal=1)
 
     for conversation in sure:
         for turn in conversation.turns:
-            word = turn.text.split()[turn.stressed].strip(",.")
-            parts = PARTS[EMOTIONS.index(turn.emotion)]
-            assert any(part.split()[-1] == word for part in parts)
+            word = turn.text.split()[turn.stressed].strip(".")
+            assert word in KINDS[EMOTIONS.index(turn.emotion)]
 
 
 def test_manners_stay_in_what_the_engine_takes():

@@ -210,6 +210,23 @@ def test_a_trained_network_takes_no_dropout_of_its_vectors(tiny_bert):
         build(tiny_bert, dropout=0.5, frozen=False)
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_trained_network_s_vectors_are_standardised_as_it_is_before_training(tiny_bert, say, pooled):
+    frozen = build(tiny_bert, pooled=pooled, standardise=True).eval()
+    trained = build(tiny_bert, pooled=pooled, standardise=True, frozen=False)
+    turns = [say("a"), say("one two three"), *[say(f"so {word} and on") for word in "abcdefghijklmnopqrst"]]
+
+    stored, tokens = frozen.extract(turns), trained.extract(turns)
+    frozen.fit(stored)
+    trained.fit(tokens)
+
+    assert trained.network.training  # as it was
+    torch.testing.assert_close(trained.standardizer.mean, frozen.standardizer.mean, atol=1e-5, rtol=1e-5)
+    there, expected = trained.eval()(padded(tokens)), frozen(padded(stored))
+    torch.testing.assert_close(there.data[there.mask], expected.data[expected.mask], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(there.data[there.mask].mean(0), torch.zeros(trained.width), atol=1e-4, rtol=0)
+
+
 def test_a_layer_mix_learns(tiny_bert, say):
     encoder = build(tiny_bert, layer="mix")
 
@@ -292,6 +309,8 @@ def test_an_extraction_that_is_not_finite_names_the_utterance(tiny_bert, say, tm
     [
         ({"trainable_layers": 1}, "frozen = false"),
         ({"frozen": False, "layer": 1}, "frozen = true"),
+        ({"layer": "mix", "standardise": True}, "chosen layers"),
+        ({"frozen": False, "context": "conversation", "standardise": True}, "one by one"),
         ({"frosen": True}, "Extra inputs"),
     ],
 )
@@ -320,6 +339,19 @@ def test_dropout_follows_the_mode(tiny_bert, say):
 
     assert not torch.equal(encoder.train()(batch).data, encoder(batch).data)
     assert torch.equal(encoder.eval()(batch).data, encoder(batch).data)
+
+
+@pytest.mark.parametrize(("count", "varies"), [(0, False), (1, True)])
+def test_layers_that_are_not_trained_take_no_dropout(tiny_bert, say, count, varies):
+    encoder = build(tiny_bert, frozen=False, trainable_layers=count)
+    batch = padded(encoder.extract([say("we are here")]))
+    entering = []
+    encoder.network.encoder.layer[-1].register_forward_pre_hook(lambda _, given: entering.append(given[0]))
+
+    outputs = [encoder.train()(batch).data for _ in range(2)]
+
+    assert torch.equal(entering[0], entering[1])
+    assert torch.equal(outputs[0], outputs[1]) is not varies
 
 
 def test_describing_says_what_a_model_card_needs(tiny_bert):

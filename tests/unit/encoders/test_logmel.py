@@ -76,10 +76,10 @@ def test_extraction_reads_each_recording_alone(record):
     assert encoder.content(turns[0]) != encoder.content(turns[1])
 
 
-@pytest.mark.parametrize("subtract", ["nothing", "level", "bands"])
+@pytest.mark.parametrize("settings", [{"subtract": "nothing"}, {}, {"subtract": "bands"}, {"output_norm": True}])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 37, 38, 39, 40])
-def test_padding_and_batch_mates_change_nothing(count, subtract):
-    encoder = build(subtract=subtract).eval()
+def test_padding_and_batch_mates_change_nothing(count, settings):
+    encoder = build(**settings).eval()
 
     alone = encoder(padded([frames(count)]))
     beside = encoder(padded([frames(90, seed=1), frames(count)], steps=97))
@@ -88,8 +88,9 @@ def test_padding_and_batch_mates_change_nothing(count, subtract):
     torch.testing.assert_close(beside.data[1][beside.mask[1]], alone.data[0], atol=1e-5, rtol=1e-5)
 
 
-def test_padding_changes_nothing_in_training_either():
-    encoder = build(dropout=0.0).train()
+@pytest.mark.parametrize("output_norm", [False, True])
+def test_padding_changes_nothing_in_training_either(output_norm):
+    encoder = build(dropout=0.0, output_norm=output_norm).train()
     arrays = [frames(40), frames(90, seed=1)]
 
     outputs = []
@@ -158,8 +159,20 @@ def test_conversations_with_absent_utterances_and_empty_batches_are_handled():
     assert not nothing.mask.any()
 
 
-def test_every_weight_gets_a_gradient():
-    encoder = build().train()
+def test_with_output_norm_real_frames_have_mean_0_and_deviation_1():
+    encoder = build(output_norm=True).train()
+
+    output = encoder(padded([frames(40), frames(90, seed=1)], steps=97))
+
+    real = output.data[output.mask]
+    torch.testing.assert_close(real.mean(0), torch.zeros(16), atol=1e-5, rtol=0)
+    torch.testing.assert_close(real.std(0, correction=0), torch.ones(16), atol=1e-3, rtol=0)
+    assert not output.data[~output.mask].any()
+
+
+@pytest.mark.parametrize("output_norm", [False, True])
+def test_every_weight_gets_a_gradient(output_norm):
+    encoder = build(output_norm=output_norm).train()
 
     output = encoder(padded([frames(40), frames(30)]))
     output.data[output.mask].square().sum().backward()

@@ -173,3 +173,17 @@ def test_a_resumed_run_with_bounded_batches_ends_with_the_weights_and_rates_of_a
     steps = Plan.of(dataset(manifest), config, 1).steps()
     assert steps > 9  # more than without the bound: three epochs of one batch
     assert rates[-1] == pytest.approx(1e-2 / steps)  # linear: the last step has one part of all the steps left
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_with_a_bucket_of_one_batch_neighbours_have_nothing_in_common(balanced: bool) -> None:
+    lengths, classes = list(range(1, 1025)), [0, 1] * 512
+    chosen = classes if balanced else None
+
+    def spread(bucket: int) -> float:
+        batches = Plan(lengths, chosen, None, TrainingConfig(batch_size=16, bucket=bucket), 7).batches(1)
+        return float(np.mean([np.std(batch) for batch in batches]))
+
+    # the items are 0 to 1023, in the order of their length: 296 is the deviation of all of them, 12 of a 25th part
+    assert spread(1) > 250
+    assert spread(50) < 25
