@@ -69,6 +69,7 @@ TINY: dict[str, tuple[Tiny, ...]] = {
         ),
         Tiny("text", lambda world: {"checkpoint": str(world.conversing)}),
     ),
+    "contours": (Tiny("audio"),),
     "egemaps": (Tiny("audio"),),
     "logmel": (Tiny("audio", lambda world: {"n_mels": 16, "width": 12}),),
     "praat": (Tiny("audio"),),

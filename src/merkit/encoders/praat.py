@@ -26,7 +26,7 @@ COLUMNS = (
 )
 """s, dB, dB, Hz, Hz, Hz, syllables per second of phonation, dB."""
 
-_SHORTEST_S = 0.08
+SHORTEST_S = 0.08
 """Praat's windows (64 ms for intensity from 100 Hz, 40 ms for pitch from 75 Hz) do not fit into much less."""
 _SHORTEST_SPEECH_S = 0.13
 """The same for the intensity from 50 Hz that syllables are counted on: 6.4 periods."""
@@ -65,9 +65,9 @@ def prosody(samples: npt.NDArray[np.floating[Any]], rate_hz: int) -> npt.NDArray
         MerkitError: The extra ``prosody`` is not installed.
     """
     duration_s = len(samples) / rate_hz
-    if duration_s < _SHORTEST_S:
+    if duration_s < SHORTEST_S:
         return np.array([duration_s] + [np.nan] * (len(COLUMNS) - 1))
-    sound = _parselmouth().Sound(samples.astype(np.float64), rate_hz)
+    sound = load_parselmouth().Sound(samples.astype(np.float64), rate_hz)
     intensity = np.maximum(sound.to_intensity().values[0], 0.0)
     pitch = sound.to_pitch()
     frequency = pitch.selected_array["frequency"]
@@ -131,11 +131,16 @@ def _stretches(flags: npt.NDArray[np.bool_], edges: npt.NDArray[np.float64]) -> 
     return list(zip(np.flatnonzero(steps == 1).tolist(), np.flatnonzero(steps == -1).tolist(), strict=True))
 
 
-def _parselmouth() -> Any:
+def load_parselmouth() -> Any:
+    """Return the library.
+
+    Raises:
+        MerkitError: The extra ``prosody`` is not installed.
+    """
     try:
         import parselmouth
     except ImportError:
-        raise MerkitError("The encoder 'praat' needs the extra 'prosody': pip install 'merkit[prosody]'") from None
+        raise MerkitError("Praat's measures need the extra 'prosody': pip install 'merkit[prosody]'") from None
     return parselmouth
 
 
