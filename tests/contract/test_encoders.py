@@ -56,6 +56,7 @@ TINY: dict[str, tuple[Tiny, ...]] = {
         Tiny("text", lambda world: {"weights": str(world.networks["bert"]), "context": 1}),
         Tiny("text", lambda world: {"weights": str(world.networks["bert"]), "pooled": True, "layer": "mix"}),
         Tiny("text", lambda world: {"weights": str(world.networks["bert"]), "frozen": False, "context": 2}),
+        Tiny("text", lambda world: {"weights": str(world.networks["bert"]), "frozen": False, "standardise": True}),
         Tiny(
             "text",
             lambda world: {"weights": str(world.networks["bert"]), "frozen": False, "context": "conversation"},
@@ -79,6 +80,7 @@ TINY: dict[str, tuple[Tiny, ...]] = {
     "wav2vec2": (
         Tiny("audio", lambda world: {"weights": str(world.networks["wav2vec2"])}),
         Tiny("audio", lambda world: {"weights": str(world.networks["wav2vec2"]), "frozen": False}),
+        Tiny("audio", lambda world: {"weights": str(world.networks["wav2vec2"]), "frozen": False, "standardise": True}),
     ),
 }
 

@@ -5,9 +5,8 @@ Conventions: classes are numbered as in ``EMOTIONS``; each is a pair of bits, *v
 follows from the witnesses follows exactly: no learning, no approximation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,10 +24,22 @@ _AROUSAL = np.array([0, 1, 1, 0])
 _BY_BITS = np.array([[0, 1], [3, 2]])
 """Class by valence and arousal bit."""
 
-_NAMED = 2
-"""Words of each kind in a sentence of mode ``word_prosody``."""
-ORDERS: tuple[tuple[int, ...], ...] = tuple(sorted(set(permutations(tuple(range(CLASSES)) * _NAMED))))
-"""Word orders there: the kind of the first word that is named, of the second, and so on."""
+_WORDS_PER_KIND = 2
+"""In a sentence of mode ``word_prosody``."""
+
+
+def _arrangements(left: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield every order of kinds of which so many each are left, in the order of their numbers."""
+    if not any(left):
+        yield ()
+    for kind, count in enumerate(left):
+        if count:
+            rest = (*left[:kind], count - 1, *left[kind + 1 :])
+            yield from ((kind, *order) for order in _arrangements(rest))
+
+
+ORDERS: tuple[tuple[int, ...], ...] = tuple(_arrangements((_WORDS_PER_KIND,) * CLASSES))
+"""Orders of kinds in such a sentence: that of the first word named, of the second, and so on."""
 
 CONTINUES = 0.15
 """Probability that the same speaker goes on with another turn; otherwise the other one answers."""
@@ -95,7 +106,7 @@ def make_model(mode: Mode, strengths: Strengths, persistence: float, contagion: 
         table = np.einsum("uw,yua->ywa", words, prosody[other]) / CLASSES
     else:
         kind = words @ prosody
-        table = np.stack([kind[:, list(order)] for order in ORDERS], axis=1) / (len(ORDERS) * _NAMED)
+        table = np.stack([kind[:, list(order)] for order in ORDERS], axis=1) / (len(ORDERS) * _WORDS_PER_KIND)
     return Model(table, persistence, contagion)
 
 
@@ -142,8 +153,13 @@ def draw_emotions(model: Model, conversations: int, turns: int, rng: np.random.G
 
 def draw_witnesses(model: Model, emotions: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
     """Draw the words' and the voice's class of every turn."""
-    seen = _choose(model.witnesses.reshape(CLASSES, -1)[emotions.ravel()], rng).reshape(emotions.shape)
-    words, prosody = np.divmod(seen, model.witnesses.shape[2])
+    steps = model.witnesses.reshape(CLASSES, -1).cumsum(axis=1)
+    chances = rng.random(emotions.size).reshape(emotions.shape)
+    seen = np.zeros(emotions.shape, dtype=np.int64)
+    for emotion in range(CLASSES):
+        here = emotions == emotion
+        seen[here] = steps[emotion].searchsorted(chances[here] * steps[emotion, -1], side="right")
+    words, prosody = np.divmod(np.minimum(seen, steps.shape[1] - 1), model.witnesses.shape[2])
     return words, prosody
 
 

@@ -158,10 +158,13 @@ def bucketed_batches(
 
     Items are shuffled, cut into buckets of ``bucket`` batches, sorted by length within a bucket and cut into batches,
     whose order is shuffled again. Every item is drawn once. With a ``bound`` a batch ends where one more item would
-    exceed it (an item that alone does is a batch of its own), so that the number of batches depends on the seed.
+    exceed it (an item that alone does is a batch of its own), so that the number of batches depends on the seed; with a
+    ``bucket`` of 1 as well, items are cut as they were shuffled.
     """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(lengths))
+    if bucket == 1 and bound is not None:
+        return list(_cut(order.tolist(), batch_size, bound))
     size = batch_size * bucket
     batches: list[list[int]] = []
     for start in range(0, len(order), size):

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,6 @@ from merkit.encoders._rows import Layer, LayerMix, mean_step, numbers_of, parts_
 from merkit.encoders._standardize import Standardizer
 from merkit.nn.layers import Dropout
 
-_READ_AT_ONCE = 16
-"""Utterances that a network to be trained reads at a time for the statistics of its vectors."""
-
 
 class NetworkConfig(EncoderConfig):
     """Which network, and which of its weights are trained."""
@@ -44,8 +40,8 @@ class NetworkConfig(EncoderConfig):
     frozen: bool = True
     """Frozen: vectors are extracted once and stored. Otherwise the network is trained with the model."""
     trainable_layers: int | None = Field(default=None, ge=0)
-    """Train only the last so many layers; unset: all of the network. What lies below them is never varied by dropout
-    either. Not with ``frozen``."""
+    """Train only the last so many layers; unset: all of the network. Those below take no dropout. Not with
+    ``frozen``."""
     lora: LoraConfig | None = None
     """Train low-rank adapters in place of the network's weights, which stay as published. Not with ``frozen``."""
     gradient_checkpointing: bool = False
@@ -56,8 +52,9 @@ class NetworkConfig(EncoderConfig):
     pooled: bool = False
     """One vector per utterance, the mean over its steps, in place of one per step."""
     standardise: bool = False
-    """Standardise the vectors, column by column, with the training part's statistics: a few columns of a BERT are many
-    times as wide as the others, and a fusion's distances are theirs. Of a network that is trained: as it is before."""
+    """Standardise the vectors, column by column, with the training part's statistics. A few of BERT's columns are many
+    times as wide as the others. For a network that is trained the statistics are those of the published weights, taken
+    in one pass over the training part before training."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Of a frozen network's vectors: wide ones are soon memorised."""
 
@@ -179,7 +176,7 @@ class NetworkEncoder(Encoder):
         if not rows.any():
             return self.nothing(padded)
         found = self._run(self.network, present)
-        data = found.data if self.standardizer is None else self.standardizer(found.data)
+        data = found.data if self.standardizer is None else self.standardizer.scaled(found.data)
         return put_back(Padded(data if self.mix is None else self.mix(data), found.mask), rows, batch)
 
     def nothing(self, padded: Padded) -> Padded:
@@ -195,16 +192,23 @@ class NetworkEncoder(Encoder):
             self.standardizer.fit(arrays if self._frozen is not None else self._vectors(arrays))
 
     def _vectors(self, arrays: Iterable[Array]) -> Iterator[Array]:
-        """Return what the network, as it is, makes of its input, without dropout."""
+        """Yield what the network, as it is, makes of its input, without dropout.
+
+        Raises:
+            MerkitError: The network gives values that are not finite.
+        """
         training = self.training
         self.eval()
-        rest = iter(arrays)
-        while part := list(islice(rest, _READ_AT_ONCE)):
-            padded = stack([torch.from_numpy(array).to(self._place.device) for array in part])
-            with torch.no_grad():
-                found = self._run(self.network, padded)
-            yield as_float32(found.data[found.mask].cpu().numpy())
-        self.train(training)
+        try:
+            for array in arrays:
+                with torch.no_grad():
+                    found = self._run(self.network, stack([torch.from_numpy(array).to(self._place.device)]))
+                vectors = as_float32(found.data[found.mask].cpu().numpy())
+                if not np.isfinite(vectors).all():
+                    raise MerkitError(f"'{self._choice.weights}' gives values that are not finite")
+                yield vectors
+        finally:
+            self.train(training)
 
     def save_assets(self, folder: Path) -> None:
         self._files.copy(folder, with_weights=self._choice.frozen or self._choice.lora is not None)

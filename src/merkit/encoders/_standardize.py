@@ -44,7 +44,11 @@ class Standardizer(nn.Module):
 
     def forward(self, data: Shaped[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Return the standardised values; NaN becomes 0."""
-        return torch.nan_to_num((data - self.mean) * self.scale, nan=0.0)
+        return torch.nan_to_num(self.scaled(data), nan=0.0)
+
+    def scaled(self, data: Shaped[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """Return the standardised values of what must be defined: NaN stays, for who trains to notice."""
+        return (data - self.mean) * self.scale
 
 
 def _moments(arrays: Iterable[Array], width: int) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Encoders whose whole result is one row of measures per utterance: extracted once, standardised in the model."""
+"""Encoders whose whole result is rows of measures: extracted once, standardised in the model."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +16,11 @@ from merkit.encoders._audio import RATE_HZ, audio_content, audio_duration_s, wav
 from merkit.encoders._standardize import Standardizer
 
 
-class SoundMeasures(Encoder):
-    """Measures of a whole utterance's sound, ``[1, width]``, standardised with the training part's statistics.
+class SoundRows(Encoder):
+    """Measures of a sound, ``[rows, width]``, standardised with the training part's statistics.
 
-    An undefined measure (NaN, a whisper's pitch) becomes the training mean; there is no column that tells so.
-    A kind of measure is a subclass with ``name``, ``version``, ``columns`` and ``measure``.
+    An undefined measure (NaN, a whisper's pitch) becomes the training mean.
+    A kind of measure is a subclass with ``name``, ``version``, ``columns`` and ``rows``.
     """
 
     may_be_undefined: ClassVar[bool] = True
@@ -37,8 +37,8 @@ class SoundMeasures(Encoder):
         self.standardizer = Standardizer(self.width)
 
     @abstractmethod
-    def measure(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return the measures ``[width]`` of a waveform ``[time]`` at 16 kHz; NaN where undefined."""
+    def rows(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the measures ``[rows, width]`` of a waveform ``[time]`` at 16 kHz; NaN where undefined."""
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {"encoder": self.name, "version": self.version, "rate_hz": RATE_HZ}
@@ -52,11 +52,11 @@ class SoundMeasures(Encoder):
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         arrays: list[Array] = []
         for turn in turns:
-            row = self.measure(waveform(turn))
-            if np.isinf(row).any():
-                column = self.columns[int(np.argmax(np.isinf(row)))]
+            rows = self.rows(waveform(turn))
+            if np.isinf(rows).any():
+                column = self.columns[int(np.argmax(np.isinf(rows).any(axis=0)))]
                 raise MediaError(f"Utterance '{turn.utterance.id}': {self.name} measures an infinite {column}")
-            arrays.append(as_float32(row[None]))
+            arrays.append(as_float32(rows))
         return arrays
 
     def blank(self) -> Array:
@@ -71,3 +71,17 @@ class SoundMeasures(Encoder):
 
     def describe(self) -> Mapping[str, Any]:
         return {"encoder": self.name, "trained": False, "columns": list(self.columns)}
+
+
+class SoundMeasures(SoundRows):
+    """Measures of a whole utterance's sound, one row ``[1, width]``; a subclass has ``measure``.
+
+    There is no column that tells whether a measure was undefined.
+    """
+
+    @abstractmethod
+    def measure(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the measures ``[width]`` of a waveform ``[time]`` at 16 kHz; NaN where undefined."""
+
+    def rows(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        return self.measure(samples)[None]

@@ -1,83 +1,63 @@
 """The course of pitch and intensity by Praat: prosody where it happens, for models that look at words or moments."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from merkit.core.batch import Padded
-from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32
-from merkit.core.types import Turn
-from merkit.encoders._audio import RATE_HZ, audio_content, audio_duration_s, waveform
-from merkit.encoders._standardize import Standardizer
+from merkit.core.encoder import EncoderConfig, EncoderHome, EncoderSpec
+from merkit.encoders._audio import RATE_HZ
+from merkit.encoders._table import SoundRows
 from merkit.encoders.praat import SHORTEST_S, load_parselmouth
 
 COLUMNS = ("pitch", "intensity", "voiced")
-"""Semitones above 100 Hz, NaN where unvoiced; dB; 1 or 0."""
+"""Semitones, NaN where unvoiced; dB; 1 or 0."""
 
 _STEP_S = 0.01
 _REFERENCE_HZ = 100.0
 
 
 class ContoursConfig(EncoderConfig):
-    """What a recording's pitch and intensity are compared with."""
+    """Where the scales of pitch and intensity begin."""
 
     relative: bool = True
-    """Above the recording's own median, which hides whose voice it is and how near the microphone was. Otherwise as
-    they are."""
+    """At the recording's own medians, of voiced frames for pitch and of all, pauses included, for intensity. Otherwise
+    at 100 Hz and 0 dB."""
 
 
-class Contours(Encoder):
+class Contours(SoundRows):
     """Pitch, intensity and voicing ``[*batch, frames, 3]``, 100 frames per second, standardised with the training part.
 
     Pitch is that of Praat's autocorrelation from 75 to 600 Hz; where there is none it becomes the training mean. A
     recording below 80 ms has neither pitch nor intensity.
     """
 
-    may_be_undefined: ClassVar[bool] = True
+    name: ClassVar[str] = "contours"
+    version: ClassVar[int] = 1
 
     def __init__(self, config: ContoursConfig) -> None:
-        super().__init__()
-        self.modality = "audio"
+        super().__init__(COLUMNS)
         self.config = config
-        self.width = len(COLUMNS)
         self.hop_s = _STEP_S
         self.centre_s = _STEP_S / 2
-        self.standardizer = Standardizer(self.width)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        return {"encoder": "contours", "version": 1, "rate_hz": RATE_HZ, "relative": self.config.relative}
+        return {**super().fingerprint(), "relative": self.config.relative}
 
-    def content(self, turn: Turn) -> str | None:
-        return audio_content(turn)
-
-    def duration_s(self, turn: Turn) -> float:
-        return audio_duration_s(turn)
-
-    def extract(self, turns: Sequence[Turn]) -> list[Array]:
-        return [as_float32(contours(waveform(turn), RATE_HZ, relative=self.config.relative)) for turn in turns]
-
-    def blank(self) -> Array:
-        return np.zeros((1, self.width), dtype=np.float32)
-
-    def forward(self, padded: Padded) -> Padded:
-        data = self.standardizer(padded.data)
-        return Padded(torch.where(padded.mask.unsqueeze(-1), data, 0.0), padded.mask)
-
-    def fit(self, arrays: Iterable[Array]) -> None:
-        self.standardizer.fit(arrays)
+    def rows(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        return contours(samples, RATE_HZ, relative=self.config.relative)
 
     def describe(self) -> Mapping[str, Any]:
-        return {"encoder": "contours", "trained": False, "columns": list(COLUMNS)}
+        return {**super().describe(), "relative": self.config.relative}
 
 
 def contours(samples: npt.NDArray[np.floating[Any]], rate_hz: int, *, relative: bool) -> npt.NDArray[np.float64]:
     """Return ``[frames, 3]`` of a waveform ``[time]``, in the order of ``COLUMNS``: a frame for each 10 ms begun.
 
-    Each frame has the pitch that Praat finds nearest to its middle, and the intensity interpolated there.
+    Each frame has the pitch that Praat finds nearest to its middle, and the intensity interpolated there; before the
+    first window's middle and after the last one's it is that window's. Below 0 dB, as in digital silence, it is 0.
 
     Raises:
         MerkitError: The extra ``prosody`` is not installed.

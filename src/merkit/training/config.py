@@ -20,8 +20,8 @@ class TrainingConfig(BaseModel):
     batch of its own. ``batch_size`` stays the most items. Every batch weighs the same in a step, however few it holds.
     Needs an audio encoder that reads recordings."""
     bucket: PositiveInt = 50
-    """Batches that are made of items sorted by length together, so that little is padding. 1: batches at random, for
-    what goes with length (the pace of a mood, short exclamations) then does not fill whole batches."""
+    """Batches that are made of items sorted by length together, so that little is padding. 1 draws batches at random,
+    at the cost of padding, so that no batch holds quick speech or short exclamations alone."""
     accumulation: PositiveInt = 1
     """Batches whose gradients are averaged into one step."""
     balanced: bool = False

@@ -227,6 +227,19 @@ def test_a_trained_network_s_vectors_are_standardised_as_it_is_before_training(t
     torch.testing.assert_close(there.data[there.mask].mean(0), torch.zeros(trained.width), atol=1e-4, rtol=0)
 
 
+def test_a_trained_network_that_is_broken_is_noticed(tiny_bert, say):
+    encoder = build(tiny_bert, standardise=True, frozen=False)
+    tokens = encoder.extract([say("so sad")])
+    encoder.fit(tokens)
+    with torch.no_grad():
+        encoder.network.embeddings.word_embeddings.weight.fill_(torch.nan)
+
+    assert encoder(padded(tokens)).data.isnan().any()
+    with pytest.raises(MerkitError, match="not finite"):
+        encoder.fit(tokens)
+    assert encoder.training
+
+
 def test_a_layer_mix_learns(tiny_bert, say):
     encoder = build(tiny_bert, layer="mix")
 
