@@ -241,11 +241,13 @@ def _alone(run: Path) -> Iterator[None]:
 
 
 def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:
-    """Refuse a folder that holds another experiment; more seeds of the same one are welcome."""
-    path = run / "provenance.json"
-    if not path.exists():
+    """Refuse a folder that holds another experiment; more seeds of the same one are welcome.
+
+    What failed or was stopped before its first epoch ended holds nothing.
+    """
+    found = _begun(run)
+    if found is None:
         return
-    found = json.loads(path.read_text())
     if found["recipe_sha256"] != _recipe_hash(recipe) or found["data"]["sha256"] != manifest.sha256:
         what = "recipe" if found["recipe_sha256"] != _recipe_hash(recipe) else "corpus"
         raise MerkitError(f"'{run}' holds a run of another {what}: give another folder with --out, or remove this one.")
@@ -283,8 +285,17 @@ def _provenance(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any
 
 def _of_run(run: Path, now: dict[str, Any]) -> dict[str, Any]:
     """Return the provenance that a run began with, and where its data lies now: asking again is not making it again."""
+    begun = _begun(run)
+    return now if begun is None else {**begun, "data": now["data"]}
+
+
+def _begun(run: Path) -> dict[str, Any] | None:
+    """Return the provenance of what a folder holds; ``None``: no epoch and no cell of it was ever finished."""
     path = run / "provenance.json"
-    return {**json.loads(path.read_text()), "data": now["data"]} if path.exists() else now
+    if not path.exists() or not any(any(run.rglob(name)) for name in ("history.jsonl", "cell.json")):
+        return None
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def _write(path: Path, text: str) -> None:

@@ -46,7 +46,7 @@ def mean_ctc(
     Utterances without a frame or without a target do not count; with none left the loss is 0. A target that is too
     long for its frames adds 0. Real frames come first in ``mask``; padded ones may hold anything finite.
     """
-    losses, lengths = _losses(logits, mask, targets, zero_infinity=True)
+    losses, lengths = _losses(logits, mask, targets)
     return (losses / lengths).sum() / max(len(losses), 1)
 
 
@@ -55,15 +55,13 @@ def released_ctc(
 ) -> Float[Tensor, ""]:
     """Return the sum over characters and utterances, as MMER's released code has it.
 
-    It grows with the batch and the transcripts, and is infinite where a target is too long for its frames. Utterances
-    without a frame or without a target, which the code never meets, do not count.
+    It grows with the batch and the transcripts. Utterances without a frame or a target do not count, and a target that
+    is too long for its frames adds 0: the released code would end there, its loss being infinite.
     """
-    return _losses(logits, mask, targets, zero_infinity=False)[0].sum()
+    return _losses(logits, mask, targets)[0].sum()
 
 
-def _losses(
-    logits: Tensor, mask: Tensor, targets: Sequence[Sequence[int]], *, zero_infinity: bool
-) -> tuple[Tensor, Tensor]:
+def _losses(logits: Tensor, mask: Tensor, targets: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Return the negative log-likelihoods of the utterances that have frames and a target, and the targets' lengths."""
     heard = mask.any(dim=1).tolist()
     counted = [row for row, target in enumerate(targets) if target and heard[row]]
@@ -74,4 +72,4 @@ def _losses(
     flat = torch.tensor([number for target in chosen for number in target], dtype=torch.long, device=logits.device)
     log_p = torch.log_softmax(logits[counted].float(), dim=-1).transpose(0, 1)
     frames = mask[counted].sum(dim=1)
-    return ctc_loss(log_p, flat, frames, lengths, reduction="none", zero_infinity=zero_infinity), lengths
+    return ctc_loss(log_p, flat, frames, lengths, reduction="none", zero_infinity=True), lengths

@@ -10,7 +10,7 @@ from tests.tiny import recipe_values, write_corpus
 
 from merkit.core.errors import MerkitError
 from merkit.experiments.recipe import check_recipe
-from merkit.experiments.run import describe_environment, train_recipe
+from merkit.experiments.run import _recipe_hash, describe_environment, train_recipe
 
 
 def test_asking_again_does_not_claim_that_the_code_of_today_made_the_run(
@@ -31,6 +31,22 @@ def test_asking_again_does_not_claim_that_the_code_of_today_made_the_run(
     assert after["data"].pop("path") == str(tmp_path / "moved")
     assert before["data"].pop("path") == str(tmp_path / "data")
     assert after == before
+
+
+def test_a_run_that_failed_in_its_first_epoch_leaves_its_folder_to_another_recipe(tmp_path: Path) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    write_corpus(data, conversations=10)
+    wild, tame = recipe_values("single"), recipe_values("single", epochs=1)
+    wild["training"] = {**wild["training"], "learning_rates": {"head": 1e38}}
+    with pytest.raises(MerkitError, match="NaN or infinite in epoch 1"):
+        train_recipe(check_recipe(wild, "wild.toml"), data, run)
+
+    train_recipe(check_recipe(tame, "tame.toml"), data, run)
+
+    provenance = json.loads((run / "provenance.json").read_text())
+    assert provenance["recipe_sha256"] == _recipe_hash(check_recipe(tame, "tame.toml"))
+    with pytest.raises(MerkitError, match="holds a run of another recipe"):
+        train_recipe(check_recipe(wild, "wild.toml"), data, run)
 
 
 def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
