@@ -94,7 +94,7 @@ def write_report(
     groups = gather(runs, read_references(printed or shipped_references()), data=data, reference=reference)
     kept = {} if results is None else renewed(groups, results, readme)
     if subsets:
-        groups = [_with_subsets(group, data, features, progress) for group in groups]
+        groups = _with_subsets(groups, data, features, progress)
     if probes:
         groups = [_with_probes(group, data, features, progress) for group in groups]
     if text_column is not None:
@@ -120,12 +120,24 @@ def write_report(
     return ReportFiles(html, markdown, csv, tuple(texts), tuple(groups))
 
 
-def _with_subsets(group: Group, data: Path | None, features: Path | None, progress: Progress | None) -> Group:
-    entries = []
-    for entry in group.entries:
-        predict_subsets(entry.run, _manifest(entry, data), features, progress)
-        entries.append(replace(entry, subsets=tuple(subset_rows(entry.run))))
-    return replace(group, entries=tuple(entries))
+def _with_subsets(
+    groups: Sequence[Group], data: Path | None, features: Path | None, progress: Progress | None
+) -> list[Group]:
+    """Return the groups with the figures of each run's subsets of modalities.
+
+    Raises:
+        ConfigError: No run has more than one modality.
+    """
+    if all(len(modalities_of(entry.run)) < 2 for group in groups for entry in group.entries):
+        raise ConfigError("--subsets: none of the runs has more than one modality; leave the option out")
+    found = []
+    for group in groups:
+        entries = []
+        for entry in group.entries:
+            predict_subsets(entry.run, _manifest(entry, data), features, progress)
+            entries.append(replace(entry, subsets=tuple(subset_rows(entry.run))))
+        found.append(replace(group, entries=tuple(entries)))
+    return found
 
 
 def _with_probes(group: Group, data: Path | None, features: Path | None, progress: Progress | None) -> Group:

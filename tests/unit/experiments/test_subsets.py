@@ -193,6 +193,10 @@ def test_a_run_with_one_modality_has_no_subsets(home: Path, tmp_path: Path) -> N
     predict_subsets(run, read_manifest(home / "data"))
 
     assert subset_rows(run) == []
+    done = call("-q", "report", run.path, "--out", tmp_path / "report", "--subsets")
+    assert done.code == 2
+    assert "none of the runs has more than one modality" in done.error
+    assert not (tmp_path / "report").exists()
     assert not list((tmp_path / "one").rglob(FILE))
 
 
