@@ -5,7 +5,7 @@ process of its own, on CUDA if there is any. Conversations are as long as those 
 9,989 utterances); a step sees as many of them for every model. There are two sizes:
 
 * ``paper``: text, audio and video of 1024, 300 and 342 columns, and the models as wide as in their papers for MELD;
-* ``recipe``: text and audio of 384 and 8 columns, and the models as in the shipped recipes for MELD.
+* ``recipe``: text and audio of 768 and 8 columns, and the models, as in the shipped recipes for MELD.
 
 An epoch is extrapolated from ``--conversations``, drawn from all of them, where that is fewer. Memory is what the
 process' resident set (on CUDA: the allocator) grows by at its peak, once torch and the data are there. Ratios are to
@@ -44,7 +44,7 @@ LENGTHS = (70, 60, 54, 48, 67, 61, 74, 67, 50, 57, 55, 54, 36, 41, 43, 51, 30, 2
 
 WIDTHS: Mapping[str, Mapping[str, int]] = {
     "paper": {"text": 1024, "audio": 300, "video": 342},
-    "recipe": {"text": 384, "audio": 8},
+    "recipe": {"text": 768, "audio": 8},
     "quick": {"text": 8, "audio": 8, "video": 8},
 }
 """Columns by size and modality; ``quick`` is for a test of this script alone."""
