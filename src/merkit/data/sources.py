@@ -43,7 +43,7 @@ class FeatureSource:
         self.voices = voices
         self._store = store
         self._kept: dict[str, Array | None] = {}
-        self._room = CACHE_BYTES
+        self._room = 0 if store is None else CACHE_BYTES
 
     def get(self, turn: Turn) -> Array | None:
         """Return the array ``[time, *dim]`` of a turn, or ``None`` where the turn lacks the modality."""

@@ -77,6 +77,7 @@ def train_recipe(
     provenance = _provenance(recipe, manifest, data)
     with _alone(run) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
+            _check_folder(run, recipe, manifest)  # again: another process may have finished something meanwhile
             _write(run / "recipe.toml", recipe.to_toml())
             _write(run / "provenance.json", json.dumps(_of_run(run, provenance), indent=2))
         members = [utterance.id for utterance in protocol.members(manifest.utterances)]

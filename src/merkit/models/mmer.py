@@ -282,6 +282,8 @@ SPEC = ModelSpec(
         "that the paper does not name; its figure draws P as the query of block C and the gate on R.",
         "With profile = 'clean' CTC is a mean per character without event tags; the code sums it, so that it begins "
         "about forty times as large as the classification loss.",
+        "A transcript that is too long for its frames adds nothing to CTC; the code's loss becomes infinite and its "
+        "weights NaN.",
         "With profile = 'clean' the supervised contrastive loss is that of Khosla et al. (2020) and the augmented one "
         "is symmetric and has all of a class as positives; the code's have neither normalised vectors nor these.",
         "Recordings are not cut: the code cuts them at 13.1 s and keeps the whole transcript.",

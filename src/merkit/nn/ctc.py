@@ -56,7 +56,7 @@ def released_ctc(
     """Return the sum over characters and utterances, as MMER's released code has it.
 
     It grows with the batch and the transcripts. Utterances without a frame or a target do not count, and a target that
-    is too long for its frames adds 0: the released code would end there, its loss being infinite.
+    is too long for its frames adds 0, where the released code's loss is infinite and its weights become NaN.
     """
     return _losses(logits, mask, targets)[0].sum()
 

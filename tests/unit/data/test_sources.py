@@ -1,7 +1,6 @@
-"""What is kept of what was read, and speakers' own statistics."""
+"""Speakers' own statistics."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ from tests.miniature import write_tone
 from merkit.core.encoder import EncoderHome
 from merkit.core.lookup import load
 from merkit.core.types import Utterance
-from merkit.data.features import extract_features
 from merkit.data.manifest import Manifest, write_manifest
-from merkit.data.sources import FeatureSource, open_sources, open_store, speaker_statistics
+from merkit.data.sources import open_sources, speaker_statistics
 from merkit.inference.recognizer import Recognizer
 from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build_model
 
@@ -38,36 +36,6 @@ def test_a_recording_is_compared_with_those_of_its_speaker(tmp_path: Path, speak
     assert array is not None
     # alone, a recording has mean 0 in every band: the statistics are its own
     assert np.allclose(array.mean(0), 0.0, atol=1e-3) is alone
-
-
-@pytest.mark.parametrize(("room", "reads"), [(1 << 20, 2), (0, 4)])
-@pytest.mark.parametrize("stored", [True, False])
-def test_what_fits_is_read_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bool, room: int, reads: int
-) -> None:
-    manifest = corpus(tmp_path, "AB")
-    spec = load("encoders", "logmel")
-    encoder = spec.build(spec.config(n_mels=8), "audio", EncoderHome())
-    turns = list(manifest.turns())
-    store = open_store(encoder, tmp_path / "features") if stored else None
-    if store is not None:
-        extract_features(encoder, turns, store)
-    monkeypatch.setattr("merkit.data.sources.CACHE_BYTES", room)
-    source = FeatureSource(encoder, store)
-    found = []
-    read = encoder.extract if store is None else store.get
-
-    def counted(*arguments: Any) -> Any:
-        found.append(read(*arguments))
-        return found[-1]
-
-    monkeypatch.setattr(*((encoder, "extract") if store is None else (store, "get")), counted)
-
-    first, again = ([source.get(turn) for turn in turns] for _ in range(2))
-
-    assert len(found) == reads
-    for one, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_speakers_are_measured_once_however_many_chunks_are_predicted(

@@ -63,6 +63,19 @@ def test_content_follows_the_row_and_not_the_name(data, tmp_path):
     assert new.content(turn("u2")) != new.content(turn("u0"))
 
 
+def test_arrays_that_are_offered_anew_take_the_place_of_those_before(data):
+    encoder = build(data)
+    before = encoder.content(turn("u0")), encoder.extract([turn("u0")])[0]
+
+    encoder.offer({"u0": np.full_like(before[1], 7.0)})
+    assert encoder.content(turn("u0")) != before[0]
+    assert (encoder.extract([turn("u0")])[0] == 7.0).all()
+
+    encoder.offer({"u0": np.full_like(before[1], np.inf)})
+    with pytest.raises(MerkitError, match="infinite"):
+        encoder.extract([turn("u0")])
+
+
 def test_columns_are_standardised_with_training_statistics_and_undefined_is_the_mean(data):
     encoder = build(data)
     encoder.fit([ROWS["u0"], ROWS["u2"][:1]])

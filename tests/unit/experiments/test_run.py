@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.tiny import recipe_values, write_corpus
 
 from merkit.core.errors import MerkitError
-from merkit.experiments.recipe import check_recipe
-from merkit.experiments.run import _recipe_hash, describe_environment, train_recipe
+from merkit.data.manifest import Manifest
+from merkit.experiments.recipe import Recipe, check_recipe
+from merkit.experiments.run import _provenance, _recipe_hash, describe_environment, train_recipe
 
 
 def test_asking_again_does_not_claim_that_the_code_of_today_made_the_run(
@@ -45,8 +47,28 @@ def test_a_run_that_failed_in_its_first_epoch_leaves_its_folder_to_another_recip
 
     provenance = json.loads((run / "provenance.json").read_text())
     assert provenance["recipe_sha256"] == _recipe_hash(check_recipe(tame, "tame.toml"))
+    next(run.rglob("cell.json")).unlink()  # as if it had been stopped after that epoch
     with pytest.raises(MerkitError, match="holds a run of another recipe"):
         train_recipe(check_recipe(wild, "wild.toml"), data, run)
+
+
+def test_what_another_process_finished_while_this_one_began_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    write_corpus(data, conversations=10)
+    theirs, ours = (check_recipe(recipe_values(model), "r.toml") for model in ("majority", "bag_of_words"))
+
+    def slow(recipe: Recipe, manifest: Manifest, folder: Path) -> dict[str, Any]:
+        if recipe is ours:
+            train_recipe(theirs, data, run)
+        return _provenance(recipe, manifest, folder)
+
+    monkeypatch.setattr("merkit.experiments.run._provenance", slow)
+    with pytest.raises(MerkitError, match="holds a run of another recipe"):
+        train_recipe(ours, data, run)
+
+    assert "majority" in (run / "recipe.toml").read_text()
 
 
 def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
