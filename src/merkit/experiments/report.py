@@ -1,6 +1,6 @@
 """`merkit report`: runs to one HTML page, one Markdown file and one CSV file, every figure recomputed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def write_report(
     if subsets:
         groups = _with_subsets(groups, data, features, progress)
     if probes:
-        groups = [_with_probes(group, data, features, progress) for group in groups]
+        groups = _with_probes(groups, data, features, progress)
     if text_column is not None:
         groups = _with_texts(groups, text_column, data, features, progress)
     title = title or "Results on " + ", ".join(group.protocol for group in groups)
@@ -130,22 +130,24 @@ def _with_subsets(
     """
     if all(len(modalities_of(entry.run)) < 2 for group in groups for entry in group.entries):
         raise ConfigError("--subsets: none of the runs has more than one modality; leave the option out")
-    found = []
-    for group in groups:
-        entries = []
-        for entry in group.entries:
-            predict_subsets(entry.run, _manifest(entry, data), features, progress)
-            entries.append(replace(entry, subsets=tuple(subset_rows(entry.run))))
-        found.append(replace(group, entries=tuple(entries)))
-    return found
+
+    def shown(entry: Entry) -> Entry:
+        predict_subsets(entry.run, _manifest(entry, data), features, progress)
+        return replace(entry, subsets=tuple(subset_rows(entry.run)))
+
+    return _each(groups, shown)
 
 
-def _with_probes(group: Group, data: Path | None, features: Path | None, progress: Progress | None) -> Group:
-    entries = []
-    for entry in group.entries:
+def _with_probes(
+    groups: Sequence[Group], data: Path | None, features: Path | None, progress: Progress | None
+) -> list[Group]:
+    """Return the groups with what linear probes find in each run's representations."""
+
+    def shown(entry: Entry) -> Entry:
         predict_probes(entry.run, _manifest(entry, data), features, progress)
-        entries.append(replace(entry, probes=tuple(probe_rows(entry.run))))
-    return replace(group, entries=tuple(entries))
+        return replace(entry, probes=tuple(probe_rows(entry.run)))
+
+    return _each(groups, shown)
 
 
 def _with_texts(
@@ -156,18 +158,19 @@ def _with_texts(
     Raises:
         ConfigError: None of them does.
     """
-    found = []
-    for group in groups:
-        entries = [
-            replace(entry, texts=tuple(text_rows(entry.run, _manifest(entry, data), column, features, progress)))
-            if "text" in modalities_of(entry.run)
-            else entry
-            for entry in group.entries
-        ]
-        found.append(replace(group, entries=tuple(entries)))
-    if not any(entry.texts for group in found for entry in group.entries):
+    if not any("text" in modalities_of(entry.run) for group in groups for entry in group.entries):
         raise ConfigError(f"--text-column {column}: none of the runs reads text; leave the option out")
-    return found
+
+    def shown(entry: Entry) -> Entry:
+        if "text" not in modalities_of(entry.run):
+            return entry
+        return replace(entry, texts=tuple(text_rows(entry.run, _manifest(entry, data), column, features, progress)))
+
+    return _each(groups, shown)
+
+
+def _each(groups: Sequence[Group], shown: Callable[[Entry], Entry]) -> list[Group]:
+    return [replace(group, entries=tuple(map(shown, group.entries))) for group in groups]
 
 
 def _manifest(entry: Entry, data: Path | None) -> Manifest:
