@@ -51,6 +51,7 @@ def largest_difference(first: dict[str, Tensor], second: dict[str, Tensor]) -> f
 def total_loss(model: Model, batch: Batch) -> Tensor:
     terms = model.loss(model(batch), batch)
     assert terms
+    assert "teacher" not in terms, "the training loop's name for what a teacher adds"
     assert all(torch.isfinite(term).all() and term.ndim == 0 for term in terms.values()), terms
     return torch.stack(list(terms.values())).sum()
 

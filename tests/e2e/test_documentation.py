@@ -12,7 +12,15 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-RUN = ["augmented-views.md", "aux-fusion.md", "getting-started.md", "data.md", "training.md", "two-stage.md"]
+RUN = [
+    "augmented-views.md",
+    "aux-fusion.md",
+    "getting-started.md",
+    "data.md",
+    "teacher.md",
+    "training.md",
+    "two-stage.md",
+]
 
 
 def commands(page: Path) -> list[str]:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,8 +12,17 @@ from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import train_recipe
 
 
-@pytest.mark.parametrize("model", ["concat", "bc_lstm", "bag_of_words"])
-def test_shuffled_test_labels_change_the_score_and_nothing_else(tmp_path: Path, model: str) -> None:
+def taught() -> dict[str, Any]:
+    teacher = {"recipe": recipe_values("bc_lstm", epochs=1), "cross_fit": 2}
+    return {**recipe_values("concat"), "teacher": teacher}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [recipe_values("concat"), recipe_values("bc_lstm"), recipe_values("bag_of_words"), taught()],
+    ids=["concat", "bc_lstm", "bag_of_words", "taught"],
+)
+def test_shuffled_test_labels_change_the_score_and_nothing_else(tmp_path: Path, values: dict[str, Any]) -> None:
     manifest = write_corpus(tmp_path / "a", conversations=15)
     write_corpus(tmp_path / "b", conversations=15)
     turned = {name: LABELS[(number + 1) % 3] for number, name in enumerate(LABELS)}
@@ -23,7 +33,7 @@ def test_shuffled_test_labels_change_the_score_and_nothing_else(tmp_path: Path, 
         for u in manifest.utterances
     ]
     write_manifest(tmp_path / "b", spoiled, name="tiny", version=1)
-    recipe = check_recipe(recipe_values(model), "r.toml")
+    recipe = check_recipe(values, "r.toml")
 
     scores = [train_recipe(recipe, tmp_path / name, tmp_path / f"run-{name}") for name in "ab"]
 

@@ -377,8 +377,11 @@ def test_mistakes_in_a_stage_one_that_is_trained(home: Path, tmp_path: Path, tin
     where = "encoders.text.recipe"
     for values, told in [
         (two_stage_values("none.toml"), "No recipe 'none.toml'"),
-        (two_stage_values({**stage, "protocol": "parley"}), f"{where}.protocol = 'parley': both stages need 'table'"),
-        (two_stage_values({**stage, "options": {"label": "mood"}}), f"{where}.options: differ from those of stage two"),
+        (two_stage_values({**stage, "protocol": "parley"}), f"{where}.protocol = 'parley': both recipes need 'table'"),
+        (
+            two_stage_values({**stage, "options": {"label": "mood"}}),
+            f"{where}.options: differ from those of the recipe that names it",
+        ),
         (two_stage_values(recipe_values("single")), f"{where}.encoders: audio found, expected text alone"),
         (two_stage_values({**stage, "sedes": 1}), f"{where}: top level: No key named 'sedes'"),
         (two_stage_values(two_stage_values(stage)), f"{where}: has a stage one of its own"),

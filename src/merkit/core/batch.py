@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 
@@ -45,6 +45,8 @@ class Batch:
     """Number of the speaker within the conversation, in order of first appearance; 0 in padded places."""
     labels: Int[Tensor, "*batch"] | None = None
     """Class numbers; -100 where there is none to learn from. ``None`` outside training."""
+    teacher: Float[Tensor, "*batch classes"] | None = None
+    """What a teacher answers, as probabilities; zeros where it was not asked. ``None`` without a teacher."""
     texts: tuple[str | None, ...] = ()
     """Transcripts; filled only for a model whose ``SPEC.inputs`` has ``texts``."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Batch:
             present={name: there.to(device) for name, there in self.present.items()},
             speakers=self.speakers.to(device),
             labels=None if self.labels is None else self.labels.to(device),
+            teacher=None if self.teacher is None else self.teacher.to(device),
             extras={name: extra.to(device) for name, extra in self.extras.items()},
             view=None if self.view is None else self.view.to(device),
         )

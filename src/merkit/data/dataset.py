@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from merkit.core.batch import Batch
 from merkit.core.encoder import Array, Encoder
@@ -47,6 +49,8 @@ class Dataset:
     sources: Mapping[str, FeatureSource]
     level: Level
     labels: Mapping[str, int] | None = None
+    teacher: Mapping[str, Array] | None = None
+    """A teacher's answers, as probabilities ``[classes]``; context has none."""
     with_texts: bool = False
     segments: Mapping[str, SegmentTier] = field(default_factory=dict)
     """By tier what tells the times of an utterance's segments."""
@@ -98,6 +102,8 @@ class Dataset:
         if self.views is not None:
             views = [[self._view(turn) for turn in self.items[index]] for index in indices]
             batch = replace(batch, view=collate(views, self.level, False, blanks))
+        if self.teacher is not None:
+            batch = replace(batch, teacher=_answers(self.teacher, batch))
         if not self.with_texts:
             return batch
         texts = tuple(turn.utterance.text for index in indices for turn in self.items[index])
@@ -125,6 +131,14 @@ class Dataset:
             label=None if self.labels is None else self.labels.get(turn.utterance.id),
             segments={tier: times(turn.utterance.id) for tier, times in self.segments.items()},
         )
+
+
+def _answers(teacher: Mapping[str, Array], batch: Batch) -> Float[Tensor, "*batch classes"]:
+    """Return a teacher's answers to a batch; zeros for utterances that it was not asked about."""
+    nothing = np.zeros_like(next(iter(teacher.values())))
+    answers = torch.zeros(*batch.mask.shape, len(nothing))
+    answers[batch.mask] = torch.from_numpy(np.stack([teacher.get(name, nothing) for name in batch.ids]))
+    return answers
 
 
 def items_of(

@@ -27,6 +27,9 @@ class Cell:
     """Keep unlabelled test predictions of every epoch, for the leaky figure that is printed beside the clean one."""
     stages: Mapping[str, StageOne] = field(default_factory=dict)
     """By modality: what the encoders are made of that the recipe has trained first."""
+    teachers: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """By training conversation the checkpoints that answer for it, none of which has learned from it; empty: labels
+    alone teach."""
 
     @property
     def name(self) -> str:

@@ -1,22 +1,22 @@
 """The recipe: one TOML file that is one complete experiment, checked whole before anything runs.
 
 Tables: ``[config]`` (the model's), ``[encoders.<modality>]``, ``[training]``, ``[loss]``, ``[options]`` (the
-protocol's), and ``[views]`` for a model that learns from augmented views; at the top ``model``, ``protocol`` and
-``seeds``. There is no inheritance; what is left out has the default of its class.
+protocol's), ``[views]`` for a model that learns from augmented views, and ``[teacher]`` for one that learns from
+another's answers; at the top ``model``, ``protocol`` and ``seeds``. There is no inheritance; what is left out has the
+default of its class.
 
-An encoder ``checkpoint`` may name another recipe, its stage one: a file, relative to the recipe's own folder or else to
-the working directory. A resolved recipe holds its content in the file's place, as the table
-``[encoders.<modality>.recipe]``, so that it is complete.
+An encoder ``checkpoint`` may name another recipe, its stage one, and ``[teacher]`` must name one: a file, relative to
+the recipe's own folder or else to the working directory. A resolved recipe holds its content in the file's place, as
+the table ``[encoders.<modality>.recipe]`` or ``[teacher.recipe]``, so that it is complete.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from merkit.core.encoder import EncoderConfig, EncoderSpec
 from merkit.core.errors import ConfigError, UnknownNameError
@@ -26,9 +26,9 @@ from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.core.types import MODALITIES
 from merkit.core.view import ViewConfig, ViewSpec
 from merkit.encoders.checkpoint import StageOneConfig
+from merkit.experiments._mistakes import Checked, validated
+from merkit.experiments._recipe_files import put_override, read_toml, with_other_recipes
 from merkit.training.config import LossConfig, TrainingConfig
-
-Checked = TypeVar("Checked", bound=BaseModel)
 
 
 class _ViewsTable(BaseModel):
@@ -39,6 +39,27 @@ class _ViewsTable(BaseModel):
     count: Annotated[PositiveInt, Field(le=100)] = 2
     text: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
+
+
+class TeacherConfig(BaseModel):
+    """``[teacher]``: a model whose answers to the training part are learned beside the labels.
+
+    It never answers for a conversation that it has learned from: the training part is cut by conversation, and each
+    part is answered for by a teacher that has learned from the others. Distillation is Hinton et al.'s (2015,
+    arXiv 1503.02531), at temperature 1; the cutting is ours.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str | dict[str, Any]
+    """Of the teacher, a file or its content."""
+    cross_fit: Annotated[int, Field(ge=2)] = 5
+    """Into how many parts the training part is cut."""
+    ensemble: Annotated[int, Field(ge=0)] = 0
+    """0: every seed has a teacher of its own. k >= 1: teachers with the seeds 0 to k - 1, whose probabilities are
+    averaged, for all seeds."""
+    weight: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
+    """Of the loss against the teacher's answers, beside the model's own terms."""
 
 
 class _File(BaseModel):
@@ -55,6 +76,7 @@ class _File(BaseModel):
     loss: LossConfig = LossConfig()
     options: dict[str, Any] = {}
     views: _ViewsTable | None = None
+    teacher: TeacherConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +98,19 @@ class ViewsChoice:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """The model that another one learns from."""
+
+    recipe: "Recipe"
+    config: TeacherConfig
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the table with every default written out."""
+        recipe = {key: value for key, value in self.recipe.resolved().items() if key != "seeds"}
+        return {**self.config.model_dump(mode="json"), "recipe": recipe}
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A checked recipe: every name is known and every key has a valid value."""
 
@@ -92,6 +127,8 @@ class Recipe:
     """By modality: the recipe of an encoder that is trained first."""
     views: ViewsChoice | None = None
     """``None`` for a model that reads none."""
+    teacher: Teacher | None = None
+    """``None``: labels alone teach."""
 
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default written out, as TOML values (what is ``None`` is left out)."""
@@ -111,6 +148,7 @@ class Recipe:
             "loss": self.loss.model_dump(mode="json", exclude_none=True),
             "options": self.options.model_dump(mode="json", exclude_none=True),
             **({} if self.views is None else {"views": self.views.resolved()}),
+            **({} if self.teacher is None else {"teacher": self.teacher.resolved()}),
         }
 
     def to_toml(self) -> str:
@@ -124,37 +162,10 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         ConfigError: The file is missing, is no TOML, or has mistakes; all of them are listed.
     """
-    values = _with_stages(_read(path), path)
+    values = with_other_recipes(read_toml(path), path)
     for override in overrides:
-        _put(values, override)
+        put_override(values, override)
     return check_recipe(values, str(path))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"No recipe '{path}'. Shipped ones lie in recipes/; 'merkit list recipes' names them."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read the recipe '{path}': {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-
-
-def _with_stages(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return a recipe's values with the content of stage-one recipes in the place of their files' names."""
-    encoders = values.get("encoders")
-    if not isinstance(encoders, Mapping):
-        return dict(values)
-    filled = dict(encoders)
-    for modality, keys in encoders.items():
-        named = keys.get("recipe") if isinstance(keys, Mapping) and keys.get("name") == "checkpoint" else None
-        if isinstance(named, str):
-            beside = path.parent / named
-            filled[modality] = {**keys, "recipe": _read(beside if beside.is_file() else Path(named))}
-    return {**values, "encoders": filled}
 
 
 def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
@@ -163,14 +174,14 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     Raises:
         ConfigError: All mistakes, each with key, value and what is allowed.
     """
-    values = _with_stages(values, Path(source))
+    values = with_other_recipes(values, Path(source))
     mistakes: list[str] = []
-    file = _validated(_File, values, (), mistakes)
+    file = validated(_File, values, (), mistakes)
     model = _plug_in("models", values.get("model"), "model", mistakes)
     protocol = _plug_in("protocols", values.get("protocol"), "protocol", mistakes)
     config = _checked_table(model, values.get("config", {}), "config", mistakes)
     options = (
-        None if protocol is None else _validated(protocol.options, values.get("options", {}), ("options",), mistakes)
+        None if protocol is None else validated(protocol.options, values.get("options", {}), ("options",), mistakes)
     )
     encoders = _encoders(values.get("encoders", {}), mistakes)
     if model is not None:
@@ -182,14 +193,19 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     views = None if file is None or model is None else _views(file.views, model, config, mistakes)
     if file is not None and not mistakes:
         _check_training(file.training, encoders, mistakes)
-    stages = {} if protocol is None or options is None else _stages(encoders, protocol, options, mistakes)
+    stages, teacher = {}, None
+    if protocol is not None and options is not None:
+        stages = _stages(encoders, protocol, options, mistakes)
+        teacher = None if file is None else _teacher(file.teacher, protocol, options, mistakes)
     if mistakes or file is None:
         listed = mistakes[0] if len(mistakes) == 1 else "".join(f"\n  {mistake}" for mistake in mistakes)
         count = "" if len(mistakes) == 1 else f"{len(mistakes)} mistakes:"
         raise ConfigError(f"{source}: {count}{listed}")
     assert config is not None
     assert options is not None
-    return Recipe(model, protocol, file.seeds, config, encoders, file.training, file.loss, options, stages, views)
+    return Recipe(
+        model, protocol, file.seeds, config, encoders, file.training, file.loss, options, stages, views, teacher
+    )
 
 
 def _stages(
@@ -207,26 +223,58 @@ def _stages(
         if not isinstance(config, StageOneConfig) or not isinstance(config.recipe, dict):
             continue
         place = f"encoders.{modality}.recipe"
-        values = config.recipe if config.recipe.get("options") else {**config.recipe, "options": options.model_dump()}
-        below = values.get("encoders")
-        if isinstance(below, Mapping) and any(isinstance(t, Mapping) and "recipe" in t for t in below.values()):
-            mistakes.append(f"{place}: has a stage one of its own; there are two stages at most")
+        stage = _helper(config.recipe, place, protocol, options, mistakes)
+        if stage is None:
             continue
-        if values.get("protocol") != protocol.name:
-            mistakes.append(f"{place}.protocol = {values.get('protocol')!r}: both stages need '{protocol.name}'")
-            continue
-        try:
-            stage = check_recipe(values, place)
-        except ConfigError as error:
-            mistakes.append(str(error))
-            continue
-        if stage.options != options:
-            mistakes.append(f"{place}.options: differ from those of stage two; leave them out")
-        elif set(stage.encoders) != {modality} or stage.model.inputs:
+        if set(stage.encoders) != {modality} or stage.model.inputs:
             found = ", ".join(stage.encoders) or "none"
             mistakes.append(f"{place}.encoders: {found} found, expected {modality} alone")
+        if stage.teacher is not None and config.cross_fit:
+            mistakes.append(
+                f"encoders.{modality}.cross_fit = {config.cross_fit}: is not for a stage one with a teacher"
+            )
         stages[modality] = stage
     return stages
+
+
+def _teacher(
+    config: TeacherConfig | None, protocol: ProtocolSpec, options: ProtocolOptions, mistakes: list[str]
+) -> Teacher | None:
+    """Check the teacher's recipe: same protocol, same options, taught by labels alone."""
+    if config is None:
+        return None
+    assert isinstance(config.recipe, dict)  # files are read before anything is checked
+    if "teacher" in config.recipe:
+        mistakes.append("teacher.recipe: has a teacher of its own; leave one of them out")
+        return None
+    recipe = _helper(config.recipe, "teacher.recipe", protocol, options, mistakes)
+    if recipe is None:
+        return None
+    if any(isinstance(keys, StageOneConfig) for _, keys in recipe.encoders.values()):
+        mistakes.append("teacher.recipe: has a trained model for an encoder, which may know what it is to answer for")
+    return Teacher(recipe, config)
+
+
+def _helper(
+    values: Mapping[str, Any], place: str, protocol: ProtocolSpec, options: ProtocolOptions, mistakes: list[str]
+) -> Recipe | None:
+    """Check a recipe that is trained for another one; options that it leaves out are those of that one."""
+    below = values.get("encoders")
+    if isinstance(below, Mapping) and any(isinstance(t, Mapping) and "recipe" in t for t in below.values()):
+        mistakes.append(f"{place}: has a stage one of its own; there are two stages at most")
+        return None
+    if values.get("protocol") != protocol.name:
+        mistakes.append(f"{place}.protocol = {values.get('protocol')!r}: both recipes need '{protocol.name}'")
+        return None
+    try:
+        recipe = check_recipe(values if values.get("options") else {**values, "options": options.model_dump()}, place)
+    except ConfigError as error:
+        mistakes.append(str(error))
+        return None
+    if recipe.options != options:
+        mistakes.append(f"{place}.options: differ from those of the recipe that names it; leave them out")
+        return None
+    return recipe
 
 
 def check_options(kind: type[Checked], values: Mapping[str, Any], source: str) -> Checked:
@@ -236,26 +284,10 @@ def check_options(kind: type[Checked], values: Mapping[str, Any], source: str) -
         ConfigError: All mistakes.
     """
     mistakes: list[str] = []
-    checked = _validated(kind, values, (), mistakes)
+    checked = validated(kind, values, (), mistakes)
     if checked is None:
         raise ConfigError(f"{source}: {'; '.join(mistakes)}")
     return checked
-
-
-def _put(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {override}: expected KEY=VALUE, such as training.epochs=3")
-    *tables, last = key.split(".")
-    place: Any = values
-    for table in tables:
-        place = place.setdefault(table, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"--set {override}: '{table}' is a value, not a table")
-    try:
-        place[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        place[last] = text
 
 
 def _plug_in(package: str, name: Any, key: str, mistakes: list[str]) -> Any:
@@ -269,7 +301,7 @@ def _plug_in(package: str, name: Any, key: str, mistakes: list[str]) -> Any:
 
 
 def _checked_table(spec: ModelSpec | None, values: Any, table: str, mistakes: list[str]) -> ModelConfig | None:
-    return None if spec is None else _validated(spec.config, values, (table,), mistakes)
+    return None if spec is None else validated(spec.config, values, (table,), mistakes)
 
 
 def _encoders(tables: Any, mistakes: list[str]) -> dict[str, tuple[EncoderSpec, EncoderConfig]]:
@@ -292,7 +324,7 @@ def _encoders(tables: Any, mistakes: list[str]) -> dict[str, tuple[EncoderSpec, 
                 f"encoders.{modality}: '{spec.name}' encodes {' or '.join(spec.modalities)}, not {modality}"
             )
             continue
-        config = _validated(spec.config, {key: value for key, value in keys.items() if key != "name"}, place, mistakes)
+        config = validated(spec.config, {key: value for key, value in keys.items() if key != "name"}, place, mistakes)
         if config is not None:
             found[modality] = (spec, config)
     return found
@@ -328,7 +360,7 @@ def _views(
             mistakes.append(f"views.{modality}: '{spec.name}' is an engine for {spec.modality}")
             continue
         others = {key: value for key, value in keys.items() if key != "name"}
-        checked = _validated(spec.config, others, ("views", modality), mistakes)
+        checked = validated(spec.config, others, ("views", modality), mistakes)
         if checked is not None:
             engines[modality] = (spec, checked)
     return ViewsChoice(table.count, engines)
@@ -351,40 +383,3 @@ def _check_training(
         mistakes.append(f"training.batch_seconds = {training.batch_seconds}: there is no [encoders.audio] to bound")
     if training.layer_decay < 1.0 and all(getattr(config, "frozen", True) for _, config in encoders.values()):
         mistakes.append(f"training.layer_decay = {training.layer_decay}: no encoder is trained (frozen = false)")
-
-
-def _validated(kind: type[Checked], values: Any, place: tuple[str, ...], mistakes: list[str]) -> Checked | None:
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        for item in error.errors():
-            mistakes.append(_told(kind, item, place))
-        return None
-
-
-def _told(kind: type[BaseModel], item: Any, place: tuple[str, ...]) -> str:
-    """Put one of pydantic's findings into words: key, value, what is allowed."""
-    path = [str(part) for part in item["loc"]]
-    key = ".".join((*place, *path))
-    if item["type"] == "extra_forbidden":
-        owner = _owner(kind, path[:-1])
-        hint = unknown("key", path[-1], sorted(owner.model_fields)) if owner is not None else f"No key '{path[-1]}'"
-        return f"{'.'.join((*place, *path[:-1])) or 'top level'}: {hint}"
-    if item["type"] == "missing":
-        return f"{key}: is missing"
-    said = item["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(item["input"], Mapping) else f" = {item['input']!r}"  # a whole table says nothing
-    return f"{key}{given}: {said[:1].lower() + said[1:]}"
-
-
-def _owner(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
-    """Return the class whose field a path leads into."""
-    for part in path:
-        field = kind.model_fields.get(part)
-        annotation = None if field is None else field.annotation
-        candidates = [annotation, *get_args(annotation)] if get_origin(annotation) else [annotation]
-        found = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not found:
-            return None
-        kind = found[0]
-    return kind

@@ -62,9 +62,10 @@ class Entry:
 
     @property
     def encoders(self) -> str:
-        """Its encoders in words, such as ``text: bert (minilm, frozen); audio: praat``."""
+        """Its encoders in words, such as ``text: bert (minilm, frozen); audio: praat``, and its teacher, if any."""
         encoders = self.run.recipe.get("encoders", {})
-        return "; ".join(f"{modality}: {_told(modality, keys)}" for modality, keys in encoders.items()) or "no encoder"
+        told = "; ".join(f"{modality}: {_told(modality, keys)}" for modality, keys in encoders.items()) or "no encoder"
+        return "; ".join([told, *_taught(self.run.recipe)])
 
     @property
     def changes(self) -> str:
@@ -159,12 +160,23 @@ def _told(modality: str, keys: Mapping[str, Any]) -> str:
     features = told_features({modality: keys})
     if features is not None:
         stage = keys.get("recipe")
-        made_of = f"{stage['model']} on {_told(modality, stage['encoders'][modality])}" if stage else "a trained model"
-        return f"{made_of}, {features}"
+        if not stage:
+            return f"a trained model, {features}"
+        name = " ".join([stage["model"], *(f"({told})" for told in _taught(stage))])
+        return f"{name} on {_told(modality, stage['encoders'][modality])}, {features}"
     told = [Path(keys["weights"]).name.removeprefix("builtin:")] if "weights" in keys else []
     told += [_trained(keys)] if "frozen" in keys else []
     told += [keys["features"]] if "features" in keys else []
     return f"{keys['name']} ({', '.join(told)})" if told else str(keys["name"])
+
+
+def _taught(recipe: Mapping[str, Any]) -> list[str]:
+    """Return a resolved recipe's teacher in words, as in ``taught by bc_lstm on text and audio``, if it has one."""
+    if "teacher" not in recipe:
+        return []
+    teacher = recipe["teacher"]["recipe"]
+    reads = " and ".join(teacher["encoders"])
+    return [f"taught by {teacher['model']}" + (f" on {reads}" if reads else "")]
 
 
 def _trained(keys: Mapping[str, Any]) -> str:

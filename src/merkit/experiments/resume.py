@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from merkit.core.encoder import Encoder, reach
@@ -58,6 +59,9 @@ def keys_of(
     if maker is not None:
         donors = [(view.utterance.id, view.number, view.donor and view.donor.id) for view in planned]
         values["views"] = {"engines": maker.identity, "donors": hashlib.sha256(repr(donors).encode()).hexdigest()}
+    if cell.teachers:
+        known = {path: identity(path) for path in dict.fromkeys(chain.from_iterable(cell.teachers.values()))}
+        values["teachers"] = {name: [known[path] for path in paths] for name, paths in cell.teachers.items()}
     unseen = {modality: stage.unseen for modality, stage in cell.stages.items() if stage.unseen}
     if unseen:
         values["cross_fit"] = {

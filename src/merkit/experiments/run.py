@@ -6,9 +6,9 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from merkit.experiments.stages import (
     side_by_side,
     told_features,
 )
+from merkit.experiments.teachers import FOLDER as TEACHERS
+from merkit.experiments.teachers import check_student, describe_teacher
 from merkit.io.checkpoint import build_encoders
 from merkit.io.provenance import describe_environment
 
@@ -98,6 +100,9 @@ def train_recipe(
         ]
         for cell in cells:
             check_named(recipe, protocol, cell.fold, cell.seed)
+        if recipe.teacher is not None:
+            told = _provenance(recipe.teacher.recipe, manifest, data)
+            cells = _with_teachers(cells, run / TEACHERS, told, progress)
         for modality in recipe.stages:
             place = (run / FOLDER if stage_one is None else stage_one) / modality
             cells = _train_stage(cells, modality, place, data, allow_partial=allow_partial, progress=progress)
@@ -132,39 +137,86 @@ def _train_stage(
     seeded = replace(recipe, seeds=config.ensemble or first.recipe.seeds)
     train_recipe(seeded, data, folder, features=first.features, allow_partial=allow_partial, progress=progress)
 
-    def trained_part(cell: Cell, seed: int, number: int, fold: Fold) -> Path:
-        place = folder / "cross-fit" / f"fold-{cell.fold.name}" / f"seed-{seed}"
-        part = replace(
-            cell,
-            folder=place / f"part-{number}-of-{config.cross_fit}",
-            recipe=recipe,
-            fold=fold,
-            seed=seed,
-            legacy_best_on_test=False,
-            stages={},
-        )
-        accelerator = _accelerator(recipe)
-        with _alone(folder / "cross-fit") if accelerator.is_main_process else nullcontext():
-            run_cell(part, provenance, accelerator, progress)
-        return part.folder / "checkpoint"
-
-    def joined(checkpoints: Sequence[Path]) -> Path:
-        with _accelerator(recipe).main_process_first():
-            return side_by_side(checkpoints, folder / "ensemble")
-
+    parts = _Parts(recipe, provenance, folder / "cross-fit", config.cross_fit, progress)
     made: dict[tuple[str, tuple[int, ...]], StageOne] = {}  # an ensemble serves every seed of a fold
     found = []
     for cell in cells:
         members, name = seeds[cell.seed], cell.fold.name
         if (name, members) not in made:
-            whole = joined([folder / f"fold-{name}" / f"seed-{seed}" / "checkpoint" for seed in members])
+            whole = [folder / f"fold-{name}" / f"seed-{seed}" / "checkpoint" for seed in members]
             unseen: dict[str, Path] = {}
             for number, (held, fold) in enumerate(cuts[cell.folder]):
-                part = joined([trained_part(cell, seed, number, fold) for seed in members])
-                unseen |= dict.fromkeys(held, part)
-            made[name, members] = StageOne(whole, unseen)
+                part = [parts.trained(cell, fold, seed, number) for seed in members]
+                unseen |= dict.fromkeys(held, _joined(part, folder, recipe))
+            made[name, members] = StageOne(_joined(whole, folder, recipe), unseen)
         found.append(replace(cell, stages={**cell.stages, modality: made[name, members]}))
     return found
+
+
+def _joined(checkpoints: Sequence[Path], folder: Path, recipe: Recipe) -> Path:
+    """Return the folder of an ensemble's models, side by side."""
+    with _accelerator(recipe).main_process_first():
+        return side_by_side(checkpoints, folder / "ensemble")
+
+
+def _with_teachers(
+    cells: Sequence[Cell], folder: Path, provenance: dict[str, Any], progress: Progress | None
+) -> list[Cell]:
+    """Train the teachers of these cells, and return the cells with them.
+
+    Raises:
+        MerkitError: The student cannot be taught, the training part is too small to be cut, or an ensemble's seeds have
+            other validation parts.
+    """
+    first = cells[0]
+    assert first.recipe.teacher is not None
+    recipe, config = first.recipe.teacher.recipe, first.recipe.teacher.config
+    check_student(first.recipe, first.manifest, first.protocol)
+    if config.ensemble:
+        check_ensemble(first.protocol, first.manifest, max(config.ensemble, first.recipe.seeds))
+    seeds = {cell.seed: tuple(range(config.ensemble)) or (cell.seed,) for cell in cells}
+    cuts = {cell.folder: _held_out(replace(cell, seed=seeds[cell.seed][0]), config.cross_fit) for cell in cells}
+    parts = _Parts(recipe, provenance, folder, config.cross_fit, progress)
+    _log.info("teachers")
+    made: dict[
+        tuple[str, tuple[int, ...]], dict[str, tuple[Path, ...]]
+    ] = {}  # an ensemble teaches every seed of a fold
+    for cell in cells:
+        key = cell.fold.name, seeds[cell.seed]
+        if key not in made:
+            made[key] = {}
+            for number, (held, fold) in enumerate(cuts[cell.folder]):
+                trained = tuple(parts.trained(cell, fold, seed, number) for seed in seeds[cell.seed])
+                made[key] |= dict.fromkeys(held, trained)
+    return [replace(cell, teachers=made[cell.fold.name, seeds[cell.seed]]) for cell in cells]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Models for cross-fitting, each of which has learned from all parts of a training part but one."""
+
+    recipe: Recipe
+    provenance: Mapping[str, Any]
+    folder: Path
+    count: int
+    progress: Progress | None
+
+    def trained(self, cell: Cell, fold: Fold, seed: int, number: int) -> Path:
+        """Return the checkpoint of one part, trained unless it is there; ``fold`` is the cell's without that part."""
+        part = replace(
+            cell,
+            folder=self.folder / f"fold-{fold.name}" / f"seed-{seed}" / f"part-{number}-of-{self.count}",
+            recipe=self.recipe,
+            fold=fold,
+            seed=seed,
+            legacy_best_on_test=False,
+            stages={},
+            teachers={},
+        )
+        accelerator = _accelerator(self.recipe)
+        with _alone(self.folder) if accelerator.is_main_process else nullcontext():
+            run_cell(part, self.provenance, accelerator, self.progress)
+        return part.folder / "checkpoint"
 
 
 def _held_out(cell: Cell, count: int) -> list[tuple[frozenset[str], Fold]]:
@@ -281,6 +333,7 @@ def _provenance(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any
         "recipe_sha256": _recipe_hash(recipe),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "encoders": encoders,
+        **({} if recipe.teacher is None else {"teacher": describe_teacher(recipe.teacher, manifest)}),
     }
 
 
@@ -291,9 +344,13 @@ def _of_run(run: Path, now: dict[str, Any]) -> dict[str, Any]:
 
 
 def _begun(run: Path) -> dict[str, Any] | None:
-    """Return the provenance of what a folder holds; ``None``: no epoch and no cell of it was ever finished."""
+    """Return the provenance of what a folder holds; ``None``: no epoch and no cell of it was ever finished.
+
+    Teachers do not count: a student that failed at once leaves them to a mended one, as far as they are the same.
+    """
     path = run / "provenance.json"
-    if not path.exists() or not any(any(run.rglob(name)) for name in ("history.jsonl", "cell.json")):
+    finished = (file for name in ("history.jsonl", "cell.json") for file in run.rglob(name))
+    if not path.exists() or all(TEACHERS in file.relative_to(run).parts for file in finished):
         return None
     found: dict[str, Any] = json.loads(path.read_text())
     return found

@@ -27,6 +27,7 @@ from merkit.encoders.checkpoint import StageOneConfig
 from merkit.experiments.cell import Cell
 from merkit.experiments.resume import BY_EPOCH, clear, is_complete, keys_of, tidy
 from merkit.experiments.stages import UnseenSource
+from merkit.experiments.teachers import teacher_answers
 from merkit.experiments.views import Maker, Planned, open_views
 from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
@@ -78,9 +79,12 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
 
     with accelerator.main_process_first():
         unseen = _unseen(cell, encoders, turns, accelerator, progress)
+        teacher = teacher_answers(cell, progress) if cell.teachers else None
         views = None if maker is None else _views(cell, maker, planned, encoders, turns, progress)
     parts = {name: _dataset(cell, sources, segments, ids, around) for name, ids in cell.parts.items()}
-    training = replace(parts["train"], labels=cell.fold.train, sources={**sources, **unseen}, views=views)
+    training = replace(
+        parts["train"], labels=cell.fold.train, sources={**sources, **unseen}, views=views, teacher=teacher
+    )
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
     seed_torch(derived_seed(cell.seed, "weights"))
@@ -259,6 +263,7 @@ def _train(
         selection=cell.protocol.selection,
         accelerator=accelerator,
         listener=listen,
+        teacher_weight=1.0 if recipe.teacher is None else recipe.teacher.config.weight,
     )
 
 

@@ -59,7 +59,7 @@ def predict_corpus(
         part = parts / f"part-{number:05d}-{_content(recognizer, chunk)}.parquet"
         written.append(part)
         if not part.exists():
-            predictions = recognizer.predict_chunk(chunk, voices, store, batch_size, progress)
+            predictions = recognizer.predict_chunk(chunk, voices, store, batch_size, progress=progress)
             write_table(part, predictions_table(predictions, recognizer.labels))
         if progress is not None:
             progress("predictions", number + 1, len(chunks))

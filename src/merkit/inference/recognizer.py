@@ -78,6 +78,7 @@ class Recognizer:
         wanted: Collection[str] | None = None,
         features: Path | None = None,
         batch_size: int = 32,
+        batch_seconds: float | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Prediction]:
         """Yield a prediction for each wanted utterance, in the manifest's order.
@@ -88,6 +89,7 @@ class Recognizer:
             wanted: Ids to predict; ``None``: all members.
             features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
             batch_size: Items a batch; changes no answer.
+            batch_seconds: Seconds of audio a batch at most, as in training; changes no answer.
             progress: Told how far it is.
         """
         members = manifest.by_id.keys() if members is None else members
@@ -95,7 +97,7 @@ class Recognizer:
         store = manifest.root / "features" if features is None else features
         voices = self.voices(manifest, members, store, progress)
         for chunk in self.chunks(manifest, members, chosen):
-            predictions = self.predict_chunk(chunk, voices, store, batch_size, progress)
+            predictions = self.predict_chunk(chunk, voices, store, batch_size, batch_seconds, progress)
             yield from (prediction for prediction in predictions if prediction.id in chosen)
 
     def chunks(
@@ -128,6 +130,7 @@ class Recognizer:
         voices: Mapping[str, Mapping[Voice, Statistics]],
         features: Path,
         batch_size: int = 32,
+        batch_seconds: float | None = None,
         progress: Progress | None = None,
     ) -> list[Prediction]:
         """Return the predictions of one chunk's utterances in their order."""
@@ -139,7 +142,7 @@ class Recognizer:
             with_texts="texts" in self.spec.inputs,
             segments=self.segments(turns),
         )
-        found = {prediction.id: prediction for prediction in self.predict_dataset(dataset, batch_size)}
+        found = {prediction.id: prediction for prediction in self.predict_dataset(dataset, batch_size, batch_seconds)}
         return [found[turn.utterance.id] for turn in turns]
 
     def segments(self, turns: Sequence[Turn]) -> dict[str, SegmentTier]:

@@ -33,6 +33,7 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         *(f"* {modality}: {_told(facts)}" for modality, facts in provenance["encoders"].items()),
         *(["* none"] if not provenance["encoders"] else []),
         "",
+        *(_teacher(provenance["teacher"]) if "teacher" in provenance else []),
         "## Differences from the paper",
         "",
         *(f"* {deviation}" for deviation in spec.deviations),
@@ -55,6 +56,18 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         "",
     ]
     return "\n".join(lines)
+
+
+def _teacher(facts: Mapping[str, Any]) -> list[str]:
+    """Return the section about the models whose answers this one has learned beside the labels."""
+    others = {name: value for name, value in facts.items() if name not in ("model", "encoders")}
+    return [
+        "## Teacher",
+        "",
+        f"* {facts['model']}, {_told(others)}",
+        *(f"* {modality}: {_told(encoder)}" for modality, encoder in facts["encoders"].items()),
+        "",
+    ]
 
 
 def _told(facts: Mapping[str, Any]) -> str:

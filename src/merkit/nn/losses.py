@@ -64,6 +64,19 @@ class ClassificationLoss(nn.Module):
         return terms.sum() / weights[labels].sum().clamp(min=torch.finfo(logits.dtype).tiny)
 
 
+def distillation_loss(
+    logits: Float[Tensor, "items classes"], teacher: Float[Tensor, "items classes"]
+) -> Float[Tensor, ""]:
+    """Return the mean cross entropy of the softmax of the scores against a teacher's probabilities, in nats.
+
+    Its gradient is that of the divergence KL(teacher || student). Items whose teacher is all zeros are not counted;
+    with nothing to count the loss is 0 and so are its gradients. Source: Hinton et al., 2015 (arXiv 1503.02531), at
+    temperature 1.
+    """
+    terms = -(teacher * torch.log_softmax(logits, dim=-1)).sum(dim=-1)
+    return terms.sum() / (teacher > 0.0).any(dim=-1).sum().clamp(min=1)
+
+
 def build_criterion(
     kind: Kind,
     class_counts: Sequence[int],

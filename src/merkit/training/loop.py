@@ -23,6 +23,7 @@ from merkit.core.model import Model
 from merkit.core.protocol import Selection
 from merkit.data.dataset import Dataset, load
 from merkit.data.files import atomic_path
+from merkit.nn.losses import distillation_loss
 from merkit.training.config import TrainingConfig
 from merkit.training.optimisation import (
     build_optimizer,
@@ -48,15 +49,24 @@ Listener = Callable[[Model, Mapping[str, Any]], None]
 
 
 class _Step(nn.Module):
-    """Forward and loss as one module: mixed precision and gradient averaging wrap both, and the model stays bare."""
+    """Forward and loss as one module: mixed precision and gradient averaging wrap both, and the model stays bare.
 
-    def __init__(self, model: Model):
+    What a teacher answered is one more term, whatever the model: its answer is to be like the teacher's.
+    """
+
+    def __init__(self, model: Model, teacher_weight: float):
         super().__init__()
         self.model = model
+        self.teacher_weight = teacher_weight
 
     def forward(self, batch: Batch) -> tuple[ModelOutput, dict[str, Tensor]]:
         output = self.model(batch)
-        return output, self.model.loss(output, batch)
+        terms = self.model.loss(output, batch)
+        if batch.teacher is not None:
+            loss = distillation_loss(output.logits[batch.mask].float(), batch.teacher[batch.mask])
+            assert "teacher" not in terms  # a model's own distillation (`sdt`) has another name
+            terms = {**terms, "teacher": self.teacher_weight * loss}
+        return output, terms
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,7 @@ def train(
     selection: Selection,
     accelerator: Accelerator,
     listener: Listener | None = None,
+    teacher_weight: float = 1.0,
 ) -> Trained:
     """Train a model and leave the chosen epoch's weights in it.
 
@@ -96,6 +107,7 @@ def train(
         selection: ``best_valid``: the epoch best on validation, the first of equals; ``last``: the last one.
         accelerator: Devices, processes and precision.
         listener: Told after every epoch.
+        teacher_weight: Of the loss against a teacher's answers, where the dataset has any.
 
     Raises:
         NonFiniteLossError: A loss became NaN or infinite; names the batch.
@@ -108,7 +120,7 @@ def train(
     progress = load_state(state, model, optimizer)
     if progress.epoch:
         _log.info("going on after epoch %d of %d", progress.epoch, config.epochs)
-    step_module = accelerator.prepare_model(_Step(model))
+    step_module = accelerator.prepare_model(_Step(model, teacher_weight))
     if progress.scaler and accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(progress.scaler)
     optimizer = accelerator.prepare_optimizer(optimizer)

@@ -8,7 +8,7 @@ from tests.tiny import write_corpus
 from merkit.core.errors import MerkitError
 from merkit.core.model import Level
 from merkit.data.collate import NO_LABEL, Example, collate
-from merkit.data.dataset import bucketed_batches, items_of, ordered_batches
+from merkit.data.dataset import Dataset, bucketed_batches, items_of, ordered_batches
 
 
 def example(name: str, length: int, label: int | None = None, speaker: str = "A") -> Example:
@@ -116,3 +116,21 @@ def test_segments_are_padded_beside_each_other_and_masked() -> None:
     assert batch.extras["segments.word"][0].tolist() == [[0.0, 0.5], [0.5, 0.7]]
     assert batch.extras["segments.word"][2, 0].tolist() == [0.1, 0.2]
     assert batch.extras["segments.word"].dtype == torch.float64
+
+
+@pytest.mark.parametrize("level", ["utterance", "conversation"])
+def test_a_teachers_answers_stand_beside_their_utterances_and_context_has_none(level: Level, tmp_path: Path) -> None:
+    manifest = write_corpus(tmp_path, conversations=3, turns=4)
+    ids = [utterance.id for utterance in manifest.utterances]
+    labels = dict.fromkeys(ids[1:], 0)  # the first utterance is context
+    teacher = {id_: np.array([number, 0.0, 1.0], np.float32) for number, id_ in enumerate(ids) if id_ in labels}
+    items = items_of(manifest, level, ids, ids)
+
+    batch = Dataset(items, {}, level, labels, teacher=teacher).batch(range(len(items)))
+
+    assert batch.teacher is not None
+    assert batch.teacher.shape == (*batch.mask.shape, 3)
+    found = dict(zip(batch.ids, batch.teacher[batch.mask].tolist(), strict=True))
+    assert found == {id_: teacher[id_].tolist() if id_ in teacher else [0.0, 0.0, 0.0] for id_ in ids}
+    assert batch.to(torch.device("cpu")).teacher is not None
+    assert Dataset(items, {}, level, labels).batch([0]).teacher is None

@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from merkit.nn.losses import build_criterion, weights_of_classes
+from merkit.nn.losses import build_criterion, distillation_loss, weights_of_classes
 
 KINDS = ("cross_entropy", "focal", "logit_adjusted")
 WEIGHTS = ("none", "inverse", "effective")
@@ -175,3 +175,38 @@ def test_a_criterion_in_a_model_adds_nothing_to_its_state() -> None:
 def test_settings_out_of_range_are_errors(counts: list[int], settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_criterion("focal", counts, **settings)
+
+
+def test_distillation_by_hand() -> None:
+    # answers 3/4 and 1/4; a teacher of one half each, and one that was not asked
+    teacher = torch.tensor([[0.5, 0.5], [0.0, 0.0]])
+
+    assert float(distillation_loss(LOGITS, teacher)) == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
+
+
+def test_distillation_is_the_cross_entropy_of_pytorch_against_probabilities() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(9, 5, generator=generator)
+    teacher = torch.randn(9, 5, generator=generator).softmax(dim=-1)
+
+    assert float(distillation_loss(logits, teacher)) == pytest.approx(float(cross_entropy(logits, teacher)))
+
+
+def test_a_student_that_answers_like_its_teacher_is_left_alone() -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+    distillation_loss(logits, logits.detach().softmax(dim=-1)).backward()
+
+    assert logits.grad is not None
+    assert torch.allclose(logits.grad, torch.zeros_like(logits), atol=1e-7)
+
+
+def test_distillation_with_no_teacher_asked_is_zero_and_has_no_gradient() -> None:
+    logits = LOGITS.clone().requires_grad_()
+
+    loss = distillation_loss(logits, torch.zeros(2, 2))
+    loss.backward()
+
+    assert float(loss.detach()) == 0.0
+    assert logits.grad is not None
+    assert not logits.grad.any()

@@ -1,0 +1,67 @@
+"""Recipe files as they stand: the files that they name, and overrides such as ``training.epochs=3``."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from merkit.core.errors import ConfigError
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"No recipe '{path}'. Shipped ones lie in recipes/; 'merkit list recipes' names them."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read the recipe '{path}': {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def with_other_recipes(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return a recipe's values with the content of stage-one and teacher recipes in the place of their files' names."""
+    filled = _with_teacher(values, path)
+    encoders = values.get("encoders")
+    if not isinstance(encoders, Mapping):
+        return filled
+    filled["encoders"] = dict(encoders)
+    for modality, keys in encoders.items():
+        named = keys.get("recipe") if isinstance(keys, Mapping) and keys.get("name") == "checkpoint" else None
+        if isinstance(named, str):
+            file = _beside(path, named)
+            filled["encoders"][modality] = {**keys, "recipe": _with_teacher(read_toml(file), file)}
+        elif isinstance(named, Mapping):
+            filled["encoders"][modality] = {**keys, "recipe": _with_teacher(named, path)}
+    return filled
+
+
+def _with_teacher(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    teacher = values.get("teacher")
+    if not isinstance(teacher, Mapping) or not isinstance(named := teacher.get("recipe"), str):
+        return dict(values)
+    return {**values, "teacher": {**teacher, "recipe": read_toml(_beside(path, named))}}
+
+
+def _beside(path: Path, named: str) -> Path:
+    """Return the file that a recipe names: beside that recipe, or else from the working directory."""
+    beside = path.parent / named
+    return beside if beside.is_file() else Path(named)
+
+
+def put_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: expected KEY=VALUE, such as training.epochs=3")
+    *tables, last = key.split(".")
+    place: Any = values
+    for table in tables:
+        place = place.setdefault(table, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {override}: '{table}' is a value, not a table")
+    try:
+        place[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        place[last] = text

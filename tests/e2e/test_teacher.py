@@ -1,0 +1,262 @@
+"""A model that learns from another's answers: who answered for what, what it leaves behind, and mistakes in recipes."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+from tests.commandline import Called, call
+from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
+
+from merkit.data.dataset import Dataset
+from merkit.data.manifest import read_manifest
+from merkit.experiments import run_cell
+from merkit.experiments.results import gather
+from merkit.io.checkpoint import name_hash, read_trained_on
+
+PARTS = 3
+TEACHERS = 2
+
+
+def taught(teacher: Any = "teacher.toml", model: str = "single", **keys: Any) -> dict[str, Any]:
+    return {**recipe_values(model), "teacher": {"recipe": teacher, "cross_fit": PARTS, "ensemble": TEACHERS, **keys}}
+
+
+def train(home: Path, recipe: Path, run: Path, *more: object) -> Called:
+    return call("-q", "train", recipe, "--data", home / "data", "--out", run, *more)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus, the recipe of a teacher that reads conversations, and a run of two seeds that it taught."""
+    folder = tmp_path_factory.mktemp("teacher")
+    write_corpus(folder / "data", conversations=20)
+    write_recipe(folder / "teacher.toml", recipe_values("bc_lstm", epochs=1))
+    write_recipe(folder / "taught.toml", taught(weight=0.5))
+    done = train(folder, folder / "taught.toml", folder / "run", "--seeds", 2)
+    assert done.code == 0, done.error
+    return folder
+
+
+def cell_of(run: Path, seed: int = 0) -> Path:
+    return next(run.glob(f"fold-*/seed-{seed}"))
+
+
+def weights(run: Path, seed: int = 0) -> Mapping[str, np.ndarray]:
+    return load_file(cell_of(run, seed) / "checkpoint" / "model.safetensors")
+
+
+def test_each_conversation_is_answered_for_by_the_mean_of_teachers_that_have_not_learned_from_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Dataset] = []
+    real = run_cell.train
+
+    def watched(model: Any, dataset: Dataset, *rest: Any, **more: Any) -> Any:
+        given.append(dataset)
+        return real(model, dataset, *rest, **more)
+
+    monkeypatch.setattr(run_cell, "train", watched)
+    assert train(home, home / "taught.toml", tmp_path / "run").code == 0
+
+    *teachers, student = given
+    assert [each.teacher for each in teachers] == [None] * PARTS * TEACHERS
+    assert student.teacher is not None
+    utterances = read_manifest(home / "data").utterances
+    assert student.teacher.keys() == {u.id for u in utterances if u.attributes["split"] == "train"}
+    sums: dict[str, np.ndarray] = {}
+    asked: Counter[str] = Counter()
+    parts = sorted((tmp_path / "run" / "teacher").glob("fold-*/seed-*/part-*/checkpoint"))
+    assert len(parts) == PARTS * TEACHERS
+    for number, checkpoint in enumerate(parts):
+        out = tmp_path / f"{number}.parquet"
+        assert call("-q", "predict", home / "data", "--checkpoint", checkpoint, "--out", out).code == 0
+        learned = read_trained_on(checkpoint)
+        heard = {u.conversation for u in utterances if name_hash(u.id) in learned}
+        unheard = {u.id for u in utterances if u.conversation not in heard}
+        for row in pq.read_table(out).to_pylist():
+            if row["id"] in unheard:
+                asked[row["id"]] += 1
+                sums[row["id"]] = sums.get(row["id"], 0.0) + np.array([row[f"p:{label}"] for label in LABELS])
+    for id_, answer in student.teacher.items():
+        assert asked[id_] == TEACHERS
+        np.testing.assert_allclose(answer, sums[id_] / TEACHERS, atol=1e-5)
+
+
+def test_the_history_has_the_teachers_term_which_its_weight_scales(home: Path, tmp_path: Path) -> None:
+    terms = []
+    for weight in (1.0, 2.0):
+        values = taught(weight=weight)
+        values["training"] |= {"epochs": 1, "batch_size": 1000}  # one step: both are measured before any is taken
+        done = train(home, write_recipe(tmp_path / "r.toml", values | {"teacher": values["teacher"] | {
+            "recipe": str(home / "teacher.toml")}}), tmp_path / f"run-{weight}")  # fmt: skip
+        assert done.code == 0, done.error
+        row = json.loads((cell_of(tmp_path / f"run-{weight}") / "history.jsonl").read_text())
+        terms.append(row["loss"])
+
+    assert terms[0].keys() == {"total", "classification", "teacher"}
+    assert terms[0]["classification"] == terms[1]["classification"]
+    assert terms[1]["teacher"] == pytest.approx(2 * terms[0]["teacher"])
+    assert terms[0]["total"] == pytest.approx(terms[0]["classification"] + terms[0]["teacher"])
+
+
+def learned_from(home: Path, run: Path, monkeypatch: pytest.MonkeyPatch, seeds: int, ensemble: int) -> list[Any]:
+    """Return the teacher's answers that each seed of the student learns from."""
+    given: list[Dataset] = []
+    real = run_cell.train
+
+    def watched(model: Any, dataset: Dataset, *rest: Any, **more: Any) -> Any:
+        given.append(dataset)
+        return real(model, dataset, *rest, **more)
+
+    monkeypatch.setattr(run_cell, "train", watched)
+    values = taught(str(home / "teacher.toml"), ensemble=ensemble, cross_fit=2)
+    done = train(home, write_recipe(run.with_suffix(".toml"), values), run, "--seeds", seeds)
+    assert done.code == 0, done.error
+    return [dataset.teacher for dataset in given if dataset.teacher is not None]
+
+
+def test_an_ensemble_teaches_all_seeds_and_without_one_each_seed_has_its_own(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = learned_from(home, tmp_path / "shared", monkeypatch, seeds=2, ensemble=1)
+    own = learned_from(home, tmp_path / "own", monkeypatch, seeds=2, ensemble=0)
+
+    trained = [sorted(path.parent.name for path in (tmp_path / name).glob("teacher/fold-*/seed-*/part-*"))
+               for name in ("shared", "own")]  # fmt: skip
+    assert trained == [["seed-0"] * 2, ["seed-0"] * 2 + ["seed-1"] * 2]
+    assert all((shared[0][id_] == shared[1][id_]).all() for id_ in shared[0])
+    assert all((shared[0][id_] == own[0][id_]).all() for id_ in shared[0])
+    assert any((own[0][id_] != own[1][id_]).any() for id_ in own[0])
+
+
+def test_a_mended_student_finds_the_teachers_that_are_there(home: Path, tmp_path: Path) -> None:
+    """Teachers are trained first; what fails after them must not hold the folder or throw them away."""
+    values = taught(str(home / "teacher.toml"))
+    broken = {**values, "training": {**values["training"], "learning_rates": {"head": 1e30}, "clip": 0.0}}
+    first = train(home, write_recipe(tmp_path / "r.toml", broken), tmp_path / "run")
+    assert first.code == 2
+    assert "became NaN or infinite" in first.error
+    teachers = sorted((tmp_path / "run" / "teacher").rglob("cell.json"))
+    before = [path.stat().st_mtime_ns for path in teachers]
+
+    second = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / "run")
+
+    assert second.code == 0, second.error
+    assert len(teachers) == PARTS * TEACHERS
+    assert [path.stat().st_mtime_ns for path in teachers] == before
+
+
+def test_a_student_that_cannot_be_taught_is_refused_before_its_teachers_are_trained(home: Path, tmp_path: Path) -> None:
+    rates = taught(str(home / "teacher.toml"))
+    rates["training"] |= {"learning_rates": {"heads": 1e-3}}
+    fitted = taught(str(home / "teacher.toml"), model="majority")
+    for values, told in [(rates, "parameter group"), (fitted, "'majority' learns without gradients")]:
+        done = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / "run")
+
+        assert done.code == 2
+        assert told in done.error
+        assert not list(tmp_path.rglob("cell.json"))
+
+
+def test_a_checkpoint_tells_of_its_teacher(home: Path) -> None:
+    checkpoint = cell_of(home / "run") / "checkpoint"
+
+    told = json.loads((checkpoint / "provenance.json").read_text())["teacher"]
+
+    assert (told["model"], told["cross_fit"], told["ensemble"], told["weight"]) == ("bc_lstm", PARTS, TEACHERS, 0.5)
+    assert told["encoders"]["audio"]["features"] == "sound"
+    card = (checkpoint / "README.md").read_text()
+    assert f"## Teacher\n\n* bc_lstm, cross_fit {PARTS}, ensemble {TEACHERS}, weight 0.5\n" in card
+
+
+def test_a_taught_checkpoint_answers_alone_and_training_again_changes_nothing(home: Path, tmp_path: Path) -> None:
+    before = (cell_of(home / "run") / "cell.json").stat().st_mtime_ns
+    stored = pq.read_table(cell_of(home / "run") / "predictions.parquet").to_pylist()
+
+    assert train(home, home / "taught.toml", home / "run", "--seeds", 2).code == 0
+    out = tmp_path / "p.parquet"
+    checkpoint = cell_of(home / "run") / "checkpoint"
+    assert call("-q", "predict", home / "data", "--checkpoint", checkpoint, "--out", out).code == 0
+
+    assert (cell_of(home / "run") / "cell.json").stat().st_mtime_ns == before
+    assert not any("teacher" in path.name for path in checkpoint.rglob("*"))
+    again = {row["id"]: row for row in pq.read_table(out).to_pylist()}
+    for row in stored:
+        assert [row[f"p:{label}"] for label in LABELS] == pytest.approx(
+            [again[row["id"]][f"p:{label}"] for label in LABELS], abs=1e-5
+        )
+
+
+def test_other_teachers_make_another_model(home: Path, tmp_path: Path) -> None:
+    write_recipe(tmp_path / "teacher.toml", recipe_values("bc_lstm", epochs=2))
+    recipe = write_recipe(tmp_path / "taught.toml", taught(weight=0.5))
+
+    refused = train(home, recipe, home / "run")
+    assert refused.code == 2
+    assert "holds a run of another recipe" in refused.error
+    assert train(home, recipe, tmp_path / "run").code == 0
+
+    ours, theirs = weights(tmp_path / "run"), weights(home / "run")
+    assert any((ours[name] != theirs[name]).any() for name in ours)
+
+
+def test_a_stage_one_may_have_a_teacher(home: Path, tmp_path: Path) -> None:
+    stage = taught(str(home / "teacher.toml"), ensemble=1)
+    values = recipe_values("bc_lstm", epochs=1)
+    write_recipe(tmp_path / "stage.toml", stage)
+    values["encoders"] = {"audio": {"name": "checkpoint", "recipe": "stage.toml"}}
+
+    done = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / "run")
+
+    assert done.code == 0, done.error
+    assert len(list((tmp_path / "run" / "stage-one" / "audio" / "teacher").glob("fold-*/seed-0/part-*"))) == PARTS
+    told = gather([tmp_path / "run"])[0].entries[0].encoders
+    assert told == "audio: single (taught by bc_lstm on audio) on precomputed (sound), not cross-fitted"
+
+
+def test_a_report_names_the_teacher(home: Path) -> None:
+    entry = gather([home / "run"])[0].entries[0]
+
+    assert entry.encoders == "audio: precomputed (sound); taught by bc_lstm on audio"
+
+
+def test_mistakes_in_a_teacher(home: Path, tmp_path: Path) -> None:
+    teacher = recipe_values("bc_lstm", epochs=1)
+    two_stages = recipe_values("bc_lstm")
+    two_stages["encoders"] = {"audio": {"name": "checkpoint", "recipe": recipe_values("single")}}
+    crossed = recipe_values("bc_lstm")
+    crossed["encoders"] = {"audio": {"name": "checkpoint", "recipe": taught(teacher), "cross_fit": 2}}
+    borrowed = recipe_values("bc_lstm")
+    borrowed["encoders"] = {"audio": {"name": "checkpoint", "checkpoint": str(cell_of(home / "run") / "checkpoint")}}
+    without = taught()
+    del without["teacher"]["recipe"]
+    for values, told in [
+        (taught("none.toml"), "No recipe 'none.toml'"),
+        (without, "teacher.recipe: is missing"),
+        (taught(teacher, cross_fit=1), "teacher.cross_fit = 1: input should be greater than or equal to 2"),
+        (taught(teacher, weight=0), "teacher.weight = 0: input should be greater than 0"),
+        (taught(teacher, crossfit=3), "teacher: No key named 'crossfit'"),
+        (taught(teacher, cross_fit=99), "cross_fit = 99: the training part has only 12 conversations"),
+        (taught({**teacher, "protocol": "parley"}), "teacher.recipe.protocol = 'parley': both recipes need 'table'"),
+        (taught({**teacher, "options": {"label": "mood"}}), "teacher.recipe.options: differ from those of"),
+        (taught({**teacher, "sedes": 1}), "teacher.recipe: top level: No key named 'sedes'"),
+        (taught(taught(teacher)), "teacher.recipe: has a teacher of its own"),
+        (taught(two_stages), "teacher.recipe: has a stage one of its own"),
+        (
+            taught(borrowed),
+            "teacher.recipe: has a trained model for an encoder, which may know what it is to answer for",
+        ),
+        (taught(teacher, weight=float("inf")), "teacher.weight = inf: input should be a finite number"),
+        (crossed, "encoders.audio.cross_fit = 2: is not for a stage one with a teacher"),
+    ]:
+        done = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / told[:20].replace("/", "-"))
+
+        assert done.code == 2, (told, done.out)
+        assert told in done.error, done.error
+        assert done.error.count("\n") == 1, done.error
