@@ -11,6 +11,7 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def validated(kind: type[Checked], values: Any, place: tuple[str, ...], mistakes: list[str]) -> Checked | None:
+    """Return a table's values as their class has them; or ``None``, and what is wrong with them joins ``mistakes``."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:

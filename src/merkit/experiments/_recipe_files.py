@@ -9,6 +9,11 @@ from merkit.core.errors import ConfigError
 
 
 def read_toml(path: Path) -> dict[str, Any]:
+    """Return the values of a recipe's file.
+
+    Raises:
+        ConfigError: It is missing, cannot be read, or is no TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -52,6 +57,11 @@ def _beside(path: Path, named: str) -> Path:
 
 
 def put_override(values: dict[str, Any], override: str) -> None:
+    """Set one key, ``table.key=VALUE`` with a TOML value; what is no TOML is a string.
+
+    Raises:
+        ConfigError: It is no key and value, or leads into a value.
+    """
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {override}: expected KEY=VALUE, such as training.epochs=3")
