@@ -51,17 +51,23 @@ def weights(run: Path, seed: int = 0) -> Mapping[str, np.ndarray]:
     return load_file(cell_of(run, seed) / "checkpoint" / "model.safetensors")
 
 
-def test_each_conversation_is_answered_for_by_the_mean_of_teachers_that_have_not_learned_from_it(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[Dataset] = []
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[Dataset]:
+    """The training part of every model that is trained from here on, in their order."""
+    found: list[Dataset] = []
     real = run_cell.train
 
     def watched(model: Any, dataset: Dataset, *rest: Any, **more: Any) -> Any:
-        given.append(dataset)
+        found.append(dataset)
         return real(model, dataset, *rest, **more)
 
     monkeypatch.setattr(run_cell, "train", watched)
+    return found
+
+
+def test_each_conversation_is_answered_for_by_the_mean_of_teachers_that_have_not_learned_from_it(
+    home: Path, tmp_path: Path, given: list[Dataset]
+) -> None:
     assert train(home, home / "taught.toml", tmp_path / "run").code == 0
 
     *teachers, student = given
@@ -105,34 +111,22 @@ def test_the_history_has_the_teachers_term_which_its_weight_scales(home: Path, t
     assert terms[0]["total"] == pytest.approx(terms[0]["classification"] + terms[0]["teacher"])
 
 
-def learned_from(home: Path, run: Path, monkeypatch: pytest.MonkeyPatch, seeds: int, ensemble: int) -> list[Any]:
-    """Return the teacher's answers that each seed of the student learns from."""
-    given: list[Dataset] = []
-    real = run_cell.train
-
-    def watched(model: Any, dataset: Dataset, *rest: Any, **more: Any) -> Any:
-        given.append(dataset)
-        return real(model, dataset, *rest, **more)
-
-    monkeypatch.setattr(run_cell, "train", watched)
-    values = taught(str(home / "teacher.toml"), ensemble=ensemble, cross_fit=2)
-    done = train(home, write_recipe(run.with_suffix(".toml"), values), run, "--seeds", seeds)
-    assert done.code == 0, done.error
-    return [dataset.teacher for dataset in given if dataset.teacher is not None]
-
-
 def test_an_ensemble_teaches_all_seeds_and_without_one_each_seed_has_its_own(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, given: list[Dataset]
 ) -> None:
-    shared = learned_from(home, tmp_path / "shared", monkeypatch, seeds=2, ensemble=1)
-    own = learned_from(home, tmp_path / "own", monkeypatch, seeds=2, ensemble=0)
+    for name, ensemble in (("shared", 1), ("own", 0)):
+        values = taught(str(home / "teacher.toml"), ensemble=ensemble, cross_fit=2)
+        done = train(home, write_recipe(tmp_path / f"{name}.toml", values), tmp_path / name, "--seeds", 2)
+        assert done.code == 0, done.error
 
-    trained = [sorted(path.parent.name for path in (tmp_path / name).glob("teacher/fold-*/seed-*/part-*"))
-               for name in ("shared", "own")]  # fmt: skip
+    trained = [
+        sorted(path.parent.name for path in (tmp_path / name).glob("teacher/fold-*/seed-*/part-*"))
+        for name in ("shared", "own")
+    ]
     assert trained == [["seed-0"] * 2, ["seed-0"] * 2 + ["seed-1"] * 2]
-    assert all((shared[0][id_] == shared[1][id_]).all() for id_ in shared[0])
-    assert all((shared[0][id_] == own[0][id_]).all() for id_ in shared[0])
-    assert any((own[0][id_] != own[1][id_]).any() for id_ in own[0])
+    answers = [dataset.teacher for dataset in given if dataset.teacher is not None]
+    first, second, own, other = ([answer[id_].tolist() for id_ in sorted(answer)] for answer in answers)
+    assert first == second == own != other
 
 
 def test_a_mended_student_finds_the_teachers_that_are_there(home: Path, tmp_path: Path) -> None:
