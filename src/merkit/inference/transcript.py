@@ -5,8 +5,8 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"
 _CUE = re.compile(rf"{_TIME}\s+-->\s+{_TIME}")
 _VOICE = re.compile(r"<v(?:\.[^ >]*)?\s+([^>]+)>")
 _TAG = re.compile(r"<[^>]+>")
+_SPEAKER = re.compile(r"^(?:\[([^\]\n]{1,40})\]|([^\W\d][\w.'’-]*(?: [\w.'’-]+){0,2})):(?:[ \t]+|$)", re.MULTILINE)
+"""``[SPEAKER_00]: text``, as WhisperX writes it, or ``Ann: text``, a name of three words at most."""
 _NAMES = {
     "start": ("start_s", "start", "begin", "from"),
     "end": ("end_s", "end", "stop", "to"),
@@ -39,8 +41,9 @@ def read_transcript(path: Path) -> list[Line]:
 
     ``.csv`` and ``.tsv`` need the columns ``start_s``, ``end_s`` and ``text`` (``start``, ``end`` are understood), and
     may have ``speaker``; ``.json`` is a list of objects with those keys, or an object that holds it under ``segments``
-    or ``utterances``; ``.jsonl`` one object a line; ``.srt`` and ``.vtt`` are subtitles (``<v NAME>`` names the
-    speaker); ``.txt`` is the text of the whole recording.
+    or ``utterances``; ``.jsonl`` one object a line; ``.srt`` and ``.vtt`` are subtitles, whose speakers are named by
+    ``<v NAME>``, by ``[NAME]: `` before the words, or by ``NAME: `` where there are several cues and each begins so;
+    ``.txt`` is the text of the whole recording.
 
     Raises:
         MerkitError: The file is missing or empty, has another ending, or a line without valid times.
@@ -54,7 +57,7 @@ def read_transcript(path: Path) -> list[Line]:
     if path.suffix == ".txt":
         return [Line(None, None, "", " ".join(content.split()))]
     if path.suffix in (".srt", ".vtt"):
-        lines = _read_cues(content, path)
+        lines = _with_speakers(_read_cues(content, path), path)
     elif path.suffix in (".csv", ".tsv"):
         reader = csv.DictReader(io.StringIO(content), delimiter="\t" if path.suffix == ".tsv" else ",")
         lines = _read_rows(reader, path)
@@ -118,11 +121,31 @@ def _read_cues(content: str, path: Path) -> list[Line]:
         text = block[found.end() :].partition("\n")[2]
         voice = _VOICE.search(text)
         speaker = "" if voice is None else voice.group(1).strip()
-        spoken = " ".join(_TAG.sub("", text).split())
+        spoken = "\n".join(row.strip() for row in _TAG.sub("", text).strip().splitlines())
         times = found.groups()
         line = Line(_clock(times[:4]), _clock(times[4:]), speaker, spoken)
         lines.append(_checked(line, f"'{path}', cue {len(lines) + 1}"))
     return lines
+
+
+def _with_speakers(lines: Sequence[Line], path: Path) -> list[Line]:
+    """Take the speakers' names from before the words, unless voices are marked, and join the rows of each cue."""
+    marked = any(line.speaker for line in lines)
+    found = [[] if marked else list(_SPEAKER.finditer(line.text or "")) for line in lines]
+    first = [names[0] if names and names[0].start() == 0 else None for names in found]
+    plain = len(lines) > 1 and all(name is not None and name.group(2) for name in first)
+    known = {name.group(2) for name in first if name is not None}
+    read = []
+    for number, (line, names, name) in enumerate(zip(lines, found, first, strict=True), start=1):
+        speaker, text = line.speaker, line.text or ""
+        if name is not None and (plain or name.group(1)):
+            if any(other.group(1) or other.group(2) in known for other in names[1:]):
+                raise MerkitError(
+                    f"'{path}', cue {number}: two speakers in one cue; give each a cue with times of its own."
+                )
+            speaker, text = (name.group(1) or name.group(2)).strip(), text[name.end() :]
+        read.append(replace(line, speaker=speaker, text=" ".join(text.split())))
+    return read
 
 
 def _clock(parts: tuple[str | None, ...]) -> float:

@@ -36,6 +36,45 @@ def test_all_formats_read_to_the_same_lines_in_order_of_time(tmp_path: Path, nam
     assert read_transcript(tmp_path / name) == LINES
 
 
+def cues(*texts: str) -> str:
+    return "\n".join(f"{n}\n00:00:0{n},000 --> 00:00:0{n},900\n{text}\n" for n, text in enumerate(texts, start=1))
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (("[S_0]: Hello.", "No: wait.", "[Ann B.]: Oh?"), [("S_0", "Hello."), ("", "No: wait."), ("Ann B.", "Oh?")]),
+        (("ROSS: Hello.", "Dr. Green: It is\n10:30."), [("ROSS", "Hello."), ("Dr. Green", "It is 10:30.")]),
+        (("Ross: Hello.", "And then"), [("", "Ross: Hello."), ("", "And then")]),
+        (("I say to all: yes.", "Ann: Yes."), [("", "I say to all: yes."), ("", "Ann: Yes.")]),
+        (("Careful: it is hot.",), [("", "Careful: it is hot.")]),
+        (("[laughs] Hello: you.", "[door]"), [("", "[laughs] Hello: you."), ("", "[door]")]),
+        (("[S_0]: Hello.", "[S_1]: "), [("S_0", "Hello."), ("S_1", "")]),
+        (("Ann: Two\nthings: one.", "Mr. O’Neil:"), [("Ann", "Two things: one."), ("Mr. O’Neil", "")]),
+        (("<v Ann>Ben: hello", "<v Ben>Ann: hello"), [("Ann", "Ben: hello"), ("Ben", "Ann: hello")]),
+        (("10:30", "11:30"), [("", "10:30"), ("", "11:30")]),
+    ],
+    ids=[
+        "in brackets",
+        "every cue",
+        "not every cue",
+        "a sentence",
+        "one cue",
+        "a sound",
+        "no words",
+        "a name alone",
+        "voices",
+        "a clock",
+    ],
+)  # fmt: skip
+def test_subtitles_name_the_speaker_before_a_colon(
+    tmp_path: Path, texts: tuple[str, ...], expected: list[tuple[str, str]]
+) -> None:
+    (tmp_path / "t.srt").write_text(cues(*texts))
+
+    assert [(line.speaker, line.text) for line in read_transcript(tmp_path / "t.srt")] == expected
+
+
 def test_a_plain_text_is_the_whole_recordings(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("Good\nmorning.\n")
 
@@ -54,6 +93,8 @@ def test_a_plain_text_is_the_whole_recordings(tmp_path: Path) -> None:
         ("t.csv", "start_s,end_s,text\nnan,1,x\n", "no stretch of time"),
         ("t.json", "{", "is not JSON"),
         ("t.json", '"text"', "expected a list of objects"),
+        ("t.srt", cues("[A]: Hi.", "[B]: Hi.\n[A]: Oh?"), "cue 2: two speakers in one cue"),
+        ("t.srt", cues("Ann: Hi.", "Ben: Hi.\nAnn: Oh?"), "cue 2: two speakers in one cue"),
         ("t.srt", "1\n00:00:02,000 --> 00:00:01,000\nx\n", "cue 1: from 2.0 to 1.0"),
     ],
 )
@@ -74,16 +115,16 @@ def test_a_missing_or_binary_transcript_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "cues",
+    "content",
     [
         "1\n00:00:00,000 --> 00:00:01,000\none\n\n2\n00:00:01,0 --> 00:00:02,0\ntwo\n",
         "1\n00:00:00,000 --> 00:00:01,000\none\n2\n00:00:01,000 --> 00:00:02,000\ntwo\n",
     ],
     ids=["times that are not understood", "no blank line between two"],
 )
-def test_a_cue_that_is_not_understood_is_an_error_not_a_missing_utterance(tmp_path: Path, cues: str) -> None:
+def test_a_cue_that_is_not_understood_is_an_error_not_a_missing_utterance(tmp_path: Path, content: str) -> None:
     path = tmp_path / "call.srt"
-    path.write_text(cues)
+    path.write_text(content)
 
     with pytest.raises(MerkitError, match="expected one cue"):
         read_transcript(path)
