@@ -1,8 +1,10 @@
 """A model that learns from another's answers: who answered for what, what it leaves behind, and mistakes in recipes."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from tests.commandline import Called, call
 from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
 
 from merkit.data.dataset import Dataset
-from merkit.data.manifest import read_manifest
+from merkit.data.manifest import read_manifest, write_manifest
 from merkit.experiments import run_cell
 from merkit.experiments.results import gather
 from merkit.io.checkpoint import name_hash, read_trained_on
@@ -214,6 +216,75 @@ def test_a_stage_one_may_have_a_teacher(home: Path, tmp_path: Path) -> None:
     assert told == "audio: single (taught by bc_lstm on audio) on precomputed (sound), not cross-fitted"
 
 
+def cross_fitted(home: Path, seeds: int = 0, teachers: int = 1, **keys: Any) -> dict[str, Any]:
+    """Two stages: the first is taught and cross-fitted in two parts."""
+    stage = {**taught(str(home / "teacher.toml"), ensemble=teachers, **keys), "seeds": 3}
+    values = recipe_values("bc_lstm", epochs=1)
+    values["encoders"] = {"audio": {"name": "checkpoint", "recipe": stage, "cross_fit": 2, "ensemble": seeds}}
+    return values
+
+
+@pytest.mark.parametrize(("seeds", "teachers"), [(0, 1), (2, 2), (2, 0)])
+def test_cross_fitting_a_taught_stage_one_keeps_its_teachers_from_the_held_out_part_too(
+    home: Path, tmp_path: Path, given: list[Dataset], seeds: int, teachers: int
+) -> None:
+    """Else a held-out conversation's labels would reach the model that encodes it through the teachers' answers."""
+    recipe = write_recipe(tmp_path / "r.toml", cross_fitted(home, seeds, teachers))
+
+    done = train(home, recipe, tmp_path / "run")
+
+    assert done.code == 0, done.error
+    crossed = tmp_path / "run" / "stage-one" / "audio" / "cross-fit"
+    utterances = read_manifest(home / "data").utterances
+    everyone = {name_hash(u.id) for u in utterances if u.attributes["split"] == "train"}
+    for seed in range(max(seeds, 1)):
+        parts = sorted(crossed.glob(f"fold-*/seed-{seed}/part-*/checkpoint"))
+        first, second = (everyone - read_trained_on(part) for part in parts)
+        assert first | second == everyone
+        assert not first & second
+        for part in parts:
+            place = part.parent.relative_to(crossed).as_posix().replace(f"seed-{seed}", "seed-0")
+            found = list((crossed / "teacher" / place).rglob("checkpoint"))
+            assert len(found) == PARTS * (teachers or seeds)
+            assert all(read_trained_on(teacher) < read_trained_on(part) for teacher in found)
+    students = [dataset for dataset in given if dataset.teacher is not None]
+    assert len(students) == (1 + 2) * max(seeds, 1)
+    assert all(set(each.labels) == set(each.teacher or {}) for each in students)
+    before = len(given)
+    assert train(home, recipe, tmp_path / "run").code == 0
+    assert len(given) == before
+
+
+def test_a_parts_teachers_are_asked_for_before_anything_is_trained(home: Path, tmp_path: Path) -> None:
+    values = cross_fitted(home, cross_fit=8)
+
+    done = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / "run")
+
+    assert done.code == 2
+    told = "encoders.audio.recipe.teacher.cross_fit = 8: the training part has only 6 conversations"
+    assert told in done.error
+    assert not list(tmp_path.rglob("cell.json"))
+
+
+def test_one_seed_may_have_a_validation_part_of_its_own(home: Path, tmp_path: Path) -> None:
+    """An ensemble of one serves one seed, whatever the number of seeds in the recipes below it."""
+    manifest = read_manifest(home / "data")
+    halves = [
+        replace(u, attributes={**u.attributes, "split": "test" if u.attributes["split"] == "test" else "train"})
+        for u in manifest.utterances
+    ]
+    write_manifest(tmp_path / "data", halves, name="tiny", version=1)
+    shutil.copytree(home / "data" / "precomputed", tmp_path / "data" / "precomputed")
+    recipe = write_recipe(tmp_path / "r.toml", cross_fitted(home))
+
+    one, two = (train(tmp_path, recipe, tmp_path / f"run-{seeds}", "--seeds", seeds) for seeds in (1, 2))
+
+    assert one.code == 0, one.error
+    assert two.code == 2
+    assert "cuts another validation part for every seed" in two.error
+    assert not list((tmp_path / "run-2").rglob("cell.json"))
+
+
 def test_a_report_names_the_teacher(home: Path) -> None:
     entry = gather([home / "run"])[0].entries[0]
 
@@ -224,8 +295,6 @@ def test_mistakes_in_a_teacher(home: Path, tmp_path: Path) -> None:
     teacher = recipe_values("bc_lstm", epochs=1)
     two_stages = recipe_values("bc_lstm")
     two_stages["encoders"] = {"audio": {"name": "checkpoint", "recipe": recipe_values("single")}}
-    crossed = recipe_values("bc_lstm")
-    crossed["encoders"] = {"audio": {"name": "checkpoint", "recipe": taught(teacher), "cross_fit": 2}}
     borrowed = recipe_values("bc_lstm")
     borrowed["encoders"] = {"audio": {"name": "checkpoint", "checkpoint": str(cell_of(home / "run") / "checkpoint")}}
     without = taught()
@@ -247,7 +316,6 @@ def test_mistakes_in_a_teacher(home: Path, tmp_path: Path) -> None:
             "teacher.recipe: has a trained model for an encoder, which may know what it is to answer for",
         ),
         (taught(teacher, weight=float("inf")), "teacher.weight = inf: input should be a finite number"),
-        (crossed, "encoders.audio.cross_fit = 2: is not for a stage one with a teacher"),
     ]:
         done = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / told[:20].replace("/", "-"))
 

@@ -229,10 +229,6 @@ def _stages(
         if set(stage.encoders) != {modality} or stage.model.inputs:
             found = ", ".join(stage.encoders) or "none"
             mistakes.append(f"{place}.encoders: {found} found, expected {modality} alone")
-        if stage.teacher is not None and config.cross_fit:
-            mistakes.append(
-                f"encoders.{modality}.cross_fit = {config.cross_fit}: is not for a stage one with a teacher"
-            )
         stages[modality] = stage
     return stages
 

@@ -79,14 +79,14 @@ def told_features(encoders: Mapping[str, Mapping[str, Any]]) -> str | None:
     return next(iter(told.values()), None)
 
 
-def cut_by_conversation(conversations: Sequence[str], parts: int, seed: int) -> list[frozenset[str]]:
-    """Return the conversations in random parts whose sizes differ by one at most.
+def cut_by_conversation(conversations: Sequence[str], parts: int, seed: int, key: str) -> list[frozenset[str]]:
+    """Return the conversations in random parts whose sizes differ by one at most; ``key`` is a recipe's, for errors.
 
     Raises:
         ConfigError: There are fewer conversations than parts.
     """
     if len(conversations) < parts:
-        raise ConfigError(f"cross_fit = {parts}: the training part has only {len(conversations)} conversations")
+        raise ConfigError(f"{key} = {parts}: the training part has only {len(conversations)} conversations")
     order = np.random.default_rng(derived_seed(seed, "cross-fit")).permutation(len(conversations))
     return [frozenset(conversations[place] for place in order[part::parts]) for part in range(parts)]
 

@@ -1,7 +1,8 @@
 """A run's teachers: models whose answers another one learns beside the labels.
 
 They lie below ``<run>/teacher/fold-<f>/seed-<s>/part-<p>-of-<k>/``: the training part is cut by conversation, and each
-part is answered for by models that have learned from the other parts alone.
+part is answered for by models that have learned from the other parts alone. Those of a cross-fitted stage one's part
+lie below its ``cross-fit/teacher/``, in the same way.
 """
 
 from itertools import chain

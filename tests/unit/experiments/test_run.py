@@ -12,7 +12,9 @@ from tests.tiny import recipe_values, write_corpus
 from merkit.core.errors import MerkitError
 from merkit.data.manifest import Manifest
 from merkit.experiments.recipe import Recipe, check_recipe
-from merkit.experiments.run import _provenance, _recipe_hash, describe_environment, train_recipe
+from merkit.experiments.run import train_recipe
+from merkit.experiments.run_provenance import describe_run, recipe_hash
+from merkit.io.provenance import describe_environment
 
 
 def test_asking_again_does_not_claim_that_the_code_of_today_made_the_run(
@@ -25,7 +27,7 @@ def test_asking_again_does_not_claim_that_the_code_of_today_made_the_run(
     before = json.loads(path.read_text())
     (tmp_path / "data").rename(tmp_path / "moved")
     today = {**describe_environment(), "commit": "b"}
-    monkeypatch.setattr("merkit.experiments.run.describe_environment", lambda: today)
+    monkeypatch.setattr("merkit.experiments.run_provenance.describe_environment", lambda: today)
 
     train_recipe(recipe, tmp_path / "moved", tmp_path / "run")
 
@@ -46,7 +48,7 @@ def test_a_run_that_failed_in_its_first_epoch_leaves_its_folder_to_another_recip
     train_recipe(check_recipe(tame, "tame.toml"), data, run)
 
     provenance = json.loads((run / "provenance.json").read_text())
-    assert provenance["recipe_sha256"] == _recipe_hash(check_recipe(tame, "tame.toml"))
+    assert provenance["recipe_sha256"] == recipe_hash(check_recipe(tame, "tame.toml"))
     next(run.rglob("cell.json")).unlink()  # as if it had been stopped after that epoch
     with pytest.raises(MerkitError, match="holds a run of another recipe"):
         train_recipe(check_recipe(wild, "wild.toml"), data, run)
@@ -62,9 +64,9 @@ def test_what_another_process_finished_while_this_one_began_is_kept(
     def slow(recipe: Recipe, manifest: Manifest, folder: Path) -> dict[str, Any]:
         if recipe is ours:
             train_recipe(theirs, data, run)
-        return _provenance(recipe, manifest, folder)
+        return describe_run(recipe, manifest, folder)
 
-    monkeypatch.setattr("merkit.experiments.run._provenance", slow)
+    monkeypatch.setattr("merkit.experiments.run.describe_run", slow)
     with pytest.raises(MerkitError, match="holds a run of another recipe"):
         train_recipe(ours, data, run)
 
@@ -75,8 +77,8 @@ def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
     write_corpus(tmp_path / "data", conversations=10)
     recipe = check_recipe(recipe_values("majority"), "r.toml")
     hold = (
-        "import sys\nfrom pathlib import Path\nfrom merkit.experiments.run import _alone\n"
-        "with _alone(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()"
+        "import sys\nfrom pathlib import Path\nfrom merkit.experiments._lock import alone\n"
+        "with alone(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()"
     )
     arguments = [sys.executable, "-c", hold, str(tmp_path / "run")]
 

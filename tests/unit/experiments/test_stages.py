@@ -8,7 +8,7 @@ CONVERSATIONS = [f"c{number}" for number in range(11)]
 
 @pytest.mark.parametrize("parts", [2, 3, 11])
 def test_every_conversation_is_in_one_part_and_parts_are_of_a_size(parts: int) -> None:
-    found = cut_by_conversation(CONVERSATIONS, parts, seed=0)
+    found = cut_by_conversation(CONVERSATIONS, parts, seed=0, key="cross_fit")
 
     assert sorted(name for part in found for name in part) == sorted(CONVERSATIONS)
     assert len(found) == parts
@@ -16,14 +16,14 @@ def test_every_conversation_is_in_one_part_and_parts_are_of_a_size(parts: int) -
 
 
 def test_the_cut_is_the_same_for_the_same_seed_and_another_for_another() -> None:
-    cuts = [cut_by_conversation(CONVERSATIONS, 3, seed) for seed in (0, 0, 1)]
+    cuts = [cut_by_conversation(CONVERSATIONS, 3, seed, "cross_fit") for seed in (0, 0, 1)]
 
     assert cuts[0] == cuts[1] != cuts[2]
 
 
 def test_more_parts_than_conversations_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"cross_fit = 12: .* only 11 conversations"):
-        cut_by_conversation(CONVERSATIONS, 12, seed=0)
+    with pytest.raises(ConfigError, match=r"^teacher.cross_fit = 12: .* only 11 conversations"):
+        cut_by_conversation(CONVERSATIONS, 12, seed=0, key="teacher.cross_fit")
 
 
 @pytest.mark.parametrize(
