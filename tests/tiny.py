@@ -1,6 +1,8 @@
 """A small corpus that needs no media: conversations with texts and published sound vectors that tell the label."""
 
+import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import tomli_w
 
 from merkit.core.corpus import PublishedFeatures
 from merkit.core.types import Utterance
-from merkit.data.manifest import Manifest, write_manifest
+from merkit.data.manifest import Manifest, read_manifest, write_manifest
 from merkit.data.published import write_published
 
 LABELS = ("calm", "cross", "glad")
@@ -35,6 +37,16 @@ def write_corpus(folder: Path, *, seed: int = 0, conversations: int = 30, turns:
     manifest = write_manifest(folder, utterances, name="tiny", version=1)
     write_published(folder / "precomputed" / "sound", PublishedFeatures("sound", "audio", arrays))
     return manifest
+
+
+def copy_without_validation(source: Path, folder: Path) -> None:
+    """Copy a corpus with its validation part as training: the protocol cuts another one for every seed."""
+    halves = [
+        replace(u, attributes={**u.attributes, "split": "test" if u.attributes["split"] == "test" else "train"})
+        for u in read_manifest(source).utterances
+    ]
+    write_manifest(folder, halves, name="tiny", version=1)
+    shutil.copytree(source / "precomputed", folder / "precomputed")
 
 
 def recipe_values(model: str, **training: Any) -> dict[str, Any]:

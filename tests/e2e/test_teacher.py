@@ -1,10 +1,8 @@
 """A model that learns from another's answers: who answered for what, what it leaves behind, and mistakes in recipes."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 from tests.commandline import Called, call
-from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
+from tests.tiny import LABELS, copy_without_validation, recipe_values, write_corpus, write_recipe
 
 from merkit.data.dataset import Dataset
-from merkit.data.manifest import read_manifest, write_manifest
+from merkit.data.manifest import read_manifest
 from merkit.experiments import run_cell
 from merkit.experiments.results import gather
 from merkit.io.checkpoint import name_hash, read_trained_on
@@ -268,13 +266,7 @@ def test_a_parts_teachers_are_asked_for_before_anything_is_trained(home: Path, t
 
 def test_one_seed_may_have_a_validation_part_of_its_own(home: Path, tmp_path: Path) -> None:
     """An ensemble of one serves one seed, whatever the number of seeds in the recipes below it."""
-    manifest = read_manifest(home / "data")
-    halves = [
-        replace(u, attributes={**u.attributes, "split": "test" if u.attributes["split"] == "test" else "train"})
-        for u in manifest.utterances
-    ]
-    write_manifest(tmp_path / "data", halves, name="tiny", version=1)
-    shutil.copytree(home / "data" / "precomputed", tmp_path / "data" / "precomputed")
+    copy_without_validation(home / "data", tmp_path / "data")
     recipe = write_recipe(tmp_path / "r.toml", cross_fitted(home))
 
     one, two = (train(tmp_path, recipe, tmp_path / f"run-{seeds}", "--seeds", seeds) for seeds in (1, 2))

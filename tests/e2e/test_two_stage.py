@@ -5,7 +5,6 @@ import random
 import shutil
 import signal
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from safetensors.numpy import load_file
 from tests.commandline import Called, call
 from tests.e2e.test_kill import command
 from tests.miniature import write_tone
-from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
+from tests.tiny import LABELS, copy_without_validation, recipe_values, write_corpus, write_recipe
 from tests.unit.encoders.conftest import tiny_bert
 
 from merkit.core.batch import ModelOutput
@@ -262,13 +261,7 @@ def test_an_ensemble_may_be_cross_fitted_and_every_seed_of_stage_two_learns_from
 
 
 def test_an_ensemble_needs_one_validation_part_for_all_its_seeds(home: Path, tmp_path: Path, tiny_bert: Path) -> None:
-    manifest = read_manifest(home / "data")
-    halves = [
-        replace(u, attributes={**u.attributes, "split": "test" if u.attributes["split"] == "test" else "train"})
-        for u in manifest.utterances
-    ]
-    write_manifest(tmp_path / "data", halves, name="tiny", version=1)
-    shutil.copytree(home / "data" / "precomputed", tmp_path / "data" / "precomputed")
+    copy_without_validation(home / "data", tmp_path / "data")
     recipe = write_recipe(tmp_path / "r.toml", two_stage_values(stage_values(tiny_bert), ensemble=2))
 
     done = train(tmp_path, recipe, "run", data=tmp_path / "data")
