@@ -29,9 +29,9 @@ from merkit.core.alignment import Interval
 from merkit.core.errors import UnalignableError
 from merkit.core.lookup import load
 from merkit.core.types import Turn
-from merkit.data.manifest import Manifest, read_manifest
-from merkit.data.prepare import prepare
-from merkit.data.segment_files import Tiers, read_json
+from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.data.corpus.prepare import prepare
+from merkit.data.segments.files import Tiers, read_json
 
 NEAR_S = 0.05
 PAUSE_S = 0.08

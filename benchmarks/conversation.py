@@ -50,15 +50,15 @@ WIDTHS: Mapping[str, Mapping[str, int]] = {
 """Columns by size and modality; ``quick`` is for a test of this script alone."""
 
 PAPER: Mapping[str, Mapping[str, Any]] = {
-    "sdt": {"width": 1024, "gate": "identity", "speakers": 9, "temperature": 8.0},
-    "cmath": {"hidden": 512, "width": 256, "feed_forward": 256, "speakers": 9},
+    "sdt": {"dim": 1024, "gate": "identity", "speakers": 9, "temperature": 8.0},
+    "cmath": {"hidden": 512, "dim": 256, "feed_forward": 256, "speakers": 9},
     "ada2i": {"hidden": 200, "rank": 6},
 }
 """What the papers say; the other models are as in the recipes."""
 
 QUICK: Mapping[str, Mapping[str, Any]] = {
-    "sdt": {"width": 16},
-    "cmath": {"hidden": 16, "width": 16, "feed_forward": 16},
+    "sdt": {"dim": 16},
+    "cmath": {"hidden": 16, "dim": 16, "feed_forward": 16},
     "ada2i": {"hidden": 16, "rank": 2, "feedforward": 16},
 }
 
@@ -76,22 +76,22 @@ def build(name: str, size: str) -> tuple[ModelSpec, Model, torch.optim.Optimizer
     settings = {"paper": PAPER, "recipe": {}, "quick": QUICK}[size].get(name, {})
     config = spec.config(**{**recipe.config.model_dump(), **settings})
     encoders = {
-        modality: Precomputed("x", modality, [], width, standardise=False) for modality, width in WIDTHS[size].items()
+        modality: Precomputed("x", modality, [], dim, standardise=False) for modality, dim in WIDTHS[size].items()
     }
     model = spec.build(config, encoders, CLASSES)
     return spec, model, build_optimizer(model.parameter_groups(), recipe.training), recipe.training.clip
 
 
-def batch_of(lengths: list[int], widths: Mapping[str, int], *, flat: bool, generator: torch.Generator) -> Batch:
+def batch_of(lengths: list[int], dims: Mapping[str, int], *, flat: bool, generator: torch.Generator) -> Batch:
     """Return conversations of random vectors, or (``flat``) their utterances one by one."""
     mask = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
     mask = mask[mask] if flat else mask
-    data = {name: torch.randn(*mask.shape, 1, width, generator=generator) for name, width in widths.items()}
+    data = {name: torch.randn(*mask.shape, 1, dim, generator=generator) for name, dim in dims.items()}
     return Batch(
         ids=tuple(str(number) for number in range(int(mask.sum()))),
         mask=mask,
         inputs={name: Padded(vectors, mask.unsqueeze(-1)) for name, vectors in data.items()},
-        present=dict.fromkeys(widths, mask),
+        present=dict.fromkeys(dims, mask),
         speakers=torch.randint(0, SPEAKERS, mask.shape, generator=generator).masked_fill(~mask, 0),
         labels=torch.randint(0, CLASSES, mask.shape, generator=generator).masked_fill(~mask, -100),
     )

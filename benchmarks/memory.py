@@ -22,7 +22,7 @@ import soundfile as sf
 from merkit.core.encoder import EncoderHome
 from merkit.core.lookup import load
 from merkit.core.types import Turn, Utterance
-from merkit.data.features import FeatureStore, extract_features
+from merkit.data.features.extraction import FeatureStore, extract_features
 
 RATE_HZ = 16000
 HOUR_S = 3600

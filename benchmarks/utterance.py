@@ -47,7 +47,7 @@ from merkit.core.lookup import load
 from merkit.core.model import Model, reads_views
 from merkit.core.types import Turn, Utterance
 from merkit.data.dataset import Dataset, bucketed_batches
-from merkit.data.sources import open_sources
+from merkit.data.features.sources import open_sources
 from merkit.data.views import Views
 from merkit.experiments.recipe import read_recipe
 from merkit.experiments.shipped import recipes_folder
@@ -81,8 +81,8 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }  # fmt: skip
 """``quick`` is for a test of this script alone."""
 QUICK: Mapping[str, Mapping[str, Any]] = {
-    "aux_fusion": {"width": 16, "heads": 2, "feed_forward": 16},
-    "multilevel": {"width": 16, "heads": 2, "feed_forward": 16},
+    "aux_fusion": {"dim": 16, "heads": 2, "feed_forward": 16},
+    "multilevel": {"dim": 16, "heads": 2, "feed_forward": 16},
     "mmer": {},
 }
 

@@ -32,8 +32,8 @@ from merkit.core.encoder import EncoderHome
 from merkit.core.lookup import load
 from merkit.core.types import Turn, Utterance
 from merkit.data.dataset import Dataset
-from merkit.data.features import extract_features
-from merkit.data.sources import FeatureSource, open_store
+from merkit.data.features.extraction import extract_features
+from merkit.data.features.sources import FeatureSource, open_store
 from merkit.training.config import TrainingConfig
 from merkit.training.optimisation import build_optimizer, groups_of, layers_of
 from merkit.training.plan import Plan

@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 
 from merkit.core.types import Utterance
-from merkit.data.manifest import Manifest, write_manifest
+from merkit.data.corpus.manifest import Manifest, write_manifest
 
 RATE_HZ = 16_000
 IEMOCAP_EMOTIONS = ("ang", "hap", "exc", "neu", "sad", "fru", "xxx")

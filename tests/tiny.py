@@ -11,8 +11,8 @@ import tomli_w
 
 from merkit.core.corpus import PublishedFeatures
 from merkit.core.types import Utterance
-from merkit.data.manifest import Manifest, read_manifest, write_manifest
-from merkit.data.published import write_published
+from merkit.data.corpus.manifest import Manifest, read_manifest, write_manifest
+from merkit.data.features.published import write_published
 
 LABELS = ("calm", "cross", "glad")
 WORDS = {"calm": "well then", "cross": "stop this", "glad": "how lovely"}

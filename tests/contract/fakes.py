@@ -36,9 +36,9 @@ class FakeEncoder(Encoder):
     def __init__(self, modality: str) -> None:
         super().__init__()
         self.modality = modality
-        self.width = WIDTHS[modality]
+        self.dim = WIDTHS[modality]
         self.hop_s, self.centre_s = HOP_S, HOP_S / 2
-        self.project = nn.Linear(DIM, self.width)
+        self.project = nn.Linear(DIM, self.dim)
         generator = torch.Generator().manual_seed(zlib.crc32(modality.encode()))
         with torch.no_grad():
             self.project.weight.normal_(std=DIM**-0.5, generator=generator)

@@ -19,7 +19,7 @@ from merkit.core.batch import Padded
 from merkit.core.corpus import PublishedFeatures
 from merkit.core.encoder import Array, Encoder, EncoderHome
 from merkit.core.types import MODALITIES, Turn, Utterance
-from merkit.data.published import write_published
+from merkit.data.features.published import write_published
 from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build_model, open_model, save_checkpoint
 
 TOLERANCE = 1e-5
@@ -72,7 +72,7 @@ TINY: dict[str, tuple[Tiny, ...]] = {
     ),
     "contours": (Tiny("audio"),),
     "egemaps": (Tiny("audio"),),
-    "logmel": (Tiny("audio", lambda world: {"n_mels": 16, "width": 12}),),
+    "logmel": (Tiny("audio", lambda world: {"n_mels": 16, "dim": 12}),),
     "praat": (Tiny("audio"),),
     "precomputed": tuple(
         Tiny(modality, lambda world, name=modality: {"features": name}) for modality in ("text", "audio", "video")
@@ -96,9 +96,9 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> World:
     for number, (length_s, text) in enumerate(zip(LENGTHS_S, TEXTS, strict=True)):
         write_voice(root / f"u{number}.wav", length_s, 110.0 + 40.0 * number, generator)
         utterances.append(Utterance(f"u{number}", "c", number, "anna", text=text, audio=f"u{number}.wav"))
-    for modality, width in zip(MODALITIES, (6, 5, 4), strict=True):
-        arrays = {row.id: generator.standard_normal((3 + row.turn, width)).astype(np.float32) for row in utterances}
-        columns = tuple(f"column {column}" for column in range(width))
+    for modality, dim in zip(MODALITIES, (6, 5, 4), strict=True):
+        arrays = {row.id: generator.standard_normal((3 + row.turn, dim)).astype(np.float32) for row in utterances}
+        columns = tuple(f"column {column}" for column in range(dim))
         write_published(root / "precomputed" / modality, PublishedFeatures(modality, modality, arrays, columns))
     turns = tuple(Turn(row, tuple(utterances[: row.turn]), root) for row in utterances)
     networks = {"bert": tiny_bert, "wav2vec2": tiny_wav2vec2(root / "wav2vec2")}
@@ -241,7 +241,7 @@ def test_batch_mates_and_padding_never_change_a_vector(world: World, name: str, 
             alone = encoder(padded([array]))
             expected = alone.data[0][alone.mask[0]]
             assert len(expected) >= 1
-            assert expected.shape[-1] == encoder.width
+            assert expected.shape[-1] == encoder.dim
             assert expected.dtype == torch.float32
             assert_near(together.data[row][together.mask[row]], expected)
             assert_near(roomier.data[row][roomier.mask[row]], expected)
@@ -275,7 +275,7 @@ def test_a_batch_without_the_modality_is_finite_and_masked(world: World, name: s
     found = encoder(Padded(blank.expand(3, *blank.shape).clone(), torch.zeros(3, 1, dtype=torch.bool)))
 
     assert found.data.shape[0] == 3
-    assert found.data.shape[-1] == encoder.width
+    assert found.data.shape[-1] == encoder.dim
     assert not found.mask.any()
     assert torch.isfinite(found.data).all()
 

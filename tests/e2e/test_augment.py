@@ -14,7 +14,7 @@ from tests.tiny import write_recipe
 from tests.unit.encoders.conftest import tiny_bert
 
 from merkit.core.types import Utterance
-from merkit.data.manifest import read_manifest, write_manifest
+from merkit.data.corpus.manifest import read_manifest, write_manifest
 from merkit.experiments.shipped import recipes_folder
 
 __all__ = ["tiny_bert"]
@@ -43,7 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
         "config": {"heads": 4, "modality_dropout": 0.2},
         "encoders": {
             "text": {"name": "bert", "weights": str(tiny_bert), "frozen": False},
-            "audio": {"name": "logmel", "n_mels": 8, "width": 8, "layers": 1},
+            "audio": {"name": "logmel", "n_mels": 8, "dim": 8, "layers": 1},
         },
         "views": {"count": 2, "text": {"name": "edit"}, "audio": {"name": "perturb", "noise_db": [20, 30]}},
         "training": {"epochs": 2, "batch_size": 4, "learning_rates": {"encoders": 1e-4, "head": 1e-3}},

@@ -12,7 +12,7 @@ import torch
 
 from merkit.core.alignment import Interval
 from merkit.core.lookup import load
-from merkit.data.prepare import prepare
+from merkit.data.corpus.prepare import prepare
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "conversation.py"
 

@@ -86,7 +86,7 @@ def test_train_prints_one_json_object_as_its_last_line(home: Path) -> None:
         "run",
     }
     assert found["seeds"] == [0, 1]
-    assert set(found["test"]["accuracy"]) >= {"mean", "sd", "interval"}
+    assert set(found["test"]["accuracy"]) >= {"mean", "std", "interval"}
     scores = json.loads((home / "runs" / "bc_lstm" / "scores.json").read_text())
     assert scores["test"] == found["test"]
     assert [row["label"] for row in scores["per_class"]] == list(LABELS)

@@ -15,7 +15,7 @@ from tests.commandline import Called, call
 from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
 from tests.unit.encoders.conftest import tiny_bert
 
-from merkit.data.manifest import Manifest, read_manifest
+from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.experiments.shipped import recipes_folder
 from merkit.io.checkpoint import build_encoders
 
@@ -153,7 +153,7 @@ def parley(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_recording_is_analysed_as_the_benchmark_read_it(parley: Path, tmp_path: Path) -> None:
     rows = stored(parley / "run")
-    test = next(name for name, row in rows.items() if row["part"] == "test")
+    test = next(name for name, row in rows.items() if row["split"] == "test")
     manifest = read_manifest(parley / "data")
     call_ = [u for u in manifest.utterances if u.conversation == manifest.by_id[test].conversation]
     lines = [["start_s", "end_s", "text", "speaker"], *([u.start_s, u.end_s, u.text, u.speaker] for u in call_)]

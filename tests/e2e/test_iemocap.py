@@ -13,7 +13,7 @@ from tests.miniature import IEMOCAP_WORDS, write_iemocap
 from tests.networks import write_speech_network, write_text_network
 
 from merkit.core.types import Utterance
-from merkit.data.manifest import read_manifest
+from merkit.data.corpus.manifest import read_manifest
 from merkit.experiments.recipe import read_recipe
 from merkit.experiments.run import open_protocol
 from merkit.experiments.shipped import recipes_folder
@@ -23,8 +23,8 @@ SESSIONS = [f"session{number}" for number in range(1, 6)]
 LABELS = ("angry", "happy", "neutral", "sad")
 MODELS = ("aux_fusion", "multilevel", "mmer")
 SMALLER = {
-    "aux_fusion": ["config.width=24", "config.feed_forward=48", "config.layers=1"],
-    "multilevel": ["config.width=24", "config.feed_forward=48"],
+    "aux_fusion": ["config.dim=24", "config.feed_forward=48", "config.layers=1"],
+    "multilevel": ["config.dim=24", "config.feed_forward=48"],
     "mmer": ["views.count=2"],
 }
 LOSSES = {
@@ -181,12 +181,12 @@ def test_a_shipped_recipe_tests_each_session_on_what_it_did_not_train_on(
         rows = pq.read_table(cell / "predictions.parquet").to_pylist()
         sessions = {part: set() for part in ("train", "valid", "test")}
         for row in rows:
-            sessions[row["part"]].add(session_of(utterances[row["id"]]))
+            sessions[row["split"]].add(session_of(utterances[row["id"]]))
             assert sum(row[f"p:{label}"] for label in LABELS) == pytest.approx(1.0, abs=1e-5)
         assert sessions["test"] == {session}
         assert sessions["train"] == set(SESSIONS) - {session}
         assert sessions["valid"] <= sessions["train"]
-        tested += [row["id"] for row in rows if row["part"] == "test"]
+        tested += [row["id"] for row in rows if row["split"] == "test"]
     labelled = {"ang", "hap", "exc", "neu", "sad"}
     assert sorted(tested) == sorted(name for name, one in utterances.items() if one.attributes["emotion"] in labelled)
 

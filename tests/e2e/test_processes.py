@@ -9,7 +9,7 @@ from tests.miniature import write_tone
 from tests.tiny import write_recipe
 
 from merkit.core.types import Utterance
-from merkit.data.manifest import write_manifest
+from merkit.data.corpus.manifest import write_manifest
 
 
 def test_two_processes_train_on_batches_that_lack_a_modality_and_one_speaks(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_two_processes_train_on_batches_that_lack_a_modality_and_one_speaks(tmp_
         "model": "single",
         "protocol": "table",
         "seeds": 1,
-        "encoders": {"audio": {"name": "logmel", "n_mels": 8, "width": 4, "layers": 2}},
+        "encoders": {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "layers": 2}},
         "training": {"epochs": 2, "batch_size": 2, "learning_rates": {"encoders": 1e-3, "head": 1e-3}},
     }
     recipe = write_recipe(tmp_path / "r.toml", values)

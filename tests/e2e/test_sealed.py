@@ -7,7 +7,8 @@ import pytest
 from safetensors.numpy import load_file
 from tests.tiny import LABELS, recipe_values, write_corpus
 
-from merkit.data.manifest import write_manifest
+from merkit.api.training import train_and_score
+from merkit.data.corpus.manifest import write_manifest
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import train_recipe
 
@@ -35,7 +36,7 @@ def test_shuffled_test_labels_change_the_score_and_nothing_else(tmp_path: Path, 
     write_manifest(tmp_path / "b", spoiled, name="tiny", version=1)
     recipe = check_recipe(values, "r.toml")
 
-    scores = [train_recipe(recipe, tmp_path / name, tmp_path / f"run-{name}") for name in "ab"]
+    scores = [train_and_score(recipe, tmp_path / name, tmp_path / f"run-{name}") for name in "ab"]
 
     cells = [next((tmp_path / f"run-{name}").glob("fold-*/seed-0")) for name in "ab"]
     weights = [load_file(cell / "checkpoint" / "model.safetensors") for cell in cells]
@@ -53,15 +54,15 @@ def test_stored_predictions_hold_no_true_label(tmp_path: Path) -> None:
     train_recipe(check_recipe(recipe_values("concat"), "r.toml"), tmp_path / "a", tmp_path / "run")
 
     table = pq.read_table(next((tmp_path / "run").glob("fold-*/seed-0")) / "predictions.parquet")
-    assert table.column_names == ["id", "part", "label", "confidence", "modalities", *(f"p:{name}" for name in LABELS)]
+    assert table.column_names == ["id", "split", "label", "confidence", "modalities", *(f"p:{name}" for name in LABELS)]
 
 
 def test_the_leaky_figure_is_computed_beside_the_clean_one_and_changes_nothing_of_it(tmp_path: Path) -> None:
     write_corpus(tmp_path / "a", conversations=15)
     recipe = check_recipe(recipe_values("concat", epochs=6), "r.toml")
 
-    clean = train_recipe(recipe, tmp_path / "a", tmp_path / "clean")
-    both = train_recipe(recipe, tmp_path / "a", tmp_path / "both", legacy_best_on_test=True)
+    clean = train_and_score(recipe, tmp_path / "a", tmp_path / "clean")
+    both = train_and_score(recipe, tmp_path / "a", tmp_path / "both", legacy_best_on_test=True)
 
     assert clean["legacy_best_on_test"] is None
     assert both["test"] == clean["test"]

@@ -13,11 +13,11 @@ from safetensors.numpy import load_file
 from tests.commandline import Called, call
 from tests.tiny import LABELS, copy_without_validation, recipe_values, write_corpus, write_recipe
 
+from merkit.data.corpus.manifest import read_manifest
 from merkit.data.dataset import Dataset
-from merkit.data.manifest import read_manifest
 from merkit.experiments import run_cell
-from merkit.experiments.results import gather
 from merkit.io.checkpoint import name_hash, read_trained_on
+from merkit.reporting.results import gather
 
 PARTS = 3
 TEACHERS = 2

@@ -23,14 +23,14 @@ from tests.unit.encoders.conftest import tiny_bert
 from merkit.core.batch import ModelOutput
 from merkit.core.types import Utterance
 from merkit.data.collate import Example, collate
-from merkit.data.manifest import read_manifest, write_manifest
+from merkit.data.corpus.manifest import read_manifest, write_manifest
 from merkit.encoders import checkpoint as stage_one_encoder
 from merkit.experiments import run_cell
 from merkit.experiments.recipe import check_recipe
-from merkit.experiments.results import gather
 from merkit.experiments.run import train_recipe
 from merkit.io.checkpoint import build_encoders, load_checkpoint, name_hash, read_trained_on
 from merkit.models.single import Single
+from merkit.reporting.results import gather
 
 __all__ = ["tiny_bert"]
 
@@ -83,7 +83,7 @@ def test_one_folder_goes_from_words_to_the_stored_predictions(home: Path, name: 
     assert done.code == 0, done.error
     stored = pq.read_table(trained(home, name).parent / "predictions.parquet").to_pylist()
     again = {row["id"]: row for row in pq.read_table(out).to_pylist()}
-    assert {row["part"] for row in stored} == {"train", "valid", "test"}
+    assert {row["split"] for row in stored} == {"train", "valid", "test"}
     for row in stored:
         assert row["modalities"] == again[row["id"]]["modalities"]
         for label in LABELS:
@@ -140,9 +140,7 @@ def test_card_scores_and_report_say_how_the_vectors_were_made(
 ) -> None:
     assert json.loads((home / name / "scores.json").read_text())["features"] == told
     assert f"features {told}" in (trained(home, name) / "README.md").read_text()
-    stage = home / name / "stage-one" / "text" / "scores.json"
-    assert json.loads(stage.read_text())["features"] is None
-    first, second = gather([stage.parent, home / name])[0].entries
+    first, second = gather([home / name / "stage-one" / "text", home / name])[0].entries
     made_of = f"bert ({tiny_bert.name}, fine-tuned)"
     assert first.encoders == f"text: {made_of}"
     assert second.encoders == f"audio: precomputed (sound); text: single on {made_of}, {told}"
@@ -340,7 +338,7 @@ def test_logits_may_stand_beside_the_embedding(home: Path, tiny_bert: Path) -> N
     turns = list(read_manifest(home / "data").turns(None, 1))[:7]
     both, embedding, logits = built("embedding", "logits"), built("embedding"), built("logits")
 
-    assert (both.width, embedding.width, logits.width) == (35, 32, 3)
+    assert (both.dim, embedding.dim, logits.dim) == (35, 32, 3)
     for row, vector in enumerate(both.extract(turns)):
         apart = [encoder.extract(turns)[row] for encoder in (embedding, logits)]
         np.testing.assert_allclose(vector, np.concatenate(apart, axis=1), atol=1e-6)
@@ -471,7 +469,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def heard_values(**encoder: Any) -> dict[str, Any]:
     training = {"epochs": 2, "batch_size": 4, "learning_rates": {"encoders": 1e-3, "head": 1e-3}}
-    listens = {"audio": {"name": "logmel", "n_mels": 8, "width": 4, "layers": 2, **encoder}}
+    listens = {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "layers": 2, **encoder}}
     stage = {"model": "single", "protocol": "table", "training": training, "encoders": listens}
     return {
         "model": "bc_lstm",

@@ -11,7 +11,7 @@ from tests.miniature import write_tone
 from tests.networks import write_speech_network
 
 from merkit.core.types import Utterance
-from merkit.data.manifest import Manifest, read_manifest, write_manifest
+from merkit.data.corpus.manifest import Manifest, read_manifest, write_manifest
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.bulk import predict_corpus

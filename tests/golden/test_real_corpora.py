@@ -8,10 +8,10 @@ import pytest
 
 from merkit.core import lookup
 from merkit.core.errors import CountError
-from merkit.data.doctor import examine
-from merkit.data.manifest import read_manifest
-from merkit.data.prepare import prepare
-from merkit.data.published import read_published
+from merkit.data.corpus.doctor import examine
+from merkit.data.corpus.manifest import read_manifest
+from merkit.data.corpus.prepare import prepare
+from merkit.data.features.published import read_published
 
 pytestmark = pytest.mark.data
 
@@ -86,10 +86,10 @@ def test_mosi_holds_the_published_split(prepared):
         "test": 752,
         "test.conversations": 31,
     }
-    for name, width in (("text", 100), ("audio", 73), ("video", 100)):
+    for name, dim in (("text", 100), ("audio", 73), ("video", 100)):
         arrays = read_published(manifest.root / "precomputed" / name).arrays
         assert len(arrays) == 2199
-        assert {array.shape for array in arrays.values()} == {(1, width)}
+        assert {array.shape for array in arrays.values()} == {(1, dim)}
 
 
 def test_the_part_of_nemo_is_refused_as_the_whole_and_accepted_as_a_part(prepared, real_data, tmp_path):

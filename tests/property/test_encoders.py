@@ -14,7 +14,7 @@ from merkit.encoders.logmel import SPEC, LogMel, LogMelConfig
 
 def _logmel() -> LogMel:
     torch.manual_seed(0)
-    return SPEC.build(LogMelConfig(n_mels=8, width=8), "audio", EncoderHome()).eval()
+    return SPEC.build(LogMelConfig(n_mels=8, dim=8), "audio", EncoderHome()).eval()
 
 
 @settings(max_examples=40, deadline=None)

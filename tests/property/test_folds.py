@@ -11,6 +11,7 @@ from tests.synthetic import IEMOCAP, MAKERS, clips, relabelled
 from merkit.core.lookup import load, names
 from merkit.core.protocol import Fold, Protocol
 from merkit.core.types import Utterance
+from merkit.evaluation.true_labels import true_labels
 
 SINGLE = {"iemocap6", "iemocap6-release", "meld3", "meld7", "mosi2", "parley", "table"}
 BY_SPEAKER = {"crema-d6", "iemocap4-scriptfree", "iemocap4-session", "iemocap4-speaker", "nemo6", "ravdess8"}
@@ -144,7 +145,7 @@ def test_class_numbers_of_the_folds_are_those_of_the_answers(name: str, data: in
 
     folds = protocol.folds(utterances, 0)
 
-    answers = protocol.answers(utterances)
+    answers = true_labels(protocol, utterances)
     assert set(answers.values()) <= set(range(len(protocol.labels)))
     for fold in folds:
         assert {**fold.train, **fold.valid}.items() <= answers.items()

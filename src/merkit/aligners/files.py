@@ -15,8 +15,8 @@ from merkit.core.alignment import TIERS, Aligner, AlignerConfig, AlignerSpec, Al
 from merkit.core.errors import ConfigError, UnalignableError
 from merkit.core.types import Turn
 from merkit.data.files import file_hash
-from merkit.data.segment_files import SEG_TIERS, Tiers, read_ctm, read_json, read_seg, read_textgrid
-from merkit.data.segments import checked_alignment, shifted
+from merkit.data.segments.files import SEG_TIERS, Tiers, read_ctm, read_json, read_seg, read_textgrid
+from merkit.data.segments.tiers import checked_alignment, shifted
 
 _ENDINGS = (".TextGrid", ".ctm", *SEG_TIERS, ".json")
 

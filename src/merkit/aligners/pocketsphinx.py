@@ -18,7 +18,7 @@ from merkit.core.alignment import Aligner, AlignerConfig, AlignerSpec, Alignment
 from merkit.core.errors import ConfigError, MerkitError, UnalignableError
 from merkit.core.types import Turn
 from merkit.data.files import file_hash
-from merkit.data.segments import checked_alignment
+from merkit.data.segments.tiers import checked_alignment
 from merkit.encoders._audio import RATE_HZ, waveform
 
 _FRAME_S = 0.01

@@ -10,7 +10,7 @@ import typer
 from merkit.cli.options import AsJson, Checkpoint
 
 if TYPE_CHECKING:
-    from merkit.inference.analysis import Analysis
+    from merkit.recordings.analysis import Analysis
 
 
 def analyze(
@@ -27,8 +27,8 @@ def analyze(
 ) -> None:
     """Label a recording, as one utterance or cut by a transcript with times."""
     from merkit.core.errors import MerkitError
-    from merkit.inference.analysis import analyze_recording, write_analysis
     from merkit.inference.recognizer import Recognizer
+    from merkit.recordings.analysis import analyze_recording, write_analysis
 
     if transcript is not None and len(recordings) > 1:
         raise MerkitError(

@@ -26,7 +26,7 @@ def prepare(
     from merkit.core.corpus import CorpusSpec
     from merkit.core.errors import MerkitError
     from merkit.core.lookup import load
-    from merkit.data.prepare import prepare as prepare_corpus
+    from merkit.data.corpus.prepare import prepare as prepare_corpus
     from merkit.experiments.recipe import check_options
 
     spec: CorpusSpec = load("corpora", corpus)
@@ -43,9 +43,9 @@ def prepare(
 def doctor(data: Data, as_json: AsJson = False) -> None:
     """Check a prepared corpus: counts, media, texts, known defects."""
     from merkit.core.lookup import load, names
-    from merkit.data.doctor import examine
-    from merkit.data.findings import render
-    from merkit.data.manifest import read_manifest
+    from merkit.data.corpus.doctor import examine
+    from merkit.data.corpus.findings import render
+    from merkit.data.corpus.manifest import read_manifest
 
     manifest = read_manifest(data)
     spec = load("corpora", manifest.info.name) if manifest.info.name in names("corpora") else None

@@ -14,7 +14,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where to put corpus, runs, report and analysis.")] = Path("demo"),
 ) -> None:
     """Make a synthetic corpus of spoken calls, train on it, report, and analyse one call."""
-    from merkit.experiments.demo import run_demo
+    from merkit.api.demo import run_demo
 
     with shown_progress() as progress:
         result = run_demo(folder, progress)

@@ -18,7 +18,7 @@ def predict(
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Changes speed, never an answer.")] = 32,
 ) -> None:
     """Predict every utterance of a prepared corpus. Goes on where it was stopped."""
-    from merkit.data.manifest import read_manifest
+    from merkit.data.corpus.manifest import read_manifest
     from merkit.inference.bulk import predict_corpus
 
     with shown_progress() as progress:

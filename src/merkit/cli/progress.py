@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from merkit.data.sources import Progress
+    from merkit.data.features.sources import Progress
 
 _LINE_EVERY_S = 10.0
 

@@ -37,7 +37,7 @@ def report(
     ] = None,
 ) -> None:
     """Write tables, plots and tests of significance: HTML, Markdown and CSV."""
-    from merkit.experiments.report import write_report
+    from merkit.reporting.report import write_report
 
     with shown_progress() as progress:
         files = write_report(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from merkit.experiments.results import Group
+    from merkit.reporting.results import Group
 
 _SUMMARY = (
     *("model", "protocol", "selection", "seeds", "folds", "count_differences", "test"),
@@ -34,11 +34,11 @@ def print_scores(scores: dict[str, Any]) -> None:
     if differences:
         more = f"; and {len(differences) - 1} more" if differences[1:] else ""
         console.print(f"Not the published corpus, its counts differ: {differences[0]}{more}")
-    table = Table("metric", "mean", "sd", "95 % interval")
+    table = Table("metric", "mean", "std", "95 % interval")
     for name, figure in scores["test"].items():
         low, high = figure["interval"]
         table.add_row(
-            name, f"{100 * figure['mean']:.2f}", f"{100 * figure['sd']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"
+            name, f"{100 * figure['mean']:.2f}", f"{100 * figure['std']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"
         )
     console.print(table)
     classes = Table("class", "utterances", "precision", "recall", "F1")
@@ -109,7 +109,7 @@ def print_grid(group: "Group") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from merkit.experiments.tables import caption, p_text, signed, spread_text
+    from merkit.reporting.tables import caption, p_text, signed, spread_text
 
     metric = group.metric
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -137,7 +137,7 @@ def print_subsets(group: "Group") -> None:
     """Print what is left of each run with every subset of its modalities, where that was asked for."""
     if not any(entry.subsets for entry in group.entries):
         return
-    from merkit.experiments.tables import drop_text, figure_text, subsets_caption
+    from merkit.reporting.tables import drop_text, figure_text, subsets_caption
 
     metric = group.metric
     rows = [
@@ -157,7 +157,7 @@ def print_probes(group: "Group") -> None:
     """Print what linear probes find in each run's representations, where that was asked for."""
     if all(entry.probes is None for entry in group.entries):
         return
-    from merkit.experiments.tables import above_text, figure_text, probes_caption, verdict_of
+    from merkit.reporting.tables import above_text, figure_text, probes_caption, verdict_of
 
     metric = group.metric
     rows = [
@@ -176,7 +176,7 @@ def print_probes(group: "Group") -> None:
 
 def print_texts(group: "Group") -> None:
     """Print each run's figures with the transcript and with another column's texts, where that was asked for."""
-    from merkit.experiments.tables import drop_text, figure_text, texts_caption
+    from merkit.reporting.tables import drop_text, figure_text, texts_caption
 
     metric = group.metric
     rows = [
@@ -213,4 +213,4 @@ def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: s
 
 def _figure(figure: dict[str, Any]) -> str:
     low, high = figure["interval"]
-    return f"{100 * figure['mean']:.1f} ± {100 * figure['sd']:.1f}  [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * figure['mean']:.1f} ± {100 * figure['std']:.1f}  [{100 * low:.1f}, {100 * high:.1f}]"

@@ -40,9 +40,9 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe: folds times seeds, sealed test, intervals. Goes on where it was stopped."""
+    from merkit.api.training import train_and_score
     from merkit.core.errors import ConfigError
     from merkit.experiments.recipe import read_recipe
-    from merkit.experiments.run import train_recipe
 
     if grid is not None and stage_one is not None:
         raise ConfigError("--stage-one goes with one recipe: the variants of a grid may differ in their stage one")
@@ -62,7 +62,7 @@ def train(
             return
         checked = read_recipe(recipe, overrides)
         run = out if out is not None else Path("runs") / f"{checked.model.name}-{recipe.stem}"
-        scores = train_recipe(checked, data, run, stage_one=stage_one, **how)
+        scores = train_and_score(checked, data, run, stage_one=stage_one, **how)
     if not is_first_process():
         return
     if as_json:
@@ -74,12 +74,13 @@ def train(
 def _train_variants(
     grid: Path, recipe: Path, overrides: list[str], data: Path, out: Path | None, *, as_json: bool, **how: Any
 ) -> None:
-    from merkit.experiments.grid import read_grid, train_grid
-    from merkit.experiments.results import gather
+    from merkit.api.training import train_and_score_grid
+    from merkit.experiments.grid import read_grid
+    from merkit.reporting.results import gather
 
     variants = read_grid(grid, recipe, overrides)
     folder = out if out is not None else Path("runs") / f"{variants[0].recipe.model.name}-{recipe.stem}-{grid.stem}"
-    runs = train_grid(variants, data, folder, **how)
+    runs = train_and_score_grid(variants, data, folder, **how)
     if not is_first_process():
         return
     group = gather(runs, data=data)[0]

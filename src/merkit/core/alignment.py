@@ -24,7 +24,7 @@ class Interval:
 
 
 Alignment = Mapping[TierName, tuple[Interval, ...]]
-"""The tiers that are known, each in order of time and without overlap (``merkit.data.segments.check_tier``)."""
+"""The tiers that are known, each in order of time and without overlap (``merkit.data.segments.tiers.check_tier``)."""
 
 
 @dataclass(frozen=True)

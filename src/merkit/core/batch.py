@@ -78,7 +78,7 @@ class Batch:
 class ModelOutput:
     """What a model returns: scores before softmax, and named tensors that its own loss, a plot or a stage two wants.
 
-    ``embedding``, where a model offers it, is the vector ``[*batch, width]`` that its head reads.
+    ``embedding``, where a model offers it, is the vector ``[*batch, dim]`` that its head reads.
     """
 
     logits: Shaped[Tensor, "*batch classes"]

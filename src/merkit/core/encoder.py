@@ -34,7 +34,7 @@ class Encoder(nn.Module, ABC):
 
     modality: str
     """``text``, ``audio`` or ``video``."""
-    width: int
+    dim: int
     """Last axis of what ``forward`` returns."""
     stored: bool = True
     """Whether extraction is worth storing (a decoded waveform is not)."""
@@ -84,7 +84,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, padded: Padded) -> Padded:
-        """Return vectors ``[*batch, time', width]`` and their mask; padding in the input never changes a real value."""
+        """Return vectors ``[*batch, time', dim]`` and their mask; padding in the input never changes a real value."""
 
     def duration_s(self, turn: Turn) -> float:
         """Return the cost of extracting this turn in seconds of media (text: 1), by which batches are bounded."""

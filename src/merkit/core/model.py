@@ -159,7 +159,7 @@ class ModelSpec:
     """What it asks of collation besides modalities: ``texts``, ``segments`` (``ModelConfig.segments``), and ``views``
     (augmented views, in training alone; a config's ``reads_views`` may say that it does without)."""
     representations: Mapping[str, str] = field(default_factory=dict)
-    """Auxiliary tensors ``<name>.<modality>`` ``[*batch, width]`` that stand for one modality each, for linear probes:
+    """Auxiliary tensors ``<name>.<modality>`` ``[*batch, dim]`` that stand for one modality each, for linear probes:
     by name what they are, in words."""
     deviations: tuple[str, ...] = ()
     """Where it differs from the paper, one sentence each."""

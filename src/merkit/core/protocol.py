@@ -70,14 +70,13 @@ class Protocol(ABC):
         """Return how the counts differ from the published ones, one clause each; empty where none are known."""
         return []
 
-    def answers(self, utterances: Sequence[Utterance]) -> dict[str, int]:
-        """Return the class number of every member by id, test parts included: the answer key.
+    def check_labels(self, utterances: Sequence[Utterance]) -> None:
+        """Make sure, before scoring, that every member's label is one of ``labels``; the default trusts ``label``.
 
-        Read by scoring alone; training code never calls it.
+        Raises:
+            MerkitError: A test utterance has a label that training and validation have not.
         """
-        numbers = {name: number for number, name in enumerate(self.labels)}
-        labels = ((utterance.id, self.label(utterance)) for utterance in utterances)
-        return {id_: numbers[label] for id_, label in labels if label is not None}
+        return
 
 
 @dataclass(frozen=True)

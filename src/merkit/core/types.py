@@ -93,13 +93,13 @@ class Prediction:
 class Report:
     """One figure with everything that it must not be printed without.
 
-    ``mean`` and ``sd`` are over seeds (``sd`` is 0 for one seed); ``interval`` is the 95 % cluster bootstrap interval;
-    ``support`` counts test utterances.
+    ``mean`` and ``std`` (standard deviation, 0 for one seed) are over seeds; ``interval`` is the 95 % cluster bootstrap
+    interval; ``support`` counts test utterances.
     """
 
     metric: str
     mean: float
-    sd: float
+    std: float
     interval: tuple[float, float]
     support: int
     protocol: str

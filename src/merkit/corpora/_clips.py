@@ -5,7 +5,7 @@ from pathlib import Path
 
 from merkit.core.corpus import Finding
 from merkit.core.errors import MerkitError
-from merkit.data.rows import counted_names
+from merkit.data.corpus.rows import counted_names
 
 
 def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) -> tuple[dict[str, Path], list[Finding]]:

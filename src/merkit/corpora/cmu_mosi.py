@@ -12,7 +12,7 @@ from merkit.core.encoder import Array
 from merkit.core.errors import ManifestError
 from merkit.core.model import Citation
 from merkit.core.types import MODALITIES, Utterance
-from merkit.data.published import read_npz
+from merkit.data.features.published import read_npz
 
 _FILE = "mosi_3modal.npz"
 _SPLITS = ("train", "test")

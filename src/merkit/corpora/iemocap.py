@@ -16,7 +16,7 @@ from merkit.core.errors import MerkitError
 from merkit.core.model import Citation
 from merkit.core.types import Scalar, Utterance
 from merkit.corpora._iemocap_files import ID, Rating, as_json, read_ratings, read_transcript
-from merkit.data.rows import counted_names
+from merkit.data.corpus.rows import counted_names
 
 ALIGNMENTS = {"alignment_word": ".wdseg", "alignment_phone": ".phseg", "alignment_syllable": ".syseg"}
 

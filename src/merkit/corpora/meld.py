@@ -27,9 +27,9 @@ from merkit.core.encoder import Array
 from merkit.core.errors import ManifestError
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
-from merkit.data.checks import check_durations, check_repeated_texts
-from merkit.data.mending import damage, decode, mend
-from merkit.data.rows import counted_names
+from merkit.data.corpus.checks import check_durations, check_repeated_texts
+from merkit.data.corpus.mending import damage, decode, mend
+from merkit.data.corpus.rows import counted_names
 
 _CLIPS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 _BROKEN = frozenset({"train_dia125_utt3", "dev_dia110_utt7"})

@@ -11,7 +11,7 @@ from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, RawCorpus
 from merkit.core.errors import ManifestError
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
-from merkit.data.rows import counted_names
+from merkit.data.corpus.rows import counted_names
 
 _FIELDS = ("file_id", "emotion", "raw_text", "normalized_text", "speaker_id", "gender", "age")
 

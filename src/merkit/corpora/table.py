@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from merkit.core.corpus import CorpusOptions, CorpusSpec, RawCorpus
-from merkit.data.manifest import read_manifest
+from merkit.data.corpus.manifest import read_manifest
 
 
 def read(raw: Path, options: CorpusOptions) -> RawCorpus:

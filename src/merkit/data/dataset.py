@@ -14,8 +14,8 @@ from merkit.core.errors import ConfigError
 from merkit.core.model import Level
 from merkit.core.types import Turn
 from merkit.data.collate import NO_LABEL, Example, collate
-from merkit.data.manifest import Manifest
-from merkit.data.sources import FeatureSource
+from merkit.data.corpus.manifest import Manifest
+from merkit.data.features.sources import FeatureSource
 from merkit.data.views import Views
 
 SegmentTier = Callable[[str], Array | None]

@@ -18,8 +18,8 @@ import soundfile
 from merkit.core.types import Turn
 from merkit.core.view import RATE_HZ
 from merkit.data.collate import Example
+from merkit.data.features.sources import FeatureSource
 from merkit.data.files import atomic_path
-from merkit.data.sources import FeatureSource
 
 FOLDER = "views"
 """Below the manifest's folder."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from merkit.core.errors import MediaError
 from merkit.core.types import Turn
 from merkit.data.files import file_hash
-from merkit.data.media import probe, read_audio
+from merkit.data.media.audio import probe, read_audio
 
 RATE_HZ = 16_000
 """The rate all of them work at: that of the published speech encoders."""

@@ -78,7 +78,7 @@ class NetworkConfig(EncoderConfig):
 
 
 class NetworkEncoder(Encoder):
-    """A pretrained network's vectors, ``[*batch, time, width]``, or their mean, ``[*batch, 1, width]``, if pooled.
+    """A pretrained network's vectors, ``[*batch, time, dim]``, or their mean, ``[*batch, 1, dim]``, if pooled.
 
     A kind of network is a subclass with ``read`` (an utterance to the network's input) and ``states``.
     """
@@ -93,7 +93,7 @@ class NetworkEncoder(Encoder):
         super().__init__()
         self.modality = modality
         self.stored = config.frozen
-        self.width = int(network_config.hidden_size) * (len(config.layer) if isinstance(config.layer, tuple) else 1)
+        self.dim = int(network_config.hidden_size) * (len(config.layer) if isinstance(config.layer, tuple) else 1)
         self._choice = config
         self._files = files
         self._network_config = network_config
@@ -102,7 +102,7 @@ class NetworkEncoder(Encoder):
             if not 0 <= number < self._states:
                 raise ConfigError(f"layer is {number}, '{config.weights}' has 0 to {self._states - 1}")
         self.mix = LayerMix(self._states) if config.layer == "mix" else None
-        self.standardizer = Standardizer(self.width) if config.standardise else None
+        self.standardizer = Standardizer(self.dim) if config.standardise else None
         self.dropout = Dropout(config.dropout)
         self._adapters: str | None = None
         self._frozen = Unregistered(files, network_config) if config.frozen else None
@@ -141,7 +141,7 @@ class NetworkEncoder(Encoder):
 
     @abstractmethod
     def states(self, network: nn.Module, padded: Padded) -> Padded:
-        """Return the chosen state ``[rows, time, width]``, for ``mix`` all of them: ``[rows, time, states, width]``."""
+        """Return the chosen state ``[rows, time, dim]``, for ``mix`` all of them: ``[rows, time, states, dim]``."""
 
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         inputs = [self.read(turn) for turn in turns]
@@ -162,7 +162,7 @@ class NetworkEncoder(Encoder):
     def blank(self) -> Array:
         if self._frozen is None:
             return np.zeros((1, *self.input_dim), dtype=self.input_type)
-        shape = (1, self.width) if self.mix is None else (1, self._states, self.width)
+        shape = (1, self.dim) if self.mix is None else (1, self._states, self.dim)
         return np.zeros(shape, dtype=np.float32)
 
     def forward(self, padded: Padded) -> Padded:
@@ -181,7 +181,7 @@ class NetworkEncoder(Encoder):
 
     def nothing(self, padded: Padded) -> Padded:
         """Return one masked step for each utterance of a batch in which there is none."""
-        data = torch.zeros(*padded.mask.shape[:-1], 1, self.width, device=padded.data.device)
+        data = torch.zeros(*padded.mask.shape[:-1], 1, self.dim, device=padded.data.device)
         return Padded(data, torch.zeros_like(data[..., 0], dtype=torch.bool))
 
     def layers(self) -> list[list[nn.Parameter]]:
@@ -217,7 +217,7 @@ class NetworkEncoder(Encoder):
         """Return what a model card says of any network."""
         adapters = {} if self._adapters is None else {"lora": self._adapters}
         trained = not self._choice.frozen
-        return {**self._files.describe(), "trained": trained, **adapters, "width": self.width}
+        return {**self._files.describe(), "trained": trained, **adapters, "dim": self.dim}
 
     def _run(self, network: nn.Module, padded: Padded) -> Padded:
         found = self.states(network, padded)

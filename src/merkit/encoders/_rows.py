@@ -21,7 +21,7 @@ class LayerMix(nn.Module):
         super().__init__()
         self.weights = nn.Parameter(torch.zeros(states))
 
-    def forward(self, data: Float[Tensor, "*batch states width"]) -> Float[Tensor, "*batch width"]:
+    def forward(self, data: Float[Tensor, "*batch states dim"]) -> Float[Tensor, "*batch dim"]:
         """Return the weighted sum of the states."""
         return (self.weights.softmax(0).unsqueeze(-1) * data).sum(-2)
 
@@ -32,7 +32,7 @@ def numbers_of(layer: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def choose_states(
-    states: Sequence[Float[Tensor, "rows time width"]], layer: Layer
+    states: Sequence[Float[Tensor, "rows time dim"]], layer: Layer
 ) -> Float[Tensor, "rows time *states chosen"]:
     """Return the last of a network's states, for ``mix`` all of them on an axis of their own, or some side by side."""
     if layer == "mix":
@@ -56,7 +56,7 @@ def present_rows(padded: Padded) -> tuple[Padded, Bool[Tensor, " rows"]]:
 
 
 def put_back(found: Padded, rows: Bool[Tensor, " rows"], batch: Sequence[int]) -> Padded:
-    """Return ``[*batch, time, width]`` with the found sequences in their rows; the others are masked zeros."""
+    """Return ``[*batch, time, dim]`` with the found sequences in their rows; the others are masked zeros."""
     data = found.data.new_zeros((len(rows), *found.data.shape[1:]))
     mask = found.mask.new_zeros((len(rows), *found.mask.shape[1:]))
     data[rows] = found.data

@@ -25,13 +25,13 @@ class Standardizer(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("scale", torch.ones(width))
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
 
     def fit(self, arrays: Iterable[Array]) -> None:
-        """Learn mean and deviation from arrays ``[time, width]``, one after the other, in float64.
+        """Learn mean and deviation from arrays ``[time, dim]``, one after the other, in float64.
 
         Raises:
             MerkitError: There is no array at all.
@@ -42,18 +42,18 @@ class Standardizer(nn.Module):
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))
 
-    def forward(self, data: Shaped[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+    def forward(self, data: Shaped[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Return the standardised values; NaN becomes 0."""
         return torch.nan_to_num(self.scaled(data), nan=0.0)
 
-    def scaled(self, data: Shaped[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+    def scaled(self, data: Shaped[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Return the standardised values of what must be defined: NaN stays, for who trains to notice."""
         return (data - self.mean) * self.scale
 
 
-def _moments(arrays: Iterable[Array], width: int) -> tuple[Array, Array]:
-    """Return mean and deviation ``[width]`` of the defined values of all rows, by Chan's update of Welford's."""
-    count, mean, squares, seen = np.zeros(width), np.zeros(width), np.zeros(width), False
+def _moments(arrays: Iterable[Array], dim: int) -> tuple[Array, Array]:
+    """Return mean and deviation ``[dim]`` of the defined values of all rows, by Chan's update of Welford's."""
+    count, mean, squares, seen = np.zeros(dim), np.zeros(dim), np.zeros(dim), False
     for array in arrays:
         seen = True
         rows = array.astype(np.float64)

@@ -17,7 +17,7 @@ from merkit.encoders._standardize import Standardizer
 
 
 class SoundRows(Encoder):
-    """Measures of a sound, ``[rows, width]``, standardised with the training part's statistics.
+    """Measures of a sound, ``[rows, dim]``, standardised with the training part's statistics.
 
     An undefined measure (NaN, a whisper's pitch) becomes the training mean.
     A kind of measure is a subclass with ``name``, ``version``, ``columns`` and ``rows``.
@@ -33,12 +33,12 @@ class SoundRows(Encoder):
         super().__init__()
         self.modality = "audio"
         self.columns = tuple(columns)
-        self.width = len(self.columns)
-        self.standardizer = Standardizer(self.width)
+        self.dim = len(self.columns)
+        self.standardizer = Standardizer(self.dim)
 
     @abstractmethod
     def rows(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return the measures ``[rows, width]`` of a waveform ``[time]`` at 16 kHz; NaN where undefined."""
+        """Return the measures ``[rows, dim]`` of a waveform ``[time]`` at 16 kHz; NaN where undefined."""
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {"encoder": self.name, "version": self.version, "rate_hz": RATE_HZ}
@@ -60,7 +60,7 @@ class SoundRows(Encoder):
         return arrays
 
     def blank(self) -> Array:
-        return np.zeros((1, self.width), dtype=np.float32)
+        return np.zeros((1, self.dim), dtype=np.float32)
 
     def forward(self, padded: Padded) -> Padded:
         data = self.standardizer(padded.data)
@@ -74,14 +74,14 @@ class SoundRows(Encoder):
 
 
 class SoundMeasures(SoundRows):
-    """Measures of a whole utterance's sound, one row ``[1, width]``; a subclass has ``measure``.
+    """Measures of a whole utterance's sound, one row ``[1, dim]``; a subclass has ``measure``.
 
     There is no column that tells whether a measure was undefined.
     """
 
     @abstractmethod
     def measure(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return the measures ``[width]`` of a waveform ``[time]`` at 16 kHz; NaN where undefined."""
+        """Return the measures ``[dim]`` of a waveform ``[time]`` at 16 kHz; NaN where undefined."""
 
     def rows(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         return self.measure(samples)[None]

@@ -28,8 +28,8 @@ class Places:
     states: Int[Tensor, " tokens"]
     """… and in the flat windows."""
 
-    def put_back(self, states: Float[Tensor, "windows steps width"]) -> Padded:
-        """Return each turn's own states ``[items, turns, time, width]``; what is absent is masked zeros."""
+    def put_back(self, states: Float[Tensor, "windows steps dim"]) -> Padded:
+        """Return each turn's own states ``[items, turns, time, dim]``; what is absent is masked zeros."""
         own = states.flatten(0, 1).index_select(0, self.states)
         data = own.new_zeros(self.mask.numel(), own.shape[-1]).index_copy(0, self.tokens, own)
         return Padded(data.reshape(*self.mask.shape, -1), self.mask)

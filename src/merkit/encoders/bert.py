@@ -62,7 +62,7 @@ class BertConfig(NetworkConfig):
 
 
 class Bert(NetworkEncoder):
-    """Vectors of the target's tokens, ``[*batch, time, width]``, or their mean, ``[*batch, 1, width]``, if pooled.
+    """Vectors of the target's tokens, ``[*batch, time, dim]``, or their mean, ``[*batch, 1, dim]``, if pooled.
 
     Input is ``[CLS] target [SEP]``, or ``[CLS] target [SEP] previous turns, oldest first [SEP]``. The whole first
     segment counts as the target, its special tokens included (all-MiniLM was trained on the mean of all tokens);
@@ -153,7 +153,7 @@ class Bert(NetworkEncoder):
 
 
 class ConversationBert(Bert):
-    """Vectors of each turn's own tokens, read within its conversation: ``[items, turns, time, width]``.
+    """Vectors of each turn's own tokens, read within its conversation: ``[items, turns, time, dim]``.
 
     The conversation is ``[CLS] line [SEP] line [SEP] …``, in windows of ``max_tokens`` where it is longer
     (``_windows``), so that each turn is encoded once, with turns before and after it. A turn's steps are its tokens and

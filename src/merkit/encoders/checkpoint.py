@@ -79,6 +79,22 @@ class StageOneConfig(EncoderConfig):
         return f"{'one seed' if self.ensemble == 1 else f'{self.ensemble} seeds side by side'} for all, {fitted}"
 
 
+def describe_extractors(encoders: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Describe how stage two's vectors were made, such as ``cross-fitted (5)``; ``None`` without a stage one.
+
+    ``encoders`` are a resolved recipe's tables by modality.
+    """
+    described = {}
+    for modality, keys in encoders.items():
+        if keys["name"] == "checkpoint":
+            described[modality] = StageOneConfig(
+                **{key: value for key, value in keys.items() if key != "name"}
+            ).features
+    if len(set(described.values())) > 1:
+        return ", ".join(f"{modality} {features}" for modality, features in described.items())
+    return next(iter(described.values()), None)
+
+
 class Embedder:
     """A trained model that is only asked for vectors; no module, so that it is nobody's part.
 
@@ -106,11 +122,11 @@ class Embedder:
         self._gives = gives
         self._spec = spec
         self._name = name
-        self.width = self.vectors([("", None)], torch.device("cpu")).shape[-1]
+        self.dim = self.vectors([("", None)], torch.device("cpu")).shape[-1]
 
     def vectors(
         self, utterances: Sequence[tuple[str, Array | None]], device: torch.device
-    ) -> Float[Tensor, "utterances width"]:
+    ) -> Float[Tensor, "utterances dim"]:
         """Return one vector for each utterance from its speaker and what its encoder extracted (``None``: absent).
 
         To a model of conversations they are the turns of one.
@@ -129,7 +145,7 @@ class Embedder:
 
 
 class StageOne(Encoder):
-    """One vector per utterance, ``[*batch, 1, width]``, of frozen models that are no part of stage two's state.
+    """One vector per utterance, ``[*batch, 1, dim]``, of frozen models that are no part of stage two's state.
 
     It is one model, or those of an ensemble: the same recipe trained with several seeds, their vectors side by side. An
     utterance lacks the modality where the first model's own encoder, which reads for all of them, says so.
@@ -142,11 +158,11 @@ class StageOne(Encoder):
         self.folder = folder
         self._model_name = trained[0].spec.name
         self._embedders = [Embedder(each, modality, config.gives, str(folder)) for each in trained]
-        self.width = sum(embedder.width for embedder in self._embedders)
+        self.dim = sum(embedder.dim for embedder in self._embedders)
         self.context = self._read_by.context
         self.following = self._read_by.following
         self.reads_ahead = self._embedders[0].reads_ahead
-        self.standardizer = Standardizer(self.width) if config.standardise else None
+        self.standardizer = Standardizer(self.dim) if config.standardise else None
         self.dropout = Dropout(config.dropout)
         self._place: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_place", torch.empty(0), persistent=False)
@@ -164,7 +180,7 @@ class StageOne(Encoder):
         return self._vectors([("", array) for array in self._read_by.extract(turns)])
 
     def blank(self) -> Array:
-        return np.zeros((1, self.width), dtype=np.float32)
+        return np.zeros((1, self.dim), dtype=np.float32)
 
     def forward(self, padded: Padded) -> Padded:
         data = padded.data if self.standardizer is None else self.standardizer(padded.data)
@@ -184,7 +200,7 @@ class StageOne(Encoder):
             "licence": read_by.get("licence"),
             "hash": identity(self.folder),
             "gives": " and ".join(self.config.gives),
-            "width": self.width,
+            "dim": self.dim,
             "features": self.config.features,
             "trained": False,
         }

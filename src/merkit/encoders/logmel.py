@@ -34,7 +34,7 @@ class LogMelConfig(EncoderConfig):
     """Of the two convolutions over time and bands, which come first and halve both."""
     layers: int = Field(default=3, ge=1)
     """Convolutions over time that follow."""
-    width: int = Field(default=64, ge=1)
+    dim: int = Field(default=64, ge=1)
     kernel: int = Field(default=5, ge=1)
     """Frames that a convolution over time sees; odd."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
@@ -65,7 +65,7 @@ class LogMelConfig(EncoderConfig):
 
 
 class LogMel(Encoder):
-    """Log-mel energies ``[frames, n_mels]``, 100 frames per second, to vectors ``[*batch, frames / 4, width]``.
+    """Log-mel energies ``[frames, n_mels]``, 100 frames per second, to vectors ``[*batch, frames / 4, dim]``.
 
     Windows of 25 ms at 16 kHz; a shorter recording is padded with zeros to one. Energies are standardised per band with
     the training part's statistics. Two convolutions over time and bands find patterns (a harmonic that rises, an onset)
@@ -79,19 +79,19 @@ class LogMel(Encoder):
         super().__init__()
         self.modality = "audio"
         self.config = config
-        self.width = config.width
+        self.dim = config.dim
         self.normalize_by_speaker = config.normalize == "speaker"
         # a recording that training stretches no longer keeps the time of what is said in it
         self.hop_s = None if config.stretch else 4 * _HOP / RATE_HZ
         self.centre_s = _WINDOW / 2 / RATE_HZ
         self.standardizer = Standardizer(config.n_mels)
         self.planes = nn.ModuleList([_Plane(1, config.channels, 5), _Plane(config.channels, config.channels, 3)])
-        inputs = [config.channels * _quarter(config.n_mels)] + [config.width] * (config.layers - 1)
+        inputs = [config.channels * _quarter(config.n_mels)] + [config.dim] * (config.layers - 1)
         self.blocks = nn.ModuleList(
-            _Block(channels, config.width, config.kernel, dropout=config.dropout) for channels in inputs
+            _Block(channels, config.dim, config.kernel, dropout=config.dropout) for channels in inputs
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.norm = nn.BatchNorm1d(config.width) if config.output_norm else None
+        self.norm = nn.BatchNorm1d(config.dim) if config.output_norm else None
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {"encoder": "logmel", "version": 1, "rate_hz": RATE_HZ, "n_mels": self.config.n_mels}
@@ -112,7 +112,7 @@ class LogMel(Encoder):
         present, rows = present_rows(padded)
         batch = padded.mask.shape[:-1]
         if not rows.any():
-            nothing = torch.zeros(*batch, 1, self.width, device=padded.data.device)
+            nothing = torch.zeros(*batch, 1, self.dim, device=padded.data.device)
             return Padded(nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
         mask = present.mask
         data = self.standardizer(_without_mean(present.data, mask, self.config.subtract))
@@ -134,7 +134,7 @@ class LogMel(Encoder):
         self.standardizer.fit(array - array.mean(axes, keepdims=True) if axes else array for array in arrays)
 
     def describe(self) -> Mapping[str, Any]:
-        return {"encoder": "logmel", "trained": True, "n_mels": self.config.n_mels, "width": self.width}
+        return {"encoder": "logmel", "trained": True, "n_mels": self.config.n_mels, "dim": self.dim}
 
     def _varied(
         self, data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"]
@@ -166,7 +166,7 @@ class _Plane(nn.Module):
 
 
 class _Block(nn.Module):
-    """Convolution over time, batch normalisation, ReLU, dropout; added to its input where widths agree."""
+    """Convolution over time, batch normalisation, ReLU, dropout; added to its input where dimensions agree."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, dropout: float) -> None:
         super().__init__()

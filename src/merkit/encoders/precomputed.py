@@ -15,8 +15,8 @@ from merkit.core.corpus import PublishedFeatures
 from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.types import Turn
+from merkit.data.features.published import read_published
 from merkit.data.files import atomic_path
-from merkit.data.published import read_published
 from merkit.encoders._standardize import Standardizer
 from merkit.nn.layers import Dropout
 
@@ -37,7 +37,7 @@ class PrecomputedConfig(EncoderConfig):
 
 
 class Precomputed(Encoder):
-    """One stored array ``[time, width]`` per utterance; an utterance without one lacks the modality.
+    """One stored array ``[time, dim]`` per utterance; an utterance without one lacks the modality.
 
     An undefined value (NaN) becomes the training mean, which is 0 after standardisation.
     """
@@ -46,21 +46,21 @@ class Precomputed(Encoder):
     may_be_undefined: ClassVar[bool] = True
 
     def __init__(
-        self, name: str, modality: str, columns: Sequence[str], width: int, *, standardise: bool, dropout: float = 0.0
+        self, name: str, modality: str, columns: Sequence[str], dim: int, *, standardise: bool, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.name = name
         self.modality = modality
         self.columns = tuple(columns)
-        self.width = width
-        self.standardizer = Standardizer(width) if standardise else None
+        self.dim = dim
+        self.standardizer = Standardizer(dim) if standardise else None
         self.dropout = Dropout(dropout)
         self._arrays: Mapping[str, Array] | None = None
         self._contents: dict[str, str] = {}
         self._sound: set[str] = set()
 
     def offer(self, arrays: Mapping[str, Array]) -> None:
-        """Take the float32 arrays ``[time, width]`` by utterance id that ``extract`` answers from."""
+        """Take the float32 arrays ``[time, dim]`` by utterance id that ``extract`` answers from."""
         self._arrays = arrays
         self._contents.clear()
         self._sound.clear()
@@ -82,7 +82,7 @@ class Precomputed(Encoder):
         return [self._extract_one(turn) for turn in turns]
 
     def blank(self) -> Array:
-        return np.zeros((1, self.width), dtype=np.float32)
+        return np.zeros((1, self.dim), dtype=np.float32)
 
     def forward(self, padded: Padded) -> Padded:
         data = padded.data if self.standardizer is None else self.standardizer(padded.data)
@@ -97,13 +97,13 @@ class Precomputed(Encoder):
             "encoder": "precomputed",
             "features": self.name,
             "columns": list(self.columns),
-            "width": self.width,
+            "dim": self.dim,
             "standardised": self.standardizer is not None,
             "trained": False,
         }
 
     def save_assets(self, folder: Path) -> None:
-        kept = {"width": self.width, "columns": list(self.columns)}
+        kept = {"dim": self.dim, "columns": list(self.columns)}
         with atomic_path(folder / _ASSET) as path:
             path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
@@ -146,15 +146,15 @@ def build(config: PrecomputedConfig, modality: str, home: EncoderHome) -> Precom
             f"the recipe uses them as {modality}: move them to [encoders.{published.modality}]"
         )
     there = None if published is None else int(next(iter(published.arrays.values())).shape[-1])
-    width, columns = (there, published.columns if published else ()) if home.assets is None else _kept(home.assets)
-    if width is None:
+    dim, columns = (there, published.columns if published else ()) if home.assets is None else _kept(home.assets)
+    if dim is None:
         raise MerkitError(f"The published features '{config.features}' lie in a prepared corpus; none was given")
-    if there is not None and there != width:
+    if there is not None and there != dim:
         raise MerkitError(
-            f"The published features '{config.features}' have {there} columns, the checkpoint was trained on {width}"
+            f"The published features '{config.features}' have {there} columns, the checkpoint was trained on {dim}"
         )
     standardise = modality != "text" if config.standardise is None else config.standardise
-    encoder = Precomputed(config.features, modality, columns, width, standardise=standardise, dropout=config.dropout)
+    encoder = Precomputed(config.features, modality, columns, dim, standardise=standardise, dropout=config.dropout)
     if published is not None:
         encoder.offer(published.arrays)
     return encoder
@@ -170,7 +170,7 @@ def _published(name: str, home: EncoderHome) -> PublishedFeatures | None:
 def _kept(assets: Path) -> tuple[int, tuple[str, ...]]:
     try:
         kept = json.loads((assets / _ASSET).read_text(encoding="utf-8"))
-        return int(kept["width"]), tuple(str(column) for column in kept["columns"])
+        return int(kept["dim"]), tuple(str(column) for column in kept["columns"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"Cannot read '{assets / _ASSET}' of the checkpoint: {error}") from error
 

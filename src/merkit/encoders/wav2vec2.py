@@ -61,7 +61,7 @@ class Wav2Vec2Config(NetworkConfig):
 
 
 class Wav2Vec2(NetworkEncoder):
-    """Vectors of frames, ``[*batch, frames, width]``, one per 20 ms, or their mean, ``[*batch, 1, width]``, if pooled.
+    """Vectors of frames, ``[*batch, frames, dim]``, one per 20 ms, or their mean, ``[*batch, 1, dim]``, if pooled.
 
     ``n`` samples give ``(n - 400) // 320 + 1`` frames; a recording below 400 samples is padded to them with zeros. The
     waveform is made zero-mean and unit-variance where the network's preprocessor says so. SpecAugment and LayerDrop are

@@ -8,9 +8,9 @@ from typing import Any
 from merkit.core.alignment import AlignerSpec
 from merkit.core.errors import UnalignableError
 from merkit.core.lookup import load
-from merkit.data.alignments import FOLDER, Aligned, AlignmentStore, align, told_failures
-from merkit.data.manifest import read_manifest
-from merkit.data.sources import Progress
+from merkit.data.corpus.manifest import read_manifest
+from merkit.data.features.sources import Progress
+from merkit.data.segments.store import FOLDER, Aligned, AlignmentStore, align, told_failures
 from merkit.experiments.recipe import check_options
 
 

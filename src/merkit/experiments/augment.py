@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merkit.core.errors import ConfigError
-from merkit.data.manifest import read_manifest
-from merkit.data.sources import Progress
+from merkit.data.corpus.manifest import read_manifest
+from merkit.data.features.sources import Progress
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run import open_protocol
 from merkit.experiments.views import Maker

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from merkit.core.protocol import Fold, Protocol
-from merkit.data.manifest import Manifest
+from merkit.data.corpus.manifest import Manifest
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.stages import StageOne
 
@@ -37,6 +37,6 @@ class Cell:
         return f"{self.folder.parent.name}/{self.folder.name}"
 
     @property
-    def parts(self) -> dict[str, Sequence[str]]:
-        """Return the ids of the utterances of each part."""
+    def splits(self) -> dict[str, Sequence[str]]:
+        """Return the ids of the utterances of each split."""
         return {"train": tuple(self.fold.train), "valid": tuple(self.fold.valid), "test": self.fold.test}

@@ -10,13 +10,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from merkit.data.sources import Progress
-from merkit.experiments._accelerator import open_accelerator
-from merkit.experiments._lock import alone
+from merkit.data.features.sources import Progress
+from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
+from merkit.experiments.lock import alone
+from merkit.experiments.provenance import describe_run
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run_cell import run_cell
-from merkit.experiments.run_provenance import describe_run
 from merkit.experiments.stages import check_ensemble, cut_by_conversation
 from merkit.experiments.teachers import FOLDER as TEACHERS
 from merkit.experiments.teachers import check_student

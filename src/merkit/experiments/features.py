@@ -8,9 +8,9 @@ from typing import Any
 from merkit.core.encoder import EncoderSpec, reach
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load, unknown
-from merkit.data.features import extract_features
-from merkit.data.manifest import read_manifest
-from merkit.data.sources import Progress, announce_size, open_store
+from merkit.data.corpus.manifest import read_manifest
+from merkit.data.features.extraction import extract_features
+from merkit.data.features.sources import Progress, announce_size, open_store
 from merkit.experiments.recipe import check_options
 from merkit.io.checkpoint import build_encoders
 

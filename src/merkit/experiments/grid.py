@@ -24,8 +24,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from merkit.core.errors import ConfigError
+from merkit.data.features.sources import Progress
 from merkit.data.files import atomic_path
-from merkit.data.sources import Progress
 from merkit.experiments.recipe import Recipe, check_options, check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
 

@@ -26,8 +26,8 @@ from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.core.types import MODALITIES
 from merkit.core.view import ViewConfig, ViewSpec
 from merkit.encoders.checkpoint import StageOneConfig
-from merkit.experiments._mistakes import Checked, validated
-from merkit.experiments._recipe_files import put_override, read_toml, with_other_recipes
+from merkit.experiments.mistakes import Checked, validated
+from merkit.experiments.recipe_files import put_override, read_toml, with_other_recipes
 from merkit.training.config import LossConfig, TrainingConfig
 
 

@@ -8,10 +8,10 @@ from itertools import chain
 from pathlib import Path
 
 from merkit.core.encoder import Encoder, reach
-from merkit.data.alignments import segments_content
 from merkit.data.dataset import SegmentTier
+from merkit.data.features.sources import FeatureSource
 from merkit.data.files import TEMPORARY, atomic_path
-from merkit.data.sources import FeatureSource
+from merkit.data.segments.store import segments_content
 from merkit.encoders.checkpoint import identity
 from merkit.experiments.cell import Cell
 from merkit.experiments.views import Maker, Planned

@@ -1,4 +1,4 @@
-"""The run: folds times seeds of one recipe on one corpus, resumable, ending in ``scores.json``."""
+"""The run: folds times seeds of one recipe on one corpus, resumable, ending in stored predictions."""
 
 import json
 import logging
@@ -10,18 +10,17 @@ from typing import Any
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.protocol import Protocol
+from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.data.features.sources import Progress
 from merkit.data.files import atomic_path
-from merkit.data.manifest import Manifest, read_manifest
-from merkit.data.sources import Progress
 from merkit.encoders.checkpoint import StageOneConfig
-from merkit.experiments._accelerator import open_accelerator
-from merkit.experiments._lock import alone
+from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import CrossFit, teachers_of, with_teachers
+from merkit.experiments.lock import alone
+from merkit.experiments.provenance import describe_run, recipe_hash
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run_cell import run_cell
-from merkit.experiments.run_provenance import describe_run, recipe_hash
-from merkit.experiments.score import score_run
 from merkit.experiments.stages import FOLDER, StageOne, check_named, check_offer, side_by_side
 from merkit.experiments.teachers import FOLDER as TEACHERS
 
@@ -38,8 +37,10 @@ def train_recipe(
     legacy_best_on_test: bool = False,
     stage_one: Path | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Run a recipe on a manifest, go on where an earlier call was stopped, and return the scores.
+) -> None:
+    """Train every fold and seed of a recipe on a manifest and store their predictions; finished ones are kept.
+
+    Nothing is scored here: what trains cannot reach a test label.
 
     Args:
         recipe: What to do.
@@ -90,12 +91,7 @@ def train_recipe(
             cells = _train_stage(cells, modality, place, data, allow_partial=allow_partial, progress=progress)
         for cell in cells:
             run_cell(cell, provenance, open_accelerator(recipe), progress)
-        if accelerator.is_main_process:
-            scores = score_run(run, protocol, manifest)
-            _write(run / "scores.json", json.dumps(scores, indent=2))
     accelerator.wait_for_everyone()
-    loaded: dict[str, Any] = json.loads((run / "scores.json").read_text())
-    return loaded
 
 
 def _train_stage(

@@ -18,10 +18,10 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
 from merkit.core.model import FittedModel, Model, reads_views
 from merkit.core.types import Prediction, Turn
-from merkit.data.alignments import describe_alignment, open_segments
 from merkit.data.dataset import Dataset, SegmentTier, items_of, load, ordered_batches
+from merkit.data.features.sources import FeatureSource, Progress, open_sources, open_store
 from merkit.data.files import atomic_path
-from merkit.data.sources import FeatureSource, Progress, open_sources, open_store
+from merkit.data.segments.store import describe_alignment, open_segments
 from merkit.data.views import Views
 from merkit.encoders.checkpoint import StageOneConfig
 from merkit.experiments.cell import Cell
@@ -81,7 +81,7 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
         unseen = _unseen(cell, encoders, turns, accelerator, progress)
         teacher = teacher_answers(cell, progress) if cell.teachers else None
         views = None if maker is None else _views(cell, maker, planned, encoders, turns, progress)
-    parts = {name: _dataset(cell, sources, segments, ids, around) for name, ids in cell.parts.items()}
+    parts = {name: _dataset(cell, sources, segments, ids, around) for name, ids in cell.splits.items()}
     training = replace(
         parts["train"], labels=cell.fold.train, sources={**sources, **unseen}, views=views, teacher=teacher
     )
@@ -249,7 +249,7 @@ def _train(
         _log.info("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
         if cell.legacy_best_on_test and accelerator.is_main_process:
             predictions = _of(recognizer.predict_dataset(parts["test"], batch_seconds=seconds), fold.test)
-            table = predictions_table(predictions, config.labels, part="test", epoch=row["epoch"])
+            table = predictions_table(predictions, config.labels, split="test", epoch=row["epoch"])
             write_table(cell.folder / BY_EPOCH / f"{row['epoch']:05d}.parquet", table)
 
     return train(
@@ -291,10 +291,10 @@ def _write_predictions(cell: Cell, recognizer: Recognizer, parts: Mapping[str, D
         "seed": str(cell.seed),
     }
     tables = []
-    for name, ids in cell.parts.items():
+    for name, ids in cell.splits.items():
         seconds = cell.recipe.training.batch_seconds
         predictions = _of(recognizer.predict_dataset(parts[name], batch_seconds=seconds), ids)
-        tables.append(predictions_table(predictions, recognizer.labels, part=name))
+        tables.append(predictions_table(predictions, recognizer.labels, split=name))
     write_table(cell.folder / "predictions.parquet", pa.concat_tables(tables), metadata)
     by_epoch = sorted((cell.folder / BY_EPOCH).glob("*.parquet"))
     if by_epoch:

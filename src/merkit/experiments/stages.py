@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,9 +19,9 @@ from merkit.core.errors import ConfigError
 from merkit.core.model import TrainedModel
 from merkit.core.protocol import Fold, Protocol
 from merkit.core.types import Turn
+from merkit.data.corpus.manifest import Manifest
+from merkit.data.features.sources import FeatureSource
 from merkit.data.files import atomic_path
-from merkit.data.manifest import Manifest
-from merkit.data.sources import FeatureSource
 from merkit.encoders.checkpoint import StageOneConfig, identity, stage_one
 from merkit.experiments.recipe import Recipe
 from merkit.io.checkpoint import (
@@ -63,20 +62,6 @@ class UnseenSource(FeatureSource):
     def length(self, turn: Turn) -> int:
         """Return the length that batches are sorted by."""
         return self._by_conversation[turn.utterance.conversation].length(turn)
-
-
-def told_features(encoders: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Return how stage two's vectors were made, such as ``cross-fitted (5)``; ``None`` without a stage one.
-
-    ``encoders`` are a resolved recipe's tables by modality.
-    """
-    told = {}
-    for modality, keys in encoders.items():
-        if keys["name"] == "checkpoint":
-            told[modality] = StageOneConfig(**{key: value for key, value in keys.items() if key != "name"}).features
-    if len(set(told.values())) > 1:
-        return ", ".join(f"{modality} {features}" for modality, features in told.items())
-    return next(iter(told.values()), None)
 
 
 def cut_by_conversation(conversations: Sequence[str], parts: int, seed: int, key: str) -> list[frozenset[str]]:

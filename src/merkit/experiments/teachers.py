@@ -14,8 +14,8 @@ from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ConfigError
 from merkit.core.model import FittedModel
 from merkit.core.protocol import Protocol
-from merkit.data.manifest import Manifest
-from merkit.data.sources import Progress
+from merkit.data.corpus.manifest import Manifest
+from merkit.data.features.sources import Progress
 from merkit.experiments.cell import Cell
 from merkit.experiments.recipe import Recipe, Teacher
 from merkit.inference.recognizer import Recognizer

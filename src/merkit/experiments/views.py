@@ -15,8 +15,8 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.protocol import Fold
 from merkit.core.types import Turn, Utterance
 from merkit.core.view import AudioEngine, Speaking, TextEngine, Wording
-from merkit.data.manifest import Manifest
-from merkit.data.sources import Progress, open_sources
+from merkit.data.corpus.manifest import Manifest
+from merkit.data.features.sources import Progress, open_sources
 from merkit.data.views import FOLDER, ViewCache, Views, seed_of, write_audio, write_text
 from merkit.encoders._audio import audio_content
 from merkit.experiments.recipe import ViewsChoice

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.types import Turn
-from merkit.data.alignments import segments_content
+from merkit.data.corpus.manifest import Manifest
+from merkit.data.corpus.text_column import with_text_column
+from merkit.data.features.sources import Progress
 from merkit.data.files import atomic_path, file_hash
-from merkit.data.manifest import Manifest
-from merkit.data.sources import Progress
-from merkit.data.text_column import with_text_column
+from merkit.data.segments.store import segments_content
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import predictions_table, write_table
 
@@ -52,14 +52,14 @@ def predict_corpus(
     parts = _open_parts(out.with_name(out.name + ".parts"), checkpoint, manifest)
     members = manifest.by_id.keys()
     store = manifest.root / "features" if features is None else features
-    voices = recognizer.voices(manifest, members, store, progress)
+    statistics = recognizer.speaker_statistics(manifest, members, store, progress)
     chunks = recognizer.chunks(manifest, members, members)
     written = []
     for number, chunk in enumerate(chunks):
         part = parts / f"part-{number:05d}-{_content(recognizer, chunk)}.parquet"
         written.append(part)
         if not part.exists():
-            predictions = recognizer.predict_chunk(chunk, voices, store, batch_size, progress=progress)
+            predictions = recognizer.predict_chunk(chunk, statistics, store, batch_size, progress=progress)
             write_table(part, predictions_table(predictions, recognizer.labels))
         if progress is not None:
             progress("predictions", number + 1, len(chunks))

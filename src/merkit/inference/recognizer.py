@@ -13,11 +13,11 @@ from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelSpec
 from merkit.core.types import Prediction, Turn
-from merkit.data.alignments import open_segments
+from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset, SegmentTier, items_of, ordered_batches
 from merkit.data.dataset import load as load_batches
-from merkit.data.manifest import Manifest
-from merkit.data.sources import Progress, Statistics, Voice, open_sources
+from merkit.data.features.sources import Progress, SpeakerKey, SpeakerStatistics, open_sources
+from merkit.data.segments.store import open_segments
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 
 CHUNK = 2048
@@ -95,9 +95,9 @@ class Recognizer:
         members = manifest.by_id.keys() if members is None else members
         chosen = members if wanted is None else wanted
         store = manifest.root / "features" if features is None else features
-        voices = self.voices(manifest, members, store, progress)
+        statistics = self.speaker_statistics(manifest, members, store, progress)
         for chunk in self.chunks(manifest, members, chosen):
-            predictions = self.predict_chunk(chunk, voices, store, batch_size, batch_seconds, progress)
+            predictions = self.predict_chunk(chunk, statistics, store, batch_size, batch_seconds, progress)
             yield from (prediction for prediction in predictions if prediction.id in chosen)
 
     def chunks(
@@ -115,19 +115,23 @@ class Recognizer:
             size += len(item)
         return chunks
 
-    def voices(
+    def speaker_statistics(
         self, manifest: Manifest, members: Collection[str], features: Path, progress: Progress | None = None
-    ) -> dict[str, Mapping[Voice, Statistics]]:
+    ) -> dict[str, Mapping[SpeakerKey, SpeakerStatistics]]:
         """Return each speaker's statistics over all ``members``, for the encoders that ask for them (mostly none)."""
         asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
         turns = list(manifest.turns(members, *self.reach)) if asking else []
         sources = open_sources(asking, turns, features, progress)
-        return {modality: source.voices for modality, source in sources.items() if source.voices is not None}
+        return {
+            modality: source.speaker_statistics
+            for modality, source in sources.items()
+            if source.speaker_statistics is not None
+        }
 
     def predict_chunk(
         self,
         chunk: Sequence[Sequence[Turn]],
-        voices: Mapping[str, Mapping[Voice, Statistics]],
+        statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]],
         features: Path,
         batch_size: int = 32,
         batch_seconds: float | None = None,
@@ -137,7 +141,7 @@ class Recognizer:
         turns = [turn for item in chunk for turn in item]
         dataset = Dataset(
             chunk,
-            open_sources(self.encoders, turns, features, progress, voices),
+            open_sources(self.encoders, turns, features, progress, statistics),
             self.spec.level,
             with_texts="texts" in self.spec.inputs,
             segments=self.segments(turns),

@@ -24,25 +24,25 @@ _LOG_VARIANCE_LIMIT = 8.0
 class Reconstruction(nn.Module):
     """A U-Net along the turns that shrinks channels and keeps the turns, because each of them has a label."""
 
-    def __init__(self, inputs: int, hidden: int, width: int, *, kernel: int, skip: Skip, causal: bool) -> None:
+    def __init__(self, inputs: int, hidden: int, dim: int, *, kernel: int, skip: Skip, causal: bool) -> None:
         super().__init__()
         self.skip: Skip = skip
         joined = {"none": hidden, "inner": 2 * hidden, "outer": 2 * hidden + inputs}[skip]
         self.outer_encoder = MaskedConv1d(inputs, hidden, kernel, causal=causal)
-        self.inner_encoder = MaskedConv1d(hidden, width, kernel, causal=causal)
-        self.inner_decoder = MaskedConv1d(width, hidden, kernel, causal=causal)
+        self.inner_encoder = MaskedConv1d(hidden, dim, kernel, causal=causal)
+        self.inner_decoder = MaskedConv1d(dim, hidden, kernel, causal=causal)
         self.outer_decoder = MaskedConv1d(joined, inputs, kernel, causal=causal)
 
     def forward(
         self, data: Float[Tensor, "items turns inputs"], mask: Bool[Tensor, "items turns"]
-    ) -> tuple[Float[Tensor, "items turns width"], Float[Tensor, "items turns inputs"]]:
+    ) -> tuple[Float[Tensor, "items turns dim"], Float[Tensor, "items turns inputs"]]:
         """Return the compressed representation and the rebuilt input; zeros where the mask is ``False``."""
         outer, inner = self.encode(data, mask)
         return inner, self.decode(data, outer, inner, mask)
 
     def encode(
         self, data: Float[Tensor, "items turns inputs"], mask: Bool[Tensor, "items turns"]
-    ) -> tuple[Float[Tensor, "items turns hidden"], Float[Tensor, "items turns width"]]:
+    ) -> tuple[Float[Tensor, "items turns hidden"], Float[Tensor, "items turns dim"]]:
         """Return the outer level and the inner one, which is the compressed representation."""
         outer = gelu(self.outer_encoder(data, mask))
         return outer, gelu(self.inner_encoder(outer, mask))
@@ -51,7 +51,7 @@ class Reconstruction(nn.Module):
         self,
         data: Float[Tensor, "items turns inputs"],
         outer: Float[Tensor, "items turns hidden"],
-        inner: Float[Tensor, "items turns width"],
+        inner: Float[Tensor, "items turns dim"],
         mask: Bool[Tensor, "items turns"],
     ) -> Float[Tensor, "items turns inputs"]:
         """Return the rebuilt input; ``data`` itself is read by an outer skip only."""
@@ -77,29 +77,29 @@ class CentralLayer(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, groups: Mapping[str, Sequence[str]], *, hidden: int, dropout: float
+        self, dim: int, heads: int, groups: Mapping[str, Sequence[str]], *, hidden: int, dropout: float
     ) -> None:
         """Make the layer; ``groups``: by name, the auxiliaries that share one attention and one gate."""
         super().__init__()
         self.groups = dict(groups)
-        self.own_norm = nn.LayerNorm(width)
-        self.own = MultiHeadAttention(width, heads, dropout=dropout)
-        self.query_norm = nn.LayerNorm(width) if groups else None
-        self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for group in groups.values() for name in group})
-        self.readers = nn.ModuleDict({name: MultiHeadAttention(width, heads, dropout=dropout) for name in groups})
-        self.gates = nn.ModuleDict({name: nn.Linear(2 * width, width) for name in groups})
-        self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = feed_forward(width, hidden, dropout=dropout)
+        self.own_norm = nn.LayerNorm(dim)
+        self.own = MultiHeadAttention(dim, heads, dropout=dropout)
+        self.query_norm = nn.LayerNorm(dim) if groups else None
+        self.norms = nn.ModuleDict({name: nn.LayerNorm(dim) for group in groups.values() for name in group})
+        self.readers = nn.ModuleDict({name: MultiHeadAttention(dim, heads, dropout=dropout) for name in groups})
+        self.gates = nn.ModuleDict({name: nn.Linear(2 * dim, dim) for name in groups})
+        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.feed_forward = feed_forward(dim, hidden, dropout=dropout)
         self.dropout = Dropout(dropout)
 
     def forward(
         self,
-        centre: Float[Tensor, "items turns width"],
+        centre: Float[Tensor, "items turns dim"],
         mask: Bool[Tensor, "items turns"],
         auxiliaries: Mapping[str, Padded],
         allowed: Bool[Tensor, "turns turns"] | None,
-    ) -> tuple[Float[Tensor, "items turns width"], dict[str, Tensor]]:
-        """Return the centre and, by group, its gates ``[items, turns, width]``."""
+    ) -> tuple[Float[Tensor, "items turns dim"], dict[str, Tensor]]:
+        """Return the centre and, by group, its gates ``[items, turns, dim]``."""
         own = self.own_norm(centre)
         centre = centre + self.dropout(self.own(own, own, mask, allowed))
         gates = {}
@@ -122,7 +122,7 @@ class CentralBranch(nn.Module):
         self,
         centre: str,
         modalities: Sequence[str],
-        width: int,
+        dim: int,
         heads: int,
         *,
         layers: int,
@@ -135,12 +135,12 @@ class CentralBranch(nn.Module):
         others = tuple(name for name in modalities if name != centre)
         groups = {"_".join(others): others} if concatenated and others else {name: (name,) for name in others}
         self.layers = nn.ModuleList(
-            CentralLayer(width, heads, groups, hidden=hidden, dropout=dropout) for _ in range(layers)
+            CentralLayer(dim, heads, groups, hidden=hidden, dropout=dropout) for _ in range(layers)
         )
 
     def forward(
         self, streams: Mapping[str, Padded], allowed: Bool[Tensor, "turns turns"] | None
-    ) -> tuple[Float[Tensor, "items turns width"], dict[str, Tensor]]:
+    ) -> tuple[Float[Tensor, "items turns dim"], dict[str, Tensor]]:
         """Return the branch and, by group of auxiliaries, its gates, mean of the layers."""
         data, mask = streams[self.centre].data, streams[self.centre].mask
         found: list[dict[str, Tensor]] = []
@@ -154,16 +154,16 @@ class SymmetricInteraction(nn.Module):
     """All modalities' turns in one sequence that reads itself: none is central."""
 
     def __init__(
-        self, modalities: Sequence[str], width: int, heads: int, *, layers: int, hidden: int, dropout: float
+        self, modalities: Sequence[str], dim: int, heads: int, *, layers: int, hidden: int, dropout: float
     ) -> None:
         super().__init__()
-        self.kinds = nn.ParameterDict({name: torch.empty(width).normal_(std=0.02) for name in modalities})
+        self.kinds = nn.ParameterDict({name: torch.empty(dim).normal_(std=0.02) for name in modalities})
         self.layers = nn.ModuleList(
-            AttentionBlock(width, heads, hidden=hidden, norm="pre", dropout=dropout) for _ in range(layers)
+            AttentionBlock(dim, heads, hidden=hidden, norm="pre", dropout=dropout) for _ in range(layers)
         )
 
     def forward(self, streams: Mapping[str, Padded], allowed: Bool[Tensor, "turns turns"] | None) -> dict[str, Tensor]:
-        """Return each modality's part ``[items, turns, width]``."""
+        """Return each modality's part ``[items, turns, dim]``."""
         data = torch.cat([stream.data + self.kinds[name] for name, stream in streams.items()], dim=1)
         mask = torch.cat([stream.mask for stream in streams.values()], dim=1)
         pairs = None if allowed is None else allowed.repeat(len(streams), len(streams))
@@ -178,19 +178,19 @@ class Fusion(nn.Module):
     With ``posterior`` ``none`` they are plain vectors: means whose variance nobody reads.
     """
 
-    def __init__(self, centres: Sequence[str], width: int, *, posterior: Posterior, dropout: float) -> None:
+    def __init__(self, centres: Sequence[str], dim: int, *, posterior: Posterior, dropout: float) -> None:
         super().__init__()
         self.variational = posterior != "none"
-        out = 2 * width if self.variational else width
-        self.fine = nn.ModuleDict({name: nn.Linear(width, out) for name in centres})
+        out = 2 * dim if self.variational else dim
+        self.fine = nn.ModuleDict({name: nn.Linear(dim, out) for name in centres})
         self.network = (
-            nn.Sequential(nn.Linear(len(centres) * width, width), nn.GELU(), Dropout(dropout), nn.Linear(width, out))
+            nn.Sequential(nn.Linear(len(centres) * dim, dim), nn.GELU(), Dropout(dropout), nn.Linear(dim, out))
             if posterior != "experts"
             else None
         )
 
     def forward(self, branches: Mapping[str, Padded]) -> tuple[Gaussian, dict[str, Gaussian]]:
-        """Return the coarse distribution and each branch's own, ``[items, turns, width]``."""
+        """Return the coarse distribution and each branch's own, ``[items, turns, dim]``."""
         fine = {name: self._gaussian(self.fine[name](branch.data)) for name, branch in branches.items()}
         if self.network is None:
             return product_of_experts(list(fine.values()), [branch.mask for branch in branches.values()]), fine

@@ -42,8 +42,8 @@ class Single(Model):
     ) -> None:
         super().__init__(encoders)
         ((self.modality, encoder),) = encoders.items()
-        self.pooled = PooledUtterance(encoder.width, pooling)
-        self.head = plain_head(self.pooled.width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
+        self.pooled = PooledUtterance(encoder.dim, pooling)
+        self.head = plain_head(self.pooled.dim, hidden, classes, dropout=dropout, layer_norm=layer_norm)
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[*batch, classes]`` and the pooled vector, ``embedding``."""

@@ -58,7 +58,7 @@ class Ada2iConfig(ModelConfig):
     encoder_layers: int = Field(default=2, ge=1)
     """Released code; the paper does not say."""
     feedforward: int = Field(default=2048, ge=1)
-    """Inner width of the transformer (released code: PyTorch's default)."""
+    """Inner dim of the transformer (released code: PyTorch's default)."""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     """In the encoders and after each feature weighting (paper)."""
     padding: Literal["masked", "read"] = "masked"
@@ -158,11 +158,11 @@ class Ada2i(Model):
         self.modality_dropout = modality_dropout
         self.context = nn.ModuleDict()
         for name in self.order:
-            width = encoders[name].width
+            dim = encoders[name].dim
             self.context[name] = (
-                TransformerContext(width, hidden, encoder_layers, feedforward, dropout, causal)
+                TransformerContext(dim, hidden, encoder_layers, feedforward, dropout, causal)
                 if encoder == "transformer"
-                else LstmContext(width, hidden, encoder_layers, dropout, causal)
+                else LstmContext(dim, hidden, encoder_layers, dropout, causal)
             )
         self.weighting = nn.ModuleList(
             FeatureWeighting(
@@ -277,19 +277,19 @@ class Ada2i(Model):
 
 
 class TransformerContext(nn.Module):
-    """A transformer at the width of what it reads, without a code of position, and a linear layer (released code)."""
+    """A transformer at the dim of what it reads, without a code of position, and a linear layer (released code)."""
 
-    def __init__(self, width: int, hidden: int, layers: int, feedforward: int, dropout: float, causal: bool) -> None:
+    def __init__(self, dim: int, hidden: int, layers: int, feedforward: int, dropout: float, causal: bool) -> None:
         super().__init__()
         self.causal = causal
         self.layers = nn.ModuleList(
-            AttentionBlock(width, heads_for(width), hidden=feedforward, norm="post", dropout=dropout, activation="relu")
+            AttentionBlock(dim, heads_for(dim), hidden=feedforward, norm="post", dropout=dropout, activation="relu")
             for _ in range(layers)
         )
         for module in self.modules():
             if isinstance(module, MultiHeadAttention):
                 _begin_as_pytorch(module)
-        self.project = nn.Linear(width, hidden)
+        self.project = nn.Linear(dim, hidden)
 
     def forward(
         self, vectors: Float[Tensor, "items turns dim"], seen: Bool[Tensor, "items turns"]
@@ -307,12 +307,12 @@ class TransformerContext(nn.Module):
 class LstmContext(nn.Module):
     """A bidirectional LSTM, ``hidden / 2`` wide per direction (released code), or one that reads the past only."""
 
-    def __init__(self, width: int, hidden: int, layers: int, dropout: float, causal: bool) -> None:
+    def __init__(self, dim: int, hidden: int, layers: int, dropout: float, causal: bool) -> None:
         super().__init__()
         if not causal and hidden % 2:
             raise ValueError(f"hidden = {hidden}: an LSTM of two directions needs an even number")
         each = hidden if causal else hidden // 2
-        self.lstm = MaskedLSTM(width, each, layers=layers, dropout=dropout, bidirectional=not causal)
+        self.lstm = MaskedLSTM(dim, each, layers=layers, dropout=dropout, bidirectional=not causal)
 
     def forward(
         self, vectors: Float[Tensor, "items turns dim"], seen: Bool[Tensor, "items turns"]
@@ -325,14 +325,14 @@ class LstmContext(nn.Module):
 def _begin_as_pytorch(attention: MultiHeadAttention) -> None:
     """Draw weights as PyTorch's ``TransformerEncoderLayer`` does, where query, key and value are one matrix."""
     for part in (attention.query, attention.key, attention.value):
-        nn.init.xavier_uniform_(part.weight, gain=0.5**0.5)  # as of [3 width, width]: 3 + 1 in place of 1 + 1
+        nn.init.xavier_uniform_(part.weight, gain=0.5**0.5)  # as of [3 dim, dim]: 3 + 1 in place of 1 + 1
         nn.init.zeros_(part.bias)
     nn.init.zeros_(attention.output.bias)
 
 
-def heads_for(width: int) -> int:
-    """Return the first of 5 to 14 that divides the width, 1 if none does (released code)."""
-    return next((heads for heads in range(5, 15) if width % heads == 0), 1)
+def heads_for(dim: int) -> int:
+    """Return the first of 5 to 14 that divides the dim, 1 if none does (released code)."""
+    return next((heads for heads in range(5, 15) if dim % heads == 0), 1)
 
 
 def _build(config: Ada2iConfig, encoders: Mapping[str, Encoder], classes: int) -> Ada2i:
@@ -370,7 +370,7 @@ SPEC = ModelSpec(
         "The default profile follows the paper; profile = 'released' follows the authors' code, which reads padding "
         "(batch mates then change answers), mirrors one product of the ring, predicts the weighted output in place of "
         "the attention, normalises output weights across classes and has one classification loss.",
-        "Where the paper gives no number, the released code's is used: layers, feed-forward width, heads, the first "
+        "Where the paper gives no number, the released code's is used: layers, feed-forward dim, heads, the first "
         "epoch of the modulation.",
         "The paper's head is taken to read the summed cosines, a modality's own logits to be its summand, and "
         "sqrt(d_k) to be that of the rank.",

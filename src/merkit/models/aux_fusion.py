@@ -45,13 +45,13 @@ class AuxFusionConfig(ModelConfig):
 
     layers: int = Field(default=2, ge=0)
     """K. The paper compares three values [paper]; this one: [assumed]. 0: concatenation alone, FC. Ablation."""
-    width: int = Field(default=256, ge=1)
-    """Of the fusion layers; a stream of another width is projected. [ours] For base checkpoints 768 [assumed], which
+    dim: int = Field(default=256, ge=1)
+    """Of the fusion layers; a stream of another dim is projected. [ours] For base checkpoints 768 [assumed], which
     the recipe for IEMOCAP has."""
     heads: int = Field(default=8, ge=1)
     """[assumed]"""
     feed_forward: int = Field(default=1024, ge=0)
-    """Inner width of the position-wise networks, 0: none; as ``width``. Four times that: [assumed]"""
+    """Inner dim of the position-wise networks, 0: none; as ``dim``. Four times that: [assumed]"""
     text_pooling: TextPooling = "mean"
     """``first``: the text's first step, [CLS], in place of the mean of its steps. [assumed]"""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
@@ -71,8 +71,8 @@ class AuxFusionConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "AuxFusionConfig":
-        if self.width % self.heads:
-            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        if self.dim % self.heads:
+            raise ValueError(f"dim ({self.dim}) must be a multiple of heads ({self.heads})")
         if len(set(self.auxiliary)) < len(self.auxiliary):
             raise ValueError(f"auxiliary names a task twice: {', '.join(self.auxiliary)}")
         return self
@@ -88,19 +88,19 @@ class CrossFusion(nn.Module):
     """K layers in which each of two streams reads the other as it left the layer before."""
 
     def __init__(
-        self, names: tuple[str, str], width: int, heads: int, *, layers: int, hidden: int, dropout: float
+        self, names: tuple[str, str], dim: int, heads: int, *, layers: int, hidden: int, dropout: float
     ) -> None:
         super().__init__()
         self.names = names
         self.layers = nn.ModuleList(
             nn.ModuleDict(
-                {name: AttentionBlock(width, heads, hidden=hidden, norm="post", dropout=dropout) for name in names}
+                {name: AttentionBlock(dim, heads, hidden=hidden, norm="post", dropout=dropout) for name in names}
             )
             for _ in range(layers)
         )
 
     def forward(self, streams: Mapping[str, Padded]) -> Mapping[str, Padded]:
-        """Return both streams ``[items, time, width]`` after the last layer; what has nothing to read stays alone."""
+        """Return both streams ``[items, time, dim]`` after the last layer; what has nothing to read stays alone."""
         first, second = self.names
         for layer in self.layers:
             a, b = streams[first], streams[second]
@@ -121,7 +121,7 @@ class AuxFusion(Model):
         classes: int,
         *,
         layers: int,
-        width: int,
+        dim: int,
         heads: int,
         feed_forward: int,
         text_pooling: TextPooling,
@@ -137,32 +137,30 @@ class AuxFusion(Model):
         self.names = (first, second)
         self.auxiliary = dict(auxiliary)
         self.modality_dropout = modality_dropout
-        widths = {name: width if layers else encoder.width for name, encoder in encoders.items()}
+        dims = {name: dim if layers else encoder.dim for name, encoder in encoders.items()}
         self.projection = nn.ModuleDict(
             {
-                name: nn.Identity() if encoder.width == widths[name] else nn.Linear(encoder.width, width)
+                name: nn.Identity() if encoder.dim == dims[name] else nn.Linear(encoder.dim, dim)
                 for name, encoder in encoders.items()
             }
         )
-        self.fusion = CrossFusion(self.names, width, heads, layers=layers, hidden=feed_forward, dropout=dropout)
+        self.fusion = CrossFusion(self.names, dim, heads, layers=layers, hidden=feed_forward, dropout=dropout)
         self.pooled = nn.ModuleDict(
-            {name: PooledUtterance(widths[name], text_pooling if name == "text" else "mean") for name in encoders}
+            {name: PooledUtterance(dims[name], text_pooling if name == "text" else "mean") for name in encoders}
         )
-        self.head = linear_head(sum(widths.values()), classes, dropout=dropout)
+        self.head = linear_head(sum(dims.values()), classes, dropout=dropout)
         # last, so that the weights above begin alike with and without auxiliary tasks
         self.own_heads = nn.ModuleDict()
         if "own_label" in auxiliary:
             for name in encoders:
-                self.own_heads[name] = linear_head(widths[name], classes, dropout=dropout)
-        self.match_head = (
-            linear_head(sum(widths.values()), 1, dropout=dropout) if "emotion_match" in auxiliary else None
-        )
+                self.own_heads[name] = linear_head(dims[name], classes, dropout=dropout)
+        self.match_head = linear_head(sum(dims.values()), 1, dropout=dropout) if "emotion_match" in auxiliary else None
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, classes]``.
 
         Auxiliary: the vector that is classified, ``embedding``; its part of each modality, ``fused.<modality>``
-        ``[items, width]``; and what the auxiliary tasks recombine, ``stream.<modality>`` ``[items, time, width]`` with
+        ``[items, dim]``; and what the auxiliary tasks recombine, ``stream.<modality>`` ``[items, time, dim]`` with
         ``stream_mask.<modality>``.
         """
         kept = drop_modalities({name: batch.present[name] for name in self.names}, self.modality_dropout, self.training)
@@ -250,7 +248,7 @@ class AuxFusion(Model):
         other = streams[second]
         return {first: streams[first], second: Padded(*recombined(other.data, other.mask, partners))}
 
-    def _fused(self, streams: Mapping[str, Padded]) -> dict[str, Float[Tensor, "items width"]]:
+    def _fused(self, streams: Mapping[str, Padded]) -> dict[str, Float[Tensor, "items dim"]]:
         """Run the fusion layers and pool."""
         return {
             name: self.pooled[name](stream.data, stream.mask, stream.mask.any(dim=-1))
@@ -263,7 +261,7 @@ def _build(config: AuxFusionConfig, encoders: Mapping[str, Encoder], classes: in
         encoders,
         classes,
         layers=config.layers,
-        width=config.width,
+        dim=config.dim,
         heads=config.heads,
         feed_forward=config.feed_forward,
         text_pooling=config.text_pooling,

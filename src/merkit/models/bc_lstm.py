@@ -23,7 +23,7 @@ class BcLstmConfig(ModelConfig):
 
     pooling: Pooling = "mean"
     projection: int = Field(default=0, ge=0)
-    """Each modality is first projected to this width; 0: it enters the LSTM as it is, as in the paper."""
+    """Each modality is first projected to this dim; 0: it enters the LSTM as it is, as in the paper."""
     layer_norm: bool = True
     """Normalise what enters the LSTM, so that no encoder's scale decides; not in the paper."""
     hidden: int = Field(default=128, ge=1)
@@ -61,16 +61,16 @@ class BcLstm(Model):
         self.modality_dropout = modality_dropout
         self.pooled = nn.ModuleDict()
         self.project = nn.ModuleDict()
-        width = 0
+        dim = 0
         for name, encoder in encoders.items():
-            pooled = PooledUtterance(encoder.width, pooling)
+            pooled = PooledUtterance(encoder.dim, pooling)
             self.pooled[name] = pooled
-            self.project[name] = nn.Linear(pooled.width, projection) if projection else nn.Identity()
-            width += projection or pooled.width
-        self.norm: nn.Module = nn.LayerNorm(width) if layer_norm else nn.Identity()
+            self.project[name] = nn.Linear(pooled.dim, projection) if projection else nn.Identity()
+            dim += projection or pooled.dim
+        self.norm: nn.Module = nn.LayerNorm(dim) if layer_norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
-        self.context = MaskedLSTM(width, hidden, layers=layers, dropout=dropout, bidirectional=not causal)
-        self.dense = nn.Linear(self.context.width, dense)
+        self.context = MaskedLSTM(dim, hidden, layers=layers, dropout=dropout, bidirectional=not causal)
+        self.dense = nn.Linear(self.context.dim, dense)
         self.head = nn.Linear(dense, classes)
 
     def forward(self, batch: Batch) -> ModelOutput:

@@ -36,7 +36,7 @@ from merkit.nn.attention import causal_pairs
 from merkit.nn.distributions import Gaussian, categorical_kl, gaussian_kl, standard_normal
 from merkit.nn.embeddings import SpeakerEmbedding, sinusoidal_positions
 from merkit.nn.layers import Dropout, drop_modalities
-from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_width
+from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_dim
 
 Interaction = Literal["asymmetric", "symmetric"]
 
@@ -51,7 +51,7 @@ class CmathConfig(ModelConfig):
     """A U-Net that must rebuild its input [abstract]; without: a linear projection. Ablation."""
     hidden: int = Field(default=512, ge=1)
     """Channels of the U-Net's outer level. [ours]"""
-    width: int = Field(default=256, ge=1)
+    dim: int = Field(default=256, ge=1)
     """Channels of its inner level, hence of all streams and Gaussians. [ours]"""
     kernel: int = Field(default=3, ge=1)
     """Turns that one convolution sees; 1: each turn alone. That they are one-dimensional: [review]; how wide: [ours]"""
@@ -75,7 +75,7 @@ class CmathConfig(ModelConfig):
     heads: int = Field(default=8, ge=1)
     """As SDT. [ours]"""
     feed_forward: int = Field(default=256, ge=1)
-    """Inner width of the branches' position-wise networks, as SDT that of the streams. [ours]"""
+    """Inner dim of the branches' position-wise networks, as SDT that of the streams. [ours]"""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     """Of streams, attention weights, layers' results and the fusion network; as SDT. [ours]"""
 
@@ -116,8 +116,8 @@ class CmathConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> "CmathConfig":
-        if self.width % self.heads:
-            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        if self.dim % self.heads:
+            raise ValueError(f"dim ({self.dim}) must be a multiple of heads ({self.heads})")
         if self.interaction == "symmetric" and (self.centre != "each" or self.auxiliaries != "separate"):
             raise ValueError("a symmetric interaction has no centre and no auxiliaries: leave both at their defaults")
         return self
@@ -134,7 +134,7 @@ class Cmath(Model):
         pooling: Pooling,
         reconstruction: bool,
         hidden: int,
-        width: int,
+        dim: int,
         kernel: int,
         skip: Skip,
         positions: bool,
@@ -164,7 +164,7 @@ class Cmath(Model):
         if not set(self.centres) <= set(names):
             raise ConfigError(f"config.centre: '{centre}' has no encoder; the recipe's are {', '.join(names)}")
         self.pooling = pooling
-        self.width = width
+        self.dim = dim
         self.positions = positions
         self.temperature = temperature
         self.detach_teacher = detach_teacher
@@ -178,39 +178,37 @@ class Cmath(Model):
         self.prior_warmup = prior_warmup
         self.modality_dropout = modality_dropout
         self.causal = causal
-        widths = {name: pooled_width(pooling, encoder.width) for name, encoder in encoders.items()}
+        dims = {name: pooled_dim(pooling, encoder.dim) for name, encoder in encoders.items()}
         self.reconstruction = nn.ModuleDict()
         self.squeeze = nn.ModuleDict()
-        for name, inputs in widths.items():
+        for name, inputs in dims.items():
             if reconstruction:
-                self.reconstruction[name] = Reconstruction(
-                    inputs, hidden, width, kernel=kernel, skip=skip, causal=causal
-                )
+                self.reconstruction[name] = Reconstruction(inputs, hidden, dim, kernel=kernel, skip=skip, causal=causal)
             else:
-                self.squeeze[name] = nn.Linear(inputs, width)
-        self.speakers = SpeakerEmbedding(speakers, width) if speakers else None
+                self.squeeze[name] = nn.Linear(inputs, dim)
+        self.speakers = SpeakerEmbedding(speakers, dim) if speakers else None
         self.dropout = Dropout(dropout)
         self.symmetric: SymmetricInteraction | None = None
         self.branches = nn.ModuleDict()
         if interaction == "symmetric":
             self.symmetric = SymmetricInteraction(
-                names, width, heads, layers=layers, hidden=feed_forward, dropout=dropout
+                names, dim, heads, layers=layers, hidden=feed_forward, dropout=dropout
             )
         else:
             for name in self.centres:
                 self.branches[name] = CentralBranch(
                     name,
                     names,
-                    width,
+                    dim,
                     heads,
                     layers=layers,
                     hidden=feed_forward,
                     dropout=dropout,
                     concatenated=auxiliaries == "concatenated",
                 )
-        self.fusion = Fusion(self.centres, width, posterior=posterior, dropout=dropout)
-        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name in self.centres})
-        self.head = nn.Linear(width, classes)
+        self.fusion = Fusion(self.centres, dim, posterior=posterior, dropout=dropout)
+        self.heads = nn.ModuleDict({name: nn.Linear(dim, classes) for name in self.centres})
+        self.head = nn.Linear(dim, classes)
         self._prior_share = 1.0
         self._sums: dict[str, Tensor] = {}
         self._batches = 0
@@ -221,7 +219,7 @@ class Cmath(Model):
         Auxiliary, all ``[items, turns, …]``: the coarse mean, ``embedding``, and ``log_variance``; of each centre its
         ``logits.<centre>``, ``embedding.<centre>``, ``log_variance.<centre>`` and whether it counted,
         ``branch.<centre>``; of each modality whether it was there, ``present.<modality>``, and its error,
-        ``reconstruction.<modality>``; ``gate.<centre>_<auxiliary>`` with ``width`` gates each.
+        ``reconstruction.<modality>``; ``gate.<centre>_<auxiliary>`` with ``dim`` gates each.
         """
         auxiliary: dict[str, Tensor] = {}
         streams = self._streams(batch, auxiliary)
@@ -287,7 +285,7 @@ class Cmath(Model):
         )
         added = torch.zeros((), device=batch.mask.device)
         if self.positions:
-            added = added + sinusoidal_positions(batch.mask.shape[1], self.width, batch.mask.device)
+            added = added + sinusoidal_positions(batch.mask.shape[1], self.dim, batch.mask.device)
         if self.speakers is not None:
             added = added + self.speakers(batch.speakers, batch.mask)
         streams = {}

@@ -14,7 +14,7 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import Model, ModelConfig, ModelSpec
 from merkit.nn.layers import PooledUtterance, drop_modalities, two_layer_head
-from merkit.nn.pooling import Pooling, pooled_width
+from merkit.nn.pooling import Pooling, pooled_dim
 
 
 class ConcatConfig(ModelConfig):
@@ -45,11 +45,9 @@ class Concat(Model):
     ) -> None:
         super().__init__(encoders)
         self.modality_dropout = modality_dropout
-        self.pooled = nn.ModuleDict(
-            {name: PooledUtterance(encoder.width, pooling) for name, encoder in encoders.items()}
-        )
-        width = sum(pooled_width(pooling, encoder.width) for encoder in encoders.values())
-        self.head = two_layer_head(width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
+        self.pooled = nn.ModuleDict({name: PooledUtterance(encoder.dim, pooling) for name, encoder in encoders.items()})
+        dim = sum(pooled_dim(pooling, encoder.dim) for encoder in encoders.values())
+        self.head = two_layer_head(dim, hidden, classes, dropout=dropout, layer_norm=layer_norm)
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, classes]`` and the concatenated vectors, ``embedding``."""

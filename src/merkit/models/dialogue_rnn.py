@@ -27,16 +27,16 @@ from merkit.nn.pooling import Pooling, masked_softmax
 
 
 class DialogueRnnConfig(ModelConfig):
-    """Settings of ``dialogue_rnn``; widths are those of the authors' script for MELD."""
+    """Settings of ``dialogue_rnn``; dims are those of the authors' script for MELD."""
 
     pooling: Pooling = "mean"
     projection: int = Field(default=0, ge=0)
-    """Each modality is first projected to this width; 0: it enters the states as it is, as in the paper."""
+    """Each modality is first projected to this dim; 0: it enters the states as it is, as in the paper."""
     layer_norm: bool = True
     """Normalise what enters the states, so that no encoder's scale decides; not in the paper."""
-    global_width: int = Field(default=150, ge=1)
-    party_width: int = Field(default=150, ge=1)
-    emotion_width: int = Field(default=100, ge=1)
+    global_dim: int = Field(default=150, ge=1)
+    party_dim: int = Field(default=150, ge=1)
+    emotion_dim: int = Field(default=100, ge=1)
     """Of each direction."""
     dense: int = Field(default=200, ge=1)
     """Width of the dense layer before the logits."""
@@ -67,12 +67,12 @@ class State:
 class Direction(nn.Module):
     """Global, party and emotion states carried over the turns of a conversation in one direction."""
 
-    def __init__(self, inputs: int, *, global_width: int, party_width: int, emotion_width: int, dropout: float) -> None:
+    def __init__(self, inputs: int, *, global_dim: int, party_dim: int, emotion_dim: int, dropout: float) -> None:
         super().__init__()
-        self.global_cell = nn.GRUCell(inputs + party_width, global_width)
-        self.party_cell = nn.GRUCell(inputs + global_width, party_width)
-        self.emotion_cell = nn.GRUCell(party_width, emotion_width)
-        self.query = nn.Linear(inputs, global_width, bias=False)
+        self.global_cell = nn.GRUCell(inputs + party_dim, global_dim)
+        self.party_cell = nn.GRUCell(inputs + global_dim, party_dim)
+        self.emotion_cell = nn.GRUCell(party_dim, emotion_dim)
+        self.query = nn.Linear(inputs, global_dim, bias=False)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -134,9 +134,9 @@ class Direction(nn.Module):
 class EmotionAttention(nn.Module):
     """Each turn's weighted mean over the emotions of the turns: weights ``softmax(e_t W [e_1 … e_n])``."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.query = nn.Linear(width, width, bias=False)
+        self.query = nn.Linear(dim, dim, bias=False)
 
     def forward(
         self, emotions: Float[Tensor, "items turns dim"], mask: Bool[Tensor, "items turns"], *, causal: bool
@@ -160,9 +160,9 @@ class DialogueRnn(Model):
         pooling: Pooling,
         projection: int,
         layer_norm: bool,
-        global_width: int,
-        party_width: int,
-        emotion_width: int,
+        global_dim: int,
+        party_dim: int,
+        emotion_dim: int,
         dense: int,
         attention: bool,
         dropout: float,
@@ -175,27 +175,27 @@ class DialogueRnn(Model):
         self.modality_dropout = modality_dropout
         self.pooled = nn.ModuleDict()
         self.project = nn.ModuleDict()
-        width = 0
+        dim = 0
         for name, encoder in encoders.items():
-            pooled = PooledUtterance(encoder.width, pooling)
+            pooled = PooledUtterance(encoder.dim, pooling)
             self.pooled[name] = pooled
-            self.project[name] = nn.Linear(pooled.width, projection) if projection else nn.Identity()
-            width += projection or pooled.width
-        self.norm: nn.Module = nn.LayerNorm(width) if layer_norm else nn.Identity()
+            self.project[name] = nn.Linear(pooled.dim, projection) if projection else nn.Identity()
+            dim += projection or pooled.dim
+        self.norm: nn.Module = nn.LayerNorm(dim) if layer_norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
         def direction() -> Direction:
             return Direction(
-                width,
-                global_width=global_width,
-                party_width=party_width,
-                emotion_width=emotion_width,
+                dim,
+                global_dim=global_dim,
+                party_dim=party_dim,
+                emotion_dim=emotion_dim,
                 dropout=recurrent_dropout,
             )
 
         self.forward_track = direction()
         self.backward_track = None if causal else direction()
-        emotions = emotion_width if causal else 2 * emotion_width
+        emotions = emotion_dim if causal else 2 * emotion_dim
         self.attention = EmotionAttention(emotions) if attention else None
         self.dense = nn.Linear(emotions, dense)
         self.head = nn.Linear(dense, classes)

@@ -12,7 +12,7 @@ from merkit.core.encoder import Encoder
 from merkit.core.model import Model, ModelConfig, ModelSpec
 from merkit.nn.layers import plain_head
 from merkit.nn.losses import IGNORED
-from merkit.nn.pooling import Pooling, pool, pooled_width
+from merkit.nn.pooling import Pooling, pool, pooled_dim
 
 
 class LateAverageConfig(ModelConfig):
@@ -46,8 +46,8 @@ class LateAverage(Model):
         self.pooling = pooling
         self.heads = nn.ModuleDict()
         for name, encoder in encoders.items():
-            width = pooled_width(pooling, encoder.width)
-            self.heads[name] = plain_head(width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
+            dim = pooled_dim(pooling, encoder.dim)
+            self.heads[name] = plain_head(dim, hidden, classes, dropout=dropout, layer_norm=layer_norm)
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return the log of the mean probability ``[items, classes]`` and each modality's ``logits_<modality>``."""

@@ -35,7 +35,7 @@ _EPSILON = 1e-12  # of layer norms, as in BERT [code]
 
 
 class MmerConfig(ModelConfig):
-    """Settings of ``mmer``. The width d of all blocks is the text encoder's, 768 in the paper."""
+    """Settings of ``mmer``. The dim d of all blocks is the text encoder's, 768 in the paper."""
 
     profile: Literal["clean", "released"] = "clean"
     """How the three further losses are computed: as described in their sources, or as in the released code (summed CTC,
@@ -45,7 +45,7 @@ class MmerConfig(ModelConfig):
     heads: int = Field(default=12, ge=1)
     """Of every block. [code]"""
     feed_forward: int = Field(default=4, ge=1)
-    """Inner width of the blocks' position-wise networks, as a multiple of d. [code]"""
+    """Inner dim of the blocks' position-wise networks, as a multiple of d. [code]"""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Of text vectors, attention weights, blocks and the frames before CTC. [code]"""
     ctc_weight: float = Weight
@@ -87,13 +87,13 @@ class MmerConfig(ModelConfig):
 class Interaction(NamedTuple):
     """What the blocks make of an utterance's words and frames; padded places hold something finite."""
 
-    speech_by_word: Float[Tensor, "items tokens width"]
+    speech_by_word: Float[Tensor, "items tokens dim"]
     """Q, block D: words have read the speech."""
-    words_by_frame: Float[Tensor, "items frames width"]
+    words_by_frame: Float[Tensor, "items frames dim"]
     """P, block B: frames have read the words."""
-    words: Float[Tensor, "items tokens width"]
+    words: Float[Tensor, "items tokens dim"]
     """R, block C: words have read P."""
-    gate: Float[Tensor, "items tokens width"]
+    gate: Float[Tensor, "items tokens dim"]
     """How much of Q each word takes up."""
     fused: Float[Tensor, "items tokens twice"]
     """M = [R ; gate * Q]"""
@@ -125,9 +125,9 @@ class Mmer(Model):
         super().__init__(encoders)
         if set(encoders) != {"text", "audio"}:
             raise ConfigError(f"'mmer' takes the encoders text and audio, found {', '.join(encoders)}")
-        width, heard = encoders["text"].width, encoders["audio"].width
-        if width % heads:
-            raise ConfigError(f"config.heads = {heads}: the text encoder's width, {width}, must be a multiple of it")
+        dim, heard = encoders["text"].dim, encoders["audio"].dim
+        if dim % heads:
+            raise ConfigError(f"config.heads = {heads}: the text encoder's dim, {dim}, must be a multiple of it")
         self.released = profile == "released"
         self.weights = {"ctc": ctc_weight, "supervised": supervised_weight, "augmented": augmented_weight}
         self.temperature = temperature
@@ -137,9 +137,9 @@ class Mmer(Model):
 
         def block() -> AttentionBlock:
             return AttentionBlock(
-                width,
+                dim,
                 heads,
-                hidden=feed_forward * width,
+                hidden=feed_forward * dim,
                 norm="post",
                 dropout=dropout,
                 epsilon=_EPSILON,
@@ -147,17 +147,17 @@ class Mmer(Model):
             )
 
         self.text_attention = block()
-        self.audio_projections = nn.ModuleDict({name: nn.Linear(heard, width) for name in ("source", "query")})
+        self.audio_projections = nn.ModuleDict({name: nn.Linear(heard, dim) for name in ("source", "query")})
         self.blocks = nn.ModuleDict({name: block() for name in ("d", "b", "c")})
-        self.gate = nn.Linear(2 * width, width)
-        widths = {"audio": heard, "fused": 2 * width}
-        self.pooled = nn.ModuleDict({name: PooledUtterance(inputs, "max") for name, inputs in widths.items()})
-        self.squeeze = nn.Linear(2 * width, width)
-        self.head = nn.Linear(heard + width, classes)
+        self.gate = nn.Linear(2 * dim, dim)
+        dims = {"audio": heard, "fused": 2 * dim}
+        self.pooled = nn.ModuleDict({name: PooledUtterance(inputs, "max") for name, inputs in dims.items()})
+        self.squeeze = nn.Linear(2 * dim, dim)
+        self.head = nn.Linear(heard + dim, classes)
         self.ctc = nn.Linear(heard, SPECIAL + len(characters)) if ctc_weight else None
         contrasts = bool(supervised_weight or augmented_weight)
-        self.anchor = _projection(heard + width, width) if contrasts else None
-        self.key = _projection(heard + width, width) if augmented_weight else None
+        self.anchor = _projection(heard + dim, dim) if contrasts else None
+        self.key = _projection(heard + dim, dim) if augmented_weight else None
         self.memory = Memory(memory) if memory else None
 
     def forward(self, batch: Batch) -> ModelOutput:
@@ -238,9 +238,9 @@ class Mmer(Model):
         return loss
 
 
-def _projection(inputs: int, width: int) -> nn.Sequential:
+def _projection(inputs: int, dim: int) -> nn.Sequential:
     """Return linear, GELU, linear, on whose results contrastive losses work."""
-    return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
+    return nn.Sequential(nn.Linear(inputs, dim), nn.GELU(), nn.Linear(dim, dim))
 
 
 def _clean(padded: Padded, present: Bool[Tensor, " items"]) -> Padded:

@@ -50,14 +50,14 @@ class MultilevelConfig(ModelConfig):
     """Of late fusion: those most likely on validation, all the same, or given by name of answer (``text``,
     ``early_word``; with ``join`` other than ``score`` ``early``). [ours]"""
 
-    width: int = Field(default=256, ge=1)
+    dim: int = Field(default=256, ge=1)
     """Of the co-attention. [ours]"""
     heads: int = Field(default=8, ge=1)
     """[ours]"""
     layers: int = Field(default=1, ge=1)
     """Of co-attention. [ours]"""
     feed_forward: int = Field(default=1024, ge=1)
-    """Inner width of its position-wise networks. [ours]"""
+    """Inner dim of its position-wise networks. [ours]"""
     positions: bool = True
     """Add a sinusoidal code of the place in the sequence, by which segments and tokens can find each other. [ours]"""
     pooling: Pool = "mean"
@@ -73,8 +73,8 @@ class MultilevelConfig(ModelConfig):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name}: expected at least one and none twice, found {list(values)}")
-        if self.width % self.heads:
-            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        if self.dim % self.heads:
+            raise ValueError(f"dim ({self.dim}) must be a multiple of heads ({self.heads})")
         if isinstance(self.weights, dict):
             given, answers = self.weights, self.answers()
             if set(given) != set(answers):
@@ -119,7 +119,7 @@ class Multilevel(Model):
         answers: Mapping[str, tuple[Branch, tuple[Granularity, ...]]],
         join: Literal["score", "concat", "gate"],
         weights: Literal["fitted", "equal"] | Mapping[str, float],
-        width: int,
+        dim: int,
         heads: int,
         layers: int,
         feed_forward: int,
@@ -150,13 +150,13 @@ class Multilevel(Model):
             for name in names or ("text",):
                 for modality in _READS[branch]:
                     key = f"{branch}_{name}_{modality}"
-                    sequence_pooling = SequencePooling(width, pooling, lone=branch != "early")
-                    self.project[key] = nn.Linear(encoders[modality].width, width)
+                    sequence_pooling = SequencePooling(dim, pooling, lone=branch != "early")
+                    self.project[key] = nn.Linear(encoders[modality].dim, dim)
                     self.pools[key] = sequence_pooling
-                    size += sequence_pooling.width
+                    size += sequence_pooling.dim
                 if branch == "early":
                     self.coattention[f"{branch}_{name}"] = CoAttention(
-                        width, heads, layers=layers, hidden=feed_forward, dropout=dropout
+                        dim, heads, layers=layers, hidden=feed_forward, dropout=dropout
                     )
             if join == "gate" and len(names) > 1:
                 size //= len(names)
@@ -256,7 +256,7 @@ class Multilevel(Model):
         pooled = [self.pools[f"{key}_{modality}"](each.data, each.mask) for modality, each in read.items()]
         return torch.cat(pooled, dim=-1)
 
-    def _placed(self, data: Float[Tensor, "items time width"]) -> Float[Tensor, "items time width"]:
+    def _placed(self, data: Float[Tensor, "items time dim"]) -> Float[Tensor, "items time dim"]:
         if self.positions:
             data = data + sinusoidal_positions(data.shape[1], data.shape[2], data.device).to(data.dtype)
         placed: Tensor = self.dropout(data)

@@ -20,7 +20,7 @@ from merkit.nn.attention import MultiHeadAttention, causal_pairs, feed_forward
 from merkit.nn.distributions import categorical_kl
 from merkit.nn.embeddings import SpeakerEmbedding, sinusoidal_positions
 from merkit.nn.layers import Dropout, drop_modalities
-from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_width
+from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_dim
 
 Gate = Literal["learned", "identity", "none"]
 
@@ -33,7 +33,7 @@ class SdtConfig(ModelConfig):
 
     pooling: Pooling = "mean"
     """From an encoder's frames to one vector per utterance and modality (the paper has vectors)."""
-    width: int = Field(default=128, ge=1)
+    dim: int = Field(default=128, ge=1)
     """Of every stream and of the position-wise networks; paper: 1024, for features of 342 to 1582 columns."""
     heads: int = Field(default=8, ge=1)
     """Paper: 8."""
@@ -57,32 +57,32 @@ class SdtConfig(ModelConfig):
     """Read the past only: a turn's answer then never changes with what follows; not in the paper."""
 
     @model_validator(mode="after")
-    def _heads_share_the_width(self) -> "SdtConfig":
-        if self.width % self.heads:
-            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+    def _heads_share_the_dim(self) -> "SdtConfig":
+        if self.dim % self.heads:
+            raise ValueError(f"dim ({self.dim}) must be a multiple of heads ({self.heads})")
         return self
 
 
 class PairReader(nn.Module):
     """A target modality reads a source modality: one transformer layer, then a gate on its result."""
 
-    def __init__(self, width: int, heads: int, *, attention_norm: bool, gate: Gate, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, *, attention_norm: bool, gate: Gate, dropout: float) -> None:
         super().__init__()
-        self.attention_norm: nn.Module = nn.LayerNorm(width, _EPSILON) if attention_norm else nn.Identity()
-        self.attention = MultiHeadAttention(width, heads, dropout=dropout)
-        self.feed_forward_norm = nn.LayerNorm(width, _EPSILON)
-        self.feed_forward = feed_forward(width, width, dropout=dropout)
+        self.attention_norm: nn.Module = nn.LayerNorm(dim, _EPSILON) if attention_norm else nn.Identity()
+        self.attention = MultiHeadAttention(dim, heads, dropout=dropout)
+        self.feed_forward_norm = nn.LayerNorm(dim, _EPSILON)
+        self.feed_forward = feed_forward(dim, dim, dropout=dropout)
         self.gated = gate != "none"
-        self.gate: nn.Module = nn.Linear(width, width, bias=False) if gate == "learned" else nn.Identity()
+        self.gate: nn.Module = nn.Linear(dim, dim, bias=False) if gate == "learned" else nn.Identity()
         self.dropout = Dropout(dropout)
 
     def forward(
         self,
-        target: Float[Tensor, "items turns width"],
-        source: Float[Tensor, "items turns width"],
+        target: Float[Tensor, "items turns dim"],
+        source: Float[Tensor, "items turns dim"],
         mask: Bool[Tensor, "items turns"],
         allowed: Bool[Tensor, "turns turns"] | None,
-    ) -> Float[Tensor, "items turns width"]:
+    ) -> Float[Tensor, "items turns dim"]:
         """Return the gated result; ``mask`` is the source's."""
         data: Tensor = target + self.dropout(self.attention(self.attention_norm(target), source, mask, allowed))
         data = data + self.dropout(self.feed_forward(self.feed_forward_norm(data)))
@@ -98,7 +98,7 @@ class Sdt(Model):
         classes: int,
         *,
         pooling: Pooling,
-        width: int,
+        dim: int,
         heads: int,
         attention_norm: bool,
         gate: Gate,
@@ -119,26 +119,24 @@ class Sdt(Model):
         self.causal = causal
         names = list(encoders)
         self.project = nn.ModuleDict(
-            {name: nn.Linear(pooled_width(pooling, one.width), width, bias=False) for name, one in encoders.items()}
+            {name: nn.Linear(pooled_dim(pooling, one.dim), dim, bias=False) for name, one in encoders.items()}
         )
-        self.speakers = SpeakerEmbedding(speakers, width)
+        self.speakers = SpeakerEmbedding(speakers, dim)
         self.dropout = Dropout(dropout)
         self.readers = nn.ModuleDict(
             {
-                _pair(target, source): PairReader(
-                    width, heads, attention_norm=attention_norm, gate=gate, dropout=dropout
-                )
+                _pair(target, source): PairReader(dim, heads, attention_norm=attention_norm, gate=gate, dropout=dropout)
                 for target in names
                 for source in names
             }
         )
-        self.reduce = nn.ModuleDict({name: nn.Linear(len(names) * width, width) for name in names})
+        self.reduce = nn.ModuleDict({name: nn.Linear(len(names) * dim, dim) for name in names})
         # a softmax over a single modality has nothing to learn
-        self.scores = nn.Linear(width, width, bias=False) if len(names) > 1 else None
+        self.scores = nn.Linear(dim, dim, bias=False) if len(names) > 1 else None
         self.heads = nn.ModuleDict(
-            {name: nn.Sequential(nn.ReLU(), Dropout(dropout), nn.Linear(width, classes)) for name in names}
+            {name: nn.Sequential(nn.ReLU(), Dropout(dropout), nn.Linear(dim, classes)) for name in names}
         )
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(dim, classes)
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]``.
@@ -191,7 +189,7 @@ class Sdt(Model):
         return terms
 
     def _shares(self, modalities: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return each modality's weight ``[items, turns, width]``; they sum to 1 over those that are present."""
+        """Return each modality's weight ``[items, turns, dim]``; they sum to 1 over those that are present."""
         there = torch.stack([present[name] for name in modalities]).unsqueeze(-1)
         data = torch.stack(list(modalities.values()))
         scores = torch.zeros_like(data) if self.scores is None else self.scores(data)
@@ -232,7 +230,7 @@ SPEC = ModelSpec(
     build=_build,
     citation=CITATION,
     deviations=(
-        "The default width is 128, for small features on ordinary machines; the paper's is 1024, as in the recipe "
+        "The default dim is 128, for small features on ordinary machines; the paper's is 1024, as in the recipe "
         "for iemocap6.",
         "The layer norms that the released code makes and never applies (18,432 of its 79,687,704 parameters) are "
         "left out; attention_norm applies them.",

@@ -23,36 +23,36 @@ Activation = Literal["relu", "gelu"]
 class MultiHeadAttention(nn.Module):
     """Multi-head attention of Vaswani et al., "Attention Is All You Need", NeurIPS 2017, section 3.2.2."""
 
-    def __init__(self, width: int, heads: int, *, source_width: int | None = None, dropout: float = 0.0) -> None:
+    def __init__(self, dim: int, heads: int, *, source_dim: int | None = None, dropout: float = 0.0) -> None:
         """Make the four projections.
 
         Args:
-            width: Last axis of the queries and of the result; a multiple of ``heads``.
+            dim: Last axis of the queries and of the result; a multiple of ``heads``.
             heads: How many attentions work side by side.
-            source_width: Last axis of what is read; ``None``: as wide as the queries.
+            source_dim: Last axis of what is read; ``None``: as wide as the queries.
             dropout: Of the attention weights.
 
         Raises:
-            ValueError: ``width`` is no multiple of ``heads``.
+            ValueError: ``dim`` is no multiple of ``heads``.
         """
         super().__init__()
-        if width % heads:
-            raise ValueError(f"the width of attention ({width}) must be a multiple of its heads ({heads})")
+        if dim % heads:
+            raise ValueError(f"the dim of attention ({dim}) must be a multiple of its heads ({heads})")
         self.heads = heads
         self.dropout = dropout
-        read = width if source_width is None else source_width
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(read, width)
-        self.value = nn.Linear(read, width)
-        self.output = nn.Linear(width, width)
+        read = dim if source_dim is None else source_dim
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(read, dim)
+        self.value = nn.Linear(read, dim)
+        self.output = nn.Linear(dim, dim)
 
     def forward(
         self,
-        queries: Float[Tensor, "items places width"],
-        source: Float[Tensor, "items source_places source_width"],
+        queries: Float[Tensor, "items places dim"],
+        source: Float[Tensor, "items source_places source_dim"],
         mask: Bool[Tensor, "items source_places"],
         allowed: Bool[Tensor, "places source_places"] | None = None,
-    ) -> Float[Tensor, "items places width"]:
+    ) -> Float[Tensor, "items places dim"]:
         """Return what each query reads from the real places of the source.
 
         Args:
@@ -75,15 +75,15 @@ class MultiHeadAttention(nn.Module):
         read: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return read.masked_fill(~finds, 0.0)
 
-    def _split(self, data: Float[Tensor, "items places width"]) -> Float[Tensor, "items heads places part"]:
-        items, places, width = data.shape
-        return data.view(items, places, self.heads, width // self.heads).transpose(1, 2)
+    def _split(self, data: Float[Tensor, "items places dim"]) -> Float[Tensor, "items heads places part"]:
+        items, places, dim = data.shape
+        return data.view(items, places, self.heads, dim // self.heads).transpose(1, 2)
 
 
-def feed_forward(width: int, hidden: int, *, dropout: float, activation: Activation = "gelu") -> nn.Sequential:
+def feed_forward(dim: int, hidden: int, *, dropout: float, activation: Activation = "gelu") -> nn.Sequential:
     """Return the position-wise network of a transformer: linear, activation, dropout, linear."""
     active = nn.ReLU() if activation == "relu" else nn.GELU()
-    return nn.Sequential(nn.Linear(width, hidden), active, Dropout(dropout), nn.Linear(hidden, width))
+    return nn.Sequential(nn.Linear(dim, hidden), active, Dropout(dropout), nn.Linear(hidden, dim))
 
 
 class AttentionBlock(nn.Module):
@@ -95,38 +95,38 @@ class AttentionBlock(nn.Module):
 
     def __init__(
         self,
-        width: int,
+        dim: int,
         heads: int,
         *,
         hidden: int,
         norm: Norm,
         dropout: float,
         activation: Activation = "gelu",
-        source_width: int | None = None,
+        source_dim: int | None = None,
         epsilon: float = 1e-5,
         hidden_dropout: float | None = None,
     ) -> None:
         """Make the layer.
 
-        ``hidden`` is the inner width of the position-wise network, 0: there is none; ``hidden_dropout`` is the dropout
+        ``hidden`` is the inner dim of the position-wise network, 0: there is none; ``hidden_dropout`` is the dropout
         within it, by default as everywhere. BERT's layers have none there.
         """
         super().__init__()
         self.norm: Norm = norm
-        self.attention = MultiHeadAttention(width, heads, source_width=source_width, dropout=dropout)
-        self.attention_norm = nn.LayerNorm(width, epsilon)
+        self.attention = MultiHeadAttention(dim, heads, source_dim=source_dim, dropout=dropout)
+        self.attention_norm = nn.LayerNorm(dim, epsilon)
         inner = dropout if hidden_dropout is None else hidden_dropout
-        self.feed_forward = feed_forward(width, hidden, dropout=inner, activation=activation) if hidden else None
-        self.feed_forward_norm = nn.LayerNorm(width, epsilon) if hidden else None
+        self.feed_forward = feed_forward(dim, hidden, dropout=inner, activation=activation) if hidden else None
+        self.feed_forward_norm = nn.LayerNorm(dim, epsilon) if hidden else None
         self.dropout = Dropout(dropout)
 
     def forward(
         self,
-        queries: Float[Tensor, "items places width"],
+        queries: Float[Tensor, "items places dim"],
         mask: Bool[Tensor, "items source_places"],
-        source: Float[Tensor, "items source_places source_width"] | None = None,
+        source: Float[Tensor, "items source_places source_dim"] | None = None,
         allowed: Bool[Tensor, "places source_places"] | None = None,
-    ) -> Float[Tensor, "items places width"]:
+    ) -> Float[Tensor, "items places dim"]:
         """Return the queries with what they read; without a source they read one another, and the mask is theirs."""
         pre = self.norm == "pre"
         reader = self.attention_norm(queries) if pre else queries

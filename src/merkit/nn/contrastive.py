@@ -23,12 +23,12 @@ from merkit.nn.pooling import mean_of_real
 class Partners(NamedTuple):
     """Vectors from outside the batch, with their classes."""
 
-    vectors: Float[Tensor, "partners width"]
+    vectors: Float[Tensor, "partners dim"]
     labels: Int[Tensor, " partners"]
 
 
 def supervised_contrastive(
-    vectors: Float[Tensor, "items width"],
+    vectors: Float[Tensor, "items dim"],
     labels: Int[Tensor, " items"],
     temperature: float,
     partners: Partners | None = None,
@@ -58,8 +58,8 @@ def supervised_contrastive(
 
 
 def augmented_contrastive(
-    vectors: Float[Tensor, "items width"],
-    views: Float[Tensor, "items width"],
+    vectors: Float[Tensor, "items dim"],
+    views: Float[Tensor, "items dim"],
     labels: Int[Tensor, " items"],
     temperature: float,
 ) -> Float[Tensor, ""]:
@@ -76,7 +76,7 @@ def augmented_contrastive(
 
 
 def released_supervised_contrastive(
-    vectors: Float[Tensor, "items width"], labels: Int[Tensor, " items"], temperature: float
+    vectors: Float[Tensor, "items dim"], labels: Int[Tensor, " items"], temperature: float
 ) -> Float[Tensor, ""]:
     """Return what MMER's code computes: the mean over all pairs of one class, an item with itself among them.
 
@@ -90,7 +90,7 @@ def released_supervised_contrastive(
 
 
 def released_augmented_contrastive(
-    vectors: Float[Tensor, "items width"], views: Float[Tensor, "items width"], temperature: float
+    vectors: Float[Tensor, "items dim"], views: Float[Tensor, "items dim"], temperature: float
 ) -> Float[Tensor, ""]:
     """Return what MMER's code computes: InfoNCE from items to views, one way, with lengths and without classes."""
     scores = _products(vectors.float(), views.float()) / temperature
@@ -117,7 +117,7 @@ class Memory:
         """Return what is remembered, if there is anything."""
         return self._kept
 
-    def add(self, vectors: Float[Tensor, "items width"], labels: Int[Tensor, " items"]) -> None:
+    def add(self, vectors: Float[Tensor, "items dim"], labels: Int[Tensor, " items"]) -> None:
         """Remember the labelled ones of a batch and forget the oldest."""
         known = labels != IGNORED
         vectors, labels = vectors[known].detach().float(), labels[known]

@@ -11,16 +11,16 @@ class MaskedConv1d(nn.Module):
     Causal: a place reads itself and the ``kernel - 1`` places before it.
     """
 
-    def __init__(self, width: int, out: int, kernel: int, *, causal: bool = False) -> None:
+    def __init__(self, dim: int, out: int, kernel: int, *, causal: bool = False) -> None:
         """Make the layer; ``kernel`` is odd, so that a place lies in the middle of what it reads."""
         super().__init__()
         if kernel % 2 == 0:
             raise ValueError(f"the kernel must be odd, found {kernel}")
-        self.convolve = nn.Conv1d(width, out, kernel)
+        self.convolve = nn.Conv1d(dim, out, kernel)
         self.around = (kernel - 1, 0) if causal else (kernel // 2, kernel // 2)
 
     def forward(
-        self, data: Float[Tensor, "items places width"], mask: Bool[Tensor, "items places"]
+        self, data: Float[Tensor, "items places dim"], mask: Bool[Tensor, "items places"]
     ) -> Float[Tensor, "items places out"]:
         """Return the convolution at real places and zeros elsewhere."""
         padded = ~mask.unsqueeze(-1)

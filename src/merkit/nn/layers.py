@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from merkit.nn.pooling import Pooling, pool, pooled_width
+from merkit.nn.pooling import Pooling, pool, pooled_dim
 
 
 class Dropout(nn.Dropout):
@@ -27,11 +27,11 @@ class PooledUtterance(nn.Module):
     training has absent utterances, by nature or by ``drop_modalities``.
     """
 
-    def __init__(self, width: int, pooling: Pooling = "mean") -> None:
+    def __init__(self, dim: int, pooling: Pooling = "mean") -> None:
         super().__init__()
         self.pooling = pooling
-        self.width = pooled_width(pooling, width)
-        self.absent = nn.Parameter(torch.empty(self.width).normal_(std=0.02))
+        self.dim = pooled_dim(pooling, dim)
+        self.absent = nn.Parameter(torch.empty(self.dim).normal_(std=0.02))
 
     def forward(
         self,
@@ -59,21 +59,21 @@ def drop_modalities(
     return {name: torch.where(nothing, present[name], there) for name, there in kept.items()}
 
 
-def two_layer_head(width: int, hidden: int, classes: int, *, dropout: float, layer_norm: bool) -> nn.Sequential:
+def two_layer_head(dim: int, hidden: int, classes: int, *, dropout: float, layer_norm: bool) -> nn.Sequential:
     """Return dropout, linear, layer norm (if asked for), ReLU, dropout, linear."""
     norm = [nn.LayerNorm(hidden)] if layer_norm else []
     return nn.Sequential(
-        nn.Dropout(dropout), nn.Linear(width, hidden), *norm, nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
+        nn.Dropout(dropout), nn.Linear(dim, hidden), *norm, nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
     )
 
 
-def linear_head(width: int, classes: int, *, dropout: float) -> nn.Sequential:
+def linear_head(dim: int, classes: int, *, dropout: float) -> nn.Sequential:
     """Return dropout and one linear layer."""
-    return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, classes))
 
 
-def plain_head(width: int, hidden: int, classes: int, *, dropout: float, layer_norm: bool) -> nn.Sequential:
+def plain_head(dim: int, hidden: int, classes: int, *, dropout: float, layer_norm: bool) -> nn.Sequential:
     """Return a two-layer head, or a linear one if ``hidden`` is 0."""
     if not hidden:
-        return linear_head(width, classes, dropout=dropout)
-    return two_layer_head(width, hidden, classes, dropout=dropout, layer_norm=layer_norm)
+        return linear_head(dim, classes, dropout=dropout)
+    return two_layer_head(dim, hidden, classes, dropout=dropout, layer_norm=layer_norm)

@@ -58,9 +58,9 @@ def pool(
     return torch.cat([statistic(data, mask) for statistic in _STATISTICS[name]], dim=-1)
 
 
-def pooled_width(name: Pooling, width: int) -> int:
-    """Return the width of what ``pool`` returns for frames of ``width``."""
-    return width * len(_STATISTICS[name])
+def pooled_dim(name: Pooling, dim: int) -> int:
+    """Return the dim of what ``pool`` returns for frames of ``dim``."""
+    return dim * len(_STATISTICS[name])
 
 
 def mean_of_real(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Float[Tensor, ""]:
@@ -75,9 +75,9 @@ class AttentivePooling(nn.Module):
     2016, eqs. 5 to 7.
     """
 
-    def __init__(self, width: int, hidden: int = 128) -> None:
+    def __init__(self, dim: int, hidden: int = 128) -> None:
         super().__init__()
-        self.project = nn.Linear(width, hidden)
+        self.project = nn.Linear(dim, hidden)
         self.score = nn.Linear(hidden, 1, bias=False)
 
     def forward(

@@ -37,7 +37,7 @@ def draw_partners(
 
 
 def recombined(
-    data: Float[Tensor, "items time width"], mask: Bool[Tensor, "items time"], partners: Int[Tensor, " items"]
-) -> tuple[Float[Tensor, "items time width"], Bool[Tensor, "items time"]]:
+    data: Float[Tensor, "items time dim"], mask: Bool[Tensor, "items time"], partners: Int[Tensor, " items"]
+) -> tuple[Float[Tensor, "items time dim"], Bool[Tensor, "items time"]]:
     """Return the sequences of each item's partner; masks travel with them."""
     return data[partners], mask[partners]

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 class MaskedLSTM(nn.Module):
     """An LSTM that steps from real place to real place; padded places are neither read nor written (they get zeros).
 
-    ``width`` is the last axis of the result: ``hidden``, or twice that if bidirectional (forward state first).
+    ``dim`` is the last axis of the result: ``hidden``, or twice that if bidirectional (forward state first).
     """
 
     def __init__(
@@ -19,7 +19,7 @@ class MaskedLSTM(nn.Module):
         super().__init__()
         between = dropout if layers > 1 else 0.0  # torch warns about dropout that has no place to act
         self.lstm = nn.LSTM(inputs, hidden, layers, batch_first=True, dropout=between, bidirectional=bidirectional)
-        self.width = hidden * (2 if bidirectional else 1)
+        self.dim = hidden * (2 if bidirectional else 1)
 
     def forward(
         self, data: Float[Tensor, "items turns dim"], mask: Bool[Tensor, "items turns"]

@@ -57,37 +57,37 @@ def segment_of_frames(
 
 
 def segment_means(
-    frames: Float[Tensor, "items frames width"],
+    frames: Float[Tensor, "items frames dim"],
     mask: Bool[Tensor, "items frames"],
     times: Float[Tensor, "items segments 2"],
     real: Bool[Tensor, "items segments"],
     clock: FrameClock,
-) -> Float[Tensor, "items segments width"]:
+) -> Float[Tensor, "items segments dim"]:
     """Return the mean of each segment's frames, of one without any the nearest frame; zeros where none is real.
 
     One ``index_add`` over all frames of the batch. Arguments as ``segment_of_frames``; what stands in padded frames and
     segments reaches neither a result nor a gradient. An utterance without a real frame gives zeros.
     """
-    items, segments, width = len(frames), real.shape[1], frames.shape[2]
+    items, segments, dim = len(frames), real.shape[1], frames.shape[2]
     number = segment_of_frames(mask, times, real, clock)
     belongs = number >= 0
     rows = number + segments * torch.arange(items, device=mask.device).unsqueeze(1)
     place = torch.where(belongs, rows, items * segments).flatten()  # what belongs nowhere goes to a row behind all
     clean = frames.masked_fill(~mask.unsqueeze(-1), 0.0)
-    sums = clean.new_zeros(items * segments + 1, width).index_add(0, place, clean.flatten(0, 1))
+    sums = clean.new_zeros(items * segments + 1, dim).index_add(0, place, clean.flatten(0, 1))
     counts = clean.new_zeros(items * segments + 1).index_add(0, place, torch.ones_like(place, dtype=clean.dtype))
-    means = (sums / counts.clamp(min=1).unsqueeze(-1))[:-1].view(items, segments, width)
+    means = (sums / counts.clamp(min=1).unsqueeze(-1))[:-1].view(items, segments, dim)
     empty = (counts[:-1].view(items, segments) == 0) & real
     return torch.where(empty.unsqueeze(-1), _nearest(clean, mask, times, real, clock), means)
 
 
 def _nearest(
-    frames: Float[Tensor, "items frames width"],
+    frames: Float[Tensor, "items frames dim"],
     mask: Bool[Tensor, "items frames"],
     times: Float[Tensor, "items segments 2"],
     real: Bool[Tensor, "items segments"],
     clock: FrameClock,
-) -> Float[Tensor, "items segments width"]:
+) -> Float[Tensor, "items segments dim"]:
     """Return the real frame nearest to the middle of each segment. Real frames come first."""
     starts, ends = _ticks(times, real)
     lengths = mask.sum(1, keepdim=True)

@@ -124,8 +124,8 @@ class Table(Protocol):
             folds.append(cut(self, str(number + 1), learnable, test, valid, group))
         return folds
 
-    def answers(self, utterances: Sequence[Utterance]) -> dict[str, int]:
-        """Return the class number of every member by id.
+    def check_labels(self, utterances: Sequence[Utterance]) -> None:
+        """Make sure that every member's label is one of ``labels``, which are learned here unless ``folds`` was called.
 
         Raises:
             MerkitError: The test part has a label that training and validation have not.
@@ -140,7 +140,6 @@ class Table(Protocol):
                     f"validation utterance has ({', '.join(self.labels)}). Mend the label, leave it out with "
                     f"leave_out, or name all classes with labels."
                 )
-        return super().answers(members)
 
     def _learn(self, members: Sequence[Utterance]) -> None:
         if self.options.labels is not None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from merkit.core.errors import MediaError, MerkitError
 from merkit.core.types import Turn
 from merkit.core.view import RATE_HZ
-from merkit.data.media import read_audio
+from merkit.data.media.audio import read_audio
 
 Wave = npt.NDArray[np.float32]
 Frequencies = npt.NDArray[np.float64]

@@ -11,8 +11,8 @@ from merkit.core.alignment import Alignment, Interval
 from merkit.core.errors import MerkitError, UnalignableError
 from merkit.core.types import Turn, Utterance
 from merkit.corpora.iemocap import SPEC as IEMOCAP
-from merkit.data.prepare import prepare
-from merkit.data.segment_files import write_ctm, write_seg
+from merkit.data.corpus.prepare import prepare
+from merkit.data.segments.files import write_ctm, write_seg
 
 WORDS = (Interval("all", 0.0, 0.2), Interval("day", 0.2, 0.5))
 PHONES = (

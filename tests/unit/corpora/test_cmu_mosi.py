@@ -15,8 +15,8 @@ def arrays():
         made[f"{split}_seg"] = np.array([int(name[2]) for name in ids])
         made[f"{split}_transcript"] = np.array([f"I LIKED {name}" for name in ids])
         made[f"{split}_label"] = np.array([1, 0, 1][: len(ids)])
-        for width, modality in enumerate(("text", "audio", "video"), start=2):
-            values = np.arange(len(ids) * width, dtype=np.float32).reshape(len(ids), width)
+        for dim, modality in enumerate(("text", "audio", "video"), start=2):
+            values = np.arange(len(ids) * dim, dtype=np.float32).reshape(len(ids), dim)
             made[f"{split}_feat_{modality}"] = values
     return made
 

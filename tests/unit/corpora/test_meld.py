@@ -7,7 +7,7 @@ import pytest
 
 from merkit.core.errors import CountError, ManifestError
 from merkit.corpora.meld import SPEC, MeldOptions
-from merkit.data.prepare import prepare
+from merkit.data.corpus.prepare import prepare
 
 HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
 MEASURES = (

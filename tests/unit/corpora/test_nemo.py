@@ -3,7 +3,7 @@ import pytest
 from merkit.core.corpus import CorpusOptions
 from merkit.core.errors import CountError, ManifestError
 from merkit.corpora.nemo import SPEC
-from merkit.data.prepare import prepare
+from merkit.data.corpus.prepare import prepare
 
 HEADER = "file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tgender\tage"
 ROWS = [

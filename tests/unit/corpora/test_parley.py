@@ -14,9 +14,9 @@ from merkit.core.errors import ConfigError
 from merkit.corpora import _parley_media
 from merkit.corpora._parley_plan import make_plan, scripts
 from merkit.corpora.parley import SPEC, ParleyOptions, _noise, read
-from merkit.data.manifest import read_manifest
-from merkit.data.prepare import prepare
-from merkit.data.published import read_published
+from merkit.data.corpus.manifest import read_manifest
+from merkit.data.corpus.prepare import prepare
+from merkit.data.features.published import read_published
 
 pytest.importorskip("espeakng_loader", reason="needs the extra 'demo'")
 

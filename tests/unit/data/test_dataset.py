@@ -73,7 +73,7 @@ def test_an_absent_modality_is_a_mask_even_where_nobody_has_it() -> None:
     assert batch.labels is None
 
 
-def test_arrays_of_another_width_are_refused() -> None:
+def test_arrays_of_another_dim_are_refused() -> None:
     wrong = Example("a", "A", {"audio": np.zeros((2, 3), np.float32)}, None)
 
     with pytest.raises(MerkitError, match=r"audio: an array of shape \(2, 3\)"):

@@ -11,7 +11,7 @@ from tests.contract.fakes import DIM, FakeEncoder
 
 from merkit.core.types import Turn, Utterance
 from merkit.data.dataset import Dataset
-from merkit.data.sources import FeatureSource
+from merkit.data.features.sources import FeatureSource
 from merkit.data.views import ViewCache, Views, seed_of, write_audio, write_text
 
 NAMES = ("a", "b", "c")

@@ -134,7 +134,7 @@ def test_frozen_and_trained_networks_give_the_same_vectors_in_evaluation(tiny_be
 
     for row in range(len(turns)):
         expected = stored.data[row][stored.mask[row]]
-        assert expected.shape[-1] == frozen.width == trained.width
+        assert expected.shape[-1] == frozen.dim == trained.dim
         torch.testing.assert_close(tuned.data[row][tuned.mask[row]], expected, atol=1e-5, rtol=1e-5)
 
 
@@ -224,7 +224,7 @@ def test_a_trained_network_s_vectors_are_standardised_as_it_is_before_training(t
     torch.testing.assert_close(trained.standardizer.mean, frozen.standardizer.mean, atol=1e-5, rtol=1e-5)
     there, expected = trained.eval()(padded(tokens)), frozen(padded(stored))
     torch.testing.assert_close(there.data[there.mask], expected.data[expected.mask], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(there.data[there.mask].mean(0), torch.zeros(trained.width), atol=1e-4, rtol=0)
+    torch.testing.assert_close(there.data[there.mask].mean(0), torch.zeros(trained.dim), atol=1e-4, rtol=0)
 
 
 def test_a_trained_network_that_is_broken_is_noticed(tiny_bert, say):
@@ -370,7 +370,7 @@ def test_layers_that_are_not_trained_take_no_dropout(tiny_bert, say, count, vari
 def test_describing_says_what_a_model_card_needs(tiny_bert):
     described = build(tiny_bert, frozen=False).describe()
 
-    assert described == {"encoder": "bert", "weights": str(tiny_bert), "trained": True, "width": 32}
+    assert described == {"encoder": "bert", "weights": str(tiny_bert), "trained": True, "dim": 32}
 
 
 def test_the_built_in_network_gives_sentence_vectors_of_like_meaning_nearer(say):

@@ -128,7 +128,7 @@ def test_batch_mates_and_what_stands_in_padding_change_nothing(tiny_bert, say, s
         alone = vectors(encoder, batch_of(encoder, say, [texts]))
         expected = alone.data[0][alone.mask[0]]
         assert len(expected) > 0
-        assert expected.shape[-1] == encoder.width
+        assert expected.shape[-1] == encoder.dim
         assert_near(together.data[row][together.mask[row]], expected)
         assert_near(roomy.data[-1 - row][roomy.mask[-1 - row]], expected)
 

@@ -28,7 +28,7 @@ def test_the_set_s_88_measures_are_those_of_the_recording_alone(record):
 
     low, high = encoder.extract(turns)
 
-    assert low.shape == encoder.blank().shape == (1, encoder.width) == (1, 88)
+    assert low.shape == encoder.blank().shape == (1, encoder.dim) == (1, 88)
     assert encoder.columns[0] == "F0semitoneFrom27.5Hz_sma3nz_amean"
     assert (low[0, 0], high[0, 0]) == pytest.approx((24.0, 36.0), abs=0.2)  # 2 and 3 octaves above 27.5 Hz
     np.testing.assert_array_equal(encoder.extract([turns[1]])[0], high)

@@ -13,7 +13,7 @@ from tests.networks import KINDS, noise, padded, write_speech_network
 
 from merkit.core.encoder import EncoderHome
 from merkit.core.errors import MerkitError
-from merkit.data.sources import open_sources
+from merkit.data.features.sources import open_sources
 from merkit.encoders.wav2vec2 import SPEC, Wav2Vec2, Wav2Vec2Config
 from merkit.experiments.features import fill_store
 
@@ -151,7 +151,7 @@ def test_the_published_front_end_takes_369_megabytes_an_hour(tmp_path, record):
 
 
 def test_merkit_features_fills_the_same_store(networks, record, tmp_path):
-    from merkit.data.manifest import write_manifest
+    from merkit.data.corpus.manifest import write_manifest
 
     turn = record(noise(4_000))
     write_manifest(tmp_path, [turn.utterance], name="one", version=1)

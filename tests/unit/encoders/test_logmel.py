@@ -12,7 +12,7 @@ RATE = 16_000
 
 def build(**settings: object) -> LogMel:
     torch.manual_seed(0)
-    encoder = SPEC.build(LogMelConfig(**{"width": 16, **settings}), "audio", EncoderHome())
+    encoder = SPEC.build(LogMelConfig(**{"dim": 16, **settings}), "audio", EncoderHome())
     encoder.fit([frames(50, seed) for seed in range(3)])
     return encoder
 

@@ -45,7 +45,8 @@ def test_training_begins_with_the_published_network(networks, kind):
         adapted = build("wav2vec2", networks[kind]).eval()(batch)
         published = build("wav2vec2", networks[kind], lora=None).eval()(batch)
 
-    assert torch.equal(adapted.data[adapted.mask], published.data[published.mask])
+    # 1e-4: adapters of zero take another kernel, which rounds otherwise on some processors
+    torch.testing.assert_close(adapted.data[adapted.mask], published.data[published.mask], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

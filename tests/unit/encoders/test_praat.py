@@ -124,7 +124,7 @@ def test_measures_stay_in_order_and_blank_has_their_shape(record):
     low, high = encoder.extract([record(tone(0.5, 120.0), "a"), record(tone(0.5, 240.0), "b")])
 
     assert low.dtype == np.float32
-    assert low.shape == high.shape == encoder.blank().shape == (1, encoder.width) == (1, 8)
+    assert low.shape == high.shape == encoder.blank().shape == (1, encoder.dim) == (1, 8)
     assert (low[0, 3], high[0, 3]) == pytest.approx((120.0, 240.0), abs=1.0)
 
 

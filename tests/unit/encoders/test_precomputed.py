@@ -10,7 +10,7 @@ from merkit.core.corpus import PublishedFeatures
 from merkit.core.encoder import EncoderHome
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.types import Turn, Utterance
-from merkit.data.published import write_published
+from merkit.data.features.published import write_published
 from merkit.encoders.precomputed import SPEC, Precomputed, PrecomputedConfig
 
 ROWS = {
@@ -45,7 +45,7 @@ def test_arrays_come_out_as_they_were_published(data):
 
     for array, name in zip(arrays, ("u2", "u0", "u1"), strict=True):
         np.testing.assert_array_equal(array, ROWS[name])
-    assert (encoder.width, encoder.columns) == (2, ("first s", "second Hz"))
+    assert (encoder.dim, encoder.columns) == (2, ("first s", "second Hz"))
     assert encoder.blank().shape == (1, 2)
     assert not encoder.stored
 
@@ -115,12 +115,12 @@ def test_features_are_dropped_in_training_alone_and_the_rest_made_up_for(data):
     assert (asked == 1.0).all()
 
 
-def test_a_checkpoint_keeps_its_width_and_says_what_it_cannot_know_when_asked_for_a_recording(data, tmp_path):
+def test_a_checkpoint_keeps_its_dim_and_says_what_it_cannot_know_when_asked_for_a_recording(data, tmp_path):
     build(data).save_assets(tmp_path / "assets")
 
     restored = build(tmp_path / "elsewhere", assets=tmp_path / "assets")
 
-    assert (restored.width, restored.columns) == (2, ("first s", "second Hz"))
+    assert (restored.dim, restored.columns) == (2, ("first s", "second Hz"))
     for ask in (restored.content, lambda asked: restored.extract([asked])):
         with pytest.raises(
             MerkitError, match="trained on published features 'praat' and cannot know how they were made"
@@ -136,7 +136,7 @@ def test_a_checkpoint_works_on_another_corpus_that_has_the_features(data, tmp_pa
     np.testing.assert_array_equal(restored.extract([turn("u0")])[0], ROWS["u0"])
 
 
-def test_features_of_another_width_do_not_fit_a_checkpoint(data, tmp_path):
+def test_features_of_another_dim_do_not_fit_a_checkpoint(data, tmp_path):
     build(data).save_assets(tmp_path / "assets")
     wide = PublishedFeatures("praat", "audio", {"u0": np.zeros((1, 3), dtype=np.float32)})
     write_published(tmp_path / "wide" / "precomputed" / "praat", wide)
@@ -173,7 +173,7 @@ def test_infinite_values_name_the_utterance(tmp_path):
         build(tmp_path).extract([turn("u9")])
 
 
-@pytest.mark.parametrize("content", [None, "{", '{"width": "two"}', "[]"])
+@pytest.mark.parametrize("content", [None, "{", '{"dim": "two"}', "[]"])
 def test_a_checkpoint_with_broken_assets_is_an_error(data, tmp_path, content):
     folder = tmp_path / "assets"
     folder.mkdir()

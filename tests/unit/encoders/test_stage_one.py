@@ -114,7 +114,7 @@ def test_the_content_hash_follows_all_that_is_read_and_nothing_else(folder):
 
 
 def test_a_recording_that_changes_on_disk_is_seen_by_all_turns(tmp_path):
-    heard = {"audio": {"name": "logmel", "n_mels": 8, "width": 4, "layers": 1}}
+    heard = {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "layers": 1}}
     model = build_model("bc_lstm", {}, build_encoders(heard, None, None), 3)
     named = CheckpointConfig(FORMAT, "bc_lstm", {}, ("a", "b", "c"), heard, "table", "protocol")
     save_checkpoint(tmp_path / "c", model, named, {}, "")

@@ -12,8 +12,8 @@ from tests.tiny import write_recipe
 
 from merkit.core.alignment import Interval
 from merkit.core.types import Utterance
-from merkit.data.manifest import Manifest, write_manifest
-from merkit.data.segment_files import write_ctm
+from merkit.data.corpus.manifest import Manifest, write_manifest
+from merkit.data.segments.files import write_ctm
 from merkit.inference.recognizer import Recognizer
 
 RATE_HZ = 16_000
@@ -46,8 +46,8 @@ def corpus(tmp_path: Path) -> Manifest:
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    config = {"granularities": ["frame", "word"], "alignment": "files", "width": 8, "heads": 2, "feed_forward": 8}
-    audio = {"name": "logmel", "stretch": 0.0, "width": 8, "channels": 2, "layers": 1}
+    config = {"granularities": ["frame", "word"], "alignment": "files", "dim": 8, "heads": 2, "feed_forward": 8}
+    audio = {"name": "logmel", "stretch": 0.0, "dim": 8, "channels": 2, "layers": 1}
     return write_recipe(
         tmp_path / "recipe.toml",
         {

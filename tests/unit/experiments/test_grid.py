@@ -9,13 +9,14 @@ import torch
 from tests.commandline import call
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
+from merkit.api.training import train_and_score_grid
 from merkit.core.errors import ConfigError
 from merkit.encoders.precomputed import Precomputed
-from merkit.experiments.grid import Variant, read_grid, train_grid, variant_of
+from merkit.experiments.grid import Variant, read_grid, variant_of
 from merkit.experiments.recipe import check_recipe, read_recipe
-from merkit.experiments.results import gather
 from merkit.experiments.run import train_recipe
 from merkit.experiments.shipped import grids_folder, recipes_folder
+from merkit.reporting.results import gather
 
 ROOT = Path(__file__).parents[3]
 GRIDS = sorted(grids_folder().glob("*.toml"))
@@ -130,7 +131,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_corpus(folder / "data", conversations=15)
     recipe = write_recipe(folder / "r.toml", {**recipe_values("bc_lstm", epochs=2), "seeds": 2})
     variants = read_grid(grid(folder), recipe)
-    paths = train_grid(variants, folder / "data", folder / "runs")
+    paths = train_and_score_grid(variants, folder / "data", folder / "runs")
     assert [path.name for path in paths] == ["base", "wide", "causal"]
     return folder
 
@@ -168,7 +169,7 @@ def test_floors_beside_a_grid_are_compared_with_its_base_too(done: Path, tmp_pat
 
 def test_two_grids_in_one_report_have_no_common_base(done: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "r.toml", {**recipe_values("bc_lstm", epochs=1), "seeds": 2})
-    other = train_grid(read_grid(grid(tmp_path), recipe)[:1], done / "data", tmp_path / "other")
+    other = train_and_score_grid(read_grid(grid(tmp_path), recipe)[:1], done / "data", tmp_path / "other")
 
     group = gather([*sorted((done / "runs").iterdir()), *other])[0]
 

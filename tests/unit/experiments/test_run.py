@@ -10,10 +10,10 @@ import pytest
 from tests.tiny import recipe_values, write_corpus
 
 from merkit.core.errors import MerkitError
-from merkit.data.manifest import Manifest
+from merkit.data.corpus.manifest import Manifest
+from merkit.experiments.provenance import describe_run, recipe_hash
 from merkit.experiments.recipe import Recipe, check_recipe
 from merkit.experiments.run import train_recipe
-from merkit.experiments.run_provenance import describe_run, recipe_hash
 from merkit.io.provenance import describe_environment
 
 
@@ -27,7 +27,7 @@ def test_asking_again_does_not_claim_that_the_code_of_today_made_the_run(
     before = json.loads(path.read_text())
     (tmp_path / "data").rename(tmp_path / "moved")
     today = {**describe_environment(), "commit": "b"}
-    monkeypatch.setattr("merkit.experiments.run_provenance.describe_environment", lambda: today)
+    monkeypatch.setattr("merkit.experiments.provenance.describe_environment", lambda: today)
 
     train_recipe(recipe, tmp_path / "moved", tmp_path / "run")
 
@@ -77,7 +77,7 @@ def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
     write_corpus(tmp_path / "data", conversations=10)
     recipe = check_recipe(recipe_values("majority"), "r.toml")
     hold = (
-        "import sys\nfrom pathlib import Path\nfrom merkit.experiments._lock import alone\n"
+        "import sys\nfrom pathlib import Path\nfrom merkit.experiments.lock import alone\n"
         "with alone(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()"
     )
     arguments = [sys.executable, "-c", hold, str(tmp_path / "run")]

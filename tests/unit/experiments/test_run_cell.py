@@ -15,6 +15,7 @@ import torch
 from safetensors.numpy import load_file
 from tests.miniature import write_tones
 
+from merkit.api.training import train_and_score
 from merkit.core.errors import ConfigError
 from merkit.core.model import Model
 from merkit.data.files import atomic_path
@@ -38,7 +39,7 @@ def recipe(**training: object) -> Recipe:
         "model": "single",
         "protocol": "table",
         "seeds": 2,
-        "encoders": {"audio": {"name": "logmel", "n_mels": 8, "width": 4, "layers": 2}},
+        "encoders": {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "layers": 2}},
         "training": {"epochs": 1, "batch_size": 4, "learning_rates": {"encoders": 1e-3, "head": 1e-3}, **training},
     }
     return check_recipe(values, "r.toml")
@@ -100,7 +101,7 @@ def test_the_history_has_the_validation_loss_that_the_stored_probabilities_have(
     cell = next((tmp_path / "run").glob("fold-*/seed-0"))
     row = json.loads((cell / "history.jsonl").read_text())
     stored = pq.read_table(cell / "predictions.parquet").to_pylist()
-    valid = {entry["id"]: entry for entry in stored if entry["part"] == "valid"}
+    valid = {entry["id"]: entry for entry in stored if entry["split"] == "valid"}
     truth = {"u4": "a", "u5": "b"}
     assert valid.keys() == truth.keys()
     likelihoods = [valid[name][PROBABILITY + label] for name, label in truth.items()]
@@ -134,13 +135,13 @@ def test_a_cell_killed_just_before_its_last_file_keeps_the_predictions_of_every_
             raise Killed
         return atomic_path(path)
 
-    calm = train_recipe(recipe(epochs=3), data, tmp_path / "calm", legacy_best_on_test=True)
+    calm = train_and_score(recipe(epochs=3), data, tmp_path / "calm", legacy_best_on_test=True)
 
     with monkeypatch.context() as patched:
         patched.setattr("merkit.experiments.run_cell.atomic_path", deadly)
         with pytest.raises(Killed):
             train_recipe(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)
-    stormy = train_recipe(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)
+    stormy = train_and_score(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)
 
     assert stormy["legacy_best_on_test"] == calm["legacy_best_on_test"] is not None
     kept = [next((tmp_path / name).glob("fold-*/seed-0/predictions-by-epoch.parquet")) for name in ("calm", "stormy")]

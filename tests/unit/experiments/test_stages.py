@@ -1,7 +1,8 @@
 import pytest
 
 from merkit.core.errors import ConfigError
-from merkit.experiments.stages import cut_by_conversation, told_features
+from merkit.encoders.checkpoint import describe_extractors
+from merkit.experiments.stages import cut_by_conversation
 
 CONVERSATIONS = [f"c{number}" for number in range(11)]
 
@@ -50,4 +51,4 @@ def test_more_parts_than_conversations_are_refused() -> None:
     ],
 )
 def test_how_vectors_were_made_is_told_in_words(encoders: dict[str, dict[str, object]], told: str | None) -> None:
-    assert told_features(encoders) == told
+    assert describe_extractors(encoders) == told

@@ -16,8 +16,8 @@ from merkit.core.lookup import load
 from merkit.core.protocol import Fold
 from merkit.core.types import Utterance
 from merkit.core.view import AudioEngine, Speaking
-from merkit.data.manifest import Manifest, write_manifest
-from merkit.data.prepare import prepare
+from merkit.data.corpus.manifest import Manifest, write_manifest
+from merkit.data.corpus.prepare import prepare
 from merkit.experiments.recipe import ViewsChoice, check_recipe
 from merkit.experiments.views import Maker, open_views
 

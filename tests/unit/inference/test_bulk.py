@@ -20,7 +20,7 @@ def test_a_recording_that_changed_since_a_kill_is_predicted_again(
         "model": "single",
         "protocol": "table",
         "seeds": 1,
-        "encoders": {"audio": {"name": "logmel", "n_mels": 8, "width": 4, "layers": 2}},
+        "encoders": {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "layers": 2}},
         "training": {"epochs": 1, "learning_rates": {"encoders": 1e-3, "head": 1e-3}},
     }
     train_recipe(check_recipe(values, "r.toml"), tmp_path / "data", tmp_path / "run")

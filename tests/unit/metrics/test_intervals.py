@@ -23,7 +23,7 @@ def test_weighing_matrices_of_clusters_gives_the_very_interval_of_resampling_utt
     assert fast == pytest.approx(slow)
 
 
-def test_the_interval_of_a_mean_has_the_width_of_theory():
+def test_the_interval_of_a_mean_has_the_dim_of_theory():
     # 400 independent values of deviation 1: the mean's standard error is 0.05, the interval 2 * 1.96 * 0.05 = 0.196
     values = np.random.default_rng(0).standard_normal(400)
 

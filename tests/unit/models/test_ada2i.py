@@ -22,9 +22,9 @@ SMALL = {"hidden": 16, "rank": 3, "feedforward": 24}
 CLASSES = 4
 
 
-def build(widths: Mapping[str, int] = WIDTHS, classes: int = CLASSES, **settings: Any) -> Ada2i:
+def build(dims: Mapping[str, int] = WIDTHS, classes: int = CLASSES, **settings: Any) -> Ada2i:
     torch.manual_seed(0)
-    encoders = {name: Precomputed("x", name, [], width, standardise=False) for name, width in widths.items()}
+    encoders = {name: Precomputed("x", name, [], dim, standardise=False) for name, dim in dims.items()}
     model = SPEC.build(SPEC.config(**settings), encoders, classes)
     assert isinstance(model, Ada2i)
     model.criterion = build_criterion("cross_entropy", [1] * classes)
@@ -36,7 +36,7 @@ def small(**settings: Any) -> Ada2i:
 
 
 def batch_of(data: Mapping[str, Tensor], mask: Tensor, labels: Tensor | None = None, absent: str = "") -> Batch:
-    """Vectors ``[items, turns, width]``; ``absent`` names a modality that no utterance has."""
+    """Vectors ``[items, turns, dim]``; ``absent`` names a modality that no utterance has."""
     present = {name: mask & (name != absent) for name in data}
     return Batch(
         ids=tuple(str(number) for number in range(int(mask.sum()))),
@@ -48,11 +48,11 @@ def batch_of(data: Mapping[str, Tensor], mask: Tensor, labels: Tensor | None = N
     )
 
 
-def random_batch(items: int = 3, turns: int = 5, widths: Mapping[str, int] = WIDTHS) -> Batch:
+def random_batch(items: int = 3, turns: int = 5, dims: Mapping[str, int] = WIDTHS) -> Batch:
     """Conversations of ``turns``, ``turns - 1``, … utterances, with labels."""
     torch.manual_seed(1)
     mask = torch.arange(turns) < turns - torch.arange(items).unsqueeze(1)
-    data = {name: torch.randn(items, turns, width) for name, width in widths.items()}
+    data = {name: torch.randn(items, turns, dim) for name, dim in dims.items()}
     return batch_of(data, mask, torch.where(mask, torch.randint(0, CLASSES, mask.shape), -100))
 
 
@@ -80,24 +80,24 @@ def total_loss(model: Ada2i, batch: Batch) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("widths", "hidden", "rank", "classes", "expected"),
+    ("dims", "hidden", "rank", "classes", "expected"),
     [
         ({"audio": 512, "text": 768, "video": 1024}, 300, 11, 6, 35_670_850),  # IEMOCAP
         ({"audio": 300, "text": 768, "video": 342}, 200, 6, 7, 18_564_043),  # MELD
     ],
 )
 def test_the_released_profile_has_the_released_code_s_parameters(
-    widths: Mapping[str, int], hidden: int, rank: int, classes: int, expected: int
+    dims: Mapping[str, int], hidden: int, rank: int, classes: int, expected: int
 ) -> None:
     with torch.device("meta"):
-        model = build(widths, classes, profile="released", hidden=hidden, rank=rank)
+        model = build(dims, classes, profile="released", hidden=hidden, rank=rank)
 
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
 
 
-@pytest.mark.parametrize(("width", "heads"), [(512, 8), (768, 6), (1024, 8), (300, 5), (342, 6), (73, 1)])
-def test_heads_are_the_first_number_that_divides_the_width(width: int, heads: int) -> None:
-    assert heads_for(width) == heads
+@pytest.mark.parametrize(("dim", "heads"), [(512, 8), (768, 6), (1024, 8), (300, 5), (342, 6), (73, 1)])
+def test_heads_are_the_first_number_that_divides_the_dim(dim: int, heads: int) -> None:
+    assert heads_for(dim) == heads
 
 
 def test_a_modality_is_read_by_pytorch_s_layers_with_weights_drawn_as_theirs() -> None:
@@ -423,9 +423,9 @@ def test_under_adam_only_a_modulated_update_slows_an_encoder_down(target: str, k
 @pytest.mark.parametrize("names", [("text",), ("audio",), ("text", "audio"), ("audio", "video"), ("text", "video")])
 @pytest.mark.parametrize("profile", ["paper", "released"])
 def test_any_subset_of_modalities_is_trained(names: tuple[str, ...], profile: str) -> None:
-    widths = {name: WIDTHS[name] for name in names}
-    model = build(widths, profile=profile, **SMALL).train()
-    batch = random_batch(widths=widths)
+    dims = {name: WIDTHS[name] for name in names}
+    model = build(dims, profile=profile, **SMALL).train()
+    batch = random_batch(dims=dims)
 
     model.start_epoch(9)
     output = model(batch)
@@ -495,7 +495,7 @@ def test_a_profile_gives_defaults_and_what_is_set_stays() -> None:
     assert SPEC.config().padding == "masked"
 
 
-def test_an_lstm_of_two_directions_needs_an_even_width() -> None:
+def test_an_lstm_of_two_directions_needs_an_even_dim() -> None:
     with pytest.raises(ValueError, match="hidden = 15"):
         small(encoder="lstm", hidden=15)
 

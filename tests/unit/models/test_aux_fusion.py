@@ -20,7 +20,7 @@ from merkit.nn.pooling import masked_mean
 
 NAMES = ("text", "audio")
 READINGS = ("own_label", "same_emotion_swap", "emotion_match")
-SMALL = {"width": 16, "heads": 2, "feed_forward": 24, "dropout": 0.0}
+SMALL = {"dim": 16, "heads": 2, "feed_forward": 24, "dropout": 0.0}
 
 
 def make(classes: int = CLASSES, **settings: Any) -> AuxFusion:
@@ -412,8 +412,8 @@ def test_half_of_the_pairs_to_match_are_of_one_emotion() -> None:
 
 
 def test_mistaken_settings_are_told() -> None:
-    with pytest.raises(ValidationError, match=r"width \(10\) must be a multiple of heads \(4\)"):
-        SPEC.config(width=10, heads=4)
+    with pytest.raises(ValidationError, match=r"dim \(10\) must be a multiple of heads \(4\)"):
+        SPEC.config(dim=10, heads=4)
     with pytest.raises(ValidationError, match="auxiliary names a task twice"):
         SPEC.config(auxiliary=["own_label", "own_label"])
     encoders = {"audio": FakeEncoder("audio"), "video": FakeEncoder("video")}

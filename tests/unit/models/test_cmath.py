@@ -21,7 +21,7 @@ from merkit.models.cmath import SPEC, Cmath
 from merkit.nn.losses import build_criterion
 from merkit.nn.pooling import mean_of_real
 
-SMALL = {"hidden": 24, "width": 16, "heads": 4, "feed_forward": 16}
+SMALL = {"hidden": 24, "dim": 16, "heads": 4, "feed_forward": 16}
 CALM = {"dropout": 0.0, "modality_dropout": 0.0}
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -49,7 +49,7 @@ class PlainEncoder(FakeEncoder):
 
     def __init__(self, modality: str) -> None:
         super().__init__(modality)
-        self.width = DIM
+        self.dim = DIM
         del self.project
 
     def forward(self, padded: Padded) -> Padded:
@@ -289,7 +289,7 @@ def test_the_answers_loss_reaches_the_coarse_variance() -> None:
 
     terms_of(model, batch)["classification"].backward()
 
-    rows = model.fusion.network[3].weight.grad[SMALL["width"] :]
+    rows = model.fusion.network[3].weight.grad[SMALL["dim"] :]
     assert bool(rows.any())
 
 
@@ -507,7 +507,7 @@ def test_a_centre_without_an_encoder_is_an_error() -> None:
     ("settings", "message"),
     [
         ({"kernel": 4}, "kernel must be odd"),
-        ({"width": 100}, r"width \(100\) must be a multiple of heads \(8\)"),
+        ({"dim": 100}, r"dim \(100\) must be a multiple of heads \(8\)"),
         ({"interaction": "symmetric", "centre": "text"}, "no centre and no auxiliaries"),
         ({"interaction": "symmetric", "auxiliaries": "concatenated"}, "no centre and no auxiliaries"),
     ],

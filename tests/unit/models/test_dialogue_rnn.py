@@ -22,13 +22,13 @@ def make(count: int = 2, **settings: Any) -> tuple[ModelSpec, Model]:
     torch.manual_seed(0)
     spec = lookup.load("models", "dialogue_rnn")
     encoders = {modality: FakeEncoder(modality) for modality in MODALITIES[:count]}
-    widths = {"global_width": 6, "party_width": 5, "emotion_width": 4, "dense": 7}
-    return spec, spec.build(spec.config(**{**widths, **settings}), encoders, CLASSES).eval()
+    dims = {"global_dim": 6, "party_dim": 5, "emotion_dim": 4, "dense": 7}
+    return spec, spec.build(spec.config(**{**dims, **settings}), encoders, CLASSES).eval()
 
 
 def direction(inputs: int = 3, dropout: float = 0.0) -> Direction:
     torch.manual_seed(0)
-    return Direction(inputs, global_width=6, party_width=5, emotion_width=4, dropout=dropout)
+    return Direction(inputs, global_dim=6, party_dim=5, emotion_dim=4, dropout=dropout)
 
 
 def simple_cell(cell: nn.GRUCell) -> None:
@@ -44,7 +44,7 @@ def with_speakers(batch: Batch, speakers: list[int]) -> Batch:
 
 
 def test_three_turns_of_two_speakers_worked_out_by_hand() -> None:
-    track = Direction(1, global_width=1, party_width=1, emotion_width=1, dropout=0.0)
+    track = Direction(1, global_dim=1, party_dim=1, emotion_dim=1, dropout=0.0)
     for cell in (track.global_cell, track.party_cell, track.emotion_cell):
         simple_cell(cell)
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_three_turns_of_two_speakers_worked_out_by_hand() -> None:
 
 
 def test_the_global_state_reads_what_the_speaker_felt_before() -> None:
-    track = Direction(1, global_width=1, party_width=1, emotion_width=1, dropout=0.0)
+    track = Direction(1, global_dim=1, party_dim=1, emotion_dim=1, dropout=0.0)
     for cell in (track.global_cell, track.party_cell, track.emotion_cell):
         simple_cell(cell)
     real, turn = torch.tensor([True]), torch.tensor([[1.0]])

@@ -103,7 +103,7 @@ def inner(model: Mmer, text: Padded, audio: Padded) -> Interaction:
 
 def vectors(tokens: int = 4, frames: int = 6, seed: int = 0, items: int = 2) -> tuple[Padded, Padded]:
     generator = torch.Generator().manual_seed(seed)
-    text, audio = (torch.randn(items, time, width, generator=generator) for time, width in ((tokens, 12), (frames, 10)))
+    text, audio = (torch.randn(items, time, dim, generator=generator) for time, dim in ((tokens, 12), (frames, 10)))
     return Padded(text, torch.ones(items, tokens, dtype=torch.bool)), Padded(
         audio, torch.ones(items, frames, dtype=torch.bool)
     )
@@ -139,7 +139,7 @@ class Base(Encoder):
 
     def __init__(self, modality: str, network: nn.Module | None) -> None:
         super().__init__()
-        self.modality, self.width, self.network = modality, 768, network
+        self.modality, self.dim, self.network = modality, 768, network
 
     def fingerprint(self) -> Mapping[str, Any]:
         raise NotImplementedError

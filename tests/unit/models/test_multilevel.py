@@ -13,7 +13,7 @@ from merkit.core.model import ModelOutput
 from merkit.models.multilevel import SPEC, Multilevel, MultilevelConfig
 from merkit.nn.pooling import masked_mean
 
-SMALL = {"width": 16, "heads": 2, "feed_forward": 16}
+SMALL = {"dim": 16, "heads": 2, "feed_forward": 16}
 
 
 def build(**settings: Any) -> Multilevel:
@@ -174,7 +174,7 @@ def test_the_alignment_is_asked_for_by_the_tiers_that_are_read() -> None:
     [
         ({"granularities": []}, "at least one and none twice"),
         ({"branches": ["text", "text"]}, "at least one and none twice"),
-        ({"width": 10, "heads": 4}, "must be a multiple of heads"),
+        ({"dim": 10, "heads": 4}, "must be a multiple of heads"),
         ({"weights": {"text": 1.0}}, "expected one for each of audio_frame"),
         ({"weights": {"text": 0.6, "early": 0.6}, "join": "concat", "branches": ["text", "early"]}, "sum to 1"),
     ],

@@ -70,7 +70,7 @@ def trained(granularity: str, jitter_s: float = 0.0) -> Multilevel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = MultilevelConfig(
-            granularities=(granularity,), branches=("early",), width=32, heads=4, feed_forward=64, dropout=0.0
+            granularities=(granularity,), branches=("early",), dim=32, heads=4, feed_forward=64, dropout=0.0
         )
         model: Multilevel = SPEC.build(config, {name: FakeEncoder(name) for name in ("text", "audio")}, 2)
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)

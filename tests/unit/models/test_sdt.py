@@ -19,7 +19,7 @@ from merkit.nn.losses import build_criterion
 def make(count: int = 3, **settings: Any) -> Sdt:
     torch.manual_seed(0)
     encoders = {modality: FakeEncoder(modality) for modality in MODALITIES[:count]}
-    model = SPEC.build(SPEC.config(**{"width": 16, **settings}), encoders, CLASSES).eval()
+    model = SPEC.build(SPEC.config(**{"dim": 16, **settings}), encoders, CLASSES).eval()
     model.criterion = build_criterion("cross_entropy", [1] * CLASSES)
     assert isinstance(model, Sdt)
     return model
@@ -29,9 +29,9 @@ def size(**settings: Any) -> int:
     """Return how many parameters there are beside the encoders, for features as wide as the paper's on IEMOCAP."""
     with torch.device("meta"):
         encoders = {modality: FakeEncoder(modality) for modality in MODALITIES}
-        for modality, width in (("text", 1024), ("audio", 1582), ("video", 342)):
-            encoders[modality].width = width
-        model = SPEC.build(SPEC.config(width=1024, **settings), encoders, 6)
+        for modality, dim in (("text", 1024), ("audio", 1582), ("video", 342)):
+            encoders[modality].dim = dim
+        model = SPEC.build(SPEC.config(dim=1024, **settings), encoders, 6)
     return sum(parameter.numel() for name, parameter in model.named_parameters() if not name.startswith("encoders."))
 
 
@@ -140,6 +140,6 @@ def test_speakers_count() -> None:
     assert not torch.equal(model(batch).logits, model(one).logits)
 
 
-def test_a_width_that_heads_do_not_divide_is_an_error_of_the_recipe() -> None:
-    with pytest.raises(ValidationError, match=r"width \(100\) must be a multiple of heads \(8\)"):
-        SPEC.config(width=100)
+def test_a_dim_that_heads_do_not_divide_is_an_error_of_the_recipe() -> None:
+    with pytest.raises(ValidationError, match=r"dim \(100\) must be a multiple of heads \(8\)"):
+        SPEC.config(dim=100)

@@ -16,11 +16,11 @@ def attention(**settings) -> MultiHeadAttention:
     return MultiHeadAttention(WIDTH, HEADS, **settings).eval()
 
 
-def pytorch_twin(layer: MultiHeadAttention, source_width: int) -> nn.MultiheadAttention:
+def pytorch_twin(layer: MultiHeadAttention, source_dim: int) -> nn.MultiheadAttention:
     """Return PyTorch's layer with the same weights."""
-    twin = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True, kdim=source_width, vdim=source_width).eval()
+    twin = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True, kdim=source_dim, vdim=source_dim).eval()
     with torch.no_grad():
-        if source_width == WIDTH:
+        if source_dim == WIDTH:
             twin.in_proj_weight.copy_(torch.cat([layer.query.weight, layer.key.weight, layer.value.weight]))
         else:
             twin.q_proj_weight.copy_(layer.query.weight)
@@ -31,22 +31,22 @@ def pytorch_twin(layer: MultiHeadAttention, source_width: int) -> nn.MultiheadAt
     return twin
 
 
-def inputs(source_width: int = WIDTH) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def inputs(source_dim: int = WIDTH) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return queries, source (NaN in padded places) and mask of two items."""
     generator = torch.Generator().manual_seed(1)
     queries = torch.randn(2, 4, WIDTH, generator=generator)
-    source = torch.randn(2, 5, source_width, generator=generator)
+    source = torch.randn(2, 5, source_dim, generator=generator)
     mask = torch.tensor([[True] * 5, [True, False, True, False, False]])
     return queries, source.masked_fill(~mask.unsqueeze(-1), torch.nan), mask
 
 
-@pytest.mark.parametrize("source_width", [WIDTH, SOURCE_WIDTH])
-def test_it_is_what_pytorch_computes(source_width: int) -> None:
-    layer = attention(source_width=source_width)
-    queries, source, mask = inputs(source_width)
+@pytest.mark.parametrize("source_dim", [WIDTH, SOURCE_WIDTH])
+def test_it_is_what_pytorch_computes(source_dim: int) -> None:
+    layer = attention(source_dim=source_dim)
+    queries, source, mask = inputs(source_dim)
     clean = source.nan_to_num(7.0)
 
-    expected, _ = pytorch_twin(layer, source_width)(queries, clean, clean, key_padding_mask=~mask)
+    expected, _ = pytorch_twin(layer, source_dim)(queries, clean, clean, key_padding_mask=~mask)
 
     torch.testing.assert_close(layer(queries, source, mask), expected, atol=1e-6, rtol=0.0)
 
@@ -130,7 +130,7 @@ def test_batch_mates_change_nothing() -> None:
     torch.testing.assert_close(together[1:, :2], alone, atol=1e-6, rtol=0.0)
 
 
-def test_scores_are_divided_by_the_root_of_a_heads_width() -> None:
+def test_scores_are_divided_by_the_root_of_a_heads_dim() -> None:
     layer = MultiHeadAttention(1, 1).eval()
     with torch.no_grad():
         for part in (layer.query, layer.key, layer.value, layer.output):
@@ -151,7 +151,7 @@ def test_dropout_acts_in_training_only() -> None:
     assert not torch.equal(layer(queries, source, mask), layer(queries, source, mask))
 
 
-def test_a_width_that_heads_do_not_divide_is_an_error() -> None:
+def test_a_dim_that_heads_do_not_divide_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"\(8\) must be a multiple of its heads \(3\)"):
         MultiHeadAttention(8, 3)
 
@@ -179,7 +179,7 @@ def test_a_block_that_reads_itself_is_pytorchs_encoder_layer(norm: str, activati
 
 def test_a_post_norm_block_that_reads_another_source_is_the_sum_normalised() -> None:
     torch.manual_seed(0)
-    block = AttentionBlock(WIDTH, HEADS, hidden=0, norm="post", dropout=0.0, source_width=SOURCE_WIDTH).eval()
+    block = AttentionBlock(WIDTH, HEADS, hidden=0, norm="post", dropout=0.0, source_dim=SOURCE_WIDTH).eval()
     queries, source, mask = inputs(SOURCE_WIDTH)
 
     expected = nn.functional.layer_norm(queries + block.attention(queries, source, mask), (WIDTH,))

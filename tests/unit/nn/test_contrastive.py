@@ -18,8 +18,8 @@ from merkit.nn.contrastive import (
 T = 0.07
 
 
-def draw(items: int = 6, width: int = 5, seed: int = 0) -> Tensor:
-    return torch.randn(items, width, generator=torch.Generator().manual_seed(seed))
+def draw(items: int = 6, dim: int = 5, seed: int = 0) -> Tensor:
+    return torch.randn(items, dim, generator=torch.Generator().manual_seed(seed))
 
 
 def by_loops(vectors: Tensor, labels: list[int], temperature: float) -> float:

@@ -16,12 +16,12 @@ def test_the_position_code_is_that_of_the_formula() -> None:
         assert found[place].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("width", [1, 5])
-def test_an_odd_width_ends_with_a_sine(width: int) -> None:
-    found = sinusoidal_positions(7, width, CPU)
+@pytest.mark.parametrize("dim", [1, 5])
+def test_an_odd_dim_ends_with_a_sine(dim: int) -> None:
+    found = sinusoidal_positions(7, dim, CPU)
 
-    assert found.shape == (7, width)
-    assert float(found[1, -1]) == pytest.approx(math.sin(10000 ** -((width - 1) / width)), abs=1e-6)
+    assert found.shape == (7, dim)
+    assert float(found[1, -1]) == pytest.approx(math.sin(10000 ** -((dim - 1) / dim)), abs=1e-6)
 
 
 def test_speakers_have_a_vector_each_and_padding_has_zeros() -> None:

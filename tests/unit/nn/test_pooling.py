@@ -13,7 +13,7 @@ from merkit.nn.pooling import (
     masked_std,
     mean_of_real,
     pool,
-    pooled_width,
+    pooled_dim,
 )
 
 GARBAGE = (1e3, float("inf"), float("nan"))
@@ -61,14 +61,14 @@ def test_a_pooling_concatenates_what_its_name_lists(name, expected: list[float])
     found = pool(name, data, mask)
 
     assert found[0].tolist() == expected
-    assert found.shape[-1] == pooled_width(name, 2)
+    assert found.shape[-1] == pooled_dim(name, 2)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_leading_axes_are_kept(name) -> None:
     data, mask = torch.randn(2, 3, 4, 5), torch.ones(2, 3, 4, dtype=torch.bool)
 
-    assert pool(name, data, mask).shape == (2, 3, pooled_width(name, 5))
+    assert pool(name, data, mask).shape == (2, 3, pooled_dim(name, 5))
     assert torch.equal(pool(name, data, mask)[1, 2], pool(name, data[1, 2], mask[1, 2]))
 
 

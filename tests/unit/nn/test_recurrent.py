@@ -20,7 +20,7 @@ def test_a_full_sequence_is_what_pytorch_computes(bidirectional: bool) -> None:
     found = recurrent(data, torch.ones(2, 5, dtype=torch.bool))
 
     torch.testing.assert_close(found, plain(data)[0])
-    assert found.shape[-1] == recurrent.width == (8 if bidirectional else 4)
+    assert found.shape[-1] == recurrent.dim == (8 if bidirectional else 4)
 
 
 @pytest.mark.parametrize("garbage", [1e3, float("nan")])

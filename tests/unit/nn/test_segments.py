@@ -25,12 +25,12 @@ def batch(rows: list[list[tuple[float, float]]]) -> tuple[Tensor, Tensor]:
     return times, real
 
 
-def frames_of(lengths: list[int], width: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
-    data = torch.full((len(lengths), max(lengths) + 2, width), GARBAGE, dtype=torch.float64)
+def frames_of(lengths: list[int], dim: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
+    data = torch.full((len(lengths), max(lengths) + 2, dim), GARBAGE, dtype=torch.float64)
     mask = torch.zeros(data.shape[:2], dtype=torch.bool)
     generator = torch.Generator().manual_seed(seed)
     for place, length in enumerate(lengths):
-        data[place, :length] = torch.randn(length, width, dtype=torch.float64, generator=generator)
+        data[place, :length] = torch.randn(length, dim, dtype=torch.float64, generator=generator)
         mask[place, :length] = True
     return data, mask
 

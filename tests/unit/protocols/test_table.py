@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.lookup import load
 from merkit.core.types import Scalar, Utterance
+from merkit.evaluation.true_labels import true_labels
 from merkit.protocols.table import Table, TableOptions, build
 
 
@@ -36,7 +37,7 @@ def test_parts_are_those_of_the_split_column_and_labels_are_sorted() -> None:
 
 
 def test_answers_need_no_folds_first() -> None:
-    assert table().answers(ROWS) == {"u0": 1, "u1": 0, "u2": 0, "u3": 1, "u4": 0}
+    assert true_labels(table(), ROWS) == {"u0": 1, "u1": 0, "u2": 0, "u3": 1, "u4": 0}
 
 
 def test_labels_of_the_test_part_are_not_looked_at_before_scoring() -> None:
@@ -47,14 +48,14 @@ def test_labels_of_the_test_part_are_not_looked_at_before_scoring() -> None:
 
     assert protocol.labels == ("no", "yes")
     with pytest.raises(MerkitError, match="'u5' has label 'perhaps', which no training or validation utterance has"):
-        protocol.answers(rows)
+        true_labels(protocol, rows)
 
 
 def test_given_labels_fix_order_and_refuse_others() -> None:
     protocol = table(labels=("yes", "no"))
 
     assert protocol.folds(ROWS, 0)[0].train == {"u0": 0, "u1": 1}
-    assert protocol.answers(ROWS)["u0"] == 0
+    assert true_labels(protocol, ROWS)["u0"] == 0
     with pytest.raises(MerkitError, match="has label 'maybe'; labels names yes, no"):
         protocol.folds([*ROWS, row(5, label="maybe")], 0)
 
@@ -62,7 +63,7 @@ def test_given_labels_fix_order_and_refuse_others() -> None:
 def test_labels_that_are_numbers_become_names() -> None:
     rows = [row(0, label=1), row(1, label=0), row(2, "val", True), row(3, "test", 1)]
 
-    assert table().answers(rows) == {"u0": 1, "u1": 0, "u2": 2, "u3": 1}
+    assert true_labels(table(), rows) == {"u0": 1, "u1": 0, "u2": 2, "u3": 1}
 
 
 @pytest.mark.parametrize("empty", [None, "", " "])

@@ -14,7 +14,7 @@ from merkit.core.lookup import load
 from merkit.core.model import Model
 from merkit.core.protocol import Selection
 from merkit.data.dataset import Dataset, items_of
-from merkit.data.sources import open_sources
+from merkit.data.features.sources import open_sources
 from merkit.training import loop
 from merkit.training.config import TrainingConfig
 from merkit.training.loop import Trained, train

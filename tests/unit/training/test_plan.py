@@ -13,9 +13,9 @@ from merkit.core.errors import ConfigError
 from merkit.core.lookup import load
 from merkit.core.model import Level
 from merkit.core.types import Utterance
+from merkit.data.corpus.manifest import Manifest, write_manifest
 from merkit.data.dataset import Bound, Dataset, bucketed_batches, items_of, ordered_batches
-from merkit.data.manifest import Manifest, write_manifest
-from merkit.data.sources import FeatureSource, open_sources
+from merkit.data.features.sources import FeatureSource, open_sources
 from merkit.training.config import TrainingConfig
 from merkit.training.loop import train
 from merkit.training.plan import Plan
@@ -106,7 +106,7 @@ def tones(folder: Path) -> Manifest:
 def dataset(manifest: Manifest, level: Level = "utterance") -> Dataset:
     spec = load("encoders", "logmel")
     torch.manual_seed(0)
-    encoder = spec.build(spec.config(n_mels=8, width=4, layers=2), "audio", EncoderHome())
+    encoder = spec.build(spec.config(n_mels=8, dim=4, layers=2), "audio", EncoderHome())
     labels = {u.id: "ab".index(str(u.attributes["label"])) for u in manifest.utterances}
     items = items_of(manifest, level, labels, labels)
     turns = [turn for item in items for turn in item]

@@ -1,0 +1,74 @@
+"""Checks of a corpus that need its table alone: damaged, empty and repeated texts, odd durations."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from merkit.core.corpus import Finding
+from merkit.core.types import Utterance
+from merkit.data.corpus.mending import damage
+
+LONG_S = 30.0
+"""An utterance longer than this is reported: hardly a turn of talk, most often a wrong cut."""
+SHORT_S = 0.1
+"""An utterance shorter than this is reported: less than a syllable, and less than some encoders can read."""
+
+
+def check_texts(utterances: Sequence[Utterance]) -> list[Finding]:
+    """Report texts that are empty or went through a wrong encoding."""
+    words = {
+        "controls": "hold control characters (U+0080 to U+009F), Windows-1252 letters as a rule",
+        "mojibake": "hold UTF-8 that was read as Windows-1252",
+        "replacement": "hold the replacement character U+FFFD: letters are lost",
+    }
+    found: dict[str, list[str]] = {kind: [] for kind in words}
+    empty = []
+    for utterance in utterances:
+        if utterance.text is None:
+            continue
+        if not utterance.text.strip():
+            empty.append(utterance.id)
+        for kind in damage(utterance.text):
+            found[kind].append(utterance.id)
+    findings = [
+        Finding("warning", f"text-{kind}", f"{len(ids):,} texts {words[kind]}", tuple(ids))
+        for kind, ids in found.items()
+        if ids
+    ]
+    if empty:
+        findings.append(Finding("warning", "empty-text", f"{len(empty):,} texts are empty", tuple(empty)))
+    return findings
+
+
+def check_durations(durations_s: Mapping[str, float]) -> list[Finding]:
+    """Report utterances, by id, that are longer or shorter than a turn of talk can be."""
+    findings = []
+    long = tuple(name for name, seconds in durations_s.items() if seconds > LONG_S)
+    short = tuple(name for name, seconds in durations_s.items() if seconds < SHORT_S)
+    if long:
+        longest = max(durations_s[name] for name in long)
+        message = f"{len(long):,} utterances last longer than {LONG_S:g} s, the longest {longest:.1f} s: wrong cuts?"
+        findings.append(Finding("warning", "over-long", message, long))
+    if short:
+        message = f"{len(short):,} utterances last less than {SHORT_S:g} s"
+        findings.append(Finding("warning", "very-short", message, short))
+    return findings
+
+
+def check_repeated_texts(utterances: Iterable[Utterance]) -> list[Finding]:
+    """Report texts of one split that occur word for word, but for case and blanks, in the training split.
+
+    Splits are those of the attribute ``split``; without a split ``train`` there is nothing to compare with.
+    """
+    splits: dict[str, list[tuple[str, str]]] = {}
+    for utterance in utterances:
+        split = utterance.attributes.get("split")
+        text = " ".join((utterance.text or "").casefold().split())
+        if split is not None and text:
+            splits.setdefault(str(split), []).append((utterance.id, text))
+    training = {text for _, text in splits.pop("train", [])}
+    findings = []
+    for split, rows in splits.items():
+        ids = tuple(name for name, text in rows if text in training)
+        if ids:
+            message = f"{len(ids):,} of {len(rows):,} texts of '{split}' occur word for word in 'train'"
+            findings.append(Finding("info", f"repeated-text-{split}", message, ids))
+    return findings

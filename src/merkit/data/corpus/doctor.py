@@ -1,0 +1,223 @@
+"""Is this corpus healthy? Counts, what its adapter noticed, texts, features, and every recording listened to.
+
+Sound is measured in blocks at its own rate, so that memory stays flat. Thresholds are stated with the findings.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from merkit.core.corpus import CorpusSpec, Finding
+from merkit.core.errors import MediaError, MerkitError
+from merkit.core.types import Utterance
+from merkit.data.corpus.checks import check_durations, check_repeated_texts, check_texts
+from merkit.data.corpus.findings import LEVELS, read_findings
+from merkit.data.corpus.manifest import Manifest
+from merkit.data.corpus.prepare import count_differences
+from merkit.data.features.published import read_published
+from merkit.data.media.audio import END_SLIP_S, MediaInfo, audio_blocks, probe
+
+SILENT_PEAK = 1e-3
+"""An utterance whose loudest sample is below this (-60 dB of full scale) is called silent."""
+CLIPPED = 0.999
+"""Samples at or above this are at full scale."""
+CLIPPED_SHARE = 1e-3
+"""An utterance with a larger share of samples at full scale is called clipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What listening to one utterance told."""
+
+    duration_s: float
+    peak: float
+    clipped: float
+
+
+def examine(
+    manifest: Manifest, spec: CorpusSpec | None = None, progress: Callable[[int, int], None] | None = None
+) -> list[Finding]:
+    """Return all that is noteworthy about a corpus, gravest first; see ``findings.render``.
+
+    What the adapter noticed is among it, except where the same check now names other utterances.
+
+    Args:
+        manifest: The corpus.
+        spec: Its adapter, for the published counts; ``None`` for a user's own table.
+        progress: Called with the number of utterances listened to and to be listened to.
+    """
+    findings = check_counts(manifest, spec)
+    findings += check_repeated_ids(manifest.utterances)
+    findings += check_texts(manifest.utterances)
+    findings += check_media(manifest, progress)
+    findings += check_features(manifest)
+    findings += check_repeated_texts(manifest.utterances)
+    noticed = read_findings(manifest.root / "findings.json")
+    told = {(finding.code, frozenset(finding.ids)) for finding in noticed}
+    findings = [f for f in findings if (f.code, frozenset(f.ids)) not in told]
+    changed = {finding.code for finding in findings}
+    findings += [finding for finding in noticed if finding.code not in changed]
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
+
+
+def check_counts(manifest: Manifest, spec: CorpusSpec | None) -> list[Finding]:
+    """Compare with the published counts and the adapter's version."""
+    if spec is None:
+        return []
+    findings = []
+    if differences := count_differences(manifest.info.counts, spec.expected):
+        level, accepted = ("warning", " (accepted as partial)") if manifest.info.partial else ("error", "")
+        message = f"counts differ from the published ones{accepted}: {'; '.join(differences)}"
+        findings.append(Finding(level, "counts", message))
+    if manifest.info.version != spec.version:
+        message = f"prepared by version {manifest.info.version} of the adapter, now {spec.version}: prepare it again"
+        findings.append(Finding("warning", "adapter-version", message))
+    return findings
+
+
+def check_repeated_ids(utterances: Iterable[Utterance]) -> list[Finding]:
+    """Report ids and stretches of recordings that occur more than once."""
+    ids: dict[str, int] = {}
+    parts: dict[tuple[str, float | None, float | None], list[str]] = {}
+    for utterance in utterances:
+        ids[utterance.id] = ids.get(utterance.id, 0) + 1
+        medium = utterance.audio or utterance.video
+        if medium is not None:
+            parts.setdefault((medium, utterance.start_s, utterance.end_s), []).append(utterance.id)
+    findings = []
+    if twice := tuple(name for name, times in ids.items() if times > 1):
+        findings.append(Finding("error", "repeated-id", f"{len(twice):,} ids occur more than once", twice))
+    if shared := tuple(name for names in parts.values() if len(names) > 1 for name in names):
+        message = f"{len(shared):,} utterances share their stretch of a recording with another one"
+        findings.append(Finding("warning", "repeated-recording", message, shared))
+    return findings
+
+
+def check_features(manifest: Manifest) -> list[Finding]:
+    """Report sets of precomputed features that are damaged, lack utterances or have undefined values."""
+    findings = []
+    for page in sorted((manifest.root / "precomputed").glob("*/columns.json")):
+        name = page.parent.name
+        try:
+            arrays = read_published(page.parent).arrays
+        except MerkitError as error:
+            findings.append(Finding("error", f"features-{name}", str(error)))
+            continue
+        if without := tuple(u.id for u in manifest.utterances if u.id not in arrays):
+            message = f"{len(without):,} utterances have no features '{name}'"
+            findings.append(Finding("warning", f"features-{name}-missing", message, without))
+        if undefined := tuple(u for u, array in arrays.items() if np.isnan(array).any()):
+            message = f"{len(undefined):,} utterances have undefined values (NaN) in features '{name}'"
+            findings.append(Finding("info", f"features-{name}-undefined", message, undefined))
+    return findings
+
+
+def check_media(manifest: Manifest, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+    """Report recordings that are missing, unreadable, silent or clipped, and cuts that lie outside of them."""
+    with_media = [u for u in manifest.utterances if u.audio is not None or u.video is not None]
+    headers = _headers(manifest, with_media)
+    problems = _Problems()
+    durations_s: dict[str, float] = {}
+    for number, utterance in enumerate(with_media, start=1):
+        for modality, relative in (("audio", utterance.audio), ("video", utterance.video)):
+            if relative is not None:
+                _check_header(problems, utterance, modality, relative, headers[relative])
+        info = headers.get(utterance.audio) if utterance.audio is not None else None
+        if isinstance(info, MediaInfo) and info.has_audio and info.rate_hz and _cut_is_inside(utterance, info):
+            try:
+                heard = _listen(manifest.media_path(str(utterance.audio)), info.rate_hz, utterance)
+            except MediaError as error:
+                problems.add("unreadable-media", utterance.id, str(error))
+            else:
+                durations_s[utterance.id] = heard.duration_s
+                _check_sound(problems, utterance.id, heard)
+        if progress is not None:
+            progress(number, len(with_media))
+    return [*problems.findings(), *check_durations(durations_s)]
+
+
+class _Problems:
+    """Collects ids by kind of problem; the first one is told in words."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, dict[str, None]] = {}
+        self.first: dict[str, str] = {}
+
+    def add(self, code: str, identity: str, words: str = "") -> None:
+        self.ids.setdefault(code, {})[identity] = None
+        self.first.setdefault(code, words)
+
+    def findings(self) -> Iterator[Finding]:
+        for code, (level, words) in _KINDS.items():
+            if code in self.ids:
+                ids = tuple(self.ids[code])
+                first = f"; the first: {self.first[code]}" if self.first[code] else ""
+                yield Finding(level, code, f"{len(ids):,} utterances {words}{first}", ids)
+
+
+_KINDS = {
+    "missing-media": ("error", "name a recording that is not there"),
+    "unreadable-media": ("error", "have a recording that cannot be read"),
+    "no-sound": ("error", "name as audio a file without sound"),
+    "no-picture": ("error", "name as video a file without pictures"),
+    "cut-outside": ("error", "are cut from outside of their recording"),
+    "silence": ("warning", f"are silent (peak below {SILENT_PEAK:g} of full scale)"),
+    "clipping": ("warning", f"are clipped (more than {CLIPPED_SHARE:.1%} of samples at full scale)"),
+}
+
+
+def _headers(manifest: Manifest, utterances: Iterable[Utterance]) -> dict[str, MediaInfo | MediaError | None]:
+    """Return what each file's header says, the error it gives, or ``None`` where there is no file."""
+    headers: dict[str, MediaInfo | MediaError | None] = {}
+    for relative in dict.fromkeys(path for u in utterances for path in (u.audio, u.video) if path is not None):
+        path = manifest.media_path(relative)
+        if not path.is_file():
+            headers[relative] = None
+            continue
+        try:
+            headers[relative] = probe(path)
+        except MediaError as error:
+            headers[relative] = error
+    return headers
+
+
+def _check_header(
+    problems: _Problems, utterance: Utterance, modality: str, relative: str, header: MediaInfo | MediaError | None
+) -> None:
+    if header is None:
+        problems.add("missing-media", utterance.id, relative)
+    elif isinstance(header, MediaError):
+        problems.add("unreadable-media", utterance.id, str(header))
+    elif modality == "audio" and not header.has_audio:
+        problems.add("no-sound", utterance.id, relative)
+    elif modality == "video" and not header.has_video:
+        problems.add("no-picture", utterance.id, relative)
+    elif not _cut_is_inside(utterance, header):
+        end = "the end" if utterance.end_s is None else f"{utterance.end_s:g} s"
+        cut = f"{utterance.start_s or 0:g} s to {end} of {header.duration_s:g} s"
+        problems.add("cut-outside", utterance.id, f"{relative}, {cut}")
+
+
+def _cut_is_inside(utterance: Utterance, info: MediaInfo) -> bool:
+    start_s = utterance.start_s or 0.0
+    end_s = info.duration_s if utterance.end_s is None else utterance.end_s
+    return start_s < info.duration_s and end_s <= info.duration_s + END_SLIP_S
+
+
+def _listen(path: Path, rate_hz: int, utterance: Utterance) -> _Heard:
+    samples, clipped, peak = 0, 0, 0.0
+    for block in audio_blocks(path, rate_hz, start_s=utterance.start_s, end_s=utterance.end_s):
+        loudness = np.abs(block)
+        samples += block.size
+        clipped += int((loudness >= CLIPPED).sum())
+        peak = max(peak, float(loudness.max(initial=0.0)))
+    return _Heard(samples / rate_hz, peak, clipped / max(1, samples))
+
+
+def _check_sound(problems: _Problems, identity: str, heard: _Heard) -> None:
+    if heard.peak < SILENT_PEAK:
+        problems.add("silence", identity)
+    if heard.clipped > CLIPPED_SHARE:
+        problems.add("clipping", identity)

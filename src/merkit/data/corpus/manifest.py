@@ -1,0 +1,248 @@
+"""The manifest: one table of utterances and one page about their corpus, the ground everything else stands on.
+
+A manifest is a folder with ``utterances.parquet`` (``.csv`` and ``.jsonl`` are read as well) and ``corpus.json``. The
+columns of ``rows.RESERVED`` mean what ``Utterance`` says; every other column is an attribute, which every utterance
+then carries (``None`` where the cell is empty). Conventions:
+
+* ``id`` is required, and at least one of ``text``, ``audio`` and ``video``, as a column and in each row.
+* An absent or empty ``conversation`` is the utterance's own id; absent turns count up in the order of the rows.
+* An absent ``speaker`` is ``""``: not known. Within one conversation all unknown speakers count as one person.
+* Utterances come out by conversation, in order of first appearance, and by turn.
+* A folder without ``corpus.json`` is a user's own table: corpus ``table``, version 0.
+
+``sha256`` is taken over the utterances' content, so that the same cells have the same hash in any of the three formats.
+``corpus.json`` is written before the utterances: whatever interrupts the writing leaves hashes that differ, which
+reading refuses, never a manifest that looks whole.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from merkit.core.errors import ManifestError
+from merkit.core.types import Conversation, Turn, Utterance, turns_of
+from merkit.data.corpus.rows import (
+    NAMES,
+    RESERVED,
+    SHOWN,
+    STRINGS,
+    TIMES,
+    counted_names,
+    to_arrays,
+    to_columns,
+    to_utterances,
+)
+from merkit.data.corpus.tables import SUFFIXES, read_columns
+from merkit.data.files import atomic_path
+
+SCHEMA = 1
+"""Number of the format described above."""
+
+
+@dataclass(frozen=True)
+class CorpusInfo:
+    """What ``corpus.json`` says.
+
+    ``counts`` holds ``utterances``, ``conversations`` and, where there is an attribute ``split``, ``<split>`` and
+    ``<split>.conversations``. ``partial``: the counts differ from the published ones and the user allowed it.
+    """
+
+    name: str
+    version: int
+    schema: int
+    counts: Mapping[str, int]
+    licence: str
+    facts: Mapping[str, Any]
+    partial: bool
+    sha256: str
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Utterances ordered by conversation and turn, and the folder that their media paths are relative to."""
+
+    root: Path
+    utterances: tuple[Utterance, ...]
+    info: CorpusInfo
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the utterances' content."""
+        return self.info.sha256
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Utterance]:
+        """Utterances by id, in the manifest's order."""
+        return {utterance.id: utterance for utterance in self.utterances}
+
+    def conversations(self) -> tuple[Conversation, ...]:
+        """Return the conversations in order of first appearance."""
+        return tuple(Conversation(name, tuple(members)) for name, members in _grouped(self.utterances).items())
+
+    def turns(self, members: Collection[str] | None = None, context: int = 0, following: int = 0) -> Iterator[Turn]:
+        """Yield what an encoder reads of each member: no attributes, and the members around it that it asks for.
+
+        Args:
+            members: Ids that take part; ``None`` means all. Who takes no part is in nobody's context either.
+            context: How many earlier members of the same conversation come along, oldest first.
+            following: How many later ones, next one first.
+
+        Raises:
+            ManifestError: A member is not in the manifest.
+        """
+        if members is not None:
+            members = frozenset(members)
+            if strangers := sorted(members - self.by_id.keys()):
+                raise ManifestError(
+                    f"{self.root}: {counted_names(strangers, 'asked-for utterance')} not in the manifest"
+                )
+        for group in _grouped(self.utterances).values():
+            bare = [replace(u, attributes={}) for u in group if members is None or u.id in members]
+            yield from turns_of(bare, self.root, context, following)
+
+    def media_path(self, relative: str) -> Path:
+        """Return where a medium lies; an absolute path is returned as it is."""
+        return self.root / relative
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest.
+
+    Args:
+        path: The folder, or its table alone (``corpus.json`` beside it is then read too).
+
+    Raises:
+        ManifestError: Something is missing or wrong; all mistakes of the table are listed, ten in words.
+    """
+    table = path if path.is_file() or (path.suffix in SUFFIXES and not path.is_dir()) else _find_table(path)
+    columns = read_columns(table, strings=(*NAMES, *STRINGS), numbers=("turn", *TIMES))
+    utterances = _ordered(to_utterances(columns, str(table)))
+    info = _read_info(table.parent / "corpus.json", utterances)
+    return Manifest(table.parent, utterances, info)
+
+
+def write_manifest(
+    folder: Path,
+    utterances: Sequence[Utterance],
+    *,
+    name: str,
+    version: int,
+    licence: str = "",
+    facts: Mapping[str, Any] | None = None,
+    partial: bool = False,
+) -> Manifest:
+    """Write ``corpus.json`` and ``utterances.parquet`` and return the manifest as it reads back.
+
+    The same utterances give the same bytes. Another table in the folder (``utterances.csv``) is refused, for nobody
+    could say which one counts.
+
+    Raises:
+        ManifestError: The utterances break the rules, or the folder cannot be written.
+    """
+    for other in SUFFIXES[1:]:
+        if (folder / f"utterances{other}").exists():
+            raise ManifestError(f"{folder}: holds utterances{other} already; move it away or choose another folder")
+    columns = to_columns(utterances)
+    checked = _ordered(to_utterances(columns, "utterances"))
+    info = CorpusInfo(
+        name=name,
+        version=version,
+        schema=SCHEMA,
+        counts=count(checked),
+        licence=licence,
+        facts=dict(facts or {}),
+        partial=partial,
+        sha256=content_hash(checked),
+    )
+    arrays = to_arrays(to_columns(checked))
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "corpus.json") as place:
+        place.write_text(json.dumps(vars(info), indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    with atomic_path(folder / "utterances.parquet") as place:
+        pyarrow.parquet.write_table(pyarrow.table(arrays), place)
+    return Manifest(folder, checked, info)
+
+
+def count(utterances: Iterable[Utterance]) -> dict[str, int]:
+    """Return counts under the names that ``CorpusSpec.expected`` uses."""
+    rows: Counter[str] = Counter()
+    conversations: dict[str, set[str]] = {}
+    for utterance in utterances:
+        split = utterance.attributes.get("split")
+        for part in ("", *([] if split is None else [str(split)])):
+            rows[part] += 1
+            conversations.setdefault(part, set()).add(utterance.conversation)
+    counts = {"utterances": rows[""], "conversations": len(conversations.get("", ()))}
+    for part in sorted(part for part in rows if part):
+        counts[part] = rows[part]
+        counts[f"{part}.conversations"] = len(conversations[part])
+    return counts
+
+
+def content_hash(utterances: Iterable[Utterance]) -> str:
+    """Return the SHA-256 of the utterances in their order; empty attributes and the attributes' order do not count."""
+    digest = hashlib.sha256()
+    for utterance in utterances:
+        fields = {name: getattr(utterance, name) for name in RESERVED} | {"attributes": dict(utterance.attributes)}
+        fields["attributes"] = {name: cell for name, cell in fields["attributes"].items() if cell is not None}
+        digest.update(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _find_table(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise ManifestError(f"{folder}: no such folder; `merkit prepare` makes one from a raw corpus")
+    found = [folder / f"utterances{suffix}" for suffix in SUFFIXES if (folder / f"utterances{suffix}").is_file()]
+    if not found:
+        holds = ", ".join(sorted(entry.name for entry in folder.iterdir())[:SHOWN]) or "nothing"
+        raise ManifestError(f"{folder}: expected utterances.parquet, .csv or .jsonl, found {holds}")
+    if len(found) > 1:
+        raise ManifestError(f"{folder}: expected one table, found {' and '.join(table.name for table in found)}")
+    return found[0]
+
+
+def _read_info(path: Path, utterances: Sequence[Utterance]) -> CorpusInfo:
+    counts, sha256 = count(utterances), content_hash(utterances)
+    if not path.is_file():
+        return CorpusInfo("table", 0, SCHEMA, counts, "", {}, False, sha256)
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ManifestError(f"{path}: not JSON ({error}); run `merkit prepare` again") from error
+    schema = stored.get("schema") if isinstance(stored, dict) else None
+    if schema != SCHEMA:
+        raise ManifestError(f"{path}: schema {schema} found, this merkit reads {SCHEMA}; run `merkit prepare` again")
+    try:
+        info = TypeAdapter(CorpusInfo).validate_python(stored)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ManifestError(f"{path}: {wrong}; run `merkit prepare` again") from error
+    if info.sha256 != sha256:
+        raise ManifestError(
+            f"{path}: sha256 {info.sha256[:12]} expected, but the utterances beside it have {sha256[:12]}; run"
+            " `merkit prepare` again, or delete corpus.json if you changed the table on purpose"
+        )
+    return info
+
+
+def _ordered(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
+    return tuple(utterance for group in _grouped(utterances).values() for utterance in group)
+
+
+def _grouped(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+    groups: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        groups.setdefault(utterance.conversation, []).append(utterance)
+    return {name: sorted(group, key=lambda utterance: utterance.turn) for name, group in groups.items()}

@@ -1,0 +1,216 @@
+"""Rows of a table to utterances and back, and every mistake that a row can hold, told all at once."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow
+
+from merkit.core.errors import ManifestError
+from merkit.core.types import MODALITIES, Scalar, Utterance
+from merkit.data.corpus.tables import Columns
+
+RESERVED = ("id", "conversation", "turn", "speaker", "text", "audio", "video", "start_s", "end_s", "language")
+"""Columns that mean what ``Utterance`` says; every other column is an attribute."""
+
+NAMES = ("id", "conversation", "speaker")
+STRINGS = ("text", "audio", "video", "language")
+TIMES = ("start_s", "end_s")
+SHOWN = 10
+"""How many mistakes an error lists before it counts the rest."""
+
+
+_WORDS_FOR = {
+    "id": ("utterance_id", "utt_id", "uid", "name", "file_id", "filename", "file", "sr no."),
+    "text": ("utterance", "transcript", "transcription", "sentence", "words"),
+    "audio": ("wav", "path", "file", "filename", "clip", "audio_path", "wav_path", "speech"),
+    "video": ("mp4", "video_path"),
+}
+"""What people call these columns elsewhere; only used to suggest a name."""
+
+
+def counted_names(names: Sequence[str], noun: str) -> str:
+    """Return ``3 clips (a, b, c)`` with at most ten names.
+
+    >>> counted_names(["dia0_utt1"], "clip")
+    '1 clip (dia0_utt1)'
+    """
+    shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({shown})"
+
+
+def to_columns(utterances: Sequence[Utterance]) -> Columns:
+    """Return the reserved columns and, sorted by name, the attributes; ``None`` where an utterance lacks one.
+
+    Raises:
+        ManifestError: An attribute has the name of a reserved column.
+    """
+    names = dict.fromkeys(name for utterance in utterances for name in utterance.attributes)
+    if clash := [name for name in names if name in RESERVED]:
+        raise ManifestError(f"attribute '{clash[0]}' has the name of a reserved column; rename it")
+    columns: Columns = {name: [getattr(utterance, name) for utterance in utterances] for name in RESERVED}
+    columns |= {name: [utterance.attributes.get(name) for utterance in utterances] for name in sorted(names)}
+    return columns
+
+
+def to_arrays(columns: Columns) -> dict[str, pyarrow.Array]:
+    """Return checked columns as Arrow arrays; reserved columns have the same types in every manifest."""
+    kinds = dict.fromkeys((*NAMES, *STRINGS), pyarrow.string()) | dict.fromkeys(TIMES, pyarrow.float64())
+    kinds["turn"] = pyarrow.int64()
+    return {name: pyarrow.array(cells, type=kinds.get(name)) for name, cells in columns.items()}
+
+
+def to_utterances(columns: Columns, source: str) -> list[Utterance]:
+    """Return one utterance per row, in the order of the rows.
+
+    Args:
+        columns: Cells by column name, all columns of one length.
+        source: Where the columns come from, for the message.
+
+    Raises:
+        ManifestError: Lists every mistake, the first ten in words.
+    """
+    mistakes = _column_mistakes(columns)
+    if mistakes:
+        raise _listed(source, mistakes)
+    total = len(columns["id"])
+    if not total:
+        raise ManifestError(f"{source}: holds no utterance; expected one row per utterance")
+    attributes = {}
+    for name in columns.keys() - set(RESERVED):
+        attributes[name] = _attribute(name, columns[name], mistakes)
+    cells: Columns = {name: columns.get(name, [None] * total) for name in RESERVED}
+    names: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
+    utterances = []
+    ordered = sorted(attributes)
+    for row in range(total):
+        fields = {name: cells[name][row] for name in RESERVED}
+        where = f"row {row + 1}" if fields["id"] is None else f"'{fields['id']}'"
+        found = _row_mistakes(fields, "turn" in columns)
+        mistakes += [f"{where}: {mistake}" for mistake in found]
+        if found:
+            continue
+        identity = str(fields["id"])
+        names[identity] += 1
+        conversation = identity if fields["conversation"] in (None, "") else str(fields["conversation"])
+        turn = counted[conversation] if "turn" not in columns else int(fields["turn"])
+        counted[conversation] += 1
+        utterances.append(
+            Utterance(
+                id=identity,
+                conversation=conversation,
+                turn=turn,
+                speaker="" if fields["speaker"] is None else str(fields["speaker"]),
+                text=fields["text"],
+                audio=fields["audio"],
+                video=fields["video"],
+                start_s=None if fields["start_s"] is None else float(fields["start_s"]),
+                end_s=None if fields["end_s"] is None else float(fields["end_s"]),
+                language=fields["language"],
+                attributes={name: attributes[name][row] for name in ordered},
+            )
+        )
+    mistakes += [f"id '{name}' occurs {times} times" for name, times in names.items() if times > 1]
+    if not mistakes:
+        mistakes += _turn_mistakes(utterances)
+    if mistakes:
+        raise _listed(source, mistakes)
+    return utterances
+
+
+def _column_mistakes(columns: Columns) -> list[str]:
+    meant = {name: name.strip().casefold() for name in columns if name not in RESERVED}
+    mistakes = [f"column '{name}' must be written '{plain}'" for name, plain in meant.items() if plain in RESERVED]
+    if mistakes:
+        return mistakes
+    holds = f"found {', '.join(columns) or 'no column'}"
+    if "id" not in columns:
+        mistakes.append(f"no column 'id', {holds}{_suggestion(meant, ('id',))}")
+    if not any(name in columns for name in MODALITIES):
+        mistakes.append(f"no column 'text', 'audio' or 'video', {holds}{_suggestion(meant, MODALITIES)}")
+    return mistakes
+
+
+def _suggestion(meant: Mapping[str, str], wanted: Iterable[str]) -> str:
+    renames = [f"'{name}' to '{word}'" for word in wanted for name in meant if meant[name] in _WORDS_FOR[word]]
+    return f": rename {' or '.join(renames)}?" if renames else ""
+
+
+def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
+    mistakes = []
+    for name in NAMES:
+        cell = fields[name]
+        if cell is not None and (isinstance(cell, bool) or not isinstance(cell, (str, int))):
+            mistakes.append(f"{name} is {cell!r}, expected text")
+        elif isinstance(cell, str) and not _is_unicode(cell):
+            mistakes.append(f"{name} is {cell!r}, which is not valid Unicode")
+    if fields["id"] is None or not str(fields["id"]).strip():
+        mistakes.append("id is empty")
+    for name in STRINGS:
+        cell = fields[name]
+        if cell is not None and not isinstance(cell, str):
+            mistakes.append(f"{name} is {cell!r}, expected text")
+        elif cell is not None and not _is_unicode(cell):
+            mistakes.append(f"{name} is not valid Unicode (half of a surrogate pair)")
+    mistakes += [f"{name} is empty; leave the cell out instead" for name in ("audio", "video") if fields[name] == ""]
+    if all(fields[name] is None for name in MODALITIES):
+        mistakes.append("has neither text nor audio nor video")
+    turn = fields["turn"]
+    whole = isinstance(turn, int) or (isinstance(turn, float) and turn.is_integer())
+    if has_turn and (isinstance(turn, bool) or not whole or turn < 0):
+        mistakes.append(f"turn is {turn!r}, expected a whole number from 0")
+    good = True
+    for name in TIMES:
+        cell = fields[name]
+        number = isinstance(cell, (int, float)) and not isinstance(cell, bool)
+        if cell is not None and not (number and math.isfinite(cell) and cell >= 0):
+            mistakes.append(f"{name} is {cell!r}, expected seconds from 0")
+            good = False
+    if good and fields["end_s"] is not None and fields["end_s"] <= (fields["start_s"] or 0):
+        mistakes.append(f"end_s is {fields['end_s']!r}, expected more than start_s {fields['start_s'] or 0!r}")
+    return mistakes
+
+
+def _attribute(name: str, cells: list[Any], mistakes: list[str]) -> list[Scalar]:
+    """Return a column of one kind; whole and real numbers together are real numbers."""
+    broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not _is_unicode(cell)]
+    kinds = {type(cell) for cell in cells if cell is not None}
+    bad = [i for i, cell in enumerate(cells) if isinstance(cell, float) and not math.isfinite(cell)]
+    huge = [i for i, cell in enumerate(cells) if type(cell) is int and not -(2**63) <= cell < 2**63]
+    if broken:
+        mistakes.append(f"attribute '{name}' is not valid Unicode in row {broken[0] + 1}")
+    elif bad:
+        where = f"in {len(bad)} rows, first in row {bad[0] + 1}"
+        mistakes.append(f"attribute '{name}' is {cells[bad[0]]} {where}; leave such a cell empty")
+    elif huge:
+        mistakes.append(f"attribute '{name}' is too large a number in row {huge[0] + 1}; write it as text")
+    elif kinds == {int, float}:
+        return [None if cell is None else float(cell) for cell in cells]
+    elif len(kinds) > 1 or kinds - {str, int, float, bool}:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        mistakes.append(f"attribute '{name}' holds {found}, expected one of text, numbers or truth values")
+    return cells
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _turn_mistakes(utterances: Iterable[Utterance]) -> list[str]:
+    mistakes = []
+    groups: dict[str, list[int]] = {}
+    for utterance in utterances:
+        groups.setdefault(utterance.conversation, []).append(utterance.turn)
+    for name, turns in groups.items():
+        if sorted(turns) != list(range(len(turns))):
+            shown = ", ".join(map(str, sorted(turns)[:SHOWN])) + (", …" if len(turns) > SHOWN else "")
+            mistakes.append(f"conversation '{name}' has turns {shown}, expected 0 to {len(turns) - 1}, each once")
+    return mistakes
+
+
+def _listed(source: str, mistakes: Sequence[str]) -> ManifestError:
+    rest = len(mistakes) - SHOWN
+    more = f"; and {rest} more" if rest > 0 else ""
+    return ManifestError(f"{source}: {'; '.join(mistakes[:SHOWN])}{more}")

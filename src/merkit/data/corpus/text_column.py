@@ -1,0 +1,42 @@
+"""Another column in the place of the transcript: the same recordings with the words that a recogniser heard."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from merkit.core.errors import ManifestError
+from merkit.core.lookup import unknown
+from merkit.core.types import Utterance
+from merkit.data.corpus.manifest import Manifest, content_hash
+
+
+def with_text_column(manifest: Manifest, column: str) -> Manifest:
+    """Return the manifest with the texts of another column, context included; an empty cell is a missing text.
+
+    Its hash is that of its new content. Labels, media and the attribute itself stay.
+
+    Raises:
+        ManifestError: There is no such column, it holds something other than texts, or it is empty.
+    """
+    if column == "text":
+        return manifest
+    known = sorted({name for utterance in manifest.utterances for name in utterance.attributes})
+    if column not in known:
+        raise ManifestError(f"{manifest.root}: {unknown('column', column, ['text', *known])}")
+    utterances = tuple(replace(utterance, text=_cell(manifest, utterance, column)) for utterance in manifest.utterances)
+    if all(utterance.text is None for utterance in utterances):
+        raise ManifestError(f"{manifest.root}: column '{column}' is empty; expected a text for at least one utterance")
+    return replace(manifest, utterances=utterances, info=replace(manifest.info, sha256=content_hash(utterances)))
+
+
+def lacking(utterances: Sequence[Utterance]) -> int:
+    """Return how many utterances have no text."""
+    return sum(utterance.text is None for utterance in utterances)
+
+
+def _cell(manifest: Manifest, utterance: Utterance, column: str) -> str | None:
+    value = utterance.attributes.get(column)
+    if value is not None and not isinstance(value, str):
+        raise ManifestError(
+            f"{manifest.root}: column '{column}' holds {value!r} for utterance '{utterance.id}', expected a text"
+        )
+    return value

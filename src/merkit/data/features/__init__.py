@@ -1,0 +1,1 @@
+"""Extracted and published features: extraction, storage, lookup."""

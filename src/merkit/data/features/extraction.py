@@ -1,0 +1,145 @@
+"""Features of a whole corpus: in batches of bounded duration, resumable, flat in memory however long the list is.
+
+Turns are taken a window at a time. Within a window, batches are cut from *all* turns that have the modality, the
+longest first, and only then are those left out that the store already has. A shard holds whole batches. So an utterance
+has the same batch mates whether or not the work was interrupted before, and the arrays are equal to the last bit;
+otherwise the order of additions in a batch of another shape might show there.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from itertools import islice
+
+import numpy as np
+
+from merkit.core.encoder import Array, Encoder
+from merkit.core.errors import MerkitError
+from merkit.core.types import Turn
+from merkit.data.features.store import FeatureStore, fingerprint_hash
+
+__all__ = ["FeatureStore", "extract_features", "fingerprint_hash"]
+
+WINDOW = 1024
+"""Turns that are sorted by duration together."""
+SHARD_ROWS = 4096
+SHARD_BYTES = 64 << 20
+SHARD_S = 30.0
+"""A shard is written when it has that many utterances or bytes, or when that many seconds have passed."""
+
+_Item = tuple[Turn, str]
+"""A turn and the hash of its content."""
+
+
+def extract_features(
+    encoder: Encoder,
+    turns: Iterable[Turn],
+    store: FeatureStore,
+    *,
+    batch_s: float = 60.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Extract and store what the store lacks; return how many utterances that were.
+
+    ``turns`` is read once, as it comes; those without the encoder's modality are passed over. A batch is ``batch_s``
+    seconds at most after padding (number times longest), except for a single longer turn. ``progress`` is told
+    after each batch how many turns are dealt with and how many there are (0 where ``turns`` has no length).
+
+    When it ends early by an error or Ctrl-C, finished batches are stored first; after a kill, at most the last 30
+    seconds and a batch are lost. The same call goes on from there.
+
+    Raises:
+        MerkitError: An input cannot be read, or gives NaN (unless the encoder ``may_be_undefined``) or infinite
+            features; names the utterance.
+    """
+    total = len(turns) if isinstance(turns, Sized) else 0
+    done = count = 0
+    shard = _Shard(store)
+    iterator = iter(turns)
+    try:
+        while window := list(islice(iterator, WINDOW)):
+            batches = _batches(encoder, window, batch_s)
+            done += len(window) - sum(len(batch) for batch in batches)
+            for batch in batches:
+                lacking = shard.lacking(batch)
+                if lacking:
+                    shard.take(lacking, _extract(encoder, [turn for turn, _ in lacking]))
+                count += len(lacking)
+                done += len(batch)
+                if progress is not None:
+                    progress(done, total)
+            if progress is not None and not batches:
+                progress(done, total)
+    finally:
+        shard.write()
+    return count
+
+
+class _Shard:
+    """Finished batches on their way to the disk."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        self._rows: dict[str, tuple[str, str, Array]] = {}
+        self._bytes = 0
+        self._since = time.monotonic()
+
+    def lacking(self, batch: Sequence[_Item]) -> list[_Item]:
+        lacking = set(self._store.missing({turn.utterance.id: content for turn, content in batch}))
+        return [
+            (turn, content)
+            for turn, content in batch
+            if turn.utterance.id in lacking and self._rows.get(turn.utterance.id, ("", ""))[1] != content
+        ]
+
+    def take(self, items: Sequence[_Item], arrays: Sequence[Array]) -> None:
+        for (turn, content), array in zip(items, arrays, strict=True):
+            self._rows[turn.utterance.id] = (turn.utterance.id, content, array)
+            self._bytes += array.nbytes
+        late = time.monotonic() - self._since > SHARD_S
+        if late or len(self._rows) >= SHARD_ROWS or self._bytes >= SHARD_BYTES:
+            self.write()
+
+    def write(self) -> None:
+        rows = list(self._rows.values())
+        self._rows, self._bytes = {}, 0
+        self._store.add(rows)
+        self._since = time.monotonic()
+
+
+def _batches(encoder: Encoder, window: Sequence[Turn], batch_s: float) -> list[list[_Item]]:
+    contents: dict[str, tuple[float, _Item]] = {}
+    for turn in window:
+        content = encoder.content(turn)
+        if content is not None:
+            contents[turn.utterance.id] = (encoder.duration_s(turn), (turn, content))
+    ordered = sorted(contents.values(), key=lambda entry: -entry[0])  # stable: equal ones stay in the list's order
+    return list(_cut(ordered, batch_s))
+
+
+def _cut(ordered: Iterable[tuple[float, _Item]], batch_s: float) -> Iterator[list[_Item]]:
+    batch: list[_Item] = []
+    longest = 0.0
+    for duration_s, item in ordered:
+        if batch and (len(batch) + 1) * longest > batch_s:
+            yield batch
+            batch = []
+        if not batch:
+            longest = duration_s
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def _extract(encoder: Encoder, turns: Sequence[Turn]) -> list[Array]:
+    arrays = encoder.extract(turns)
+    for turn, array in zip(turns, arrays, strict=True):
+        if not np.issubdtype(array.dtype, np.floating):
+            continue
+        bad = np.isinf(array) if encoder.may_be_undefined else ~np.isfinite(array)
+        if bad.any():
+            what = "infinite" if encoder.may_be_undefined else "NaN or infinite"
+            raise MerkitError(
+                f"Features of '{turn.utterance.id}' have {int(bad.sum())} {what} values of {array.size}. "
+                "Is its recording damaged or silent? `merkit doctor` tells; leave it out or mend it"
+            )
+    return arrays

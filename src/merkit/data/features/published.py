@@ -1,0 +1,128 @@
+"""Features that came with a release: reading the files of the literature, and keeping them beside a manifest.
+
+Files are read without the power to run code: pickles by ``read_pickle_safely``, npz without objects.
+
+The folder ``precomputed/<name>`` of a manifest holds ``features.safetensors`` (all arrays one after the other,
+``[time, dim]``), ``index.parquet`` (``id``, ``start``, ``length``) and ``columns.json`` (name, modality, column names,
+hashes of the other two), which is written last: an interrupted writing leaves hashes that differ, and reading says so.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.numpy import load_file, save_file
+
+from merkit.core.corpus import PublishedFeatures
+from merkit.core.encoder import Array, as_float32
+from merkit.core.errors import ManifestError, MerkitError, UnsafeFileError
+from merkit.data.features.unpickling import read_pickle_safely
+from merkit.data.files import atomic_path, file_hash
+
+__all__ = ["read_npz", "read_pickle_safely", "read_published", "write_published"]
+
+_FEATURES, _INDEX, _PAGE = "features.safetensors", "index.parquet", "columns.json"
+
+
+class _Page(BaseModel):
+    """What ``columns.json`` holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    modality: str
+    columns: tuple[str, ...]
+    dim: int
+    features: str
+    index: str
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """Read all arrays of an npz file.
+
+    Raises:
+        UnsafeFileError: An array holds objects, which only a pickle could bring back.
+        MerkitError: The file is missing, truncated or no npz.
+    """
+    try:
+        with path.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise MerkitError(f"{path}: holds one array, expected an npz with names")
+            return {name: archive[name] for name in archive.files}
+    except ValueError as error:
+        if "pickle" in str(error) or "Object arrays" in str(error):
+            raise UnsafeFileError(
+                f"{path}: holds pickled objects, expected plain arrays; nothing of it was run"
+            ) from error
+        raise MerkitError(f"{path}: cannot be read as npz: {error}") from error
+    except (OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        raise MerkitError(f"{path}: cannot be read as npz: {error}") from error
+
+
+def write_published(folder: Path, features: PublishedFeatures) -> None:
+    """Write features in float32, the same bytes for the same features.
+
+    Raises:
+        ManifestError: There is no array, or one is not ``[time, dim]`` with ``time >= 1`` and the dim of the others.
+    """
+    if not features.arrays:
+        raise ManifestError(f"features '{features.name}': no utterance has any")
+    dim = len(features.columns) or next(iter(features.arrays.values())).shape[-1]
+    for name, array in features.arrays.items():
+        if array.ndim != 2 or array.shape[0] < 1 or array.shape[1] != dim:
+            shape = list(array.shape)
+            raise ManifestError(f"features '{features.name}' of '{name}': shape {shape}, expected [1 or more, {dim}]")
+    lengths = np.array([len(array) for array in features.arrays.values()], dtype=np.int64)
+    index = pyarrow.table(
+        {
+            "id": pyarrow.array(list(features.arrays), type=pyarrow.string()),
+            "start": pyarrow.array(np.cumsum(lengths) - lengths),
+            "length": pyarrow.array(lengths),
+        }
+    )
+    with atomic_path(folder / _FEATURES) as place:
+        save_file({"features": as_float32(np.concatenate(list(features.arrays.values())))}, place)
+    with atomic_path(folder / _INDEX) as place:
+        pyarrow.parquet.write_table(index, place)
+    page = _Page(
+        name=features.name,
+        modality=features.modality,
+        columns=features.columns,
+        dim=dim,
+        features=file_hash(folder / _FEATURES),
+        index=file_hash(folder / _INDEX),
+    )
+    with atomic_path(folder / _PAGE) as place:
+        place.write_text(page.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_published(folder: Path) -> PublishedFeatures:
+    """Read what ``write_published`` wrote; arrays are float32 ``[time, dim]``, undefined cells NaN.
+
+    Raises:
+        ManifestError: The folder is missing, incomplete or was changed; the message names the sets that are there.
+    """
+    if not (folder / _PAGE).is_file():
+        there = sorted(page.parent.name for page in folder.parent.glob(f"*/{_PAGE}"))
+        known = ", ".join(there) or "none"
+        raise ManifestError(f"No precomputed features '{folder.name}' in {folder.parent}. Known: {known}")
+    try:
+        page = _Page.model_validate_json((folder / _PAGE).read_bytes())
+    except ValidationError as error:
+        raise ManifestError(f"{folder / _PAGE}: not as written by merkit; run `merkit prepare` again") from error
+    for name, expected in ((_FEATURES, page.features), (_INDEX, page.index)):
+        if not (folder / name).is_file() or file_hash(folder / name) != expected:
+            raise ManifestError(
+                f"{folder / name}: missing, or not the file that {_PAGE} names; run `merkit prepare` again"
+            )
+    features = load_file(folder / _FEATURES)["features"]
+    index = pyarrow.parquet.read_table(folder / _INDEX, partitioning=None).to_pydict()
+    arrays = {
+        name: features[start : start + length]
+        for name, start, length in zip(index["id"], index["start"], index["length"], strict=True)
+    }
+    return PublishedFeatures(page.name, page.modality, arrays, page.columns)

@@ -1,0 +1,174 @@
+"""Where the arrays of a modality come from: the feature store, or the encoder itself."""
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from merkit.core.encoder import Array, Encoder
+from merkit.core.errors import MerkitError
+from merkit.core.types import Turn
+from merkit.data.features.extraction import FeatureStore, extract_features
+
+SpeakerStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Mean and standard deviation ``[dim]``."""
+SpeakerKey = tuple[str, str]
+"""A speaker's name; of one who is not known, the conversation."""
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+_log = logging.getLogger(__name__)
+
+CACHE_BYTES = 256 << 20
+"""What a source keeps in memory of the arrays it has read."""
+_SMALLEST_STD = 1e-5
+"""Below it a measure is constant for a speaker, and dividing would only raise noise."""
+
+
+class FeatureSource:
+    """The arrays of one modality: read from the store where the encoder's extraction is stored, else extracted now.
+
+    What was read is kept in memory up to ``CACHE_BYTES``, so that a small corpus is read once and a large one never
+    fills the memory. ``statistics`` maps a speaker to the mean and standard deviation of all the speaker's arrays, for
+    an encoder with ``normalize_by_speaker``.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        store: FeatureStore | None,
+        statistics: Mapping[SpeakerKey, SpeakerStatistics] | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.speaker_statistics = statistics
+        self._store = store
+        self._kept: dict[str, Array | None] = {}
+        self._room = 0 if store is None else CACHE_BYTES
+
+    def get(self, turn: Turn) -> Array | None:
+        """Return the array ``[time, *dim]`` of a turn, or ``None`` where the turn lacks the modality."""
+        name = turn.utterance.id
+        if name in self._kept:
+            return self._kept[name]
+        array = self._read(turn)
+        size = 0 if array is None else array.nbytes
+        if size < self._room:
+            self._room -= size
+            self._kept[name] = array
+        return array
+
+    def _read(self, turn: Turn) -> Array | None:
+        content = self.encoder.content(turn)
+        if content is None:
+            return None
+        store = self._store
+        array = self.encoder.extract([turn])[0] if store is None else store.get(turn.utterance.id, content)
+        if self.speaker_statistics is None:
+            return array
+        mean, std = self.speaker_statistics[_speaker_key(turn)]
+        return ((array - mean) / std).astype(array.dtype)
+
+    def length(self, turn: Turn) -> int:
+        """Return the length that batches are sorted by: steps of a stored array, else hundredths of a second."""
+        if self.encoder.content(turn) is None:
+            return 0
+        if self._store is not None:
+            return self._store.length(turn.utterance.id)
+        return round(100 * self.encoder.duration_s(turn))
+
+
+def speaker_statistics(
+    encoder: Encoder, store: FeatureStore, turns: Sequence[Turn]
+) -> dict[SpeakerKey, SpeakerStatistics]:
+    """Return mean and standard deviation ``[dim]`` over all frames of each speaker's arrays.
+
+    No label is read, but all of the speaker's recordings in ``turns`` are: with a test speaker among them, the figure
+    is that of a system that has heard the speaker's other recordings. Those whose speaker is not known are one person
+    within a conversation, and never across two. Undefined measures (NaN) do not count.
+    """
+    sums: dict[SpeakerKey, list[npt.NDArray[np.float64]]] = {}
+    for turn in turns:
+        content = encoder.content(turn)
+        if content is None:
+            continue
+        array = store.get(turn.utterance.id, content).astype(np.float64)
+        defined = np.isfinite(array)
+        array = np.where(defined, array, 0.0)
+        parts = [defined.sum(0).astype(np.float64), array.sum(0), (array**2).sum(0)]
+        speaker = _speaker_key(turn)
+        known = sums.get(speaker)
+        sums[speaker] = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
+    statistics = {}
+    for speaker, (count, total, squares) in sums.items():
+        count = np.maximum(count, 1.0)
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+        std = np.where(std < _SMALLEST_STD, 1.0, std)
+        statistics[speaker] = (mean.astype(np.float32), std.astype(np.float32))
+    return statistics
+
+
+def open_store(encoder: Encoder, features: Path) -> FeatureStore:
+    """Open (or begin) the store of what this encoder extracts, below the folder ``features``."""
+    fingerprint = encoder.fingerprint()
+    return FeatureStore.open(features, fingerprint, str(fingerprint["encoder"]))
+
+
+def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) -> None:
+    """Log how much space extracting what the store lacks will take, where the encoder says that it is much.
+
+    Raises:
+        MerkitError: The disk has not that much left.
+    """
+    sizes = {turn.utterance.id: encoder.stored_bytes(turn) for turn in turns}
+    if not any(sizes.values()):
+        return
+    contents = {turn.utterance.id: encoder.content(turn) for turn in turns}
+    lacking = store.missing({name: content for name, content in contents.items() if content is not None})
+    size, free = sum(sizes[name] for name in lacking), shutil.disk_usage(store.folder).free
+    if size > free:
+        raise MerkitError(
+            f"'{store.folder}' will take {size / 1e9:.3f} GB for {len(lacking)} utterances, the disk has "
+            f"{free / 1e9:.3f} GB left: make room, give another folder with --features, or do not store it"
+        )
+    if lacking:
+        _log.info("%s: %d utterances will take %.3f GB", store.folder, len(lacking), size / 1e9)
+
+
+def open_sources(
+    encoders: Mapping[str, Encoder],
+    turns: Sequence[Turn],
+    features: Path,
+    progress: Progress | None = None,
+    statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
+) -> dict[str, FeatureSource]:
+    """Return a source for each modality; extracts first what the stores below ``features`` lack.
+
+    Speaker statistics, where an encoder asks for them, are ``statistics`` by modality, or those of all ``turns``.
+    """
+    sources = {}
+    for modality, encoder in encoders.items():
+        if not encoder.stored:
+            sources[modality] = FeatureSource(encoder, None)
+            continue
+        store = open_store(encoder, features)
+        announce_size(encoder, turns, store)
+        told = None if progress is None else _named(progress, f"{modality} features")
+        extract_features(encoder, turns, store, progress=told)
+        own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
+        if encoder.normalize_by_speaker:
+            own = speaker_statistics(encoder, store, turns) if statistics is None else statistics[modality]
+        sources[modality] = FeatureSource(encoder, store, own)
+    return sources
+
+
+def _speaker_key(turn: Turn) -> SpeakerKey:
+    utterance = turn.utterance
+    return (utterance.speaker, "" if utterance.speaker else utterance.conversation)
+
+
+def _named(progress: Progress, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(what, done, total)

@@ -1,0 +1,239 @@
+"""Extracted features on disk: stored once per utterance, found by the content they were made of, not by a file's name.
+
+A store is a folder ``<encoder>-<fingerprint>/`` with ``encoder.json`` (the whole fingerprint) and shards. A shard is
+two files: ``shard-….safetensors`` holds the arrays of some utterances, one behind the other along time, as the tensor
+``data``; ``shard-….parquet`` says where each one lies: ``id``, ``content``, ``offset``, ``length``. The index is the
+truth and comes last, so a killed process leaves at most data that no index knows; the next one to open the store
+removes it. Every shard has a name of its own, so several processes may fill one store; what they added is seen when it
+is opened again. Where an id was stored twice, the later shard counts.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from merkit.core.encoder import Array
+from merkit.core.errors import MerkitError
+from merkit.data.features.index import FeatureIndex, IndexedShard
+from merkit.data.files import TEMPORARY, atomic_path, make_folder
+
+FORMAT = 1
+"""Number of the layout described above, in ``encoder.json``."""
+
+_LOG = logging.getLogger(__name__)
+_Kind = tuple[np.dtype[Any], tuple[int, ...]]
+
+
+def fingerprint_hash(fingerprint: Mapping[str, Any]) -> str:
+    """Return 40 hexadecimal digits that name a fingerprint; the order of its keys does not matter."""
+    canonical = json.dumps(fingerprint, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(canonical.encode(), digest_size=20).hexdigest()
+
+
+class FeatureStore:
+    """The stored arrays ``[time, *dim]`` of one encoder; all share their type and ``dim``.
+
+    Reading opens a file for the moment of reading alone, so a store may be handed to other processes, and memory does
+    not grow with what was read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._index = FeatureIndex()
+        self._shards: list[Path] = []
+        self._kind: _Kind | None = None
+
+    @classmethod
+    def open(cls, features: Path, fingerprint: Mapping[str, Any], name: str) -> "FeatureStore":
+        """Open the store of an encoder below the folder ``features``, or begin it; removes what killed writers left.
+
+        Raises:
+            MerkitError: The folder cannot be written to, belongs to another fingerprint, or holds damaged files.
+        """
+        digest = fingerprint_hash(fingerprint)
+        store = cls(features / f"{name}-{digest[:12]}")
+        about = store.folder / "encoder.json"
+        if about.exists():
+            _check_encoder(about, digest)
+        else:
+            make_folder(store.folder)
+            with store._lock(fcntl.LOCK_SH), atomic_path(about) as temporary:
+                content = {"format": FORMAT, "name": name, "fingerprint": fingerprint}
+                temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        store._clean()
+        store._read_indexes()
+        return store
+
+    def __len__(self) -> int:
+        """Return how many utterances are stored."""
+        return len(self._index)
+
+    def get(self, utterance_id: str, content: str) -> Array:
+        """Return an utterance's array ``[time, *dim]``, read from disk.
+
+        Raises:
+            KeyError: It is not stored, or was made of another content.
+            MerkitError: The shard is damaged.
+        """
+        place = self._index.find(utterance_id, content)
+        if place is None:
+            raise KeyError(utterance_id)
+        with _opened(self._shards[place.shard]) as data:
+            return np.asarray(data[place.start : place.stop])
+
+    def length(self, utterance_id: str) -> int:
+        """Return the number of time steps of an utterance's array.
+
+        Raises:
+            KeyError: It is not stored.
+        """
+        place = self._index.find(utterance_id)
+        if place is None:
+            raise KeyError(utterance_id)
+        return place.stop - place.start
+
+    def missing(self, wanted: Mapping[str, str]) -> list[str]:
+        """Return those ids of ``wanted`` (id to content hash) that are not stored with that content, in its order."""
+        return [
+            utterance_id for utterance_id, content in wanted.items() if self._index.find(utterance_id, content) is None
+        ]
+
+    def add(self, rows: Sequence[tuple[str, str, Array]]) -> None:
+        """Store arrays as one shard: after it, all rows (id, content hash, array) are there, before it none.
+
+        Raises:
+            MerkitError: An array is empty or differs in type or ``dim`` from the store's, or the disk is full.
+        """
+        if not rows:
+            return
+        kind = self._kind or (rows[0][2].dtype, rows[0][2].shape[1:])
+        for utterance_id, _, array in rows:
+            self._check_array(utterance_id, array, kind)
+        lengths = [len(array) for _, _, array in rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        ids, contents = [row[0] for row in rows], [row[1] for row in rows]
+        data = self.folder / f"shard-{_number(self._shards) + 1:08d}-{secrets.token_hex(4)}.safetensors"
+        table = pyarrow.table(
+            {
+                "id": pyarrow.array(ids, pyarrow.string()),
+                "content": pyarrow.array(contents, pyarrow.string()),
+                "offset": pyarrow.array(offsets, pyarrow.int64()),
+                "length": pyarrow.array(lengths, pyarrow.int64()),
+            }
+        )
+        with self._lock(fcntl.LOCK_SH):
+            with atomic_path(data) as temporary:
+                temporary.write_bytes(save({"data": np.concatenate([array for _, _, array in rows])}))
+            with atomic_path(data.with_suffix(".parquet")) as temporary, temporary.open("wb") as file:
+                pyarrow.parquet.write_table(table, file)
+        self._kind = kind
+        self._shards.append(data)
+        self._index.add([IndexedShard(len(self._shards) - 1, ids, contents, offsets.tolist(), lengths)])
+
+    def _check_array(self, utterance_id: str, array: Array, kind: _Kind) -> None:
+        found = (array.dtype, array.shape[1:])
+        if array.ndim == 0 or len(array) == 0:
+            raise MerkitError(
+                f"Features of '{utterance_id}' are empty (shape {array.shape}). Is its recording too short?"
+            )
+        if found != kind:
+            raise MerkitError(
+                f"Features of '{utterance_id}' are {_described(found)}, those of the others in '{self.folder}' "
+                f"{_described(kind)}. The encoder must give all utterances the same"
+            )
+
+    def _read_indexes(self) -> None:
+        there = set(self.folder.iterdir())
+        found: list[IndexedShard] = []
+        for path in sorted(path for path in there if path.suffix == ".parquet" and path.name.startswith("shard-")):
+            data = path.with_suffix(".safetensors")
+            if data not in there and not data.exists():  # another process may have added it since
+                _LOG.warning("'%s' is gone: what it held will be extracted again", data)
+                continue
+            try:
+                table = pyarrow.parquet.read_table(
+                    path, columns=["id", "content", "offset", "length"], memory_map=False
+                )
+            except (pyarrow.ArrowException, OSError) as error:
+                raise MerkitError(f"'{path}' is damaged ({error}). Remove it and run again") from error
+            found.append(IndexedShard(len(self._shards), *(table[name].to_pylist() for name in table.column_names)))
+            self._shards.append(data)
+        if found:
+            self._index.add(found)
+            with _opened(self._shards[0]) as data_slice:
+                none = data_slice[0:0]
+                self._kind = (none.dtype, none.shape[1:])
+
+    def _clean(self) -> None:
+        """Remove unfinished files, unless somebody is writing at this moment: then they may be his."""
+        try:
+            with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                there = {path.name for path in self.folder.iterdir()}
+                for name in there:
+                    orphan = name.startswith("shard-") and name.endswith(".safetensors")
+                    if name.startswith(TEMPORARY) or (
+                        orphan and f"{name.removesuffix('.safetensors')}.parquet" not in there
+                    ):
+                        (self.folder / name).unlink(missing_ok=True)
+        except OSError as error:  # locked, or a store that may only be read
+            _LOG.debug("leftovers in '%s' stay: %s", self.folder, error)
+
+    @contextmanager
+    def _lock(self, kind: int) -> Iterator[None]:
+        """Hold the folder's lock, which the system lets go of when the process is killed."""
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, kind)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _opened(shard: Path) -> Iterator[Any]:
+    try:
+        with safe_open(str(shard), framework="numpy") as file:
+            yield file.get_slice("data")
+    except (SafetensorError, OSError) as error:
+        index = shard.with_suffix(".parquet").name
+        raise MerkitError(
+            f"'{shard}' is damaged or gone ({error}). Remove it and '{index}' and extract again"
+        ) from error
+
+
+def _check_encoder(about: Path, digest: str) -> None:
+    try:
+        content = json.loads(about.read_text(encoding="utf-8"))
+        found, number = fingerprint_hash(content["fingerprint"]), content["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MerkitError(f"'{about}' is damaged ({error}). Remove its folder to extract again") from error
+    if number != FORMAT:
+        raise MerkitError(
+            f"'{about}' has format {number}, this merkit reads {FORMAT}. Remove its folder to extract again"
+        )
+    if found != digest:
+        raise MerkitError(
+            f"'{about}' is not the encoder that its folder is named after ({found[:12]}, not {digest[:12]}). "
+            "Was it changed by hand? Remove the folder to extract again"
+        )
+
+
+def _number(shards: Sequence[Path]) -> int:
+    return max((int(path.name.split("-")[1]) for path in shards[-1:]), default=0)
+
+
+def _described(kind: _Kind) -> str:
+    return f"{kind[0]} [time{''.join(f', {size}' for size in kind[1])}]"

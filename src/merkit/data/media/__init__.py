@@ -1,0 +1,1 @@
+"""Audio and video files as samples and frames."""

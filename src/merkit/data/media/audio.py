@@ -1,0 +1,218 @@
+"""Sound and pictures out of recordings, at the rate and time that are asked for.
+
+Sound becomes one channel of float32 (the mean of all channels unless one is named) at the asked rate. Files are decoded
+and resampled in blocks, and a part is read without decoding what lies before it. A part is the same as that slice of
+the whole file, to the precision of the resampler; only codecs that draw noise while decoding (AAC with noise
+substitution) differ in the noise. Seconds count from where a player begins.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+from jaxtyping import Float32, UInt8
+
+from merkit.core.errors import MediaError
+from merkit.data.media.decoding import (
+    Samples,
+    Source,
+    check_file,
+    container_name,
+    has_picture,
+    open_audio,
+    open_container,
+)
+from merkit.data.media.video import read_frames
+
+Wave = Float32[npt.NDArray[np.float32], " samples"]
+
+END_SLIP_S = 0.1
+"""How far an asked end may lie behind the recording's own: containers and annotations round."""
+_CONTEXT_S = 0.1  # resampled on either side of a part and thrown away; soxr's filter is ten times shorter
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a recording's header says.
+
+    ``rate_hz`` is ``None`` and ``channels`` 0 where it has no audio. ``container`` is ``wav``, ``flac``, ``ogg``,
+    ``mp3``, ``mp4`` (M4A as well), ``matroska`` (WebM as well) or another name of soundfile's or FFmpeg's.
+    ``duration_s`` is that of the sound if there is some; Matroska tells only that of the whole file.
+    """
+
+    duration_s: float
+    rate_hz: int | None
+    channels: int
+    has_audio: bool
+    has_video: bool
+    container: str
+
+
+def probe(path: Path) -> MediaInfo:
+    """Return what a recording's header says, without decoding it; see ``read_audio`` for lies found by reading only.
+
+    Raises:
+        MediaError: Missing, empty, not a recording, or its header promises more than the file's size allows.
+    """
+    try:
+        with closing(open_audio(path)) as source:
+            duration_s = _counted(source) if source.duration_s is None else source.duration_s
+            return MediaInfo(duration_s, source.rate_hz, source.channels, True, source.has_video, source.container)
+    except MediaError:
+        check_file(path)
+        with open_container(path) as container:
+            if container.streams.audio or not has_picture(container):
+                raise
+            seconds = (container.duration or 0) / 1e6  # FFmpeg's unit for whole files
+            return MediaInfo(seconds, None, 0, False, True, container_name(container))
+
+
+def read_audio(
+    path: Path,
+    rate_hz: int,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    channel: int | None = None,
+) -> Wave:
+    """Return a recording, or the part from ``start_s`` to ``end_s``, as one channel at ``rate_hz``.
+
+    The mean of all channels, or one of them, counted from 0. Integer samples become -1 to 1; floating-point ones stay
+    as they are. ``end_s`` may lie up to 0.1 s behind the recording's end, which then is the end.
+
+    Raises:
+        MediaError: See ``audio_blocks``.
+    """
+    return np.concatenate(list(audio_blocks(path, rate_hz, start_s=start_s, end_s=end_s, channel=channel)))
+
+
+def audio_blocks(
+    path: Path,
+    rate_hz: int,
+    block_s: float = 30.0,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    channel: int | None = None,
+) -> Iterator[Wave]:
+    """Yield what ``read_audio`` returns in blocks of ``block_s`` (the last one is shorter); memory does not grow.
+
+    Raises:
+        MediaError: The file is missing, empty, not a recording, without audio or samples, damaged, shorter than it
+            promises, or has NaN or infinite samples; the part is empty, begins before 0 or ends behind the recording's
+            end; it has no such channel. Some of this shows while reading only.
+    """
+    if rate_hz <= 0 or block_s <= 0:
+        raise ValueError(f"rate_hz and block_s must be positive, not {rate_hz} and {block_s}")
+    begin = 0.0 if start_s is None else start_s
+    if not begin >= 0 or not math.isfinite(begin) or (end_s is not None and not begin < end_s < math.inf):
+        end = "its end" if end_s is None else f"{end_s} s"
+        raise MediaError(
+            f"'{path}': no part from {begin} s to {end}. Expected 0 <= start_s < end_s; check the manifest"
+        )
+    return _in_blocks(_part(path, rate_hz, begin, end_s, channel), max(1, round(block_s * rate_hz)))
+
+
+def video_frames(path: Path, times_s: Sequence[float]) -> UInt8[npt.NDArray[np.uint8], "n height width 3"]:
+    """Return the RGB pictures that a player shows at the given seconds, in their order, as stored (never turned).
+
+    Raises:
+        MediaError: The file is missing, not a video, damaged, or a time lies more than 0.1 s outside of its pictures.
+    """
+    check_file(path)
+    return read_frames(path, times_s, END_SLIP_S)
+
+
+def _part(path: Path, rate_hz: int, start_s: float, end_s: float | None, channel: int | None) -> Iterator[Wave]:
+    with closing(open_audio(path)) as source:
+        if channel is not None and not 0 <= channel < source.channels:
+            raise MediaError(f"'{path}' has channels 0 to {source.channels - 1}, not {channel}. Name one of them")
+        native_hz = source.rate_hz
+        common = math.gcd(native_hz, rate_hz)
+        step_in, step_out = native_hz // common, rate_hz // common
+        first = round(start_s * rate_hz)
+        last = None if end_s is None else round(end_s * rate_hz)
+        # Sample k * step_out of the result lies exactly on sample k * step_in of the file: resampling begins there.
+        anchor = max(0, math.floor(first - _CONTEXT_S * rate_hz)) // step_out
+        stop = None if last is None else math.ceil(last * native_hz / rate_hz + _CONTEXT_S * native_hz)
+        count = 0
+        seen = anchor * step_in
+
+        def mono() -> Iterator[Wave]:
+            nonlocal seen
+            for block in source.read(seen):
+                _check_finite(path, block, seen, native_hz)
+                seen += len(block)
+                yield block.mean(axis=1) if channel is None else np.ascontiguousarray(block[:, channel])
+                if stop is not None and seen >= stop:
+                    return
+
+        offset = anchor * step_out
+        for block in _resampled(mono(), native_hz, rate_hz):
+            piece = block[max(0, first - offset) : None if last is None else max(0, last - offset)]
+            offset += len(block)
+            count += len(piece)
+            if len(piece):
+                yield piece
+        _check_part(source, path, seen, start_s, end_s, stop, count)
+
+
+def _check_part(
+    source: Source, path: Path, seen: int, start_s: float, end_s: float | None, stop: int | None, count: int
+) -> None:
+    ended = stop is None or seen < stop
+    length_s = seen / source.rate_hz
+    beyond = end_s is not None and end_s > length_s + END_SLIP_S
+    if ended and seen and (beyond or (start_s > 0 and not count)):
+        if not count and source.duration_s is not None:
+            length_s = source.duration_s
+        until = "its end" if end_s is None else f"{end_s:.3f} s"
+        raise MediaError(
+            f"'{path}' ends at {length_s:.3f} s, but the part from {start_s:.3f} s to {until} was asked for. "
+            "Check start_s and end_s in the manifest"
+        )
+    if not count:
+        raise MediaError(
+            f"'{path}' holds no samples in the asked part ({seen} at {source.rate_hz} Hz seen). Leave it out"
+        )
+
+
+def _check_finite(path: Path, block: Samples, begin: int, rate_hz: int) -> None:
+    finite = np.isfinite(block).all(axis=1)
+    if not finite.all():
+        first_s = (begin + int(np.argmin(finite))) / rate_hz
+        raise MediaError(
+            f"'{path}' has NaN or infinite samples, the first one at {first_s:.3f} s. Export it again as 16-bit PCM"
+        )
+
+
+def _resampled(blocks: Iterator[Wave], native_hz: int, rate_hz: int) -> Iterator[Wave]:
+    if native_hz == rate_hz:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(native_hz, rate_hz, 1, dtype="float32")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _in_blocks(pieces: Iterator[Wave], size: int) -> Iterator[Wave]:
+    waiting: list[Wave] = []
+    count = 0
+    for piece in pieces:
+        waiting.append(piece)
+        count += len(piece)
+        if count >= size:
+            joined = np.concatenate(waiting)
+            whole = count - count % size
+            yield from np.split(joined[:whole], whole // size)
+            waiting, count = [joined[whole:]], count - whole
+    if count:
+        yield np.concatenate(waiting)
+
+
+def _counted(source: Source) -> float:
+    return sum(len(block) for block in source.read(0)) / source.rate_hz

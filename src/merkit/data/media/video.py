@@ -1,0 +1,110 @@
+"""Pictures of a video by time: each is the one on the screen at that moment."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from merkit.core.errors import MediaError
+from merkit.data.media.decoding import has_picture, open_container, origin_s
+
+_AHEAD_S = 5.0  # a jump this far seeks; a shorter one decodes on, which is cheaper than going back to a key picture
+_ROUNDING_S = 0.001  # Matroska stores milliseconds: a picture may be late by half of one
+
+
+def read_frames(path: Path, times_s: Sequence[float], slip_s: float) -> npt.NDArray[np.uint8]:
+    """Return pictures ``[n, height, width, 3]`` in RGB for seconds in any order.
+
+    Decodes from the key picture before each group of times, so far-apart moments of a long file are cheap.
+
+    Raises:
+        MediaError: Not a video, damaged, or a time outside of it by more than ``slip_s``.
+    """
+    order = sorted(range(len(times_s)), key=lambda index: times_s[index])
+    if not order:
+        raise ValueError("times_s is empty")
+    pictures: list[npt.NDArray[np.uint8] | None] = [None] * len(times_s)
+    with open_container(path) as container:
+        if not has_picture(container):
+            raise MediaError(
+                f"'{path}' has no video track. Choose another file, or leave the column 'video' empty for it"
+            )
+        stream = next(s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
+        stream.thread_type = "AUTO"
+        shown = _Shown(path, container, stream)
+        for index in order:
+            pictures[index] = shown.at(times_s[index], slip_s)
+    first = pictures[0]
+    if any(picture is None or first is None or picture.shape != first.shape for picture in pictures):
+        raise MediaError(f"'{path}' changes the size of its pictures. Convert it to one size")
+    return np.stack([picture for picture in pictures if picture is not None])
+
+
+class _Shown:
+    """The picture on the screen while time moves on."""
+
+    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
+        self.path, self._container, self._stream = path, container, stream
+        self._origin_s = origin_s(container)
+        rate = stream.average_rate
+        self._frame_s = float(1 / rate) if rate else 0.0
+        self._frames = self._decode()
+        self._current = self._next()
+        if self._current is None:
+            raise MediaError(f"'{path}' has a video track without pictures. Is it damaged? Copy or export it again")
+        self._following = self._next()
+        self._picture: npt.NDArray[np.uint8] | None = None
+
+    def at(self, time_s: float, slip_s: float) -> npt.NDArray[np.uint8]:
+        """Return the picture at a time not before the last one asked for."""
+        if not math.isfinite(time_s) or time_s < 0:
+            raise MediaError(f"'{self.path}' has no picture at {time_s} s. Times count from 0")
+        assert self._current is not None
+        if time_s > self._seconds(self._current) + _AHEAD_S:
+            self._seek(time_s)
+        while self._following is not None and self._seconds(self._following) <= time_s + _ROUNDING_S:
+            self._current, self._following = self._following, self._next()
+            self._picture = None
+        begin_s = self._seconds(self._current)
+        if time_s < begin_s - slip_s:
+            raise MediaError(
+                f"'{self.path}' has its first picture at {begin_s:.3f} s, none at {time_s:.3f} s. Check the times"
+            )
+        if self._following is None and time_s > begin_s + self._frame_s + slip_s:
+            raise MediaError(
+                f"'{self.path}' has its last picture at {begin_s:.3f} s, none at {time_s:.3f} s. Check the times"
+            )
+        if self._picture is None:
+            self._picture = np.asarray(self._current.to_ndarray(format="rgb24"), np.uint8)
+        return self._picture
+
+    def _seek(self, time_s: float) -> None:
+        assert self._stream.time_base is not None
+        try:
+            self._container.seek(math.floor((time_s + self._origin_s) / self._stream.time_base), stream=self._stream)
+        except FFmpegError:
+            return  # a file without an index: decode on
+        self._frames = self._decode()
+        self._current, self._following, self._picture = self._next() or self._current, self._next(), None
+
+    def _next(self) -> av.VideoFrame | None:
+        return next(self._frames, None)
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        try:
+            for frame in self._container.decode(self._stream):
+                if isinstance(frame, av.VideoFrame):
+                    yield frame
+        except FFmpegError as error:
+            raise MediaError(
+                f"'{self.path}' has pictures that cannot be decoded ({error.strerror}). Copy or export it again"
+            ) from error
+
+    def _seconds(self, frame: av.VideoFrame) -> float:
+        return (0.0 if frame.time is None else frame.time) - self._origin_s

@@ -1,0 +1,1 @@
+"""Alignments: phones, syllables and words with their times."""

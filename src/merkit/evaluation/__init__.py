@@ -1,0 +1,1 @@
+"""Evaluation: stored predictions, scores, comparison, ablation of modalities, probes."""

@@ -1,0 +1,225 @@
+"""From stored predictions to figures: means and deviations over seeds, intervals over clusters, classes, calibration.
+
+Conventions, which every report prints:
+
+* Over several folds a figure is taken per fold and averaged over the folds, for each seed; ``mean`` and ``std`` (n - 1)
+  are then over seeds. ``pooled`` puts all folds' test predictions together instead. A protocol that says ``pooled`` is
+  only ever scored that way.
+* ``interval`` is the 95 % percentile interval of that very mean when conversations (or speakers) are drawn anew, 1000
+  times, for all seeds and folds alike. In a draw's mean each fold weighs as much of its clusters as were drawn: a fold
+  that was left empty nothing, a fold whose only speaker was drawn twice double.
+* Figures by class, the confusion matrix and calibration are pooled over folds and averaged over seeds.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from merkit.core.errors import MerkitError
+from merkit.core.types import Report
+from merkit.data.files import atomic_path
+from merkit.encoders.checkpoint import describe_extractors
+from merkit.evaluation.stored import LabelledPredictions, Run, open_run
+from merkit.metrics.calibration import brier, expected_calibration_error, reliability_bins, risk_coverage_area
+from merkit.metrics.classification import FROM_CONFUSION, Matrices, confusion, f1_of, per_class_of
+from merkit.metrics.intervals import draw_weights, percentile_interval
+
+DRAWS = 1000
+FloatArray = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+Metric = Callable[[Matrices], FloatArray]
+_LEAKY = (
+    "leaky: for every fold and seed the epoch that was best on the test part itself; here only to compare with papers"
+    " that chose so, never a result"
+)
+
+
+def score_run(run: Path, data: Path | None = None) -> dict[str, Any]:
+    """Recompute the scores of a run from its stored predictions, write them to ``scores.json`` and return them.
+
+    Args:
+        run: The run's folder.
+        data: Where the manifest lies now, if not where it lay in training.
+
+    Raises:
+        MerkitError: The run is incomplete, or its predictions do not cover exactly the protocol's test split.
+    """
+    scores = score(open_run(run, data))
+    with atomic_path(run / "scores.json") as temporary:
+        temporary.write_text(json.dumps(scores, indent=2))
+    return scores
+
+
+def score(run: Run) -> dict[str, Any]:
+    """Return the content of ``scores.json`` of a run that was read; figures are shares, not percents.
+
+    Shares that are undefined (precision of a class that was never predicted) are ``None``.
+    """
+    first = run.cells[0].facts
+    return {
+        "run": run.path.name,
+        "model": run.model,
+        "protocol": run.protocol_name,
+        "selection": run.selection,
+        "seeds": list(run.seeds),
+        "folds": list(run.folds),
+        "support": int(run.counts[:, 0].sum()),
+        "clusters": len(run.clusters),
+        "cluster": run.protocol.cluster,
+        "pooled": run.protocol.pooled,
+        "count_differences": list(run.count_differences),
+        "features": describe_extractors(run.recipe.get("encoders", {})),
+        "test": {name: _test_figure(run, FROM_CONFUSION[name]) for name in run.protocol.metrics},
+        "valid": _spread_of(run, [_matrix(run, cell.splits["valid"]) for cell in run.cells]),
+        "labels": list(run.protocol.labels),
+        "per_class": _per_class(run),
+        "confusion": _rounded(run.counts.sum(axis=(0, 2)).mean(axis=0)),
+        "calibration": _calibration(run),
+        "legacy_best_on_test": _best_on_test(run),
+        "seconds": sum(float(cell.facts["seconds"]) for cell in run.cells),
+        "peak_memory_bytes": max((cell.facts.get("peak_memory_bytes") or 0 for cell in run.cells), default=0),
+        "parameters": first["parameters"],
+        "trainable_parameters": first["trainable_parameters"],
+    }
+
+
+def reports(scores: Mapping[str, Any]) -> list[Report]:
+    """Return the test figures of ``scores.json`` as reports, which carry what they must not be printed without."""
+    return [
+        Report(
+            metric=name,
+            mean=figure["mean"],
+            std=figure["std"],
+            interval=(figure["interval"][0], figure["interval"][1]),
+            support=scores["support"],
+            protocol=scores["protocol"],
+            selection=scores["selection"],
+            seeds=tuple(scores["seeds"]),
+        )
+        for name, figure in scores["test"].items()
+    ]
+
+
+def mean_over_seeds(metric: Metric, pooled: bool) -> Callable[[Matrices], FloatArray]:
+    """Return the function from counts ``[..., seeds, folds, classes, classes]`` to the reported mean ``[...]``."""
+
+    def mean(counts: Matrices) -> FloatArray:
+        means: FloatArray = _by_seed(metric, counts, pooled).mean(axis=-1)
+        return means
+
+    return mean
+
+
+def resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
+    """Return the reported mean for each of `DRAWS` draws of the clusters of ``[clusters, seeds, folds, …]`` counts.
+
+    The same draws for the same number of clusters, so that two systems' figures may be subtracted draw by draw.
+    """
+    weights = draw_weights(len(counts), DRAWS)
+    holds = (counts[:, 0].sum(axis=(-1, -2)) > 0).astype(np.float64)
+    shares = weights @ holds / holds.sum(axis=0)
+    drawn: Counts = np.tensordot(weights, counts, axes=1)
+    means: FloatArray = _by_seed(metric, drawn, pooled, shares[:, None]).mean(axis=-1)
+    return means
+
+
+def _by_seed(metric: Metric, counts: Matrices, pooled: bool, shares: FloatArray | None = None) -> FloatArray:
+    """Return the figure of each seed: of all folds' counts as one, or the folds' figures averaged with ``shares``."""
+    if pooled:
+        counts = counts.sum(axis=-3, keepdims=True)
+    figures = metric(counts)
+    weights = np.broadcast_to(1.0 if shares is None or pooled else shares, figures.shape)
+    means: FloatArray = (np.nan_to_num(figures) * weights).sum(axis=-1) / weights.sum(axis=-1)
+    return means
+
+
+def _test_figure(run: Run, metric: Metric) -> dict[str, Any]:
+    total = run.counts.sum(axis=0)
+    return {
+        **_spread(_by_seed(metric, total, run.protocol.pooled)),
+        "interval": list(percentile_interval(resampled(metric, run.counts, run.protocol.pooled))),
+        "pooled": float(_by_seed(metric, total, pooled=True).mean()),
+    }
+
+
+def _spread(by_seed: FloatArray) -> dict[str, Any]:
+    known = by_seed[~np.isnan(by_seed)]
+    if not known.size:
+        return {"mean": None, "std": None}
+    return {"mean": float(known.mean()), "std": float(known.std(ddof=1)) if known.size > 1 else 0.0}
+
+
+def _spread_of(run: Run, matrices: list[Counts]) -> dict[str, Any]:
+    """Spread over seeds of every metric's mean over folds, from one matrix a cell."""
+    stacked = np.stack(matrices).reshape(len(run.seeds), len(run.folds), *matrices[0].shape)
+    return {name: _spread(_by_seed(FROM_CONFUSION[name], stacked, pooled=False)) for name in run.protocol.metrics}
+
+
+def _matrix(run: Run, part: LabelledPredictions) -> Counts:
+    return confusion(part.labels, part.predictions, len(run.protocol.labels))
+
+
+def _per_class(run: Run) -> list[dict[str, Any]]:
+    by_seed = [per_class_of(matrix) for matrix in run.counts.sum(axis=(0, 2))]
+    drawn = np.tensordot(draw_weights(len(run.clusters), DRAWS), run.counts.sum(axis=2), axes=1)
+    f1 = f1_of(drawn).mean(axis=1)
+    rows = []
+    for number, label in enumerate(run.protocol.labels):
+        scores = [classes[number] for classes in by_seed]
+        row: dict[str, Any] = {"label": label, "support": scores[0].support}
+        for name in ("precision", "recall", "f1"):
+            row[name] = _spread(np.array([getattr(s, name) for s in scores]))
+        row["f1"]["interval"] = list(percentile_interval(f1[:, number]))
+        rows.append(row)
+    return rows
+
+
+def _calibration(run: Run) -> dict[str, Any]:
+    measures = (expected_calibration_error, brier, risk_coverage_area)
+    pooled = {seed: _pooled_test(run, seed) for seed in run.seeds}
+    figures: dict[str, Any] = {
+        measure.__name__: _spread(np.array([measure(*part) for part in pooled.values()])) for measure in measures
+    }
+    labels, probabilities = (np.concatenate(values) for values in zip(*pooled.values(), strict=True))
+    bins = [asdict(row) for row in reliability_bins(labels, probabilities, bins=10)]
+    for row in bins:
+        empty = row["count"] == 0
+        row["count"] /= len(run.seeds)
+        row["confidence"], row["accuracy"] = (None, None) if empty else (row["confidence"], row["accuracy"])
+    return {**figures, "bins": bins}
+
+
+def _pooled_test(run: Run, seed: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    parts = [cell.splits["test"] for cell in run.cells if cell.seed == seed]
+    return np.concatenate([part.labels for part in parts]), np.concatenate([part.probabilities for part in parts])
+
+
+def _best_on_test(run: Run) -> dict[str, Any] | None:
+    """Figures of the epoch that was best on the test part: what selection on the test part would have printed."""
+    kept = [bool(cell.by_epoch) for cell in run.cells]
+    if not any(kept):
+        return None
+    if not all(kept):
+        raise MerkitError(
+            f"{run.path}: {sum(kept)} of {len(kept)} folds and seeds keep predictions of every epoch; train all of them"
+            " with --legacy-best-on-test or delete predictions-by-epoch.parquet"
+        )
+    choose = FROM_CONFUSION[run.protocol.metrics[0]]
+    best = [
+        max((_matrix(run, part) for _, part in sorted(cell.by_epoch.items())), key=lambda m: float(choose(m)))
+        for cell in run.cells
+    ]
+    stacked = np.stack(best).reshape(len(run.seeds), len(run.folds), *best[0].shape)
+    figures: dict[str, Any] = {
+        name: _spread(_by_seed(FROM_CONFUSION[name], stacked, run.protocol.pooled)) for name in run.protocol.metrics
+    }
+    return {**figures, "note": _LEAKY}
+
+
+def _rounded(matrix: FloatArray) -> list[list[float]]:
+    return [[round(float(value), 6) for value in row] for row in matrix]

@@ -1,0 +1,318 @@
+"""What a run left behind, read back: stored predictions of every fold and seed, joined with the true labels by id.
+
+Every figure that is printed starts here. A missing, doubled or foreign id is an error that names it; a score is never
+taken over fewer utterances than the protocol tests.
+"""
+
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow
+import pyarrow.parquet
+
+from merkit.core import lookup
+from merkit.core.errors import ManifestError, MerkitError
+from merkit.core.protocol import Fold, Protocol, ProtocolSpec
+from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.evaluation.true_labels import true_labels
+from merkit.io.predictions import PROBABILITY
+from merkit.metrics.classification import grouped_confusion
+
+_SHOWN = 5  # ids named in an error
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPredictions:
+    """Predictions of one part of one cell beside the true classes, ordered by utterance id."""
+
+    ids: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    predictions: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+    """``[utterances, classes]``"""
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One fold trained with one seed; ``by_epoch`` holds test predictions of every epoch where the run kept them."""
+
+    fold: str
+    seed: int
+    facts: Mapping[str, Any]
+    """``cell.json``"""
+    splits: Mapping[str, LabelledPredictions]
+    """``valid``, ``test`` and, where stored, ``train``."""
+    by_epoch: Mapping[int, LabelledPredictions]
+    history: Sequence[Mapping[str, Any]]
+    """Rows of ``history.jsonl``, one an epoch; empty for a model that is fitted in one go."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A whole grid of cells, seeds first, folds within; every one is there."""
+
+    path: Path
+    model: str
+    protocol_name: str
+    protocol: Protocol
+    recipe: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    folds: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    cluster_of: Mapping[str, str]
+    """Utterance id to conversation or speaker, whichever the protocol resamples."""
+    count_differences: tuple[str, ...]
+    """How the corpus' counts differ from the published ones; empty where they agree or none are published."""
+
+    @property
+    def selection(self) -> str:
+        """The rule that chose the reported epoch."""
+        return str(self.cells[0].facts["selection"])
+
+    @cached_property
+    def clusters(self) -> tuple[str, ...]:
+        """Names of the clusters that hold test utterances, sorted."""
+        return tuple(sorted({self.cluster_of[id_] for cell in self.cells for id_ in cell.splits["test"].ids}))
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Confusion counts of the test parts, ``[clusters, seeds, folds, classes, classes]``."""
+        return self.count([cell.splits["test"] for cell in self.cells])
+
+    def count(self, parts: Sequence[LabelledPredictions]) -> npt.NDArray[np.int64]:
+        """Count like `counts` the given parts, one a cell in the order of ``cells``."""
+        numbers = {name: number for number, name in enumerate(self.clusters)}
+        classes = len(self.protocol.labels)
+        matrices = [
+            grouped_confusion(
+                part.labels,
+                part.predictions,
+                np.array([numbers[self.cluster_of[id_]] for id_ in part.ids]),
+                len(numbers),
+                classes,
+            )
+            for part in parts
+        ]
+        return np.stack(matrices, axis=1).reshape(len(numbers), len(self.seeds), len(self.folds), classes, classes)
+
+
+def open_run(run: Path, data: Path | None = None) -> Run:
+    """Read a run with the protocol its recipe names and the data it was trained on.
+
+    Args:
+        run: The run's folder.
+        data: Where the manifest lies now, if not where it lay in training.
+
+    Raises:
+        MerkitError: As `read_run`; or the data is no longer where the run found it.
+    """
+    recipe, provenance = _read_recipe(run), _read_json(run / "provenance.json")
+    spec: ProtocolSpec = lookup.load("protocols", recipe["protocol"])
+    options = spec.options.model_validate(recipe.get("options", {}))
+    # Partial data is fine here: training accepted these counts, and the data's hash is checked against training's.
+    protocol = spec.build(options, True)
+    place = data or Path(provenance["data"]["path"])
+    if not place.exists():
+        raise MerkitError(f"{run}: its data is no longer at {place}; say where it is now with --data")
+    return read_run(run, protocol, read_manifest(place))
+
+
+def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
+    """Read every cell of a run and join its predictions with the true labels.
+
+    The seeds are those of the run's recipe: what an earlier call trained beyond them takes no part.
+
+    Raises:
+        MerkitError: A cell is missing, the data is not what the run was trained on, or stored predictions do not cover
+            exactly what the protocol asks for.
+    """
+    recipe, provenance = _read_recipe(run), _read_json(run / "provenance.json")
+    trained_on = provenance["data"]["sha256"]
+    if trained_on != manifest.sha256:
+        raise ManifestError(
+            f"{run}: trained on data {trained_on[:12]}, but {manifest.root} holds {manifest.sha256[:12]};"
+            " prepare the same version of the corpus or train again"
+        )
+    truth = true_labels(protocol, manifest.utterances)
+    seeds = tuple(range(recipe["seeds"]))
+    found = {place: cell for place, cell in _find_cells(run).items() if place[0] in seeds}
+    splits = {seed: protocol.folds(manifest.utterances, seed) for seed in seeds}
+    folds = tuple(fold.name for fold in splits[seeds[0]])
+    _check_grid(run, found, seeds, folds)
+    cells = tuple(
+        _read_cell(*found[seed, fold.name], fold, seed, protocol.labels, truth)
+        for seed in seeds
+        for fold in splits[seed]
+    )
+    rules = sorted({str(cell.facts["selection"]) for cell in cells})
+    if len(rules) > 1:
+        raise MerkitError(
+            f"{run}: epochs were chosen by {' and '.join(rules)}; one rule expected for all folds and seeds"
+        )
+    return Run(
+        path=run,
+        model=recipe["model"],
+        protocol_name=recipe["protocol"],
+        protocol=protocol,
+        recipe=recipe,
+        provenance=provenance,
+        seeds=seeds,
+        folds=folds,
+        cells=cells,
+        cluster_of={utterance.id: str(getattr(utterance, protocol.cluster)) for utterance in manifest.utterances},
+        count_differences=tuple(protocol.differences(manifest.utterances)),
+    )
+
+
+def join(
+    table: pyarrow.Table, labels: Sequence[str], truth: Mapping[str, int], expected: Collection[str], where: str
+) -> LabelledPredictions:
+    """Put true classes beside predictions of exactly the expected utterances.
+
+    Args:
+        table: Rows of stored predictions.
+        labels: The protocol's class names.
+        truth: Class numbers by utterance id.
+        expected: The ids that must be there, each once, and no other.
+        where: What the table is, for errors.
+
+    Raises:
+        MerkitError: Other classes, a missing, doubled or foreign id, or a row that is no distribution.
+    """
+    columns = [name for name in table.column_names if name.startswith(PROBABILITY)]
+    if columns != [PROBABILITY + label for label in labels]:
+        shown = ", ".join(name.removeprefix(PROBABILITY) for name in columns)
+        raise MerkitError(f"{where}: probabilities of {shown} found, the protocol's classes are {', '.join(labels)}")
+    ids = [str(id_) for id_ in table.column("id").to_pylist()]
+    known = set(expected)
+    if doubled := [id_ for id_, times in Counter(ids).items() if times > 1]:
+        raise MerkitError(f"{where}: {_some(sorted(doubled))} predicted more than once")
+    if missing := sorted(known.difference(ids)):
+        raise MerkitError(f"{where}: {_some(missing)} without a prediction, of {len(known)} expected; predict them too")
+    if foreign := sorted(set(ids) - known):
+        raise MerkitError(f"{where}: {_some(foreign)} predicted, but not a part of this fold; was the data changed?")
+    order = np.argsort(np.array(ids), kind="stable")
+    ids = [ids[place] for place in order]
+    probabilities = np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float64)[order]
+    names = table.column("label").to_pylist()
+    numbers = {label: number for number, label in enumerate(labels)}
+    predictions = np.array([numbers.get(names[place], -1) for place in order], dtype=np.int64)
+    _check_probabilities(ids, predictions, probabilities, where)
+    true = np.array([truth[id_] for id_ in ids], dtype=np.int64)
+    return LabelledPredictions(tuple(ids), true, predictions, probabilities)
+
+
+def _find_cells(run: Path) -> dict[tuple[int, str], tuple[Path, dict[str, Any]]]:
+    found = {}
+    for path in sorted(run.glob("fold-*/seed-*/cell.json")):
+        facts = _read_json(path)
+        found[int(facts["seed"]), str(facts["fold"])] = (path.parent, facts)
+    if not found:
+        raise MerkitError(f"{run}: no finished fold-*/seed-*/ found; run the same `merkit train` command again")
+    return found
+
+
+def _check_grid(run: Path, found: Collection[tuple[int, str]], seeds: Sequence[int], folds: Sequence[str]) -> None:
+    expected = {(seed, fold) for seed in seeds for fold in folds}
+    if missing := sorted(expected - set(found)):
+        shown = _some([f"fold {fold} seed {seed}" for seed, fold in missing])
+        raise MerkitError(f"{run}: {shown} not finished; run the same `merkit train` command again")
+    if foreign := sorted(set(found) - expected):
+        shown = _some([f"fold {fold} seed {seed}" for seed, fold in foreign])
+        raise MerkitError(
+            f"{run}: {shown} found, which the protocol does not have; was the run made with another version?"
+        )
+
+
+def _read_cell(
+    folder: Path, facts: Mapping[str, Any], fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]
+) -> Cell:
+    path = folder / "predictions.parquet"
+    table = _read_table(path)
+    parts = np.array(table.column("split").to_pylist(), dtype=object)
+    joined = {}
+    for part, expected in (("train", fold.train), ("valid", fold.valid), ("test", fold.test)):
+        rows = np.flatnonzero(parts == part)
+        if part == "train" and not rows.size:
+            continue
+        joined[part] = join(table.take(rows), labels, truth, expected, f"{path} ({part})")
+    history = folder / "history.jsonl"
+    rows_of_history = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
+    return Cell(
+        fold=fold.name,
+        seed=seed,
+        facts=facts,
+        splits=joined,
+        by_epoch=_read_epochs(folder / "predictions-by-epoch.parquet", labels, truth, fold.test),
+        history=[json.loads(row) for row in rows_of_history],
+    )
+
+
+def _read_epochs(
+    path: Path, labels: Sequence[str], truth: Mapping[str, int], test: Collection[str]
+) -> dict[int, LabelledPredictions]:
+    if not path.is_file():
+        return {}
+    table = _read_table(path)
+    epochs = np.array(table.column("epoch").to_pylist(), dtype=np.int64)
+    return {
+        int(epoch): join(table.take(np.flatnonzero(epochs == epoch)), labels, truth, test, f"{path} (epoch {epoch})")
+        for epoch in np.unique(epochs)
+    }
+
+
+def _check_probabilities(
+    ids: Sequence[str],
+    predictions: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.float64],
+    where: str,
+) -> None:
+    # 1e-3 and 1e-6: probabilities may have been stored in half or single precision.
+    sums = np.abs(probabilities.sum(axis=1) - 1.0) < 1e-3
+    chosen = probabilities[np.arange(len(ids)), predictions]
+    fine = sums & (probabilities >= 0).all(axis=1) & (predictions >= 0) & (chosen >= probabilities.max(axis=1) - 1e-6)
+    if not fine.all():
+        wrong = ids[int(np.flatnonzero(~fine)[0])]
+        raise MerkitError(f"{where}: '{wrong}' has no distribution whose largest value is its label's; predict again")
+
+
+def _read_table(path: Path) -> pyarrow.Table:
+    try:
+        return pyarrow.parquet.read_table(path)
+    except FileNotFoundError:
+        raise MerkitError(f"{path}: missing; run the same `merkit train` command again") from None
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise MerkitError(
+            f"{path}: not readable as Parquet ({error}); run the same `merkit train` command again"
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MerkitError(f"{path}: missing; run the same `merkit train` command again") from None
+    except ValueError as error:
+        raise MerkitError(f"{path}: not JSON ({error}); run the same `merkit train` command again") from error
+    return content
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _read_recipe(run: Path) -> dict[str, Any]:
+    path = run / "recipe.toml"
+    if not path.is_file():
+        raise MerkitError(f"{run}: no recipe.toml found, so this is no run; give the folder that `merkit train` wrote")
+    return tomllib.loads(path.read_text(encoding="utf-8"))

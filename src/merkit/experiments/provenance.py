@@ -1,0 +1,48 @@
+"""What a run and its checkpoints tell of where they come from."""
+
+import datetime
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from merkit.data.corpus.manifest import Manifest
+from merkit.encoders.checkpoint import describe_extractors
+from merkit.experiments.recipe import Recipe
+from merkit.experiments.teachers import describe_teacher
+from merkit.io.checkpoint import build_encoders
+from merkit.io.provenance import describe_environment
+
+
+def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any]:
+    """Return what stands in a run's ``provenance.json``: environment, command, data, recipe, encoders and teacher."""
+    settings = recipe.resolved()["encoders"]
+    there = build_encoders({m: keys for m, keys in settings.items() if m not in recipe.stages}, manifest.root, None)
+    encoders = {modality: dict(encoder.describe()) for modality, encoder in there.items()}
+    for modality, stage in recipe.stages.items():
+        features = describe_extractors({modality: settings[modality]})
+        encoders[modality] = {"encoder": "checkpoint", "stage one": stage.model.name, "features": features}
+    return {
+        **describe_environment(),
+        "command": " ".join(["merkit", *sys.argv[1:]]),
+        "data": {
+            "path": str(data.resolve()),
+            "corpus": manifest.info.name,
+            "corpus_version": manifest.info.version,
+            "sha256": manifest.sha256,
+            "partial": manifest.info.partial,
+            "counts": dict(manifest.info.counts),
+            "licence": manifest.info.licence,
+        },
+        "recipe_sha256": recipe_hash(recipe),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "encoders": encoders,
+        **({} if recipe.teacher is None else {"teacher": describe_teacher(recipe.teacher, manifest)}),
+    }
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Return a hash of all that a recipe sets but its number of seeds."""
+    values = {name: value for name, value in recipe.resolved().items() if name != "seeds"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Recordings: from an audio or video file to labelled utterances."""

@@ -1,0 +1,1 @@
+"""Reports: result tables, charts, pages, reference figures of papers."""

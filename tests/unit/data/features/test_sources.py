@@ -1,0 +1,62 @@
+"""Speakers' own statistics."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.miniature import write_tone
+
+from merkit.core.encoder import EncoderHome
+from merkit.core.lookup import load
+from merkit.core.types import Utterance
+from merkit.data.corpus.manifest import Manifest, write_manifest
+from merkit.data.features.sources import open_sources, speaker_statistics
+from merkit.inference.recognizer import Recognizer
+from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build_model
+
+
+def corpus(folder: Path, speakers: str) -> Manifest:
+    """Write a tone per letter, higher and higher, each a conversation; a space is a speaker that is not known."""
+    utterances = []
+    for number, speaker in enumerate(speakers):
+        write_tone(folder / f"{number}.wav", 300.0 + 900 * number, 0.2)
+        utterances.append(Utterance(f"u{number}", f"c{number}", 0, speaker.strip(), audio=f"{number}.wav"))
+    return write_manifest(folder, utterances, name="tones", version=1)
+
+
+@pytest.mark.parametrize(("speakers", "alone"), [("AA", False), ("AB", True), ("  ", True)])
+def test_a_recording_is_compared_with_those_of_its_speaker(tmp_path: Path, speakers: str, alone: bool) -> None:
+    manifest = corpus(tmp_path, speakers)
+    spec = load("encoders", "logmel")
+    encoder = spec.build(spec.config(n_mels=8, normalize="speaker"), "audio", EncoderHome())
+
+    turns = list(manifest.turns())
+    array = open_sources({"audio": encoder}, turns, tmp_path / "features")["audio"].get(turns[0])
+
+    assert array is not None
+    # alone, a recording has mean 0 in every band: the statistics are its own
+    assert np.allclose(array.mean(0), 0.0, atol=1e-3) is alone
+
+
+def test_speakers_are_measured_once_however_many_chunks_are_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = corpus(tmp_path, "AABB")
+    encoders = {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "normalize": "speaker"}}
+    config = CheckpointConfig(FORMAT, "single", {}, ("low", "high"), encoders, "table")
+    recognizer = Recognizer(build_model("single", {}, build_encoders(encoders, None, None), 2), config)
+    whole = list(recognizer.predict(manifest))
+    calls = []
+
+    def counted(*arguments: object) -> object:
+        calls.append(1)
+        return speaker_statistics(*arguments)
+
+    monkeypatch.setattr("merkit.data.features.sources.speaker_statistics", counted)
+    monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 1)
+    in_chunks = list(recognizer.predict(manifest))
+
+    assert len(calls) == 1
+    assert [prediction.id for prediction in in_chunks] == [f"u{number}" for number in range(4)]
+    for one, other in zip(whole, in_chunks, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)

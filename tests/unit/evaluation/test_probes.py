@@ -1,0 +1,260 @@
+"""Linear probes: what a trained network's representation of each modality still knows, predicted, scored, shown."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.preprocessing import StandardScaler
+from tests.commandline import call
+from tests.tiny import LABELS, WIDTH, recipe_values, write_corpus
+
+from merkit.core.corpus import PublishedFeatures
+from merkit.core.errors import MerkitError
+from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.data.dataset import Dataset, items_of
+from merkit.data.features.published import write_published
+from merkit.data.features.sources import open_sources
+from merkit.evaluation.probes import FILE, _answers, predict_probes, probe_rows
+from merkit.evaluation.stored import open_run
+from merkit.experiments.recipe import check_recipe
+from merkit.experiments.run import train_recipe
+from merkit.inference.recognizer import Recognizer
+
+SMALL = {"hidden": 8, "rank": 2, "feedforward": 16, "encoder_layers": 1, "dropout": 0.1}
+SILENT = "c000_1"
+"""A test utterance without words."""
+
+
+def three_streams(folder: Path) -> Manifest:
+    """The tiny corpus with words that tell the class, its sound, and pictures that are noise."""
+    manifest = write_corpus(folder, conversations=20)
+    generator = np.random.default_rng(1)
+    words, pictures = {}, {}
+    for u in manifest.utterances:
+        told = 3 * np.eye(5)[LABELS.index(str(u.attributes["label"]))]
+        words[u.id], pictures[u.id] = told + generator.normal(size=(1, 5)), generator.normal(size=(1, 5))
+    del words[SILENT]
+    write_published(folder / "precomputed" / "words", PublishedFeatures("words", "text", words))
+    write_published(folder / "precomputed" / "pictures", PublishedFeatures("pictures", "video", pictures))
+    return manifest
+
+
+def train(data: Path, run: Path, model: str = "ada2i", seeds: int = 2, **config: object) -> Path:
+    values = {**recipe_values(model, epochs=2), "seeds": seeds, "config": config}
+    if model == "ada2i":
+        values["config"] = {**SMALL, **config}
+        values["encoders"]["text"] = {"name": "precomputed", "features": "words"}
+        values["encoders"]["video"] = {"name": "precomputed", "features": "pictures"}
+    train_recipe(check_recipe(values, "r.toml"), data, run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("probes")
+    manifest = three_streams(folder / "data")
+    train(folder / "data", folder / "run")
+    train(folder / "data", folder / "single", "single", seeds=1)
+    predict_probes(open_run(folder / "run"), manifest)
+    return folder
+
+
+def cell(home: Path, seed: int) -> Path:
+    return next((home / "run").glob(f"fold-*/seed-{seed}"))
+
+
+def stored(folder: Path, probe: str) -> dict[str, dict[str, float]]:
+    rows = [row for row in pq.read_table(folder / FILE).to_pylist() if row["probe"] == probe]
+    assert rows
+    return {row["id"]: row for row in rows}
+
+
+def test_a_probe_is_scikit_learns_on_what_the_checkpoint_makes_of_training_and_test_part(home: Path) -> None:
+    run, manifest = open_run(home / "run"), read_manifest(home / "data")
+    recognizer = Recognizer.load(cell(home, 0) / "checkpoint", home / "data")
+    recognizer.model.eval()
+    members = [utterance.id for utterance in manifest.utterances]
+    vectors = {}
+    sources = open_sources(recognizer.encoders, list(manifest.turns(members)), home / "data" / "features")
+    for item in items_of(manifest, "conversation", members, members):  # one conversation at a time: no padding
+        batch = Dataset([item], sources, "conversation").batch([0])
+        features = recognizer.model(batch).auxiliary["feature.audio"][0].detach().numpy()
+        vectors |= dict(zip(batch.ids, features, strict=True))
+    train, test = run.cells[0].splits["train"], run.cells[0].splits["test"]
+    scaler = StandardScaler().fit([vectors[id_] for id_ in train.ids])
+    probe = LogisticRegression(C=1.0, max_iter=1000)
+    probe.fit(scaler.transform([vectors[id_] for id_ in train.ids]), train.labels)
+    expected = probe.predict_proba(scaler.transform([vectors[id_] for id_ in test.ids]))
+
+    found = stored(cell(home, 0), "feature.audio")
+
+    assert set(found) == set(test.ids)
+    for id_, row in zip(test.ids, expected, strict=True):
+        assert [found[id_][f"p:{label}"] for label in LABELS] == pytest.approx(row, abs=1e-3)
+        assert found[id_]["modalities"] == "audio"
+
+
+def test_an_utterance_without_the_modality_gets_the_training_parts_class_shares(home: Path) -> None:
+    train = open_run(home / "run").cells[0].splits["train"]
+    shares = np.bincount(train.labels, minlength=3) / len(train.labels)
+
+    found = stored(cell(home, 0), "encoded.text")[SILENT]
+
+    assert [found[f"p:{label}"] for label in LABELS] == pytest.approx(shares)
+    assert found["modalities"] == ""
+    assert stored(cell(home, 0), "encoded.audio")[SILENT]["modalities"] == "audio"
+
+
+def test_figures_and_chance_are_those_of_the_stored_predictions(home: Path) -> None:
+    run = open_run(home / "run")
+    truth = dict(zip(run.cells[0].splits["test"].ids, run.cells[0].splits["test"].labels, strict=True))
+    by_seed = []
+    for seed in (0, 1):
+        found = stored(cell(home, seed), "encoded.text")
+        by_seed.append(
+            balanced_accuracy_score(list(truth.values()), [LABELS.index(found[id_]["label"]) for id_ in truth])
+        )
+
+    rows = {row.name: row for row in probe_rows(run)}
+
+    assert list(rows) == [f"{kind}.{name}" for kind in ("encoded", "feature") for name in ("text", "audio", "video")]
+    figure, above = rows["encoded.text"].figures["mean_recall"], rows["encoded.text"].above
+    assert figure["mean"] == pytest.approx(np.mean(by_seed))
+    assert figure["std"] == pytest.approx(np.std(by_seed, ddof=1))
+    assert above.mean == pytest.approx(np.mean(by_seed) - 1 / 3)
+    assert above.interval == pytest.approx([end - 1 / 3 for end in figure["interval"]])
+
+
+def test_words_that_tell_the_class_are_above_chance_and_noise_is_not_before_streams_meet(home: Path) -> None:
+    rows = {row.name: row for row in probe_rows(open_run(home / "run"))}
+
+    assert rows["encoded.text"].knows
+    assert rows["encoded.text"].above.mean > 0.4
+    assert not rows["encoded.video"].knows
+
+
+def test_labels_of_the_test_part_change_no_prediction(home: Path) -> None:
+    run, manifest = open_run(home / "run"), read_manifest(home / "data")
+    before = {path: path.read_bytes() for path in (home / "run").glob(f"fold-*/seed-*/{FILE}")}
+    assert len(before) == 2
+    other = {label: LABELS[number - 1] for number, label in enumerate(LABELS)}
+    turned = replace(
+        manifest,
+        utterances=tuple(
+            replace(u, attributes={**u.attributes, "label": other[str(u.attributes["label"])]})
+            if u.attributes["split"] == "test"
+            else u
+            for u in manifest.utterances
+        ),
+    )
+    blind = replace(
+        run,
+        cells=tuple(
+            replace(c, splits={"test": replace(c.splits["test"], labels=np.zeros(0, dtype=np.int64))})
+            for c in run.cells
+        ),
+    )
+    for path in before:
+        path.unlink()
+
+    predict_probes(blind, turned)
+
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_probes_are_fitted_once_unless_the_cell_has_changed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, manifest = open_run(home / "run"), read_manifest(home / "data")
+    asked = []
+    load = Recognizer.load
+    monkeypatch.setattr(Recognizer, "load", lambda *arguments: asked.append(arguments[0]) or load(*arguments))
+
+    predict_probes(run, manifest)
+    assert asked == []
+
+    first, *others = run.cells
+    predict_probes(replace(run, cells=(replace(first, facts={**first.facts, "key": "another"}), *others)), manifest)
+    assert [path.parent.name for path in asked] == ["seed-0"]
+
+    predict_probes(run, manifest)  # as it was
+    assert len(asked) == 2
+
+
+def test_a_model_without_representations_is_not_asked(home: Path) -> None:
+    run = open_run(home / "single")
+
+    predict_probes(run, read_manifest(home / "data"))
+
+    assert probe_rows(run) == []
+    assert not list((home / "single").rglob(FILE))
+
+
+def test_a_modality_whose_training_utterances_are_of_one_class_is_an_error() -> None:
+    vectors = {"a": np.zeros(2), "b": np.ones(2), "z": np.ones(2)}
+
+    with pytest.raises(MerkitError, match=r"a-run: .*encoded\.video: 2 training utterances .*: 1, .*--probes"):
+        _answers(Path("a-run"), "encoded.video", vectors, {"a": 1, "b": 1, "c": 0}, ("z",), LABELS)
+
+
+def test_a_class_that_no_training_utterance_has_gets_probability_0() -> None:
+    generator = np.random.default_rng(0)
+    vectors = {name: generator.normal(size=WIDTH) for name in "abcdyz"}
+
+    found = _answers(
+        Path("a-run"), "encoded.text", vectors, {"a": 0, "b": 2, "c": 0, "d": 2}, ("y", "z", "absent"), LABELS
+    )
+
+    assert [prediction.id for prediction in found] == ["y", "z", "absent"]
+    for prediction in found:
+        assert prediction.probabilities["cross"] == 0.0
+        assert sum(prediction.probabilities.values()) == pytest.approx(1)
+    assert list(found[2].probabilities.values()) == [0.5, 0.0, 0.5]
+    assert [prediction.modalities for prediction in found] == [("text",), ("text",), ()]
+
+
+def test_report_shows_the_probes_everywhere_and_names_the_runs_without_any(home: Path, tmp_path: Path) -> None:
+    done = call("-q", "report", home / "run", home / "single", "--out", tmp_path, "--probes")
+
+    assert done.code == 0, done.error
+    page, markdown = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
+    rows = {row.name: row for row in probe_rows(open_run(home / "run"))}
+    for text in (page, markdown, " ".join(done.out.split())):
+        for row in rows.values():
+            assert f"{100 * row.figures['mean_recall']['mean']:.2f}" in text
+        assert "C = 1" in text
+        assert "no representation of a single modality: single" in text
+    mean, std = (f"{100 * rows['encoded.text'].figures['mean_recall'][name]:.2f}" for name in ("mean", "std"))
+    assert f"| run | encoded.text | {mean} ± {std}" in markdown
+    assert str(tmp_path / "probes.csv") in done.out.splitlines()
+
+    with (tmp_path / "probes.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    metrics = open_run(home / "run").protocol.metrics
+    assert len(found) == len(rows) * len(metrics)
+    for line, (row, metric) in zip(found, [(row, m) for row in rows.values() for m in metrics], strict=True):
+        assert (line["run"], line["representation"], line["modality"]) == ("run", row.representation, row.modality)
+        assert line["metric"] == metric
+        assert float(line["mean"]) == pytest.approx(100 * row.figures[metric]["mean"], abs=1e-4)
+        assert float(line["above_chance"]) == pytest.approx(100 * row.above.mean, abs=1e-4)
+        assert line["verdict"] == ("above chance" if row.knows else "not above chance")
+
+
+def test_a_report_on_runs_without_representations_says_so(home: Path, tmp_path: Path) -> None:
+    done = call("-q", "report", home / "single", "--out", tmp_path, "--probes")
+
+    assert done.code == 0, done.error
+    told = "no representation of a single modality: single"
+    assert told in " ".join(done.out.split())
+    assert told in (tmp_path / "report.html").read_text()
+    assert told in (tmp_path / "report.md").read_text()
+
+
+def test_a_report_that_was_not_asked_for_probes_has_none(home: Path, tmp_path: Path) -> None:
+    assert call("-q", "report", home / "run", "--out", tmp_path).code == 0
+
+    assert "inear probe" not in (tmp_path / "report.html").read_text()
+    assert not (tmp_path / "probes.csv").exists()

@@ -1,0 +1,179 @@
+"""A run with the transcript and with what a recogniser heard, side by side."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+from tests.commandline import call
+from tests.tiny import LABELS, WORDS, recipe_values, write_corpus
+
+from merkit.data.corpus.manifest import read_manifest, write_manifest
+from merkit.evaluation.scores import score
+from merkit.evaluation.stored import open_run
+from merkit.evaluation.text_columns import FILE, text_rows
+from merkit.experiments.recipe import check_recipe
+from merkit.experiments.run import train_recipe
+from merkit.inference.recognizer import Recognizer
+from merkit.reporting.report import write_report
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus with what a poor recogniser heard, and a run of a model that reads words alone."""
+    folder = tmp_path_factory.mktemp("texts")
+    manifest = write_corpus(folder / "plain", conversations=20)
+    generator = np.random.default_rng(0)
+    utterances = []
+    for utterance in manifest.utterances:
+        heard = utterance.text if generator.random() < 0.5 else list(WORDS.values())[generator.integers(3)]
+        cell = None if utterance.id == "c000_0" else heard
+        utterances.append(replace(utterance, attributes={**utterance.attributes, "asr_text": cell}))
+    write_manifest(folder / "data", utterances, name="tiny", version=1)
+    for name, model in (("words", "bag_of_words"), ("ears", "single")):
+        values = recipe_values(model)
+        if model == "single":
+            (folder / "data" / "precomputed").symlink_to(folder / "plain" / "precomputed")
+        train_recipe(check_recipe(values, "r.toml"), folder / "data", folder / name)
+    return folder
+
+
+def test_both_conditions_are_scored_and_the_loss_is_their_difference(home: Path) -> None:
+    run, manifest = open_run(home / "words"), read_manifest(home / "data")
+
+    text, heard = text_rows(run, manifest, "asr_text")
+
+    assert (text.column, heard.column) == ("text", "asr_text")
+    assert (text.missing, heard.missing) == (0, 1)
+    assert text.drops == {}
+    for name, figure in text.figures.items():
+        assert figure["mean"] == pytest.approx(score(run)["test"][name]["mean"])
+        assert heard.drops[name].mean == pytest.approx(figure["mean"] - heard.figures[name]["mean"])
+        assert heard.drops[name].interval[0] <= heard.drops[name].mean <= heard.drops[name].interval[1]
+    assert heard.drops["mean_recall"].mean > 0.1
+
+
+def test_a_figure_is_what_scikit_learn_says_of_a_corpus_whose_transcript_the_column_is(
+    home: Path, tmp_path: Path
+) -> None:
+    run, manifest = open_run(home / "words"), read_manifest(home / "data")
+    heard = [replace(u, text=u.attributes["asr_text"] or "nothing heard") for u in manifest.utterances]
+    truth = dict(zip(run.cells[0].splits["test"].ids, run.cells[0].splits["test"].labels.tolist(), strict=True))
+    assert truth
+    checkpoint = next((home / "words").glob("fold-*/seed-0/checkpoint"))
+
+    row = text_rows(run, manifest, "asr_text")[1]
+
+    other = write_manifest(tmp_path, heard, name="tiny", version=1)
+    answers = {p.id: LABELS.index(p.label) for p in Recognizer.load(checkpoint).predict(other)}
+    silent = pq.read_table(checkpoint.parent / FILE).to_pylist()
+    answers |= {r["id"]: LABELS.index(r["label"]) for r in silent if r["id"] == "c000_0"}
+    expected = balanced_accuracy_score(list(truth.values()), [answers[id_] for id_ in truth])
+    assert row.figures["mean_recall"]["mean"] == pytest.approx(expected)
+
+
+def test_answers_are_kept_and_made_anew_for_another_column_or_another_content(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, manifest = open_run(home / "words"), read_manifest(home / "data")
+    text_rows(run, manifest, "asr_text")
+    asked: list[Path] = []
+    load = Recognizer.load
+    monkeypatch.setattr(Recognizer, "load", lambda *arguments: asked.append(arguments[0]) or load(*arguments))
+
+    text_rows(run, manifest, "asr_text")
+    kept = len(asked)
+    text_rows(run, manifest, "split")
+    other_column = len(asked)
+    text_rows(run, manifest, "asr_text")
+
+    assert (kept, other_column, len(asked)) == (0, 1, 2)
+
+
+def test_the_report_prints_both_conditions_and_passes_over_runs_that_read_no_text(home: Path, tmp_path: Path) -> None:
+    done = call("-q", "report", home / "words", home / "ears", "--out", tmp_path, "--text-column", "asr_text")
+
+    assert done.code == 0, done.error
+    rows = list(csv.DictReader((tmp_path / "text-column.csv").read_text().splitlines()))
+    assert {(row["run"], row["text_column"]) for row in rows} == {("words", "text"), ("words", "asr_text")}
+    first = [row for row in rows if row["metric"] == "mean_recall"]
+    assert float(first[1]["drop"]) == pytest.approx(float(first[0]["mean"]) - float(first[1]["mean"]), abs=2e-4)
+    for page in (done.out, (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()):
+        assert "asr_text" in page
+        assert "utterances without a text: text: 0; asr_text: 1" in " ".join(page.split())
+
+
+def test_predictions_with_the_column_are_those_of_the_report(home: Path, tmp_path: Path) -> None:
+    checkpoint = next((home / "words").glob("fold-*/seed-0/checkpoint"))
+    text_rows(open_run(home / "words"), read_manifest(home / "data"), "asr_text")
+    options = ("predict", home / "data", "--checkpoint", checkpoint)
+
+    heard = call("-q", *options, "--out", tmp_path / "heard.jsonl", "--text-column", "asr_text")
+    plain = call("-q", *options, "--out", tmp_path / "plain.jsonl")
+
+    assert (heard.code, plain.code) == (0, 0), heard.error
+    found, other = (
+        {row["id"]: row for row in map(json.loads, (tmp_path / name).read_text().splitlines())}
+        for name in ("heard.jsonl", "plain.jsonl")
+    )
+    stored = pq.read_table(checkpoint.parent / FILE).to_pylist()
+    assert stored
+    for row in stored:
+        assert found[row["id"]]["label"] == row["label"]
+        assert found[row["id"]]["confidence"] == pytest.approx(row["confidence"], abs=1e-6)
+    assert any(found[id_]["label"] != other[id_]["label"] for id_ in found)
+    assert (found["c000_0"]["modalities"], other["c000_0"]["modalities"]) == ("", "text")
+
+
+@pytest.mark.parametrize(
+    ("run", "column", "words"),
+    [
+        ("words", "asr_txt", "No column named 'asr_txt'. Did you mean 'asr_text'?"),
+        ("ears", "asr_text", "reads audio, no text; leave the option out"),
+    ],
+)
+def test_predict_refuses_a_column_that_is_not_there_or_not_read(
+    home: Path, tmp_path: Path, run: str, column: str, words: str
+) -> None:
+    checkpoint = next((home / run).glob("fold-*/seed-0/checkpoint"))
+
+    done = call(
+        "predict", home / "data", "--checkpoint", checkpoint, "--out", tmp_path / "p.csv", "--text-column", column
+    )
+
+    assert done.code == 2
+    assert words in done.error
+    assert len(done.error.strip().splitlines()) == 1
+    assert not (tmp_path / "p.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("runs", "column", "words"),
+    [
+        (["words"], "asr_txt", "No column named 'asr_txt'"),
+        (["words"], "text", "the runs read it already"),
+        (["ears"], "asr_text", "none of the runs reads text"),
+    ],
+)
+def test_a_report_refuses_a_column_that_is_not_there_or_not_read(
+    home: Path, tmp_path: Path, runs: list[str], column: str, words: str
+) -> None:
+    paths = [home / run for run in runs]
+
+    done = call("report", *paths, "--out", tmp_path / "out", "--text-column", column)
+
+    assert done.code == 2
+    assert words in done.error
+    assert len(done.error.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_the_option_nothing_is_said_of_it(home: Path, tmp_path: Path) -> None:
+    files = write_report([home / "words"], tmp_path)
+
+    assert not (tmp_path / "text-column.csv").exists()
+    assert "With other words" not in files.markdown.read_text() + files.html.read_text()

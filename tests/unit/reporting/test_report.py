@@ -1,0 +1,356 @@
+import csv
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from merkit.core.errors import MerkitError
+from merkit.evaluation.scores import score, score_run
+from merkit.evaluation.stored import open_run
+from merkit.reporting.reference import read_references
+from merkit.reporting.report import write_report
+from merkit.reporting.results import gather
+from merkit.reporting.tables import results_markdown
+
+REFERENCES = (
+    "system,variant,protocol,modalities,metric,value,selection,features,source,evidence,note\n"
+    "bc_lstm,,parley,text,accuracy,87.65,on the test set,features <b>of</b> old,A paper 2020,secondary,a note\n"
+    "bc_lstm,without time,parley,text,accuracy,76.54,on a validation set,the same,A paper 2020,paper,\n"
+    "sdt,,parley,text,weighted_f1,65.43,not stated,other ones,Another paper,derived,\n"
+)
+STAGE_ONE = {
+    "name": "checkpoint",
+    "recipe": {
+        "model": "single",
+        "encoders": {"text": {"name": "bert", "weights": "builtin:minilm", "frozen": False}},
+    },
+}
+VOID = {"meta", "br", "col"}
+
+
+class Tree(HTMLParser):
+    """Checks nesting and collects text, ids and every attribute that could ask for something outside the page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.ids, self.links, self.words, self.names = [], set(), set(), [], set()
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.names.add(tag)
+        if "id" in values:
+            assert values["id"] not in self.ids
+            self.ids.add(values["id"])
+        self.links.update(value for name, value in attributes if name in ("href", "src", "srcset", "data", "action"))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.names.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def runs(parley, make_run, tmp_path):
+    made = [("z_majority", "majority", 0.0, 0), ("fused", "bc_lstm", 2.5, 5), ("text", "single", 1.5, 5)]
+    return [
+        make_run(tmp_path / "runs" / name, parley, model, skill, epochs=epochs, by_epoch=model == "bc_lstm")
+        for name, model, skill, epochs in made
+    ]
+
+
+@pytest.fixture
+def references(tmp_path):
+    path = tmp_path / "reference.csv"
+    path.write_text(REFERENCES)
+    return path
+
+
+@pytest.fixture
+def files(runs, references, tmp_path):
+    return write_report(runs, tmp_path / "report", printed=references)
+
+
+@pytest.fixture
+def tree(files):
+    return Tree(files.html.read_text(encoding="utf-8"))
+
+
+def test_the_page_is_well_formed_and_asks_for_nothing_outside(files, tree):
+    text = files.html.read_text(encoding="utf-8")
+
+    assert tree.open == []
+    assert not tree.names & {"script", "link", "img", "iframe", "object"}
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert tree.links
+    assert {link.removeprefix("#") for link in tree.links} <= tree.ids
+
+
+def test_floors_come_first_and_the_run_with_one_encoder_is_what_the_others_must_beat(runs):
+    group = gather(runs)[0]
+
+    assert [entry.name for entry in group.entries] == ["z_majority", "fused", "text"]
+    assert group.compared_with.name == "text"
+    assert [c.system for c in group.comparisons] == ["z_majority", "fused"]
+    assert all(c.reference == "text" for c in group.comparisons)
+
+
+def test_the_run_to_compare_with_can_be_named_and_a_misspelt_one_is_told(runs):
+    assert gather(runs, reference="fused")[0].compared_with.name == "fused"
+    with pytest.raises(MerkitError, match=r"No run named 'fuse'\. Did you mean 'fused'"):
+        gather(runs, reference="fuse")
+
+
+def test_without_a_single_model_the_best_floor_is_what_must_be_beaten(runs):
+    assert gather(runs[:2])[0].compared_with.name == "z_majority"
+    assert gather(runs[1:2])[0].compared_with.name == "fused"
+
+
+def test_printed_figures_are_those_of_the_scores(runs, parley, tree):
+    figure = score_run(runs[1])["test"]["accuracy"]
+    low, high = (f"{100 * value:.1f}" for value in figure["interval"])
+
+    assert f"{100 * figure['mean']:.2f} ± {100 * figure['std']:.2f} [{low}, {high}]" in tree.text
+
+
+def test_a_figure_is_never_shown_without_seeds_interval_and_rule(tree):
+    for words in (
+        "2 seeds",
+        "95 % interval by bootstrap over 10 conversations",
+        "60 test utterances",
+        "Epoch chosen on",
+    ):
+        assert words in tree.text
+
+
+def test_the_papers_row_stands_above_ours_with_its_rule_and_features(files, tree):
+    place = {name: tree.text.index(name) for name in ("87.65", "fused leaky", "features <b>of</b> old")}
+
+    ours = tree.text.index("fused text: bert (minilm, frozen) 2 seeds")
+    assert tree.text.index("bc_lstm paper text: features <b>of</b> old A paper 2020") < ours < place["fused leaky"]
+    assert "quoted from a secondary source" in tree.text
+    assert "the test set leaky" in tree.text
+    markdown = files.markdown.read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown.splitlines() if line.startswith("|")]
+    head, _, majority, printed, fused, leaky, text = rows[:7]
+    assert head[:2] == ["system", "features"]
+    assert majority[:2] == ["z_majority", "text: bert (minilm, frozen)"]
+    assert printed == ["_bc_lstm, paper_", "text: features <b>of</b> old", "87.65", "", "", "", "on the test set", ""]
+    assert fused[:2] == ["fused", "text: bert (minilm, frozen)"]
+    assert leaky[:2] == ["fused, **leaky**", ""]
+    assert text[0] == "text"
+    assert {len(row) for row in rows[:7]} == {len(head)}
+
+
+@pytest.mark.parametrize(
+    ("modalities", "features", "told"),
+    [
+        ("text+audio", "BERT; openSMILE 300", "text+audio: BERT; openSMILE 300"),
+        ("text", "not stated", "text: not stated"),
+        ("not stated", "not stated", "not stated"),
+    ],
+)
+def test_printed_features_are_told_with_their_modalities(references, modalities, features, told):
+    references.write_text(REFERENCES.replace(",text,accuracy,87.65", f",{modalities},accuracy,87.65"))
+
+    first = replace(read_references(references)[0], features=features)
+
+    assert first.made_of == told
+
+
+@pytest.mark.parametrize(
+    ("encoders", "told"),
+    [
+        ({}, "no encoder"),
+        ({"audio": {"name": "logmel", "n_mels": 64}}, "audio: logmel"),
+        ({"text": {"name": "bert", "weights": "builtin:minilm", "frozen": True}}, "text: bert (minilm, frozen)"),
+        (
+            {
+                "text": {"name": "bert", "weights": "FacebookAI/roberta-base", "frozen": False},
+                "audio": {"name": "wav2vec2", "weights": "/a/folder/base/", "frozen": False, "trainable_layers": 4},
+            },
+            "text: bert (roberta-base, fine-tuned); audio: wav2vec2 (base, last 4 layers fine-tuned)",
+        ),
+        (
+            {"text": {"name": "bert", "weights": "builtin:minilm", "frozen": False, "lora": {"rank": 4}}},
+            "text: bert (minilm, LoRA of rank 4)",
+        ),
+        ({"audio": {"name": "precomputed", "features": "praat"}}, "audio: precomputed (praat)"),
+        (
+            {"text": STAGE_ONE | {"cross_fit": 5}, "audio": {"name": "praat"}},
+            "text: single on bert (minilm, fine-tuned), cross-fitted (5); audio: praat",
+        ),
+        ({"text": STAGE_ONE}, "text: single on bert (minilm, fine-tuned), not cross-fitted"),
+        ({"text": {"name": "checkpoint", "checkpoint": "/a/b"}}, "text: a trained model, not cross-fitted"),
+    ],
+)
+def test_encoders_are_told_with_their_weights_and_whether_those_are_trained(parley, make_run, tmp_path, encoders, told):
+    run = make_run(tmp_path / "run", parley, encoders=encoders)
+
+    group = gather([run])[0]
+
+    assert group.entries[0].encoders == told
+    assert f"| run | {told} |" in results_markdown(group)
+
+
+@pytest.mark.parametrize(("cross_fit", "told"), [(0, "not cross-fitted"), (5, "cross-fitted (5)")])
+def test_how_stage_twos_vectors_were_made_stands_in_every_file(parley, make_run, references, tmp_path, cross_fit, told):
+    encoders = {"text": STAGE_ONE | {"cross_fit": cross_fit}}
+    run = make_run(tmp_path / "run", parley, "bc_lstm", encoders=encoders)
+
+    files = write_report([run], tmp_path / "report", printed=references)
+
+    words = f"text: single on bert (minilm, fine-tuned), {told}"
+    assert f"run {words} 2 seeds" in Tree(files.html.read_text(encoding="utf-8")).text
+    assert f"| run | {words} |" in files.markdown.read_text(encoding="utf-8")
+    with files.csv.open(newline="") as file:
+        assert {row["encoders"] for row in csv.DictReader(file)} == {words}
+    assert score(open_run(run))["features"] == told
+
+
+def test_the_papers_row_stands_once_above_several_runs_of_its_system(runs, make_run, parley, references, tmp_path):
+    other = make_run(tmp_path / "runs" / "other", parley, "bc_lstm", 2.5, epochs=5)
+
+    files = write_report([*runs, other], tmp_path / "report", printed=references)
+
+    assert Tree(files.html.read_text(encoding="utf-8")).text.count("bc_lstm paper text") == 1
+    assert files.markdown.read_text(encoding="utf-8").count("_bc_lstm, paper_") == 1
+
+
+def test_other_printed_figures_have_their_own_table(tree):
+    part = tree.text[tree.text.index("Other figures printed for this protocol") :]
+
+    assert "without time" in part
+    assert "65.43" in part
+    assert "derived from other figures" in part
+
+
+def test_the_leaky_figure_is_only_shown_beside_the_clean_one_and_under_its_name(files, tree):
+    assert tree.text.count("never a result") == 1
+    assert "| fused, **leaky** |" in files.markdown.read_text(encoding="utf-8")
+
+
+def test_the_verdict_is_printed_in_words(runs, make_run, parley, references, tmp_path):
+    twin = make_run(tmp_path / "runs" / "twin", parley, "concat", 1.5, epochs=5)
+
+    files = write_report([*runs, twin], tmp_path / "again", printed=references)
+
+    assert "≈ Not distinguishable" in Tree(files.html.read_text(encoding="utf-8")).text
+    assert "| Not distinguishable |" in files.markdown.read_text(encoding="utf-8")
+
+
+def test_a_part_of_a_corpus_is_said_to_be_one(nemo, make_run, references, tmp_path):
+    run = make_run(tmp_path / "run", nemo, "single")
+
+    files = write_report([run], tmp_path / "report", printed=references)
+
+    text = Tree(files.html.read_text(encoding="utf-8")).text
+    assert "Not the published corpus. Its counts differ: all anger" in text
+    assert "With all folds' predictions pooled instead" in text
+    assert "fold S0, seed 0" in files.html.read_text(encoding="utf-8")
+    assert "The corpus is a part of the published one." in files.markdown.read_text(encoding="utf-8")
+
+
+def test_several_protocols_have_a_section_each(runs, nemo, make_run, references, tmp_path):
+    other = make_run(tmp_path / "runs" / "speakers", nemo, "single")
+
+    files = write_report([*runs, other], tmp_path / "report", printed=references)
+
+    tree = Tree(files.html.read_text(encoding="utf-8"))
+    assert {"parley", "nemo6", "parley-fused", "nemo6-speakers"} <= tree.ids
+    assert tree.text.startswith("Results on parley, nemo6")
+
+
+def test_what_users_name_is_escaped(parley, make_run, references, tmp_path):
+    run = make_run(tmp_path / "<i>run & co", parley)
+
+    files = write_report([run], tmp_path / "report", printed=references, title="<script>alert(1)</script>")
+
+    tree = Tree(files.html.read_text(encoding="utf-8"))
+    assert not tree.names & {"i", "script"}
+    assert "<i>run & co" in tree.text
+
+
+def test_runs_of_one_folder_name_are_told_apart(parley, make_run, tmp_path):
+    paths = [make_run(tmp_path / name / "run", parley, skill=skill) for name, skill in (("a", 1.0), ("b", 2.0))]
+
+    group = gather(paths)[0]
+
+    assert [entry.name for entry in group.entries] == ["a/run", "b/run"]
+    assert group.comparisons[0].system in ("a/run", "b/run")
+
+
+def test_no_run_is_an_error():
+    with pytest.raises(MerkitError, match="No run given"):
+        gather([])
+
+
+def test_the_csv_holds_a_row_for_each_run_and_metric_with_what_it_must_not_be_quoted_without(files, runs, parley):
+    with files.csv.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    figure = score_run(runs[1])["test"]["macro_f1"]
+
+    assert len(rows) == 3 * 4
+    row = next(row for row in rows if (row["run"], row["metric"]) == ("fused", "macro_f1"))
+    assert float(row["mean"]) == pytest.approx(100 * figure["mean"], abs=1e-4)
+    assert (row["protocol"], row["selection"], row["seeds"]) == ("parley", "best_valid", "0 1")
+    assert row["data_sha256"] == parley.manifest.sha256
+    assert all(row["leaky_best_on_test"] == "" for row in rows if row["run"] != "fused")
+
+
+def pictures(page):
+    """The models' own pictures: heading, names in the legend, ends of the lines."""
+    found = {}
+    for figure in re.findall(r"<figure>.*?</figure>", page, re.DOTALL):
+        if 'class="legend"' in figure:
+            names = re.findall(r'class="entry">.*?</svg>([^<]+)<', figure)
+            found[re.search(r"<h4>([^<]+)", figure)[1]] = (names, re.search(r'aria-label="([^"]+)', figure)[1])
+    return found
+
+
+def test_what_a_model_says_of_itself_is_drawn_by_group(parley, make_run, references, tmp_path):
+    def figures(seed, epoch):
+        said = {"gate.text": 0.2 * (1 + seed) * epoch, "gate.text_audio": 0.5, "temperature": 2.0}
+        return said | ({"ratio.late.one": 3.0} if epoch > 2 and seed == 1 else {"ratio.late.one": float("nan")})
+
+    run = make_run(tmp_path / "run", parley, epochs=4, figures=figures)
+
+    files = write_report([run], tmp_path / "report", printed=references)
+
+    found = pictures(files.html.read_text(encoding="utf-8"))
+    assert list(found) == ["gate", "temperature", "ratio"]
+    assert found["gate"][0] == ["text", "text_audio"]
+    assert "text: 1.2 at epoch 4, text_audio: 0.5 at epoch 4" in found["gate"][1]  # the mean of 0.8 and 1.6
+    assert found["temperature"][0] == ["temperature"]
+    assert found["ratio"][0] == ["late.one"]
+    assert "late.one: 3 at epoch 4" in found["ratio"][1]
+
+
+def test_nothing_is_drawn_for_a_model_that_says_nothing(files):
+    assert pictures(files.html.read_text(encoding="utf-8")) == {}
+
+
+def test_seeds_that_stopped_early_leave_the_mean_to_the_others(parley, make_run, references, tmp_path):
+    run = make_run(tmp_path / "run", parley, epochs=3, figures=lambda seed, epoch: {"gate.text": 1.0 + seed})
+    history = next(run.glob("fold-*/seed-0")) / "history.jsonl"
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:1]))
+    cell = history.with_name("cell.json")
+    cell.write_text(cell.read_text().replace('"epoch": 3', '"epoch": 1'))
+
+    files = write_report([run], tmp_path / "report", printed=references)
+
+    page = files.html.read_text(encoding="utf-8")
+    assert "text: 2 at epoch 3" in pictures(page)["gate"][1]
