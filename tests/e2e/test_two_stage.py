@@ -172,7 +172,7 @@ def test_a_finished_stage_one_is_used_again_and_its_vectors_are_extracted_once(
 def test_runs_may_share_a_stage_one(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(home / "crossed" / "stage-one", tmp_path / "shared")
     monkeypatch.setattr(stage_one_encoder.StageOne, "extract", None)
-    values = {**tomllib.loads((home / "crossed" / "recipe.toml").read_text()), "config": {"hidden": 8}}
+    values = {**tomllib.loads((home / "crossed" / "recipe.toml").read_text()), "config": {"hidden_size": 8}}
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "shared").rglob("model.safetensors")}
 
     options = ("--stage-one", tmp_path / "shared")
