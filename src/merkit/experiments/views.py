@@ -19,7 +19,7 @@ from merkit.core.view import AudioEngine, Speaking, TextEngine, Wording
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.features.sources import open_sources
 from merkit.data.views import FOLDER, ViewCache, Views, seed_of, write_audio, write_text
-from merkit.encoders._audio import audio_content
+from merkit.encoders.sound.samples import audio_content
 from merkit.experiments.recipe import ViewsChoice
 
 
