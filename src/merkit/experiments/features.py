@@ -8,9 +8,10 @@ from typing import Any
 from merkit.core.encoder import EncoderSpec, reach
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load, unknown
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.features.extraction import extract_features
-from merkit.data.features.sources import Progress, announce_size, open_store
+from merkit.data.features.sources import announce_size, open_store
 from merkit.experiments.recipe import check_options
 from merkit.io.checkpoint import build_encoders
 
@@ -32,7 +33,7 @@ def fill_store(
     modality: str | None,
     settings: Mapping[str, Any],
     features: Path | None,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> Filled:
     """Extract what the store of one encoder lacks.
 

@@ -13,9 +13,9 @@ import numpy as np
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ConfigError
 from merkit.core.model import FittedModel
+from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Protocol
 from merkit.data.corpus.manifest import Manifest
-from merkit.data.features.sources import Progress
 from merkit.experiments.cell import Cell
 from merkit.experiments.recipe import Recipe, Teacher
 from merkit.inference.recognizer import Recognizer
@@ -42,7 +42,7 @@ def check_student(recipe: Recipe, manifest: Manifest, protocol: Protocol) -> Non
     build_optimizer(groups_of(model, recipe.training.learning_rates), recipe.training, layers_of(model))  # its checks
 
 
-def teacher_answers(cell: Cell, progress: Progress | None) -> dict[str, Array]:
+def teacher_answers(cell: Cell, progress: ProgressCallback | None) -> dict[str, Array]:
     """Return the mean of its teachers' probabilities ``[classes]`` for each utterance of a cell's training part."""
     assert cell.recipe.teacher is not None
     seconds = cell.recipe.teacher.recipe.training.batch_seconds
