@@ -1,4 +1,4 @@
-"""The walk-through in docs/adding-a-paper.md, done to the letter in a temporary copy."""
+"""The walk-through in docs/contribute/adding-a-paper.md, done to the letter in a temporary copy."""
 
 import os
 import re
@@ -22,7 +22,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("src", "tests", "recipes"):
         shutil.copytree(ROOT / name, folder / name, ignore=rubbish)
     shutil.copy(ROOT / "pyproject.toml", folder)
-    blocks = dict(BLOCK.findall((ROOT / "docs" / "adding-a-paper.md").read_text()))
+    blocks = dict(BLOCK.findall((ROOT / "docs" / "contribute" / "adding-a-paper.md").read_text()))
     assert set(blocks) == {"src/merkit/models/gmu.py", "recipes/gmu/parley.toml"}
     for name, content in blocks.items():
         (folder / name).parent.mkdir(exist_ok=True)

@@ -11,15 +11,15 @@ ROOT = Path(__file__).parents[2]
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = [
-    "augmented-views.md",
-    "aux-fusion.md",
-    "getting-started.md",
-    "data.md",
-    "teacher.md",
-    "training.md",
-    "two-stage.md",
+    "how-to/augmented-views.md",
+    "how-to/distillation.md",
+    "how-to/training.md",
+    "how-to/two-stage.md",
+    "learn/data.md",
+    "start/getting-started.md",
+    "systems/aux_fusion.md",
 ]
 
 

@@ -2,7 +2,7 @@
 
 Every turn has a hidden emotion that lasts over turns and passes between speakers. Words and voice are unreliable
 witnesses of it: words tell rather how pleasant it is, the voice rather how roused. So either alone is weak, both are
-better, and the conversation better still, by margins that follow from the options (docs/parley.md). The speech is
+better, and the conversation better still, by margins that follow from the options (docs/learn/parley.md). The speech is
 eSpeak NG's; the corpus is a test bench for methods, and says nothing about people.
 """
 

@@ -28,8 +28,8 @@ from merkit.core.model import TrainedModel
 from merkit.core.types import Turn, Utterance, turns_of
 from merkit.data.collate import Example, collate
 from merkit.data.files import atomic_path, file_hash
-from merkit.encoders._standardize import Standardizer
 from merkit.nn.layers import Dropout
+from merkit.nn.standardization import Standardizer
 
 _TOLD = ("provenance.json", "README.md")
 """Files of a checkpoint that no answer depends on."""

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset, items_of
-from merkit.data.features.sources import Progress, open_sources
+from merkit.data.features.sources import open_sources
 from merkit.data.files import file_hash
 from merkit.evaluation.scores import Counts, FloatArray, mean_over_seeds, resampled
 from merkit.evaluation.stored import Cell, LabelledPredictions, Run, join
@@ -47,7 +48,7 @@ class Replay:
     members: Sequence[str]
     """Ids of the utterances that take part in the protocol, in the manifest's order."""
     features: Path
-    progress: Progress | None
+    progress: ProgressCallback | None
 
     def dataset(self, wanted: Collection[str]) -> Dataset:
         """Return the unlabelled items that hold the wanted utterances, with all modalities."""
@@ -68,7 +69,7 @@ def replay(
     told: str,
     settings: str = "",
     features: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> None:
     """Have every cell answered and keep the answers in its folder, unless they are there already.
 

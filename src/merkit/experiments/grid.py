@@ -24,7 +24,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from merkit.core.errors import ConfigError
-from merkit.data.features.sources import Progress
+from merkit.core.progress import ProgressCallback
 from merkit.data.files import atomic_path
 from merkit.experiments.recipe import Recipe, check_options, check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
@@ -100,7 +100,7 @@ def train_grid(
     features: Path | None = None,
     allow_partial: bool = False,
     legacy_best_on_test: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[Path]:
     """Run every variant in a folder of its own below ``out``, go on where an earlier call was stopped.
 

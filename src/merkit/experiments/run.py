@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.progress import ProgressCallback, Share
 from merkit.core.protocol import Protocol
 from merkit.data.corpus.manifest import Manifest, read_manifest
-from merkit.data.features.sources import Progress
 from merkit.data.files import atomic_path
 from merkit.encoders.checkpoint import StageOneConfig
 from merkit.experiments.accelerator import open_accelerator
@@ -36,7 +36,7 @@ def train_recipe(
     allow_partial: bool = False,
     legacy_best_on_test: bool = False,
     stage_one: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> None:
     """Train every fold and seed of a recipe on a manifest and store their predictions; finished ones are kept.
 
@@ -51,7 +51,7 @@ def train_recipe(
         legacy_best_on_test: Compute the leaky best-epoch-on-test figure beside the clean one.
         stage_one: Folder of the stages that are trained first, which several runs may share; ``None``: ``stage-one``
             in the run's folder.
-        progress: Told about feature extraction.
+        progress: Called during feature extraction and after every epoch.
 
     Raises:
         MerkitError: Anything a user can mend.
@@ -89,13 +89,20 @@ def train_recipe(
         for modality in recipe.stages:
             place = (run / FOLDER if stage_one is None else stage_one) / modality
             cells = _train_stage(cells, modality, place, data, allow_partial=allow_partial, progress=progress)
-        for cell in cells:
-            run_cell(cell, provenance, open_accelerator(recipe), progress)
+        for number, cell in enumerate(cells):
+            share = Share(run.name, number, len(cells))
+            run_cell(cell, provenance, open_accelerator(recipe), progress, share)
     accelerator.wait_for_everyone()
 
 
 def _train_stage(
-    cells: Sequence[Cell], modality: str, folder: Path, data: Path, *, allow_partial: bool, progress: Progress | None
+    cells: Sequence[Cell],
+    modality: str,
+    folder: Path,
+    data: Path,
+    *,
+    allow_partial: bool,
+    progress: ProgressCallback | None,
 ) -> list[Cell]:
     """Train the stage one of a modality for these cells, and return the cells with it.
 

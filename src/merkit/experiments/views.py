@@ -12,13 +12,14 @@ from typing import Any
 
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Fold
 from merkit.core.types import Turn, Utterance
 from merkit.core.view import AudioEngine, Speaking, TextEngine, Wording
 from merkit.data.corpus.manifest import Manifest
-from merkit.data.features.sources import Progress, open_sources
+from merkit.data.features.sources import open_sources
 from merkit.data.views import FOLDER, ViewCache, Views, seed_of, write_audio, write_text
-from merkit.encoders._audio import audio_content
+from merkit.encoders.sound.samples import audio_content
 from merkit.experiments.recipe import ViewsChoice
 
 
@@ -82,7 +83,9 @@ class Maker:
             for number in range(self.choice.count)
         ]
 
-    def make(self, planned: Sequence[Planned], turns: Mapping[str, Turn], progress: Progress | None = None) -> Made:
+    def make(
+        self, planned: Sequence[Planned], turns: Mapping[str, Turn], progress: ProgressCallback | None = None
+    ) -> Made:
         """Return the planned views, each a turn of its own id; makes those that are not there yet.
 
         Args:
@@ -115,7 +118,7 @@ class Maker:
                 progress("views", done, len(planned))
         return Made(planned, found, new, kept)
 
-    def _texts(self, planned: Sequence[Planned], progress: Progress | None) -> tuple[list[str | None], int]:
+    def _texts(self, planned: Sequence[Planned], progress: ProgressCallback | None) -> tuple[list[str | None], int]:
         """Return each view's words and how many wordings are new."""
         engine = self.text
         if engine is None:
@@ -191,7 +194,7 @@ class Maker:
         return min(there[speaker], key=lambda donor: seed_of(utterance.id, number, donor.id))
 
 
-def open_views(made: Made, encoders: Mapping[str, Encoder], features: Path, progress: Progress | None) -> Views:
+def open_views(made: Made, encoders: Mapping[str, Encoder], features: Path, progress: ProgressCallback | None) -> Views:
     """Return the made views for a training part; extracts first what the encoders' stores lack.
 
     Where an encoder normalises by speaker, a view counts for the voice that is heard in it.

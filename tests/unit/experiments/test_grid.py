@@ -291,7 +291,7 @@ def test_the_released_variant_of_ada2i_is_the_released_profile() -> None:
 
 
 def test_the_grid_in_the_documentation_fits_its_recipe(tmp_path: Path) -> None:
-    block = re.search(r"```toml\n(.*?)```", (ROOT / "docs" / "comparing.md").read_text(), re.DOTALL)
+    block = re.search(r"```toml\n(.*?)```", (ROOT / "docs" / "how-to" / "comparing.md").read_text(), re.DOTALL)
     assert block is not None
 
     variants = read_grid(grid(tmp_path, block[1]), recipes_folder() / "dialogue_rnn" / "parley.toml")
