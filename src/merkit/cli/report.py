@@ -7,23 +7,24 @@ import typer
 
 from merkit.cli.options import Features, TextColumn
 from merkit.cli.progress import shown_progress
-from merkit.cli.scores import print_probes, print_subsets, print_texts
+from merkit.cli.scores import print_conditions
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the report.", show_default=False)],
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of finished runs; none: renew the tables of --results.", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the report.", show_default=False)] = None,
     data: Annotated[Path | None, typer.Option("--data", help="The prepared corpus, if it was moved.")] = None,
     reference: Annotated[str | None, typer.Option("--reference", help="Run to compare the others with.")] = None,
     subsets: Annotated[
         bool,
-        typer.Option(
-            "--subsets", help="Test each run again with every subset of its modalities, from its checkpoints."
-        ),
+        typer.Option("--subsets", help="Score each run with every subset of its modalities, from its checkpoints."),
     ] = False,
     probes: Annotated[
         bool,
-        typer.Option("--probes", help="Ask linear probes what each modality's representation in a network knows."),
+        typer.Option("--probes", help="Fit linear probes to the representation of each modality in each network."),
     ] = False,
     text_column: TextColumn = None,
     features: Features = None,
@@ -33,12 +34,23 @@ def report(
     ] = None,
     readme: Annotated[
         Path | None,
-        typer.Option("--readme", help="Markdown file whose marked results table to renew too; needs --results."),
+        typer.Option("--readme", help="Markdown file whose short table of --results to renew."),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", help="Markdown file whose tables of all --results to renew."),
     ] = None,
 ) -> None:
     """Write tables, plots and tests of significance: HTML, Markdown and CSV."""
-    from merkit.reporting.report import write_report
+    from merkit.core.errors import ConfigError
+    from merkit.reporting.report import renew_tables, write_report
 
+    if not runs and results is not None:
+        for path in renew_tables(results, readme, page):
+            print(path)
+        return
+    if not runs or out is None:
+        raise ConfigError("No runs or no --out given; give folders of finished runs and --out, or --results alone")
     with shown_progress() as progress:
         files = write_report(
             runs,
@@ -52,10 +64,9 @@ def report(
             progress=progress,
             results=results,
             readme=readme,
+            results_page=page,
         )
     for group in files.groups:
-        print_subsets(group)
-        print_probes(group)
-        print_texts(group)
+        print_conditions(group)
     for path in files.written:
         print(path)

@@ -37,9 +37,8 @@ def print_scores(scores: dict[str, Any]) -> None:
     table = Table("metric", "mean", "std", "95 % interval")
     for name, figure in scores["test"].items():
         low, high = figure["interval"]
-        table.add_row(
-            name, f"{100 * figure['mean']:.2f}", f"{100 * figure['std']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"
-        )
+        std = "" if figure["std"] is None else f"{100 * figure['std']:.2f}"
+        table.add_row(name, f"{100 * figure['mean']:.2f}", std, f"{100 * low:.2f} to {100 * high:.2f}")
     console.print(table)
     classes = Table("class", "utterances", "precision", "recall", "F1")
     for row in scores["per_class"]:
@@ -109,7 +108,8 @@ def print_grid(group: "Group") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from merkit.reporting.tables import caption, p_text, signed, spread_text
+    from merkit.reporting.sections import results_caption
+    from merkit.reporting.text import interval_text, p_text, points, spread_text
 
     metric = group.metric
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -119,98 +119,47 @@ def print_grid(group: "Group") -> None:
     table.add_column("verdict", min_width=15)
     compared = {comparison.system: comparison for comparison in group.comparisons}
     for entry in group.entries:
-        row = [entry.name, spread_text(entry.scores["test"][metric])]
+        score = entry.scores["test"][metric]
+        row = [entry.name, spread_text(score["mean"], score["std"])]
         if entry.name in compared:
             c = compared[entry.name]
-            low, high = (signed(end, 1) for end in c.interval)
-            row += [f"{signed(c.difference, 1)} [{low}, {high}]", p_text(c.adjusted), c.verdict]
+            row += [f"{points(c.difference, sign=True)} {interval_text(c.interval)}", p_text(c.adjusted), c.verdict]
         table.add_row(*row)
     console = Console()
     console.print(table)
     for entry in group.entries:
-        console.print(f"{entry.name}: {entry.changes or entry.encoders}", highlight=False, markup=False)
-    console.print(f"{group.protocol}. {caption(group)}", highlight=False, markup=False)
+        console.print(f"{entry.name}: {entry.changes or entry.features}", highlight=False, markup=False)
+    console.print(f"{group.protocol}. {results_caption(group.rows)}", highlight=False, markup=False)
     console.print(f"runs: {group.entries[0].run.path.parent}", highlight=False, markup=False)
 
 
-def print_subsets(group: "Group") -> None:
-    """Print what is left of each run with every subset of its modalities, where that was asked for."""
-    if not any(entry.subsets for entry in group.entries):
-        return
-    from merkit.reporting.tables import drop_text, figure_text, subsets_caption
-
-    metric = group.metric
-    rows = [
-        (
-            "" if number else entry.name,
-            "+".join(row.modalities),
-            figure_text(row.figures[metric]),
-            drop_text(row.drops.get(metric)),
-        )
-        for entry in group.entries
-        for number, row in enumerate(entry.subsets)
-    ]
-    _print_table(("run", "modalities", metric, "drop"), rows, subsets_caption(group))
-
-
-def print_probes(group: "Group") -> None:
-    """Print what linear probes find in each run's representations, where that was asked for."""
-    if all(entry.probes is None for entry in group.entries):
-        return
-    from merkit.reporting.tables import above_text, figure_text, probes_caption, verdict_of
-
-    metric = group.metric
-    rows = [
-        (
-            "" if number else entry.name,
-            row.name,
-            figure_text(row.figures[metric]),
-            above_text(row.above),
-            verdict_of(row),
-        )
-        for entry in group.entries
-        for number, row in enumerate(entry.probes or ())
-    ]
-    _print_table(("run", "probed", metric, "UA above chance", "verdict"), rows, probes_caption(group))
-
-
-def print_texts(group: "Group") -> None:
-    """Print each run's figures with the transcript and with another column's texts, where that was asked for."""
-    from merkit.reporting.tables import drop_text, figure_text, texts_caption
-
-    metric = group.metric
-    rows = [
-        (
-            "" if number else entry.name,
-            row.column,
-            figure_text(row.figures[metric]),
-            drop_text(row.drops.get(metric)),
-        )
-        for entry in group.entries
-        for number, row in enumerate(entry.texts)
-    ]
-    if rows:
-        _print_table(("run", "text read", metric, "drop"), rows, texts_caption(group))
-
-
-def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> None:
-    """Print rows, if any, and below them what they are; only the first column, names, is broken into lines."""
+def print_conditions(group: "Group") -> None:
+    """Print the scores with subsets of modalities, of linear probes and with another text column, where requested."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from merkit.reporting.sections import probe_section, subset_section, text_section
 
     console = Console()
-    if rows:
+    for section in (subset_section(group), probe_section(group), text_section(group)):
+        narrow = [number for number, column in enumerate(section.columns) if not column.wide]
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column(heads[0], overflow="fold")
-        for head in heads[1:]:
-            table.add_column(head, no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    console.print(caption, highlight=False, markup=False)
+        for number in narrow:
+            table.add_column(section.columns[number].name, overflow="fold", no_wrap=number > 0)
+        before = ""
+        for row in section.rows:
+            texts = [" ".join(filter(None, [row.cells[n].text, row.cells[n].detail])) for n in narrow]
+            table.add_row(*(Text(text) for text in ["" if texts[0] == before else texts[0], *texts[1:]]))
+            before = texts[0]
+        if section.rows:
+            console.print(table)
+        if section.caption:
+            console.print(section.caption, highlight=False, markup=False)
 
 
 def _figure(figure: dict[str, Any]) -> str:
     low, high = figure["interval"]
-    return f"{100 * figure['mean']:.1f} ± {100 * figure['std']:.1f}  [{100 * low:.1f}, {100 * high:.1f}]"
+    spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.1f}"
+    return f"{100 * figure['mean']:.1f}{spread}  [{100 * low:.1f}, {100 * high:.1f}]"

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset, items_of
-from merkit.data.features.sources import Progress, open_sources
+from merkit.data.features.sources import open_sources
 from merkit.data.files import file_hash
 from merkit.evaluation.scores import Counts, Scores, draws_of, scores_of
-from merkit.evaluation.stored import CellResult, Run, join
+from merkit.evaluation.stored import Run, StoredCell, join
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import write_table
 from merkit.metrics.intervals import percentile_interval
@@ -49,13 +50,13 @@ class Condition:
 class LoadedCell:
     """A cell's checkpoint and the inputs to predict from."""
 
-    cell: CellResult
+    cell: StoredCell
     recognizer: Recognizer
     manifest: Manifest
     members: Sequence[str]
     """Ids of the utterances of the protocol, in the manifest's order."""
     features: Path
-    progress: Progress | None
+    progress: ProgressCallback | None
 
     def dataset(self, wanted: Collection[str]) -> Dataset:
         """Return the unlabelled items that hold the wanted utterances, with all modalities."""
@@ -76,7 +77,7 @@ def predict_once(
     description: str,
     settings: str = "",
     features: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> None:
     """Predict with every cell's checkpoint and store the predictions in its folder, unless they are stored already.
 

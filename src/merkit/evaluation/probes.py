@@ -16,10 +16,10 @@ from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.model import ModelSpec
+from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Fold
 from merkit.core.types import MODALITIES, Prediction
 from merkit.data.corpus.manifest import Manifest
-from merkit.data.features.sources import Progress
 from merkit.evaluation.conditions import Difference, LoadedCell, predict_once, stored_counts
 from merkit.evaluation.scores import Counts, Scores, mean_over_seeds, resampled, scores_of
 from merkit.evaluation.stored import Run
@@ -64,7 +64,7 @@ def representations_of(run: Run) -> Mapping[str, str]:
 
 
 def probe_scores(
-    run: Run, manifest: Manifest, features: Path | None = None, progress: Progress | None = None
+    run: Run, manifest: Manifest, features: Path | None = None, progress: ProgressCallback | None = None
 ) -> list[ProbeScores]:
     """Fit the probes of every cell and predict its test split, unless that is stored, and score them.
 

@@ -41,7 +41,7 @@ class LabelledPredictions:
 
 
 @dataclass(frozen=True, eq=False)
-class CellResult:
+class StoredCell:
     """Result of one fold and one seed."""
 
     fold: str
@@ -68,7 +68,7 @@ class Run:
     provenance: Mapping[str, Any]
     seeds: tuple[int, ...]
     folds: tuple[str, ...]
-    cells: tuple[CellResult, ...]
+    cells: tuple[StoredCell, ...]
     cluster_of: Mapping[str, str]
     """Conversation or speaker of an utterance, by id: what the protocol resamples."""
     count_differences: tuple[str, ...]
@@ -79,7 +79,7 @@ class Run:
         """The rule that selected the reported epoch; ``none`` for a model that is fitted without epochs."""
         return str(self.cells[0].facts["selection"]) if any(cell.history for cell in self.cells) else "none"
 
-    def folder(self, cell: CellResult) -> Path:
+    def folder(self, cell: StoredCell) -> Path:
         """Return the folder of a cell's files."""
         return self.path / f"fold-{cell.fold}" / f"seed-{cell.seed}"
 
@@ -244,7 +244,7 @@ def _check_grid(run: Path, stored: Collection[tuple[int, str]], seeds: Sequence[
 
 def _read_cell(
     folder: Path, facts: Mapping[str, Any], fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]
-) -> CellResult:
+) -> StoredCell:
     path = folder / "predictions.parquet"
     table = _read_table(path)
     if "split" not in table.column_names:
@@ -261,7 +261,7 @@ def _read_cell(
         joined[split] = join(table.take(rows), labels, truth, expected, f"{path} ({split})")
     history = folder / "history.jsonl"
     rows_of_history = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
-    return CellResult(
+    return StoredCell(
         fold=fold.name,
         seed=seed,
         facts=facts,

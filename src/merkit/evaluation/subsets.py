@@ -14,10 +14,11 @@ import pyarrow as pa
 from merkit.core.encoder import Array
 from merkit.core.lookup import load
 from merkit.core.model import ModelSpec
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import MODALITIES, Turn
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset
-from merkit.data.features.sources import FeatureSource, Progress
+from merkit.data.features.sources import FeatureSource
 from merkit.evaluation.conditions import Condition, LoadedCell, compare_conditions, predict_once
 from merkit.evaluation.stored import Run
 from merkit.io.predictions import predictions_table
@@ -62,7 +63,7 @@ def training_note(run: Run) -> str:
 
 
 def subset_conditions(
-    run: Run, manifest: Manifest, features: Path | None = None, progress: Progress | None = None
+    run: Run, manifest: Manifest, features: Path | None = None, progress: ProgressCallback | None = None
 ) -> list[Condition]:
     """Predict every cell's test split with each subset of the modalities, unless that is stored, and score them.
 

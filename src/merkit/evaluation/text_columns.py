@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from merkit.core.errors import ConfigError
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.text_column import lacking, with_text_column
-from merkit.data.features.sources import Progress
 from merkit.evaluation.conditions import Condition, LoadedCell, compare_conditions, predict_once
 from merkit.evaluation.stored import Run
 from merkit.io.predictions import predictions_table
@@ -22,7 +22,7 @@ FILE = "predictions-text-column.parquet"
 
 
 def text_conditions(
-    run: Run, manifest: Manifest, column: str, features: Path | None = None, progress: Progress | None = None
+    run: Run, manifest: Manifest, column: str, features: Path | None = None, progress: ProgressCallback | None = None
 ) -> list[Condition]:
     """Predict every cell's test split from another column's texts, unless that is stored, and score both columns.
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from merkit.evaluation.stored import CellResult
+from merkit.evaluation.stored import StoredCell
 from merkit.reporting.charts import Curve, curves, legend
 from merkit.reporting.results import Entry
 from merkit.reporting.text import METRIC_NAMES
@@ -20,7 +20,7 @@ def over_epochs(entry: Entry) -> list[str]:
     return [*_learning(entry, cells), *_logged(entry, cells)]
 
 
-def _learning(entry: Entry, cells: Sequence[CellResult]) -> list[str]:
+def _learning(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
     many = len(entry.run.folds) > 1
 
     def lines(of: Iterable[Sequence[float]]) -> list[Curve]:
@@ -42,7 +42,7 @@ def _learning(entry: Entry, cells: Sequence[CellResult]) -> list[str]:
     ]
 
 
-def _logged(entry: Entry, cells: Sequence[CellResult]) -> list[str]:
+def _logged(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
     """Return a chart for each group of values that the model logs: those whose names agree up to the first dot."""
     groups: dict[str, list[Curve]] = {}
     for name in dict.fromkeys(name for cell in cells for row in cell.history for name in row.get("model", {})):
@@ -61,7 +61,7 @@ def _logged(entry: Entry, cells: Sequence[CellResult]) -> list[str]:
     ]
 
 
-def _means(cells: Sequence[CellResult], name: str) -> list[float | None]:
+def _means(cells: Sequence[StoredCell], name: str) -> list[float | None]:
     """Return each epoch's mean over the cells with a finite value; ``None`` where none has one."""
     means: list[float | None] = []
     for epoch in range(max(len(cell.history) for cell in cells)):

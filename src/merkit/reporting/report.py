@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import ConfigError
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest, read_manifest
-from merkit.data.features.sources import Progress
 from merkit.data.files import write_texts
 from merkit.evaluation.probes import probe_scores
 from merkit.evaluation.subsets import modalities_of, subset_conditions
@@ -45,7 +45,7 @@ def write_report(
     probes: bool = False,
     text_column: str | None = None,
     features: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     results: Path | None = None,
     readme: Path | None = None,
     results_page: Path | None = None,
@@ -106,8 +106,19 @@ def write_report(
     return ReportFiles(html, markdown, csv, tuple(texts), tuple(groups))
 
 
+def renew_tables(results: Path, readme: Path | None = None, page: Path | None = None) -> tuple[Path, ...]:
+    """Renew the tables that show a file of results, without any run, and return the files.
+
+    Raises:
+        MerkitError: A file cannot be read, has another layout, or cannot be written.
+    """
+    texts = renewed([], results, readme, page, read_references(shipped_references()))
+    write_texts(texts)
+    return tuple(texts)
+
+
 def _with_subsets(
-    groups: Sequence[Group], data: Path | None, features: Path | None, progress: Progress | None
+    groups: Sequence[Group], data: Path | None, features: Path | None, progress: ProgressCallback | None
 ) -> list[Group]:
     """Return the groups with the scores of each run's subsets of modalities.
 
@@ -124,7 +135,7 @@ def _with_subsets(
 
 
 def _with_probes(
-    groups: Sequence[Group], data: Path | None, features: Path | None, progress: Progress | None
+    groups: Sequence[Group], data: Path | None, features: Path | None, progress: ProgressCallback | None
 ) -> list[Group]:
     """Return the groups with the scores of linear probes of each run's representations."""
 
@@ -135,7 +146,7 @@ def _with_probes(
 
 
 def _with_texts(
-    groups: Sequence[Group], column: str, data: Path | None, features: Path | None, progress: Progress | None
+    groups: Sequence[Group], column: str, data: Path | None, features: Path | None, progress: ProgressCallback | None
 ) -> list[Group]:
     """Return the groups with the scores of those runs that read text.
 

@@ -106,7 +106,8 @@ def markdown_text(text: str) -> str:
 
 def _markdown_cell(cell: Cell) -> str:
     text = f"**{markdown_text(cell.text)}**" if cell.bold and cell.text else markdown_text(cell.text)
-    return " ".join(filter(None, [text, cell.tag and f"*({cell.tag})*", markdown_text(cell.detail)]))
+    detail = cell.detail if not cell.detail or cell.detail.startswith("[") else f"({cell.detail})"
+    return " ".join(filter(None, [text, cell.tag and f"*({cell.tag})*", markdown_text(detail)]))
 
 
 def _html_table(section: Section) -> str:

@@ -408,8 +408,9 @@ def _probe_caption(group: Group) -> str:
         sentences = [
             f"Linear probes ({SETTINGS}) of what the stored checkpoints compute from each modality, fitted to the"
             " training utterances that have it, scored on the test split; test utterances without the modality get the"
-            " class shares of the training split. Above chance: mean recall (UA) less that of a prediction without knowledge of the"
-            f" class, 1 in {len(scores['labels'])} [95 % bootstrap confidence interval over {scores['cluster']}s].",
+            " class shares of the training split. Above chance: mean recall (UA) less that of a prediction without"
+            f" knowledge of the class, 1 in {len(scores['labels'])} [95 % bootstrap confidence interval over"
+            f" {scores['cluster']}s].",
             f"{'; '.join(kinds)}.",
         ]
     if without:
