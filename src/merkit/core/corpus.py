@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from merkit.core.encoder import Array
+from merkit.core.lookup import PlugInSpec
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
 
@@ -51,18 +52,17 @@ class RawCorpus:
     """JSON values to keep in ``corpus.json`` (parley: its parameters and best reachable accuracy)."""
 
 
-@dataclass(frozen=True)
-class CorpusSpec:
+@dataclass(frozen=True, kw_only=True)
+class CorpusSpec(PlugInSpec):
     """What an adapter's file exports as ``SPEC``.
 
     ``read(raw, options)`` reads a release; media paths in the result are relative to ``raw``. Adapters that make their
     corpus (parley) write media below ``raw``.
     """
 
-    name: str
+    kind: ClassVar[str] = "corpora"
     version: int
     """Raised when the adapter's output changes."""
-    summary: str
     options: type[CorpusOptions]
     read: Callable[[Path, Any], RawCorpus]
     expected: Mapping[str, int] = field(default_factory=dict)
