@@ -69,5 +69,7 @@ class CorpusSpec(PlugInSpec):
     """Published counts: ``utterances``, ``conversations``, and ``<split>`` or ``<split>.conversations``."""
     citation: Citation | None = None
     licence: str = ""
+    example: Callable[[Path], Mapping[str, Any] | None] | None = None
+    """For the contract tests: write a tiny made-up release below a folder, return options to read it with, if any."""
     makes_media: bool = False
     """The adapter makes its corpus (parley): no raw release is needed."""

@@ -126,6 +126,9 @@ class EncoderSpec(PlugInSpec):
     """``build(config, modality, home)``."""
     extra: str | None = None
     """Which optional extra of the package it needs."""
+    example: Callable[[Path], Mapping[str, Any]] | None = None
+    """For the contract tests: return the settings of a tiny one; may write what it needs below a folder. ``None``: the
+    defaults are tested."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Plug-ins: models, encoders, corpora and the like, found by name and imported only when asked for.
 
-A plug-in is a Python file that exports one ``SPEC``. It is a file of merkit (``merkit/models/concat.py`` is ``concat``),
-a module of an installed package that declares it as an entry point of the group ``merkit.models``
+A plug-in is a Python file that exports one ``SPEC``. It is a file of merkit (``merkit/models/concat.py`` is
+``concat``), a module of an installed package that declares it as an entry point of the group ``merkit.models``
 (``merkit.encoders``, …), or a file of the user, which is named by its path: ``./gmu.py``.
 """
 

@@ -91,3 +91,5 @@ class ProtocolSpec(PlugInSpec):
     build: Callable[[Any, bool], Protocol]
     """``build(options, allow_partial)``."""
     citation: Citation | None = None
+    example: Callable[[], Sequence[Utterance]] | None = None
+    """For the contract tests: return a small made-up corpus that has every class in every split."""
