@@ -17,7 +17,7 @@ from tests.unit.encoders.conftest import tiny_bert
 
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.experiments.shipped import recipes_folder
-from merkit.io.checkpoint import build_encoders
+from merkit.io.checkpoint import build_encoders, choose_encoders
 
 __all__ = ["tiny_bert"]
 
@@ -65,7 +65,7 @@ def logits(home: Path, manifest: Manifest, order: random.Random | None = None) -
     """Return the logits that the encoder ``checkpoint`` gives of a manifest's utterances, seven at a time."""
     folder = cell_of(home / "run" / "stage-one" / "text") / "checkpoint"
     settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "gives": ["logits"]}}
-    encoder = build_encoders(settings, None, None)["text"]
+    encoder = build_encoders(choose_encoders(settings), None, None)["text"]
     turns = list(manifest.turns(None, encoder.context, encoder.following))
     if order is not None:
         order.shuffle(turns)

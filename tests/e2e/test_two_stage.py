@@ -28,7 +28,7 @@ from merkit.encoders import checkpoint as stage_one_encoder
 from merkit.experiments import run_cell
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import train_recipe
-from merkit.io.checkpoint import build_encoders, load_checkpoint, name_hash, read_trained_on
+from merkit.io.checkpoint import build_encoders, choose_encoders, load_checkpoint, name_hash, read_trained_on
 from merkit.models.single import Single
 from merkit.reporting.results import gather
 
@@ -333,7 +333,7 @@ def test_logits_may_stand_beside_the_embedding(home: Path, tiny_bert: Path) -> N
 
     def built(*gives: str) -> Any:
         settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "gives": list(gives)}}
-        return build_encoders(settings, None, None)["text"]
+        return build_encoders(choose_encoders(settings), None, None)["text"]
 
     turns = list(read_manifest(home / "data").turns(None, 1))[:7]
     both, embedding, logits = built("embedding", "logits"), built("embedding"), built("logits")

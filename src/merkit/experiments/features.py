@@ -48,7 +48,7 @@ def fill_store(
     if chosen not in spec.modalities:
         raise ConfigError(f"encoder {name}: " + unknown("modality", chosen, spec.modalities))
     manifest = read_manifest(data)
-    encoder = build_encoders({chosen: {"name": name, **config.model_dump()}}, manifest.root, None)[chosen]
+    encoder = build_encoders({chosen: (spec, config)}, manifest.root, None)[chosen]
     if not encoder.stored:
         raise ConfigError(f"encoder '{name}' with these settings is trained with the model: there is nothing to store")
     store = open_store(encoder, manifest.root / "features" if features is None else features)

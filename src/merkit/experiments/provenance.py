@@ -18,7 +18,8 @@ from merkit.io.provenance import describe_environment
 def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any]:
     """Return what stands in a run's ``provenance.json``: environment, command, data, recipe, encoders and teacher."""
     settings = recipe.resolved()["encoders"]
-    there = build_encoders({m: keys for m, keys in settings.items() if m not in recipe.stages}, manifest.root, None)
+    choices = {modality: choice for modality, choice in recipe.encoders.items() if modality not in recipe.stages}
+    there = build_encoders(choices, manifest.root, None)
     encoders = {modality: dict(encoder.describe()) for modality, encoder in there.items()}
     for modality, stage in recipe.stages.items():
         features = describe_extractors({modality: settings[modality]})

@@ -136,8 +136,6 @@ class Recipe:
             modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
             for modality, (spec, config) in self.encoders.items()
         }
-        for modality, stage in self.stages.items():  # as many seeds as stage two, which says how many
-            encoders[modality]["recipe"] = {key: value for key, value in stage.resolved().items() if key != "seeds"}
         return {
             "model": self.model.name,
             "protocol": self.protocol.name,
@@ -196,6 +194,10 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     stages, teacher = {}, None
     if protocol is not None and options is not None:
         stages = _stages(encoders, protocol, options, mistakes)
+        for modality, stage in stages.items():  # as many seeds as stage two, which says how many
+            spec, keys = encoders[modality]
+            content = {key: value for key, value in stage.resolved().items() if key != "seeds"}
+            encoders[modality] = spec, keys.model_copy(update={"recipe": content})
         teacher = None if file is None else _teacher(file.teacher, protocol, options, mistakes)
     if mistakes or file is None:
         listed = mistakes[0] if len(mistakes) == 1 else "".join(f"\n  {mistake}" for mistake in mistakes)

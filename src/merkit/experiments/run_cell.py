@@ -34,7 +34,6 @@ from merkit.experiments.views import Maker, Planned, open_views
 from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
 from merkit.io.checkpoint import (
-    FORMAT,
     CheckpointConfig,
     build_encoders,
     build_model,
@@ -68,7 +67,7 @@ def run_cell(
     recipe = cell.recipe
     seed_torch(derived_seed(cell.seed, "encoders"))  # not what the process drew before: that differs once it was killed
     checkpoints = {modality: stage.checkpoint for modality, stage in cell.stages.items()}
-    encoders = build_encoders(recipe.resolved()["encoders"], cell.manifest.root, None, checkpoints)
+    encoders = build_encoders(recipe.encoders, cell.manifest.root, None, checkpoints)
     check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
     around = reach(encoders.values())
     turns = list(cell.manifest.turns(cell.members, *around))
@@ -99,15 +98,8 @@ def run_cell(
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
     seed_torch(derived_seed(cell.seed, "weights"))
-    model = build_model(recipe.model.name, recipe.resolved()["config"], encoders, len(cell.protocol.labels))
-    config = CheckpointConfig(
-        format=FORMAT,
-        model=recipe.model.name,
-        model_config=recipe.resolved()["config"],
-        labels=cell.protocol.labels,
-        encoders=recipe.resolved()["encoders"],
-        protocol=recipe.protocol.name,
-    )
+    model = build_model(recipe.model, recipe.config, encoders, len(cell.protocol.labels))
+    config = CheckpointConfig(recipe.model, recipe.config, cell.protocol.labels, recipe.encoders, recipe.protocol.name)
     if isinstance(model, FittedModel):
         trained = _fit(model, training, cell)
     else:
@@ -168,11 +160,11 @@ def _unseen(
     """Return the cross-fitted sources that stage two learns from; extracts first what their stores lack."""
     found = {}
     for modality, stage in cell.stages.items():
-        keys = {modality: cell.recipe.resolved()["encoders"][modality]}
+        choice = {modality: cell.recipe.encoders[modality]}
         by_conversation: dict[str, FeatureSource] = {}
         for checkpoint in dict.fromkeys(stage.unseen.values()):
             members = {name for name, unseen in stage.unseen.items() if unseen == checkpoint}
-            part = build_encoders(keys, cell.manifest.root, None, {modality: checkpoint})
+            part = build_encoders(choice, cell.manifest.root, None, {modality: checkpoint})
             part[modality].to(accelerator.device)
             held = [turn for turn in turns if turn.utterance.conversation in members]
             open_sources(part, held, cell.features, progress)

@@ -116,9 +116,8 @@ def check_offer(recipe: Recipe, modality: str, manifest: Manifest, protocol: Pro
     """
     stage, (_, config) = recipe.stages[modality], recipe.encoders[modality]
     assert isinstance(config, StageOneConfig)
-    values = stage.resolved()
-    encoders = build_encoders(values["encoders"], manifest.root, None)
-    model = build_model(stage.model.name, values["config"], encoders, len(protocol.labels))
+    encoders = build_encoders(stage.encoders, manifest.root, None)
+    model = build_model(stage.model, stage.config, encoders, len(protocol.labels))
     trained = TrainedModel(model, stage.model, stage.config, protocol.labels)
     offer = stage_one(config, modality, [trained], Path(f"encoders.{modality}.recipe"))  # its name in errors
     check_encoders(recipe.model, recipe.config, {modality: offer})

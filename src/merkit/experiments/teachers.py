@@ -35,9 +35,8 @@ def check_student(recipe: Recipe, manifest: Manifest, protocol: Protocol) -> Non
     """
     if recipe.stages:
         return
-    values = recipe.resolved()
-    encoders = build_encoders(values["encoders"], manifest.root, None)
-    model = build_model(recipe.model.name, values["config"], encoders, len(protocol.labels))
+    encoders = build_encoders(recipe.encoders, manifest.root, None)
+    model = build_model(recipe.model, recipe.config, encoders, len(protocol.labels))
     if isinstance(model, FittedModel):
         raise ConfigError(f"teacher: '{recipe.model.name}' learns without gradients, so that no teacher reaches it")
     build_optimizer(groups_of(model, recipe.training.learning_rates), recipe.training, layers_of(model))  # its checks
@@ -68,7 +67,7 @@ def teacher_answers(cell: Cell, progress: ProgressCallback | None) -> dict[str, 
 
 def describe_teacher(teacher: Teacher, manifest: Manifest) -> dict[str, Any]:
     """Return what a checkpoint tells of the teachers that it learned from."""
-    encoders = build_encoders(teacher.recipe.resolved()["encoders"], manifest.root, None)
+    encoders = build_encoders(teacher.recipe.encoders, manifest.root, None)
     return {
         "model": teacher.recipe.model.name,
         "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},

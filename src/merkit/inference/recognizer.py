@@ -10,7 +10,6 @@ import torch
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
 from merkit.core.errors import MerkitError
-from merkit.core.lookup import load
 from merkit.core.model import Model, ModelSpec
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
@@ -35,8 +34,8 @@ class Recognizer:
     def __init__(self, model: Model, config: CheckpointConfig):
         self.model = model
         self.config = config
-        self.spec: ModelSpec = load("models", config.model)
-        self.request = self.spec.config(**config.model_config).segments()
+        self.spec: ModelSpec = config.spec
+        self.request = config.config.segments()
 
     @classmethod
     def load(cls, checkpoint: Path, data: Path | None = None) -> "Recognizer":
