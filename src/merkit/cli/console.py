@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -24,10 +24,10 @@ _WIDTH = 100
 
 
 def visible(text: str) -> str:
-    """Return a text with every character that would command a terminal replaced by its Python escape.
+    r"""Return a text with every character that would command a terminal replaced by its Python escape.
 
-    >>> visible("a\\x1b[31mb")
-    'a\\\\x1b[31mb'
+    >>> print(visible("one" + chr(27) + "[31m two"))
+    one\x1b[31m two
     """
     return _COMMANDS.sub(lambda found: repr(found[0])[1:-1], text)
 
@@ -57,8 +57,18 @@ def show_json(value: Any) -> None:
     print(_COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
 
 
-def show_table(columns: Sequence[str | Column], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; only columns given as `Column` may break their cells into lines."""
+def right(head: str) -> Column:
+    """Return a table column whose cells are aligned to the right."""
+    return Column(head, justify="right", no_wrap=True)
+
+
+def wrapped(head: str, min_width: int | None = None) -> Column:
+    """Return a table column whose cells may take several lines."""
+    return Column(head, overflow="fold", min_width=min_width)
+
+
+def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; cells of a column given by its name alone take one line."""
     heads = (Column(column, no_wrap=True) if isinstance(column, str) else column for column in columns)
     table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:

@@ -33,11 +33,10 @@ class _Bar(Progress):
     """The bar of what was reported last: the name of the work, a bar, a note on the current unit, the time left."""
 
     def __init__(self) -> None:
-        cut = {"no_wrap": True, "overflow": "ellipsis"}
         super().__init__(
-            TextColumn("{task.description}", markup=False, table_column=Column(**cut)),
+            TextColumn("{task.description}", markup=False, table_column=_cut()),
             BarColumn(10 if messages().width < 100 else 20),
-            TextColumn("{task.fields[note]}", markup=False, table_column=Column(**cut)),
+            TextColumn("{task.fields[note]}", markup=False, table_column=_cut()),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=messages(),
@@ -56,6 +55,10 @@ class _Bar(Progress):
             self._current = what, self.add_task(visible(what), completed=done, total=total, note=note)
         else:
             self.update(self._current[1], completed=done, total=total, note=note)
+
+
+def _cut() -> Column:
+    return Column(no_wrap=True, overflow="ellipsis")
 
 
 class _Lines:
