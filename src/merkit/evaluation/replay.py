@@ -20,7 +20,7 @@ from merkit.data.dataset import Dataset, items_of
 from merkit.data.features.sources import open_sources
 from merkit.data.files import file_hash
 from merkit.evaluation.scores import Counts, FloatArray, mean_over_seeds, resampled
-from merkit.evaluation.stored import Cell, LabelledPredictions, Run, join
+from merkit.evaluation.stored import LabelledPredictions, Run, StoredCell, join
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import write_table
 from merkit.metrics.classification import FROM_CONFUSION
@@ -42,7 +42,7 @@ class Difference:
 class Replay:
     """A cell's checkpoint beside the data that it is asked about."""
 
-    cell: Cell
+    cell: StoredCell
     recognizer: Recognizer
     manifest: Manifest
     members: Sequence[str]
@@ -142,12 +142,12 @@ def figures_of(run: Run, counts: Counts, draws: Mapping[str, FloatArray]) -> Fig
     return figures
 
 
-def folder_of(run: Run, cell: Cell) -> Path:
+def folder_of(run: Run, cell: StoredCell) -> Path:
     """Return where a cell's files lie."""
     return run.path / f"fold-{cell.fold}" / f"seed-{cell.seed}"
 
 
-def _key(cell: Cell, folder: Path) -> str:
+def _key(cell: StoredCell, folder: Path) -> str:
     """Return what decides the answers: the cell's inputs and settings, and its very weights."""
     return f"{cell.facts['key']} {file_hash(folder / 'checkpoint' / 'model.safetensors')}"
 

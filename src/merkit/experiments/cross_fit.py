@@ -13,11 +13,11 @@ from pathlib import Path
 from merkit.core.progress import ProgressCallback, Share
 from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
+from merkit.experiments.extractors import check_ensemble, cut_by_conversation
 from merkit.experiments.lock import alone
 from merkit.experiments.provenance import describe_run
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run_cell import run_cell
-from merkit.experiments.stages import check_ensemble, cut_by_conversation
 from merkit.experiments.teachers import FOLDER as TEACHERS
 from merkit.experiments.teachers import check_student
 
@@ -107,7 +107,7 @@ class CrossFit:
                     fold=replace(cell.fold, train=others, test=()),
                     seed=seed,
                     legacy_best_on_test=False,
-                    stages={},
+                    extractors={},
                     teachers={},
                 )
                 for seed in seeds

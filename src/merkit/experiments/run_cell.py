@@ -25,12 +25,12 @@ from merkit.data.features.sources import FeatureSource, open_sources, open_store
 from merkit.data.files import atomic_path
 from merkit.data.segments.store import describe_alignment, open_segments
 from merkit.data.views import Views
-from merkit.encoders.checkpoint import StageOneConfig
+from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.cell import Cell
+from merkit.experiments.extractors import UnseenSource
 from merkit.experiments.resume import BY_EPOCH, clear, is_complete, keys_of, tidy
-from merkit.experiments.stages import UnseenSource
 from merkit.experiments.teachers import teacher_answers
-from merkit.experiments.views import Maker, Planned, open_views
+from merkit.experiments.views import Maker, PlannedView, open_views
 from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
 from merkit.io.checkpoint import (
@@ -66,7 +66,7 @@ def run_cell(
     started = time.perf_counter()
     recipe = cell.recipe
     seed_torch(derived_seed(cell.seed, "encoders"))  # not what the process drew before: that differs once it was killed
-    checkpoints = {modality: stage.checkpoint for modality, stage in cell.stages.items()}
+    checkpoints = {modality: stage.checkpoint for modality, stage in cell.extractors.items()}
     encoders = build_encoders(recipe.encoders, cell.manifest.root, None, checkpoints)
     check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
     around = reach(encoders.values())
@@ -157,9 +157,9 @@ def _unseen(
     accelerator: Accelerator,
     progress: ProgressCallback | None,
 ) -> dict[str, UnseenSource]:
-    """Return the cross-fitted sources that stage two learns from; extracts first what their stores lack."""
+    """Return the cross-fitted sources that downstream model learns from; extracts first what their stores lack."""
     found = {}
-    for modality, stage in cell.stages.items():
+    for modality, stage in cell.extractors.items():
         choice = {modality: cell.recipe.encoders[modality]}
         by_conversation: dict[str, FeatureSource] = {}
         for checkpoint in dict.fromkeys(stage.unseen.values()):
@@ -175,7 +175,7 @@ def _unseen(
     return found
 
 
-def _planned(cell: Cell) -> tuple[Maker | None, list[Planned]]:
+def _planned(cell: Cell) -> tuple[Maker | None, list[PlannedView]]:
     """Return who makes the augmented views of a cell's training part, and which; nobody where no model reads any."""
     recipe = cell.recipe
     if recipe.views is None or not reads_views(recipe.model, recipe.config):
@@ -187,7 +187,7 @@ def _planned(cell: Cell) -> tuple[Maker | None, list[Planned]]:
 def _views(
     cell: Cell,
     maker: Maker,
-    planned: Sequence[Planned],
+    planned: Sequence[PlannedView],
     encoders: Mapping[str, Encoder],
     turns: Sequence[Turn],
     progress: ProgressCallback | None,
@@ -198,10 +198,10 @@ def _views(
 
 
 def _trained_on(cell: Cell) -> dict[str, Any]:
-    """Return which utterances a cell's model has learned from, those of its stage one included."""
+    """Return which utterances a cell's model has learned from, those of its feature extractor included."""
     learned = {name_hash(utterance) for utterance in cell.fold.train}
     for _, config in cell.recipe.encoders.values():
-        if isinstance(config, StageOneConfig) and config.checkpoint is not None:
+        if isinstance(config, ExtractorConfig) and config.checkpoint is not None:
             learned |= read_trained_on(Path(config.checkpoint))
     return {"fold": cell.fold.name, "seed": cell.seed, "utterances": " ".join(sorted(learned))}
 

@@ -1,8 +1,8 @@
 """A run's teachers: models whose answers another one learns beside the labels.
 
 They lie below ``<run>/teacher/fold-<f>/seed-<s>/part-<p>-of-<k>/``: the training part is cut by conversation, and each
-part is answered for by models that have learned from the other parts alone. Those of a cross-fitted stage one's part
-lie below its ``cross-fit/teacher/``, in the same way.
+part is answered for by models that have learned from the other parts alone. Those of a cross-fitted feature
+extractor's part lie below its ``cross-fit/teacher/``, in the same way.
 """
 
 from itertools import chain
@@ -28,12 +28,12 @@ FOLDER = "teacher"
 def check_student(recipe: Recipe, manifest: Manifest, protocol: Protocol) -> None:
     """Refuse, before its teachers are trained, a student that no teacher reaches or that could not be trained.
 
-    One with a stage one can be built only when that is there.
+    One with a feature extractor can be built only when that is there.
 
     Raises:
         MerkitError: The model learns without gradients, does not go with its encoders, or has other learning rates.
     """
-    if recipe.stages:
+    if recipe.extractors:
         return
     encoders = build_encoders(recipe.encoders, manifest.root, None)
     model = build_model(recipe.model, recipe.config, encoders, len(protocol.labels))

@@ -92,7 +92,7 @@ def choose_encoders(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[
 
 
 def build_encoders(
-    choices: EncoderChoices, data: Path | None, assets: Path | None, stages: Mapping[str, Path] | None = None
+    choices: EncoderChoices, data: Path | None, assets: Path | None, extractors: Mapping[str, Path] | None = None
 ) -> dict[str, Encoder]:
     """Build encoders by modality.
 
@@ -100,14 +100,14 @@ def build_encoders(
         choices: Which encoders.
         data: The manifest's folder, for encoders that read published features.
         assets: The folder ``encoders`` of a checkpoint; ``None`` when training starts.
-        stages: By modality the checkpoint that the recipe had trained for an encoder.
+        extractors: By modality the checkpoint that the recipe had trained for an encoder.
     """
     encoders = {}
     for modality, (spec, config) in choices.items():
         home = EncoderHome(
             data=data,
             assets=None if assets is None else assets / modality,
-            stage_one=None if stages is None else stages.get(modality),
+            extractor=None if extractors is None else extractors.get(modality),
             open_model=partial(open_model, data=data),
         )
         encoders[modality] = spec.build(config, modality, home)
@@ -205,7 +205,7 @@ def name_hash(utterance: str) -> str:
 
 
 def read_trained_on(folder: Path) -> frozenset[str]:
-    """Return ``name_hash`` of every utterance that a checkpoint, or a stage one in it, has learned from.
+    """Return ``name_hash`` of every utterance that a checkpoint, or a feature extractor in it, has learned from.
 
     Raises:
         CheckpointError: It does not say.

@@ -35,7 +35,7 @@ from merkit.training.optimisation import (
 )
 from merkit.training.plan import Plan
 from merkit.training.seeding import derived_seed, seed_torch
-from merkit.training.state import Progress, load_best, load_state, save_state
+from merkit.training.state import TrainingProgress, load_best, load_state, save_state
 
 _CHECK_EVERY = 20
 """Steps between two looks at the losses: looking waits for the device."""
@@ -206,7 +206,7 @@ def _backward(
     return output, terms
 
 
-def _is_over(progress: Progress, config: TrainingConfig) -> bool:
+def _is_over(progress: TrainingProgress, config: TrainingConfig) -> bool:
     return config.patience is not None and progress.epochs_without_gain >= config.patience
 
 

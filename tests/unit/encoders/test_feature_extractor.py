@@ -37,8 +37,8 @@ def saved(folder: Path, network: Path, model: str, context: int | str, **config:
     return folder
 
 
-def stage(folder: Path, *gives: str) -> checkpoint.StageOne:
-    config = checkpoint.StageOneConfig(checkpoint=str(folder), gives=gives or ("embedding",))
+def stage(folder: Path, *gives: str) -> checkpoint.FeatureExtractor:
+    config = checkpoint.ExtractorConfig(checkpoint=str(folder), gives=gives or ("embedding",))
     return checkpoint.build(config, "text", EncoderHome(open_model=open_model))
 
 
@@ -116,7 +116,7 @@ def test_the_content_hash_follows_all_that_is_read_and_nothing_else(folder):
 def test_a_recording_that_changes_on_disk_is_seen_by_all_turns(tmp_path):
     heard = {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "layers": 1}}
     save_checkpoint(tmp_path / "c", *built("bc_lstm", heard, ("a", "b", "c")), {}, "")
-    config = checkpoint.StageOneConfig(checkpoint=str(tmp_path / "c"))
+    config = checkpoint.ExtractorConfig(checkpoint=str(tmp_path / "c"))
     encoder = checkpoint.build(config, "audio", EncoderHome(open_model=open_model))
     utterances = [Utterance(f"u{n}", "t", n, "ab"[n], audio=f"{n}.wav") for n in range(2)]
     turns = list(turns_of(utterances, tmp_path, 1, 1))
@@ -160,7 +160,7 @@ def test_a_causal_model_on_an_encoder_of_the_past_does_not_read_ahead(tmp_path, 
     assert build_model(bc_lstm.SPEC, bc_lstm.SPEC.config(causal=True), {"text": encoder}, 3)
 
 
-def test_a_causal_stage_two_is_refused_where_stage_one_reads_ahead(folder):
+def test_a_causal_downstream_model_is_refused_where_the_feature_extractor_reads_ahead(folder):
     with pytest.raises(ConfigError, match=r"encoders\.text reads what follows a turn, 'bc_lstm' with causal = true"):
         build_model(bc_lstm.SPEC, bc_lstm.SPEC.config(causal=True), {"text": stage(folder)}, 3)
 
@@ -169,7 +169,7 @@ def test_a_model_of_utterances_may_read_vectors_of_conversations(folder):
     assert build_model(single.SPEC, single.SPEC.config(), {"text": stage(folder)}, 3)
 
 
-def test_a_stage_one_of_a_stage_one_is_refused(folder, tmp_path):
+def test_a_feature_extractor_of_a_feature_extractor_is_refused(folder, tmp_path):
     encoders = {"text": {"name": "checkpoint", "checkpoint": str(folder)}}
     save_checkpoint(tmp_path / "two", *built("bc_lstm", encoders, ("a", "b", "c")), {}, "")
 
