@@ -78,7 +78,7 @@ def test_a_run_reads_the_alignment_and_its_checkpoint_knows_the_fitted_weights(
     checkpoint = next(Path(run).rglob("checkpoint"))
     provenance = json.loads((checkpoint / "provenance.json").read_text())
     assert provenance["alignment"] == {"name": "files", "aligner": {"aligner": "files", "version": 1}}
-    weights = Recognizer.load(checkpoint).model.figures()
+    weights = Recognizer.load(checkpoint).model.logged_values()
     assert sum(weights.values()) == pytest.approx(1.0)
     assert max(weights.values()) > 0.21, "five answers: fitted weights are not the equal ones they began as"
 
