@@ -40,7 +40,7 @@ SPEC = ModelSpec(
     summary="a linear layer on mean vectors",
     level="utterance",
     config=Config,
-    build=lambda config, encoders, classes: Linear(encoders, classes, config),
+    build=Linear,
 )
 '''
 

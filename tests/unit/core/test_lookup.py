@@ -14,12 +14,7 @@ from merkit.core.errors import PluginError, UnknownNameError
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Install a package with one plug-in of each kind and return the package's name."""
     package = f"pack_{tmp_path.name.replace('-', '_')}"  # modules of one process need names of their own
-    entries = {
-        "models": "pack_model",
-        "encoders": "pack_encoder",
-        "corpora": "pack_corpus",
-        "protocols": "pack-protocol",
-    }
+    entries = {kind: f"pack{'-' if kind == 'protocols' else '_'}{kind}" for kind in SOURCES}
     monkeypatch.syspath_prepend(write_package(tmp_path / "site", package, entries))
     return package
 
