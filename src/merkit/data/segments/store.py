@@ -26,7 +26,8 @@ from merkit.core.errors import MerkitError, UnalignableError
 from merkit.core.types import Turn
 from merkit.data.dataset import SegmentTier
 from merkit.data.features.sources import Progress
-from merkit.data.files import atomic_path, file_hash, make_folder
+from merkit.data.files import atomic_path, make_folder
+from merkit.data.media.audio import recording_hash
 
 FOLDER = "segments"
 """Below a corpus' folder."""
@@ -128,10 +129,10 @@ def input_hash(turn: Turn) -> str | None:
     Raises:
         MerkitError: The recording is not there.
     """
-    utterance = turn.utterance
-    if utterance.audio is None or utterance.text is None:
+    recording, utterance = turn.recording, turn.utterance
+    if recording is None or utterance.text is None:
         return None
-    told = (file_hash(turn.root / utterance.audio), utterance.start_s, utterance.end_s, utterance.text)
+    told = (recording_hash(recording), utterance.start_s, utterance.end_s, utterance.text)
     return hashlib.blake2b(repr(told).encode(), digest_size=20).hexdigest()
 
 
