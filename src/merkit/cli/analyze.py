@@ -44,7 +44,7 @@ def analyze(
     for recording in recordings:
         analysis = analyze_recording(recognizer, recording, transcript, str(checkpoint))
         if as_json:
-            print(json.dumps(analysis.to_json(), ensure_ascii=False))
+            print(json.dumps(analysis.to_dict(), ensure_ascii=False))
         else:
             print_analysis(analysis)
         if out is not None:

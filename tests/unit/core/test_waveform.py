@@ -44,7 +44,9 @@ def test_it_is_a_value() -> None:
     assert hash(one) == hash(same)
     assert one.samples[0] == -1.0
     assert len(one.content) == 40
-    assert len({one, Waveform(samples, 16_000), Waveform(same.samples, 8000), Waveform(same.samples[None], 16_000)}) == 4
+    assert (
+        len({one, Waveform(samples, 16_000), Waveform(same.samples, 8000), Waveform(same.samples[None], 16_000)}) == 4
+    )
     assert one != "waveform"
     with pytest.raises(ValueError, match="read-only"):
         one.samples[0] = 0.0

@@ -65,7 +65,26 @@ class Aligned:
     failed: Mapping[str, str]
 
 
-class AlignmentStore:
+class Alignments:
+    """Alignments of utterances, in memory."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+
+    def get(self, name: str) -> Row | None:
+        """Return an utterance's row, or ``None`` where it was never aligned."""
+        return self._rows.get(name)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Hold the rows of utterances."""
+        self._rows |= {row.id: row for row in rows}
+
+    def times(self, tiers: Iterable[TierName]) -> dict[str, SegmentTier]:
+        """Return by tier the function from an utterance's id to the times of its segments."""
+        return {tier: partial(_times, self._rows, tier) for tier in tiers}
+
+
+class AlignmentStore(Alignments):
     """One alignment of a corpus."""
 
     def __init__(self, folder: Path) -> None:
@@ -74,10 +93,10 @@ class AlignmentStore:
         Raises:
             MerkitError: There is none, or it is damaged.
         """
+        super().__init__()
         self.folder = folder
         about = _read_about(folder)
         self.fingerprint: Mapping[str, Any] = about["fingerprint"]
-        self._rows: dict[str, Row] = {}
         for path in sorted(folder.glob("part-*.parquet")):
             try:
                 rows = pq.read_table(path, memory_map=False).to_pylist()
@@ -108,10 +127,6 @@ class AlignmentStore:
             )
         return store
 
-    def get(self, name: str) -> Row | None:
-        """Return an utterance's row, or ``None`` where it was never aligned."""
-        return self._rows.get(name)
-
     def add(self, rows: Sequence[Row]) -> None:
         """Store utterances in one piece."""
         if not rows:
@@ -120,7 +135,7 @@ class AlignmentStore:
         table = pa.Table.from_pylist([_values(row) for row in rows], schema=_SCHEMA)
         with atomic_path(self.folder / f"part-{self._parts:05d}-{secrets.token_hex(4)}.parquet") as temporary:
             pq.write_table(table, temporary)
-        self._rows |= {row.id: row for row in rows}
+        super().add(rows)
 
 
 def input_hash(turn: Turn) -> str | None:
@@ -139,7 +154,7 @@ def input_hash(turn: Turn) -> str | None:
 def align(
     aligner: Aligner,
     turns: Sequence[Turn],
-    store: AlignmentStore,
+    store: Alignments,
     *,
     unaligned_as_frames: bool = False,
     progress: Progress | None = None,
@@ -189,7 +204,7 @@ def told_failures(failed: Mapping[str, str], total: int) -> str:
 
 
 def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: Path) -> dict[str, SegmentTier]:
-    """Return what tells the times of each asked-for tier.
+    """Return the times of each requested tier, from the alignment beside a corpus.
 
     Utterances without sound or words have no segments. All others must have been aligned, for certain.
 

@@ -43,7 +43,9 @@ def test_a_waveform_is_read_like_its_file(tmp_path: Path, start_s: float | None,
 def test_what_is_asked_of_a_waveform_and_not_there_is_an_error() -> None:
     waveform = Waveform(wave(16_000), 16_000)
 
-    with pytest.raises(MediaError, match=r"'waveform of 3.000 s' ends at 3.000 s, but the part from 2.000 s to 5.000 s"):
+    with pytest.raises(
+        MediaError, match=r"'waveform of 3.000 s' ends at 3.000 s, but the part from 2.000 s to 5.000 s"
+    ):
         read_audio(waveform, 16_000, 2.0, 5.0)
     with pytest.raises(MediaError, match="'waveform of 3.000 s' has channels 0 to 0, not 1"):
         read_audio(waveform, 16_000, channel=1)
