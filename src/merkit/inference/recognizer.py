@@ -11,13 +11,13 @@ import torch
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
 from merkit.core.errors import ConfigError, MerkitError
-from merkit.core.lookup import load
 from merkit.core.model import Model, ModelSpec
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset, SegmentTier, grouped_items, ordered_batches
 from merkit.data.dataset import load as load_batches
-from merkit.data.features.sources import Progress, SpeakerKey, SpeakerStatistics, open_sources
+from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, open_sources
 from merkit.data.segments.store import open_segments
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 
@@ -35,8 +35,8 @@ class Recognizer:
     def __init__(self, model: Model, config: CheckpointConfig):
         self.model = model.eval()
         self.config = config
-        self.spec: ModelSpec = load("models", config.model)
-        self.request = self.spec.config(**config.model_config).segments()
+        self.spec: ModelSpec = config.spec
+        self.request = config.config.segments()
 
     @classmethod
     def load(cls, checkpoint: Path, data: Path | None = None, device: str | torch.device = "auto") -> "Recognizer":
@@ -90,7 +90,7 @@ class Recognizer:
         features: Path | None = None,
         batch_size: int = 32,
         batch_seconds: float | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Iterator[Prediction]:
         """Yield a prediction for each wanted utterance of a manifest, in its order.
 
@@ -116,7 +116,7 @@ class Recognizer:
         segments: Mapping[str, SegmentTier] | None = None,
         batch_size: int = 32,
         batch_seconds: float | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Iterator[Prediction]:
         """Yield a prediction for each wanted utterance, in the order of ``turns``.
 
@@ -150,7 +150,7 @@ class Recognizer:
         return chunks
 
     def speaker_statistics(
-        self, turns: Sequence[Turn], features: Path | None, progress: Progress | None = None
+        self, turns: Sequence[Turn], features: Path | None, progress: ProgressCallback | None = None
     ) -> dict[str, Mapping[SpeakerKey, SpeakerStatistics]]:
         """Return each speaker's statistics over all turns, for the encoders that normalize by speaker (mostly none)."""
         asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
@@ -168,7 +168,7 @@ class Recognizer:
         features: Path | None,
         batch_size: int = 32,
         batch_seconds: float | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
         segments: Mapping[str, SegmentTier] | None = None,
     ) -> list[Prediction]:
         """Return the predictions of one chunk's utterances in their order; see `predict_turns`."""

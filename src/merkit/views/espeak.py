@@ -11,7 +11,7 @@ from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpe
 from merkit.corpora._parley_cast import VOICES
 from merkit.corpora._parley_voice import Manner, engine, speak
 from merkit.corpora._parley_voice import Voice as Throat
-from merkit.encoders._audio import waveform
+from merkit.encoders.sound.samples import waveform
 from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz
 
 _POINTS_PER_OCTAVE = 64  # of eSpeak's scale of pitch

@@ -9,7 +9,7 @@ from pydantic import Field
 from scipy.signal import fftconvolve, istft, stft
 
 from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpec
-from merkit.encoders._audio import waveform
+from merkit.encoders.sound.samples import waveform
 from merkit.views._audio import Wave, level, within_scale
 
 _WINDOW, _HOP = 512, 128  # 32 ms and 8 ms

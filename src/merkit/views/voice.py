@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpec
-from merkit.encoders._audio import waveform
+from merkit.encoders.sound.samples import waveform
 from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz, praat
 
 _FLOOR_HZ, _CEILING_HZ = 75.0, 600.0  # Praat's own limits of the voice

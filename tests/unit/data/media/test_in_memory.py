@@ -47,7 +47,7 @@ def test_what_is_asked_of_a_waveform_and_not_there_is_an_error() -> None:
         MediaError, match=r"'waveform of 3.000 s' ends at 3.000 s, but the part from 2.000 s to 5.000 s"
     ):
         read_audio(waveform, 16_000, 2.0, 5.0)
-    with pytest.raises(MediaError, match="'waveform of 3.000 s' has channels 0 to 0, not 1"):
+    with pytest.raises(MediaError, match=r"'waveform of 3.000 s' has channels 0 to 0, not 1"):
         read_audio(waveform, 16_000, channel=1)
 
 
@@ -74,5 +74,5 @@ def test_broken_bytes_are_refused_like_broken_files() -> None:
         decode(EncodedRecording(buffer.getvalue()[:40] + bytes(4)))
     buffer = io.BytesIO()
     sf.write(buffer, np.full(10, np.nan), 16_000, format="WAV", subtype="FLOAT")
-    with pytest.raises(MediaError, match="'recording' has NaN or infinite samples, the first one at 0.000 s"):
+    with pytest.raises(MediaError, match=r"'recording' has NaN or infinite samples, the first one at 0.000 s"):
         decode(EncodedRecording(buffer.getvalue()))
