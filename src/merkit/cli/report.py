@@ -1,10 +1,11 @@
-"""``merkit report``: runs side by side, recomputed from their stored predictions."""
+"""``merkit report``: compare runs, with scores recomputed from their stored predictions."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from merkit.cli.console import show
 from merkit.cli.options import Features, TextColumn
 from merkit.cli.progress import shown_progress
 from merkit.cli.scores import print_conditions
@@ -16,38 +17,40 @@ def report(
         typer.Argument(help="Folders of finished runs; none: renew the tables of --results.", show_default=False),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the report.", show_default=False)] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="The prepared corpus, if it was moved.")] = None,
-    reference: Annotated[str | None, typer.Option("--reference", help="Run to compare the others with.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the prepared corpus, if it was moved.")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="Name of the run to compare the others with.")
+    ] = None,
     subsets: Annotated[
         bool,
-        typer.Option("--subsets", help="Score each run with every subset of its modalities, from its checkpoints."),
+        typer.Option("--subsets", help="Score each run's checkpoints with every subset of its modalities."),
     ] = False,
     probes: Annotated[
         bool,
-        typer.Option("--probes", help="Fit linear probes to the representation of each modality in each network."),
+        typer.Option("--probes", help="Train linear probes on each modality's representation."),
     ] = False,
     text_column: TextColumn = None,
     features: Features = None,
     results: Annotated[
         Path | None,
-        typer.Option("--results", help="CSV file of results to renew; other protocols than those of the runs stay."),
+        typer.Option("--results", help="CSV file of results to update; rows of other protocols are kept."),
     ] = None,
     readme: Annotated[
         Path | None,
-        typer.Option("--readme", help="Markdown file whose short table of --results to renew."),
+        typer.Option("--readme", help="Markdown file whose short table of --results to update."),
     ] = None,
     page: Annotated[
         Path | None,
-        typer.Option("--page", help="Markdown file whose tables of all --results to renew."),
+        typer.Option("--page", help="Markdown file whose tables of all --results to update."),
     ] = None,
 ) -> None:
-    """Write tables, plots and tests of significance: HTML, Markdown and CSV."""
+    """Write tables, plots and significance tests as HTML, Markdown and CSV."""
     from merkit.core.errors import ConfigError
     from merkit.reporting.report import renew_tables, write_report
 
     if not runs and results is not None:
         for path in renew_tables(results, readme, page):
-            print(path)
+            show(str(path))
         return
     if not runs or out is None:
         raise ConfigError("No runs or no --out given; give folders of finished runs and --out, or --results alone")
@@ -69,4 +72,4 @@ def report(
     for group in files.groups:
         print_conditions(group)
     for path in files.written:
-        print(path)
+        show(str(path))

@@ -194,7 +194,7 @@ def test_a_model_without_representations_is_not_asked(home: Path) -> None:
 def test_a_modality_whose_training_utterances_are_of_one_class_is_an_error() -> None:
     vectors = {"a": np.zeros(2), "b": np.ones(2), "z": np.ones(2)}
 
-    with pytest.raises(MerkitError, match=r"a-run: encoded\.video cannot be probed: 2 training utterances .*: 1, .*--probes"):
+    with pytest.raises(MerkitError, match=r"encoded\.video cannot be probed: 2 training utterances .*: 1, .*--probes"):
         _predict(Path("a-run"), "encoded.video", vectors, {"a": 1, "b": 1, "c": 0}, ("z",), LABELS)
 
 
