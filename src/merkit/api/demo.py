@@ -82,8 +82,8 @@ def _analyze_call(manifest: Manifest, checkpoints: Mapping[str, Path]) -> Call:
     protocol = load("protocols", "parley").build(load("protocols", "parley").options(), False)
     labels = {id_: protocol.labels[number] for id_, number in true_labels(protocol, manifest.utterances).items()}
     turns = most_varied_call([u for u in manifest.utterances if u.attributes["split"] == "test"], labels)
-    assert turns[0].audio is not None
-    recording = manifest.media_path(turns[0].audio)
+    assert turns[0].audio_path is not None
+    recording = manifest.media_path(turns[0].audio_path)
     transcript = manifest.root / "transcripts" / f"{turns[0].conversation}.csv"
     analyses = {
         name: analyze_recording(Recognizer.load(checkpoints[name]), recording, transcript, str(checkpoints[name]))
