@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merkit.cli.console import right, show, show_table, wrapped
+from merkit.cli.console import number, show, show_table
 from merkit.cli.progress import shown_progress
 from merkit.cli.scores import print_comparison, quote
 
@@ -39,7 +39,7 @@ def print_call(call: "Call") -> None:
         (f"{segment.start_s:.1f}", segment.speaker, *answers, segment.text or "")
         for segment, *answers in zip(call.both.segments, call.truth, *labels, strict=True)
     ]
-    columns = (right("from"), "speaker", "truth", "words say", "voice says", "both say", wrapped("text"))
+    columns = (number("from"), "speaker", "truth", "words say", "voice says", "both say", "text")
     show_table(columns, rows)
     counts = [sum(map(str.__eq__, call.truth, column)) for column in labels]
     show(f"right, of {len(rows)}: words {counts[0]}, voice {counts[1]}, both in the course of the call {counts[2]}")

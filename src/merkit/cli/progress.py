@@ -30,12 +30,12 @@ def shown_progress() -> Iterator[ProgressCallback]:
 
 
 class _Bar(Progress):
-    """The bar of the work that was reported last: its name of the work, a bar, a note on the current unit, the time left."""
+    """The work that was reported last: its name, a bar, a note on the current unit, the time left."""
 
     def __init__(self) -> None:
         super().__init__(
             TextColumn("{task.description}", markup=False, table_column=_cut()),
-            BarColumn(10 if messages().width < 100 else 20),
+            BarColumn(10 if messages().width < 100 else 16),
             TextColumn("{task.fields[note]}", markup=False, table_column=_cut()),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
