@@ -7,9 +7,9 @@ from typing import Any
 
 from merkit.api.training import train_and_score
 from merkit.core.lookup import load
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.corpus.prepare import prepare
-from merkit.data.features.sources import Progress
 from merkit.experiments.recipe import read_recipe
 from merkit.experiments.shipped import recipes_folder
 from merkit.inference.recognizer import Recognizer
@@ -40,7 +40,7 @@ class Demonstration:
     analysis_file: Path
 
 
-def run_demo(folder: Path, progress: Progress | None) -> Demonstration:
+def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
     """Run the demonstration in a folder; what is already there is not done again."""
     spec = load("corpora", "parley")
     data = folder / "data"
@@ -62,7 +62,7 @@ def run_demo(folder: Path, progress: Progress | None) -> Demonstration:
 
 def _test_call(manifest: Manifest) -> tuple[Path, Path]:
     """Return the first recording of the test part and its transcript with times."""
-    first = next(u for u in manifest.utterances if u.attributes["split"] == "test" and u.audio is not None)
-    assert first.audio is not None
-    recording = manifest.media_path(first.audio)
+    first = next(u for u in manifest.utterances if u.attributes["split"] == "test" and u.audio_path is not None)
+    assert first.audio_path is not None
+    recording = manifest.media_path(first.audio_path)
     return recording, manifest.root / "transcripts" / f"{first.conversation}.csv"

@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.features.extraction import FeatureStore, extract_features
+from merkit.data.features.store import MemoryStore
 
 SpeakerStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Mean and standard deviation ``[dim]``."""
 SpeakerKey = tuple[str, str]
 """A speaker's name; of one who is not known, the conversation."""
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class FeatureSource:
     def __init__(
         self,
         encoder: Encoder,
-        store: FeatureStore | None,
+        store: FeatureStore | MemoryStore | None,
         statistics: Mapping[SpeakerKey, SpeakerStatistics] | None = None,
     ) -> None:
         self.encoder = encoder
@@ -81,7 +81,7 @@ class FeatureSource:
 
 
 def speaker_statistics(
-    encoder: Encoder, store: FeatureStore, turns: Sequence[Turn]
+    encoder: Encoder, store: FeatureStore | MemoryStore, turns: Sequence[Turn]
 ) -> dict[SpeakerKey, SpeakerStatistics]:
     """Return mean and standard deviation ``[dim]`` over all frames of each speaker's arrays.
 
@@ -141,11 +141,13 @@ def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) 
 def open_sources(
     encoders: Mapping[str, Encoder],
     turns: Sequence[Turn],
-    features: Path,
-    progress: Progress | None = None,
+    features: Path | None,
+    progress: ProgressCallback | None = None,
     statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
 ) -> dict[str, FeatureSource]:
     """Return a source for each modality; extracts first what the stores below ``features`` lack.
+
+    ``features=None``: everything is extracted now and held in memory; no file is written.
 
     Speaker statistics, where an encoder asks for them, are ``statistics`` by modality, or those of all ``turns``.
     """
@@ -154,8 +156,12 @@ def open_sources(
         if not encoder.stored:
             sources[modality] = FeatureSource(encoder, None)
             continue
-        store = open_store(encoder, features)
-        announce_size(encoder, turns, store)
+        store: FeatureStore | MemoryStore
+        if features is None:
+            store = MemoryStore()
+        else:
+            store = open_store(encoder, features)
+            announce_size(encoder, turns, store)
         told = None if progress is None else _named(progress, f"{modality} features")
         extract_features(encoder, turns, store, progress=told)
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
@@ -170,5 +176,5 @@ def _speaker_key(turn: Turn) -> SpeakerKey:
     return (utterance.speaker, "" if utterance.speaker else utterance.conversation)
 
 
-def _named(progress: Progress, what: str) -> Callable[[int, int], None]:
+def _named(progress: ProgressCallback, what: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(what, done, total)
