@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merkit.cli.console import right, show, show_table, wrapped
+from merkit.cli.console import number, show, show_table
 
 if TYPE_CHECKING:
     from merkit.reporting.results import Group
@@ -33,14 +33,14 @@ def print_scores(scores: dict[str, Any]) -> None:
         more = f"; and {len(differences) - 1} more" if differences[1:] else ""
         show(f"Not the published corpus, its counts differ: {differences[0]}{more}")
     show_table(
-        ("metric", right("mean"), right("std"), right("95 % interval")),
+        ("metric", number("mean"), number("std"), number("95 % interval")),
         [
             (name, _percent(score["mean"], 2), _percent(score["std"], 2), _interval(score, 2))
             for name, score in scores["test"].items()
         ],
     )
     show_table(
-        ("class", *map(right, ("utterances", "precision", "recall", "F1"))),
+        ("class", *map(number, ("utterances", "precision", "recall", "F1"))),
         [
             (
                 row["label"],
@@ -105,7 +105,8 @@ def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
         f"percent, mean ± std of {seeds} seeds [95 % interval over {first['clusters']} {first['cluster']}s]",
     )
     show_table(
-        ("run", *metrics), [(run["run"], *(score_text(run["test"][metric]) for metric in metrics)) for run in runs]
+        ("run", *map(number, metrics)),
+        [(run["run"], *(score_text(run["test"][metric]) for metric in metrics)) for run in runs],
     )
 
 
@@ -149,7 +150,7 @@ def print_grid(group: "Group") -> None:
             c = compared[entry.name]
             row += [f"{points(c.difference, sign=True)} {interval_text(c.interval)}", p_text(c.adjusted), c.verdict]
         rows.append(row)
-    show_table((wrapped("variant"), metric, "against base", "p (Holm)", wrapped("verdict", min_width=15)), rows)
+    show_table(("variant", *map(number, (metric, "against base", "p (Holm)")), "verdict"), rows)
     for entry in group.entries:
         show(f"{entry.name}: {entry.changes or entry.features}")
     show(f"{group.protocol}. {results_caption(group.rows)}")
@@ -163,14 +164,16 @@ def print_conditions(group: "Group") -> None:
     from merkit.reporting.sections import probe_section, subset_section, text_section
 
     for section in (subset_section(group), probe_section(group), text_section(group)):
-        shown = [number for number, column in enumerate(section.columns) if not column.wide]
-        heads = [section.columns[number].name for number in shown]
+        shown = [n for n, column in enumerate(section.columns) if not column.wide]
+        heads = [
+            number(section.columns[n].name) if section.columns[n].numeric else section.columns[n].name for n in shown
+        ]
         rows = [
             [" ".join(filter(None, [row.cells[n].text, row.cells[n].detail])) for n in shown] for row in section.rows
         ]
         names = ["", *(row[0] for row in rows)]
         rows = [["" if row[0] == before else row[0], *row[1:]] for before, row in zip(names, rows, strict=False)]
         if rows:
-            show_table((wrapped(heads[0]), *heads[1:]), rows)
+            show_table(heads, rows)
         if section.caption:
             show(section.caption)
