@@ -44,7 +44,7 @@ def report(
         typer.Option("--page", help="Markdown file whose tables of all --results to update."),
     ] = None,
 ) -> None:
-    """Write tables, plots and significance tests as HTML, Markdown and CSV."""
+    """Compare runs in tables, plots and tests. Writes HTML, Markdown and CSV."""
     from merkit.core.errors import ConfigError
     from merkit.reporting.report import renew_tables, write_report
 
