@@ -124,7 +124,7 @@ class NetworkFiles:
     def _origin(self, patterns: tuple[str, ...]) -> Path:
         if self.kind == "local":
             return Path(self.weights)
-        return _minilm_folder() if self.kind == "builtin" else _download(self.weights, str(self.revision), patterns)
+        return _minilm_folder() if self.kind == "builtin" else download_snapshot(self.weights, str(self.revision), patterns)
 
 
 def read_config(files: NetworkFiles) -> Any:
@@ -330,7 +330,7 @@ def _check_minilm(path: Path) -> None:
         )
 
 
-def _download(weights: str, revision: str, patterns: tuple[str, ...]) -> Path:
+def download_snapshot(weights: str, revision: str, patterns: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
