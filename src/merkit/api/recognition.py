@@ -1,5 +1,6 @@
 """Recognise emotion: load a checkpoint, then call it with recordings, texts or rows of a table."""
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -208,7 +209,9 @@ def load(checkpoint: str | Path, device: str = "auto", *, data: str | Path | Non
         MerkitError: There is no such model, it is incomplete or newer than this merkit, or the device is missing.
     """
     if not isinstance(checkpoint, str | os.PathLike):
-        raise ConfigError(f"checkpoint is of type {type(checkpoint).__name__}, expected a folder or 'org/name@REVISION'")
+        raise ConfigError(
+            f"checkpoint is of type {type(checkpoint).__name__}, expected a folder or 'org/name@REVISION'"
+        )
     name = os.fspath(checkpoint)
     folder = None if data is None else Path(data)
     return EmotionRecognizer(Recognizer.load(_checkpoint_folder(name), folder, device), name)
@@ -262,7 +265,8 @@ def _columns(rows: Any) -> dict[str, list[Any]]:
         rows = rows.to_dict("records")
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         raise ConfigError(
-            f"rows is of type {type(rows).__name__}, expected a data frame, a list of dictionaries or a manifest's folder"
+            f"rows is of type {type(rows).__name__}, expected a data frame, a list of dictionaries or a manifest's "
+            "folder"
         )
     names = dict.fromkeys(str(name) for row in rows for name in row)
     columns = {name: [_cell(row.get(name)) for row in rows] for name in names}
@@ -275,5 +279,5 @@ def _cell(value: Any) -> Any:
         return os.fspath(value)
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()
-    missing = value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
-    return None if missing else value
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return None if is_nan or type(value).__name__ in ("NAType", "NaTType") else value

@@ -11,6 +11,7 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.evaluation.scores import score_run
 from merkit.evaluation.stored import open_run
 from merkit.experiments.recipe import read_recipe
+from merkit.experiments.shipped import find_recipe
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.tabular import Tabular
 
@@ -64,8 +65,9 @@ class Run(Tabular):
 
     def rows(self) -> list[dict[str, Any]]:
         return [
-            {"metric": name, "mean": row["mean"], "std": row["std"], "low": row["interval"][0], "high": row["interval"][1]}
+            {"metric": name, "mean": row["mean"], "std": row["std"], "low": low, "high": high}
             for name, row in self.scores["test"].items()
+            for low, high in [row["interval"]]
         ]
 
     def to_dict(self) -> dict[str, Any]:

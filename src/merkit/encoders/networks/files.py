@@ -124,7 +124,9 @@ class NetworkFiles:
     def _origin(self, patterns: tuple[str, ...]) -> Path:
         if self.kind == "local":
             return Path(self.weights)
-        return _minilm_folder() if self.kind == "builtin" else download_snapshot(self.weights, str(self.revision), patterns)
+        if self.kind == "builtin":
+            return _minilm_folder()
+        return download_snapshot(self.weights, str(self.revision), patterns)
 
 
 def read_config(files: NetworkFiles) -> Any:
@@ -331,6 +333,11 @@ def _check_minilm(path: Path) -> None:
 
 
 def download_snapshot(weights: str, revision: str, patterns: tuple[str, ...]) -> Path:
+    """Return the folder of a hub repository's files at a commit, downloaded unless they were before.
+
+    Raises:
+        MerkitError: The hub cannot be reached, or has no such repository or commit.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
