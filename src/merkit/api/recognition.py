@@ -19,7 +19,6 @@ from merkit.encoders.networks.files import download_snapshot
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
-from merkit.recordings.channels import Channels
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line
 
@@ -102,7 +101,7 @@ class EmotionRecognizer:
         rate_hz: int | None = None,
         transcript: str | Path | None = None,
         text: str | None = None,
-        channels: Channels = "mix",
+        channels: str = "mix",
     ) -> Analysis:
         """Recognise the utterances of a recording.
 

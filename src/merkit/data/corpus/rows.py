@@ -158,7 +158,9 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
             mistakes.append(f"{name} is {shown}, expected text")
         elif not _is_unicode(cell):
             mistakes.append(f"{name} is not valid Unicode (half of a surrogate pair)")
-    mistakes += [f"{name} is empty; leave the cell out instead" for name in ("audio", "video") if _is_empty(fields[name])]
+    mistakes += [
+        f"{name} is empty; leave the cell out instead" for name in ("audio", "video") if _is_empty(fields[name])
+    ]
     if all(fields[name] is None for name in MODALITIES):
         mistakes.append("has neither text nor audio nor video")
     turn = fields["turn"]
