@@ -25,7 +25,7 @@ def augment(
 ) -> None:
     """Make augmented views of the training parts, in other words and other voices. Goes on where it was stopped."""
     from merkit.experiments.augment import augment_recipe
-    from merkit.experiments.recipe import read_recipe
+    from merkit.experiments.recipe_reader import read_recipe
 
     checked = read_recipe(recipe, [*set_, *([f"seeds={seeds}"] if seeds is not None else [])])
     with shown_progress() as progress:

@@ -27,7 +27,7 @@ def prepare(
     from merkit.core.errors import MerkitError
     from merkit.core.lookup import load
     from merkit.data.corpus.prepare import prepare as prepare_corpus
-    from merkit.experiments.recipe import check_options
+    from merkit.experiments.mistakes import check_options
 
     spec: CorpusSpec = load("corpora", corpus)
     options = check_options(spec.options, parse_values(set_), f"prepare {corpus}")
