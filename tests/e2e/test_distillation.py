@@ -247,7 +247,7 @@ def test_mistakes_in_a_teacher(home: Path, tmp_path: Path) -> None:
         (distilled(two_stages), "teacher.recipe: has a feature extractor of its own"),
         (
             distilled(borrowed),
-            "teacher.recipe: has a trained model for an encoder, which may know what it is to answer for",
+            "teacher.recipe: has a trained model for an encoder, which may know the held-out conversations",
         ),
         (distilled(teacher, weight=float("inf")), "teacher.weight = inf: input should be a finite number"),
     ]:

@@ -1,21 +1,21 @@
 """Hashes of the source files that make a cell's result, so that results of other code are not mistaken for today's.
 
 Counted are the modules of the plug-ins that a cell uses, the cell runner, and every merkit module that they import,
-directly or not. Comments, docstrings and layout do not count, as it is the syntax tree that is hashed. Files are read
-once in a process, which goes on with the code that it has loaded.
+directly or not. Comments, docstrings and layout do not count, as it is the syntax tree that is hashed.
 """
 
 import ast
 import hashlib
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import merkit
 from merkit.core.errors import MerkitError
+from merkit.core.lookup import PlugInSpec
 
 _PACKAGE = Path(merkit.__file__).parent
 _RUNNER = "merkit.experiments.run_cell"
@@ -37,20 +37,20 @@ _WITHOUT_EFFECT = frozenset(
 """Modules that describe or find a result and have no part in it."""
 
 
-def code_hashes(plug_ins: Iterable[Any]) -> dict[str, str]:
+def code_hashes(plug_ins: Iterable[PlugInSpec]) -> dict[str, str]:
     """Return a hash of each source file that takes part in training and prediction, by its name.
 
     Args:
         plug_ins: Each ``SPEC`` that is used.
     """
-    waiting = [_module_file(_RUNNER), *map(_file_of, plug_ins)]
+    waiting = [_module_file(_RUNNER), *(None if spec.origin is None else spec.origin.file for spec in plug_ins)]
     files: set[Path] = set()
     while waiting:
         file = waiting.pop()
         if file is not None and file not in files:
             files.add(file)
             waiting += _imported(file)
-    return dict(sorted((_name(file), _hash(file)) for file in files))
+    return dict(sorted((_name(file), _source(file).hash) for file in files))
 
 
 def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -69,14 +69,35 @@ def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) 
         )
 
 
-@cache
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes())
+@dataclass(frozen=True)
+class _Source:
+    hash: str
+    imports: tuple[str, ...]
+    """Names of all modules that are imported, and of what is imported from them."""
+
+
+def _source(file: Path) -> _Source:
+    return _package_source(file) if file.is_relative_to(_PACKAGE) else _parsed(file.read_bytes())
 
 
 @cache
-def _hash(file: Path) -> str:
-    return hashlib.blake2b(json.dumps(_shape(_tree(file))).encode(), digest_size=8).hexdigest()
+def _package_source(file: Path) -> _Source:
+    """Read a file of merkit once: the process goes on with the code that it has loaded."""
+    return _parsed(file.read_bytes())
+
+
+@cache
+def _parsed(content: bytes) -> _Source:
+    tree = ast.parse(content)
+    imports: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            imports += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    shape = json.dumps(_shape(tree)).encode()
+    return _Source(hashlib.blake2b(shape, digest_size=8).hexdigest(), tuple(imports))
 
 
 def _shape(node: Any) -> Any:
@@ -93,22 +114,10 @@ def _is_docstring(node: Any) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-@cache
-def _imported(file: Path) -> tuple[Path, ...]:
-    """Return the files of merkit's modules, and of modules beside a plug-in's file, that a file imports."""
-    files = [_module_file(name) if name.startswith("merkit.") else _neighbour(file, name) for name in _imports(file)]
-    return tuple(path for path in files if path is not None)
-
-
-def _imports(file: Path) -> Iterator[str]:
-    """Yield the names of all modules that a file imports, and of what it imports from them."""
-    for node in ast.walk(_tree(file)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+def _imported(file: Path) -> Iterator[Path | None]:
+    """Yield the files of merkit's modules, and of modules beside a plug-in's file, that a file imports."""
+    for name in _source(file).imports:
+        yield _module_file(name) if name.startswith("merkit.") else _neighbour(file, name)
 
 
 def _module_file(name: str) -> Path | None:
@@ -124,14 +133,6 @@ def _neighbour(file: Path, name: str) -> Path | None:
     levels = max(len(name) - len(name.lstrip(".")), 1)
     path = file.parents[levels - 1].joinpath(*name.lstrip(".").split(".")).with_suffix(".py")
     return path if path.is_file() else None
-
-
-def _file_of(spec: Any) -> Path | None:
-    """Return the file that exports a ``SPEC``."""
-    for module in list(sys.modules.values()):
-        if vars(module).get("SPEC") is spec and module.__file__ is not None:
-            return Path(module.__file__)
-    return None
 
 
 def _name(file: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from merkit.core.errors import ConfigError, UnknownNameError
+from merkit.core.errors import ConfigError, PluginError, UnknownNameError
 from merkit.core.lookup import load, unknown
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -40,7 +40,7 @@ def plug_in(package: str, name: Any, key: str, mistakes: list[str]) -> Any:
         return None  # the check of the file's own keys reports it
     try:
         return load(package, name)
-    except UnknownNameError as error:
+    except (UnknownNameError, PluginError) as error:
         mistakes.append(f"{key}: {error}")
         return None
 

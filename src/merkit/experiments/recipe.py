@@ -51,12 +51,12 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default written out, as TOML values (``None`` is left out)."""
         encoders = {
-            modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
+            modality: {"name": spec.reference, **config.model_dump(mode="json", exclude_none=True)}
             for modality, (spec, config) in self.encoders.items()
         }
         return {
-            "model": self.model.name,
-            "protocol": self.protocol.name,
+            "model": self.model.reference,
+            "protocol": self.protocol.reference,
             "seeds": self.seeds,
             "config": self.config.model_dump(mode="json", exclude_none=True),
             "encoders": encoders,

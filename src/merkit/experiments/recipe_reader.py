@@ -129,8 +129,8 @@ def _check_other(
     if isinstance(encoders, Mapping) and any(isinstance(t, Mapping) and "recipe" in t for t in encoders.values()):
         mistakes.append(f"{key}: has a feature extractor of its own; there are two stages at most")
         return None
-    if values.get("protocol") != protocol.name:
-        mistakes.append(f"{key}.protocol = {values.get('protocol')!r}: both recipes need '{protocol.name}'")
+    if values.get("protocol") != protocol.reference:
+        mistakes.append(f"{key}.protocol = {values.get('protocol')!r}: both recipes need '{protocol.reference}'")
         return None
     try:
         recipe = check_recipe(values if values.get("options") else {**values, "options": options.model_dump()}, key)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.encoder import Encoder, reach
+from merkit.core.lookup import PlugInSpec
 from merkit.data.dataset import SegmentTier
 from merkit.data.features.sources import FeatureSource
 from merkit.data.files import TEMPORARY, atomic_path
@@ -60,7 +61,7 @@ def key_of(
         "transforms": {name: transform.identity() for name, transform in transforms.items()},
     }
     inputs = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
-    plug_ins: list[Any] = [cell.recipe.protocol]
+    plug_ins: list[PlugInSpec] = [cell.recipe.protocol]
     for recipe in (cell.recipe, *cell.recipe.extractors.values()):
         plug_ins += [recipe.model, *(spec for spec, _ in recipe.encoders.values())]
     plug_ins += [spec for transform in transforms.values() for spec in transform.plug_ins()]

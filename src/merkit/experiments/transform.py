@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel
 
 from merkit.core.encoder import Encoder
+from merkit.core.lookup import PlugInSpec
 from merkit.core.progress import ProgressCallback, Share
 from merkit.data.dataset import Dataset
 from merkit.experiments.cell import Cell
@@ -46,7 +47,7 @@ class Transform(ABC):
         """
         return
 
-    def plug_ins(self) -> Sequence[Any]:
+    def plug_ins(self) -> Sequence[PlugInSpec]:
         """Return the ``SPEC`` of each plug-in that the transform uses, whose code is part of the cell's key."""
         return ()
 

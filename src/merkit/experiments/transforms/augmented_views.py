@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.lookup import PlugInSpec
 from merkit.core.model import reads_views
 from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Fold
@@ -57,7 +58,7 @@ class ViewsChoice:
     def resolved(self) -> dict[str, Any]:
         """Return the table with every default written out."""
         engines = {
-            modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
+            modality: {"name": spec.reference, **config.model_dump(mode="json", exclude_none=True)}
             for modality, (spec, config) in self.engines.items()
         }
         return {"count": self.count, **engines}
@@ -265,7 +266,7 @@ class AugmentedViews(Transform):
         self.cell = cell
         self.maker = Maker(choice, cell.manifest)
 
-    def plug_ins(self) -> Sequence[Any]:
+    def plug_ins(self) -> Sequence[PlugInSpec]:
         return [spec for spec, _ in self.maker.choice.engines.values()]
 
     def identity(self) -> Any:
