@@ -2,6 +2,7 @@
 
 import shutil
 import tomllib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import numpy as np
 import tomli_w
 
 from merkit.core.corpus import PublishedFeatures
+from merkit.core.lookup import load
+from merkit.core.model import Model, ModelSpec
 from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, read_manifest, write_manifest
 from merkit.data.features.published import write_published
+from merkit.io.checkpoint import CheckpointConfig, build_encoders, build_model, choose_encoders
 
 LABELS = ("calm", "cross", "glad")
 WORDS = {"calm": "well then", "cross": "stop this", "glad": "how lovely"}
@@ -66,3 +70,16 @@ def write_recipe(path: Path, values: dict[str, Any]) -> Path:
     assert tomllib.loads(text) == values
     path.write_text(text)
     return path
+
+
+def built(
+    name: str,
+    encoders: Mapping[str, Mapping[str, Any]],
+    labels: tuple[str, ...],
+    data: Path | None = None,
+    **settings: Any,
+) -> tuple[Model, CheckpointConfig]:
+    """Return an untrained model with what its checkpoint says; ``encoders`` are a recipe's tables by modality."""
+    spec: ModelSpec = load("models", name)
+    config = CheckpointConfig(spec, spec.config(**settings), labels, choose_encoders(encoders), "table")
+    return build_model(spec, config.config, build_encoders(config.encoders, data, None), len(labels)), config

@@ -13,6 +13,7 @@ import soundfile
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from tests.tiny import built
 
 from merkit.core import lookup
 from merkit.core.batch import Padded
@@ -20,7 +21,7 @@ from merkit.core.corpus import PublishedFeatures
 from merkit.core.encoder import Array, Encoder, EncoderHome
 from merkit.core.types import MODALITIES, Turn, Utterance
 from merkit.data.features.published import write_published
-from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build_model, open_model, save_checkpoint
+from merkit.io.checkpoint import open_model, save_checkpoint
 
 TOLERANCE = 1e-5
 """In float32, relative to the largest value: sums over padded lengths come in another order."""
@@ -111,8 +112,7 @@ def tiny_model(folder: Path, name: str, network: Path, context: int | str) -> Pa
     encoders = {"text": {"name": "bert", "weights": str(network), "frozen": False, "context": context}}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_model(name, {}, build_encoders(encoders, None, None), 3)
-    config = CheckpointConfig(FORMAT, name, {}, ("a", "b", "c"), encoders, "table", "protocol")
+        model, config = built(name, encoders, ("a", "b", "c"))
     save_checkpoint(folder, model, config, {}, "")
     return folder
 

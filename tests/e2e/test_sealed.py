@@ -13,15 +13,15 @@ from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import train_recipe
 
 
-def taught() -> dict[str, Any]:
+def distilled() -> dict[str, Any]:
     teacher = {"recipe": recipe_values("bc_lstm", epochs=1), "cross_fit": 2}
     return {**recipe_values("concat"), "teacher": teacher}
 
 
 @pytest.mark.parametrize(
     "values",
-    [recipe_values("concat"), recipe_values("bc_lstm"), recipe_values("bag_of_words"), taught()],
-    ids=["concat", "bc_lstm", "bag_of_words", "taught"],
+    [recipe_values("concat"), recipe_values("bc_lstm"), recipe_values("bag_of_words"), distilled()],
+    ids=["concat", "bc_lstm", "bag_of_words", "distilled"],
 )
 def test_shuffled_test_labels_change_the_score_and_nothing_else(tmp_path: Path, values: dict[str, Any]) -> None:
     manifest = write_corpus(tmp_path / "a", conversations=15)

@@ -24,11 +24,11 @@ from merkit.core.batch import ModelOutput
 from merkit.core.types import Utterance
 from merkit.data.collate import Example, collate
 from merkit.data.corpus.manifest import read_manifest, write_manifest
-from merkit.encoders import checkpoint as stage_one_encoder
+from merkit.encoders import checkpoint as checkpoint_encoder
 from merkit.experiments import run_cell
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import train_recipe
-from merkit.io.checkpoint import build_encoders, load_checkpoint, name_hash, read_trained_on
+from merkit.io.checkpoint import build_encoders, choose_encoders, load_checkpoint, name_hash, read_trained_on
 from merkit.models.single import Single
 from merkit.reporting.results import gather
 
@@ -96,19 +96,21 @@ def test_every_training_conversation_was_encoded_by_a_model_that_had_not_learned
     shutil.rmtree(home / "data" / "features")
     shutil.rmtree(trained(home, "crossed").parent)
     encoded: dict[str, set[Path]] = {}
-    real = stage_one_encoder.StageOne.extract
+    real = checkpoint_encoder.FeatureExtractor.extract
 
-    def watched(self: stage_one_encoder.StageOne, turns: Any) -> Any:
+    def watched(self: checkpoint_encoder.FeatureExtractor, turns: Any) -> Any:
         for turn in turns:
             encoded.setdefault(turn.utterance.id, set()).add(self.folder)
         return real(self, turns)
 
-    monkeypatch.setattr(stage_one_encoder.StageOne, "extract", watched)
+    monkeypatch.setattr(checkpoint_encoder.FeatureExtractor, "extract", watched)
     assert train(home, home / "crossed.toml", "crossed").code == 0
 
     utterances = read_manifest(home / "data").utterances
-    whole = next((home / "crossed" / "stage-one" / "text").glob("fold-*/seed-0/checkpoint"))
-    parts = sorted((home / "crossed" / "stage-one" / "text" / "cross-fit").glob("fold-*/seed-0/part-*/checkpoint"))
+    whole = next((home / "crossed" / "feature-extractors" / "text").glob("fold-*/seed-0/checkpoint"))
+    parts = sorted(
+        (home / "crossed" / "feature-extractors" / "text" / "cross-fit").glob("fold-*/seed-0/part-*/checkpoint")
+    )
     assert len(parts) == PARTS
     of_split = {
         split: {u.id for u in utterances if u.attributes["split"] == split} for split in ("train", "valid", "test")
@@ -124,13 +126,13 @@ def test_every_training_conversation_was_encoded_by_a_model_that_had_not_learned
     assert all(read_trained_on(part) < read_trained_on(whole) for part in parts)
 
 
-def test_stage_two_learns_from_cross_fitted_vectors(home: Path) -> None:
+def test_downstream_model_learns_from_cross_fitted_vectors(home: Path) -> None:
     weights = [load_file(trained(home, name) / "model.safetensors") for name in ("plain", "crossed")]
-    stages = [
+    extractors = [
         load_file(trained(home, name) / "encoders" / "text" / "model.safetensors") for name in ("plain", "crossed")
     ]
 
-    assert all((stages[0][key] == stages[1][key]).all() for key in stages[0])
+    assert all((extractors[0][key] == extractors[1][key]).all() for key in extractors[0])
     assert any((weights[0][key] != weights[1][key]).any() for key in weights[0])
 
 
@@ -140,13 +142,13 @@ def test_card_scores_and_report_say_how_the_vectors_were_made(
 ) -> None:
     assert json.loads((home / name / "scores.json").read_text())["features"] == told
     assert f"features {told}" in (trained(home, name) / "README.md").read_text()
-    first, second = gather([home / name / "stage-one" / "text", home / name])[0].entries
+    first, second = gather([home / name / "feature-extractors" / "text", home / name])[0].entries
     made_of = f"bert ({tiny_bert.name}, fine-tuned)"
     assert first.encoders == f"text: {made_of}"
     assert second.encoders == f"audio: precomputed (sound); text: single on {made_of}, {told}"
 
 
-def test_stage_two_holds_no_weight_of_stage_one_twice(home: Path) -> None:
+def test_downstream_model_holds_no_weight_of_the_feature_extractor_twice(home: Path) -> None:
     state = load_file(trained(home, "plain") / "model.safetensors")
     model, _ = load_checkpoint(trained(home, "plain"), home / "data")
 
@@ -154,14 +156,14 @@ def test_stage_two_holds_no_weight_of_stage_one_twice(home: Path) -> None:
     assert not [name for name, _ in model.named_parameters() if name.startswith("encoders.text")]
 
 
-def test_a_finished_stage_one_is_used_again_and_its_vectors_are_extracted_once(
+def test_a_finished_feature_extractor_is_used_again_and_its_vectors_are_extracted_once(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert train(home, home / "crossed.toml", "crossed").code == 0
-    cells = sorted((home / "crossed" / "stage-one").rglob("cell.json"))
+    cells = sorted((home / "crossed" / "feature-extractors").rglob("cell.json"))
     before = [cell.stat().st_mtime_ns for cell in cells]
     shutil.rmtree(trained(home, "crossed").parent)
-    monkeypatch.setattr(stage_one_encoder.StageOne, "extract", None)
+    monkeypatch.setattr(checkpoint_encoder.FeatureExtractor, "extract", None)
 
     assert train(home, home / "crossed.toml", "crossed").code == 0
 
@@ -169,22 +171,24 @@ def test_a_finished_stage_one_is_used_again_and_its_vectors_are_extracted_once(
     assert [cell.stat().st_mtime_ns for cell in cells] == before
 
 
-def test_runs_may_share_a_stage_one(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(home / "crossed" / "stage-one", tmp_path / "shared")
-    monkeypatch.setattr(stage_one_encoder.StageOne, "extract", None)
+def test_runs_may_share_a_feature_extractor(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(home / "crossed" / "feature-extractors", tmp_path / "shared")
+    monkeypatch.setattr(checkpoint_encoder.FeatureExtractor, "extract", None)
     values = {**tomllib.loads((home / "crossed" / "recipe.toml").read_text()), "config": {"hidden": 8}}
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "shared").rglob("model.safetensors")}
 
-    options = ("--stage-one", tmp_path / "shared")
+    options = ("--feature-extractors", tmp_path / "shared")
     done = train(tmp_path, write_recipe(tmp_path / "r.toml", values), "run", *options, data=home / "data")
 
     assert done.code == 0, done.error
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "shared").rglob("model.safetensors")} == before
     assert len(before) == 1 + PARTS
-    assert not (tmp_path / "run" / "stage-one").exists()
+    assert not (tmp_path / "run" / "feature-extractors").exists()
 
 
-def test_an_ensemble_has_the_vectors_of_all_its_seeds_for_every_seed_of_stage_two(home: Path, tmp_path: Path) -> None:
+def test_an_ensemble_has_the_vectors_of_all_its_seeds_for_every_seed_of_downstream_model(
+    home: Path, tmp_path: Path
+) -> None:
     values = {**two_stage_values(str(home / "stage.toml"), ensemble=3), "seeds": 2}
 
     done = train(home, write_recipe(tmp_path / "r.toml", values), str(tmp_path / "run"))
@@ -192,7 +196,8 @@ def test_an_ensemble_has_the_vectors_of_all_its_seeds_for_every_seed_of_stage_tw
     assert done.code == 0, done.error
     run = tmp_path / "run"
     singles = [
-        load_checkpoint(path)[0] for path in sorted((run / "stage-one" / "text").glob("fold-*/seed-*/checkpoint"))
+        load_checkpoint(path)[0]
+        for path in sorted((run / "feature-extractors" / "text").glob("fold-*/seed-*/checkpoint"))
     ]
     both = [load_checkpoint(path, home / "data")[0] for path in sorted(run.glob("fold-*/seed-*/checkpoint"))]
     assert (len(singles), len(both)) == (3, 2)
@@ -228,7 +233,7 @@ def test_an_ensemble_has_the_vectors_of_all_its_seeds_for_every_seed_of_stage_tw
 
 
 @pytest.mark.parametrize("members", [1, 2])
-def test_an_ensemble_may_be_cross_fitted_and_every_seed_of_stage_two_learns_from_the_same(
+def test_an_ensemble_may_be_cross_fitted_and_every_seed_of_downstream_model_learns_from_the_same(
     home: Path, tmp_path: Path, members: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = {**two_stage_values(str(home / "stage.toml"), ensemble=members, cross_fit=2), "seeds": 2}
@@ -236,14 +241,14 @@ def test_an_ensemble_may_be_cross_fitted_and_every_seed_of_stage_two_learns_from
     real = run_cell._unseen
 
     def watched(cell: Any, *arguments: Any) -> Any:
-        for modality, stage in cell.stages.items():
+        for modality, stage in cell.extractors.items():
             assert set(stage.unseen) == {cell.manifest.by_id[name].conversation for name in cell.fold.train}
             for conversation, folder in stage.unseen.items():
-                checkpoints = stage_one_encoder.members_of(folder)
+                checkpoints = checkpoint_encoder.members_of(folder)
                 assert (modality, len(checkpoints)) == ("text", members)
                 held = {name_hash(u.id) for u in cell.manifest.utterances if u.conversation == conversation}
                 assert not any(held & read_trained_on(checkpoint) for checkpoint in checkpoints)
-        learned.append(frozenset(str(path) for stage in cell.stages.values() for path in stage.unseen.values()))
+        learned.append(frozenset(str(path) for stage in cell.extractors.values() for path in stage.unseen.values()))
         return real(cell, *arguments)
 
     monkeypatch.setattr(run_cell, "_unseen", watched)
@@ -254,7 +259,9 @@ def test_an_ensemble_may_be_cross_fitted_and_every_seed_of_stage_two_learns_from
     assert len(with_stage) == 2
     assert with_stage[0] == with_stage[1]
     assert len(with_stage[0]) == 2
-    parts = list((tmp_path / "run" / "stage-one" / "text" / "cross-fit").glob("fold-*/seed-*/part-*/cell.json"))
+    parts = list(
+        (tmp_path / "run" / "feature-extractors" / "text" / "cross-fit").glob("fold-*/seed-*/part-*/cell.json")
+    )
     assert len(parts) == 2 * members
 
 
@@ -280,7 +287,7 @@ def test_the_runs_recipe_is_complete_and_trains_the_same_again(home: Path, tmp_p
 
 def test_a_trained_checkpoint_may_be_named(home: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(
-        next((home / "plain" / "stage-one" / "text").glob("fold-*/seed-0/checkpoint")), tmp_path / "first"
+        next((home / "plain" / "feature-extractors" / "text").glob("fold-*/seed-0/checkpoint")), tmp_path / "first"
     )
     values = recipe_values("bc_lstm", epochs=2)
     values["encoders"]["text"] = {"name": "checkpoint", "checkpoint": str(folder)}
@@ -295,15 +302,15 @@ def test_a_trained_checkpoint_may_be_named(home: Path, tmp_path: Path) -> None:
     assert read_trained_on(trained(tmp_path, "named")) == read_trained_on(folder)
     shutil.rmtree(folder)
     options = ("--checkpoint", trained(tmp_path, "named"), "--out", tmp_path / "p.csv")
-    assert call("-q", "predict", home / "data", *options).code == 0  # the stage one in it is all it needs
+    assert call("-q", "predict", home / "data", *options).code == 0  # the feature extractor in it is all it needs
 
 
-def test_a_setting_of_stage_one_can_be_overridden(home: Path, tmp_path: Path) -> None:
+def test_a_setting_of_the_feature_extractor_can_be_overridden(home: Path, tmp_path: Path) -> None:
     override = "encoders.text.recipe.training.epochs=2"
 
     assert train(home, home / "plain.toml", str(tmp_path / "longer"), "--set", override).code == 0
 
-    (history,) = (tmp_path / "longer" / "stage-one" / "text").glob("fold-*/seed-0/history.jsonl")
+    (history,) = (tmp_path / "longer" / "feature-extractors" / "text").glob("fold-*/seed-0/history.jsonl")
     assert history.read_text().count("\n") == 2
 
 
@@ -333,7 +340,7 @@ def test_logits_may_stand_beside_the_embedding(home: Path, tiny_bert: Path) -> N
 
     def built(*gives: str) -> Any:
         settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "gives": list(gives)}}
-        return build_encoders(settings, None, None)["text"]
+        return build_encoders(choose_encoders(settings), None, None)["text"]
 
     turns = list(read_manifest(home / "data").turns(None, 1))[:7]
     both, embedding, logits = built("embedding", "logits"), built("embedding"), built("logits")
@@ -363,7 +370,7 @@ def refused(home: Path, tmp_path: Path, values: dict[str, Any], told: str) -> No
     assert not list((tmp_path / "run").rglob("history.jsonl"))
 
 
-def test_mistakes_in_a_stage_one_that_is_trained(home: Path, tmp_path: Path, tiny_bert: Path) -> None:
+def test_mistakes_in_a_feature_extractor_that_is_trained(home: Path, tmp_path: Path, tiny_bert: Path) -> None:
     stage = stage_values(tiny_bert)
     where = "encoders.text.recipe"
     for values, told in [
@@ -375,7 +382,7 @@ def test_mistakes_in_a_stage_one_that_is_trained(home: Path, tmp_path: Path, tin
         ),
         (two_stage_values(recipe_values("single")), f"{where}.encoders: audio found, expected text alone"),
         (two_stage_values({**stage, "sedes": 1}), f"{where}: top level: No key named 'sedes'"),
-        (two_stage_values(two_stage_values(stage)), f"{where}: has a stage one of its own"),
+        (two_stage_values(two_stage_values(stage)), f"{where}: has a feature extractor of its own"),
         (two_stage_values(stage, cross_fit=1), "cross_fit = 1 leaves nothing to learn from"),
         (two_stage_values(stage, cross_fit=99), "cross_fit = 99: the training part has only 12 conversations"),
         (two_stage_values(stage, checkpoint="x"), "give either 'recipe'"),
@@ -384,8 +391,8 @@ def test_mistakes_in_a_stage_one_that_is_trained(home: Path, tmp_path: Path, tin
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
 
 
-def test_mistakes_in_a_stage_one_that_is_named(home: Path, tmp_path: Path) -> None:
-    named = next((home / "plain" / "stage-one" / "text").glob("fold-*/seed-0/checkpoint"))
+def test_mistakes_in_a_feature_extractor_that_is_named(home: Path, tmp_path: Path) -> None:
+    named = next((home / "plain" / "feature-extractors" / "text").glob("fold-*/seed-0/checkpoint"))
 
     def naming(folder: Path, **more: Any) -> dict[str, Any]:
         values = recipe_values("bc_lstm", epochs=1)
@@ -415,7 +422,7 @@ def test_mistakes_in_a_stage_one_that_is_named(home: Path, tmp_path: Path) -> No
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
 
 
-def test_a_stage_one_checkpoint_that_lost_a_tensor_is_refused(home: Path, tmp_path: Path) -> None:
+def test_a_feature_extractor_checkpoint_that_lost_a_tensor_is_refused(home: Path, tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     shutil.copytree(trained(home, "plain"), tmp_path / "short")
@@ -430,7 +437,7 @@ def test_a_stage_one_checkpoint_that_lost_a_tensor_is_refused(home: Path, tmp_pa
     assert lost in done.error
 
 
-def test_stage_one_for_the_features_command(home: Path, tmp_path: Path) -> None:
+def test_the_feature_extractor_for_the_features_command(home: Path, tmp_path: Path) -> None:
     folder = trained(home, "plain") / "encoders" / "text"
     arguments = ("--encoder", "checkpoint", "--modality", "text", "--set", f"checkpoint={folder}")
 
@@ -504,7 +511,9 @@ def test_a_recording_is_analysed_as_the_benchmark_heard_it(heard: Path, tmp_path
             assert segment["probabilities"][label] == pytest.approx(stored[name][f"p:{label}"], abs=1e-4)
 
 
-def test_a_stage_one_that_compares_speakers_is_refused_before_it_is_trained(heard: Path, tmp_path: Path) -> None:
+def test_a_feature_extractor_that_compares_speakers_is_refused_before_it_is_trained(
+    heard: Path, tmp_path: Path
+) -> None:
     refused(heard, tmp_path, heard_values(normalize="speaker"), "compares speakers")
 
 
@@ -529,15 +538,17 @@ def test_both_stages_killed_again_and_again_end_as_undisturbed_ones(heard: Path,
         for name in ("calm", "stormy")
     )
     assert ours.keys() == theirs.keys()
-    assert len(ours) == 1 + 2 + 2  # stage one, two parts, stage two and the stage one in it
+    assert (
+        len(ours) == 1 + 2 + 2
+    )  # the feature extractor, two parts, the downstream model and the feature extractor in it
     assert all(path.read_bytes() == theirs[name].read_bytes() for name, path in ours.items())
     tables = [pq.read_table(trained(tmp_path, name).parent / "predictions.parquet") for name in ("calm", "stormy")]
     assert tables[0].equals(tables[1])
     assert not list((tmp_path / "stormy").rglob(".tmp-*"))
 
 
-def test_a_grid_shares_no_stage_one(home: Path, tmp_path: Path) -> None:
-    done = train(home, home / "plain.toml", "grid", "--grid", tmp_path / "g.toml", "--stage-one", tmp_path)
+def test_a_grid_shares_no_feature_extractor(home: Path, tmp_path: Path) -> None:
+    done = train(home, home / "plain.toml", "grid", "--grid", tmp_path / "g.toml", "--feature-extractors", tmp_path)
 
     assert done.code == 2
-    assert "--stage-one goes with one recipe" in done.error
+    assert "--feature-extractors goes with one recipe" in done.error

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from merkit.core.batch import Padded
 from merkit.core.encoder import EncoderHome
-from merkit.encoders._rows import parts_by_length
-from merkit.encoders._standardize import Standardizer
 from merkit.encoders.logmel import SPEC, LogMel, LogMelConfig
+from merkit.nn.sequences import parts_by_length
+from merkit.nn.standardization import Standardizer
 
 
 def _logmel() -> LogMel:

@@ -20,8 +20,8 @@ from merkit.core.alignment import Aligner, AlignerConfig, AlignerSpec, Alignment
 from merkit.core.errors import ConfigError, MerkitError, UnalignableError
 from merkit.core.types import Turn
 from merkit.data.segments.tiers import checked_alignment
-from merkit.encoders._audio import RATE_HZ, waveform
-from merkit.encoders._huggingface import NetworkFiles, read_config
+from merkit.encoders.networks.files import NetworkFiles, read_config
+from merkit.encoders.sound.samples import RATE_HZ, waveform
 from merkit.encoders.wav2vec2 import receptive_field
 
 

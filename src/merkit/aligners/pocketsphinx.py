@@ -19,7 +19,7 @@ from merkit.core.errors import ConfigError, MerkitError, UnalignableError
 from merkit.core.types import Turn
 from merkit.data.files import file_hash
 from merkit.data.segments.tiers import checked_alignment
-from merkit.encoders._audio import RATE_HZ, waveform
+from merkit.encoders.sound.samples import RATE_HZ, waveform
 
 _FRAME_S = 0.01
 _WINDOW_S = 0.025625

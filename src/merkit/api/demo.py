@@ -7,9 +7,9 @@ from typing import Any
 
 from merkit.api.training import train_and_score
 from merkit.core.lookup import load
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.corpus.prepare import prepare
-from merkit.data.features.sources import Progress
 from merkit.experiments.recipe import read_recipe
 from merkit.experiments.shipped import recipes_folder
 from merkit.inference.recognizer import Recognizer
@@ -40,7 +40,7 @@ class Demonstration:
     analysis_file: Path
 
 
-def run_demo(folder: Path, progress: Progress | None) -> Demonstration:
+def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
     """Run the demonstration in a folder; what is already there is not done again."""
     spec = load("corpora", "parley")
     data = folder / "data"

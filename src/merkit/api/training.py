@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.evaluation.scores import score_run
-from merkit.experiments.grid import Planned, train_grid
+from merkit.experiments.grid import PlannedVariant, train_grid
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run import train_recipe
 
@@ -22,7 +22,7 @@ def train_and_score(recipe: Recipe, data: Path, run: Path, **options: Any) -> di
     return score_run(run, data)
 
 
-def train_and_score_grid(variants: Sequence[Planned], data: Path, folder: Path, **options: Any) -> list[Path]:
+def train_and_score_grid(variants: Sequence[PlannedVariant], data: Path, folder: Path, **options: Any) -> list[Path]:
     """Train every variant of a grid, score each, and return the folders of their runs.
 
     ``options`` are those of `merkit.experiments.grid.train_grid`.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from merkit.data.features.sources import Progress
+    pass
 
 _LINE_EVERY_S = 10.0
 
@@ -17,7 +17,7 @@ _LINE_EVERY_S = 10.0
 def shown_progress() -> Iterator["Progress"]:
     """Yield a function to be told what is being done, how much of it is done, and how much there is."""
     if not logging.getLogger("merkit").isEnabledFor(logging.INFO):
-        yield lambda what, done, total: None
+        yield lambda what, done, total, note="": None
         return
     if not sys.stderr.isatty():
         yield _Lines()
@@ -30,7 +30,7 @@ def shown_progress() -> Iterator["Progress"]:
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks = {}
 
-        def tell(what: str, done: int, total: int) -> None:
+        def tell(what: str, done: int, total: int, note: str = "") -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what)
             bars.update(tasks[what], completed=done, total=total)
@@ -44,7 +44,7 @@ class _Lines:
     def __init__(self) -> None:
         self._said: dict[str, tuple[float, int]] = {}
 
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
         since, before = self._said.get(what, (now, done))
         if done < before:  # begun anew

@@ -33,9 +33,11 @@ def train(
         bool,
         typer.Option("--legacy-best-on-test", help="Print the leaky best-epoch-on-test figure beside the clean one."),
     ] = False,
-    stage_one: Annotated[
+    extractors: Annotated[
         Path | None,
-        typer.Option("--stage-one", help="Where models that are trained first lie; runs may share it. [RUN/stage-one]"),
+        typer.Option(
+            "--feature-extractors", help="Where feature extractors lie; runs may share it. [RUN/feature-extractors]"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,8 +46,8 @@ def train(
     from merkit.core.errors import ConfigError
     from merkit.experiments.recipe import read_recipe
 
-    if grid is not None and stage_one is not None:
-        raise ConfigError("--stage-one goes with one recipe: the variants of a grid may differ in their stage one")
+    if grid is not None and extractors is not None:
+        raise ConfigError("--feature-extractors goes with one recipe: variants of a grid may differ in theirs")
     overrides = list(set_)
     overrides += [f"seeds={seeds}"] if seeds is not None else []
     overrides += [f"options.group={json.dumps(group)}"] if group is not None else []
@@ -62,7 +64,7 @@ def train(
             return
         checked = read_recipe(recipe, overrides)
         run = out if out is not None else Path("runs") / f"{checked.model.name}-{recipe.stem}"
-        scores = train_and_score(checked, data, run, stage_one=stage_one, **how)
+        scores = train_and_score(checked, data, run, extractors=extractors, **how)
     if not is_first_process():
         return
     if as_json:

@@ -76,7 +76,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """What a model returns: scores before softmax, and named tensors that its own loss, a plot or a stage two wants.
+    """What a model returns: scores before softmax, and named tensors for losses, plots and downstream models.
 
     ``embedding``, where a model offers it, is the vector ``[*batch, dim]`` that its head reads.
     """

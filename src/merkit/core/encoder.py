@@ -138,7 +138,7 @@ class EncoderHome:
 
     data: Path | None = None
     assets: Path | None = None
-    stage_one: Path | None = None
+    extractor: Path | None = None
     """The checkpoint that the recipe had trained for this encoder, where it did."""
     open_model: Callable[[Path], Any] | None = None
     """Opens a checkpoint as a ``core.model.TrainedModel``, for an encoder that is made of one."""

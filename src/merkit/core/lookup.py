@@ -26,7 +26,11 @@ def names(package: str) -> list[str]:
     A file name's underscores are hyphens in the names of protocols (``crema_d6.py`` is ``crema-d6``).
     """
     folder = Path(__file__).parent.parent / package
-    found = (module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+    found = (
+        module.name
+        for module in pkgutil.iter_modules([str(folder)])
+        if not (module.name.startswith("_") or module.ispkg)
+    )
     return sorted(name.replace("_", "-") if package == "protocols" else name for name in found)
 
 

@@ -19,15 +19,15 @@ from merkit.core.batch import Padded
 from merkit.core.encoder import EncoderHome, EncoderSpec
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.types import Turn, Utterance
-from merkit.encoders._huggingface import (
+from merkit.encoders.networks.encoder import NetworkConfig, NetworkEncoder
+from merkit.encoders.networks.files import (
     MINILM,
     NetworkFiles,
     read_config,
     read_tokenizer,
 )
-from merkit.encoders._network import NetworkConfig, NetworkEncoder
-from merkit.encoders._rows import choose_states, mean_step
-from merkit.encoders._windows import join, longest_line
+from merkit.encoders.networks.windows import join, longest_line
+from merkit.nn.sequences import choose_states, mean_step
 
 
 class BertConfig(NetworkConfig):
@@ -156,7 +156,7 @@ class ConversationBert(Bert):
     """Vectors of each turn's own tokens, read within its conversation: ``[items, turns, time, dim]``.
 
     The conversation is ``[CLS] line [SEP] line [SEP] …``, in windows of ``max_tokens`` where it is longer
-    (``_windows``), so that each turn is encoded once, with turns before and after it. A turn's steps are its tokens and
+    (``windows``), so that each turn is encoded once, with turns before and after it. A turn's steps are its tokens and
     the separator that ends its line, which is all that an empty text has. Without an axis of turns every utterance is a
     conversation of its own.
 

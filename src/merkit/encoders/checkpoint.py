@@ -1,8 +1,8 @@
-"""A trained model as a frozen encoder: stage one of a conversation model, or of a fusion.
+"""A trained model as a frozen encoder: the feature extractor of a conversation model, or of a fusion.
 
 What the model offers as ``auxiliary["embedding"]`` (``single``: its frames, pooled) becomes the utterance's vector, and
 its logits too if asked for. A model of conversations reads the whole conversation for each of its turns' vectors. The
-whole stage-one checkpoint travels in the checkpoint of stage two, so that one folder
+whole checkpoint travels in the checkpoint of the downstream model, so that one folder
 goes from a recording or a transcript to an answer.
 """
 
@@ -28,38 +28,38 @@ from merkit.core.model import TrainedModel, is_causal
 from merkit.core.types import Turn, Utterance, turns_of
 from merkit.data.collate import Example, collate
 from merkit.data.files import atomic_path, file_hash
-from merkit.encoders._standardize import Standardizer
 from merkit.nn.layers import Dropout
+from merkit.nn.standardization import Standardizer
 
 _TOLD = ("provenance.json", "README.md")
 """Files of a checkpoint that no answer depends on."""
 
 
-class StageOneConfig(EncoderConfig):
+class ExtractorConfig(EncoderConfig):
     """Which model, and what it gives. Either ``recipe`` or ``checkpoint``."""
 
     recipe: str | dict[str, Any] | None = None
-    """Recipe of stage one, a file or its content: trained first, for every fold and seed, on their training part."""
+    """Recipe of the feature extractor, a file or its content: trained first, for every fold and seed, on the training
+    split."""
     checkpoint: str | None = None
     """Folder of a model that is trained already."""
     cross_fit: int = Field(default=0, ge=0)
     """0: the training part is encoded by the model that learned from it. k >= 2: it is cut by conversation into k
     parts, each encoded by a model that learned from the others. The rest is encoded by the model of all of it."""
     ensemble: int = Field(default=0, ge=0)
-    """0: every seed of stage two has its own stage one. k >= 1: stage one is trained with the seeds 0 to k - 1, and the
-    vectors of these k models, side by side, serve every seed of stage two."""
+    """0: every seed of the downstream model has a feature extractor of its own. k >= 1: it is trained with the seeds
+    0 to k - 1, and the vectors of these k models, side by side, serve every seed."""
     gives: tuple[Literal["embedding", "logits"], ...] = Field(default=("embedding",), min_length=1)
     """``embedding``, ``logits`` or both, side by side."""
     standardise: bool = False
     """Standardise the vectors, column by column, with the training part's statistics."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Of the vectors in stage two's training: wide ones are soon memorised, those of utterances that stage one has
-    learned from above all."""
+    """Of the vectors in the training of the downstream model, which soon memorises wide ones."""
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "StageOneConfig":
+    def _fits_together(self) -> "ExtractorConfig":
         if (self.recipe is None) == (self.checkpoint is None):
-            raise ValueError("give either 'recipe' (stage one is trained first) or 'checkpoint' (it is trained)")
+            raise ValueError("give either 'recipe' (it is trained first) or 'checkpoint' (it is trained)")
         if self.cross_fit == 1:
             raise ValueError("cross_fit = 1 leaves nothing to learn from; 0 is off, 2 or more are parts")
         if self.cross_fit and self.recipe is None:
@@ -72,7 +72,7 @@ class StageOneConfig(EncoderConfig):
 
     @property
     def features(self) -> str:
-        """Whether stage two learned from vectors of utterances that stage one had not learned from."""
+        """Whether the downstream model learned from vectors of utterances that the extractor had not seen."""
         fitted = f"cross-fitted ({self.cross_fit})" if self.cross_fit else "not cross-fitted"
         if not self.ensemble:
             return fitted
@@ -80,14 +80,14 @@ class StageOneConfig(EncoderConfig):
 
 
 def describe_extractors(encoders: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Describe how stage two's vectors were made, such as ``cross-fitted (5)``; ``None`` without a stage one.
+    """Describe how feature extractors' vectors were made, such as ``cross-fitted (5)``; ``None`` without any.
 
     ``encoders`` are a resolved recipe's tables by modality.
     """
     described = {}
     for modality, keys in encoders.items():
         if keys["name"] == "checkpoint":
-            described[modality] = StageOneConfig(
+            described[modality] = ExtractorConfig(
                 **{key: value for key, value in keys.items() if key != "name"}
             ).features
     if len(set(described.values())) > 1:
@@ -99,8 +99,8 @@ class Embedder:
     """A trained model that is only asked for vectors; no module, so that it is nobody's part.
 
     Raises:
-        ConfigError: The model cannot be a stage one: it reads another modality or more than one, has a stage one of its
-            own, compares speakers, or offers no embedding.
+        ConfigError: The model cannot be a feature extractor: it reads another modality or more than one, has a feature
+            extractor of its own, compares speakers, or offers no embedding.
     """
 
     def __init__(self, trained: TrainedModel, modality: str, gives: Sequence[str], name: str) -> None:
@@ -112,10 +112,12 @@ class Embedder:
             )
         encoder = encoders[modality]
         assert isinstance(encoder, Encoder)
-        if isinstance(encoder, StageOne):
-            raise ConfigError(f"{name}: has a stage one of its own; there are two stages at most")
+        if isinstance(encoder, FeatureExtractor):
+            raise ConfigError(f"{name}: has a feature extractor of its own; there are two stages at most")
         if encoder.normalize_by_speaker:
-            raise ConfigError(f"{name}: compares speakers, which stage one cannot: an utterance alone has no average")
+            raise ConfigError(
+                f"{name}: compares speakers, which a feature extractor cannot: one utterance has no average"
+            )
         self.encoder = encoder
         self.reads_ahead = encoder.reads_ahead or (spec.level == "conversation" and not is_causal(trained.config))
         self._model = trained.model.eval()
@@ -144,14 +146,15 @@ class Embedder:
             return vectors.flatten(0, -2).cpu()
 
 
-class StageOne(Encoder):
-    """One vector per utterance, ``[*batch, 1, dim]``, of frozen models that are no part of stage two's state.
+class FeatureExtractor(Encoder):
+    """One vector per utterance, ``[*batch, 1, dim]``, of frozen models that are no part of the downstream model's
+    state.
 
     It is one model, or those of an ensemble: the same recipe trained with several seeds, their vectors side by side. An
     utterance lacks the modality where the first model's own encoder, which reads for all of them, says so.
     """
 
-    def __init__(self, config: StageOneConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> None:
+    def __init__(self, config: ExtractorConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> None:
         super().__init__()
         self.modality = modality
         self.config = config
@@ -194,7 +197,7 @@ class StageOne(Encoder):
         read_by = self._read_by.describe()
         return {
             "encoder": "checkpoint",
-            "stage one": self._model_name,
+            "feature extractor": self._model_name,
             **({"models": len(self._embedders)} if len(self._embedders) > 1 else {}),
             "made of": " ".join(str(read_by[key]) for key in ("encoder", "weights", "revision") if key in read_by),
             "licence": read_by.get("licence"),
@@ -233,7 +236,7 @@ class _Conversation:
     """Of all contents and speakers."""
 
 
-class ConversationStageOne(StageOne):
+class ConversationFeatureExtractor(FeatureExtractor):
     """One vector per turn of a model that reads conversations: as its own predictions, made of the whole conversation.
 
     A turn brings its conversation along, ``previous`` and ``following``. Every conversation is run by itself, so that
@@ -241,7 +244,7 @@ class ConversationStageOne(StageOne):
     for one after the other.
     """
 
-    def __init__(self, config: StageOneConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> None:
+    def __init__(self, config: ExtractorConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> None:
         super().__init__(config, modality, trained, folder)
         self.context = self.following = sys.maxsize
         self._seen: _Conversation | None = None
@@ -313,35 +316,37 @@ def members_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("member-*")) or [folder]
 
 
-def stage_one(config: StageOneConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> StageOne:
+def build_extractor(
+    config: ExtractorConfig, modality: str, trained: Sequence[TrainedModel], folder: Path
+) -> FeatureExtractor:
     """Return the encoder that trained models of one recipe make; ``folder`` holds them and is their name in errors.
 
     Raises:
-        ConfigError: It cannot be a stage one.
+        ConfigError: It cannot be a feature extractor.
     """
-    kind = ConversationStageOne if trained[0].spec.level == "conversation" else StageOne
+    kind = ConversationFeatureExtractor if trained[0].spec.level == "conversation" else FeatureExtractor
     return kind(config, modality, trained, folder)
 
 
-def build(config: StageOneConfig, modality: str, home: EncoderHome) -> StageOne:
+def build(config: ExtractorConfig, modality: str, home: EncoderHome) -> FeatureExtractor:
     """Return the encoder with its models loaded strictly.
 
     Raises:
-        MerkitError: There is no trained model, or it cannot be a stage one.
+        MerkitError: There is no trained model, or it cannot be a feature extractor.
     """
     named = None if config.checkpoint is None else Path(config.checkpoint)
-    folder = home.assets or home.stage_one or named
+    folder = home.assets or home.extractor or named
     if folder is None:
         raise ConfigError("encoder 'checkpoint' with a recipe: 'merkit train' trains it first; name a checkpoint here")
     assert home.open_model is not None
     trained: list[TrainedModel] = [home.open_model(member) for member in members_of(folder)]
-    return stage_one(config, modality, trained, folder)
+    return build_extractor(config, modality, trained, folder)
 
 
 SPEC = EncoderSpec(
     name="checkpoint",
     modalities=("text", "audio", "video"),
-    summary="A trained model's vectors: stage one of a conversation model",
-    config=StageOneConfig,
+    summary="A trained model's vectors: the feature extractor of a conversation model",
+    config=ExtractorConfig,
     build=build,
 )

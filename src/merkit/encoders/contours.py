@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from merkit.core.encoder import EncoderConfig, EncoderHome, EncoderSpec
-from merkit.encoders._audio import RATE_HZ
-from merkit.encoders._table import SoundRows
 from merkit.encoders.praat import SHORTEST_S, load_parselmouth
+from merkit.encoders.sound.measures import SoundRows
+from merkit.encoders.sound.samples import RATE_HZ
 
 COLUMNS = ("pitch", "intensity", "voiced")
 """Semitones, NaN where unvoiced; dB; 1 or 0."""

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32
 from merkit.core.types import Turn
-from merkit.encoders._audio import RATE_HZ, audio_content, audio_duration_s, waveform
-from merkit.encoders._augment import mask_bands, mask_frames, warp
-from merkit.encoders._rows import present_rows, put_back
-from merkit.encoders._standardize import Standardizer
+from merkit.encoders.sound.augmentation import mask_bands, mask_frames, warp
+from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
+from merkit.nn.sequences import present_rows, put_back
+from merkit.nn.standardization import Standardizer
 
 _WINDOW = 400
 _HOP = 160

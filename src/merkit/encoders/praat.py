@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from merkit.core.encoder import EncoderConfig, EncoderHome, EncoderSpec
 from merkit.core.errors import MerkitError
-from merkit.encoders._audio import RATE_HZ
-from merkit.encoders._table import SoundMeasures
+from merkit.encoders.sound.measures import SoundMeasures
+from merkit.encoders.sound.samples import RATE_HZ
 
 COLUMNS = (
     "duration",

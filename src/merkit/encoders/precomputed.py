@@ -17,8 +17,8 @@ from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.types import Turn
 from merkit.data.features.published import read_published
 from merkit.data.files import atomic_path
-from merkit.encoders._standardize import Standardizer
 from merkit.nn.layers import Dropout
+from merkit.nn.standardization import Standardizer
 
 FOLDER = "precomputed"
 """Below the manifest's folder: one folder for each set of features."""

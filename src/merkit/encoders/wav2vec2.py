@@ -22,10 +22,10 @@ from merkit.core.batch import Padded
 from merkit.core.encoder import Array, EncoderHome, EncoderSpec, as_float32
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.types import Turn
-from merkit.encoders._audio import RATE_HZ, audio_content, audio_duration_s, waveform
-from merkit.encoders._huggingface import NetworkFiles, known_warnings, layers_of, read_config
-from merkit.encoders._network import NetworkConfig, NetworkEncoder
-from merkit.encoders._rows import choose_states, stack
+from merkit.encoders.networks.encoder import NetworkConfig, NetworkEncoder
+from merkit.encoders.networks.files import NetworkFiles, known_warnings, layers_of, read_config
+from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
+from merkit.nn.sequences import choose_states, stack
 
 _TYPES = ("wav2vec2", "hubert", "wavlm")
 """Types of network whose parts are known to be safe as they are run here; each is tested."""

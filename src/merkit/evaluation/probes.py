@@ -16,10 +16,10 @@ from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.model import ModelSpec
+from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Fold
 from merkit.core.types import MODALITIES, Prediction
 from merkit.data.corpus.manifest import Manifest
-from merkit.data.features.sources import Progress
 from merkit.evaluation.replay import Difference, Figures, Replay, draw, figures_of, join_replayed, replay, replayed
 from merkit.evaluation.scores import Counts, mean_over_seeds, resampled
 from merkit.evaluation.stored import Run
@@ -64,7 +64,7 @@ def representations_of(run: Run) -> Mapping[str, str]:
 
 
 def predict_probes(
-    run: Run, manifest: Manifest, features: Path | None = None, progress: Progress | None = None
+    run: Run, manifest: Manifest, features: Path | None = None, progress: ProgressCallback | None = None
 ) -> None:
     """Fit the probes of every cell and predict its test part, unless that is there already.
 

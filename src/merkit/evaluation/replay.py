@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset, items_of
-from merkit.data.features.sources import Progress, open_sources
+from merkit.data.features.sources import open_sources
 from merkit.data.files import file_hash
 from merkit.evaluation.scores import Counts, FloatArray, mean_over_seeds, resampled
-from merkit.evaluation.stored import Cell, LabelledPredictions, Run, join
+from merkit.evaluation.stored import LabelledPredictions, Run, StoredCell, join
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import write_table
 from merkit.metrics.classification import FROM_CONFUSION
@@ -41,13 +42,13 @@ class Difference:
 class Replay:
     """A cell's checkpoint beside the data that it is asked about."""
 
-    cell: Cell
+    cell: StoredCell
     recognizer: Recognizer
     manifest: Manifest
     members: Sequence[str]
     """Ids of the utterances that take part in the protocol, in the manifest's order."""
     features: Path
-    progress: Progress | None
+    progress: ProgressCallback | None
 
     def dataset(self, wanted: Collection[str]) -> Dataset:
         """Return the unlabelled items that hold the wanted utterances, with all modalities."""
@@ -68,7 +69,7 @@ def replay(
     told: str,
     settings: str = "",
     features: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> None:
     """Have every cell answered and keep the answers in its folder, unless they are there already.
 
@@ -141,12 +142,12 @@ def figures_of(run: Run, counts: Counts, draws: Mapping[str, FloatArray]) -> Fig
     return figures
 
 
-def folder_of(run: Run, cell: Cell) -> Path:
+def folder_of(run: Run, cell: StoredCell) -> Path:
     """Return where a cell's files lie."""
     return run.path / f"fold-{cell.fold}" / f"seed-{cell.seed}"
 
 
-def _key(cell: Cell, folder: Path) -> str:
+def _key(cell: StoredCell, folder: Path) -> str:
     """Return what decides the answers: the cell's inputs and settings, and its very weights."""
     return f"{cell.facts['key']} {file_hash(folder / 'checkpoint' / 'model.safetensors')}"
 

@@ -41,7 +41,7 @@ class LabelledPredictions:
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class StoredCell:
     """One fold trained with one seed; ``by_epoch`` holds test predictions of every epoch where the run kept them."""
 
     fold: str
@@ -67,7 +67,7 @@ class Run:
     provenance: Mapping[str, Any]
     seeds: tuple[int, ...]
     folds: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[StoredCell, ...]
     cluster_of: Mapping[str, str]
     """Utterance id to conversation or speaker, whichever the protocol resamples."""
     count_differences: tuple[str, ...]
@@ -235,7 +235,7 @@ def _check_grid(run: Path, found: Collection[tuple[int, str]], seeds: Sequence[i
 
 def _read_cell(
     folder: Path, facts: Mapping[str, Any], fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]
-) -> Cell:
+) -> StoredCell:
     path = folder / "predictions.parquet"
     table = _read_table(path)
     parts = np.array(table.column("split").to_pylist(), dtype=object)
@@ -247,7 +247,7 @@ def _read_cell(
         joined[part] = join(table.take(rows), labels, truth, expected, f"{path} ({part})")
     history = folder / "history.jsonl"
     rows_of_history = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
-    return Cell(
+    return StoredCell(
         fold=fold.name,
         seed=seed,
         facts=facts,

@@ -14,10 +14,11 @@ import pyarrow as pa
 from merkit.core.encoder import Array
 from merkit.core.lookup import load
 from merkit.core.model import ModelSpec
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import MODALITIES, Turn
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset
-from merkit.data.features.sources import FeatureSource, Progress
+from merkit.data.features.sources import FeatureSource
 from merkit.evaluation.replay import Difference, Figures, Replay, draw, figures_of, join_replayed, replay, replayed
 from merkit.evaluation.stored import Run
 from merkit.io.predictions import predictions_table
@@ -78,7 +79,7 @@ def training_note(run: Run) -> str:
 
 
 def predict_subsets(
-    run: Run, manifest: Manifest, features: Path | None = None, progress: Progress | None = None
+    run: Run, manifest: Manifest, features: Path | None = None, progress: ProgressCallback | None = None
 ) -> None:
     """Predict the test part of every cell with each subset of the modalities, unless that is there already.
 

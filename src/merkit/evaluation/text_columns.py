@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from merkit.core.errors import ConfigError
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.text_column import lacking, with_text_column
-from merkit.data.features.sources import Progress
 from merkit.evaluation.replay import Difference, Figures, Replay, draw, figures_of, join_replayed, replay, replayed
 from merkit.evaluation.stored import Run
 from merkit.io.predictions import predictions_table
@@ -42,7 +42,7 @@ class TextRow:
 
 
 def text_rows(
-    run: Run, manifest: Manifest, column: str, features: Path | None = None, progress: Progress | None = None
+    run: Run, manifest: Manifest, column: str, features: Path | None = None, progress: ProgressCallback | None = None
 ) -> list[TextRow]:
     """Predict every cell's test part with another column's texts, unless that is there, and score both.
 

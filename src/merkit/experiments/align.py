@@ -8,8 +8,8 @@ from typing import Any
 from merkit.core.alignment import AlignerSpec
 from merkit.core.errors import UnalignableError
 from merkit.core.lookup import load
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
-from merkit.data.features.sources import Progress
 from merkit.data.segments.store import FOLDER, Aligned, AlignmentStore, align, told_failures
 from merkit.experiments.recipe import check_options
 
@@ -31,7 +31,7 @@ def align_corpus(
     settings: Mapping[str, Any],
     *,
     unaligned_as_frames: bool,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> AlignedCorpus:
     """Align what the alignment ``<data>/segments/<name>`` lacks (``None``: the aligner's name).
 

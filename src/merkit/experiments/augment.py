@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merkit.core.errors import ConfigError
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
-from merkit.data.features.sources import Progress
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run import open_protocol
 from merkit.experiments.views import Maker
@@ -30,7 +30,7 @@ class Augmented:
 
 
 def augment_recipe(
-    recipe: Recipe, data: Path, *, allow_partial: bool = False, progress: Progress | None = None
+    recipe: Recipe, data: Path, *, allow_partial: bool = False, progress: ProgressCallback | None = None
 ) -> Sequence[Augmented]:
     """Make the views of all folds and seeds of a recipe that are not there yet.
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from merkit.core.protocol import Fold, Protocol
 from merkit.data.corpus.manifest import Manifest
+from merkit.experiments.extractors import TrainedExtractor
 from merkit.experiments.recipe import Recipe
-from merkit.experiments.stages import StageOne
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Cell:
     features: Path
     legacy_best_on_test: bool
     """Keep unlabelled test predictions of every epoch, for the leaky figure that is printed beside the clean one."""
-    stages: Mapping[str, StageOne] = field(default_factory=dict)
+    extractors: Mapping[str, TrainedExtractor] = field(default_factory=dict)
     """By modality: what the encoders are made of that the recipe has trained first."""
     teachers: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     """By training conversation the checkpoints that answer for it, none of which has learned from it; empty: labels

@@ -10,14 +10,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from merkit.data.features.sources import Progress
+from merkit.core.progress import ProgressCallback, Share
 from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
+from merkit.experiments.extractors import check_ensemble, cut_by_conversation
 from merkit.experiments.lock import alone
 from merkit.experiments.provenance import describe_run
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run_cell import run_cell
-from merkit.experiments.stages import check_ensemble, cut_by_conversation
 from merkit.experiments.teachers import FOLDER as TEACHERS
 from merkit.experiments.teachers import check_student
 
@@ -46,7 +46,7 @@ class CrossFit:
     ensemble: int
     """0: a cell's parts are trained with its own seed. k >= 1: with the seeds 0 to k - 1, for cells of any seed."""
     data: Path
-    progress: Progress | None
+    progress: ProgressCallback | None
     _made: dict[tuple[str, tuple[int, ...]], list[Part]] = field(default_factory=dict, init=False, repr=False)
 
     def check(self, cells: Sequence[Cell]) -> None:
@@ -77,13 +77,15 @@ class CrossFit:
         if key not in self._made:
             provenance = describe_run(self.recipe, cell.manifest, self.data)
             parts = []
-            for number, (held, students) in enumerate(self._students(cell)):
+            cuts = self._students(cell)
+            for number, (held, students) in enumerate(cuts):
                 if self.recipe.teacher is not None:
                     students = with_teachers(students, self._teachers(cell, number))
-                for student in students:
+                for model, student in enumerate(students):
+                    share = Share(self.key, number * len(students) + model, len(cuts) * len(students))
                     accelerator = open_accelerator(self.recipe)
                     with alone(self.folder) if accelerator.is_main_process else nullcontext():
-                        run_cell(student, provenance, accelerator, self.progress)
+                        run_cell(student, provenance, accelerator, self.progress, share)
                 parts.append(Part(held, tuple(student.folder / "checkpoint" for student in students)))
             self._made[key] = parts
         return self._made[key]
@@ -105,7 +107,7 @@ class CrossFit:
                     fold=replace(cell.fold, train=others, test=()),
                     seed=seed,
                     legacy_best_on_test=False,
-                    stages={},
+                    extractors={},
                     teachers={},
                 )
                 for seed in seeds
@@ -124,7 +126,9 @@ class CrossFit:
         return f"fold-{cell.fold.name}/seed-{seed}/part-{number}-of-{self.count}"
 
 
-def teachers_of(student: Recipe, folder: Path, data: Path, progress: Progress | None, table: str = "") -> CrossFit:
+def teachers_of(
+    student: Recipe, folder: Path, data: Path, progress: ProgressCallback | None, table: str = ""
+) -> CrossFit:
     """Return the cross-fitting of a student's teachers; ``table`` is where its recipe stands, for errors."""
     assert student.teacher is not None
     config = student.teacher.config

@@ -8,9 +8,10 @@ from typing import Any
 from merkit.core.encoder import EncoderSpec, reach
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load, unknown
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.features.extraction import extract_features
-from merkit.data.features.sources import Progress, announce_size, open_store
+from merkit.data.features.sources import announce_size, open_store
 from merkit.experiments.recipe import check_options
 from merkit.io.checkpoint import build_encoders
 
@@ -32,7 +33,7 @@ def fill_store(
     modality: str | None,
     settings: Mapping[str, Any],
     features: Path | None,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> Filled:
     """Extract what the store of one encoder lacks.
 
@@ -47,7 +48,7 @@ def fill_store(
     if chosen not in spec.modalities:
         raise ConfigError(f"encoder {name}: " + unknown("modality", chosen, spec.modalities))
     manifest = read_manifest(data)
-    encoder = build_encoders({chosen: {"name": name, **config.model_dump()}}, manifest.root, None)[chosen]
+    encoder = build_encoders({chosen: (spec, config)}, manifest.root, None)[chosen]
     if not encoder.stored:
         raise ConfigError(f"encoder '{name}' with these settings is trained with the model: there is nothing to store")
     store = open_store(encoder, manifest.root / "features" if features is None else features)

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from merkit.core.errors import ConfigError
-from merkit.data.features.sources import Progress
+from merkit.core.progress import ProgressCallback
 from merkit.data.files import atomic_path
 from merkit.experiments.recipe import Recipe, check_options, check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
@@ -60,13 +60,13 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned(Variant):
+class PlannedVariant(Variant):
     """A variant with its whole recipe."""
 
     recipe: Recipe
 
 
-def read_grid(path: Path, recipe: Path, overrides: Sequence[str] = ()) -> list[Planned]:
+def read_grid(path: Path, recipe: Path, overrides: Sequence[str] = ()) -> list[PlannedVariant]:
     """Read a grid and check the whole recipe of each of its variants; the base comes first.
 
     Args:
@@ -78,7 +78,7 @@ def read_grid(path: Path, recipe: Path, overrides: Sequence[str] = ()) -> list[P
         ConfigError: The file is missing or no TOML, or there are mistakes; those of all variants are listed.
     """
     base = read_recipe(recipe, overrides)
-    planned = [Planned(BASE, (), 0, base)]
+    planned = [PlannedVariant(BASE, (), 0, base)]
     mistakes: list[str] = []
     for number, table in enumerate(check_options(_File, _read(path), str(path)).variants, start=1):
         where = f"variant '{table.get('name', number)}'"
@@ -93,14 +93,14 @@ def read_grid(path: Path, recipe: Path, overrides: Sequence[str] = ()) -> list[P
 
 
 def train_grid(
-    variants: Sequence[Planned],
+    variants: Sequence[PlannedVariant],
     data: Path,
     out: Path,
     *,
     features: Path | None = None,
     allow_partial: bool = False,
     legacy_best_on_test: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[Path]:
     """Run every variant in a folder of its own below ``out``, go on where an earlier call was stopped.
 
@@ -151,7 +151,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
 
-def _plan(variant: _Variant, planned: Sequence[Planned], where: str) -> Planned:
+def _plan(variant: _Variant, planned: Sequence[PlannedVariant], where: str) -> PlannedVariant:
     """Return a variant with its checked recipe, which must be none of those that are there."""
     if variant.name == BASE:
         raise ConfigError(f"variants: '{BASE}' is the recipe as it is; choose another name")
@@ -170,7 +170,7 @@ def _plan(variant: _Variant, planned: Sequence[Planned], where: str) -> Planned:
         raise ConfigError(f"variants: '{variant.name}' {said}")
     changes = [f"without {key}" for key in variant.remove]
     changes += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in _leaves(variant.set)]
-    return Planned(variant.name, tuple(changes), len(planned), recipe)
+    return PlannedVariant(variant.name, tuple(changes), len(planned), recipe)
 
 
 def _remove(values: dict[str, Any], key: str, where: str) -> None:

@@ -18,11 +18,12 @@ from merkit.io.provenance import describe_environment
 def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any]:
     """Return what stands in a run's ``provenance.json``: environment, command, data, recipe, encoders and teacher."""
     settings = recipe.resolved()["encoders"]
-    there = build_encoders({m: keys for m, keys in settings.items() if m not in recipe.stages}, manifest.root, None)
+    choices = {modality: choice for modality, choice in recipe.encoders.items() if modality not in recipe.extractors}
+    there = build_encoders(choices, manifest.root, None)
     encoders = {modality: dict(encoder.describe()) for modality, encoder in there.items()}
-    for modality, stage in recipe.stages.items():
+    for modality, stage in recipe.extractors.items():
         features = describe_extractors({modality: settings[modality]})
-        encoders[modality] = {"encoder": "checkpoint", "stage one": stage.model.name, "features": features}
+        encoders[modality] = {"encoder": "checkpoint", "feature extractor": stage.model.name, "features": features}
     return {
         **describe_environment(),
         "command": " ".join(["merkit", *sys.argv[1:]]),

@@ -5,7 +5,8 @@ protocol's), ``[views]`` for a model that learns from augmented views, and ``[te
 another's answers; at the top ``model``, ``protocol`` and ``seeds``. There is no inheritance; what is left out has the
 default of its class.
 
-An encoder ``checkpoint`` may name another recipe, its stage one, and ``[teacher]`` must name one: a file, relative to
+An encoder ``checkpoint`` may name another recipe, its feature extractor, and ``[teacher]`` must name one: a file,
+relative to
 the recipe's own folder or else to the working directory. A resolved recipe holds its content in the file's place, as
 the table ``[encoders.<modality>.recipe]`` or ``[teacher.recipe]``, so that it is complete.
 """
@@ -25,7 +26,7 @@ from merkit.core.model import ModelConfig, ModelSpec, reads_views
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.core.types import MODALITIES
 from merkit.core.view import ViewConfig, ViewSpec
-from merkit.encoders.checkpoint import StageOneConfig
+from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.mistakes import Checked, validated
 from merkit.experiments.recipe_files import put_override, read_toml, with_other_recipes
 from merkit.training.config import LossConfig, TrainingConfig
@@ -123,7 +124,7 @@ class Recipe:
     training: TrainingConfig
     loss: LossConfig
     options: ProtocolOptions
-    stages: Mapping[str, "Recipe"] = field(default_factory=dict)
+    extractors: Mapping[str, "Recipe"] = field(default_factory=dict)
     """By modality: the recipe of an encoder that is trained first."""
     views: ViewsChoice | None = None
     """``None`` for a model that reads none."""
@@ -136,8 +137,6 @@ class Recipe:
             modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
             for modality, (spec, config) in self.encoders.items()
         }
-        for modality, stage in self.stages.items():  # as many seeds as stage two, which says how many
-            encoders[modality]["recipe"] = {key: value for key, value in stage.resolved().items() if key != "seeds"}
         return {
             "model": self.model.name,
             "protocol": self.protocol.name,
@@ -193,9 +192,13 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     views = None if file is None or model is None else _views(file.views, model, config, mistakes)
     if file is not None and not mistakes:
         _check_training(file.training, encoders, mistakes)
-    stages, teacher = {}, None
+    extractors, teacher = {}, None
     if protocol is not None and options is not None:
-        stages = _stages(encoders, protocol, options, mistakes)
+        extractors = _extractors(encoders, protocol, options, mistakes)
+        for modality, stage in extractors.items():  # as many seeds as the downstream model, which says how many
+            spec, keys = encoders[modality]
+            content = {key: value for key, value in stage.resolved().items() if key != "seeds"}
+            encoders[modality] = spec, keys.model_copy(update={"recipe": content})
         teacher = None if file is None else _teacher(file.teacher, protocol, options, mistakes)
     if mistakes or file is None:
         listed = mistakes[0] if len(mistakes) == 1 else "".join(f"\n  {mistake}" for mistake in mistakes)
@@ -204,11 +207,11 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     assert config is not None
     assert options is not None
     return Recipe(
-        model, protocol, file.seeds, config, encoders, file.training, file.loss, options, stages, views, teacher
+        model, protocol, file.seeds, config, encoders, file.training, file.loss, options, extractors, views, teacher
     )
 
 
-def _stages(
+def _extractors(
     encoders: Mapping[str, tuple[EncoderSpec, EncoderConfig]],
     protocol: ProtocolSpec,
     options: ProtocolOptions,
@@ -216,11 +219,11 @@ def _stages(
 ) -> dict[str, Recipe]:
     """Check the recipes of encoders that are trained first: same protocol, same options, one modality.
 
-    Options that a stage one leaves out are those of stage two.
+    Options that a feature extractor leaves out are those of the downstream model.
     """
-    stages = {}
+    extractors = {}
     for modality, (_, config) in encoders.items():
-        if not isinstance(config, StageOneConfig) or not isinstance(config.recipe, dict):
+        if not isinstance(config, ExtractorConfig) or not isinstance(config.recipe, dict):
             continue
         place = f"encoders.{modality}.recipe"
         stage = _helper(config.recipe, place, protocol, options, mistakes)
@@ -229,14 +232,14 @@ def _stages(
         if set(stage.encoders) != {modality} or stage.model.inputs:
             found = ", ".join(stage.encoders) or "none"
             mistakes.append(f"{place}.encoders: {found} found, expected {modality} alone")
-        stages[modality] = stage
-    return stages
+        extractors[modality] = stage
+    return extractors
 
 
 def _teacher(
     config: TeacherConfig | None, protocol: ProtocolSpec, options: ProtocolOptions, mistakes: list[str]
 ) -> Teacher | None:
-    """Check the teacher's recipe: same protocol, same options, taught by labels alone."""
+    """Check the teacher's recipe: same protocol, same options, which has none of its own."""
     if config is None:
         return None
     assert isinstance(config.recipe, dict)  # files are read before anything is checked
@@ -246,7 +249,7 @@ def _teacher(
     recipe = _helper(config.recipe, "teacher.recipe", protocol, options, mistakes)
     if recipe is None:
         return None
-    if any(isinstance(keys, StageOneConfig) for _, keys in recipe.encoders.values()):
+    if any(isinstance(keys, ExtractorConfig) for _, keys in recipe.encoders.values()):
         mistakes.append("teacher.recipe: has a trained model for an encoder, which may know what it is to answer for")
     return Teacher(recipe, config)
 
@@ -257,7 +260,7 @@ def _helper(
     """Check a recipe that is trained for another one; options that it leaves out are those of that one."""
     below = values.get("encoders")
     if isinstance(below, Mapping) and any(isinstance(t, Mapping) and "recipe" in t for t in below.values()):
-        mistakes.append(f"{place}: has a stage one of its own; there are two stages at most")
+        mistakes.append(f"{place}: has a feature extractor of its own; there are two stages at most")
         return None
     if values.get("protocol") != protocol.name:
         mistakes.append(f"{place}.protocol = {values.get('protocol')!r}: both recipes need '{protocol.name}'")

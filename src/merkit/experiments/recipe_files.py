@@ -27,7 +27,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def with_other_recipes(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return a recipe's values with the content of stage-one and teacher recipes in the place of their files' names."""
+    """Return a recipe's values with the content of feature-extractors and teacher recipes in the place of their
+    files' names.
+    """
     filled = _with_teacher(values, path)
     encoders = values.get("encoders")
     if not isinstance(encoders, Mapping):

@@ -14,7 +14,7 @@ from merkit.data.files import TEMPORARY, atomic_path
 from merkit.data.segments.store import segments_content
 from merkit.encoders.checkpoint import identity
 from merkit.experiments.cell import Cell
-from merkit.experiments.views import Maker, Planned
+from merkit.experiments.views import Maker, PlannedView
 from merkit.io.checkpoint import FORMAT
 
 BY_EPOCH = "test-by-epoch"
@@ -33,7 +33,7 @@ def keys_of(
     sources: Mapping[str, FeatureSource],
     segments: Mapping[str, SegmentTier],
     maker: Maker | None,
-    planned: Sequence[Planned],
+    planned: Sequence[PlannedView],
 ) -> list[str]:
     """Return the hash of all that decides a cell's result: settings, inputs by content, split, seed, format.
 
@@ -62,7 +62,7 @@ def keys_of(
     if cell.teachers:
         known = {path: identity(path) for path in dict.fromkeys(chain.from_iterable(cell.teachers.values()))}
         values["teachers"] = {name: [known[path] for path in paths] for name, paths in cell.teachers.items()}
-    unseen = {modality: stage.unseen for modality, stage in cell.stages.items() if stage.unseen}
+    unseen = {modality: stage.unseen for modality, stage in cell.extractors.items() if stage.unseen}
     if unseen:
         values["cross_fit"] = {
             modality: {name: identity(checkpoint) for name, checkpoint in by_conversation.items()}

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.progress import ProgressCallback, Share
 from merkit.core.protocol import Protocol
 from merkit.data.corpus.manifest import Manifest, read_manifest
-from merkit.data.features.sources import Progress
 from merkit.data.files import atomic_path
-from merkit.encoders.checkpoint import StageOneConfig
+from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import CrossFit, teachers_of, with_teachers
+from merkit.experiments.extractors import FOLDER, TrainedExtractor, check_named, check_offer, side_by_side
 from merkit.experiments.lock import alone
 from merkit.experiments.provenance import describe_run, recipe_hash
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run_cell import run_cell
-from merkit.experiments.stages import FOLDER, StageOne, check_named, check_offer, side_by_side
 from merkit.experiments.teachers import FOLDER as TEACHERS
 
 _log = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ def train_recipe(
     features: Path | None = None,
     allow_partial: bool = False,
     legacy_best_on_test: bool = False,
-    stage_one: Path | None = None,
-    progress: Progress | None = None,
+    extractors: Path | None = None,
+    progress: ProgressCallback | None = None,
 ) -> None:
     """Train every fold and seed of a recipe on a manifest and store their predictions; finished ones are kept.
 
@@ -49,9 +49,9 @@ def train_recipe(
         features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
         allow_partial: Accept counts that differ from the published ones; said in the result.
         legacy_best_on_test: Compute the leaky best-epoch-on-test figure beside the clean one.
-        stage_one: Folder of the stages that are trained first, which several runs may share; ``None``: ``stage-one``
-            in the run's folder.
-        progress: Told about feature extraction.
+        extractors: Folder of the stages that are trained first, which several runs may share; ``None``:
+        ``feature-extractors`` in the run's folder.
+        progress: Called during feature extraction and after every epoch.
 
     Raises:
         MerkitError: Anything a user can mend.
@@ -86,33 +86,41 @@ def train_recipe(
             check_named(recipe, protocol, cell.fold, cell.seed)
         if recipe.teacher is not None:
             cells = with_teachers(cells, teachers_of(recipe, run / TEACHERS, data, progress))
-        for modality in recipe.stages:
-            place = (run / FOLDER if stage_one is None else stage_one) / modality
-            cells = _train_stage(cells, modality, place, data, allow_partial=allow_partial, progress=progress)
-        for cell in cells:
-            run_cell(cell, provenance, open_accelerator(recipe), progress)
+        for modality in recipe.extractors:
+            place = (run / FOLDER if extractors is None else extractors) / modality
+            cells = _train_extractor(cells, modality, place, data, allow_partial=allow_partial, progress=progress)
+        for number, cell in enumerate(cells):
+            share = Share(run.name, number, len(cells))
+            run_cell(cell, provenance, open_accelerator(recipe), progress, share)
     accelerator.wait_for_everyone()
 
 
-def _train_stage(
-    cells: Sequence[Cell], modality: str, folder: Path, data: Path, *, allow_partial: bool, progress: Progress | None
+def _train_extractor(
+    cells: Sequence[Cell],
+    modality: str,
+    folder: Path,
+    data: Path,
+    *,
+    allow_partial: bool,
+    progress: ProgressCallback | None,
 ) -> list[Cell]:
-    """Train the stage one of a modality for these cells, and return the cells with it.
+    """Train the feature extractor of a modality for these cells, and return the cells with it.
 
     Raises:
-        MerkitError: Stage one cannot give what stage two reads, or the training part is too small to be cut.
+        MerkitError: The feature extractor cannot give what the downstream model reads, or the training part is too
+        small to be cut.
     """
     first = cells[0]
-    recipe, config = first.recipe.stages[modality], first.recipe.encoders[modality][1]
-    assert isinstance(config, StageOneConfig)
+    recipe, config = first.recipe.extractors[modality], first.recipe.encoders[modality][1]
+    assert isinstance(config, ExtractorConfig)
     check_offer(first.recipe, modality, first.manifest, first.protocol)
     key = f"encoders.{modality}.cross_fit"
     fitted = CrossFit(recipe, folder / "cross-fit", key, config.cross_fit, config.ensemble, data, progress)
     fitted.check(cells)
-    _log.info("stage one, %s", modality)
+    _log.info("feature extractor, %s", modality)
     seeded = replace(recipe, seeds=config.ensemble or first.recipe.seeds)
     train_recipe(seeded, data, folder, features=first.features, allow_partial=allow_partial, progress=progress)
-    made: dict[tuple[str, tuple[int, ...]], StageOne] = {}  # an ensemble serves every seed of a fold
+    made: dict[tuple[str, tuple[int, ...]], TrainedExtractor] = {}  # an ensemble serves every seed of a fold
     for cell in cells:
         name, seeds = cell.fold.name, fitted.seeds(cell)
         if (name, seeds) not in made:
@@ -120,8 +128,11 @@ def _train_stage(
             unseen: dict[str, Path] = {}
             for part in fitted.parts(cell):
                 unseen |= dict.fromkeys(part.held, _joined(part.checkpoints, folder, recipe))
-            made[name, seeds] = StageOne(_joined(whole, folder, recipe), unseen)
-    return [replace(cell, stages={**cell.stages, modality: made[cell.fold.name, fitted.seeds(cell)]}) for cell in cells]
+            made[name, seeds] = TrainedExtractor(_joined(whole, folder, recipe), unseen)
+    return [
+        replace(cell, extractors={**cell.extractors, modality: made[cell.fold.name, fitted.seeds(cell)]})
+        for cell in cells
+    ]
 
 
 def _joined(checkpoints: Sequence[Path], folder: Path, recipe: Recipe) -> Path:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,22 @@ from accelerate import Accelerator
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
 from merkit.core.model import FittedModel, Model, reads_views
+from merkit.core.progress import ProgressCallback, Share
 from merkit.core.types import Prediction, Turn
 from merkit.data.dataset import Dataset, SegmentTier, items_of, load, ordered_batches
-from merkit.data.features.sources import FeatureSource, Progress, open_sources, open_store
+from merkit.data.features.sources import FeatureSource, open_sources, open_store
 from merkit.data.files import atomic_path
 from merkit.data.segments.store import describe_alignment, open_segments
 from merkit.data.views import Views
-from merkit.encoders.checkpoint import StageOneConfig
+from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.cell import Cell
+from merkit.experiments.extractors import UnseenSource
 from merkit.experiments.resume import BY_EPOCH, clear, is_complete, keys_of, tidy
-from merkit.experiments.stages import UnseenSource
 from merkit.experiments.teachers import teacher_answers
-from merkit.experiments.views import Maker, Planned, open_views
+from merkit.experiments.views import Maker, PlannedView, open_views
 from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
 from merkit.io.checkpoint import (
-    FORMAT,
     CheckpointConfig,
     build_encoders,
     build_model,
@@ -45,19 +46,28 @@ from merkit.io.predictions import predictions_table, write_table
 from merkit.io.provenance import peak_memory_bytes
 from merkit.metrics.classification import METRICS
 from merkit.nn.losses import IGNORED, build_criterion
-from merkit.training.loop import Trained, train
+from merkit.training.loop import EpochCallback, Trained, train
 from merkit.training.seeding import derived_seed, seed_torch
 
 _log = logging.getLogger(__name__)
 
 
-def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator, progress: Progress | None) -> None:
-    """Train and predict one cell, unless it is complete; a killed cell goes on after its last finished epoch."""
+def run_cell(
+    cell: Cell,
+    provenance: Mapping[str, Any],
+    accelerator: Accelerator,
+    progress: ProgressCallback | None,
+    share: Share,
+) -> None:
+    """Train and predict one cell, unless it is complete; a killed cell resumes after its last finished epoch.
+
+    ``share`` is the cell's share of its run, for ``progress``.
+    """
     started = time.perf_counter()
     recipe = cell.recipe
     seed_torch(derived_seed(cell.seed, "encoders"))  # not what the process drew before: that differs once it was killed
-    checkpoints = {modality: stage.checkpoint for modality, stage in cell.stages.items()}
-    encoders = build_encoders(recipe.resolved()["encoders"], cell.manifest.root, None, checkpoints)
+    checkpoints = {modality: stage.checkpoint for modality, stage in cell.extractors.items()}
+    encoders = build_encoders(recipe.encoders, cell.manifest.root, None, checkpoints)
     check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
     around = reach(encoders.values())
     turns = list(cell.manifest.turns(cell.members, *around))
@@ -88,19 +98,13 @@ def run_cell(cell: Cell, provenance: Mapping[str, Any], accelerator: Accelerator
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
     seed_torch(derived_seed(cell.seed, "weights"))
-    model = build_model(recipe.model.name, recipe.resolved()["config"], encoders, len(cell.protocol.labels))
-    config = CheckpointConfig(
-        format=FORMAT,
-        model=recipe.model.name,
-        model_config=recipe.resolved()["config"],
-        labels=cell.protocol.labels,
-        encoders=recipe.resolved()["encoders"],
-        protocol=recipe.protocol.name,
-    )
+    model = build_model(recipe.model, recipe.config, encoders, len(cell.protocol.labels))
+    config = CheckpointConfig(recipe.model, recipe.config, cell.protocol.labels, recipe.encoders, recipe.protocol.name)
     if isinstance(model, FittedModel):
         trained = _fit(model, training, cell)
     else:
-        trained = _train(model, training, parts, config, cell, accelerator)
+        on_epoch = partial(_report_epoch, cell, progress, share)
+        trained = _train(model, training, parts, config, cell, accelerator, on_epoch)
     if accelerator.is_main_process:
         model.cpu()
         checkpoint = cell.folder / "checkpoint"
@@ -151,16 +155,16 @@ def _unseen(
     encoders: Mapping[str, Encoder],
     turns: Sequence[Turn],
     accelerator: Accelerator,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> dict[str, UnseenSource]:
-    """Return the cross-fitted sources that stage two learns from; extracts first what their stores lack."""
+    """Return the cross-fitted sources that downstream model learns from; extracts first what their stores lack."""
     found = {}
-    for modality, stage in cell.stages.items():
-        keys = {modality: cell.recipe.resolved()["encoders"][modality]}
+    for modality, stage in cell.extractors.items():
+        choice = {modality: cell.recipe.encoders[modality]}
         by_conversation: dict[str, FeatureSource] = {}
         for checkpoint in dict.fromkeys(stage.unseen.values()):
             members = {name for name, unseen in stage.unseen.items() if unseen == checkpoint}
-            part = build_encoders(keys, cell.manifest.root, None, {modality: checkpoint})
+            part = build_encoders(choice, cell.manifest.root, None, {modality: checkpoint})
             part[modality].to(accelerator.device)
             held = [turn for turn in turns if turn.utterance.conversation in members]
             open_sources(part, held, cell.features, progress)
@@ -171,7 +175,7 @@ def _unseen(
     return found
 
 
-def _planned(cell: Cell) -> tuple[Maker | None, list[Planned]]:
+def _planned(cell: Cell) -> tuple[Maker | None, list[PlannedView]]:
     """Return who makes the augmented views of a cell's training part, and which; nobody where no model reads any."""
     recipe = cell.recipe
     if recipe.views is None or not reads_views(recipe.model, recipe.config):
@@ -183,10 +187,10 @@ def _planned(cell: Cell) -> tuple[Maker | None, list[Planned]]:
 def _views(
     cell: Cell,
     maker: Maker,
-    planned: Sequence[Planned],
+    planned: Sequence[PlannedView],
     encoders: Mapping[str, Encoder],
     turns: Sequence[Turn],
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> Views:
     """Return the views of the training part; makes and extracts first what is not there yet."""
     made = maker.make(planned, {turn.utterance.id: turn for turn in turns}, progress)
@@ -194,10 +198,10 @@ def _views(
 
 
 def _trained_on(cell: Cell) -> dict[str, Any]:
-    """Return which utterances a cell's model has learned from, those of its stage one included."""
+    """Return which utterances a cell's model has learned from, those of its feature extractor included."""
     learned = {name_hash(utterance) for utterance in cell.fold.train}
     for _, config in cell.recipe.encoders.values():
-        if isinstance(config, StageOneConfig) and config.checkpoint is not None:
+        if isinstance(config, ExtractorConfig) and config.checkpoint is not None:
             learned |= read_trained_on(Path(config.checkpoint))
     return {"fold": cell.fold.name, "seed": cell.seed, "utterances": " ".join(sorted(learned))}
 
@@ -220,6 +224,7 @@ def _train(
     config: CheckpointConfig,
     cell: Cell,
     accelerator: Accelerator,
+    on_epoch: EpochCallback,
 ) -> Trained:
     recipe, fold = cell.recipe, cell.fold
     counts = _class_counts(fold.train.values(), len(cell.protocol.labels))
@@ -246,7 +251,7 @@ def _train(
 
     def listen(_: Model, row: Mapping[str, Any]) -> None:
         valid = ", ".join(f"{name} {value:.3f}" for name, value in row["valid"].items())
-        _log.info("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
+        _log.debug("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
         if cell.legacy_best_on_test and accelerator.is_main_process:
             predictions = _of(recognizer.predict_dataset(parts["test"], batch_seconds=seconds), fold.test)
             table = predictions_table(predictions, config.labels, split="test", epoch=row["epoch"])
@@ -263,8 +268,16 @@ def _train(
         selection=cell.protocol.selection,
         accelerator=accelerator,
         listener=listen,
+        on_epoch=on_epoch,
         teacher_weight=1.0 if recipe.teacher is None else recipe.teacher.config.weight,
     )
+
+
+def _report_epoch(cell: Cell, progress: ProgressCallback | None, share: Share, done: int, best: float | None) -> None:
+    epochs = cell.recipe.training.epochs
+    score = "" if best is None else f", best {cell.protocol.metrics[0]} {best:.3f}"
+    note = f"fold {cell.fold.name}, seed {cell.seed}, epoch {done}/{epochs}{score}"
+    share.report(progress, done, epochs, note)
 
 
 def _labelled(

@@ -12,18 +12,19 @@ from typing import Any
 
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Fold
 from merkit.core.types import Turn, Utterance
 from merkit.core.view import AudioEngine, Speaking, TextEngine, Wording
 from merkit.data.corpus.manifest import Manifest
-from merkit.data.features.sources import Progress, open_sources
+from merkit.data.features.sources import open_sources
 from merkit.data.views import FOLDER, ViewCache, Views, seed_of, write_audio, write_text
-from merkit.encoders._audio import audio_content
+from merkit.encoders.sound.samples import audio_content
 from merkit.experiments.recipe import ViewsChoice
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedView:
     """One view that a fold's training part has."""
 
     utterance: Utterance
@@ -47,7 +48,7 @@ class Planned:
 class Made:
     """A fold's views as turns, two lists side by side, and what was done for them."""
 
-    planned: Sequence[Planned]
+    planned: Sequence[PlannedView]
     turns: Sequence[Turn]
     new: int
     """Files that were not there before."""
@@ -68,7 +69,7 @@ class Maker:
         self.identity: Mapping[str, Any] = {name: dict(engine.identity()) for name, engine in built.items()}
         """By modality what the views depend on besides utterances and donors, as JSON values."""
 
-    def plan(self, fold: Fold) -> list[Planned]:
+    def plan(self, fold: Fold) -> list[PlannedView]:
         """Return the views of a fold's training part, in its order.
 
         Raises:
@@ -77,12 +78,14 @@ class Maker:
         utterances = [self.manifest.by_id[name] for name in fold.train]
         donors = self._donors(fold) if self.audio is not None and self.audio.needs_donor else None
         return [
-            Planned(utterance, number, None if donors is None else self._donor(utterance, number, donors, fold))
+            PlannedView(utterance, number, None if donors is None else self._donor(utterance, number, donors, fold))
             for utterance in utterances
             for number in range(self.choice.count)
         ]
 
-    def make(self, planned: Sequence[Planned], turns: Mapping[str, Turn], progress: Progress | None = None) -> Made:
+    def make(
+        self, planned: Sequence[PlannedView], turns: Mapping[str, Turn], progress: ProgressCallback | None = None
+    ) -> Made:
         """Return the planned views, each a turn of its own id; makes those that are not there yet.
 
         Args:
@@ -115,7 +118,7 @@ class Maker:
                 progress("views", done, len(planned))
         return Made(planned, found, new, kept)
 
-    def _texts(self, planned: Sequence[Planned], progress: Progress | None) -> tuple[list[str | None], int]:
+    def _texts(self, planned: Sequence[PlannedView], progress: ProgressCallback | None) -> tuple[list[str | None], int]:
         """Return each view's words and how many wordings are new."""
         engine = self.text
         if engine is None:
@@ -145,7 +148,7 @@ class Maker:
         )
 
     def _recording(
-        self, engine: AudioEngine, view: Planned, turn: Turn, text: str | None, turns: Mapping[str, Turn]
+        self, engine: AudioEngine, view: PlannedView, turn: Turn, text: str | None, turns: Mapping[str, Turn]
     ) -> tuple[Path, bool]:
         """Return where a view's recording lies, and whether it was made now."""
         donor = None if view.donor is None else turns[view.donor.id]
@@ -191,7 +194,7 @@ class Maker:
         return min(there[speaker], key=lambda donor: seed_of(utterance.id, number, donor.id))
 
 
-def open_views(made: Made, encoders: Mapping[str, Encoder], features: Path, progress: Progress | None) -> Views:
+def open_views(made: Made, encoders: Mapping[str, Encoder], features: Path, progress: ProgressCallback | None) -> Views:
     """Return the made views for a training part; extracts first what the encoders' stores lack.
 
     Where an encoder normalises by speaker, a view counts for the voice that is heard in it.

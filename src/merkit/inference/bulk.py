@@ -11,10 +11,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.text_column import with_text_column
-from merkit.data.features.sources import Progress
 from merkit.data.files import atomic_path, file_hash
 from merkit.data.segments.store import segments_content
 from merkit.inference.recognizer import Recognizer
@@ -31,7 +31,7 @@ def predict_corpus(
     features: Path | None = None,
     text_column: str | None = None,
     batch_size: int = 32,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> int:
     """Write a prediction for every utterance of a manifest to ``out``; return how many.
 

@@ -10,13 +10,13 @@ import torch
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
 from merkit.core.errors import MerkitError
-from merkit.core.lookup import load
 from merkit.core.model import Model, ModelSpec
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset, SegmentTier, items_of, ordered_batches
 from merkit.data.dataset import load as load_batches
-from merkit.data.features.sources import Progress, SpeakerKey, SpeakerStatistics, open_sources
+from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, open_sources
 from merkit.data.segments.store import open_segments
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 
@@ -34,8 +34,8 @@ class Recognizer:
     def __init__(self, model: Model, config: CheckpointConfig):
         self.model = model
         self.config = config
-        self.spec: ModelSpec = load("models", config.model)
-        self.request = self.spec.config(**config.model_config).segments()
+        self.spec: ModelSpec = config.spec
+        self.request = config.config.segments()
 
     @classmethod
     def load(cls, checkpoint: Path, data: Path | None = None) -> "Recognizer":
@@ -79,7 +79,7 @@ class Recognizer:
         features: Path | None = None,
         batch_size: int = 32,
         batch_seconds: float | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Iterator[Prediction]:
         """Yield a prediction for each wanted utterance, in the manifest's order.
 
@@ -116,7 +116,7 @@ class Recognizer:
         return chunks
 
     def speaker_statistics(
-        self, manifest: Manifest, members: Collection[str], features: Path, progress: Progress | None = None
+        self, manifest: Manifest, members: Collection[str], features: Path, progress: ProgressCallback | None = None
     ) -> dict[str, Mapping[SpeakerKey, SpeakerStatistics]]:
         """Return each speaker's statistics over all ``members``, for the encoders that ask for them (mostly none)."""
         asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
@@ -135,7 +135,7 @@ class Recognizer:
         features: Path,
         batch_size: int = 32,
         batch_seconds: float | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> list[Prediction]:
         """Return the predictions of one chunk's utterances in their order."""
         turns = [turn for item in chunk for turn in item]

@@ -16,7 +16,7 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         else f"{spec.citation.authors}: {spec.citation.title} ({spec.citation.venue} {spec.citation.year})"
     )
     lines = [
-        f"# {config.model} on {config.protocol}",
+        f"# {spec.name} on {config.protocol}",
         "",
         spec.summary,
         "",

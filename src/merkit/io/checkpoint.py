@@ -8,79 +8,120 @@ an encoder is a trained model), ``provenance.json`` and ``README.md``.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from merkit.core.encoder import Encoder, EncoderHome
+from merkit.core.encoder import Encoder, EncoderConfig, EncoderHome, EncoderSpec
 from merkit.core.errors import CheckpointError, ConfigError
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel, is_causal
 from merkit.data.files import atomic_path
 
-FORMAT = 1
-"""Raised when an older merkit could no longer read what this one writes."""
+FORMAT = 2
+"""Raised whenever the files of a checkpoint change; no other format is read."""
 
 _WEIGHTS = "model.safetensors"
 _CONFIG = "config.json"
 
+EncoderChoices = Mapping[str, tuple[EncoderSpec, EncoderConfig]]
+"""By modality: which encoder, with which settings."""
+
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """All that builds a checkpoint's model, as it stands in ``config.json``."""
+    """All that builds a checkpoint's model."""
 
-    format: int
-    model: str
-    model_config: Mapping[str, Any]
+    spec: ModelSpec
+    config: ModelConfig
     labels: tuple[str, ...]
-    encoders: Mapping[str, Mapping[str, Any]]
-    """By modality: ``name`` and the keys of the encoder's config."""
+    encoders: EncoderChoices
     protocol: str
     temperature: float = 1.0
     """What logits are divided by before softmax; 1: not calibrated."""
 
+    def to_json(self) -> str:
+        """Return the text of ``config.json``."""
+        values = {
+            "format": FORMAT,
+            "model": self.spec.name,
+            "model_config": self.config.model_dump(mode="json", exclude_none=True),
+            "labels": self.labels,
+            "encoders": {
+                modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
+                for modality, (spec, config) in self.encoders.items()
+            },
+            "protocol": self.protocol,
+            "temperature": self.temperature,
+        }
+        return json.dumps(values, indent=2)
+
+
+class _File(BaseModel):
+    """``config.json`` before the settings of the plug-ins are checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    format: int
+    model: str
+    settings: dict[str, Any] = Field(alias="model_config")
+    labels: tuple[str, ...]
+    encoders: dict[str, dict[str, Any]]
+    protocol: str
+    temperature: PositiveFloat
+
+
+def choose_encoders(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[EncoderSpec, EncoderConfig]]:
+    """Check encoders by modality, each a table with its ``name`` and the keys of its config.
+
+    Raises:
+        UnknownNameError: There is no such encoder.
+        ValidationError: A key is unknown or has a value that is not allowed.
+    """
+    choices = {}
+    for modality, table in tables.items():
+        spec: EncoderSpec = load("encoders", table["name"])
+        choices[modality] = spec, spec.config(**{key: value for key, value in table.items() if key != "name"})
+    return choices
+
 
 def build_encoders(
-    settings: Mapping[str, Mapping[str, Any]],
-    data: Path | None,
-    assets: Path | None,
-    stages: Mapping[str, Path] | None = None,
+    choices: EncoderChoices, data: Path | None, assets: Path | None, extractors: Mapping[str, Path] | None = None
 ) -> dict[str, Encoder]:
-    """Build encoders by modality from their settings (``name`` and config keys).
+    """Build encoders by modality.
 
-    ``stages`` holds by modality the checkpoint of a stage one that the recipe had trained.
+    Args:
+        choices: Which encoders.
+        data: The manifest's folder, for encoders that read published features.
+        assets: The folder ``encoders`` of a checkpoint; ``None`` when training starts.
+        extractors: By modality the checkpoint that the recipe had trained for an encoder.
     """
     encoders = {}
-    for modality, keys in settings.items():
-        spec = load("encoders", keys["name"])
-        config = spec.config(**{key: value for key, value in keys.items() if key != "name"})
+    for modality, (spec, config) in choices.items():
         home = EncoderHome(
             data=data,
             assets=None if assets is None else assets / modality,
-            stage_one=None if stages is None else stages.get(modality),
+            extractor=None if extractors is None else extractors.get(modality),
             open_model=partial(open_model, data=data),
         )
         encoders[modality] = spec.build(config, modality, home)
     return encoders
 
 
-def build_model(name: str, settings: Mapping[str, Any], encoders: Mapping[str, Encoder], classes: int) -> Model:
-    """Build a model by name from its config's keys.
+def build_model(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, Encoder], classes: int) -> Model:
+    """Build a model on its encoders.
 
     Raises:
         ConfigError: An encoder does not go with the model.
     """
-    spec = load("models", name)
-    config = spec.config(**settings)
     check_encoders(spec, config, encoders)
-    model: Model = spec.build(config, encoders, classes)
-    return model
+    return spec.build(config, encoders, classes)
 
 
 def check_encoders(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, Encoder]) -> None:
@@ -115,7 +156,7 @@ def save_checkpoint(
             assets = temporary / "encoders" / modality
             assets.mkdir(parents=True)
             encoder.save_assets(assets)
-        (temporary / _CONFIG).write_text(json.dumps(asdict(config), indent=2))
+        (temporary / _CONFIG).write_text(config.to_json())
         (temporary / "provenance.json").write_text(json.dumps(provenance, indent=2))
         (temporary / "README.md").write_text(card)
 
@@ -128,16 +169,11 @@ def load_checkpoint(folder: Path, data: Path | None = None) -> tuple[Model, Chec
         data: A manifest's folder, for encoders that read published features.
 
     Raises:
-        CheckpointError: No checkpoint, a newer format, or weights that do not fit.
+        CheckpointError: No checkpoint, another format, or weights that do not fit.
     """
     config = read_config(folder)
-    try:
-        encoders = build_encoders(config.encoders, data, folder / "encoders")
-        model = build_model(config.model, config.model_config, encoders, len(config.labels))
-    except ValidationError as error:
-        raise CheckpointError(
-            f"{folder / _CONFIG}: {error.error_count()} settings do not fit: {error.errors()[0]['msg']}"
-        ) from error
+    encoders = build_encoders(config.encoders, data, folder / "encoders")
+    model = build_model(config.spec, config.config, encoders, len(config.labels))
     try:
         state = load_file(folder / _WEIGHTS)
     except FileNotFoundError:
@@ -160,8 +196,7 @@ def open_model(folder: Path, data: Path | None = None) -> TrainedModel:
     """
     with torch.random.fork_rng(devices=[]):  # weights begin on the CPU
         model, config = load_checkpoint(folder, data)
-    spec = load("models", config.model)
-    return TrainedModel(model, spec, spec.config(**config.model_config), config.labels)
+    return TrainedModel(model, config.spec, config.config, config.labels)
 
 
 def name_hash(utterance: str) -> str:
@@ -170,7 +205,7 @@ def name_hash(utterance: str) -> str:
 
 
 def read_trained_on(folder: Path) -> frozenset[str]:
-    """Return ``name_hash`` of every utterance that a checkpoint, or a stage one in it, has learned from.
+    """Return ``name_hash`` of every utterance that a checkpoint, or a feature extractor in it, has learned from.
 
     Raises:
         CheckpointError: It does not say.
@@ -185,10 +220,10 @@ def read_trained_on(folder: Path) -> frozenset[str]:
 
 
 def read_config(folder: Path) -> CheckpointConfig:
-    """Read a checkpoint's ``config.json``.
+    """Read and check a checkpoint's ``config.json``.
 
     Raises:
-        CheckpointError: There is none, it is damaged, or of a newer format.
+        CheckpointError: There is none, it is damaged, of another format, or has settings that do not fit.
     """
     path = folder / _CONFIG
     try:
@@ -201,16 +236,27 @@ def read_config(folder: Path) -> CheckpointConfig:
         ) from None
     except (ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged ({error}). Copy the checkpoint again.") from error
-    if not isinstance(found, int) or found > FORMAT:
-        raise CheckpointError(
-            f"{folder} has checkpoint format {found}, this merkit reads up to {FORMAT}: upgrade merkit."
+    if found != FORMAT:
+        newer = isinstance(found, int) and found > FORMAT
+        remedy = "upgrade merkit" if newer else "train it again with this merkit, or load it with the one that wrote it"
+        raise CheckpointError(f"{folder} has checkpoint format {found}, this merkit reads format {FORMAT}: {remedy}.")
+    try:
+        file = _File(**values)
+        spec: ModelSpec = load("models", file.model)
+        return CheckpointConfig(
+            spec,
+            spec.config(**file.settings),
+            file.labels,
+            choose_encoders(file.encoders),
+            file.protocol,
+            file.temperature,
         )
-    known = set(CheckpointConfig.__dataclass_fields__)
-    if set(values) != known:
-        strange = ", ".join(sorted(set(values) ^ known))
-        raise CheckpointError(f"{path}: keys missing or unknown: {strange}. Was it edited by hand?")
-    values["labels"] = tuple(values["labels"])
-    return CheckpointConfig(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(
+            f"{path}: {error.error_count()} settings do not fit: {key}: {first['msg']}. Was it edited by hand?"
+        ) from error
 
 
 def _mismatch(folder: Path, model: Model, state: Mapping[str, Any], error: RuntimeError) -> str:

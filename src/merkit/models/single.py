@@ -1,4 +1,4 @@
-"""One encoder, its frames pooled, a linear head: what fusion has to beat, and stage one of conversation models."""
+"""One encoder, its frames pooled, a linear head: a baseline for fusion, and a feature extractor."""
 
 from merkit.core.model import ModelSpec
 from merkit.models._single import Single, SingleConfig, build

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from merkit.evaluation.stored import Cell
+from merkit.evaluation.stored import StoredCell
 from merkit.reporting.charts import Curve, curves, legend
 from merkit.reporting.results import METRIC_NAMES, Entry
 
@@ -19,7 +19,7 @@ def over_epochs(entry: Entry) -> list[str]:
     return [*_learning(entry, cells), *_said_by_the_model(entry, cells)]
 
 
-def _learning(entry: Entry, cells: Sequence[Cell]) -> list[str]:
+def _learning(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
     many = len(entry.run.folds) > 1
 
     def lines(of: Iterable[Sequence[float]]) -> list[Curve]:
@@ -41,7 +41,7 @@ def _learning(entry: Entry, cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _said_by_the_model(entry: Entry, cells: Sequence[Cell]) -> list[str]:
+def _said_by_the_model(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
     """Return a picture for each group of the model's own figures: those whose names agree up to the first dot."""
     groups: dict[str, list[Curve]] = {}
     for name in dict.fromkeys(name for cell in cells for row in cell.history for name in row.get("model", {})):
@@ -60,7 +60,7 @@ def _said_by_the_model(entry: Entry, cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _means(cells: Sequence[Cell], name: str) -> list[float | None]:
+def _means(cells: Sequence[StoredCell], name: str) -> list[float | None]:
     """Return an epoch's mean over the cells that have a finite figure there; ``None`` where none has."""
     means: list[float | None] = []
     for epoch in range(max(len(cell.history) for cell in cells)):

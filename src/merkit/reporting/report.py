@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from merkit.core.errors import ConfigError
+from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest, read_manifest
-from merkit.data.features.sources import Progress
 from merkit.data.files import write_texts
 from merkit.evaluation.probes import predict_probes, probe_rows
 from merkit.evaluation.subsets import modalities_of, predict_subsets, subset_rows
@@ -58,7 +58,7 @@ def write_report(
     probes: bool = False,
     text_column: str | None = None,
     features: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     results: Path | None = None,
     readme: Path | None = None,
 ) -> ReportFiles:
@@ -121,7 +121,7 @@ def write_report(
 
 
 def _with_subsets(
-    groups: Sequence[Group], data: Path | None, features: Path | None, progress: Progress | None
+    groups: Sequence[Group], data: Path | None, features: Path | None, progress: ProgressCallback | None
 ) -> list[Group]:
     """Return the groups with the figures of each run's subsets of modalities.
 
@@ -139,7 +139,7 @@ def _with_subsets(
 
 
 def _with_probes(
-    groups: Sequence[Group], data: Path | None, features: Path | None, progress: Progress | None
+    groups: Sequence[Group], data: Path | None, features: Path | None, progress: ProgressCallback | None
 ) -> list[Group]:
     """Return the groups with what linear probes find in each run's representations."""
 
@@ -151,7 +151,7 @@ def _with_probes(
 
 
 def _with_texts(
-    groups: Sequence[Group], column: str, data: Path | None, features: Path | None, progress: Progress | None
+    groups: Sequence[Group], column: str, data: Path | None, features: Path | None, progress: ProgressCallback | None
 ) -> list[Group]:
     """Return the groups with the figures of those runs that read text.
 

@@ -154,8 +154,8 @@ def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference]
 def _told(modality: str, keys: Mapping[str, Any]) -> str:
     """Return a recipe's encoder in words: its weights and whether they are trained, or the published features' name.
 
-    A folder or hub id is told by its last part; a stage one by what it is made of and by how stage two's vectors were
-    made, as in ``single on bert (minilm, fine-tuned), cross-fitted (5)``.
+    A folder or hub id is told by its last part; a feature extractor by what it is made of and by how the downstream
+    model's vectors were made, as in ``single on bert (minilm, fine-tuned), cross-fitted (5)``.
     """
     features = describe_extractors({modality: keys})
     if features is not None:
@@ -171,12 +171,14 @@ def _told(modality: str, keys: Mapping[str, Any]) -> str:
 
 
 def _taught(recipe: Mapping[str, Any]) -> list[str]:
-    """Return a resolved recipe's teacher in words, as in ``taught by bc_lstm on text and audio``, if it has one."""
+    """Return a resolved recipe's teacher in words, as in ``distilled from bc_lstm on text and audio``, if it has
+    one.
+    """
     if "teacher" not in recipe:
         return []
     teacher = recipe["teacher"]["recipe"]
     reads = " and ".join(teacher["encoders"])
-    return [f"taught by {teacher['model']}" + (f" on {reads}" if reads else "")]
+    return [f"distilled from {teacher['model']}" + (f" on {reads}" if reads else "")]
 
 
 def _trained(keys: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ from merkit.training.optimisation import (
 )
 from merkit.training.plan import Plan
 from merkit.training.seeding import derived_seed, seed_torch
-from merkit.training.state import Progress, load_best, load_state, save_state
+from merkit.training.state import TrainingProgress, load_best, load_state, save_state
 
 _CHECK_EVERY = 20
 """Steps between two looks at the losses: looking waits for the device."""
@@ -46,6 +46,8 @@ Measure = Callable[[Model], Mapping[str, float]]
 """The validation part's figures of a model as it is now, ``loss`` among them if the schedule is ``plateau``."""
 Listener = Callable[[Model, Mapping[str, Any]], None]
 """Told after every epoch: the model and the epoch's row of the history."""
+EpochCallback = Callable[[int, float | None], None]
+"""Called when training starts or resumes and after every epoch: epochs done, best value of the metric so far."""
 
 
 class _Step(nn.Module):
@@ -92,6 +94,7 @@ def train(
     selection: Selection,
     accelerator: Accelerator,
     listener: Listener | None = None,
+    on_epoch: EpochCallback | None = None,
     teacher_weight: float = 1.0,
 ) -> Trained:
     """Train a model and leave the chosen epoch's weights in it.
@@ -107,6 +110,7 @@ def train(
         selection: ``best_valid``: the epoch best on validation, the first of equals; ``last``: the last one.
         accelerator: Devices, processes and precision.
         listener: Told after every epoch.
+        on_epoch: Called at the start and after every epoch, for a progress bar.
         teacher_weight: Of the loss against a teacher's answers, where the dataset has any.
 
     Raises:
@@ -126,6 +130,8 @@ def train(
     optimizer = accelerator.prepare_optimizer(optimizer)
     plans = Plan.of(dataset, config, seed, accelerator.num_processes)
     steps = plans.steps()
+    if on_epoch is not None:
+        on_epoch(progress.epoch, progress.best_value)
 
     while progress.epoch < config.epochs and not _is_over(progress, config):
         started = time.perf_counter()
@@ -183,6 +189,8 @@ def train(
         if accelerator.is_main_process:
             _write_history(folder / "history.jsonl", progress.history)  # first: what is in the state is never redone
             save_state(state, model.state_dict(), optimizer.optimizer, progress)
+        if on_epoch is not None:
+            on_epoch(epoch, progress.best_value)
         accelerator.wait_for_everyone()
     load_best(state, model)
     accelerator.wait_for_everyone()  # the state may be removed from here on
@@ -198,7 +206,7 @@ def _backward(
     return output, terms
 
 
-def _is_over(progress: Progress, config: TrainingConfig) -> bool:
+def _is_over(progress: TrainingProgress, config: TrainingConfig) -> bool:
     return config.patience is not None and progress.epochs_without_gain >= config.patience
 
 

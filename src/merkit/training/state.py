@@ -22,7 +22,7 @@ _PROGRESS = "progress.json"
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far training has come."""
 
     epoch: int = 0
@@ -44,7 +44,9 @@ class Progress:
         return self.epoch - self.best_epoch
 
 
-def save_state(folder: Path, model_state: Mapping[str, Tensor], optimizer: Optimizer, progress: Progress) -> None:
+def save_state(
+    folder: Path, model_state: Mapping[str, Tensor], optimizer: Optimizer, progress: TrainingProgress
+) -> None:
     """Write the state after an epoch as ``folder/epoch-<n>`` and remove the one before; a kill leaves one of the two.
 
     The best weights so far travel along: this epoch's if it is the best, else a hard link to the earlier ones.
@@ -65,11 +67,11 @@ def save_state(folder: Path, model_state: Mapping[str, Tensor], optimizer: Optim
         shutil.rmtree(before)
 
 
-def load_state(folder: Path, model: torch.nn.Module, optimizer: Optimizer) -> Progress:
-    """Load the newest state into model and optimiser; a fresh ``Progress`` where there is none."""
+def load_state(folder: Path, model: torch.nn.Module, optimizer: Optimizer) -> TrainingProgress:
+    """Load the newest state into model and optimiser; a fresh ``TrainingProgress`` where there is none."""
     newest = _newest(folder)
     if newest is None:
-        return Progress()
+        return TrainingProgress()
     model.load_state_dict(load_file(newest / _MODEL), strict=True)
     tensors = load_file(newest / _OPTIMIZER)
     state: dict[int, dict[str, Tensor]] = {}
@@ -77,7 +79,7 @@ def load_state(folder: Path, model: torch.nn.Module, optimizer: Optimizer) -> Pr
         number, key = name.split(".", 1)
         state.setdefault(int(number), {})[key] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return Progress(**json.loads((newest / _PROGRESS).read_text()))
+    return TrainingProgress(**json.loads((newest / _PROGRESS).read_text()))
 
 
 def load_best(folder: Path, model: torch.nn.Module) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from merkit.core.errors import MerkitError
 from merkit.core.view import TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.files import file_hash
-from merkit.encoders._huggingface import NetworkFiles, quiet
+from merkit.encoders.networks.files import NetworkFiles, quiet
 
 
 class TranslateConfig(ViewConfig):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from merkit.encoders._augment import mask_bands, mask_frames, warp
+from merkit.encoders.sound.augmentation import mask_bands, mask_frames, warp
 
 LENGTHS = [1, 2, 9, 30]
 

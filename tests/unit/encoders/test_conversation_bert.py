@@ -10,6 +10,7 @@ from merkit.core.encoder import EncoderHome
 from merkit.core.errors import ConfigError
 from merkit.encoders.bert import SPEC, BertConfig, ConversationBert
 from merkit.io.checkpoint import build_model
+from merkit.models import bc_lstm, single
 
 LINES = ["we are so happy here", "", "sad", "i am not there : you are very very sad .", "one two three", "so it is"]
 TOLERANCE = 1e-6
@@ -237,13 +238,13 @@ def test_a_frozen_network_reads_no_conversations():
 
 def test_a_model_of_utterances_is_refused(tiny_bert):
     with pytest.raises(ConfigError, match=r"encoders\.text reads whole conversations, 'single' single utterances"):
-        build_model("single", {}, {"text": reader(tiny_bert)}, 3)
+        build_model(single.SPEC, single.SPEC.config(), {"text": reader(tiny_bert)}, 3)
 
 
 def test_a_causal_model_is_refused(tiny_bert):
-    assert build_model("bc_lstm", {"causal": False}, {"text": reader(tiny_bert)}, 3)
+    assert build_model(bc_lstm.SPEC, bc_lstm.SPEC.config(causal=False), {"text": reader(tiny_bert)}, 3)
     with pytest.raises(ConfigError, match=r"encoders\.text reads what follows a turn, 'bc_lstm' with causal = true"):
-        build_model("bc_lstm", {"causal": True}, {"text": reader(tiny_bert)}, 3)
+        build_model(bc_lstm.SPEC, bc_lstm.SPEC.config(causal=True), {"text": reader(tiny_bert)}, 3)
 
 
 def test_a_checkpoint_needs_the_original_folder_no_more(tiny_bert, say, tmp_path):

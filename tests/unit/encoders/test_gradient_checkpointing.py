@@ -14,8 +14,8 @@ from merkit.core.batch import Padded
 from merkit.core.encoder import Encoder, EncoderHome
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load
-from merkit.encoders._huggingface import checkpoint_layers, layers_of
 from merkit.encoders.bert import Bert, BertConfig
+from merkit.encoders.networks.files import checkpoint_layers, layers_of
 from merkit.encoders.wav2vec2 import Wav2Vec2, Wav2Vec2Config
 
 

@@ -6,8 +6,8 @@ from safetensors.torch import load_file, save_file
 from tests.networks import write_speech_network
 
 from merkit.core.errors import ConfigError, MerkitError
-from merkit.encoders import _huggingface
-from merkit.encoders._huggingface import (
+from merkit.encoders.networks import files as network_files
+from merkit.encoders.networks.files import (
     MINILM,
     NetworkFiles,
     layers_of,
@@ -190,7 +190,7 @@ def test_the_built_in_network_is_found_without_running_its_package():
 
 
 def test_foreign_weights_in_the_built_in_network_s_place_are_refused(tiny_bert, monkeypatch):
-    monkeypatch.setattr(_huggingface, "_minilm_folder", lambda: tiny_bert)
+    monkeypatch.setattr(network_files, "_minilm_folder", lambda: tiny_bert)
 
     with pytest.raises(MerkitError, match=r"has sha256 .* expected 53aa5117.*reinstall"):
         _ = NetworkFiles(MINILM, None, None).weights_folder

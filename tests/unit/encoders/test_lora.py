@@ -162,7 +162,7 @@ def test_targets_that_are_none_or_would_do_nothing_are_refused(tiny_bert, networ
 
 
 def test_a_network_without_the_usual_layers_asks_for_targets():
-    from merkit.encoders._lora import LoraConfig, add_adapters
+    from merkit.encoders.networks.lora import LoraConfig, add_adapters
 
     with pytest.raises(ConfigError, match=r"lora\.targets: name some of this network's linear layers: 0, 1"):
         add_adapters(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)), LoraConfig(), "other")

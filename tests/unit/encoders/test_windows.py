@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from merkit.core.batch import Padded
-from merkit.encoders._windows import cut, join
+from merkit.encoders.networks.windows import cut, join
 
 BEGINS = 2
 

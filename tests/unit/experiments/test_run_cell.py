@@ -86,7 +86,11 @@ def test_a_precision_that_the_device_lacks_is_told_by_its_key(data: Path, tmp_pa
 
 def test_runs_of_one_process_may_differ_in_precision(data: Path, tmp_path: Path) -> None:
     losses = []
-    for precision in ("bf16", "float32", "bf16"):  # as do a stage one and what it is made for, or variants of a grid
+    for precision in (
+        "bf16",
+        "float32",
+        "bf16",
+    ):  # as do a feature extractor and what it is made for, or variants of a grid
         train_recipe(recipe(precision=precision), data, tmp_path / f"run-{len(losses)}")
         cell = next((tmp_path / f"run-{len(losses)}").glob("fold-*/seed-0"))
         losses.append(json.loads((cell / "history.jsonl").read_text().splitlines()[0])["loss"]["total"])

@@ -4,18 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.tiny import write_corpus
+from tests.tiny import built, write_corpus
 
 from merkit.core.errors import MerkitError
 from merkit.inference.recognizer import Recognizer
-from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build_model
 
 
 def test_a_probability_that_is_not_finite_is_an_error_that_names_the_utterance(tmp_path: Path) -> None:
     manifest = write_corpus(tmp_path, conversations=1, turns=1)
     encoders = {"audio": {"name": "precomputed", "features": "sound"}}
-    config = CheckpointConfig(FORMAT, "single", {}, ("calm", "cross"), encoders, "table")
-    model = build_model("single", {}, build_encoders(encoders, tmp_path, None), 2)
+    model, config = built("single", encoders, ("calm", "cross"), tmp_path)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(torch.nan)

@@ -19,7 +19,7 @@ REFERENCES = (
     "bc_lstm,without time,parley,text,accuracy,76.54,on a validation set,the same,A paper 2020,paper,\n"
     "sdt,,parley,text,weighted_f1,65.43,not stated,other ones,Another paper,derived,\n"
 )
-STAGE_ONE = {
+EXTRACTOR = {
     "name": "checkpoint",
     "recipe": {
         "model": "single",
@@ -190,10 +190,10 @@ def test_printed_features_are_told_with_their_modalities(references, modalities,
         ),
         ({"audio": {"name": "precomputed", "features": "praat"}}, "audio: precomputed (praat)"),
         (
-            {"text": STAGE_ONE | {"cross_fit": 5}, "audio": {"name": "praat"}},
+            {"text": EXTRACTOR | {"cross_fit": 5}, "audio": {"name": "praat"}},
             "text: single on bert (minilm, fine-tuned), cross-fitted (5); audio: praat",
         ),
-        ({"text": STAGE_ONE}, "text: single on bert (minilm, fine-tuned), not cross-fitted"),
+        ({"text": EXTRACTOR}, "text: single on bert (minilm, fine-tuned), not cross-fitted"),
         ({"text": {"name": "checkpoint", "checkpoint": "/a/b"}}, "text: a trained model, not cross-fitted"),
     ],
 )
@@ -208,7 +208,7 @@ def test_encoders_are_told_with_their_weights_and_whether_those_are_trained(parl
 
 @pytest.mark.parametrize(("cross_fit", "told"), [(0, "not cross-fitted"), (5, "cross-fitted (5)")])
 def test_how_stage_twos_vectors_were_made_stands_in_every_file(parley, make_run, references, tmp_path, cross_fit, told):
-    encoders = {"text": STAGE_ONE | {"cross_fit": cross_fit}}
+    encoders = {"text": EXTRACTOR | {"cross_fit": cross_fit}}
     run = make_run(tmp_path / "run", parley, "bc_lstm", encoders=encoders)
 
     files = write_report([run], tmp_path / "report", printed=references)

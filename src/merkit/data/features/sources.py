@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.features.extraction import FeatureStore, extract_features
 
@@ -17,8 +18,6 @@ SpeakerStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Mean and standard deviation ``[dim]``."""
 SpeakerKey = tuple[str, str]
 """A speaker's name; of one who is not known, the conversation."""
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +141,7 @@ def open_sources(
     encoders: Mapping[str, Encoder],
     turns: Sequence[Turn],
     features: Path,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
 ) -> dict[str, FeatureSource]:
     """Return a source for each modality; extracts first what the stores below ``features`` lack.
@@ -170,5 +169,5 @@ def _speaker_key(turn: Turn) -> SpeakerKey:
     return (utterance.speaker, "" if utterance.speaker else utterance.conversation)
 
 
-def _named(progress: Progress, what: str) -> Callable[[int, int], None]:
+def _named(progress: ProgressCallback, what: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(what, done, total)

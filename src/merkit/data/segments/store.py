@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from merkit.core.alignment import TIERS, Aligner, Alignment, Interval, SegmentRequest, TierName
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError, UnalignableError
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.dataset import SegmentTier
-from merkit.data.features.sources import Progress
 from merkit.data.files import atomic_path, file_hash, make_folder
 
 FOLDER = "segments"
@@ -141,7 +141,7 @@ def align(
     store: AlignmentStore,
     *,
     unaligned_as_frames: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Aligned:
     """Align what the store lacks; who cannot be aligned is named, or (``unaligned_as_frames``) stored without tiers.
 

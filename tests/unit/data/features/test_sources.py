@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.miniature import write_tone
+from tests.tiny import built
 
 from merkit.core.encoder import EncoderHome
 from merkit.core.lookup import load
@@ -12,7 +13,6 @@ from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
 from merkit.data.features.sources import open_sources, speaker_statistics
 from merkit.inference.recognizer import Recognizer
-from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build_model
 
 
 def corpus(folder: Path, speakers: str) -> Manifest:
@@ -43,8 +43,7 @@ def test_speakers_are_measured_once_however_many_chunks_are_predicted(
 ) -> None:
     manifest = corpus(tmp_path, "AABB")
     encoders = {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "normalize": "speaker"}}
-    config = CheckpointConfig(FORMAT, "single", {}, ("low", "high"), encoders, "table")
-    recognizer = Recognizer(build_model("single", {}, build_encoders(encoders, None, None), 2), config)
+    recognizer = Recognizer(*built("single", encoders, ("low", "high")))
     whole = list(recognizer.predict(manifest))
     calls = []
 

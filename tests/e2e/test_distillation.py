@@ -23,7 +23,7 @@ PARTS = 3
 TEACHERS = 2
 
 
-def taught(teacher: Any = "teacher.toml", model: str = "single", **keys: Any) -> dict[str, Any]:
+def distilled(teacher: Any = "teacher.toml", model: str = "single", **keys: Any) -> dict[str, Any]:
     return {**recipe_values(model), "teacher": {"recipe": teacher, "cross_fit": PARTS, "ensemble": TEACHERS, **keys}}
 
 
@@ -33,12 +33,12 @@ def train(home: Path, recipe: Path, run: Path, *more: object) -> Called:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus, the recipe of a teacher that reads conversations, and a run of two seeds that it taught."""
+    """A corpus, the recipe of a teacher that reads conversations, and a run of two seeds that learned from it."""
     folder = tmp_path_factory.mktemp("teacher")
     write_corpus(folder / "data", conversations=20)
     write_recipe(folder / "teacher.toml", recipe_values("bc_lstm", epochs=1))
-    write_recipe(folder / "taught.toml", taught(weight=0.5))
-    done = train(folder, folder / "taught.toml", folder / "run", "--seeds", 2)
+    write_recipe(folder / "distilled.toml", distilled(weight=0.5))
+    done = train(folder, folder / "distilled.toml", folder / "run", "--seeds", 2)
     assert done.code == 0, done.error
     return folder
 
@@ -68,7 +68,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Dataset]:
 def test_each_conversation_is_answered_for_by_the_mean_of_teachers_that_have_not_learned_from_it(
     home: Path, tmp_path: Path, given: list[Dataset]
 ) -> None:
-    assert train(home, home / "taught.toml", tmp_path / "run").code == 0
+    assert train(home, home / "distilled.toml", tmp_path / "run").code == 0
 
     *teachers, student = given
     assert [each.teacher for each in teachers] == [None] * PARTS * TEACHERS
@@ -97,7 +97,7 @@ def test_each_conversation_is_answered_for_by_the_mean_of_teachers_that_have_not
 def test_the_history_has_the_teachers_term_which_its_weight_scales(home: Path, tmp_path: Path) -> None:
     terms = []
     for weight in (1.0, 2.0):
-        values = taught(weight=weight)
+        values = distilled(weight=weight)
         values["training"] |= {"epochs": 1, "batch_size": 1000}  # one step: both are measured before any is taken
         done = train(home, write_recipe(tmp_path / "r.toml", values | {"teacher": values["teacher"] | {
             "recipe": str(home / "teacher.toml")}}), tmp_path / f"run-{weight}")  # fmt: skip
@@ -115,7 +115,7 @@ def test_an_ensemble_teaches_all_seeds_and_without_one_each_seed_has_its_own(
     home: Path, tmp_path: Path, given: list[Dataset]
 ) -> None:
     for name, ensemble in (("shared", 1), ("own", 0)):
-        values = taught(str(home / "teacher.toml"), ensemble=ensemble, cross_fit=2)
+        values = distilled(str(home / "teacher.toml"), ensemble=ensemble, cross_fit=2)
         done = train(home, write_recipe(tmp_path / f"{name}.toml", values), tmp_path / name, "--seeds", 2)
         assert done.code == 0, done.error
 
@@ -131,7 +131,7 @@ def test_an_ensemble_teaches_all_seeds_and_without_one_each_seed_has_its_own(
 
 def test_a_mended_student_finds_the_teachers_that_are_there(home: Path, tmp_path: Path) -> None:
     """Teachers are trained first; what fails after them must not hold the folder or throw them away."""
-    values = taught(str(home / "teacher.toml"))
+    values = distilled(str(home / "teacher.toml"))
     broken = {**values, "training": {**values["training"], "learning_rates": {"head": 1e30}, "clip": 0.0}}
     first = train(home, write_recipe(tmp_path / "r.toml", broken), tmp_path / "run")
     assert first.code == 2
@@ -147,9 +147,9 @@ def test_a_mended_student_finds_the_teachers_that_are_there(home: Path, tmp_path
 
 
 def test_a_student_that_cannot_be_taught_is_refused_before_its_teachers_are_trained(home: Path, tmp_path: Path) -> None:
-    rates = taught(str(home / "teacher.toml"))
+    rates = distilled(str(home / "teacher.toml"))
     rates["training"] |= {"learning_rates": {"heads": 1e-3}}
-    fitted = taught(str(home / "teacher.toml"), model="majority")
+    fitted = distilled(str(home / "teacher.toml"), model="majority")
     for values, told in [(rates, "parameter group"), (fitted, "'majority' learns without gradients")]:
         done = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / "run")
 
@@ -169,11 +169,11 @@ def test_a_checkpoint_tells_of_its_teacher(home: Path) -> None:
     assert f"## Teacher\n\n* bc_lstm, cross_fit {PARTS}, ensemble {TEACHERS}, weight 0.5\n" in card
 
 
-def test_a_taught_checkpoint_answers_alone_and_training_again_changes_nothing(home: Path, tmp_path: Path) -> None:
+def test_a_distilled_checkpoint_answers_alone_and_training_again_changes_nothing(home: Path, tmp_path: Path) -> None:
     before = (cell_of(home / "run") / "cell.json").stat().st_mtime_ns
     stored = pq.read_table(cell_of(home / "run") / "predictions.parquet").to_pylist()
 
-    assert train(home, home / "taught.toml", home / "run", "--seeds", 2).code == 0
+    assert train(home, home / "distilled.toml", home / "run", "--seeds", 2).code == 0
     out = tmp_path / "p.parquet"
     checkpoint = cell_of(home / "run") / "checkpoint"
     assert call("-q", "predict", home / "data", "--checkpoint", checkpoint, "--out", out).code == 0
@@ -189,7 +189,7 @@ def test_a_taught_checkpoint_answers_alone_and_training_again_changes_nothing(ho
 
 def test_other_teachers_make_another_model(home: Path, tmp_path: Path) -> None:
     write_recipe(tmp_path / "teacher.toml", recipe_values("bc_lstm", epochs=2))
-    recipe = write_recipe(tmp_path / "taught.toml", taught(weight=0.5))
+    recipe = write_recipe(tmp_path / "distilled.toml", distilled(weight=0.5))
 
     refused = train(home, recipe, home / "run")
     assert refused.code == 2
@@ -200,8 +200,8 @@ def test_other_teachers_make_another_model(home: Path, tmp_path: Path) -> None:
     assert any((ours[name] != theirs[name]).any() for name in ours)
 
 
-def test_a_stage_one_may_have_a_teacher(home: Path, tmp_path: Path) -> None:
-    stage = taught(str(home / "teacher.toml"), ensemble=1)
+def test_a_feature_extractor_may_have_a_teacher(home: Path, tmp_path: Path) -> None:
+    stage = distilled(str(home / "teacher.toml"), ensemble=1)
     values = recipe_values("bc_lstm", epochs=1)
     write_recipe(tmp_path / "stage.toml", stage)
     values["encoders"] = {"audio": {"name": "checkpoint", "recipe": "stage.toml"}}
@@ -209,21 +209,23 @@ def test_a_stage_one_may_have_a_teacher(home: Path, tmp_path: Path) -> None:
     done = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / "run")
 
     assert done.code == 0, done.error
-    assert len(list((tmp_path / "run" / "stage-one" / "audio" / "teacher").glob("fold-*/seed-0/part-*"))) == PARTS
+    assert (
+        len(list((tmp_path / "run" / "feature-extractors" / "audio" / "teacher").glob("fold-*/seed-0/part-*"))) == PARTS
+    )
     told = gather([tmp_path / "run"])[0].entries[0].encoders
-    assert told == "audio: single (taught by bc_lstm on audio) on precomputed (sound), not cross-fitted"
+    assert told == "audio: single (distilled from bc_lstm on audio) on precomputed (sound), not cross-fitted"
 
 
 def cross_fitted(home: Path, seeds: int = 0, teachers: int = 1, **keys: Any) -> dict[str, Any]:
     """Two stages: the first is taught and cross-fitted in two parts."""
-    stage = {**taught(str(home / "teacher.toml"), ensemble=teachers, **keys), "seeds": 3}
+    stage = {**distilled(str(home / "teacher.toml"), ensemble=teachers, **keys), "seeds": 3}
     values = recipe_values("bc_lstm", epochs=1)
     values["encoders"] = {"audio": {"name": "checkpoint", "recipe": stage, "cross_fit": 2, "ensemble": seeds}}
     return values
 
 
 @pytest.mark.parametrize(("seeds", "teachers"), [(0, 1), (2, 2), (2, 0)])
-def test_cross_fitting_a_taught_stage_one_keeps_its_teachers_from_the_held_out_part_too(
+def test_cross_fitting_a_distilled_the_feature_extractor_keeps_its_teachers_from_the_held_out_part_too(
     home: Path, tmp_path: Path, given: list[Dataset], seeds: int, teachers: int
 ) -> None:
     """Else a held-out conversation's labels would reach the model that encodes it through the teachers' answers."""
@@ -232,7 +234,7 @@ def test_cross_fitting_a_taught_stage_one_keeps_its_teachers_from_the_held_out_p
     done = train(home, recipe, tmp_path / "run")
 
     assert done.code == 0, done.error
-    crossed = tmp_path / "run" / "stage-one" / "audio" / "cross-fit"
+    crossed = tmp_path / "run" / "feature-extractors" / "audio" / "cross-fit"
     utterances = read_manifest(home / "data").utterances
     everyone = {name_hash(u.id) for u in utterances if u.attributes["split"] == "train"}
     for seed in range(max(seeds, 1)):
@@ -280,7 +282,7 @@ def test_one_seed_may_have_a_validation_part_of_its_own(home: Path, tmp_path: Pa
 def test_a_report_names_the_teacher(home: Path) -> None:
     entry = gather([home / "run"])[0].entries[0]
 
-    assert entry.encoders == "audio: precomputed (sound); taught by bc_lstm on audio"
+    assert entry.encoders == "audio: precomputed (sound); distilled from bc_lstm on audio"
 
 
 def test_mistakes_in_a_teacher(home: Path, tmp_path: Path) -> None:
@@ -289,25 +291,25 @@ def test_mistakes_in_a_teacher(home: Path, tmp_path: Path) -> None:
     two_stages["encoders"] = {"audio": {"name": "checkpoint", "recipe": recipe_values("single")}}
     borrowed = recipe_values("bc_lstm")
     borrowed["encoders"] = {"audio": {"name": "checkpoint", "checkpoint": str(cell_of(home / "run") / "checkpoint")}}
-    without = taught()
+    without = distilled()
     del without["teacher"]["recipe"]
     for values, told in [
-        (taught("none.toml"), "No recipe 'none.toml'"),
+        (distilled("none.toml"), "No recipe 'none.toml'"),
         (without, "teacher.recipe: is missing"),
-        (taught(teacher, cross_fit=1), "teacher.cross_fit = 1: input should be greater than or equal to 2"),
-        (taught(teacher, weight=0), "teacher.weight = 0: input should be greater than 0"),
-        (taught(teacher, crossfit=3), "teacher: No key named 'crossfit'"),
-        (taught(teacher, cross_fit=99), "cross_fit = 99: the training part has only 12 conversations"),
-        (taught({**teacher, "protocol": "parley"}), "teacher.recipe.protocol = 'parley': both recipes need 'table'"),
-        (taught({**teacher, "options": {"label": "mood"}}), "teacher.recipe.options: differ from those of"),
-        (taught({**teacher, "sedes": 1}), "teacher.recipe: top level: No key named 'sedes'"),
-        (taught(taught(teacher)), "teacher.recipe: has a teacher of its own"),
-        (taught(two_stages), "teacher.recipe: has a stage one of its own"),
+        (distilled(teacher, cross_fit=1), "teacher.cross_fit = 1: input should be greater than or equal to 2"),
+        (distilled(teacher, weight=0), "teacher.weight = 0: input should be greater than 0"),
+        (distilled(teacher, crossfit=3), "teacher: No key named 'crossfit'"),
+        (distilled(teacher, cross_fit=99), "cross_fit = 99: the training part has only 12 conversations"),
+        (distilled({**teacher, "protocol": "parley"}), "teacher.recipe.protocol = 'parley': both recipes need 'table'"),
+        (distilled({**teacher, "options": {"label": "mood"}}), "teacher.recipe.options: differ from those of"),
+        (distilled({**teacher, "sedes": 1}), "teacher.recipe: top level: No key named 'sedes'"),
+        (distilled(distilled(teacher)), "teacher.recipe: has a teacher of its own"),
+        (distilled(two_stages), "teacher.recipe: has a feature extractor of its own"),
         (
-            taught(borrowed),
+            distilled(borrowed),
             "teacher.recipe: has a trained model for an encoder, which may know what it is to answer for",
         ),
-        (taught(teacher, weight=float("inf")), "teacher.weight = inf: input should be a finite number"),
+        (distilled(teacher, weight=float("inf")), "teacher.weight = inf: input should be a finite number"),
     ]:
         done = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / told[:20].replace("/", "-"))
 

@@ -14,7 +14,7 @@ from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder, EncoderConfig, as_float32
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.types import Turn
-from merkit.encoders._huggingface import (
+from merkit.encoders.networks.files import (
     NetworkFiles,
     Unregistered,
     checkpoint_layers,
@@ -24,10 +24,10 @@ from merkit.encoders._huggingface import (
     parameters_by_layer,
     train_last_layers,
 )
-from merkit.encoders._lora import LoraConfig, add_adapters, keep_adapters_alone
-from merkit.encoders._rows import Layer, LayerMix, mean_step, numbers_of, parts_by_length, present_rows, put_back, stack
-from merkit.encoders._standardize import Standardizer
+from merkit.encoders.networks.lora import LoraConfig, add_adapters, keep_adapters_alone
 from merkit.nn.layers import Dropout
+from merkit.nn.sequences import Layer, LayerMix, mean_step, numbers_of, parts_by_length, present_rows, put_back, stack
+from merkit.nn.standardization import Standardizer
 
 
 class NetworkConfig(EncoderConfig):

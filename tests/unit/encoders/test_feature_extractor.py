@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests.miniature import write_tone
+from tests.tiny import built
 from tests.unit.encoders.conftest import tiny_bert
 
 from merkit.core.encoder import Encoder, EncoderHome
@@ -15,7 +16,8 @@ from merkit.core.errors import ConfigError
 from merkit.core.types import Turn, Utterance, turns_of
 from merkit.data.collate import Example, collate
 from merkit.encoders import checkpoint
-from merkit.io.checkpoint import FORMAT, CheckpointConfig, build_encoders, build_model, open_model, save_checkpoint
+from merkit.io.checkpoint import build_model, open_model, save_checkpoint
+from merkit.models import bc_lstm, single
 
 __all__ = ["tiny_bert"]
 
@@ -31,14 +33,12 @@ def saved(folder: Path, network: Path, model: str, context: int | str, **config:
     encoders = {"text": {"name": "bert", "weights": str(network), "frozen": False, "context": context}}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        built = build_model(model, config, build_encoders(encoders, None, None), 3)
-    named = CheckpointConfig(FORMAT, model, config, ("a", "b", "c"), encoders, "table", "protocol")
-    save_checkpoint(folder, built, named, {}, "")
+        save_checkpoint(folder, *built(model, encoders, ("a", "b", "c"), **config), {}, "")
     return folder
 
 
-def stage(folder: Path, *gives: str) -> checkpoint.StageOne:
-    config = checkpoint.StageOneConfig(checkpoint=str(folder), gives=gives or ("embedding",))
+def stage(folder: Path, *gives: str) -> checkpoint.FeatureExtractor:
+    config = checkpoint.ExtractorConfig(checkpoint=str(folder), gives=gives or ("embedding",))
     return checkpoint.build(config, "text", EncoderHome(open_model=open_model))
 
 
@@ -115,10 +115,8 @@ def test_the_content_hash_follows_all_that_is_read_and_nothing_else(folder):
 
 def test_a_recording_that_changes_on_disk_is_seen_by_all_turns(tmp_path):
     heard = {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "layers": 1}}
-    model = build_model("bc_lstm", {}, build_encoders(heard, None, None), 3)
-    named = CheckpointConfig(FORMAT, "bc_lstm", {}, ("a", "b", "c"), heard, "table", "protocol")
-    save_checkpoint(tmp_path / "c", model, named, {}, "")
-    config = checkpoint.StageOneConfig(checkpoint=str(tmp_path / "c"))
+    save_checkpoint(tmp_path / "c", *built("bc_lstm", heard, ("a", "b", "c")), {}, "")
+    config = checkpoint.ExtractorConfig(checkpoint=str(tmp_path / "c"))
     encoder = checkpoint.build(config, "audio", EncoderHome(open_model=open_model))
     utterances = [Utterance(f"u{n}", "t", n, "ab"[n], audio=f"{n}.wav") for n in range(2)]
     turns = list(turns_of(utterances, tmp_path, 1, 1))
@@ -159,23 +157,21 @@ def test_a_causal_model_on_an_encoder_of_the_past_does_not_read_ahead(tmp_path, 
 
     assert not encoder.reads_ahead
     np.testing.assert_allclose(encoder.extract([cut])[0], encoder.extract([turns[1]])[0], atol=1e-6)
-    assert build_model("bc_lstm", {"causal": True}, {"text": encoder}, 3)
+    assert build_model(bc_lstm.SPEC, bc_lstm.SPEC.config(causal=True), {"text": encoder}, 3)
 
 
-def test_a_causal_stage_two_is_refused_where_stage_one_reads_ahead(folder):
+def test_a_causal_downstream_model_is_refused_where_the_feature_extractor_reads_ahead(folder):
     with pytest.raises(ConfigError, match=r"encoders\.text reads what follows a turn, 'bc_lstm' with causal = true"):
-        build_model("bc_lstm", {"causal": True}, {"text": stage(folder)}, 3)
+        build_model(bc_lstm.SPEC, bc_lstm.SPEC.config(causal=True), {"text": stage(folder)}, 3)
 
 
 def test_a_model_of_utterances_may_read_vectors_of_conversations(folder):
-    assert build_model("single", {}, {"text": stage(folder)}, 3)
+    assert build_model(single.SPEC, single.SPEC.config(), {"text": stage(folder)}, 3)
 
 
-def test_a_stage_one_of_a_stage_one_is_refused(folder, tmp_path):
+def test_a_feature_extractor_of_a_feature_extractor_is_refused(folder, tmp_path):
     encoders = {"text": {"name": "checkpoint", "checkpoint": str(folder)}}
-    model = build_model("bc_lstm", {}, build_encoders(encoders, None, None), 3)
-    named = CheckpointConfig(FORMAT, "bc_lstm", {}, ("a", "b", "c"), encoders, "table", "protocol")
-    save_checkpoint(tmp_path / "two", model, named, {}, "")
+    save_checkpoint(tmp_path / "two", *built("bc_lstm", encoders, ("a", "b", "c")), {}, "")
 
     with pytest.raises(ConfigError, match="two stages at most"):
         stage(tmp_path / "two")

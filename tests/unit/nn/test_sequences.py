@@ -1,7 +1,7 @@
 import torch
 
 from merkit.core.batch import Padded
-from merkit.encoders._rows import LayerMix, mean_step, parts_by_length, present_rows, put_back, stack
+from merkit.nn.sequences import LayerMix, mean_step, parts_by_length, present_rows, put_back, stack
 
 
 def test_present_rows_and_putting_back_are_inverse_but_for_the_absent():

@@ -12,8 +12,8 @@ from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder, as_float32
 from merkit.core.errors import MediaError
 from merkit.core.types import Turn
-from merkit.encoders._audio import RATE_HZ, audio_content, audio_duration_s, waveform
-from merkit.encoders._standardize import Standardizer
+from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
+from merkit.nn.standardization import Standardizer
 
 
 class SoundRows(Encoder):

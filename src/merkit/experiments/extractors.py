@@ -1,6 +1,8 @@
-"""Stage one of an experiment: the models that encoders are made of, and what stage two learns from.
+"""The feature extractor of an experiment: the models that encoders are made of, and what the downstream model learns
+from.
 
-A recipe's stage one is trained below ``<run>/stage-one/<modality>/``, a run in its own right. Cross-fitting adds, below
+A recipe's feature extractor is trained below ``<run>/feature-extractors/<modality>/``, a run in its own right.
+Cross-fitting adds, below
 its ``cross-fit/fold-<f>/seed-<s>/part-<p>-of-<k>/``, a model for each part of the training conversations that has
 learned from the other parts alone, with the same seed: all of them begin with the same weights. The models of an
 ensemble are copied to its ``ensemble/<hash>/member-<n>/``.
@@ -22,7 +24,7 @@ from merkit.core.types import Turn
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.features.sources import FeatureSource
 from merkit.data.files import atomic_path
-from merkit.encoders.checkpoint import StageOneConfig, identity, stage_one
+from merkit.encoders.checkpoint import ExtractorConfig, build_extractor, identity
 from merkit.experiments.recipe import Recipe
 from merkit.io.checkpoint import (
     build_encoders,
@@ -34,16 +36,16 @@ from merkit.io.checkpoint import (
 )
 from merkit.training.seeding import derived_seed
 
-FOLDER = "stage-one"
+FOLDER = "feature-extractors"
 
 
 @dataclass(frozen=True)
-class StageOne:
+class TrainedExtractor:
     """The trained models that one encoder of one cell is made of."""
 
     checkpoint: Path
-    """Of the whole training part (or several, ``member-*``): it encodes validation and test, and travels in stage two's
-    checkpoint."""
+    """Of the whole training part (or several, ``member-*``): it encodes validation and test, and travels in the
+    downstream model's checkpoint."""
     unseen: Mapping[str, Path] = field(default_factory=dict)
     """Cross-fitting: by training conversation a checkpoint that has not learned from it."""
 
@@ -109,29 +111,28 @@ def check_ensemble(protocol: Protocol, manifest: Manifest, seeds: int) -> None:
 
 
 def check_offer(recipe: Recipe, modality: str, manifest: Manifest, protocol: Protocol) -> None:
-    """Refuse, before it is trained, a stage one that would not give what stage two reads.
+    """Refuse, before it is trained, a feature extractor that would not give what the downstream model reads.
 
     Raises:
-        MerkitError: It offers no embedding, compares speakers, or reads ahead for a causal stage two.
+        MerkitError: It offers no embedding, compares speakers, or reads ahead for a causal the downstream model.
     """
-    stage, (_, config) = recipe.stages[modality], recipe.encoders[modality]
-    assert isinstance(config, StageOneConfig)
-    values = stage.resolved()
-    encoders = build_encoders(values["encoders"], manifest.root, None)
-    model = build_model(stage.model.name, values["config"], encoders, len(protocol.labels))
+    stage, (_, config) = recipe.extractors[modality], recipe.encoders[modality]
+    assert isinstance(config, ExtractorConfig)
+    encoders = build_encoders(stage.encoders, manifest.root, None)
+    model = build_model(stage.model, stage.config, encoders, len(protocol.labels))
     trained = TrainedModel(model, stage.model, stage.config, protocol.labels)
-    offer = stage_one(config, modality, [trained], Path(f"encoders.{modality}.recipe"))  # its name in errors
+    offer = build_extractor(config, modality, [trained], Path(f"encoders.{modality}.recipe"))  # its name in errors
     check_encoders(recipe.model, recipe.config, {modality: offer})
 
 
 def check_named(recipe: Recipe, protocol: Protocol, fold: Fold, seed: int) -> None:
-    """Refuse a stage one that was trained elsewhere on other classes, or on what this fold is measured on.
+    """Refuse a feature extractor that was trained elsewhere on other classes, or on what this fold is measured on.
 
     Raises:
         MerkitError: It is such a one, or there is none.
     """
     for modality, (_, config) in recipe.encoders.items():
-        if not isinstance(config, StageOneConfig) or config.checkpoint is None:
+        if not isinstance(config, ExtractorConfig) or config.checkpoint is None:
             continue
         folder = Path(config.checkpoint)
         place = f"encoders.{modality}.checkpoint = '{folder}'"

@@ -1,0 +1,1 @@
+"""What the encoders of sound share: a recording's samples, rows of measures, augmentation of spectrograms."""
