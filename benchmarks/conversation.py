@@ -51,15 +51,15 @@ WIDTHS: Mapping[str, Mapping[str, int]] = {
 
 PAPER: Mapping[str, Mapping[str, Any]] = {
     "sdt": {"dim": 1024, "gate": "identity", "speakers": 9, "temperature": 8.0},
-    "cmath": {"hidden": 512, "dim": 256, "feed_forward": 256, "speakers": 9},
-    "ada2i": {"hidden": 200, "rank": 6},
+    "cmath": {"hidden_size": 512, "dim": 256, "feed_forward": 256, "speakers": 9},
+    "ada2i": {"hidden_size": 200, "rank": 6},
 }
 """What the papers say; the other models are as in the recipes."""
 
 QUICK: Mapping[str, Mapping[str, Any]] = {
     "sdt": {"dim": 16},
-    "cmath": {"hidden": 16, "dim": 16, "feed_forward": 16},
-    "ada2i": {"hidden": 16, "rank": 2, "feedforward": 16},
+    "cmath": {"hidden_size": 16, "dim": 16, "feed_forward": 16},
+    "ada2i": {"hidden_size": 16, "rank": 2, "feed_forward": 16},
 }
 
 
@@ -78,7 +78,7 @@ def build(name: str, size: str) -> tuple[ModelSpec, Model, torch.optim.Optimizer
     encoders = {
         modality: Precomputed("x", modality, [], dim, standardise=False) for modality, dim in WIDTHS[size].items()
     }
-    model = spec.build(config, encoders, CLASSES)
+    model = spec.build(encoders, CLASSES, config)
     return spec, model, build_optimizer(model.parameter_groups(), recipe.training), recipe.training.clip
 
 

@@ -226,7 +226,7 @@ class Training:
             "text": _encoder("bert", "text", corpus.folder / TEXT_NETWORKS[system]),
             "audio": _encoder("wav2vec2", "audio", corpus.folder / "speech", **setting.audio),
         }
-        self.model: Model = spec.build(config, self.encoders, CLASSES).train()
+        self.model: Model = spec.build(self.encoders, CLASSES, config).train()
         self.config: TrainingConfig = recipe.training.model_copy(update={"batch_size": batch_size, "balanced": False})
         views = corpus.views.values() if reads_views(spec, config) else ()
         started = time.process_time()

@@ -94,7 +94,7 @@ class Bench:
         source = FeatureSource(self.encoder, store)
         self.dataset = Dataset([[turn] for turn in turns], {"audio": source}, "utterance", labels)
         head = load("models", "single")
-        self.model = head.build(head.config(), {"audio": self.encoder}, 4).train()
+        self.model = head.build({"audio": self.encoder}, 4, head.config()).train()
         training = TrainingConfig(learning_rates={"encoders": 1e-5, "head": 1e-3})
         self.optimizer = build_optimizer(groups_of(self.model), training, layers_of(self.model))
 

@@ -158,7 +158,7 @@ def build(spec: ModelSpec, count: int) -> Model:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         encoders = {modality: FakeEncoder(modality) for modality in MODALITIES[:count]}
-        model = spec.build(spec.config(), encoders, CLASSES)
+        model = spec.build(encoders, CLASSES, spec.config())
     if isinstance(model, FittedModel):
         model.fit([batch_of(spec, count, labels=all_labels())], seed=0)
     return model.eval()

@@ -195,7 +195,7 @@ def test_a_model_survives_a_checkpoint(name: str, count: int, tmp_path: Path) ->
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     with torch.random.fork_rng():
         torch.manual_seed(99)
-        fresh = spec.build(spec.config(), dict(make(name, count)[1].encoders.items()), CLASSES).eval()
+        fresh = spec.build(dict(make(name, count)[1].encoders.items()), CLASSES, spec.config()).eval()
     fresh.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=True)
 
     assert largest_difference(before, probabilities(fresh, batch)) == 0.0

@@ -174,7 +174,7 @@ def test_a_finished_feature_extractor_is_used_again_and_its_vectors_are_extracte
 def test_runs_may_share_a_feature_extractor(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(home / "crossed" / "feature-extractors", tmp_path / "shared")
     monkeypatch.setattr(checkpoint_encoder.FeatureExtractor, "extract", None)
-    values = {**tomllib.loads((home / "crossed" / "recipe.toml").read_text()), "config": {"hidden": 8}}
+    values = {**tomllib.loads((home / "crossed" / "recipe.toml").read_text()), "config": {"hidden_size": 8}}
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "shared").rglob("model.safetensors")}
 
     options = ("--feature-extractors", tmp_path / "shared")

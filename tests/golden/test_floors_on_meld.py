@@ -33,7 +33,7 @@ def batch(folder: Path, split: str) -> Batch:
 
 def measure(name: str, folder: Path) -> tuple[float, float]:
     spec = lookup.load("models", name)
-    model: FittedModel = spec.build(spec.config(), {}, len(EMOTIONS))
+    model: FittedModel = spec.build({}, len(EMOTIONS), spec.config())
     model.fit([batch(folder, "train")], seed=0)
     test = batch(folder, "test")
     assert test.labels is not None

@@ -31,15 +31,40 @@ class ModelConfig(BaseModel):
         """
         return None
 
+    def needs_views(self) -> bool:
+        """Return whether training with these settings reads augmented views.
 
-def is_causal(config: ModelConfig) -> bool:
-    """Return whether a model with these settings never reads what follows a turn."""
-    return bool(getattr(config, "causal", False))
+        Only asked of a model that has ``views`` in its ``SPEC.inputs``.
+        """
+        return True
+
+    def is_causal(self) -> bool:
+        """Return whether a model with these settings never reads what follows a turn (``CausalConfig``)."""
+        return False
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "causal" in cls.model_fields and cls.is_causal is ModelConfig.is_causal:
+            raise TypeError(
+                f"{cls.__name__} has the field 'causal': make it a subclass of CausalConfig, which declares it"
+            )
+
+
+class CausalConfig(ModelConfig):
+    """Settings of a conversation model that can be restricted to the past."""
+
+    causal: bool = False
+    """Read the past only: a turn's prediction then never depends on what follows it."""
+
+    def is_causal(self) -> bool:
+        """Return ``causal``."""
+        return self.causal
 
 
 def reads_views(spec: "ModelSpec", config: ModelConfig) -> bool:
     """Return whether the training of a model with these settings reads augmented views."""
-    return "views" in spec.inputs and bool(getattr(config, "reads_views", True))
+    return "views" in spec.inputs and config.needs_views()
 
 
 class Model(nn.Module, ABC):
@@ -102,10 +127,10 @@ class Model(nn.Module, ABC):
         """Touch the weights that the optimiser has just changed; the default leaves them alone."""
         return
 
-    def figures(self) -> Mapping[str, float]:
-        """Return what the epoch that ends should leave in the history (disparity ratios, gates); the default: nothing.
+    def logged_values(self) -> Mapping[str, float]:
+        """Return values of the epoch that ends for the history (disparity ratios, mean gates); by default none.
 
-        Names that share what stands before their first dot are drawn in one picture: ``gate.text``, ``gate.audio``.
+        Names with the same prefix up to the first dot share a chart: ``gate.text``, ``gate.audio``.
         """
         return {}
 
@@ -149,15 +174,15 @@ class ModelSpec:
     summary: str
     level: Level
     config: type[ModelConfig]
-    build: Callable[[Any, Mapping[str, Encoder], int], Model]
-    """``build(config, encoders by modality, number of classes)``."""
+    build: Callable[[Mapping[str, Encoder], int, Any], Model]
+    """The model's class, ``Model(encoders by modality, number of classes, config)``."""
     citation: Citation | None = None
     """``None`` for what has no paper (a floor)."""
     modalities: tuple[int, int] = (1, 3)
     """Fewest and most encoders it takes."""
     inputs: frozenset[str] = frozenset()
     """What it asks of collation besides modalities: ``texts``, ``segments`` (``ModelConfig.segments``), and ``views``
-    (augmented views, in training alone; a config's ``reads_views`` may say that it does without)."""
+    (augmented views, in training alone, where ``ModelConfig.needs_views``)."""
     representations: Mapping[str, str] = field(default_factory=dict)
     """Auxiliary tensors ``<name>.<modality>`` ``[*batch, dim]`` that stand for one modality each, for linear probes:
     by name what they are, in words."""

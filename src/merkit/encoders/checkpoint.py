@@ -24,7 +24,7 @@ from torch import Tensor
 from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32, reach
 from merkit.core.errors import ConfigError
-from merkit.core.model import TrainedModel, is_causal
+from merkit.core.model import TrainedModel
 from merkit.core.types import Turn, Utterance, turns_of
 from merkit.data.collate import Example, collate
 from merkit.data.files import atomic_path, file_hash
@@ -119,7 +119,7 @@ class Embedder:
                 f"{name}: compares speakers, which a feature extractor cannot: one utterance has no average"
             )
         self.encoder = encoder
-        self.reads_ahead = encoder.reads_ahead or (spec.level == "conversation" and not is_causal(trained.config))
+        self.reads_ahead = encoder.reads_ahead or (spec.level == "conversation" and not trained.config.is_causal())
         self._model = trained.model.eval()
         self._gives = gives
         self._spec = spec

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from merkit.core.encoder import Encoder, EncoderConfig, EncoderHome, EncoderSpec
 from merkit.core.errors import CheckpointError, ConfigError
 from merkit.core.lookup import load
-from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel, is_causal
+from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel
 from merkit.data.files import atomic_path
 
 FORMAT = 2
@@ -121,7 +121,7 @@ def build_model(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, Enc
         ConfigError: An encoder does not go with the model.
     """
     check_encoders(spec, config, encoders)
-    return spec.build(config, encoders, classes)
+    return spec.build(encoders, classes, config)
 
 
 def check_encoders(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, Encoder]) -> None:
@@ -136,7 +136,7 @@ def check_encoders(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, 
                 f"encoders.{modality} reads whole conversations, '{spec.name}' single utterances: choose a model of "
                 "conversations such as 'single_conversation', or give the encoder a number of previous turns as context"
             )
-        if encoder.reads_ahead and is_causal(config):
+        if encoder.reads_ahead and config.is_causal():
             raise ConfigError(
                 f"encoders.{modality} reads what follows a turn, '{spec.name}' with causal = true the past alone: set "
                 "config.causal = false, or choose an encoder that reads no further than the turn"

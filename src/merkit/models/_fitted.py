@@ -1,7 +1,7 @@
 """What the floors without gradients share: a state that is made of tensors and grows with the training part."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from merkit.core.batch import Batch
+from merkit.core.encoder import Encoder
 from merkit.core.errors import MerkitError
-from merkit.core.model import FittedModel
+from merkit.core.model import FittedModel, ModelConfig
 from merkit.nn.losses import IGNORED
 
 LOG_NEVER = -20.0
@@ -25,8 +26,8 @@ class Floor(FittedModel):
 
     log_prior: Tensor
 
-    def __init__(self, classes: int) -> None:
-        super().__init__({})
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: ModelConfig) -> None:
+        super().__init__(encoders)
         self.classes = classes
         self.register_buffer("log_prior", torch.full((classes,), -float(np.log(classes))))
 

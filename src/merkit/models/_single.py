@@ -16,7 +16,7 @@ class SingleConfig(ModelConfig):
 
     pooling: Pooling = "mean"
     """``first_and_mean`` puts the first real frame (a text's [CLS]) beside the mean."""
-    hidden: int = Field(default=0, ge=0)
+    hidden_size: int = Field(default=0, ge=0)
     """Width of a hidden layer; 0: the head is linear."""
     layer_norm: bool = False
     """Normalise the hidden layer; means nothing without one."""
@@ -30,28 +30,16 @@ class Single(Model):
     training has such utterances.
     """
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        pooling: Pooling,
-        hidden: int,
-        layer_norm: bool,
-        dropout: float,
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: SingleConfig) -> None:
         super().__init__(encoders)
         ((self.modality, encoder),) = encoders.items()
-        self.pooled = PooledUtterance(encoder.dim, pooling)
-        self.head = plain_head(self.pooled.dim, hidden, classes, dropout=dropout, layer_norm=layer_norm)
+        self.pooled = PooledUtterance(encoder.dim, config.pooling)
+        self.head = plain_head(
+            self.pooled.dim, config.hidden_size, classes, dropout=config.dropout, layer_norm=config.layer_norm
+        )
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[*batch, classes]`` and the pooled vector, ``embedding``."""
         frames = self.encoders[self.modality](batch.inputs[self.modality])
         embedding = self.pooled(frames.data, frames.mask, batch.present[self.modality])
         return ModelOutput(self.head(embedding), {"embedding": embedding})
-
-
-def build(config: SingleConfig, encoders: Mapping[str, Encoder], classes: int) -> Single:
-    """Return the model on its one encoder."""
-    return Single(encoders, classes, **config.model_dump())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
 from merkit.nn.attention import AttentionBlock, MultiHeadAttention, causal_pairs
 from merkit.nn.cosine_fusion import CosineFusion
 from merkit.nn.layers import drop_modalities
@@ -43,13 +43,13 @@ RELEASED: Mapping[str, Any] = {
 """What the released code does where the paper says otherwise or nothing."""
 
 
-class Ada2iConfig(ModelConfig):
+class Ada2iConfig(CausalConfig):
     """Settings of ``ada2i``. Sizes are those for MELD; the recipes have the ones for the other corpora."""
 
     profile: Literal["paper", "released"] = "paper"
     """Whose defaults the settings have that are marked "released code: …" below."""
 
-    hidden: int = Field(default=200, ge=1)
+    hidden_size: int = Field(default=200, ge=1)
     """Width of a modality's features (paper: 200 for MELD, 300 for IEMOCAP, 500 for CMU-MOSEI)."""
     rank: int = Field(default=6, ge=1)
     """Rank r of the products (paper: 6, 11, 10)."""
@@ -57,7 +57,7 @@ class Ada2iConfig(ModelConfig):
     """What reads a modality's conversation (released code has both)."""
     encoder_layers: int = Field(default=2, ge=1)
     """Released code; the paper does not say."""
-    feedforward: int = Field(default=2048, ge=1)
+    feed_forward: int = Field(default=2048, ge=1)
     """Inner dim of the transformer (released code: PyTorch's default)."""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     """In the encoders and after each feature weighting (paper)."""
@@ -105,8 +105,6 @@ class Ada2iConfig(ModelConfig):
     """Gaussian noise on the encoders' gradients, as large as their standard deviation ``before`` they are scaled
     (paper); released code: ``after``; ``none``: ours."""
 
-    causal: bool = False
-    """Read the past only, in encoders and means (ours): a turn's answer then never changes with what follows."""
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """How often a modality of an utterance is taken away in training, never its last one (ours)."""
 
@@ -121,75 +119,56 @@ class Ada2iConfig(ModelConfig):
 class Ada2i(Model):
     """Turns of a conversation to logits; an absent modality of an utterance has no part in any mean, product or sum."""
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        hidden: int,
-        rank: int,
-        encoder: Literal["transformer", "lstm"],
-        encoder_layers: int,
-        feedforward: int,
-        dropout: float,
-        padding: Literal["masked", "read"],
-        feature_weighting: bool,
-        weighting_layers: int,
-        beta: float,
-        ring: Ring,
-        bond_scale: bool,
-        mapping_target: Literal["attention", "output"],
-        modality_weighting: bool,
-        weight_norm: Literal["hidden", "classes"],
-        cosine_scale: float,
-        head: bool,
-        modulation: Target,
-        alpha: float,
-        modulation_start: int,
-        disparity: Literal["terms", "products"],
-        noise: Noise,
-        causal: bool,
-        modality_dropout: float,
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: Ada2iConfig) -> None:
         super().__init__(encoders)
+        self.config = config
         self.order = tuple(name for name in ORDER if name in encoders)
-        self.reads_padding = padding == "read"
-        self.own_terms = disparity == "terms"
-        self.modality_dropout = modality_dropout
+        self.reads_padding = config.padding == "read"
+        self.own_terms = config.disparity == "terms"
         self.context = nn.ModuleDict()
         for name in self.order:
             dim = encoders[name].dim
             self.context[name] = (
-                TransformerContext(dim, hidden, encoder_layers, feedforward, dropout, causal)
-                if encoder == "transformer"
-                else LstmContext(dim, hidden, encoder_layers, dropout, causal)
+                TransformerContext(
+                    dim, config.hidden_size, config.encoder_layers, config.feed_forward, config.dropout, config.causal
+                )
+                if config.encoder == "transformer"
+                else LstmContext(dim, config.hidden_size, config.encoder_layers, config.dropout, config.causal)
             )
         self.weighting = nn.ModuleList(
             FeatureWeighting(
                 self.order,
-                hidden,
-                rank=rank,
-                beta=beta,
-                dropout=dropout,
-                ring=ring,
-                bond_scale=bond_scale,
-                target=mapping_target,
-                causal=causal,
+                config.hidden_size,
+                rank=config.rank,
+                beta=config.beta,
+                dropout=config.dropout,
+                ring=config.ring,
+                bond_scale=config.bond_scale,
+                target=config.mapping_target,
+                causal=config.causal,
             )
-            for _ in range(weighting_layers if feature_weighting else 0)
+            for _ in range(config.weighting_layers if config.feature_weighting else 0)
         )
         self.fusion = CosineFusion(
             self.order,
-            hidden,
+            config.hidden_size,
             classes,
-            cosine=modality_weighting,
-            weight_norm=weight_norm,
-            scale=cosine_scale,
-            bias=not head,
+            cosine=config.modality_weighting,
+            weight_norm=config.weight_norm,
+            scale=config.cosine_scale,
+            bias=not config.head,
         )
-        self.head = nn.Sequential(nn.Linear(classes, hidden), nn.ReLU(), nn.Linear(hidden, classes)) if head else None
+        self.head = (
+            nn.Sequential(nn.Linear(classes, config.hidden_size), nn.ReLU(), nn.Linear(config.hidden_size, classes))
+            if config.head
+            else None
+        )
         self.modulation = Modulation(
-            self.order, alpha=alpha, target=modulation, noise=noise, first_epoch=modulation_start
+            self.order,
+            alpha=config.alpha,
+            target=config.modulation,
+            noise=config.noise,
+            first_epoch=config.modulation_start,
         )
 
     def forward(self, batch: Batch) -> ModelOutput:
@@ -201,7 +180,7 @@ class Ada2i(Model):
         summed over layers.
         """
         present = drop_modalities(
-            {name: batch.present[name] for name in self.order}, self.modality_dropout, self.training
+            {name: batch.present[name] for name in self.order}, self.config.modality_dropout, self.training
         )
         features: dict[str, Tensor] = {}
         seen: dict[str, Tensor] = {}
@@ -259,9 +238,9 @@ class Ada2i(Model):
         """Shorten the step of the modalities that are ahead, if ``modulation`` is ``update``."""
         self.modulation.after_step(self._modulated())
 
-    def figures(self) -> Mapping[str, float]:
+    def logged_values(self) -> Mapping[str, float]:
         """Return ``disparity.<modality>`` (rho) and ``coefficient.<modality>`` (k) of the epoch."""
-        return self.modulation.figures()
+        return self.modulation.logged_values()
 
     def _modulated(self) -> dict[str, list[nn.Parameter]]:
         """Return each modality's encoder: what reads its conversation, and what of its recipe's encoder is trained."""
@@ -279,11 +258,11 @@ class Ada2i(Model):
 class TransformerContext(nn.Module):
     """A transformer at the dim of what it reads, without a code of position, and a linear layer (released code)."""
 
-    def __init__(self, dim: int, hidden: int, layers: int, feedforward: int, dropout: float, causal: bool) -> None:
+    def __init__(self, dim: int, hidden: int, layers: int, feed_forward: int, dropout: float, causal: bool) -> None:
         super().__init__()
         self.causal = causal
         self.layers = nn.ModuleList(
-            AttentionBlock(dim, heads_for(dim), hidden=feedforward, norm="post", dropout=dropout, activation="relu")
+            AttentionBlock(dim, heads_for(dim), hidden=feed_forward, norm="post", dropout=dropout, activation="relu")
             for _ in range(layers)
         )
         for module in self.modules():
@@ -310,7 +289,7 @@ class LstmContext(nn.Module):
     def __init__(self, dim: int, hidden: int, layers: int, dropout: float, causal: bool) -> None:
         super().__init__()
         if not causal and hidden % 2:
-            raise ValueError(f"hidden = {hidden}: an LSTM of two directions needs an even number")
+            raise ValueError(f"hidden_size = {hidden}: an LSTM of two directions needs an even number")
         each = hidden if causal else hidden // 2
         self.lstm = MaskedLSTM(dim, each, layers=layers, dropout=dropout, bidirectional=not causal)
 
@@ -335,10 +314,6 @@ def heads_for(dim: int) -> int:
     return next((heads for heads in range(5, 15) if dim % heads == 0), 1)
 
 
-def _build(config: Ada2iConfig, encoders: Mapping[str, Encoder], classes: int) -> Ada2i:
-    return Ada2i(encoders, classes, **config.model_dump(exclude={"profile"}))
-
-
 CITATION = Citation(
     title="Ada2I: Enhancing Modality Balance for Multimodal Conversational Emotion Recognition",
     authors="Cam-Van Thi Nguyen, The-Son Le, Anh-Tuan Mai and Duc-Trong Le",
@@ -360,7 +335,7 @@ SPEC = ModelSpec(
     summary="features and modalities weighed adaptively, learning balanced between modalities (ACM MM 2024)",
     level="conversation",
     config=Ada2iConfig,
-    build=_build,
+    build=Ada2i,
     citation=CITATION,
     representations={
         "encoded": "the modality alone, read in its conversation",

@@ -115,46 +115,41 @@ class CrossFusion(nn.Module):
 class AuxFusion(Model):
     """Two streams that read each other, pooled, side by side, to logits; an absent stream is a learned vector."""
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        layers: int,
-        dim: int,
-        heads: int,
-        feed_forward: int,
-        text_pooling: TextPooling,
-        dropout: float,
-        auxiliary: Mapping[Reading, float],
-        modality_dropout: float,
-    ) -> None:
-        """Make the network; ``auxiliary`` holds the weights of the tasks that are trained beside the main one."""
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: AuxFusionConfig) -> None:
         super().__init__(encoders)
+        self.config = config
         first, second = encoders
-        if text_pooling == "first" and "text" not in encoders:
+        if config.text_pooling == "first" and "text" not in encoders:
             raise ConfigError(f"config.text_pooling = 'first': there is no text, only {first} and {second}")
         self.names = (first, second)
-        self.auxiliary = dict(auxiliary)
-        self.modality_dropout = modality_dropout
-        dims = {name: dim if layers else encoder.dim for name, encoder in encoders.items()}
+        self.auxiliary = config.weights()
+        dims = {name: config.dim if config.layers else encoder.dim for name, encoder in encoders.items()}
         self.projection = nn.ModuleDict(
             {
-                name: nn.Identity() if encoder.dim == dims[name] else nn.Linear(encoder.dim, dim)
+                name: nn.Identity() if encoder.dim == dims[name] else nn.Linear(encoder.dim, config.dim)
                 for name, encoder in encoders.items()
             }
         )
-        self.fusion = CrossFusion(self.names, dim, heads, layers=layers, hidden=feed_forward, dropout=dropout)
-        self.pooled = nn.ModuleDict(
-            {name: PooledUtterance(dims[name], text_pooling if name == "text" else "mean") for name in encoders}
+        self.fusion = CrossFusion(
+            self.names,
+            config.dim,
+            config.heads,
+            layers=config.layers,
+            hidden=config.feed_forward,
+            dropout=config.dropout,
         )
-        self.head = linear_head(sum(dims.values()), classes, dropout=dropout)
+        self.pooled = nn.ModuleDict(
+            {name: PooledUtterance(dims[name], config.text_pooling if name == "text" else "mean") for name in encoders}
+        )
+        self.head = linear_head(sum(dims.values()), classes, dropout=config.dropout)
         # last, so that the weights above begin alike with and without auxiliary tasks
         self.own_heads = nn.ModuleDict()
-        if "own_label" in auxiliary:
+        if "own_label" in self.auxiliary:
             for name in encoders:
-                self.own_heads[name] = linear_head(dims[name], classes, dropout=dropout)
-        self.match_head = linear_head(sum(dims.values()), 1, dropout=dropout) if "emotion_match" in auxiliary else None
+                self.own_heads[name] = linear_head(dims[name], classes, dropout=config.dropout)
+        self.match_head = (
+            linear_head(sum(dims.values()), 1, dropout=config.dropout) if "emotion_match" in self.auxiliary else None
+        )
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, classes]``.
@@ -163,7 +158,9 @@ class AuxFusion(Model):
         ``[items, dim]``; and what the auxiliary tasks recombine, ``stream.<modality>`` ``[items, time, dim]`` with
         ``stream_mask.<modality>``.
         """
-        kept = drop_modalities({name: batch.present[name] for name in self.names}, self.modality_dropout, self.training)
+        kept = drop_modalities(
+            {name: batch.present[name] for name in self.names}, self.config.modality_dropout, self.training
+        )
         streams: dict[str, Padded] = {}
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
@@ -256,21 +253,6 @@ class AuxFusion(Model):
         }
 
 
-def _build(config: AuxFusionConfig, encoders: Mapping[str, Encoder], classes: int) -> AuxFusion:
-    return AuxFusion(
-        encoders,
-        classes,
-        layers=config.layers,
-        dim=config.dim,
-        heads=config.heads,
-        feed_forward=config.feed_forward,
-        text_pooling=config.text_pooling,
-        dropout=config.dropout,
-        auxiliary=config.weights(),
-        modality_dropout=config.modality_dropout,
-    )
-
-
 CITATION = Citation(
     title=("Using Auxiliary Tasks in Multimodal Fusion of Wav2vec 2.0 and BERT for Multimodal Emotion Recognition"),
     authors="Dekai Sun, Yancheng He and Jiqing Han",
@@ -290,7 +272,7 @@ SPEC = ModelSpec(
     summary="speech and text read each other; auxiliary tasks on recombined pairs (Sun et al., 2023)",
     level="utterance",
     config=AuxFusionConfig,
-    build=_build,
+    build=AuxFusion,
     citation=CITATION,
     modalities=(2, 2),
     representations={"fused": "the modality's pooled stream, which has read the other one"},

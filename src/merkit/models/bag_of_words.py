@@ -45,8 +45,8 @@ class BagOfWords(Floor):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, config: BagOfWordsConfig, classes: int) -> None:
-        super().__init__(classes)
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: BagOfWordsConfig) -> None:
+        super().__init__(encoders, classes, config)
         self.config = config
         self.register_buffer("vocabulary", to_bytes([]))
         self.register_buffer("idf", torch.zeros(0))
@@ -128,16 +128,12 @@ class BagOfWords(Floor):
         )
 
 
-def _build(config: BagOfWordsConfig, encoders: Mapping[str, Encoder], classes: int) -> BagOfWords:
-    return BagOfWords(config, classes)
-
-
 SPEC = ModelSpec(
     name="bag_of_words",
     summary="TF-IDF of words and word pairs with logistic regression (floor)",
     level="utterance",
     config=BagOfWordsConfig,
-    build=_build,
+    build=BagOfWords,
     modalities=(0, 0),
     inputs=frozenset({"texts"}),
 )

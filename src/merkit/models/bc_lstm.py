@@ -12,13 +12,13 @@ from torch import nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
 from merkit.nn.layers import PooledUtterance, drop_modalities
 from merkit.nn.pooling import Pooling
 from merkit.nn.recurrent import MaskedLSTM
 
 
-class BcLstmConfig(ModelConfig):
+class BcLstmConfig(CausalConfig):
     """Settings of ``bc_lstm``."""
 
     pooling: Pooling = "mean"
@@ -26,15 +26,13 @@ class BcLstmConfig(ModelConfig):
     """Each modality is first projected to this dim; 0: it enters the LSTM as it is, as in the paper."""
     layer_norm: bool = True
     """Normalise what enters the LSTM, so that no encoder's scale decides; not in the paper."""
-    hidden: int = Field(default=128, ge=1)
+    hidden_size: int = Field(default=128, ge=1)
     """Width of the LSTM's state, per direction."""
     layers: int = Field(default=1, ge=1)
     dense: int = Field(default=100, ge=1)
     """Width of the dense layer between LSTM and logits."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     """Of the LSTM's input, between its layers, of its states and of the dense layer."""
-    causal: bool = False
-    """Read the past only (the paper's sc-LSTM): a turn's answer then never changes with what follows."""
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """How often a modality of an utterance is taken away in training (never its last one)."""
 
@@ -42,41 +40,29 @@ class BcLstmConfig(ModelConfig):
 class BcLstm(Model):
     """Turns of a conversation to logits; an absent modality is a learned vector, a padded turn is never read."""
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        pooling: Pooling,
-        projection: int,
-        layer_norm: bool,
-        hidden: int,
-        layers: int,
-        dense: int,
-        dropout: float,
-        causal: bool,
-        modality_dropout: float,
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: BcLstmConfig) -> None:
         super().__init__(encoders)
-        self.modality_dropout = modality_dropout
+        self.config = config
         self.pooled = nn.ModuleDict()
         self.project = nn.ModuleDict()
         dim = 0
         for name, encoder in encoders.items():
-            pooled = PooledUtterance(encoder.dim, pooling)
+            pooled = PooledUtterance(encoder.dim, config.pooling)
             self.pooled[name] = pooled
-            self.project[name] = nn.Linear(pooled.dim, projection) if projection else nn.Identity()
-            dim += projection or pooled.dim
-        self.norm: nn.Module = nn.LayerNorm(dim) if layer_norm else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.context = MaskedLSTM(dim, hidden, layers=layers, dropout=dropout, bidirectional=not causal)
-        self.dense = nn.Linear(self.context.dim, dense)
-        self.head = nn.Linear(dense, classes)
+            self.project[name] = nn.Linear(pooled.dim, config.projection) if config.projection else nn.Identity()
+            dim += config.projection or pooled.dim
+        self.norm: nn.Module = nn.LayerNorm(dim) if config.layer_norm else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+        self.context = MaskedLSTM(
+            dim, config.hidden_size, layers=config.layers, dropout=config.dropout, bidirectional=not config.causal
+        )
+        self.dense = nn.Linear(self.context.dim, config.dense)
+        self.head = nn.Linear(config.dense, classes)
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]`` and the dense layer's activations, ``embedding``."""
         present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
         )
         vectors = []
         for name, encoder in self.encoders.items():
@@ -86,10 +72,6 @@ class BcLstm(Model):
         states = self.dropout(self.context(turns, batch.mask))
         embedding = torch.relu(self.dense(states))
         return ModelOutput(self.head(self.dropout(embedding)), {"embedding": embedding})
-
-
-def _build(config: BcLstmConfig, encoders: Mapping[str, Encoder], classes: int) -> BcLstm:
-    return BcLstm(encoders, classes, **config.model_dump())
 
 
 CITATION = Citation(
@@ -119,7 +101,7 @@ SPEC = ModelSpec(
     summary="bidirectional LSTM over the turns of a conversation (Poria et al., ACL 2017)",
     level="conversation",
     config=BcLstmConfig,
-    build=_build,
+    build=BcLstm,
     citation=CITATION,
     deviations=(
         "Fusion is early (one LSTM over concatenated modalities); the paper's hierarchical variant, an LSTM per "

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from merkit.core.batch import Batch, ModelOutput, Padded
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError
-from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
 from merkit.models._cmath_networks import (
     CentralBranch,
     Fusion,
@@ -41,7 +41,7 @@ from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_dim
 Interaction = Literal["asymmetric", "symmetric"]
 
 
-class CmathConfig(ModelConfig):
+class CmathConfig(CausalConfig):
     """Settings of ``cmath``; training values begin where its nearest published relative, SDT, has them."""
 
     pooling: Pooling = "mean"
@@ -49,7 +49,7 @@ class CmathConfig(ModelConfig):
 
     reconstruction: bool = True
     """A U-Net that must rebuild its input [abstract]; without: a linear projection. Ablation."""
-    hidden: int = Field(default=512, ge=1)
+    hidden_size: int = Field(default=512, ge=1)
     """Channels of the U-Net's outer level. [ours]"""
     dim: int = Field(default=256, ge=1)
     """Channels of its inner level, hence of all streams and Gaussians. [ours]"""
@@ -104,8 +104,6 @@ class CmathConfig(ModelConfig):
     modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """How often a modality of an utterance is taken away in training (never its last one), so that the fusion network
     has seen absence. [ours]"""
-    causal: bool = False
-    """Read the past only, in convolutions and attention: what follows never changes a turn's answer. [ours]"""
 
     @field_validator("kernel")
     @classmethod
@@ -126,89 +124,58 @@ class CmathConfig(ModelConfig):
 class Cmath(Model):
     """Reconstruction, branches, fusion; what is absent is read by nobody, and its branch has no part in the answer."""
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        pooling: Pooling,
-        reconstruction: bool,
-        hidden: int,
-        dim: int,
-        kernel: int,
-        skip: Skip,
-        positions: bool,
-        speakers: int,
-        interaction: Interaction,
-        centre: str,
-        auxiliaries: str,
-        layers: int,
-        heads: int,
-        feed_forward: int,
-        dropout: float,
-        posterior: Posterior,
-        temperature: float,
-        detach_teacher: bool,
-        branch_weight: float,
-        answer_weight: float,
-        latent_weight: float,
-        prior_weight: float,
-        prior_warmup: int,
-        reconstruction_weight: float,
-        modality_dropout: float,
-        causal: bool,
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: CmathConfig) -> None:
         super().__init__(encoders)
+        self.config = config
         names = list(encoders)
-        self.centres = names if centre == "each" else [centre]
+        self.centres = names if config.centre == "each" else [config.centre]
         if not set(self.centres) <= set(names):
-            raise ConfigError(f"config.centre: '{centre}' has no encoder; the recipe's are {', '.join(names)}")
-        self.pooling = pooling
-        self.dim = dim
-        self.positions = positions
-        self.temperature = temperature
-        self.detach_teacher = detach_teacher
+            raise ConfigError(f"config.centre: '{config.centre}' has no encoder; the recipe's are {', '.join(names)}")
         self.weights = {
-            "branches": branch_weight,
-            "answers": answer_weight,
-            "latents": latent_weight,
-            "prior": prior_weight,
-            "reconstruction": reconstruction_weight,
+            "branches": config.branch_weight,
+            "answers": config.answer_weight,
+            "latents": config.latent_weight,
+            "prior": config.prior_weight,
+            "reconstruction": config.reconstruction_weight,
         }
-        self.prior_warmup = prior_warmup
-        self.modality_dropout = modality_dropout
-        self.causal = causal
-        dims = {name: pooled_dim(pooling, encoder.dim) for name, encoder in encoders.items()}
+        dims = {name: pooled_dim(config.pooling, encoder.dim) for name, encoder in encoders.items()}
         self.reconstruction = nn.ModuleDict()
         self.squeeze = nn.ModuleDict()
         for name, inputs in dims.items():
-            if reconstruction:
-                self.reconstruction[name] = Reconstruction(inputs, hidden, dim, kernel=kernel, skip=skip, causal=causal)
+            if config.reconstruction:
+                self.reconstruction[name] = Reconstruction(
+                    inputs, config.hidden_size, config.dim, kernel=config.kernel, skip=config.skip, causal=config.causal
+                )
             else:
-                self.squeeze[name] = nn.Linear(inputs, dim)
-        self.speakers = SpeakerEmbedding(speakers, dim) if speakers else None
-        self.dropout = Dropout(dropout)
+                self.squeeze[name] = nn.Linear(inputs, config.dim)
+        self.speakers = SpeakerEmbedding(config.speakers, config.dim) if config.speakers else None
+        self.dropout = Dropout(config.dropout)
         self.symmetric: SymmetricInteraction | None = None
         self.branches = nn.ModuleDict()
-        if interaction == "symmetric":
+        if config.interaction == "symmetric":
             self.symmetric = SymmetricInteraction(
-                names, dim, heads, layers=layers, hidden=feed_forward, dropout=dropout
+                names,
+                config.dim,
+                config.heads,
+                layers=config.layers,
+                hidden=config.feed_forward,
+                dropout=config.dropout,
             )
         else:
             for name in self.centres:
                 self.branches[name] = CentralBranch(
                     name,
                     names,
-                    dim,
-                    heads,
-                    layers=layers,
-                    hidden=feed_forward,
-                    dropout=dropout,
-                    concatenated=auxiliaries == "concatenated",
+                    config.dim,
+                    config.heads,
+                    layers=config.layers,
+                    hidden=config.feed_forward,
+                    dropout=config.dropout,
+                    concatenated=config.auxiliaries == "concatenated",
                 )
-        self.fusion = Fusion(self.centres, dim, posterior=posterior, dropout=dropout)
-        self.heads = nn.ModuleDict({name: nn.Linear(dim, classes) for name in self.centres})
-        self.head = nn.Linear(dim, classes)
+        self.fusion = Fusion(self.centres, config.dim, posterior=config.posterior, dropout=config.dropout)
+        self.heads = nn.ModuleDict({name: nn.Linear(config.dim, classes) for name in self.centres})
+        self.head = nn.Linear(config.dim, classes)
         self._prior_share = 1.0
         self._sums: dict[str, Tensor] = {}
         self._batches = 0
@@ -253,7 +220,7 @@ class Cmath(Model):
 
     def start_epoch(self, epoch: int) -> None:
         """Warm the prior up, and begin the epoch's figures."""
-        self._prior_share = min(1.0, epoch / self.prior_warmup) if self.prior_warmup else 1.0
+        self._prior_share = min(1.0, epoch / self.config.prior_warmup) if self.config.prior_warmup else 1.0
         self._sums, self._batches = {}, 0
 
     @torch.no_grad()
@@ -270,7 +237,7 @@ class Cmath(Model):
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._batches += 1
 
-    def figures(self) -> Mapping[str, float]:
+    def logged_values(self) -> Mapping[str, float]:
         """Return means over the epoch's batches, unweighted.
 
         ``gate.<centre>_<auxiliary>``, ``reconstruction.<modality>``, and the rungs of distillation:
@@ -281,18 +248,18 @@ class Cmath(Model):
     def _streams(self, batch: Batch, auxiliary: dict[str, Tensor]) -> dict[str, Padded]:
         """Return each modality's compressed representation with place and speaker; note errors and presence."""
         kept = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
         )
         added = torch.zeros((), device=batch.mask.device)
-        if self.positions:
-            added = added + sinusoidal_positions(batch.mask.shape[1], self.dim, batch.mask.device)
+        if self.config.positions:
+            added = added + sinusoidal_positions(batch.mask.shape[1], self.config.dim, batch.mask.device)
         if self.speakers is not None:
             added = added + self.speakers(batch.speakers, batch.mask)
         streams = {}
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
             there = kept[name] & frames.mask.any(dim=-1)
-            data = pool(self.pooling, frames.data, frames.mask).masked_fill(~there.unsqueeze(-1), 0.0)
+            data = pool(self.config.pooling, frames.data, frames.mask).masked_fill(~there.unsqueeze(-1), 0.0)
             if name in self.reconstruction:
                 compressed, rebuilt = self.reconstruction[name](data, there)
                 auxiliary[f"reconstruction.{name}"] = reconstruction_error(rebuilt, data)
@@ -305,7 +272,7 @@ class Cmath(Model):
     def _branches(self, streams: Mapping[str, Padded], auxiliary: dict[str, Tensor]) -> dict[str, Padded]:
         """Return the fine-grained representations, zeros where they do not count; note the gates."""
         mask = next(iter(streams.values())).mask
-        allowed = causal_pairs(mask.shape[1], mask.device) if self.causal else None
+        allowed = causal_pairs(mask.shape[1], mask.device) if self.config.causal else None
         found: dict[str, Tensor] = {} if self.symmetric is None else self.symmetric(streams, allowed)
         for name, branch in self.branches.items():
             found[name], gates = branch(streams, allowed)
@@ -326,11 +293,15 @@ class Cmath(Model):
                 auxiliary[f"reconstruction.{name}"], auxiliary[f"present.{name}"]
             )
         coarse = _gaussian_of(output)
-        coarse, answer = (coarse.detach(), output.logits.detach()) if self.detach_teacher else (coarse, output.logits)
+        coarse, answer = (
+            (coarse.detach(), output.logits.detach()) if self.config.detach_teacher else (coarse, output.logits)
+        )
         for name in self.centres:
             counts = auxiliary[f"branch.{name}"]
             # a softened distribution's gradients shrink with the square of the temperature (Hinton et al. 2015)
-            answers = self.temperature**2 * categorical_kl(answer, auxiliary[f"logits.{name}"], self.temperature)
+            answers = self.config.temperature**2 * categorical_kl(
+                answer, auxiliary[f"logits.{name}"], self.config.temperature
+            )
             found[f"answers.{name}"] = mean_of_real(answers, counts)
             if self.fusion.variational:
                 latents = gaussian_kl(coarse, _gaussian_of(output, name)).sum(dim=-1)
@@ -341,10 +312,6 @@ class Cmath(Model):
 def _gaussian_of(output: ModelOutput, centre: str | None = None) -> Gaussian:
     suffix = "" if centre is None else f".{centre}"
     return Gaussian(output.auxiliary[f"embedding{suffix}"], output.auxiliary[f"log_variance{suffix}"])
-
-
-def _build(config: CmathConfig, encoders: Mapping[str, Encoder], classes: int) -> Cmath:
-    return Cmath(encoders, classes, **config.model_dump())
 
 
 CITATION = Citation(
@@ -370,7 +337,7 @@ SPEC = ModelSpec(
     summary="each modality central in turn, fused and distilled as Gaussians (Zhu et al., 2024)",
     level="conversation",
     config=CmathConfig,
-    build=_build,
+    build=Cmath,
     citation=CITATION,
     representations={"embedding": "the branch around the modality, which has read the others"},
     deviations=(

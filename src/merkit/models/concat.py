@@ -21,7 +21,7 @@ class ConcatConfig(ModelConfig):
     """Settings of ``concat``."""
 
     pooling: Pooling = "mean"
-    hidden: int = Field(default=256, ge=1)
+    hidden_size: int = Field(default=256, ge=1)
     layer_norm: bool = True
     """Normalise the hidden layer."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
@@ -32,27 +32,21 @@ class ConcatConfig(ModelConfig):
 class Concat(Model):
     """Pooled frames per modality, concatenated, to logits; an absent modality is a learned vector."""
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        pooling: Pooling,
-        hidden: int,
-        layer_norm: bool,
-        dropout: float,
-        modality_dropout: float,
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: ConcatConfig) -> None:
         super().__init__(encoders)
-        self.modality_dropout = modality_dropout
-        self.pooled = nn.ModuleDict({name: PooledUtterance(encoder.dim, pooling) for name, encoder in encoders.items()})
-        dim = sum(pooled_dim(pooling, encoder.dim) for encoder in encoders.values())
-        self.head = two_layer_head(dim, hidden, classes, dropout=dropout, layer_norm=layer_norm)
+        self.config = config
+        self.pooled = nn.ModuleDict(
+            {name: PooledUtterance(encoder.dim, config.pooling) for name, encoder in encoders.items()}
+        )
+        dim = sum(pooled_dim(config.pooling, encoder.dim) for encoder in encoders.values())
+        self.head = two_layer_head(
+            dim, config.hidden_size, classes, dropout=config.dropout, layer_norm=config.layer_norm
+        )
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, classes]`` and the concatenated vectors, ``embedding``."""
         present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
         )
         vectors = []
         for name, encoder in self.encoders.items():
@@ -62,14 +56,10 @@ class Concat(Model):
         return ModelOutput(self.head(embedding), {"embedding": embedding})
 
 
-def _build(config: ConcatConfig, encoders: Mapping[str, Encoder], classes: int) -> Concat:
-    return Concat(encoders, classes, **config.model_dump())
-
-
 SPEC = ModelSpec(
     name="concat",
     summary="masked means concatenated, two-layer perceptron",
     level="utterance",
     config=ConcatConfig,
-    build=_build,
+    build=Concat,
 )

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
 from merkit.nn.layers import PooledUtterance, drop_modalities
 from merkit.nn.pooling import Pooling, masked_softmax
 
 
-class DialogueRnnConfig(ModelConfig):
+class DialogueRnnConfig(CausalConfig):
     """Settings of ``dialogue_rnn``; dims are those of the authors' script for MELD."""
 
     pooling: Pooling = "mean"
@@ -46,8 +46,6 @@ class DialogueRnnConfig(ModelConfig):
     """Of what enters the states, of the emotions and of the dense layer."""
     recurrent_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Of every new state, before it is carried on."""
-    causal: bool = False
-    """Read the past only: one direction, and attention over the turns so far."""
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """How often a modality of an utterance is taken away in training (never its last one)."""
 
@@ -152,58 +150,40 @@ class EmotionAttention(nn.Module):
 class DialogueRnn(Model):
     """Turns of a conversation to logits; an absent modality is a learned vector, a padded turn is never read."""
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        pooling: Pooling,
-        projection: int,
-        layer_norm: bool,
-        global_dim: int,
-        party_dim: int,
-        emotion_dim: int,
-        dense: int,
-        attention: bool,
-        dropout: float,
-        recurrent_dropout: float,
-        causal: bool,
-        modality_dropout: float,
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: DialogueRnnConfig) -> None:
         super().__init__(encoders)
-        self.causal = causal
-        self.modality_dropout = modality_dropout
+        self.config = config
         self.pooled = nn.ModuleDict()
         self.project = nn.ModuleDict()
         dim = 0
         for name, encoder in encoders.items():
-            pooled = PooledUtterance(encoder.dim, pooling)
+            pooled = PooledUtterance(encoder.dim, config.pooling)
             self.pooled[name] = pooled
-            self.project[name] = nn.Linear(pooled.dim, projection) if projection else nn.Identity()
-            dim += projection or pooled.dim
-        self.norm: nn.Module = nn.LayerNorm(dim) if layer_norm else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+            self.project[name] = nn.Linear(pooled.dim, config.projection) if config.projection else nn.Identity()
+            dim += config.projection or pooled.dim
+        self.norm: nn.Module = nn.LayerNorm(dim) if config.layer_norm else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
 
         def direction() -> Direction:
             return Direction(
                 dim,
-                global_dim=global_dim,
-                party_dim=party_dim,
-                emotion_dim=emotion_dim,
-                dropout=recurrent_dropout,
+                global_dim=config.global_dim,
+                party_dim=config.party_dim,
+                emotion_dim=config.emotion_dim,
+                dropout=config.recurrent_dropout,
             )
 
         self.forward_track = direction()
-        self.backward_track = None if causal else direction()
-        emotions = emotion_dim if causal else 2 * emotion_dim
-        self.attention = EmotionAttention(emotions) if attention else None
-        self.dense = nn.Linear(emotions, dense)
-        self.head = nn.Linear(dense, classes)
+        self.backward_track = None if config.causal else direction()
+        emotions = config.emotion_dim if config.causal else 2 * config.emotion_dim
+        self.attention = EmotionAttention(emotions) if config.attention else None
+        self.dense = nn.Linear(emotions, config.dense)
+        self.head = nn.Linear(config.dense, classes)
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]`` and the dense layer's activations, ``embedding``."""
         present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
         )
         vectors = []
         for name, encoder in self.encoders.items():
@@ -216,13 +196,9 @@ class DialogueRnn(Model):
             emotions = torch.cat([emotions, after], dim=-1)
         emotions = self.dropout(emotions)
         if self.attention is not None:
-            emotions = self.attention(emotions, batch.mask, causal=self.causal)
+            emotions = self.attention(emotions, batch.mask, causal=self.config.causal)
         embedding = torch.relu(self.dense(emotions))
         return ModelOutput(self.head(self.dropout(embedding)), {"embedding": embedding})
-
-
-def _build(config: DialogueRnnConfig, encoders: Mapping[str, Encoder], classes: int) -> DialogueRnn:
-    return DialogueRnn(encoders, classes, **config.model_dump())
 
 
 CITATION = Citation(
@@ -248,7 +224,7 @@ SPEC = ModelSpec(
     summary="global, party and emotion GRUs over the turns of a conversation (Majumder et al., AAAI 2019)",
     level="conversation",
     config=DialogueRnnConfig,
-    build=_build,
+    build=DialogueRnn,
     citation=CITATION,
     deviations=(
         "The variant that updates the listeners too (DialogueRNN_l) is not built: a listener's state stays as it is, "

@@ -19,7 +19,7 @@ class LateAverageConfig(ModelConfig):
     """Settings of ``late_average``; they hold for every modality."""
 
     pooling: Pooling = "mean"
-    hidden: int = Field(default=0, ge=0)
+    hidden_size: int = Field(default=0, ge=0)
     """Width of a hidden layer; 0: the heads are linear."""
     layer_norm: bool = False
     """Normalise the hidden layer; means nothing without one."""
@@ -32,29 +32,22 @@ class LateAverage(Model):
     With nothing present all classes are equally likely.
     """
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        pooling: Pooling,
-        hidden: int,
-        layer_norm: bool,
-        dropout: float,
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: LateAverageConfig) -> None:
         super().__init__(encoders)
-        self.pooling = pooling
+        self.config = config
         self.heads = nn.ModuleDict()
         for name, encoder in encoders.items():
-            dim = pooled_dim(pooling, encoder.dim)
-            self.heads[name] = plain_head(dim, hidden, classes, dropout=dropout, layer_norm=layer_norm)
+            dim = pooled_dim(config.pooling, encoder.dim)
+            self.heads[name] = plain_head(
+                dim, config.hidden_size, classes, dropout=config.dropout, layer_norm=config.layer_norm
+            )
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return the log of the mean probability ``[items, classes]`` and each modality's ``logits_<modality>``."""
         single: dict[str, Tensor] = {}
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
-            single[f"logits_{name}"] = self.heads[name](pool(self.pooling, frames.data, frames.mask))
+            single[f"logits_{name}"] = self.heads[name](pool(self.config.pooling, frames.data, frames.mask))
         there = torch.stack([batch.present[name] for name in self.encoders])
         return ModelOutput(_log_mean_probability(torch.stack(list(single.values())), there), single)
 
@@ -81,14 +74,10 @@ def _log_mean_probability(
     return torch.log_softmax(torch.logsumexp(log_p, dim=0), dim=-1)
 
 
-def _build(config: LateAverageConfig, encoders: Mapping[str, Encoder], classes: int) -> LateAverage:
-    return LateAverage(encoders, classes, **config.model_dump())
-
-
 SPEC = ModelSpec(
     name="late_average",
     summary="mean of the probabilities of one model per modality",
     level="utterance",
     config=LateAverageConfig,
-    build=_build,
+    build=LateAverage,
 )

@@ -1,9 +1,8 @@
 """The commonest training class: the floor under every table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from merkit.core.batch import Batch, ModelOutput
-from merkit.core.encoder import Encoder
 from merkit.core.model import ModelConfig, ModelSpec
 from merkit.models._fitted import Floor, labelled
 
@@ -29,15 +28,11 @@ class Majority(Floor):
         return ModelOutput(self.spread(self.log_prior, batch.mask))
 
 
-def _build(config: MajorityConfig, encoders: Mapping[str, Encoder], classes: int) -> Majority:
-    return Majority(classes)
-
-
 SPEC = ModelSpec(
     name="majority",
     summary="the commonest training class (floor)",
     level="utterance",
     config=MajorityConfig,
-    build=_build,
+    build=Majority,
     modalities=(0, 0),
 )

@@ -78,9 +78,8 @@ class MmerConfig(ModelConfig):
             raise ValueError("memory needs profile = 'clean' and a supervised_weight above 0")
         return self
 
-    @property
-    def reads_views(self) -> bool:
-        """Whether training needs augmented views."""
+    def needs_views(self) -> bool:
+        """Return whether the augmented contrastive loss is on."""
         return self.augmented_weight > 0.0
 
 
@@ -105,43 +104,29 @@ class Mmer(Model):
     An absent modality is read by nobody, and its pooled vector is a learned one.
     """
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        profile: str,
-        heads: int,
-        feed_forward: int,
-        dropout: float,
-        ctc_weight: float,
-        supervised_weight: float,
-        augmented_weight: float,
-        temperature: float,
-        memory: int,
-        characters: str,
-        modality_dropout: float,
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: MmerConfig) -> None:
         super().__init__(encoders)
+        self.config = config
         if set(encoders) != {"text", "audio"}:
             raise ConfigError(f"'mmer' takes the encoders text and audio, found {', '.join(encoders)}")
         dim, heard = encoders["text"].dim, encoders["audio"].dim
-        if dim % heads:
-            raise ConfigError(f"config.heads = {heads}: the text encoder's dim, {dim}, must be a multiple of it")
-        self.released = profile == "released"
-        self.weights = {"ctc": ctc_weight, "supervised": supervised_weight, "augmented": augmented_weight}
-        self.temperature = temperature
-        self.characters = characters
-        self.modality_dropout = modality_dropout
-        self.dropout = Dropout(dropout)
+        if dim % config.heads:
+            raise ConfigError(f"config.heads = {config.heads}: the text encoder's dim, {dim}, must be a multiple of it")
+        self.released = config.profile == "released"
+        self.weights = {
+            "ctc": config.ctc_weight,
+            "supervised": config.supervised_weight,
+            "augmented": config.augmented_weight,
+        }
+        self.dropout = Dropout(config.dropout)
 
         def block() -> AttentionBlock:
             return AttentionBlock(
                 dim,
-                heads,
-                hidden=feed_forward * dim,
+                config.heads,
+                hidden=config.feed_forward * dim,
                 norm="post",
-                dropout=dropout,
+                dropout=config.dropout,
                 epsilon=_EPSILON,
                 hidden_dropout=0.0,
             )
@@ -154,11 +139,11 @@ class Mmer(Model):
         self.pooled = nn.ModuleDict({name: PooledUtterance(inputs, "max") for name, inputs in dims.items()})
         self.squeeze = nn.Linear(2 * dim, dim)
         self.head = nn.Linear(heard + dim, classes)
-        self.ctc = nn.Linear(heard, SPECIAL + len(characters)) if ctc_weight else None
-        contrasts = bool(supervised_weight or augmented_weight)
+        self.ctc = nn.Linear(heard, SPECIAL + len(config.characters)) if config.ctc_weight else None
+        contrasts = bool(config.supervised_weight or config.augmented_weight)
         self.anchor = _projection(heard + dim, dim) if contrasts else None
-        self.key = _projection(heard + dim, dim) if augmented_weight else None
-        self.memory = Memory(memory) if memory else None
+        self.key = _projection(heard + dim, dim) if config.augmented_weight else None
+        self.memory = Memory(config.memory) if config.memory else None
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, classes]``, the vectors that the head reads, ``embedding`` ``[items, d_audio + d]``,
@@ -190,9 +175,9 @@ class Mmer(Model):
                     raise ConfigError("config.augmented_weight is above 0 and the batch has no augmented view")
                 keys = self.key(self._embed(batch.view)[0])
                 terms["augmented"] = (
-                    released_augmented_contrastive(anchors, keys, self.temperature)
+                    released_augmented_contrastive(anchors, keys, self.config.temperature)
                     if self.released
-                    else augmented_contrastive(anchors, keys, labels, self.temperature)
+                    else augmented_contrastive(anchors, keys, labels, self.config.temperature)
                 )
         return super().loss(output, batch) | {name: self.weights[name] * term for name, term in terms.items()}
 
@@ -212,7 +197,7 @@ class Mmer(Model):
 
     def _embed(self, batch: Batch) -> tuple[Float[Tensor, "items both"], Padded]:
         present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
         )
         text, audio = (_clean(self.encoders[name](batch.inputs[name]), present[name]) for name in ("text", "audio"))
         fused = self.interact(text, audio).fused
@@ -223,16 +208,17 @@ class Mmer(Model):
     def _ctc_loss(self, frames: Padded, batch: Batch) -> Tensor:
         assert self.ctc is not None
         targets = [
-            [] if text is None else spelled(text, self.characters, keep_events=self.released) for text in batch.texts
+            [] if text is None else spelled(text, self.config.characters, keep_events=self.released)
+            for text in batch.texts
         ]
         logits = self.ctc(self.dropout(frames.data))
         return (released_ctc if self.released else mean_ctc)(logits, frames.mask, targets)
 
     def _supervised(self, anchors: Tensor, labels: Tensor) -> Tensor:
         if self.released:
-            return released_supervised_contrastive(anchors, labels, self.temperature)
+            return released_supervised_contrastive(anchors, labels, self.config.temperature)
         partners = None if self.memory is None else self.memory.partners()
-        loss = supervised_contrastive(anchors, labels, self.temperature, partners)
+        loss = supervised_contrastive(anchors, labels, self.config.temperature, partners)
         if self.memory is not None and self.training:
             self.memory.add(anchors, labels)
         return loss
@@ -247,10 +233,6 @@ def _clean(padded: Padded, present: Bool[Tensor, " items"]) -> Padded:
     """Return vectors that are zero wherever nothing real stands: queries must be finite."""
     mask = padded.mask & present.unsqueeze(-1)
     return Padded(padded.data.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
-
-
-def _build(config: MmerConfig, encoders: Mapping[str, Encoder], classes: int) -> Mmer:
-    return Mmer(encoders, classes, **config.model_dump())
 
 
 CITATION = Citation(
@@ -273,7 +255,7 @@ SPEC = ModelSpec(
     summary="words and speech read one another; CTC and two contrastive losses beside (Ghosh et al., 2023)",
     level="utterance",
     config=MmerConfig,
-    build=_build,
+    build=Mmer,
     citation=CITATION,
     modalities=(2, 2),
     inputs=frozenset({"texts", "views"}),

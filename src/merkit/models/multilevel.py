@@ -111,31 +111,16 @@ class Multilevel(Model):
 
     weights: Tensor
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        answers: Mapping[str, tuple[Branch, tuple[Granularity, ...]]],
-        join: Literal["score", "concat", "gate"],
-        weights: Literal["fitted", "equal"] | Mapping[str, float],
-        dim: int,
-        heads: int,
-        layers: int,
-        feed_forward: int,
-        positions: bool,
-        pooling: Pool,
-        dropout: float,
-        modality_dropout: float,
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: MultilevelConfig) -> None:
         super().__init__(encoders)
-        self.answers = dict(answers)
-        self.positions = positions
-        self.modality_dropout = modality_dropout
-        read = {name for _, names in answers.values() for name in names}
+        if set(encoders) != {"audio", "text"}:
+            raise ConfigError(f"encoders: {', '.join(encoders)} found, 'multilevel' reads audio and text")
+        self.config = config
+        self.answers = config.answers()
+        read = {name for _, names in self.answers.values() for name in names}
         self.clock = _clock(encoders["audio"], {str(name) for name in read if name != "frame"})
-        self.fitted = weights == "fitted"
-        given = weights if isinstance(weights, Mapping) else {}
+        self.fitted = config.weights == "fitted"
+        given = config.weights if isinstance(config.weights, Mapping) else {}
         shares = [given.get(name, 1.0 / len(self.answers)) for name in self.answers]
         self.register_buffer("weights", torch.tensor(shares, dtype=torch.float32))
 
@@ -144,24 +129,28 @@ class Multilevel(Model):
         self.pools = nn.ModuleDict()
         self.gates = nn.ModuleDict()
         self.heads = nn.ModuleDict()
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(config.dropout)
         for answer, (branch, names) in self.answers.items():
             size = 0
             for name in names or ("text",):
                 for modality in _READS[branch]:
                     key = f"{branch}_{name}_{modality}"
-                    sequence_pooling = SequencePooling(dim, pooling, lone=branch != "early")
-                    self.project[key] = nn.Linear(encoders[modality].dim, dim)
+                    sequence_pooling = SequencePooling(config.dim, config.pooling, lone=branch != "early")
+                    self.project[key] = nn.Linear(encoders[modality].dim, config.dim)
                     self.pools[key] = sequence_pooling
                     size += sequence_pooling.dim
                 if branch == "early":
                     self.coattention[f"{branch}_{name}"] = CoAttention(
-                        dim, heads, layers=layers, hidden=feed_forward, dropout=dropout
+                        config.dim,
+                        config.heads,
+                        layers=config.layers,
+                        hidden=config.feed_forward,
+                        dropout=config.dropout,
                     )
-            if join == "gate" and len(names) > 1:
+            if config.join == "gate" and len(names) > 1:
                 size //= len(names)
                 self.gates[answer] = Gate(size)
-            self.heads[answer] = linear_head(size, classes, dropout=dropout)
+            self.heads[answer] = linear_head(size, classes, dropout=config.dropout)
 
     @property
     def fits_on_validation(self) -> bool:
@@ -175,7 +164,7 @@ class Multilevel(Model):
         is present, 1 where something is, else 0; ``embedding``, all answers' vectors side by side.
         """
         present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
         )
         streams = {
             name: self._masked(encoder(batch.inputs[name]), present[name]) for name, encoder in self.encoders.items()
@@ -219,7 +208,7 @@ class Multilevel(Model):
             numbers.append(labels[chosen])
         self.weights.copy_(fitted_weights(torch.cat(logits, dim=1), torch.cat(numbers)))
 
-    def figures(self) -> Mapping[str, float]:
+    def logged_values(self) -> Mapping[str, float]:
         """Return the weights of late fusion, ``weight.<answer>``."""
         return {f"weight.{name}": float(weight) for name, weight in zip(self.answers, self.weights, strict=True)}
 
@@ -257,7 +246,7 @@ class Multilevel(Model):
         return torch.cat(pooled, dim=-1)
 
     def _placed(self, data: Float[Tensor, "items time dim"]) -> Float[Tensor, "items time dim"]:
-        if self.positions:
+        if self.config.positions:
             data = data + sinusoidal_positions(data.shape[1], data.shape[2], data.device).to(data.dtype)
         placed: Tensor = self.dropout(data)
         return placed
@@ -287,19 +276,12 @@ def _clock(encoder: Encoder, tiers: set[str]) -> FrameClock | None:
     return FrameClock(encoder.hop_s, encoder.centre_s)
 
 
-def _build(config: MultilevelConfig, encoders: Mapping[str, Encoder], classes: int) -> Multilevel:
-    if set(encoders) != {"audio", "text"}:
-        raise ConfigError(f"encoders: {', '.join(encoders)} found, 'multilevel' reads audio and text")
-    settings = config.model_dump(exclude={"granularities", "alignment", "branches"})
-    return Multilevel(encoders, classes, answers=config.answers(), **settings)
-
-
 SPEC = ModelSpec(
     name="multilevel",
     summary="speech by frame, phone, syllable and word beside text: co-attention and weighted mean of answers",
     level="utterance",
     config=MultilevelConfig,
-    build=_build,
+    build=Multilevel,
     modalities=(2, 2),
     inputs=frozenset({"segments"}),
     citation=Citation(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
 from merkit.nn.attention import MultiHeadAttention, causal_pairs, feed_forward
 from merkit.nn.distributions import categorical_kl
 from merkit.nn.embeddings import SpeakerEmbedding, sinusoidal_positions
@@ -28,7 +28,7 @@ _EPSILON = 1e-6
 """Of layer norms, as in the released code."""
 
 
-class SdtConfig(ModelConfig):
+class SdtConfig(CausalConfig):
     """Settings of ``sdt``; "paper" is what the released code does, for the corpus named."""
 
     pooling: Pooling = "mean"
@@ -53,8 +53,6 @@ class SdtConfig(ModelConfig):
     """Of the divergences between the fused answer and the modalities'; paper: 1."""
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """How often a modality of an utterance is taken away in training (never its last one); not in the paper."""
-    causal: bool = False
-    """Read the past only: a turn's answer then never changes with what follows; not in the paper."""
 
     @model_validator(mode="after")
     def _heads_share_the_dim(self) -> "SdtConfig":
@@ -92,51 +90,38 @@ class PairReader(nn.Module):
 class Sdt(Model):
     """Nine readers for three modalities; what is absent is read by nobody and has no share in the fusion."""
 
-    def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        classes: int,
-        *,
-        pooling: Pooling,
-        dim: int,
-        heads: int,
-        attention_norm: bool,
-        gate: Gate,
-        dropout: float,
-        speakers: int,
-        temperature: float,
-        modality_weight: float,
-        distillation_weight: float,
-        modality_dropout: float,
-        causal: bool,
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: SdtConfig) -> None:
         super().__init__(encoders)
-        self.pooling = pooling
-        self.temperature = temperature
-        self.modality_weight = modality_weight
-        self.distillation_weight = distillation_weight
-        self.modality_dropout = modality_dropout
-        self.causal = causal
+        self.config = config
         names = list(encoders)
         self.project = nn.ModuleDict(
-            {name: nn.Linear(pooled_dim(pooling, one.dim), dim, bias=False) for name, one in encoders.items()}
+            {
+                name: nn.Linear(pooled_dim(config.pooling, one.dim), config.dim, bias=False)
+                for name, one in encoders.items()
+            }
         )
-        self.speakers = SpeakerEmbedding(speakers, dim)
-        self.dropout = Dropout(dropout)
+        self.speakers = SpeakerEmbedding(config.speakers, config.dim)
+        self.dropout = Dropout(config.dropout)
         self.readers = nn.ModuleDict(
             {
-                _pair(target, source): PairReader(dim, heads, attention_norm=attention_norm, gate=gate, dropout=dropout)
+                _pair(target, source): PairReader(
+                    config.dim,
+                    config.heads,
+                    attention_norm=config.attention_norm,
+                    gate=config.gate,
+                    dropout=config.dropout,
+                )
                 for target in names
                 for source in names
             }
         )
-        self.reduce = nn.ModuleDict({name: nn.Linear(len(names) * dim, dim) for name in names})
+        self.reduce = nn.ModuleDict({name: nn.Linear(len(names) * config.dim, config.dim) for name in names})
         # a softmax over a single modality has nothing to learn
-        self.scores = nn.Linear(dim, dim, bias=False) if len(names) > 1 else None
+        self.scores = nn.Linear(config.dim, config.dim, bias=False) if len(names) > 1 else None
         self.heads = nn.ModuleDict(
-            {name: nn.Sequential(nn.ReLU(), Dropout(dropout), nn.Linear(dim, classes)) for name in names}
+            {name: nn.Sequential(nn.ReLU(), Dropout(config.dropout), nn.Linear(config.dim, classes)) for name in names}
         )
-        self.head = nn.Linear(dim, classes)
+        self.head = nn.Linear(config.dim, classes)
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]``.
@@ -146,7 +131,7 @@ class Sdt(Model):
         ``[items, turns]``.
         """
         kept = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.modality_dropout, self.training
+            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
         )
         added = sinusoidal_positions(batch.mask.shape[1], self.head.in_features, batch.mask.device)
         added = added + self.speakers(batch.speakers, batch.mask)
@@ -154,9 +139,9 @@ class Sdt(Model):
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
             present[name] = kept[name] & frames.mask.any(dim=-1)
-            vectors = pool(self.pooling, frames.data, frames.mask).masked_fill(~present[name].unsqueeze(-1), 0.0)
+            vectors = pool(self.config.pooling, frames.data, frames.mask).masked_fill(~present[name].unsqueeze(-1), 0.0)
             streams[name] = self.dropout(self.project[name](vectors) + added)
-        allowed = causal_pairs(batch.mask.shape[1], batch.mask.device) if self.causal else None
+        allowed = causal_pairs(batch.mask.shape[1], batch.mask.device) if self.config.causal else None
         modalities = {}
         for name, reduce in self.reduce.items():
             read = [
@@ -183,9 +168,9 @@ class Sdt(Model):
             labels = batch.labels.masked_fill(~present, -100)
             own.append(self.criterion(logits[batch.mask].float(), labels[batch.mask]))
             # the teacher is not detached, and the temperature's square is left out, as in the released code
-            divergence.append(mean_of_real(categorical_kl(output.logits, logits, self.temperature), present))
-        terms["modalities"] = self.modality_weight * torch.stack(own).sum()
-        terms["distillation"] = self.distillation_weight * torch.stack(divergence).sum()
+            divergence.append(mean_of_real(categorical_kl(output.logits, logits, self.config.temperature), present))
+        terms["modalities"] = self.config.modality_weight * torch.stack(own).sum()
+        terms["distillation"] = self.config.distillation_weight * torch.stack(divergence).sum()
         return terms
 
     def _shares(self, modalities: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -199,10 +184,6 @@ class Sdt(Model):
 
 def _pair(target: str, source: str) -> str:
     return f"{target}_reads_{source}"
-
-
-def _build(config: SdtConfig, encoders: Mapping[str, Encoder], classes: int) -> Sdt:
-    return Sdt(encoders, classes, **config.model_dump())
 
 
 CITATION = Citation(
@@ -227,7 +208,7 @@ SPEC = ModelSpec(
     summary="transformers between all pairs of modalities with self-distillation (Ma et al., TMM 2024)",
     level="conversation",
     config=SdtConfig,
-    build=_build,
+    build=Sdt,
     citation=CITATION,
     deviations=(
         "The default dim is 128, for small features on ordinary machines; the paper's is 1024, as in the recipe "

@@ -1,7 +1,7 @@
 """One encoder, its frames pooled, a linear head: a baseline for fusion, and a feature extractor."""
 
 from merkit.core.model import ModelSpec
-from merkit.models._single import Single, SingleConfig, build
+from merkit.models._single import Single, SingleConfig
 
 __all__ = ["SPEC", "Single"]
 
@@ -10,6 +10,6 @@ SPEC = ModelSpec(
     summary="one encoder, pooled over time, with a linear head",
     level="utterance",
     config=SingleConfig,
-    build=build,
+    build=Single,
     modalities=(1, 1),
 )

@@ -6,13 +6,13 @@ it is ``single`` with conversations for batches.
 """
 
 from merkit.core.model import ModelSpec
-from merkit.models._single import SingleConfig, build
+from merkit.models._single import Single, SingleConfig
 
 SPEC = ModelSpec(
     name="single_conversation",
     summary="one encoder that reads a conversation as a whole, each turn pooled, with a linear head",
     level="conversation",
     config=SingleConfig,
-    build=build,
+    build=Single,
     modalities=(1, 1),
 )

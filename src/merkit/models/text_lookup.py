@@ -31,8 +31,8 @@ class TextLookup(Floor):
     hashes: Tensor
     counts: Tensor
 
-    def __init__(self, classes: int) -> None:
-        super().__init__(classes)
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: TextLookupConfig) -> None:
+        super().__init__(encoders, classes, config)
         self.register_buffer("hashes", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros(0, classes))
 
@@ -67,16 +67,12 @@ def _hash(text: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def _build(config: TextLookupConfig, encoders: Mapping[str, Encoder], classes: int) -> TextLookup:
-    return TextLookup(classes)
-
-
 SPEC = ModelSpec(
     name="text_lookup",
     summary="the label that the same sentence had in training (floor)",
     level="utterance",
     config=TextLookupConfig,
-    build=_build,
+    build=TextLookup,
     modalities=(0, 0),
     inputs=frozenset({"texts"}),
 )

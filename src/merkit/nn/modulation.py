@@ -125,7 +125,7 @@ class Modulation:
                     parameter.copy_(torch.lerp(before, parameter, self._current[number].to(parameter.dtype)))
         self._before = {}
 
-    def figures(self) -> dict[str, float]:
+    def logged_values(self) -> dict[str, float]:
         """Return ``disparity.<name>`` over the epoch's items and ``coefficient.<name>``, the mean of what was applied.
 
         Empty where no batch was watched.

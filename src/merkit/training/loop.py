@@ -180,7 +180,7 @@ def train(
             "loss": means,
             "learning_rate": {group["name"]: group["lr"] for group in optimizer.param_groups},
             "valid": figures,
-            "model": dict(model.figures()),
+            "model": dict(model.logged_values()),
         }
         progress.history.append(row)
         progress.scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}

@@ -25,7 +25,7 @@ from merkit.experiments.recipe import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.recognizer import Recognizer
 
-SMALL = {"hidden": 8, "rank": 2, "feedforward": 16, "encoder_layers": 1, "dropout": 0.1}
+SMALL = {"hidden_size": 8, "rank": 2, "feed_forward": 16, "encoder_layers": 1, "dropout": 0.1}
 SILENT = "c000_1"
 """A test utterance without words."""
 

@@ -23,7 +23,7 @@ GRIDS = sorted(grids_folder().glob("*.toml"))
 GRID = """
 [[variants]]
 name = "wide"
-set.config = { hidden = 16, layers = 2 }
+set.config = { hidden_size = 16, layers = 2 }
 
 [[variants]]
 name = "causal"
@@ -53,10 +53,10 @@ def test_the_recipe_as_it_is_comes_first_and_each_variant_changes_what_it_says(t
     base, wide, causal = read_grid(grid(tmp_path), recipe, ["training.batch_size=4"])
 
     assert (base.name, base.changes) == ("base", ())
-    assert wide.changes == ("config.hidden = 16", "config.layers = 2")
+    assert wide.changes == ("config.hidden_size = 16", "config.layers = 2")
     assert causal.changes == ("config.causal = true", "training.epochs = 1")
     expected = base.recipe.resolved()
-    assert wide.recipe.resolved() == {**expected, "config": {**expected["config"], "hidden": 16, "layers": 2}}
+    assert wide.recipe.resolved() == {**expected, "config": {**expected["config"], "hidden_size": 16, "layers": 2}}
     assert causal.recipe.resolved()["training"] == {**expected["training"], "epochs": 1}
     assert all(variant.recipe.training.batch_size == 4 for variant in (base, wide, causal))
 
@@ -91,16 +91,19 @@ def test_a_removed_table_is_gone_and_a_removed_key_has_its_default(tmp_path: Pat
         ('[[variants]]\nname = "a"\nste.seeds = 1', "No key named 'ste'. Did you mean 'set'"),
         ('[[variants]]\nname = "a"\n', "'a' changes nothing"),
         ('[[variants]]\nname = "a"\nset.training.epochs = 2', "'a' changes nothing"),
-        ('[[variants]]\nname = "a"\nremove = ["config.hiden"]', "'a': remove = 'config.hiden': not in the recipe"),
         (
-            '[[variants]]\nname = "a"\nset.config.hiden = 2',
-            "variant 'a': config: No key named 'hiden'. Did you mean 'hidden'",
+            '[[variants]]\nname = "a"\nremove = ["config.hiden"]',
+            "'a': remove = 'config.hiden': not in the recipe",
+        ),
+        (
+            '[[variants]]\nname = "a"\nset.config.hiden_size = 2',
+            "variant 'a': config: No key named 'hiden_size'. Did you mean 'hidden_size'",
         ),
         ('[[variants]]\nname = "a"\nset.seeds = 3', "seeds is the same for all"),
         ('[[variants]]\nname = "a"\nset.protocol = "parley"', "protocol is the same for all"),
-        ('[[variants]]\nname = "a"\nremove = ["options"]\nset.config.hidden = 1', "options is the same for all"),
-        (GRID + '[[variants]]\nname = "wide"\nset.config.hidden = 3', "'wide' is there more than once"),
-        (GRID + '[[variants]]\nname = "w"\nset.config = { hidden = 16, layers = 2 }', "'w' is the same as 'wide'"),
+        ('[[variants]]\nname = "a"\nremove = ["options"]\nset.config.hidden_size = 1', "options is the same for all"),
+        (GRID + '[[variants]]\nname = "wide"\nset.config.hidden_size = 3', "'wide' is there more than once"),
+        (GRID + '[[variants]]\nname = "w"\nset.config = { hidden_size = 16, layers = 2 }', "'w' is the same as 'wide'"),
         ("variants = [", "not TOML"),
     ],
 )
@@ -110,7 +113,7 @@ def test_mistakes_are_told_before_anything_runs(text: str, match: str, tmp_path:
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path, recipe: Path) -> None:
     text = (
-        '[[variants]]\nname = "a"\nset.config.hiden = 2\n'
+        '[[variants]]\nname = "a"\nset.config.hiden_size = 2\n'
         '[[variants]]\nname = "b"\n[[variants]]\nname = "c"\nset.model = "concta"'
     )
 
@@ -187,7 +190,7 @@ def test_a_second_call_repeats_nothing_and_a_changed_variant_is_refused(done: Pa
     assert again.code == 0, again.error
     assert {path: path.stat().st_mtime_ns for path in (done / "runs").rglob("cell.json")} == cells
 
-    (done / "h.toml").write_text(GRID.replace("hidden = 16", "hidden = 8"))
+    (done / "h.toml").write_text(GRID.replace("hidden_size = 16", "hidden_size = 8"))
     changed = call(
         "-q", "train", done / "r.toml", "--grid", done / "h.toml", "--data", done / "data", "--out", done / "runs"
     )
@@ -266,7 +269,7 @@ def test_shipped_grids_fit_every_recipe_that_has_their_modalities(path: Path, re
         for encoder in encoders.values():
             encoder.hop_s = 0.02  # precomputed vectors have no time of their own
         with torch.device("meta"):
-            assert list(chosen.model.build(chosen.config, encoders, 7).parameters())
+            assert list(chosen.model.build(encoders, 7, chosen.config).parameters())
 
 
 def test_every_shipped_grid_fits_a_recipe() -> None:

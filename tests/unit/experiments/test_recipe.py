@@ -37,10 +37,12 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
 def test_overrides_go_in_before_checking(tmp_path: Path) -> None:
     path = write_recipe(tmp_path / "r.toml", recipe_values("concat"))
 
-    recipe = read_recipe(path, ["training.epochs=7", "config.hidden=32", "options.group=speaker", "training.clip=0.5"])
+    recipe = read_recipe(
+        path, ["training.epochs=7", "config.hidden_size=32", "options.group=speaker", "training.clip=0.5"]
+    )
 
     assert recipe.training.epochs == 7
-    assert recipe.resolved()["config"]["hidden"] == 32
+    assert recipe.resolved()["config"]["hidden_size"] == 32
     assert recipe.resolved()["options"]["group"] == "speaker"
 
 

@@ -89,10 +89,10 @@ def test_unknown_keys_are_refused(copy: tuple[Path, Path]) -> None:
 
 def test_settings_that_do_not_fit_the_model_are_refused(copy: tuple[Path, Path]) -> None:
     config = json.loads((copy[0] / "config.json").read_text())
-    config["model_config"]["hidden"] = "wide"
+    config["model_config"]["hidden_size"] = "wide"
     (copy[0] / "config.json").write_text(json.dumps(config))
 
-    with pytest.raises(CheckpointError, match="1 settings do not fit: hidden: Input should be a valid integer"):
+    with pytest.raises(CheckpointError, match="1 settings do not fit: hidden_size: Input should be a valid integer"):
         load_checkpoint(*copy)
 
 

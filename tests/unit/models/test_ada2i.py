@@ -18,14 +18,14 @@ from merkit.nn.tensor_ring import FeatureWeighting, khatri_rao
 
 SPEC = load("models", "ada2i")
 WIDTHS = {"text": 12, "audio": 10, "video": 8}
-SMALL = {"hidden": 16, "rank": 3, "feedforward": 24}
+SMALL = {"hidden_size": 16, "rank": 3, "feed_forward": 24}
 CLASSES = 4
 
 
 def build(dims: Mapping[str, int] = WIDTHS, classes: int = CLASSES, **settings: Any) -> Ada2i:
     torch.manual_seed(0)
     encoders = {name: Precomputed("x", name, [], dim, standardise=False) for name, dim in dims.items()}
-    model = SPEC.build(SPEC.config(**settings), encoders, classes)
+    model = SPEC.build(encoders, classes, SPEC.config(**settings))
     assert isinstance(model, Ada2i)
     model.criterion = build_criterion("cross_entropy", [1] * classes)
     return model.eval()
@@ -90,7 +90,7 @@ def test_the_released_profile_has_the_released_code_s_parameters(
     dims: Mapping[str, int], hidden: int, rank: int, classes: int, expected: int
 ) -> None:
     with torch.device("meta"):
-        model = build(dims, classes, profile="released", hidden=hidden, rank=rank)
+        model = build(dims, classes, profile="released", hidden_size=hidden, rank=rank)
 
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
 
@@ -102,7 +102,7 @@ def test_heads_are_the_first_number_that_divides_the_dim(dim: int, heads: int) -
 
 def test_a_modality_is_read_by_pytorch_s_layers_with_weights_drawn_as_theirs() -> None:
     torch.manual_seed(0)
-    context = TransformerContext(400, 8, layers=1, feedforward=24, dropout=0.5, causal=False).eval()
+    context = TransformerContext(400, 8, layers=1, feed_forward=24, dropout=0.5, causal=False).eval()
     theirs = nn.TransformerEncoderLayer(400, heads_for(400), 24, activation="relu", batch_first=True).eval()
     block = context.layers[0]
     parts = (block.attention.query, block.attention.key, block.attention.value)
@@ -375,7 +375,7 @@ def test_the_figures_are_the_batch_s_disparity_and_coefficient(disparity: str) -
         probability = own.detach()[batch.mask].softmax(dim=-1)
         assert batch.labels is not None
         scores[name] = sum(float(row[label]) for row, label in zip(probability, batch.labels[batch.mask], strict=True))
-    figures = model.figures()
+    figures = model.logged_values()
     lowest = min(scores.values())
     assert {name: figures[f"disparity.{name}"] for name in scores} == pytest.approx(
         {name: score / lowest for name, score in scores.items()}, rel=1e-4
@@ -389,7 +389,7 @@ def test_figures_start_anew_with_each_epoch() -> None:
 
     model.start_epoch(2)
 
-    assert model.figures() == {}
+    assert model.logged_values() == {}
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def test_any_subset_of_modalities_is_trained(names: tuple[str, ...], profile: st
     model.before_step()
 
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters())
-    assert len(model.figures()) == 2 * len(names)
+    assert len(model.logged_values()) == 2 * len(names)
 
 
 def test_a_modality_that_nobody_has_is_as_good_as_not_built() -> None:
@@ -496,8 +496,8 @@ def test_a_profile_gives_defaults_and_what_is_set_stays() -> None:
 
 
 def test_an_lstm_of_two_directions_needs_an_even_dim() -> None:
-    with pytest.raises(ValueError, match="hidden = 15"):
-        small(encoder="lstm", hidden=15)
+    with pytest.raises(ValueError, match="hidden_size = 15"):
+        small(encoder="lstm", hidden_size=15)
 
 
 # 14. Planted imbalance
@@ -517,7 +517,7 @@ def planted(items: int, seed: int) -> Batch:
 def trained(modulation: str) -> tuple[list[float], float]:
     """The strong stream's ratio of every epoch, and the accuracy of the weak stream's own logits in the end."""
     model = build(
-        {"text": 8, "audio": 8, "video": 8}, hidden=16, rank=2, feedforward=16, dropout=0.0, encoder_layers=1,
+        {"text": 8, "audio": 8, "video": 8}, hidden_size=16, rank=2, feed_forward=16, dropout=0.0, encoder_layers=1,
         weighting_layers=1, beta=1.0, modulation=modulation, noise="none", alpha=0.4, modulation_start=2,
     )  # fmt: skip
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -534,7 +534,7 @@ def trained(modulation: str) -> tuple[list[float], float]:
             model.before_step()
             optimizer.step()
             model.after_step()
-        ratios.append(model.figures()["disparity.text"])
+        ratios.append(model.logged_values()["disparity.text"])
     batch = planted(400, seed=9999)
     with torch.no_grad():
         guesses = model.eval()(batch).auxiliary["term.audio"].argmax(dim=-1)

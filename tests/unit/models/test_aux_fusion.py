@@ -26,7 +26,7 @@ SMALL = {"dim": 16, "heads": 2, "feed_forward": 24, "dropout": 0.0}
 def make(classes: int = CLASSES, **settings: Any) -> AuxFusion:
     torch.manual_seed(0)
     encoders = {modality: FakeEncoder(modality) for modality in NAMES}
-    model = SPEC.build(SPEC.config(**{**SMALL, **settings}), encoders, classes).eval()
+    model = SPEC.build(encoders, classes, SPEC.config(**{**SMALL, **settings})).eval()
     model.criterion = build_criterion("cross_entropy", [1] * classes)
     assert isinstance(model, AuxFusion)
     return model
@@ -99,9 +99,9 @@ def test_exchanging_the_inputs_and_both_streams_weights_changes_nothing() -> Non
     torch.manual_seed(0)
     model = make(layers=2, auxiliary=[])
     other = SPEC.build(
-        SPEC.config(**SMALL, layers=2, auxiliary=[]),
         {"text": FakeEncoder("audio"), "audio": FakeEncoder("text")},
         CLASSES,
+        SPEC.config(**SMALL, layers=2, auxiliary=[]),
     ).eval()
     swapped = {}
     for key, tensor in model.state_dict().items():
@@ -418,7 +418,7 @@ def test_mistaken_settings_are_told() -> None:
         SPEC.config(auxiliary=["own_label", "own_label"])
     encoders = {"audio": FakeEncoder("audio"), "video": FakeEncoder("video")}
     with pytest.raises(ConfigError, match="there is no text, only audio and video"):
-        SPEC.build(SPEC.config(text_pooling="first"), encoders, 4)
+        SPEC.build(encoders, 4, SPEC.config(text_pooling="first"))
 
 
 # planted data

@@ -37,7 +37,7 @@ def model(speech: Path, tiny_bert: Path) -> AuxFusion:
         spec = load("encoders", name)
         found[modality] = spec.build(spec.config(weights=str(folder), frozen=False, **SHORT[name]), modality, home)
     torch.manual_seed(1)
-    built = SPEC.build(SPEC.config(dim=32, heads=4, feed_forward=32), found, 2).eval()
+    built = SPEC.build(found, 2, SPEC.config(dim=32, heads=4, feed_forward=32)).eval()
     built.criterion = build_criterion("cross_entropy", [1, 1])
     assert isinstance(built, AuxFusion)
     return built

@@ -17,7 +17,7 @@ def make(name: str, count: int, **settings: Any) -> tuple[ModelSpec, Model]:
     torch.manual_seed(0)
     spec = lookup.load("models", name)
     encoders = {modality: FakeEncoder(modality) for modality in MODALITIES[:count]}
-    return spec, spec.build(spec.config(**settings), encoders, CLASSES).eval()
+    return spec, spec.build(encoders, CLASSES, spec.config(**settings)).eval()
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_every_pooling_fits_every_model(name: str, pooling: str, factor: int) ->
 @pytest.mark.parametrize("name", ["single", "late_average"])
 def test_a_hidden_layer_is_optional(name: str) -> None:
     _, linear = make(name, 1)
-    _, deep = make(name, 1, hidden=5, layer_norm=True)
+    _, deep = make(name, 1, hidden_size=5, layer_norm=True)
 
     assert not [key for key in linear.state_dict() if key.endswith("head.4.weight")]
     shapes = {tuple(value.shape) for key, value in deep.state_dict().items() if "head" in key}
@@ -169,13 +169,13 @@ def test_modality_dropout_acts_in_training_alone(name: str) -> None:
     [
         ("single", {"pooling": "median"}),
         ("single", {"dropout": 1.0}),
-        ("concat", {"hidden": 0}),
+        ("concat", {"hidden_size": 0}),
         ("concat", {"modality_dropout": -0.1}),
-        ("late_average", {"hidden": -1}),
+        ("late_average", {"hidden_size": -1}),
         ("bc_lstm", {"layers": 0}),
         ("bag_of_words", {"ngrams": 0}),
         ("bag_of_words", {"inverse_penalty": 0.0}),
-        ("majority", {"hidden": 1}),
+        ("majority", {"hidden_size": 1}),
     ],
 )
 def test_a_setting_out_of_range_is_an_error(name: str, setting: dict[str, Any]) -> None:

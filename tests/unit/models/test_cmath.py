@@ -21,7 +21,7 @@ from merkit.models.cmath import SPEC, Cmath
 from merkit.nn.losses import build_criterion
 from merkit.nn.pooling import mean_of_real
 
-SMALL = {"hidden": 24, "dim": 16, "heads": 4, "feed_forward": 16}
+SMALL = {"hidden_size": 24, "dim": 16, "heads": 4, "feed_forward": 16}
 CALM = {"dropout": 0.0, "modality_dropout": 0.0}
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -60,7 +60,7 @@ def make(modalities: Sequence[str] = MODALITIES, seed: int = 0, **settings: Any)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoders = {modality: PlainEncoder(modality) for modality in modalities}
-        model = SPEC.build(SPEC.config(**{**SMALL, **settings}), encoders, CLASSES).eval()
+        model = SPEC.build(encoders, CLASSES, SPEC.config(**{**SMALL, **settings})).eval()
     model.criterion = build_criterion("cross_entropy", [1] * CLASSES)
     assert isinstance(model, Cmath)
     return model
@@ -519,12 +519,12 @@ def test_settings_that_cannot_be_meant_are_errors(settings: dict[str, Any], mess
 
 def test_an_epoch_leaves_gates_errors_and_rungs() -> None:
     model, batch = make(**CALM), batch_of(SPEC, 3, labels=all_labels())
-    assert model.figures() == {}
+    assert model.logged_values() == {}
 
     output = model.train()(batch)
     model.after_backward(batch, output)
     model.after_backward(batch, output)
-    figures = model.figures()
+    figures = model.logged_values()
 
     pairs = [f"gate.{centre}_{other}" for centre, other in itertools.permutations(MODALITIES, 2)]
     rungs = [f"{kind}.{name}" for kind in ("reconstruction", "answers", "latents") for name in MODALITIES]
@@ -534,7 +534,7 @@ def test_an_epoch_leaves_gates_errors_and_rungs() -> None:
     gate = output.auxiliary["gate.audio_text"][batch.mask].mean()
     assert figures["gate.audio_text"] == pytest.approx(float(gate.detach()))
     model.start_epoch(2)
-    assert model.figures() == {}
+    assert model.logged_values() == {}
 
 
 @pytest.mark.parametrize(
@@ -550,8 +550,8 @@ def test_figures_follow_the_settings(settings: dict[str, Any], gates: set[str]) 
 
     model.after_backward(batch, model.train()(batch))
 
-    assert {name for name in model.figures() if name.startswith("gate.")} == gates
-    assert all(math.isfinite(value) for value in model.figures().values())
+    assert {name for name in model.logged_values() if name.startswith("gate.")} == gates
+    assert all(math.isfinite(value) for value in model.logged_values().values())
 
 
 def test_the_standard_library_keeps_its_name() -> None:

@@ -23,7 +23,7 @@ def make(count: int = 2, **settings: Any) -> tuple[ModelSpec, Model]:
     spec = lookup.load("models", "dialogue_rnn")
     encoders = {modality: FakeEncoder(modality) for modality in MODALITIES[:count]}
     dims = {"global_dim": 6, "party_dim": 5, "emotion_dim": 4, "dense": 7}
-    return spec, spec.build(spec.config(**{**dims, **settings}), encoders, CLASSES).eval()
+    return spec, spec.build(encoders, CLASSES, spec.config(**{**dims, **settings})).eval()
 
 
 def direction(inputs: int = 3, dropout: float = 0.0) -> Direction:

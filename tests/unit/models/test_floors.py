@@ -43,7 +43,7 @@ def batch(texts: Sequence[str | None], labels: Sequence[int] | None = None, turn
 
 def fitted(name: str, classes: int = 3, training: Batch | None = None, **settings: Any) -> FittedModel:
     spec = lookup.load("models", name)
-    model = spec.build(spec.config(**settings), {}, classes)
+    model = spec.build({}, classes, spec.config(**settings))
     model.fit([batch(TEXTS, LABELS)] if training is None else [training], seed=0)
     return model.eval()
 
@@ -149,7 +149,7 @@ def test_nothing_labelled_is_an_error(name: str) -> None:
 @pytest.mark.parametrize("name", FLOORS)
 def test_batches_add_up_and_conversations_are_utterances_too(name: str) -> None:
     spec = lookup.load("models", name)
-    whole, parts = fitted(name), spec.build(spec.config(), {}, 3)
+    whole, parts = fitted(name), spec.build({}, 3, spec.config())
     parts.fit([batch(TEXTS[:5], LABELS[:5], turns=3), batch(TEXTS[5:], LABELS[5:])], seed=0)
     questions = batch(TEXTS, turns=3)
 
@@ -167,7 +167,7 @@ def test_a_model_of_another_size_takes_what_a_checkpoint_holds(name: str, tmp_pa
     other = fitted(name, training=batch(["entirely different words", "and more of them"], [0, 1]))
     other(questions)  # a vectorizer kept from before loading would be wrong after it
 
-    for target in (spec.build(spec.config(), {}, 3), other):
+    for target in (spec.build({}, 3, spec.config()), other):
         target.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=True)
 
         assert torch.equal(target(questions).logits, model(questions).logits)

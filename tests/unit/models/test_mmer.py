@@ -39,7 +39,7 @@ def speech(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def fused(text: Encoder, audio: Encoder, **settings: Any) -> Mmer:
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = SPEC.build(SPEC.config(**{"heads": 4, **settings}), {"text": text, "audio": audio}, 4)
+        model = SPEC.build({"text": text, "audio": audio}, 4, SPEC.config(**{"heads": 4, **settings}))
     assert isinstance(model, Mmer)
     model.criterion = build_criterion("cross_entropy", [1] * 4)
     return model.eval()
@@ -152,7 +152,7 @@ def test_the_published_size_is_129_8_million_without_the_text_network() -> None:
 
     with torch.device("meta"):
         model = SPEC.build(
-            SPEC.config(), {"text": Base("text", None), "audio": Base("audio", Wav2Vec2Model(Wav2Vec2Config()))}, 4
+            {"text": Base("text", None), "audio": Base("audio", Wav2Vec2Model(Wav2Vec2Config()))}, 4, SPEC.config()
         )
     counted = {name: parameter.numel() for name, parameter in model.named_parameters()}
     network = sum(count for name, count in counted.items() if name.startswith("encoders"))
@@ -406,7 +406,7 @@ def test_settings_that_contradict_one_another_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"heads = 5.*12"):
         small(heads=5)
     with pytest.raises(ConfigError, match="text and audio, found text, video"):
-        SPEC.build(SPEC.config(), {"text": FakeEncoder("text"), "video": FakeEncoder("video")}, 4)
+        SPEC.build({"text": FakeEncoder("text"), "video": FakeEncoder("video")}, 4, SPEC.config())
 
 
 def test_modalities_are_dropped_in_training_alone() -> None:

@@ -19,7 +19,7 @@ SMALL = {"dim": 16, "heads": 2, "feed_forward": 16}
 def build(**settings: Any) -> Multilevel:
     torch.manual_seed(0)
     encoders = {name: FakeEncoder(name) for name in ("text", "audio")}
-    model: Multilevel = SPEC.build(MultilevelConfig(**{**SMALL, **settings}), encoders, CLASSES).eval()
+    model: Multilevel = SPEC.build(encoders, CLASSES, MultilevelConfig(**{**SMALL, **settings})).eval()
     return model
 
 
@@ -156,7 +156,7 @@ def test_weights_are_fitted_on_what_is_whole_and_are_no_worse_than_the_best_answ
     assert float(model.weights.sum()) == pytest.approx(1.0)
     assert float(model.weights.min()) >= 0.0
     assert all(fitted >= likelihood(output.auxiliary[f"logits.{name}"]) - 1e-6 for name in model.answers)
-    assert sum(model.figures().values()) == pytest.approx(1.0)
+    assert sum(model.logged_values().values()) == pytest.approx(1.0)
     assert build(weights="equal").fits_on_validation is False
     assert model.fits_on_validation is True
 
@@ -189,6 +189,6 @@ def test_an_encoder_without_time_serves_frames_alone() -> None:
     timeless.hop_s = None
     encoders = {"audio": timeless, "text": FakeEncoder("text")}
 
-    SPEC.build(MultilevelConfig(**SMALL, granularities=["frame"]), encoders, CLASSES)
+    SPEC.build(encoders, CLASSES, MultilevelConfig(**SMALL, granularities=["frame"]))
     with pytest.raises(ConfigError, match="its steps have no place in time, which granularities word need"):
-        SPEC.build(MultilevelConfig(**SMALL, granularities=["frame", "word"]), encoders, CLASSES)
+        SPEC.build(encoders, CLASSES, MultilevelConfig(**SMALL, granularities=["frame", "word"]))

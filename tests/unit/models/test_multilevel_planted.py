@@ -72,7 +72,7 @@ def trained(granularity: str, jitter_s: float = 0.0) -> Multilevel:
         config = MultilevelConfig(
             granularities=(granularity,), branches=("early",), dim=32, heads=4, feed_forward=64, dropout=0.0
         )
-        model: Multilevel = SPEC.build(config, {name: FakeEncoder(name) for name in ("text", "audio")}, 2)
+        model: Multilevel = SPEC.build({name: FakeEncoder(name) for name in ("text", "audio")}, 2, config)
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
         batch = corpus(TRAIN, 1, jitter_s)
         for _ in range(EPOCHS):

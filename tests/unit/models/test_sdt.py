@@ -19,7 +19,7 @@ from merkit.nn.losses import build_criterion
 def make(count: int = 3, **settings: Any) -> Sdt:
     torch.manual_seed(0)
     encoders = {modality: FakeEncoder(modality) for modality in MODALITIES[:count]}
-    model = SPEC.build(SPEC.config(**{"dim": 16, **settings}), encoders, CLASSES).eval()
+    model = SPEC.build(encoders, CLASSES, SPEC.config(**{"dim": 16, **settings})).eval()
     model.criterion = build_criterion("cross_entropy", [1] * CLASSES)
     assert isinstance(model, Sdt)
     return model
@@ -31,7 +31,7 @@ def size(**settings: Any) -> int:
         encoders = {modality: FakeEncoder(modality) for modality in MODALITIES}
         for modality, dim in (("text", 1024), ("audio", 1582), ("video", 342)):
             encoders[modality].dim = dim
-        model = SPEC.build(SPEC.config(dim=1024, **settings), encoders, 6)
+        model = SPEC.build(encoders, 6, SPEC.config(dim=1024, **settings))
     return sum(parameter.numel() for name, parameter in model.named_parameters() if not name.startswith("encoders."))
 
 

@@ -25,7 +25,7 @@ def modulate(rank: int, folder: Path) -> None:
     logits = {"text": (STRONG, WEAK)[rank], "audio": WEAK}
     watching.watch(logits, torch.tensor([0]), {"text": there, "audio": there})
     watching.before_step({"audio": [torch.nn.Parameter(torch.zeros(1))], "text": [text]})
-    found = {"sum": text.grad.double().sum().item(), "one": text.grad[7, 3].item(), "figures": watching.figures()}
+    found = {"sum": text.grad.double().sum().item(), "one": text.grad[7, 3].item(), "figures": watching.logged_values()}
     (folder / f"{rank}.json").write_text(json.dumps(found))
     torch.distributed.destroy_process_group()
 

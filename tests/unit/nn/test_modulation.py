@@ -101,7 +101,7 @@ def test_the_gradient_of_the_modality_that_is_ahead_is_multiplied() -> None:
 
     assert torch.equal(groups["audio"][0].grad, torch.ones(2000, 10))
     torch.testing.assert_close(groups["text"][0].grad, torch.full((2000, 10), K))
-    assert watching.figures() == pytest.approx(
+    assert watching.logged_values() == pytest.approx(
         {
             "disparity.audio": 1.0,
             "disparity.text": 2 / (1 + math.exp(-5)),
@@ -119,8 +119,8 @@ def test_nothing_is_touched_before_its_first_epoch_but_the_balance_is_told() -> 
     watching.before_step(groups)
 
     assert torch.equal(groups["text"][0].grad, before)
-    assert watching.figures()["coefficient.text"] == 1.0
-    assert watching.figures()["disparity.text"] > 1.9
+    assert watching.logged_values()["coefficient.text"] == 1.0
+    assert watching.logged_values()["disparity.text"] > 1.9
 
 
 @pytest.mark.parametrize(("noise", "spread"), [("before", 3.0), ("after", 3.0 * K)])

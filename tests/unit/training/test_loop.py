@@ -38,7 +38,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def model(dataset: Dataset) -> Model:
     torch.manual_seed(0)
     spec = load("models", "single")
-    built: Model = spec.build(spec.config(dropout=0.3), {"audio": dataset.sources["audio"].encoder}, 3)
+    built: Model = spec.build({"audio": dataset.sources["audio"].encoder}, 3, spec.config(dropout=0.3))
     return built
 
 
@@ -154,7 +154,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(dataset: Dataset, 
     def without_dropout(data: Dataset) -> Model:
         torch.manual_seed(0)
         spec = load("models", "single")
-        built: Model = spec.build(spec.config(dropout=0.0), {"audio": data.sources["audio"].encoder}, 3)
+        built: Model = spec.build({"audio": data.sources["audio"].encoder}, 3, spec.config(dropout=0.0))
         return built
 
     common = {"learning_rates": {"head": 0.5}, "optimizer": "sgd", "momentum": 0.0, "clip": 0.0, "epochs": 1}
@@ -219,7 +219,7 @@ class Watched(Model):
         assert any(not torch.equal(tensor, self.before[name]) for name, tensor in self.state_dict().items())
         self.calls.append("after")
 
-    def figures(self) -> Mapping[str, float]:
+    def logged_values(self) -> Mapping[str, float]:
         return {"calls": float(len(self.calls))}
 
 

@@ -147,7 +147,7 @@ def test_a_resumed_run_with_bounded_batches_ends_with_the_weights_and_rates_of_a
     def run(folder: Path, stop_at: int = 99) -> tuple[list[float], dict[str, torch.Tensor]]:
         data = dataset(manifest)
         spec = load("models", "single")
-        model = spec.build(spec.config(), {"audio": data.sources["audio"].encoder}, 2)
+        model = spec.build({"audio": data.sources["audio"].encoder}, 2, spec.config())
         calls: list[int] = []
 
         def measure(_: object) -> dict[str, float]:
