@@ -11,17 +11,22 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 import tomli_w
 import torch
 import typer
 from pydantic import BaseModel
 
+import merkit
 from merkit.core.encoder import Encoder
 from merkit.core.lookup import load, names
+from merkit.core.types import Utterance
+from merkit.data.corpus.rows import to_arrays, to_columns
 from merkit.experiments.grid import read_grid
 from merkit.experiments.recipe import TeacherConfig, read_recipe
 from merkit.experiments.recipe_files import read_toml
 from merkit.experiments.shipped import grids_folder, recipes_folder
+from merkit.io.predictions import predictions_table
 from merkit.training.config import LossConfig, TrainingConfig
 
 MARKER = re.compile(r"^<!-- generated: (\w+) ?([\w-]*) -->$", re.MULTILINE)
@@ -35,6 +40,29 @@ PAPER = {
 }
 """System to its recipe with the paper's settings."""
 STAND_IN_DIM = 768
+COLUMNS = {
+    "manifest": {
+        "id": "a unique name",
+        "conversation": "the conversation; by default every utterance is its own",
+        "turn": "the position in the conversation, from 0",
+        "speaker": "a name; empty if unknown",
+        "text": "the transcript",
+        "audio": "a media file, relative to the folder",
+        "video": "a media file, relative to the folder",
+        "start_s": "beginning of the utterance's segment of the media file, in seconds; empty: the file's",
+        "end_s": "end of that segment, in seconds; empty: the file's",
+        "language": "as the corpus gives it",
+    },
+    "predictions": {
+        "id": "of the utterance; the true label is joined by it",
+        "split": "train, valid or test",
+        "label": "the predicted label",
+        "confidence": "its probability",
+        "modalities": "those that the prediction used, separated by commas",
+        "p:LABEL": "the probability of each label",
+    },
+}
+"""What the columns of files hold."""
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -67,7 +95,9 @@ def keys(config: type[BaseModel], heading: str = "key") -> str:
         (
             f"`{name}`",
             _type(field, schema),
-            "required" if name in required else f"`{_toml(config.model_fields[name].get_default(call_default_factory=True))}`",
+            "required"
+            if name in required
+            else f"`{_toml(config.model_fields[name].get_default(call_default_factory=True))}`",
             docs.get(name, ""),
         )
         for name, field in fields.items()
@@ -83,7 +113,11 @@ def field_docs(config: type) -> dict[str, str]:
             continue
         body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
         for field, below in zip(body, body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
                 found[field.target.id] = inspect.cleandoc(below.value.value).replace("\n\n", " ")  # type: ignore[union-attr]
     return found
 
@@ -109,7 +143,11 @@ def _toml(value: Any) -> str:
         return "none"
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json", exclude_none=True)
-    return tomli_w.dumps({"x": list(value) if isinstance(value, tuple) else value}, multiline_strings=False)[4:].strip() if not isinstance(value, dict) else "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    return (
+        tomli_w.dumps({"x": list(value) if isinstance(value, tuple) else value}, multiline_strings=False)[4:].strip()
+        if not isinstance(value, dict)
+        else "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    )
 
 
 class _StandIn(Encoder):
@@ -245,11 +283,65 @@ def _command(name: str, command: Any) -> str:
     return f"## `merkit {name}`\n\n{inspect.cleandoc(command.help or '')}\n\n{table(('argument', 'default', 'meaning'), rows)}\n"
 
 
+def columns(kind: str) -> str:
+    """Return the columns of a file, ``manifest`` or ``predictions``, with their types."""
+    example = Utterance(id="", conversation="", turn=0, speaker="")
+    schema = {
+        "manifest": pa.table(to_arrays(to_columns([example]))).schema,
+        "predictions": predictions_table([], ["LABEL"], split="test").schema,
+    }[kind]
+    meanings = COLUMNS[kind]
+    assert set(schema.names) == set(meanings), f"{kind}: {set(schema.names) ^ set(meanings)}"
+    rows = [(f"`{field.name}`", str(field.type), meanings[field.name]) for field in schema]
+    return table(("column", "type", "content"), rows) + "\n"
+
+
+def python() -> str:
+    """Return the public names of ``merkit`` with signature and docstring."""
+    parts = []
+    for name in sorted(merkit.__all__, key=lambda name: (name[0].isupper(), name)):
+        thing = getattr(merkit, name)
+        if not callable(thing):
+            continue
+        try:
+            shown = f"{name}{inspect.signature(thing)}"
+        except ValueError:
+            shown = name
+        parts.append(f"## `{name}`\n\n```text\n{_wrapped(shown)}\n```\n\n{_docstring(inspect.getdoc(thing) or '')}\n")
+    return "\n".join(parts)
+
+
+def _wrapped(signature: str) -> str:
+    signature = re.sub(r"<class '([\w.]+)'>", r"\1", signature).replace("typing.", "").replace("'", "")
+    if len(signature) <= 100:
+        return signature
+    head, _, rest = signature.partition("(")
+    inside, arrow, result = rest.rpartition(")")
+    return f"{head}(\n    " + re.sub(r", (?=\*?\*?\w+:|\*,|\*\w|/,)", ",\n    ", inside) + f"\n){arrow and result}"
+
+
+def _docstring(text: str) -> str:
+    """Return a docstring in Google style as Markdown."""
+    lines, section = [], False
+    for line in text.splitlines():
+        if heading := re.fullmatch(r"(Args|Returns|Raises|Attributes|Yields):", line):
+            lines += ["", f"**{heading[1]}**", ""]
+            section = True
+        elif section and (item := re.fullmatch(r"    (\S.*?): (.*)", line)):
+            lines.append(f"* `{item[1]}`: {item[2]}")
+        else:
+            section = section and (line.startswith("    ") or not line)
+            lines.append(line.strip() if section else line)
+    return "\n".join(lines).replace("``", "`")
+
+
 PARTS: Mapping[str, Callable[..., str]] = {
     "system": system,
     "recipe": recipe_keys,
     "plugins": plug_ins,
     "recipes": recipes,
     "commands": commands,
+    "columns": columns,
+    "python": python,
 }
 """What a page may ask for."""
