@@ -48,7 +48,7 @@ def analyze(
         if out is not None:
             write_analysis(analysis, out)
         if as_json:
-            show_json(analysis.to_json())
+            show_json(analysis.to_dict())
         else:
             print_analysis(analysis)
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from merkit.core.batch import Padded
+from merkit.core.lookup import PlugInSpec
 from merkit.core.types import Turn
 
 Array = npt.NDArray[Any]
@@ -114,18 +115,20 @@ class Encoder(nn.Module, ABC):
         return
 
 
-@dataclass(frozen=True)
-class EncoderSpec:
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec(PlugInSpec):
     """What an encoder's file exports as ``SPEC``."""
 
-    name: str
+    kind: ClassVar[str] = "encoders"
     modalities: tuple[str, ...]
-    summary: str
     config: type[EncoderConfig]
     build: Callable[["Any", str, "EncoderHome"], Encoder]
     """``build(config, modality, home)``."""
     extra: str | None = None
     """Which optional extra of the package it needs."""
+    example: Callable[[Path], Mapping[str, Any]] | None = None
+    """For the contract tests: return the settings of a tiny one; may write what it needs below a folder. ``None``: the
+    defaults are tested."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from merkit.core.alignment import SegmentRequest
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
+from merkit.core.lookup import PlugInSpec
 
 Level = Literal["utterance", "conversation"]
 Criterion = Callable[[Float[Tensor, "items classes"], Int[Tensor, " items"]], Tensor]
@@ -166,12 +167,11 @@ class Citation:
     bibtex: str
 
 
-@dataclass(frozen=True)
-class ModelSpec:
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(PlugInSpec):
     """What a model's file exports as ``SPEC``."""
 
-    name: str
-    summary: str
+    kind: ClassVar[str] = "models"
     level: Level
     config: type[ModelConfig]
     build: Callable[[Mapping[str, Encoder], int, Any], Model]
