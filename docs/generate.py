@@ -9,6 +9,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -112,7 +113,7 @@ def field_docs(config: type) -> dict[str, str]:
         if not issubclass(kind, BaseModel) or kind is BaseModel:
             continue
         body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
-        for field, below in zip(body, body[1:], strict=False):
+        for field, below in pairwise(body):
             if (
                 isinstance(field, ast.AnnAssign)
                 and isinstance(below, ast.Expr)
@@ -165,7 +166,7 @@ def parameters(system: str) -> tuple[int, int]:
     recipe = read_recipe(recipes_folder() / system / f"{PAPER[system]}.toml")
     classes = len(recipe.protocol.build(recipe.options, False).labels)
     with torch.device("meta"):
-        model = recipe.model.build(recipe.config, {name: _StandIn(name) for name in recipe.encoders}, classes)
+        model = recipe.model.build({name: _StandIn(name) for name in recipe.encoders}, classes, recipe.config)
     return sum(parameter.numel() for parameter in model.parameters()), classes
 
 
@@ -189,8 +190,8 @@ def system(name: str) -> str:
             "## Paper",
             f"[{cite.title}]({cite.url}). {cite.authors}. {cite.venue}, {cite.year}.",
             "\n## Cost",
-            f"With the settings of `{name}/{paper}`: {count / 1e6:.2f} million parameters beside the encoders', counted "
-            f"with {len(recipe.encoders)} encoders of {STAND_IN_DIM} numbers each and {classes} classes.",
+            f"With the settings of `{name}/{paper}`: {count / 1e6:.2f} million parameters beside the encoders', "
+            f"counted with {len(recipe.encoders)} encoders of {STAND_IN_DIM} numbers each and {classes} classes.",
             "\n## Recipes",
             table(("recipe", "encoders", "protocol"), listed),
             "\n## Settings",
@@ -280,7 +281,8 @@ def _command(name: str, command: Any) -> str:
         default = parameter.default
         shown = "required" if parameter.required else f"`{default}`" if default not in (None, False, [], ()) else ""
         rows.append((f"`{name_}`", shown, getattr(parameter, "help", "") or ""))
-    return f"## `merkit {name}`\n\n{inspect.cleandoc(command.help or '')}\n\n{table(('argument', 'default', 'meaning'), rows)}\n"
+    arguments = table(("argument", "default", "meaning"), rows)
+    return f"## `merkit {name}`\n\n{inspect.cleandoc(command.help or '')}\n\n{arguments}\n"
 
 
 def columns(kind: str) -> str:

@@ -5,25 +5,33 @@ output or data (``text``, ``csv``); or has a comment in front of it: ``<!-- not 
 ``<!-- run by: tests/... -->`` with the file of a test of its own.
 """
 
-import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from tests.commandline import call
 
+from merkit.cli.main import app
+from merkit.core.lookup import KINDS, load, names
 from merkit.experiments.recipe import check_recipe
 from merkit.experiments.recipe_files import read_toml
+from merkit.training.config import LossConfig, TrainingConfig
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 BLOCK = re.compile(
     r"(?:^ *<!-- (?P<how>not run|run by): (?P<note>.+?) -->\n+)?^ *```(?P<language>[^\n]*)\n(?P<code>.*?)^ *```$",
     re.DOTALL | re.MULTILINE,
@@ -114,7 +122,7 @@ def test_the_recipes_of_a_page_are_valid(page: Path) -> None:
         values = tomllib.loads(block.code)
         if "model" not in values:
             values = {**read_toml(ROOT / "recipes" / "mmer" / "parley.toml"), **values}
-            if "views" not in values or "options" in values:
+            if "[views]" not in block.code:
                 values |= {"model": "concat", "protocol": "table", "config": {}}
                 del values["views"]
 
@@ -125,3 +133,73 @@ def test_the_recipes_of_a_page_are_valid(page: Path) -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(CODE.sub("", page.read_text())):
         assert (page.parent / target).exists(), f"{name(page)}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_that_are_not_run_have_options_that_exist(page: Path) -> None:
+    commands = typer.main.get_command(app).commands
+    for block in blocks(page):
+        for line in block.code.splitlines() if block.how == "not run" else ():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["merkit"] and words[1] in commands:
+                commands[words[1]].make_context(words[1], words[2:])
+            assert all((ROOT / word).exists() for word in words if re.match(r"(recipes|grids)/.*toml$", word)), line
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built strictly: a broken link, a missing page or a page outside the navigation is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_no_page_of_the_site_requests_anything_from_another_server(site: Path) -> None:
+    pages = [*site.rglob("*.html"), *site.rglob("*.css")]
+    requests = re.compile(
+        r"""(?:<(?:script|img|iframe|source)[^>]*\ssrc=|<link[^>]*\shref=|url\(|@import\s)["']?(?:https?:)?//[^\s"')>]+"""
+    )
+    assert len(pages) > 30
+
+    found = {name: requests.findall(page.read_text()) for page in pages for name in [page.relative_to(site)]}
+
+    assert {name: urls for name, urls in found.items() if urls} == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [
+        ("split", "learn/protocols/"),
+        ("baseline", "reference/glossary/"),
+        ("standard deviation", "reference/glossary/"),
+        ("distillation", "how-to/distillation/"),
+        ("resume", "start/getting-started/"),
+    ],
+)
+def test_a_search_finds_the_page_of_a_term(query: str, page: str, site: Path) -> None:
+    index = json.loads((site / "search" / "search_index.json").read_text())["docs"]
+    found = [entry["location"] for entry in index if query in entry["title"].lower()]
+
+    assert any(location.startswith(page) for location in found), found
+
+
+def test_the_reference_has_every_key_command_and_plug_in(site: Path) -> None:
+    page = (site / "reference" / "recipe" / "index.html").read_text()
+    plug_ins = (site / "reference" / "plug-ins" / "index.html").read_text()
+    commands = (site / "reference" / "command-line" / "index.html").read_text()
+
+    assert all(f"<code>{key}</code>" in page for config in (TrainingConfig, LossConfig) for key in config.model_fields)
+    assert all(f'id="{plug_in}"' in plug_ins for package in KINDS for plug_in in names(package))
+    assert all(f"merkit {command}" in commands for command in typer.main.get_command(app).commands)
+    for system in ("aux_fusion", "multilevel", "mmer", "cmath", "ada2i"):
+        html = (site / "systems" / system / "index.html").read_text()
+        spec = load("models", system)
+        assert all(f"<code>{key}</code>" in html for key in spec.config.model_fields)
+        assert html.count("<li>") >= len(spec.deviations)
+        assert "million parameters" in html
+    assert "generated: " not in "".join(
+        page.read_text() for page in site.rglob("*.html") if page.parent.name != "contribute"
+    )
