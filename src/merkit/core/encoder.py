@@ -23,6 +23,11 @@ class EncoderConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @property
+    def trains_network(self) -> bool:
+        """Whether a pretrained network is trained with the model, whose layers can have learning rates of their own."""
+        return False
+
 
 class Encoder(nn.Module, ABC):
     """One modality's road from an utterance to vectors.

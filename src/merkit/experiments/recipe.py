@@ -380,5 +380,5 @@ def _check_training(
     """Tell of settings of training that the encoders leave nothing to do, before anything is extracted for them."""
     if training.batch_seconds is not None and "audio" not in encoders:
         mistakes.append(f"training.batch_seconds = {training.batch_seconds}: there is no [encoders.audio] to bound")
-    if training.layer_decay < 1.0 and all(getattr(config, "frozen", True) for _, config in encoders.values()):
+    if training.layer_decay < 1.0 and not any(config.trains_network for _, config in encoders.values()):
         mistakes.append(f"training.layer_decay = {training.layer_decay}: no encoder is trained (frozen = false)")
