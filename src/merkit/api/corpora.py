@@ -12,7 +12,7 @@ from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.doctor import examine
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.corpus.prepare import prepare as prepare_corpus
-from merkit.experiments.recipe import check_options
+from merkit.experiments.mistakes import check_options
 from merkit.reporting.report import ReportFiles, write_report
 
 
