@@ -10,7 +10,7 @@ from merkit.api.training import train_and_score
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.evaluation.scores import score_run
 from merkit.evaluation.stored import open_run
-from merkit.experiments.recipe import read_recipe
+from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import find_recipe
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.tabular import Tabular
