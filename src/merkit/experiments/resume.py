@@ -11,7 +11,7 @@ from merkit.core.encoder import Encoder, reach
 from merkit.data.dataset import SegmentTier
 from merkit.data.features.sources import FeatureSource
 from merkit.data.files import TEMPORARY, atomic_path
-from merkit.data.segments.store import segments_content
+from merkit.data.segments import segments_content
 from merkit.encoders.checkpoint import identity
 from merkit.experiments.cell import Cell
 from merkit.experiments.views import Maker, PlannedView
