@@ -27,7 +27,10 @@ def analyze(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for a JSON and a CSV file per recording.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label a recording, as one utterance or cut into those of a transcript with times."""
+    """Label the utterances of recordings.
+
+    Without a transcript, or with one without times, a recording is one utterance.
+    """
     from merkit.core.errors import MerkitError
     from merkit.inference.recognizer import Recognizer
     from merkit.recordings.analysis import analyze_recording, write_analysis
