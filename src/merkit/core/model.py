@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from merkit.core.alignment import SegmentRequest
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
+from merkit.core.precision import at_least_float32
 
 Level = Literal["utterance", "conversation"]
 Criterion = Callable[[Float[Tensor, "items classes"], Int[Tensor, " items"]], Tensor]
@@ -84,8 +85,24 @@ class Model(nn.Module, ABC):
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
         """Return named, weighted terms; the loop minimises their sum."""
+        return {"classification": self.classification_loss(output.logits, batch)}
+
+    def classification_loss(
+        self,
+        logits: Float[Tensor, "*batch classes"],
+        batch: Batch,
+        counted: Bool[Tensor, "*batch"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Return the recipe's classification loss of some scores, in float32 at least.
+
+        Args:
+            logits: Scores of the batch's items.
+            batch: A labelled batch.
+            counted: Items outside of it have no part in the loss; ``None``: all that are real.
+        """
         assert batch.labels is not None
-        return {"classification": self.criterion(output.logits[batch.mask].float(), batch.labels[batch.mask])}
+        labels = batch.labels if counted is None else batch.labels.masked_fill(~counted, -100)
+        return self.criterion(at_least_float32(logits[batch.mask]), labels[batch.mask])
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return parameters by the names under which a recipe gives learning rates.

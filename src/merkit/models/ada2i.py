@@ -189,7 +189,9 @@ class Ada2i(Model):
             real = batch.mask & present[name] & frames.mask.any(dim=-1)
             vectors = pool("mean", frames.data, frames.mask).masked_fill(~real.unsqueeze(-1), 0.0)
             seen[name] = torch.ones_like(real) if self.reads_padding else real
-            features[name] = self.context[name](vectors, seen[name])
+            # the released LSTM packs its sequences: what it reads is real even where everything after it is not
+            packed = self.config.encoder == "lstm"
+            features[name] = self.context[name](vectors, real if packed else seen[name])
         encoded, distances = dict(features), []
         for layer in self.weighting:
             features, distance = layer(features, seen)
@@ -209,7 +211,7 @@ class Ada2i(Model):
         """Return L_cls, L_modal (with a head) and L_feature (with AFW), all of weight 1 (paper, eq. 14)."""
         terms = super().loss(output, batch)
         if self.head is not None:
-            terms["modal"] = super().loss(ModelOutput(output.auxiliary["fused"]), batch)["classification"]
+            terms["modal"] = self.classification_loss(output.auxiliary["fused"], batch)
         if "mapping" in output.auxiliary:
             terms["feature"] = output.auxiliary["mapping"]
         return terms

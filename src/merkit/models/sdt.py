@@ -161,12 +161,10 @@ class Sdt(Model):
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
         """Return the fused loss, the modalities' own, and their divergence from the fused answer."""
         terms = super().loss(output, batch)
-        assert batch.labels is not None
         own, divergence = [], []
         for name in self.encoders:
             logits, present = output.auxiliary[f"logits.{name}"], output.auxiliary[f"present.{name}"]
-            labels = batch.labels.masked_fill(~present, -100)
-            own.append(self.criterion(logits[batch.mask].float(), labels[batch.mask]))
+            own.append(self.classification_loss(logits, batch, present))
             # the teacher is not detached, and the temperature's square is left out, as in the released code
             divergence.append(mean_of_real(categorical_kl(output.logits, logits, self.config.temperature), present))
         terms["modalities"] = self.config.modality_weight * torch.stack(own).sum()
