@@ -227,8 +227,8 @@ def test_features_fill_the_store_once(home: Path) -> None:
     first = call("-q", "features", home / "calls", "--encoder", "logmel", "--features", home / "store")
     second = call("-q", "features", home / "calls", "--encoder", "logmel", "--features", home / "store")
 
-    assert "24 utterances extracted, 0 were there" in first.out
-    assert "0 utterances extracted, 24 were there" in second.out
+    assert "24 utterances extracted, 0 already done" in first.out
+    assert "0 utterances extracted, 24 already done" in second.out
     assert call("features", home / "calls", "--encoder", "precomputed").code == 2
     assert call("features", home / "calls", "--encoder", "precomputed", "--modality", "smell").code == 2
     assert call("features", home / "calls", "--encoder", "logmel", "--set", "n_mel=3").code == 2

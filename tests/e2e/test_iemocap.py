@@ -108,8 +108,8 @@ def session_of(utterance: Utterance) -> str:
 def test_the_releases_own_files_align_every_utterance_once(home: Path, aligned: Called) -> None:
     again = run("align", home / "data", "--with", "files", "--set", f"folder={home / 'raw'}")
 
-    assert aligned.out.endswith("segments/files: 80 utterances aligned, 0 were there\n")
-    assert again.out.endswith("segments/files: 0 utterances aligned, 80 were there\n")
+    assert aligned.out.endswith("segments/files: 80 utterances aligned, 0 already done\n")
+    assert again.out.endswith("segments/files: 0 utterances aligned, 80 already done\n")
 
 
 def test_a_recipe_whose_alignment_is_missing_says_which_command_makes_it(home: Path, tmp_path: Path) -> None:

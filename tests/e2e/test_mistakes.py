@@ -160,7 +160,7 @@ def test_a_checkpoint_that_lacks_a_tensor_or_is_newer(home: Path, tmp_path: Path
     save_file(state, tmp_path / "short" / "model.safetensors")
     shutil.copytree(checkpoint(home, "run"), tmp_path / "newer")
     config = json.loads((tmp_path / "newer" / "config.json").read_text())
-    (tmp_path / "newer" / "config.json").write_text(json.dumps({**config, "format": 2}))
+    (tmp_path / "newer" / "config.json").write_text(json.dumps({**config, "format": config["format"] + 1}))
     out = tmp_path / "p.csv"
     out.write_text("earlier work")
 

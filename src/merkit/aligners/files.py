@@ -67,7 +67,8 @@ class Files(Aligner):
     def _paths(self, turn: Turn) -> list[tuple[Path, str]]:
         """Return an utterance's files, or else those of its recording, and whose name they carry."""
         utterance = turn.utterance
-        names = [utterance.id] if utterance.audio is None else [utterance.id, Path(utterance.audio).stem]
+        path = utterance.audio_path
+        names = [utterance.id] if path is None else [utterance.id, Path(path).stem]
         return next(([(path, name) for path in self._by_name[name]] for name in names if name in self._by_name), [])
 
     def _read(self, path: Path, name: str) -> Tiers:

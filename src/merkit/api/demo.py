@@ -62,7 +62,7 @@ def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
 
 def _test_call(manifest: Manifest) -> tuple[Path, Path]:
     """Return the first recording of the test part and its transcript with times."""
-    first = next(u for u in manifest.utterances if u.attributes["split"] == "test" and u.audio is not None)
-    assert first.audio is not None
-    recording = manifest.media_path(first.audio)
+    first = next(u for u in manifest.utterances if u.attributes["split"] == "test" and u.audio_path is not None)
+    assert first.audio_path is not None
+    recording = manifest.media_path(first.audio_path)
     return recording, manifest.root / "transcripts" / f"{first.conversation}.csv"

@@ -1,12 +1,13 @@
-"""``merkit analyze``: recordings to labelled utterances."""
+"""``merkit analyze``: label the utterances of recordings."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Column
 
+from merkit.cli.console import right, show, show_json, show_table, wrapped
 from merkit.cli.options import AsJson, Checkpoint
 
 if TYPE_CHECKING:
@@ -19,59 +20,63 @@ def analyze(
     transcript: Annotated[
         Path | None,
         typer.Option(
-            "--transcript", help="Who said what and when: .csv .tsv .json .jsonl .srt .vtt, or .txt for the whole."
+            "--transcript",
+            help="Words with times: .csv .tsv .json .jsonl .srt .vtt; or .txt, the words of the whole recording.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for a JSON and a CSV file per recording.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label a recording, as one utterance or cut by a transcript with times."""
+    """Label a recording, as one utterance or cut into those of a transcript with times."""
     from merkit.core.errors import MerkitError
     from merkit.inference.recognizer import Recognizer
     from merkit.recordings.analysis import analyze_recording, write_analysis
 
     if transcript is not None and len(recordings) > 1:
         raise MerkitError(
-            f"--transcript belongs to one recording, {len(recordings)} were given: analyze them one by one."
+            f"--transcript belongs to one recording, {len(recordings)} were given: analyze them one at a time."
         )
-    twice = [name for name, times in Counter(recording.stem for recording in recordings).items() if times > 1]
-    if out is not None and twice:
+    repeated = [name for name, count in Counter(recording.stem for recording in recordings).items() if count > 1]
+    if out is not None and repeated:
         raise MerkitError(
-            f"--out: {', '.join(twice)} would be written more than once, for recordings of one name but another folder "
-            "or ending: analyze them one by one, each with its own --out."
+            f"--out: {', '.join(repeated)} would be written more than once, for recordings that differ only in folder "
+            "or ending: analyze them one at a time, each with its own --out."
         )
     recognizer = Recognizer.load(checkpoint)
     for recording in recordings:
         analysis = analyze_recording(recognizer, recording, transcript, str(checkpoint))
-        if as_json:
-            print(json.dumps(analysis.to_json(), ensure_ascii=False))
-        else:
-            print_analysis(analysis)
         if out is not None:
             write_analysis(analysis, out)
+        if as_json:
+            show_json(analysis.to_dict())
+        else:
+            print_analysis(analysis)
 
 
 def print_analysis(analysis: "Analysis") -> None:
-    """Print an analysis as a plain table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    console.print(f"{analysis.recording.name}, {analysis.duration_s:.1f} s")
-    table = Table()
-    for name in ("from", "to", "speaker", "label", "sure", "from what", "text"):
-        table.add_column(name, justify="right" if name in ("from", "to", "sure") else "left")
-    for segment in analysis.segments:
-        found = segment.prediction
-        table.add_row(
+    """Print an analysis as a table, a row for each segment."""
+    show(f"{analysis.recording.name}, {analysis.duration_s:.1f} s")
+    columns: list[str | Column] = [
+        right("from"),
+        right("to"),
+        "speaker",
+        "label",
+        right("probability"),
+        "modalities",
+        wrapped("text"),
+    ]
+    rows = [
+        (
             f"{segment.start_s:.2f}",
             f"{segment.end_s:.2f}",
             segment.speaker,
-            found.label,
-            f"{100 * found.confidence:.0f} %",
-            "+".join(found.modalities) or "nothing",
+            segment.prediction.label,
+            f"{100 * segment.prediction.confidence:.0f} %",
+            "+".join(segment.prediction.modalities) or "none",
             segment.text or "",
         )
-    console.print(table)
+        for segment in analysis.segments
+    ]
+    show_table(columns, rows)
     for note in analysis.notes:
-        console.print(note)
+        show(note)

@@ -1,12 +1,12 @@
-"""``merkit augment``: make a recipe's augmented views ahead of training."""
+"""``merkit augment``: make a recipe's augmented utterances before training."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from merkit.cli.console import show, show_json
 from merkit.cli.options import AllowPartial, AsJson, Data
 from merkit.cli.progress import shown_progress
 
@@ -23,21 +23,21 @@ def augment(
     allow_partial: AllowPartial = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make augmented views of the training parts, in other words and other voices. Goes on where it was stopped."""
+    """Make augmented views of the training parts, in other words and other voices. Resumes an interrupted run."""
     from merkit.experiments.augment import augment_recipe
     from merkit.experiments.recipe import read_recipe
 
     checked = read_recipe(recipe, [*set_, *([f"seeds={seeds}"] if seeds is not None else [])])
     with shown_progress() as progress:
-        found = augment_recipe(checked, data, allow_partial=allow_partial, progress=progress)
+        made = augment_recipe(checked, data, allow_partial=allow_partial, progress=progress)
     if as_json:
-        print(json.dumps([asdict(row) for row in found], ensure_ascii=False))
+        show_json([asdict(row) for row in made])
         return
-    for row in found:
-        kept = f", {row.kept} with the recording as it was (no words to speak)" if row.kept else ""
-        shared = sorted(set(row.voices) & set(row.tested))
-        told = f"{len(row.voices)} voices, {len(shared) or 'none'} of the test part's {len(row.tested)}"
-        print(
-            f"fold {row.fold}, seed {row.seed}: {row.views} views of {row.utterances} utterances, {row.new} files "
-            f"made now{kept}; {told}"
+    for row in made:
+        kept = f", {row.kept} with the original recording (no words to speak)" if row.kept else ""
+        shared = len(set(row.voices) & set(row.tested))
+        voices = f"{len(row.voices)} voices, {shared or 'none'} of them among the {len(row.tested)} test speakers"
+        show(
+            f"fold {row.fold}, seed {row.seed}: {row.views} views of {row.utterances} utterances, {row.new} new "
+            f"files{kept}; {voices}"
         )

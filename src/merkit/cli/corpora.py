@@ -1,23 +1,21 @@
-"""``merkit prepare`` and ``merkit doctor``: from a raw release to a manifest, and its health."""
+"""``merkit prepare`` and ``merkit doctor``: make a manifest of a raw release, and check it."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from merkit.cli.console import show, show_json
 from merkit.cli.options import AllowPartial, AsJson, Data, parse_values
 from merkit.cli.progress import shown_progress
 
 
 def prepare(
-    corpus: Annotated[
-        str, typer.Argument(help="Name of the corpus; 'merkit list corpora' names them.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the manifest to be written.", show_default=False)],
+    corpus: Annotated[str, typer.Argument(help="Name of the corpus; see 'merkit list corpora'.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the manifest to.", show_default=False)],
     raw: Annotated[
-        Path | None, typer.Option("--raw", help="Folder of the raw release, or the table; not needed for parley.")
+        Path | None, typer.Option("--raw", help="Folder of the raw release, or file of the table. Parley needs none.")
     ] = None,
     set_: Annotated[list[str], typer.Option("--set", help="Option of the corpus: KEY=VALUE. May be repeated.")] = [],  # noqa: B006 (typer copies it)
     allow_partial: AllowPartial = False,
@@ -37,7 +35,7 @@ def prepare(
         raw = out
     manifest = prepare_corpus(spec, raw, out, options, allow_partial)
     counts = ", ".join(f"{name} {count}" for name, count in manifest.info.counts.items())
-    print(f"{out}: {counts}{' (a part of the corpus)' if manifest.info.partial else ''}")
+    show(f"{out}: {counts}{' (incomplete corpus)' if manifest.info.partial else ''}")
 
 
 def doctor(data: Data, as_json: AsJson = False) -> None:
@@ -52,8 +50,8 @@ def doctor(data: Data, as_json: AsJson = False) -> None:
     with shown_progress() as progress:
         findings = examine(manifest, spec, lambda done, total: progress("media", done, total))
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+        show_json([asdict(finding) for finding in findings])
     else:
-        print(render(findings))
+        show(render(findings))
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from merkit.cli.analyze import print_analysis
+from merkit.cli.console import show
 from merkit.cli.progress import shown_progress
 from merkit.cli.scores import print_comparison
 
@@ -20,5 +21,5 @@ def demo(
         result = run_demo(folder, progress)
     print_comparison(result.scores)
     print_analysis(result.analysis)
-    print(f"report:   {result.report}")
-    print(f"analysis: {result.analysis_file}")
+    show(f"report:   {result.report}")
+    show(f"analysis: {result.analysis_file}")

@@ -1,9 +1,10 @@
-"""``merkit features``: fill the feature store ahead of training."""
+"""``merkit features``: fill the feature store before training."""
 
 from typing import Annotated
 
 import typer
 
+from merkit.cli.console import show
 from merkit.cli.options import Data, Features, parse_values
 from merkit.cli.progress import shown_progress
 
@@ -11,14 +12,14 @@ from merkit.cli.progress import shown_progress
 def features(
     data: Data,
     encoder: Annotated[str, typer.Option("--encoder", help="Name of an encoder; 'merkit list encoders' names them.")],
-    modality: Annotated[str | None, typer.Option("--modality", help="Where the encoder knows several.")] = None,
+    modality: Annotated[str | None, typer.Option("--modality", help="The modality, for an encoder of several.")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="Setting of the encoder: KEY=VALUE. May be repeated.")] = [],  # noqa: B006 (typer copies it)
     features: Features = None,
 ) -> None:
-    """Extract an encoder's features for a whole corpus. Goes on where it was stopped."""
+    """Extract an encoder's features for a whole corpus. Resumes an interrupted run."""
     from merkit.experiments.features import fill_store
 
     with shown_progress() as progress:
         filled = fill_store(data, encoder, modality, parse_values(set_), features, progress)
-    without = f", {filled.absent} have no {filled.modality}" if filled.absent else ""
-    print(f"{filled.folder}: {filled.new} utterances extracted, {filled.old} were there{without}")
+    missing = f", {filled.absent} without {filled.modality}" if filled.absent else ""
+    show(f"{filled.folder}: {filled.new} utterances extracted, {filled.old} already done{missing}")

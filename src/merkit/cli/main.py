@@ -2,7 +2,7 @@
 
 import functools
 import logging
-import sys
+import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 
 from merkit import __version__
 from merkit.cli import align, analyze, augment, corpora, demo, features, lists, predict, report, train
+from merkit.cli.console import MessageHandler, messages
 from merkit.cli.options import is_first_process
 from merkit.core.errors import MerkitError
 
@@ -31,20 +32,26 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _global(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print the losses and validation scores of every epoch.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     _settings["debug"] = debug
     quiet = quiet or not is_first_process()
-    logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("merkit").setLevel(logging.ERROR if quiet else logging.INFO)
+    logging.basicConfig(
+        level=logging.ERROR if quiet else logging.WARNING, format="%(message)s", handlers=[MessageHandler()]
+    )
+    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
+    logging.getLogger("merkit").setLevel(level)
 
 
-def _told(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn errors that a user can mend into one line and exit code 2, and Ctrl-C into exit code 130."""
+def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors that a user can correct into one line and exit code 2, and Ctrl-C into exit code 130."""
 
     @functools.wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> None:
@@ -52,11 +59,11 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
             command(*arguments, **options)
         except MerkitError as error:
             if _settings["debug"]:
-                raise
-            print(f"merkit: {error}", file=sys.stderr)
+                messages().print(traceback.format_exc())
+            messages().print(f"merkit: {error}")
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            print("merkit: stopped. The same command goes on from here.", file=sys.stderr)
+            messages().print("merkit: stopped. Give the same command again to resume.")
             raise typer.Exit(130) from None
 
     return wrapped
@@ -75,8 +82,8 @@ for command in (
     analyze.analyze,
     lists.cite,
 ):
-    app.command()(_told(command))
-app.command(name="list")(_told(lists.list_names))
+    app.command()(_with_exit_codes(command))
+app.command(name="list")(_with_exit_codes(lists.list_names))
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how ``key=value`` is read."""
+"""Options that several commands share, and the reading of ``key=value``."""
 
 import os
 import tomllib
@@ -17,24 +17,24 @@ TextColumn = Annotated[
     str | None,
     typer.Option(
         "--text-column",
-        help="Column that is read in the place of the transcript: asr_text, what a recogniser heard.",
+        help="Column to read instead of the transcript, such as asr_text, the output of a speech recogniser.",
         show_default=False,
     ),
 ]
 AllowPartial = Annotated[
     bool,
-    typer.Option("--allow-partial", help="Accept counts that differ from the published ones; said in every result."),
+    typer.Option("--allow-partial", help="Accept counts that differ from the published ones; every result states it."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
 def is_first_process() -> bool:
-    """Return whether this process speaks: of those that ``accelerate launch`` or ``torchrun`` started, the first."""
+    """Return whether this is the process that prints: the first of those started by ``accelerate`` or ``torchrun``."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def parse_values(pairs: list[str]) -> dict[str, Any]:
-    """Return ``key=value`` pairs as a dictionary; a value that is no TOML value is a string.
+    """Return ``key=value`` pairs as a dictionary; a value that is not TOML is a string.
 
     Raises:
         MerkitError: A pair has no ``=``.

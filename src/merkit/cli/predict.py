@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from merkit.cli.console import show
 from merkit.cli.options import Checkpoint, Data, Features, TextColumn
 from merkit.cli.progress import shown_progress
 
@@ -15,9 +16,11 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="File to write: .parquet, .csv or .jsonl.", show_default=False)],
     features: Features = None,
     text_column: TextColumn = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Changes speed, never an answer.")] = 32,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Utterances in a batch: changes the speed, not the predictions.")
+    ] = 32,
 ) -> None:
-    """Predict every utterance of a prepared corpus. Goes on where it was stopped."""
+    """Predict every utterance of a prepared corpus. Resumes an interrupted run."""
     from merkit.data.corpus.manifest import read_manifest
     from merkit.inference.bulk import predict_corpus
 
@@ -31,4 +34,4 @@ def predict(
             batch_size=batch_size,
             progress=progress,
         )
-    print(f"{out}: {count} predictions")
+    show(f"{out}: {count} predictions")

@@ -1,55 +1,78 @@
-"""Progress: a bar with an estimate on a terminal, a plain line now and then elsewhere, nothing where all is quiet."""
+"""Progress: one bar with the time left on a terminal, a plain line now and then elsewhere, nothing with ``--quiet``."""
 
 import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+from merkit.cli.console import messages, visible
+from merkit.core.progress import ProgressCallback
 
 _LINE_EVERY_S = 10.0
+_RATE_OVER_S = 3600.0
+"""The time left follows from the pace of the last hour: an epoch may take minutes."""
 
 
 @contextmanager
-def shown_progress() -> Iterator["Progress"]:
-    """Yield a function to be told what is being done, how much of it is done, and how much there is."""
+def shown_progress() -> Iterator[ProgressCallback]:
+    """Yield a callback that shows the progress of one command."""
     if not logging.getLogger("merkit").isEnabledFor(logging.INFO):
         yield lambda what, done, total, note="": None
-        return
-    if not sys.stderr.isatty():
+    elif not sys.stderr.isatty() or messages().is_dumb_terminal:
         yield _Lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
+    else:
+        with _Bar() as bar:
+            yield bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks = {}
 
-        def tell(what: str, done: int, total: int, note: str = "") -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what)
-            bars.update(tasks[what], completed=done, total=total)
+class _Bar(Progress):
+    """The bar of what was reported last: the name of the work, a bar, a note on the current unit, the time left."""
 
-        yield tell
+    def __init__(self) -> None:
+        super().__init__(
+            TextColumn("{task.description}", markup=False, table_column=_cut()),
+            BarColumn(10 if messages().width < 100 else 20),
+            TextColumn("{task.fields[note]}", markup=False, table_column=_cut()),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=messages(),
+            transient=True,
+            redirect_stdout=False,  # results may go to a file
+            refresh_per_second=4,
+            speed_estimate_period=_RATE_OVER_S,
+        )
+        self._current: tuple[str, TaskID] | None = None
+
+    def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
+        note = visible(note or f"{done} of {total}")
+        if self._current is None or self._current[0] != what:
+            if self._current is not None:
+                self.remove_task(self._current[1])
+            self._current = what, self.add_task(visible(what), completed=done, total=total, note=note)
+        else:
+            self.update(self._current[1], completed=done, total=total, note=note)
+
+
+def _cut() -> Column:
+    return Column(no_wrap=True, overflow="ellipsis")
 
 
 class _Lines:
     """A line every ten seconds about what takes longer than that."""
 
     def __init__(self) -> None:
-        self._said: dict[str, tuple[float, int]] = {}
+        self._reported: dict[str, tuple[float, int]] = {}
 
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
-        since, before = self._said.get(what, (now, done))
+        since, before = self._reported.get(what, (now, done))
         if done < before:  # begun anew
             since = now
         elif now - since >= _LINE_EVERY_S:
-            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+            messages().print(f"{what}: {done} of {total}{f' ({note})' if note else ''}")
             since = now
-        self._said[what] = (since, done)
+        self._reported[what] = (since, done)

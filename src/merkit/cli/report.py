@@ -1,10 +1,11 @@
-"""``merkit report``: runs side by side, recomputed from their stored predictions."""
+"""``merkit report``: compare runs, with scores recomputed from their stored predictions."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from merkit.cli.console import show
 from merkit.cli.options import Features, TextColumn
 from merkit.cli.progress import shown_progress
 from merkit.cli.scores import print_probes, print_subsets, print_texts
@@ -13,30 +14,30 @@ from merkit.cli.scores import print_probes, print_subsets, print_texts
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.", show_default=False)],
-    data: Annotated[Path | None, typer.Option("--data", help="The prepared corpus, if it was moved.")] = None,
-    reference: Annotated[str | None, typer.Option("--reference", help="Run to compare the others with.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the prepared corpus, if it was moved.")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="Name of the run to compare the others with.")
+    ] = None,
     subsets: Annotated[
         bool,
-        typer.Option(
-            "--subsets", help="Test each run again with every subset of its modalities, from its checkpoints."
-        ),
+        typer.Option("--subsets", help="Score each run's checkpoints with every subset of its modalities."),
     ] = False,
     probes: Annotated[
         bool,
-        typer.Option("--probes", help="Ask linear probes what each modality's representation in a network knows."),
+        typer.Option("--probes", help="Train linear probes on each modality's representation."),
     ] = False,
     text_column: TextColumn = None,
     features: Features = None,
     results: Annotated[
         Path | None,
-        typer.Option("--results", help="CSV file of results to renew; other protocols than those of the runs stay."),
+        typer.Option("--results", help="CSV file of results to update; rows of other protocols are kept."),
     ] = None,
     readme: Annotated[
         Path | None,
-        typer.Option("--readme", help="Markdown file whose marked results table to renew too; needs --results."),
+        typer.Option("--readme", help="Markdown file whose marked results table to update; needs --results."),
     ] = None,
 ) -> None:
-    """Write tables, plots and tests of significance: HTML, Markdown and CSV."""
+    """Write tables, plots and significance tests as HTML, Markdown and CSV."""
     from merkit.reporting.report import write_report
 
     with shown_progress() as progress:
@@ -58,4 +59,4 @@ def report(
         print_probes(group)
         print_texts(group)
     for path in files.written:
-        print(path)
+        show(str(path))

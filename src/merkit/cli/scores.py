@@ -1,7 +1,11 @@
 """Scores as tables on a terminal and as JSON for programs."""
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from merkit.cli.console import right, show, show_table, wrapped
 
 if TYPE_CHECKING:
     from merkit.reporting.results import Group
@@ -18,64 +22,87 @@ def summary(scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def print_scores(scores: dict[str, Any]) -> None:
-    """Print a run's test figures and per-class F1 as two tables."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    count = len(scores["seeds"])
-    title = (
-        f"{scores['model']} on {scores['protocol']}: sealed test, {scores['support']} utterances, "
-        f"{count} seed{'s' * (count != 1)}, {len(scores['folds'])} fold{'s' * (len(scores['folds']) != 1)}, "
-        f"epoch by {scores['selection']}"
+    """Print a run's test scores and per-class F1 as two tables."""
+    show(f"{scores['model']} on {scores['protocol']}, {scores['support']} test utterances")
+    show(
+        f"{_counted(scores['seeds'], 'seed')}, {_counted(scores['folds'], 'fold')}, "
+        f"epoch by {scores['selection']}; percent, std over seeds"
     )
-    console.print(title)
     differences = scores["count_differences"]
     if differences:
         more = f"; and {len(differences) - 1} more" if differences[1:] else ""
-        console.print(f"Not the published corpus, its counts differ: {differences[0]}{more}")
-    table = Table("metric", "mean", "std", "95 % interval")
-    for name, figure in scores["test"].items():
-        low, high = figure["interval"]
-        table.add_row(
-            name, f"{100 * figure['mean']:.2f}", f"{100 * figure['std']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"
-        )
-    console.print(table)
-    classes = Table("class", "utterances", "precision", "recall", "F1")
-    for row in scores["per_class"]:
-        figures = (_percent(row[name]["mean"]) for name in ("precision", "recall", "f1"))
-        classes.add_row(row["label"], str(row["support"]), *figures)
-    console.print(classes)
+        show(f"Not the published corpus, its counts differ: {differences[0]}{more}")
+    show_table(
+        ("metric", right("mean"), right("std"), right("95 % interval")),
+        [
+            (name, _percent(score["mean"], 2), _percent(score["std"], 2), _interval(score, 2))
+            for name, score in scores["test"].items()
+        ],
+    )
+    show_table(
+        ("class", *map(right, ("utterances", "precision", "recall", "F1"))),
+        [
+            (
+                row["label"],
+                str(row["support"]),
+                *(_percent(row[name]["mean"]) for name in ("precision", "recall", "f1")),
+            )
+            for row in scores["per_class"]
+        ],
+    )
     leaky = scores.get("legacy_best_on_test")
     if leaky:
-        told = ", ".join(f"{name} {100 * leaky[name]['mean']:.2f}" for name in scores["test"])
-        console.print(f"LEAKY, best epoch on test, not a result: {told}")
-    console.print(f"run: {scores['run']}")
+        values = ", ".join(f"{name} {_percent(leaky[name]['mean'], 2)}" for name in scores["test"])
+        show(f"LEAKY, best epoch on test, not a result: {values}")
 
 
-def _percent(share: float | None) -> str:
+def print_next_steps(run: Path, scores: dict[str, Any]) -> None:
+    """Print where a finished run is, its first score, and the commands that use it."""
+    metric, score = next(iter(scores["test"].items()))
+    interval = _interval(score, 1)
+    show(f"run:  {run}")
+    show(f"test: {metric} {_percent(score['mean'])} %, 95 % interval {interval}")
+    show(f"next: merkit report {quote(run)} --out report")
+    show(f"      merkit analyze RECORDING --checkpoint {quote(checkpoint_of(run))}")
+
+
+def checkpoint_of(run: Path) -> Path:
+    """Return the checkpoint of a run's first fold and seed."""
+    return min(run.glob("fold-*/seed-0/checkpoint"))
+
+
+def quote(path: Path) -> str:
+    """Return a path as a word of a shell command."""
+    return shlex.quote(str(path))
+
+
+def _counted(items: Sequence[Any], noun: str) -> str:
+    return f"{len(items)} {noun}{'s' * (len(items) != 1)}"
+
+
+def _percent(share: float | None, digits: int = 1) -> str:
     """Return a share in percent; a dash where it is undefined, as the precision of a class that is never predicted."""
-    return "–" if share is None else f"{100 * share:.1f}"
+    return "–" if share is None else f"{100 * share:.{digits}f}"
+
+
+def _interval(score: dict[str, Any], digits: int) -> str:
+    return " to ".join(_percent(end, digits) for end in score["interval"])
 
 
 def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
-    """Print the test figures of several runs of one protocol, a row each."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print the test scores of several runs of one protocol, a row each."""
+    from merkit.reporting.tables import figure_text
 
     first = runs[0]
     seeds = max(len(run["seeds"]) for run in runs)
-    title = (
-        f"{first['protocol']}: sealed test, {first['support']} utterances, mean of {seeds} seeds, "
-        f"95 % interval over {first['clusters']} {first['cluster']}s, epoch by {first['selection']}"
-    )
     metrics = list(first["test"])[:2]
-    console = Console()
-    console.print(title)
-    table = Table("run", *metrics)
-    for run in runs:
-        table.add_row(run["run"], *(_figure(run["test"][metric]) for metric in metrics))
-    console.print(table)
+    show(f"{first['protocol']}, {first['support']} test utterances, epoch by {first['selection']}")
+    show(
+        f"percent, mean ± std of {seeds} seeds [95 % interval over {first['clusters']} {first['cluster']}s]",
+    )
+    show_table(
+        ("run", *metrics), [(run["run"], *(figure_text(run["test"][metric]) for metric in metrics)) for run in runs]
+    )
 
 
 def grid_summary(group: "Group") -> list[dict[str, Any]]:
@@ -105,18 +132,10 @@ def grid_summary(group: "Group") -> list[dict[str, Any]]:
 
 def print_grid(group: "Group") -> None:
     """Print the variants of a recipe as one table, with tests against the base."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
     from merkit.reporting.tables import caption, p_text, signed, spread_text
 
     metric = group.metric
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("variant", overflow="fold")
-    for head in (metric, "against base", "p (Holm)"):
-        table.add_column(head, no_wrap=True)
-    table.add_column("verdict", min_width=15)
+    rows = []
     compared = {comparison.system: comparison for comparison in group.comparisons}
     for entry in group.entries:
         row = [entry.name, spread_text(entry.scores["test"][metric])]
@@ -124,13 +143,14 @@ def print_grid(group: "Group") -> None:
             c = compared[entry.name]
             low, high = (signed(end, 1) for end in c.interval)
             row += [f"{signed(c.difference, 1)} [{low}, {high}]", p_text(c.adjusted), c.verdict]
-        table.add_row(*row)
-    console = Console()
-    console.print(table)
+        rows.append(row)
+    show_table((wrapped("variant"), metric, "against base", "p (Holm)", wrapped("verdict", min_width=15)), rows)
     for entry in group.entries:
-        console.print(f"{entry.name}: {entry.changes or entry.encoders}", highlight=False, markup=False)
-    console.print(f"{group.protocol}. {caption(group)}", highlight=False, markup=False)
-    console.print(f"runs: {group.entries[0].run.path.parent}", highlight=False, markup=False)
+        show(f"{entry.name}: {entry.changes or entry.encoders}")
+    show(f"{group.protocol}. {caption(group)}")
+    folder = group.entries[0].run.path.parent
+    show(f"runs: {folder}")
+    show(f"next: merkit report {quote(folder)}/* --out report")
 
 
 def print_subsets(group: "Group") -> None:
@@ -194,23 +214,7 @@ def print_texts(group: "Group") -> None:
 
 
 def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> None:
-    """Print rows, if any, and below them what they are; only the first column, names, is broken into lines."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
+    """Print rows, if any, and their caption; the first column, names, may be wrapped."""
     if rows:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column(heads[0], overflow="fold")
-        for head in heads[1:]:
-            table.add_column(head, no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    console.print(caption, highlight=False, markup=False)
-
-
-def _figure(figure: dict[str, Any]) -> str:
-    low, high = figure["interval"]
-    return f"{100 * figure['mean']:.1f} ± {100 * figure['std']:.1f}  [{100 * low:.1f}, {100 * high:.1f}]"
+        show_table((wrapped(heads[0]), *heads[1:]), rows)
+    show(caption)

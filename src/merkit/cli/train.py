@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from merkit.cli.console import show_json
 from merkit.cli.options import AllowPartial, AsJson, Features, is_first_process
 from merkit.cli.progress import shown_progress
-from merkit.cli.scores import grid_summary, print_grid, print_scores, summary
+from merkit.cli.scores import grid_summary, print_grid, print_next_steps, print_scores, summary
 
 
 def train(
@@ -41,7 +42,7 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a recipe: folds times seeds, sealed test, intervals. Goes on where it was stopped."""
+    """Train a recipe: folds times seeds, sealed test, intervals. Resumes an interrupted run."""
     from merkit.api.training import train_and_score
     from merkit.core.errors import ConfigError
     from merkit.experiments.recipe import read_recipe
@@ -52,29 +53,29 @@ def train(
     overrides += [f"seeds={seeds}"] if seeds is not None else []
     overrides += [f"options.group={json.dumps(group)}"] if group is not None else []
     overrides += [f"options.folds={folds}"] if folds is not None else []
+    options: dict[str, Any] = {
+        "features": features,
+        "allow_partial": allow_partial,
+        "legacy_best_on_test": legacy_best_on_test,
+    }
+    if grid is not None:
+        _train_variants(grid, recipe, overrides, data, out, as_json=as_json, **options)
+        return
+    checked = read_recipe(recipe, overrides)
+    run = out if out is not None else Path("runs") / f"{checked.model.name}-{recipe.stem}"
     with shown_progress() as progress:
-        how: dict[str, Any] = {
-            "features": features,
-            "allow_partial": allow_partial,
-            "legacy_best_on_test": legacy_best_on_test,
-            "progress": progress,
-        }
-        if grid is not None:
-            _train_variants(grid, recipe, overrides, data, out, as_json=as_json, **how)
-            return
-        checked = read_recipe(recipe, overrides)
-        run = out if out is not None else Path("runs") / f"{checked.model.name}-{recipe.stem}"
-        scores = train_and_score(checked, data, run, extractors=extractors, **how)
+        scores = train_and_score(checked, data, run, extractors=extractors, progress=progress, **options)
     if not is_first_process():
         return
     if as_json:
-        print(json.dumps(summary(scores)))
+        show_json(summary(scores))
     else:
         print_scores(scores)
+        print_next_steps(run, scores)
 
 
 def _train_variants(
-    grid: Path, recipe: Path, overrides: list[str], data: Path, out: Path | None, *, as_json: bool, **how: Any
+    grid: Path, recipe: Path, overrides: list[str], data: Path, out: Path | None, *, as_json: bool, **options: Any
 ) -> None:
     from merkit.api.training import train_and_score_grid
     from merkit.experiments.grid import read_grid
@@ -82,11 +83,12 @@ def _train_variants(
 
     variants = read_grid(grid, recipe, overrides)
     folder = out if out is not None else Path("runs") / f"{variants[0].recipe.model.name}-{recipe.stem}-{grid.stem}"
-    runs = train_and_score_grid(variants, data, folder, **how)
+    with shown_progress() as progress:
+        runs = train_and_score_grid(variants, data, folder, progress=progress, **options)
     if not is_first_process():
         return
     group = gather(runs, data=data)[0]
     if as_json:
-        print(json.dumps(grid_summary(group)))
+        show_json(grid_summary(group))
     else:
         print_grid(group)

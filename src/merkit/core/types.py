@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from merkit.core.waveform import Waveform
+
 Scalar = str | float | int | bool | None
 """A value of an attribute as shipped by a corpus."""
 
@@ -14,9 +16,10 @@ MODALITIES = ("text", "audio", "video")
 class Utterance:
     """One utterance as a corpus shipped it, before any protocol has decided anything.
 
-    ``None`` in ``text``, ``audio`` or ``video`` means that the corpus has none; an empty text is a text. ``start_s``
-    and ``end_s`` (seconds) cut a part out of the media file; ``None`` means its beginning or its end. Media paths are
-    relative to the manifest's folder, or absolute.
+    ``None`` in ``text``, ``audio`` or ``video`` means that the corpus has none; an empty text is a text. ``audio`` is a
+    path, or a waveform where no corpus is behind the utterance. ``start_s`` and ``end_s`` (seconds) cut the utterance
+    out of its recording; ``None`` means the recording's beginning or end. Media paths are relative to the manifest's
+    folder, or absolute.
     """
 
     id: str
@@ -24,12 +27,17 @@ class Utterance:
     turn: int
     speaker: str
     text: str | None = None
-    audio: str | None = None
+    audio: str | Waveform | None = None
     video: str | None = None
     start_s: float | None = None
     end_s: float | None = None
     language: str | None = None
     attributes: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @property
+    def audio_path(self) -> str | None:
+        """The path of its audio, as a corpus has it; ``None`` where there is none."""
+        return self.audio if isinstance(self.audio, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,12 @@ class Turn:
     previous: tuple[Utterance, ...]
     root: Path
     following: tuple[Utterance, ...] = ()
+
+    @property
+    def recording(self) -> Path | Waveform | None:
+        """What the utterance is cut from: a file, a waveform, or ``None`` where it has no audio."""
+        audio = self.utterance.audio
+        return self.root / audio if isinstance(audio, str) else audio
 
 
 def turns_of(utterances: Sequence[Utterance], root: Path, context: int = 0, following: int = 0) -> Iterator[Turn]:

@@ -29,7 +29,7 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
 
     utterances = manifest.utterances
     if not raw.is_dir():
-        utterances = tuple(replace(u, audio=moved(u.audio), video=moved(u.video)) for u in utterances)
+        utterances = tuple(replace(u, audio=moved(u.audio_path), video=moved(u.video)) for u in utterances)
     return RawCorpus(utterances)
 
 

@@ -156,13 +156,18 @@ def items_of(
     At conversation level these are whole conversations (their ``members``), so that a conversation that is cut by a
     split keeps its context; only ``wanted`` utterances may carry labels.
     """
+    return grouped_items(manifest.turns(members, context, following), level, wanted)
+
+
+def grouped_items(turns: Iterable[Turn], level: Level, wanted: Collection[str]) -> list[list[Turn]]:
+    """Return the items of these turns that hold ``wanted`` utterances, as `items_of`."""
     chosen = set(wanted)
     if level == "utterance":
-        return [[turn] for turn in manifest.turns(members, context, following) if turn.utterance.id in chosen]
+        return [[turn] for turn in turns if turn.utterance.id in chosen]
     conversations: dict[str, list[Turn]] = {}
-    for turn in manifest.turns(members, context, following):
+    for turn in turns:
         conversations.setdefault(turn.utterance.conversation, []).append(turn)
-    return [turns for turns in conversations.values() if any(turn.utterance.id in chosen for turn in turns)]
+    return [item for item in conversations.values() if any(turn.utterance.id in chosen for turn in item)]
 
 
 def bucketed_batches(

@@ -50,10 +50,10 @@ def predict_corpus(
         reads = " and ".join(sorted(recognizer.reads)) or "nothing"
         raise ConfigError(f"--text-column {text_column}: '{checkpoint}' reads {reads}, no text; leave the option out")
     parts = _open_parts(out.with_name(out.name + ".parts"), checkpoint, manifest)
-    members = manifest.by_id.keys()
+    turns = list(manifest.turns(None, *recognizer.reach))
     store = manifest.root / "features" if features is None else features
-    statistics = recognizer.speaker_statistics(manifest, members, store, progress)
-    chunks = recognizer.chunks(manifest, members, members)
+    statistics = recognizer.speaker_statistics(turns, store, progress)
+    chunks = recognizer.chunks(turns, manifest.by_id)
     written = []
     for number, chunk in enumerate(chunks):
         part = parts / f"part-{number:05d}-{_content(recognizer, chunk)}.parquet"

@@ -2,19 +2,20 @@
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
-from merkit.core.errors import MerkitError
+from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.model import Model, ModelSpec
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
 from merkit.data.corpus.manifest import Manifest
-from merkit.data.dataset import Dataset, SegmentTier, items_of, ordered_batches
+from merkit.data.dataset import Dataset, SegmentTier, grouped_items, ordered_batches
 from merkit.data.dataset import load as load_batches
 from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, open_sources
 from merkit.data.segments.store import open_segments
@@ -25,30 +26,34 @@ CHUNK = 2048
 
 
 class Recognizer:
-    """A model with what it takes to say something of an utterance: label names and calibration.
+    """A model with what turns its output into predictions: label names and calibration.
 
-    Works in float32 and in evaluation mode, whatever precision training had, so that a checkpoint answers as it was
-    measured.
+    Works in float32 and in evaluation mode, whatever precision training had, so that a checkpoint predicts as it was
+    measured. A call changes nothing in it: threads may share one.
     """
 
     def __init__(self, model: Model, config: CheckpointConfig):
-        self.model = model
+        self.model = model.eval()
         self.config = config
         self.spec: ModelSpec = config.spec
         self.request = config.config.segments()
 
     @classmethod
-    def load(cls, checkpoint: Path, data: Path | None = None) -> "Recognizer":
-        """Load a checkpoint folder onto the machine's accelerator, if it has one.
+    def load(cls, checkpoint: Path, data: Path | None = None, device: str | torch.device = "auto") -> "Recognizer":
+        """Load a checkpoint folder.
 
-        ``data`` is the folder of a manifest, for encoders that read published features.
+        Args:
+            checkpoint: The folder.
+            data: The folder of a manifest, for encoders that read published features.
+            device: A torch device, such as ``cpu`` or ``cuda:1``; ``auto``: the machine's accelerator, or else the CPU.
 
         Raises:
             CheckpointError: The folder is no checkpoint, is incomplete, or is newer than this merkit.
+            ConfigError: The machine has no such device.
         """
+        place = _device(device)
         model, config = load_checkpoint(checkpoint, data)
-        device = torch.accelerator.current_accelerator(check_available=True)
-        return cls(model if device is None else model.to(device), config)
+        return cls(model.to(place), config)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -57,7 +62,7 @@ class Recognizer:
 
     @property
     def reads(self) -> set[str]:
-        """The modalities that an answer can rest on."""
+        """The modalities that a prediction can rest on."""
         return set(self.encoders) | ({"text"} if "texts" in self.spec.inputs else set())
 
     @property
@@ -70,6 +75,12 @@ class Recognizer:
         """The model's encoders by modality."""
         return {name: module for name, module in self.model.encoders.items() if isinstance(module, Encoder)}
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        tensors = chain(self.model.parameters(), self.model.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
     def predict(
         self,
         manifest: Manifest,
@@ -81,33 +92,56 @@ class Recognizer:
         batch_seconds: float | None = None,
         progress: ProgressCallback | None = None,
     ) -> Iterator[Prediction]:
-        """Yield a prediction for each wanted utterance, in the manifest's order.
+        """Yield a prediction for each wanted utterance of a manifest, in its order.
+
+        ``members`` are the ids that take part, as themselves or as context; ``None``: all. See `predict_turns` for the
+        other arguments.
+        """
+        turns = list(manifest.turns(members, *self.reach))
+        return self.predict_turns(
+            turns,
+            wanted=wanted,
+            features=features,
+            batch_size=batch_size,
+            batch_seconds=batch_seconds,
+            progress=progress,
+        )
+
+    def predict_turns(
+        self,
+        turns: Sequence[Turn],
+        *,
+        wanted: Collection[str] | None = None,
+        features: Path | None = None,
+        segments: Mapping[str, SegmentTier] | None = None,
+        batch_size: int = 32,
+        batch_seconds: float | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each wanted utterance, in the order of ``turns``.
 
         Args:
-            manifest: What to work on.
-            members: Ids that take part, as themselves or as context; ``None``: all.
-            wanted: Ids to predict; ``None``: all members.
-            features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
-            batch_size: Items a batch; changes no answer.
-            batch_seconds: Seconds of audio a batch at most, as in training; changes no answer.
-            progress: Told how far it is.
+            turns: Whole conversations, each turn with as many previous and later ones as ``reach`` says.
+            wanted: Ids to predict; ``None``: all.
+            features: Folder of the feature stores; ``None``: features are extracted in memory, no file is written.
+            segments: Times of the segments that the model reads, by tier; ``None``: of the alignment beside the corpus.
+            batch_size: Items a batch; changes no prediction.
+            batch_seconds: Seconds of audio a batch at most, as in training; changes no prediction.
+            progress: Called with the progress of feature extraction.
         """
-        members = manifest.by_id.keys() if members is None else members
-        chosen = members if wanted is None else wanted
-        store = manifest.root / "features" if features is None else features
-        statistics = self.speaker_statistics(manifest, members, store, progress)
-        for chunk in self.chunks(manifest, members, chosen):
-            predictions = self.predict_chunk(chunk, statistics, store, batch_size, batch_seconds, progress)
+        chosen = {turn.utterance.id for turn in turns} if wanted is None else wanted
+        statistics = self.speaker_statistics(turns, features, progress)
+        for chunk in self.chunks(turns, chosen):
+            predictions = self.predict_chunk(
+                chunk, statistics, features, batch_size, batch_seconds, progress, segments=segments
+            )
             yield from (prediction for prediction in predictions if prediction.id in chosen)
 
-    def chunks(
-        self, manifest: Manifest, members: Collection[str], wanted: Collection[str]
-    ) -> list[list[Sequence[Turn]]]:
+    def chunks(self, turns: Sequence[Turn], wanted: Collection[str]) -> list[list[Sequence[Turn]]]:
         """Cut what is to be predicted into chunks of about ``CHUNK`` utterances; a conversation is never cut."""
-        items = items_of(manifest, self.spec.level, members, wanted, *self.reach)
         chunks: list[list[Sequence[Turn]]] = []
         size = CHUNK
-        for item in items:
+        for item in grouped_items(turns, self.spec.level, wanted):
             if size >= CHUNK:
                 chunks.append([])
                 size = 0
@@ -116,11 +150,10 @@ class Recognizer:
         return chunks
 
     def speaker_statistics(
-        self, manifest: Manifest, members: Collection[str], features: Path, progress: ProgressCallback | None = None
+        self, turns: Sequence[Turn], features: Path | None, progress: ProgressCallback | None = None
     ) -> dict[str, Mapping[SpeakerKey, SpeakerStatistics]]:
-        """Return each speaker's statistics over all ``members``, for the encoders that ask for them (mostly none)."""
+        """Return each speaker's statistics over all turns, for the encoders that normalize by speaker (mostly none)."""
         asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
-        turns = list(manifest.turns(members, *self.reach)) if asking else []
         sources = open_sources(asking, turns, features, progress)
         return {
             modality: source.speaker_statistics
@@ -132,28 +165,30 @@ class Recognizer:
         self,
         chunk: Sequence[Sequence[Turn]],
         statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]],
-        features: Path,
+        features: Path | None,
         batch_size: int = 32,
         batch_seconds: float | None = None,
         progress: ProgressCallback | None = None,
+        segments: Mapping[str, SegmentTier] | None = None,
     ) -> list[Prediction]:
-        """Return the predictions of one chunk's utterances in their order."""
+        """Return the predictions of one chunk's utterances in their order; see `predict_turns`."""
         turns = [turn for item in chunk for turn in item]
         dataset = Dataset(
             chunk,
             open_sources(self.encoders, turns, features, progress, statistics),
             self.spec.level,
             with_texts="texts" in self.spec.inputs,
-            segments=self.segments(turns),
+            segments=self.segments(turns) if segments is None else segments,
         )
-        found = {prediction.id: prediction for prediction in self.predict_dataset(dataset, batch_size, batch_seconds)}
-        return [found[turn.utterance.id] for turn in turns]
+        batches = (dataset.batch(indices) for indices in self._plan(dataset, batch_size, batch_seconds))
+        by_id = {prediction.id: prediction for prediction in self._predictions(self._outputs(batches))}
+        return [by_id[turn.utterance.id] for turn in turns]
 
     def segments(self, turns: Sequence[Turn]) -> dict[str, SegmentTier]:
         """Return the times of the segments that the model reads, from the alignment beside these turns' corpus.
 
         Raises:
-            MerkitError: It is not there, or lacks utterances.
+            MerkitError: There is no such alignment, or it lacks utterances.
         """
         if not turns:
             return {}
@@ -163,30 +198,39 @@ class Recognizer:
         self, dataset: Dataset, batch_size: int = 32, batch_seconds: float | None = None
     ) -> Iterator[Prediction]:
         """Yield a prediction for every utterance of a dataset, in no particular order."""
-        for batch, output in self.outputs(dataset, batch_size, batch_seconds):
+        return self._predictions(self.outputs(dataset, batch_size, batch_seconds))
+
+    def _predictions(self, outputs: Iterable[tuple[Batch, ModelOutput]]) -> Iterator[Prediction]:
+        for batch, output in outputs:
             logits = output.logits.cpu()[batch.mask]
             probabilities = (logits.double() / self.config.temperature).softmax(dim=-1).tolist()
-            present = {name: there[batch.mask].tolist() for name, there in batch.present.items()}
+            present = {name: flags[batch.mask].tolist() for name, flags in batch.present.items()}
             if batch.texts:
                 present["text"] = [text is not None for text in batch.texts]
             for row, (utterance, values) in enumerate(zip(batch.ids, probabilities, strict=True)):
-                modalities = tuple(name for name, there in present.items() if there[row])
+                modalities = tuple(name for name, flags in present.items() if flags[row])
                 yield self._prediction(utterance, values, modalities)
 
     def outputs(
         self, dataset: Dataset, batch_size: int = 32, batch_seconds: float | None = None
     ) -> Iterator[tuple[Batch, ModelOutput]]:
-        """Yield the batches of a dataset, without labels, with what the model makes of them on its own device.
+        """Yield the batches of a dataset, without labels, with the model's output, which is on the model's device.
 
         ``batch_seconds`` bounds a batch's audio, padding included, as in training.
         """
-        device = next((tensor.device for tensor in self.model.state_dict().values()), torch.device("cpu"))
+        self.model.eval()  # between two epochs it is in training mode
         unlabelled = dataclasses.replace(dataset, labels=None)
-        self.model.eval()
-        bound = None if batch_seconds is None else unlabelled.bound(batch_seconds)
-        for batch in load_batches(unlabelled, ordered_batches(unlabelled.lengths(), batch_size, bound)):
+        # torch's loader draws a number from the global generator, which the epochs that follow must find as ever
+        return self._outputs(load_batches(unlabelled, self._plan(unlabelled, batch_size, batch_seconds)))
+
+    def _plan(self, dataset: Dataset, batch_size: int, batch_seconds: float | None) -> list[list[int]]:
+        bound = None if batch_seconds is None else dataset.bound(batch_seconds)
+        return ordered_batches(dataset.lengths(), batch_size, bound)
+
+    def _outputs(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, ModelOutput]]:
+        for batch in batches:
             with torch.inference_mode():
-                output = self.model(batch.to(device))
+                output = self.model(batch.to(self.device))
             yield batch, output
 
     def _prediction(self, utterance: str, values: Sequence[float], modalities: tuple[str, ...]) -> Prediction:
@@ -203,3 +247,16 @@ class Recognizer:
             confidence=values[best],
             modalities=modalities,
         )
+
+
+def _device(name: str | torch.device) -> torch.device:
+    if name == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"device '{name}' cannot be used on this machine ({str(error).splitlines()[0]}): choose 'auto' or 'cpu'"
+        ) from None
+    return device

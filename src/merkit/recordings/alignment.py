@@ -1,14 +1,14 @@
-"""The alignment of what was recorded just now, for a checkpoint that reads phones, syllables or words."""
+"""Alignment in memory, for a checkpoint that reads phones, syllables or words of recordings that no corpus holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from merkit.aligners import pocketsphinx
 from merkit.core.alignment import Aligner, Alignment, SegmentRequest
 from merkit.core.errors import UnalignableError
 from merkit.core.types import Turn
-from merkit.data.corpus.manifest import Manifest
-from merkit.data.segments.store import FOLDER, AlignmentStore, align, told_failures
+from merkit.data.dataset import SegmentTier
+from merkit.data.segments.store import Alignments, align, told_failures
 
 
 class _Unknown(Aligner):
@@ -24,20 +24,23 @@ class _Unknown(Aligner):
         raise UnalignableError(f"an alignment like the checkpoint's '{self.name}' cannot be made here")
 
 
-def align_recording(request: SegmentRequest, manifest: Manifest) -> str | None:
-    """Align all utterances below a manifest's folder; return a note on those that will be read frame by frame, if any.
+def align_turns(request: SegmentRequest | None, turns: Sequence[Turn]) -> tuple[dict[str, SegmentTier], str | None]:
+    """Return the times of the requested segments by tier, and a note on turns that could not be aligned, if any.
 
-    PocketSphinx with its own settings is the one aligner that needs nothing that a checkpoint does not hold.
+    Turns that cannot be aligned have no segments and are read frame by frame. PocketSphinx with its own settings is the
+    one aligner that needs nothing that a checkpoint does not hold.
 
     Raises:
         MerkitError: PocketSphinx is needed and not installed, or a recording cannot be read.
     """
+    if request is None:
+        return {}, None
     aligner: Aligner = _Unknown(request.alignment)
     if request.alignment == pocketsphinx.SPEC.name:
         aligner = pocketsphinx.SPEC.build(pocketsphinx.PocketSphinxConfig())
-    store = AlignmentStore.create(manifest.root / FOLDER / request.alignment, request.alignment, aligner.fingerprint())
-    turns = list(manifest.turns())
-    done = align(aligner, turns, store, unaligned_as_frames=True)
-    if not done.failed:
-        return None
-    return f"{told_failures(done.failed, len(turns) - done.absent)}. They were read frame by frame."
+    alignments = Alignments()
+    done = align(aligner, turns, alignments, unaligned_as_frames=True)
+    note = None
+    if done.failed:
+        note = f"{told_failures(done.failed, len(turns) - done.absent)}. They were read frame by frame."
+    return alignments.times(request.tiers), note

@@ -1,20 +1,22 @@
 """From a recording, with or without its transcript, to labelled utterances."""
 
 import csv
+import io
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import MerkitError
-from merkit.core.types import Prediction, Utterance
-from merkit.data.corpus.manifest import SCHEMA, CorpusInfo, Manifest, content_hash, count
-from merkit.data.files import atomic_path
-from merkit.data.media.audio import probe
+from merkit.core.types import Prediction, Utterance, turns_of
+from merkit.data.files import write_texts
+from merkit.data.media.audio import Recording, duration_s
 from merkit.inference.recognizer import Recognizer
-from merkit.recordings.alignment import align_recording
+from merkit.io.predictions import PROBABILITY
+from merkit.recordings.alignment import align_turns
+from merkit.recordings.channels import Channels, assign_channels
+from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, read_transcript
 
 
@@ -30,18 +32,34 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Analysis:
+class Analysis(Tabular):
     """A recording's utterances in order, with what a reader must know about them."""
 
     recording: Path
+    """Its file, or the name of a recording in memory."""
     duration_s: float
     checkpoint: str
     labels: tuple[str, ...]
     segments: Sequence[Segment]
     notes: Sequence[str]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the analysis as JSON values."""
+    @property
+    def title(self) -> str:
+        return f"{self.recording.name}, {self.duration_s:.1f} s"
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "start_s": segment.start_s,
+                "end_s": segment.end_s,
+                "speaker": segment.speaker,
+                "text": segment.text,
+                **prediction_row(segment.prediction),
+            }
+            for segment in self.segments
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
         segments = []
         for segment in self.segments:
             values = asdict(segment)
@@ -58,95 +76,110 @@ class Analysis:
         }
 
 
-def analyze_recording(recognizer: Recognizer, recording: Path, transcript: Path | None, checkpoint: str) -> Analysis:
-    """Recognise every utterance of a recording.
+def prediction_row(prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction's columns in the rows of a `Tabular`."""
+    return {
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+        "modalities": ",".join(prediction.modalities),
+        **{PROBABILITY + label: value for label, value in prediction.probabilities.items()},
+    }
 
-    Without a transcript the whole file is one utterance; a transcript with times cuts it. What a model would read and
-    is not there (words, where nothing was transcribed) is absent to it, and each segment names what was used.
+
+def analyze_recording(
+    recognizer: Recognizer,
+    recording: Recording,
+    transcript: Path | Sequence[Line] | None,
+    checkpoint: str,
+    *,
+    channels: Channels = "mix",
+    name: str = "waveform",
+) -> Analysis:
+    """Recognise every utterance of a recording; nothing is written.
+
+    Without a transcript the whole recording is one utterance; a transcript with times cuts it. A modality that the
+    model reads and the recording lacks (text, where there is no transcript) is missing to the model, and each segment
+    names the modalities that were present.
+
+    Args:
+        recognizer: The model.
+        recording: A file or a waveform.
+        transcript: A transcript's file, or its lines.
+        checkpoint: What the result says it was made by.
+        channels: How a recording of several channels is read; see `assign_channels`.
+        name: What a recording in memory is called.
 
     Raises:
-        MerkitError: The recording or the transcript cannot be read, or the checkpoint needs what is not there.
+        MerkitError: The recording or the transcript cannot be read, or the checkpoint needs more than they hold.
     """
-    info = probe(recording)
-    lines = [Line(None, None, "", None)] if transcript is None else read_transcript(transcript)
-    utterances = [_utterance(recording, turn, line) for turn, line in enumerate(lines)]
-    if transcript is None and recognizer.reads == {"text"}:
-        raise MerkitError(f"'{checkpoint}' reads words alone: give a transcript with --transcript.")
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = _manifest(Path(folder), utterances)
-        told = None if recognizer.request is None else align_recording(recognizer.request, manifest)
-        predictions = {prediction.id: prediction for prediction in recognizer.predict(manifest)}
+    length_s = duration_s(recording)
+    lines = read_transcript(transcript) if isinstance(transcript, Path) else transcript
+    if lines is None and recognizer.reads == {"text"}:
+        raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript.")
+    path = recording if isinstance(recording, Path) else Path(name)
+    utterances = [
+        _utterance(path, turn, line, sound)
+        for turn, (line, sound) in enumerate(assign_channels(recording, lines, channels))
+    ]
+    turns = list(turns_of(utterances, Path(), *recognizer.reach))
+    times, unaligned = align_turns(recognizer.request, turns)
     segments = [
         Segment(
             start_s=utterance.start_s or 0.0,
-            end_s=info.duration_s if utterance.end_s is None else utterance.end_s,
+            end_s=length_s if utterance.end_s is None else utterance.end_s,
             speaker=utterance.speaker,
             text=utterance.text,
-            prediction=predictions[utterance.id],
+            prediction=prediction,
         )
-        for utterance in utterances
+        for utterance, prediction in zip(utterances, recognizer.predict_turns(turns, segments=times), strict=True)
     ]
-    notes = _notes(recognizer, transcript, segments) + ([] if told is None else [told])
-    return Analysis(recording, info.duration_s, checkpoint, recognizer.labels, segments, notes)
+    notes = _notes(recognizer, lines is not None, segments) + ([] if unaligned is None else [unaligned])
+    return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
 
 
 def write_analysis(analysis: Analysis, out: Path) -> tuple[Path, Path]:
     """Write ``<recording>.json`` and ``<recording>.csv`` into a folder; return both paths."""
-    paths = out / f"{analysis.recording.stem}.json", out / f"{analysis.recording.stem}.csv"
-    with atomic_path(paths[0]) as temporary:
-        temporary.write_text(json.dumps(analysis.to_json(), indent=2, ensure_ascii=False))
-    with atomic_path(paths[1]) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["start_s", "end_s", "speaker", "label", "confidence", *analysis.labels, "modalities", "text"])
-        for segment in analysis.segments:
-            found = segment.prediction
-            probabilities = [f"{found.probabilities[label]:.4f}" for label in analysis.labels]
-            times = [f"{segment.start_s:.3f}", f"{segment.end_s:.3f}", segment.speaker]
-            said = [
-                found.label,
-                f"{found.confidence:.4f}",
-                *probabilities,
-                " ".join(found.modalities),
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["start_s", "end_s", "speaker", "label", "confidence", *analysis.labels, "modalities", "text"])
+    for segment in analysis.segments:
+        prediction = segment.prediction
+        writer.writerow(
+            [
+                f"{segment.start_s:.3f}",
+                f"{segment.end_s:.3f}",
+                segment.speaker,
+                prediction.label,
+                f"{prediction.confidence:.4f}",
+                *(f"{prediction.probabilities[label]:.4f}" for label in analysis.labels),
+                " ".join(prediction.modalities),
                 segment.text or "",
             ]
-            writer.writerow([*times, *said])
+        )
+    paths = out / f"{analysis.recording.stem}.json", out / f"{analysis.recording.stem}.csv"
+    write_texts({paths[0]: json.dumps(analysis.to_dict(), indent=2, ensure_ascii=False), paths[1]: table.getvalue()})
     return paths
 
 
-def _manifest(folder: Path, utterances: Sequence[Utterance]) -> Manifest:
-    info = CorpusInfo(
-        name="recording",
-        version=1,
-        schema=SCHEMA,
-        counts=count(utterances),
-        licence="",
-        facts={},
-        partial=False,
-        sha256=content_hash(utterances),
-    )
-    return Manifest(folder, tuple(utterances), info)
-
-
-def _utterance(recording: Path, turn: int, line: Line) -> Utterance:
+def _utterance(recording: Path, turn: int, line: Line, sound: Recording) -> Utterance:
     return Utterance(
         id=f"{turn}",
         conversation=recording.stem,
         turn=turn,
         speaker=line.speaker,
         text=line.text,
-        audio=str(recording.resolve()),
+        audio=str(sound.resolve()) if isinstance(sound, Path) else sound,
         start_s=line.start_s,
         end_s=line.end_s,
     )
 
 
-def _notes(recognizer: Recognizer, transcript: Path | None, segments: Sequence[Segment]) -> list[str]:
+def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
     notes = []
     used = {modality for segment in segments for modality in segment.prediction.modalities}
-    for modality in sorted(recognizer.reads):
-        if modality not in used:
-            why = "; a transcript would add it" if modality == "text" and transcript is None else ""
-            notes.append(f"The model also reads {modality}, which is not there: the answer is of the rest{why}.")
+    for modality in sorted(recognizer.reads - used):
+        hint = "; a transcript would add it" if modality == "text" and not transcribed else ""
+        notes.append(f"The model also reads {modality}, which is missing: it predicts from the rest{hint}.")
     if any(encoder.normalize_by_speaker for encoder in recognizer.encoders.values()):
         notes.append("Sound is compared with the speaker's own average over this recording alone.")
     return notes

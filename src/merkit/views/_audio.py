@@ -1,35 +1,18 @@
-"""What audio engines share: reading a turn, loudness, and a speaker's pitch."""
+"""What audio engines share: loudness, and a speaker's pitch."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from merkit.core.errors import MediaError, MerkitError
-from merkit.core.types import Turn
+from merkit.core.errors import MerkitError
 from merkit.core.view import RATE_HZ
-from merkit.data.media.audio import read_audio
 
 Wave = npt.NDArray[np.float32]
 Frequencies = npt.NDArray[np.float64]
 
 _LOUDEST = 0.99
 """Of full scale: what would be louder is turned down."""
-
-
-def recorded(turn: Turn) -> Wave:
-    """Return a turn's samples ``[time]`` at 16 kHz.
-
-    Raises:
-        MediaError: It has no recording, or one that cannot be read.
-    """
-    utterance = turn.utterance
-    if utterance.audio is None:
-        raise MediaError(f"Utterance '{utterance.id}' has no recording")
-    try:
-        return read_audio(turn.root / utterance.audio, RATE_HZ, utterance.start_s, utterance.end_s)
-    except MediaError as error:
-        raise MediaError(f"Utterance '{utterance.id}': {error}") from error
 
 
 def level(samples: Wave) -> float:

@@ -11,7 +11,8 @@ from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpe
 from merkit.corpora._parley_cast import VOICES
 from merkit.corpora._parley_voice import Manner, engine, speak
 from merkit.corpora._parley_voice import Voice as Throat
-from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz, recorded
+from merkit.encoders.sound.samples import waveform
+from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz
 
 _POINTS_PER_OCTAVE = 64  # of eSpeak's scale of pitch
 _MIDDLE = 50  # of its scales of pitch and range: the voice's own
@@ -49,7 +50,7 @@ class Espeak(AudioEngine):
         name = speaking.turn.utterance.id
         if speaking.donor is None or not speaking.text or not any(c.isalnum() for c in speaking.text):
             raise MerkitError(f"Utterance '{name}': eSpeak NG needs words to speak and a donor, found neither or one")
-        words, donor = speaking.text.split(), recorded(speaking.donor)
+        words, donor = speaking.text.split(), waveform(speaking.donor)
         said = (speaking.donor.utterance.text or "").split()
         rate = 60.0 * len(said) * RATE_HZ / len(donor) if said else 175.0  # eSpeak's own
         manner = Manner(_MIDDLE, _MIDDLE, round(float(np.clip(rate, *_RATE_WPM))), 100)

@@ -9,7 +9,8 @@ from pydantic import Field
 from scipy.signal import fftconvolve, istft, stft
 
 from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpec
-from merkit.views._audio import Wave, level, recorded, within_scale
+from merkit.encoders.sound.samples import waveform
+from merkit.views._audio import Wave, level, within_scale
 
 _WINDOW, _HOP = 512, 128  # 32 ms and 8 ms
 _DECAY = 3.0 * np.log(10.0)  # e^-6.9 is 60 dB down in amplitude, where the reverberation time ends
@@ -41,7 +42,7 @@ class Perturb(AudioEngine):
         return {"engine": "perturb", "version": 1, **self.config.model_dump(mode="json")}
 
     def speak(self, speaking: Speaking) -> Wave:
-        samples = recorded(speaking.turn)
+        samples = waveform(speaking.turn)
         generator = np.random.default_rng(speaking.seed)
         speed, pitch, gain = generator.uniform(-1, 1, 3)
         room_s, noise = generator.uniform(0, 1, 2)

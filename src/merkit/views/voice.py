@@ -7,7 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpec
-from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz, praat, recorded
+from merkit.encoders.sound.samples import waveform
+from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz, praat
 
 _FLOOR_HZ, _CEILING_HZ = 75.0, 600.0  # Praat's own limits of the voice
 
@@ -37,7 +38,7 @@ class Voice(AudioEngine):
 
     def speak(self, speaking: Speaking) -> Wave:
         assert speaking.donor is not None
-        samples, donor = recorded(speaking.turn), recorded(speaking.donor)
+        samples, donor = waveform(speaking.turn), waveform(speaking.donor)
         own_hz, donor_hz = pitch_hz(samples), pitch_hz(donor)
         if len(own_hz) and len(donor_hz):
             samples = self._moved(samples, own_hz, donor_hz)

@@ -72,8 +72,8 @@ def test_a_run_reads_the_alignment_and_its_checkpoint_knows_the_fitted_weights(
 
     assert without.code == 2
     assert "No alignment 'files'" in without.error
-    assert "30 utterances aligned, 0 were there" in aligned.out
-    assert "0 utterances aligned, 30 were there" in again.out
+    assert "30 utterances aligned, 0 already done" in aligned.out
+    assert "0 utterances aligned, 30 already done" in again.out
     assert done.code == 0, done.error
     checkpoint = next(Path(run).rglob("checkpoint"))
     provenance = json.loads((checkpoint / "provenance.json").read_text())

@@ -83,7 +83,7 @@ def check_repeated_ids(utterances: Iterable[Utterance]) -> list[Finding]:
     parts: dict[tuple[str, float | None, float | None], list[str]] = {}
     for utterance in utterances:
         ids[utterance.id] = ids.get(utterance.id, 0) + 1
-        medium = utterance.audio or utterance.video
+        medium = utterance.audio_path or utterance.video
         if medium is not None:
             parts.setdefault((medium, utterance.start_s, utterance.end_s), []).append(utterance.id)
     findings = []
@@ -116,18 +116,18 @@ def check_features(manifest: Manifest) -> list[Finding]:
 
 def check_media(manifest: Manifest, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
     """Report recordings that are missing, unreadable, silent or clipped, and cuts that lie outside of them."""
-    with_media = [u for u in manifest.utterances if u.audio is not None or u.video is not None]
+    with_media = [u for u in manifest.utterances if u.audio_path is not None or u.video is not None]
     headers = _headers(manifest, with_media)
     problems = _Problems()
     durations_s: dict[str, float] = {}
     for number, utterance in enumerate(with_media, start=1):
-        for modality, relative in (("audio", utterance.audio), ("video", utterance.video)):
+        for modality, relative in (("audio", utterance.audio_path), ("video", utterance.video)):
             if relative is not None:
                 _check_header(problems, utterance, modality, relative, headers[relative])
-        info = headers.get(utterance.audio) if utterance.audio is not None else None
+        info = headers.get(utterance.audio_path) if utterance.audio_path is not None else None
         if isinstance(info, MediaInfo) and info.has_audio and info.rate_hz and _cut_is_inside(utterance, info):
             try:
-                heard = _listen(manifest.media_path(str(utterance.audio)), info.rate_hz, utterance)
+                heard = _listen(manifest.media_path(str(utterance.audio_path)), info.rate_hz, utterance)
             except MediaError as error:
                 problems.add("unreadable-media", utterance.id, str(error))
             else:
@@ -171,7 +171,7 @@ _KINDS = {
 def _headers(manifest: Manifest, utterances: Iterable[Utterance]) -> dict[str, MediaInfo | MediaError | None]:
     """Return what each file's header says, the error it gives, or ``None`` where there is no file."""
     headers: dict[str, MediaInfo | MediaError | None] = {}
-    for relative in dict.fromkeys(path for u in utterances for path in (u.audio, u.video) if path is not None):
+    for relative in dict.fromkeys(path for u in utterances for path in (u.audio_path, u.video) if path is not None):
         path = manifest.media_path(relative)
         if not path.is_file():
             headers[relative] = None

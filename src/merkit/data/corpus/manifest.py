@@ -107,13 +107,20 @@ class Manifest:
                 raise ManifestError(
                     f"{self.root}: {counted_names(strangers, 'asked-for utterance')} not in the manifest"
                 )
-        for group in _grouped(self.utterances).values():
-            bare = [replace(u, attributes={}) for u in group if members is None or u.id in members]
-            yield from turns_of(bare, self.root, context, following)
+        chosen = (u for u in self.utterances if members is None or u.id in members)
+        yield from conversation_turns(chosen, self.root, context, following)
 
     def media_path(self, relative: str) -> Path:
         """Return where a medium lies; an absolute path is returned as it is."""
         return self.root / relative
+
+
+def conversation_turns(
+    utterances: Iterable[Utterance], root: Path, context: int = 0, following: int = 0
+) -> Iterator[Turn]:
+    """Yield what an encoder reads of utterances, conversation by conversation; see `Manifest.turns`."""
+    for group in _grouped(utterances).values():
+        yield from turns_of([replace(u, attributes={}) for u in group], root, context, following)
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -117,4 +117,4 @@ def _moved(utterance: Utterance, base: Path) -> Utterance:
     def moved(relative: str | None) -> str | None:
         return None if relative is None else Path(os.path.normpath(base / relative)).as_posix()
 
-    return replace(utterance, audio=moved(utterance.audio), video=moved(utterance.video))
+    return replace(utterance, audio=moved(utterance.audio_path), video=moved(utterance.video))

@@ -15,7 +15,7 @@ import numpy as np
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
 from merkit.core.types import Turn
-from merkit.data.features.store import FeatureStore, fingerprint_hash
+from merkit.data.features.store import FeatureStore, MemoryStore, fingerprint_hash
 
 __all__ = ["FeatureStore", "extract_features", "fingerprint_hash"]
 
@@ -33,7 +33,7 @@ _Item = tuple[Turn, str]
 def extract_features(
     encoder: Encoder,
     turns: Iterable[Turn],
-    store: FeatureStore,
+    store: FeatureStore | MemoryStore,
     *,
     batch_s: float = 60.0,
     progress: Callable[[int, int], None] | None = None,
@@ -77,7 +77,7 @@ def extract_features(
 class _Shard:
     """Finished batches on their way to the disk."""
 
-    def __init__(self, store: FeatureStore) -> None:
+    def __init__(self, store: FeatureStore | MemoryStore) -> None:
         self._store = store
         self._rows: dict[str, tuple[str, str, Array]] = {}
         self._bytes = 0

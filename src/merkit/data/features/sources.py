@@ -13,6 +13,7 @@ from merkit.core.errors import MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.features.extraction import FeatureStore, extract_features
+from merkit.data.features.store import MemoryStore
 
 SpeakerStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Mean and standard deviation ``[dim]``."""
@@ -38,7 +39,7 @@ class FeatureSource:
     def __init__(
         self,
         encoder: Encoder,
-        store: FeatureStore | None,
+        store: FeatureStore | MemoryStore | None,
         statistics: Mapping[SpeakerKey, SpeakerStatistics] | None = None,
     ) -> None:
         self.encoder = encoder
@@ -80,7 +81,7 @@ class FeatureSource:
 
 
 def speaker_statistics(
-    encoder: Encoder, store: FeatureStore, turns: Sequence[Turn]
+    encoder: Encoder, store: FeatureStore | MemoryStore, turns: Sequence[Turn]
 ) -> dict[SpeakerKey, SpeakerStatistics]:
     """Return mean and standard deviation ``[dim]`` over all frames of each speaker's arrays.
 
@@ -140,11 +141,13 @@ def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) 
 def open_sources(
     encoders: Mapping[str, Encoder],
     turns: Sequence[Turn],
-    features: Path,
+    features: Path | None,
     progress: ProgressCallback | None = None,
     statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
 ) -> dict[str, FeatureSource]:
     """Return a source for each modality; extracts first what the stores below ``features`` lack.
+
+    ``features=None``: everything is extracted now and held in memory; no file is written.
 
     Speaker statistics, where an encoder asks for them, are ``statistics`` by modality, or those of all ``turns``.
     """
@@ -153,8 +156,12 @@ def open_sources(
         if not encoder.stored:
             sources[modality] = FeatureSource(encoder, None)
             continue
-        store = open_store(encoder, features)
-        announce_size(encoder, turns, store)
+        store: FeatureStore | MemoryStore
+        if features is None:
+            store = MemoryStore()
+        else:
+            store = open_store(encoder, features)
+            announce_size(encoder, turns, store)
         told = None if progress is None else _named(progress, f"{modality} features")
         extract_features(encoder, turns, store, progress=told)
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None

@@ -43,6 +43,40 @@ def fingerprint_hash(fingerprint: Mapping[str, Any]) -> str:
     return hashlib.blake2b(canonical.encode(), digest_size=20).hexdigest()
 
 
+class MemoryStore:
+    """The arrays ``[time, *dim]`` of one encoder in memory, in the place of a `FeatureStore`."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, tuple[str, Array]] = {}
+
+    def get(self, utterance_id: str, content: str) -> Array:
+        """Return an utterance's array, as `FeatureStore.get`."""
+        known, array = self._arrays[utterance_id]
+        if known != content:
+            raise KeyError(utterance_id)
+        return array
+
+    def length(self, utterance_id: str) -> int:
+        """Return the number of time steps of an utterance's array."""
+        return len(self._arrays[utterance_id][1])
+
+    def missing(self, wanted: Mapping[str, str]) -> list[str]:
+        """Return those ids of ``wanted`` (id to content hash) that are not held with that content, in its order."""
+        return [name for name, content in wanted.items() if self._arrays.get(name, ("",))[0] != content]
+
+    def add(self, rows: Sequence[tuple[str, str, Array]]) -> None:
+        """Hold arrays: id, content hash, array.
+
+        Raises:
+            MerkitError: An array is empty or differs in type or ``dim`` from the others.
+        """
+        held = next(iter(self._arrays.values()), None)
+        for name, content, array in rows:
+            held = held or (content, array)
+            _check_array(name, array, (held[1].dtype, held[1].shape[1:]), "this call")
+            self._arrays[name] = (content, array)
+
+
 class FeatureStore:
     """The stored arrays ``[time, *dim]`` of one encoder; all share their type and ``dim``.
 
@@ -121,7 +155,7 @@ class FeatureStore:
             return
         kind = self._kind or (rows[0][2].dtype, rows[0][2].shape[1:])
         for utterance_id, _, array in rows:
-            self._check_array(utterance_id, array, kind)
+            _check_array(utterance_id, array, kind, f"'{self.folder}'")
         lengths = [len(array) for _, _, array in rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         ids, contents = [row[0] for row in rows], [row[1] for row in rows]
@@ -142,18 +176,6 @@ class FeatureStore:
         self._kind = kind
         self._shards.append(data)
         self._index.add([IndexedShard(len(self._shards) - 1, ids, contents, offsets.tolist(), lengths)])
-
-    def _check_array(self, utterance_id: str, array: Array, kind: _Kind) -> None:
-        found = (array.dtype, array.shape[1:])
-        if array.ndim == 0 or len(array) == 0:
-            raise MerkitError(
-                f"Features of '{utterance_id}' are empty (shape {array.shape}). Is its recording too short?"
-            )
-        if found != kind:
-            raise MerkitError(
-                f"Features of '{utterance_id}' are {_described(found)}, those of the others in '{self.folder}' "
-                f"{_described(kind)}. The encoder must give all utterances the same"
-            )
 
     def _read_indexes(self) -> None:
         there = set(self.folder.iterdir())
@@ -212,6 +234,17 @@ def _opened(shard: Path) -> Iterator[Any]:
         raise MerkitError(
             f"'{shard}' is damaged or gone ({error}). Remove it and '{index}' and extract again"
         ) from error
+
+
+def _check_array(utterance_id: str, array: Array, kind: _Kind, where: str) -> None:
+    found = (array.dtype, array.shape[1:])
+    if array.ndim == 0 or len(array) == 0:
+        raise MerkitError(f"Features of '{utterance_id}' are empty (shape {array.shape}). Is its recording too short?")
+    if found != kind:
+        raise MerkitError(
+            f"Features of '{utterance_id}' are {_described(found)}, those of the others in {where} "
+            f"{_described(kind)}. The encoder must give all utterances the same"
+        )
 
 
 def _check_encoder(about: Path, digest: str) -> None:

@@ -18,17 +18,15 @@ import soxr
 from jaxtyping import Float32, UInt8
 
 from merkit.core.errors import MediaError
-from merkit.data.media.decoding import (
-    Samples,
-    Source,
-    check_file,
-    container_name,
-    has_picture,
-    open_audio,
-    open_container,
-)
+from merkit.core.waveform import Waveform
+from merkit.data.files import file_hash
+from merkit.data.media.decoding import open_audio
+from merkit.data.media.ffmpeg import container_name, has_picture, open_container
+from merkit.data.media.sources import RecordingFile, Samples, Source, check_file
 from merkit.data.media.video import read_frames
 
+Recording = Path | Waveform
+"""What utterances are cut from."""
 Wave = Float32[npt.NDArray[np.float32], " samples"]
 
 END_SLIP_S = 0.1
@@ -53,7 +51,41 @@ class MediaInfo:
     container: str
 
 
-def probe(path: Path) -> MediaInfo:
+def recording_hash(recording: Recording) -> str:
+    """Return 40 hexadecimal digits that stand for a recording: of a file's bytes, or of a waveform's samples.
+
+    Raises:
+        MerkitError: There is no such file, or it cannot be read.
+    """
+    return recording.content if isinstance(recording, Waveform) else file_hash(recording)
+
+
+def duration_s(recording: Recording) -> float:
+    """Return a recording's length in seconds, as its header says.
+
+    Raises:
+        MediaError: See ``probe``.
+    """
+    return recording.duration_s if isinstance(recording, Waveform) else probe(recording).duration_s
+
+
+def decode(recording: RecordingFile) -> Waveform:
+    """Return a whole recording at its own rate, with all its channels.
+
+    Raises:
+        MediaError: See ``audio_blocks``.
+    """
+    with closing(open_audio(recording)) as source:
+        blocks: list[Samples] = []
+        for block in source.read(0):
+            _check_finite(recording, block, sum(map(len, blocks)), source.rate_hz)
+            blocks.append(block)
+        if not blocks:
+            raise MediaError(f"'{recording}' holds no samples. Leave it out")
+        return Waveform(np.concatenate(blocks).T, source.rate_hz)
+
+
+def probe(path: RecordingFile) -> MediaInfo:
     """Return what a recording's header says, without decoding it; see ``read_audio`` for lies found by reading only.
 
     Raises:
@@ -73,7 +105,7 @@ def probe(path: Path) -> MediaInfo:
 
 
 def read_audio(
-    path: Path,
+    path: Recording,
     rate_hz: int,
     start_s: float | None = None,
     end_s: float | None = None,
@@ -91,7 +123,7 @@ def read_audio(
 
 
 def audio_blocks(
-    path: Path,
+    path: Recording,
     rate_hz: int,
     block_s: float = 30.0,
     start_s: float | None = None,
@@ -126,7 +158,7 @@ def video_frames(path: Path, times_s: Sequence[float]) -> UInt8[npt.NDArray[np.u
     return read_frames(path, times_s, END_SLIP_S)
 
 
-def _part(path: Path, rate_hz: int, start_s: float, end_s: float | None, channel: int | None) -> Iterator[Wave]:
+def _part(path: Recording, rate_hz: int, start_s: float, end_s: float | None, channel: int | None) -> Iterator[Wave]:
     with closing(open_audio(path)) as source:
         if channel is not None and not 0 <= channel < source.channels:
             raise MediaError(f"'{path}' has channels 0 to {source.channels - 1}, not {channel}. Name one of them")
@@ -161,7 +193,7 @@ def _part(path: Path, rate_hz: int, start_s: float, end_s: float | None, channel
 
 
 def _check_part(
-    source: Source, path: Path, seen: int, start_s: float, end_s: float | None, stop: int | None, count: int
+    source: Source, path: Recording, seen: int, start_s: float, end_s: float | None, stop: int | None, count: int
 ) -> None:
     ended = stop is None or seen < stop
     length_s = seen / source.rate_hz
@@ -180,7 +212,7 @@ def _check_part(
         )
 
 
-def _check_finite(path: Path, block: Samples, begin: int, rate_hz: int) -> None:
+def _check_finite(path: RecordingFile | Waveform, block: Samples, begin: int, rate_hz: int) -> None:
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():
         first_s = (begin + int(np.argmin(finite))) / rate_hz

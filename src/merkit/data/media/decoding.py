@@ -1,6 +1,6 @@
 """Recordings as streams of samples at their own rate: soundfile where it knows the format, FFmpeg (PyAV) otherwise.
 
-Both kinds of source read from any sample on without decoding what lies before it, a block at a time. Time 0 is where a
+All kinds of source read from any sample on without decoding what lies before it, a block at a time. Time 0 is where a
 player begins. Sources see to it that a file which holds less than it promises is an error:
 
 * WAV and other plain formats: when opened (a size that says "unknown", as pipes write it, is read to the end);
@@ -12,70 +12,42 @@ its decoder does not conceal it. FFmpeg reads the first audio track; where a fil
 begins after the picture), silence stands there, so that seconds stay true.
 """
 
-import math
+import io
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from fractions import Fraction
-from pathlib import Path
-from typing import Any
 
-import av
-import numpy as np
-import numpy.typing as npt
 import soundfile as sf
-from av.container import InputContainer
-from av.error import FFmpegError
 
 from merkit.core.errors import MediaError
+from merkit.core.waveform import Waveform
+from merkit.data.media.ffmpeg import FFmpegSource
+from merkit.data.media.sources import (
+    AGAIN,
+    BLOCK,
+    PREROLL_S,
+    RecordingFile,
+    Samples,
+    Source,
+    WaveformSource,
+    check_file,
+    handle,
+)
 
-Samples = npt.NDArray[np.float32]
-
-PREROLL_S = 1.0
-"""Decoded and thrown away before the wanted part: lossy codecs build on what came before (MP3 on up to ten blocks)."""
-BLOCK = 1 << 16
-"""Samples per channel that soundfile reads at once."""
-
-_GAP_S = 0.05  # larger than any rounding of timestamps (Matroska: 1 ms), smaller than a syllable
-_TRUNCATED_S = 0.25  # MP4 and Matroska round durations to frames of picture and sound
 _HEADER_SLIP = 64  # bytes: careless writers count the header as data
 _UNKNOWN_SIZE = 0x7FFFF000  # sizes from here on are what pipes write before they know
-_BY_NAME = {"tty", "image2"}  # what FFmpeg takes any file for whose name ends in .txt or .raw
-_AGAIN = "Was it cut off while copying? Copy or export it again"
 
 
-class Source(ABC):
-    """An open recording; its header is read, its samples are not."""
-
-    rate_hz: int
-    channels: int
-    duration_s: float | None
-    """As its header says; ``None`` where that says nothing."""
-    container: str
-    has_video: bool = False
-
-    @abstractmethod
-    def read(self, start: int) -> Iterator[Samples]:
-        """Yield blocks ``[samples, channels]`` from a sample on to the end; may be called once.
-
-        Raises:
-            MediaError: The recording is damaged or ends before its promised end.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the file."""
-
-
-def open_audio(path: Path) -> Source:
+def open_audio(path: RecordingFile | Waveform) -> Source:
     """Open a recording for reading; the caller closes it.
 
     Raises:
         MediaError: Missing, empty, not a recording, without an audio track, or shorter than its header says.
     """
+    if isinstance(path, Waveform):
+        return WaveformSource(path)
     check_file(path)
     try:
-        file = sf.SoundFile(str(path))
+        file = sf.SoundFile(handle(path))
     except (sf.LibsndfileError, TypeError):  # TypeError: headerless .raw
         return FFmpegSource(path)
     if file.format == "MP3":  # soundfile seeks after each block, and libsndfile's MP3 decoder stumbles at every seek
@@ -84,48 +56,10 @@ def open_audio(path: Path) -> Source:
     return PlainSource(path, file)
 
 
-def check_file(path: Path) -> None:
-    """Raise ``MediaError`` where there is no readable, non-empty file."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise MediaError(
-            f"No recording '{path}'. Is the corpus complete, and its path in the manifest right?"
-        ) from None
-    except OSError as error:
-        raise MediaError(f"Cannot read the recording '{path}': {error.strerror}") from error
-    if size == 0:
-        raise MediaError(f"'{path}' is empty (0 bytes). Copy or export it again")
-
-
-def open_container(path: Path) -> InputContainer:
-    """Open a file with FFmpeg.
-
-    Raises:
-        MediaError: FFmpeg does not know the format.
-    """
-    cause: FFmpegError | None = None
-    try:
-        container = av.open(str(path))
-        if container.format.name not in _BY_NAME:
-            return container
-        container.close()
-    except FFmpegError as error:
-        cause = error
-    with path.open("rb") as file:
-        begin = file.read(12)
-    raise MediaError(
-        f"'{path}' is not a recording that soundfile or FFmpeg can read (it begins with {begin!r}). "
-        "Is it another kind of file, or cut off?"
-    ) from cause
-
-
 class PlainSource(Source):
     """A recording that soundfile reads: WAV, FLAC, Ogg and kin."""
 
-    def __init__(self, path: Path, file: sf.SoundFile) -> None:
+    def __init__(self, path: RecordingFile, file: sf.SoundFile) -> None:
         self.path, self._file = path, file
         self.rate_hz = file.samplerate
         self.channels = file.channels
@@ -151,11 +85,11 @@ class PlainSource(Source):
                 position += len(block)
         except sf.LibsndfileError as error:
             raise MediaError(
-                f"'{self.path}' cannot be decoded beyond {position / rate:.3f} s of {frames / rate:.3f} s. {_AGAIN}"
+                f"'{self.path}' cannot be decoded beyond {position / rate:.3f} s of {frames / rate:.3f} s. {AGAIN}"
             ) from error
         if position < frames:
             raise MediaError(
-                f"'{self.path}' promises {frames / rate:.3f} s, but breaks off at {position / rate:.3f} s. {_AGAIN}"
+                f"'{self.path}' promises {frames / rate:.3f} s, but breaks off at {position / rate:.3f} s. {AGAIN}"
             )
 
     def close(self) -> None:
@@ -169,212 +103,15 @@ class PlainSource(Source):
             promised, there = int(match[1]), int(match[2])
             if there + _HEADER_SLIP < promised < _UNKNOWN_SIZE:
                 raise MediaError(
-                    f"'{self.path}' promises {promised} bytes of samples in its header, but holds {there}. {_AGAIN}"
+                    f"'{self.path}' promises {promised} bytes of samples in its header, but holds {there}. {AGAIN}"
                 )
         if self.container == "ogg" and not _ends_as_ogg(self.path):
-            raise MediaError(f"'{self.path}' is an Ogg file without an end mark. {_AGAIN}")
+            raise MediaError(f"'{self.path}' is an Ogg file without an end mark. {AGAIN}")
 
 
-def _ends_as_ogg(path: Path) -> bool:
+def _ends_as_ogg(path: RecordingFile) -> bool:
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - (1 << 17)))  # a page is shorter than 2**16 bytes
+        file.seek(max(0, file.seek(0, io.SEEK_END) - (1 << 17)))  # a page is shorter than 2**16 bytes
         tail = file.read()
     last = tail.rfind(b"OggS")  # RFC 3533, section 6: the header's byte 5 bears the flag 4 on the last page
     return 0 <= last < len(tail) - 5 and bool(tail[last + 5] & 4)
-
-
-class FFmpegSource(Source):
-    """A recording that FFmpeg reads: MP3, MP4, M4A, Matroska, WebM and whatever else it knows.
-
-    ``promised_s`` is the duration where it is known better than FFmpeg knows it.
-    """
-
-    def __init__(self, path: Path, promised_s: float | None = None) -> None:
-        self.path = path
-        self._container = open_container(path)
-        try:
-            streams = self._container.streams
-            self.has_video = has_picture(self._container)
-            if not streams.audio:
-                found = "video, but no audio track" if self.has_video else "neither audio nor video"
-                raise MediaError(f"'{path}' has {found}. Choose another file, or leave the column 'audio' empty for it")
-            self._stream = streams.audio[0]
-            self.rate_hz = self._stream.codec_context.sample_rate
-            self.channels = self._stream.codec_context.layout.nb_channels
-            self.container = container_name(self._container)
-            self._promised_s = promised_s
-            self.duration_s = _duration_s(self._container) if promised_s is None else promised_s
-            if not self.rate_hz or not self.channels or self._stream.time_base is None:
-                raise MediaError(f"'{path}': FFmpeg found an audio track, but not its rate and channels. {_AGAIN}")
-            self._time_base: Fraction = self._stream.time_base
-        except MediaError:
-            self._container.close()
-            raise
-        self._origin_s = origin_s(self._container)
-        self._last_s = 0.0
-
-    def read(self, start: int) -> Iterator[Samples]:
-        """Yield blocks from a sample on; see ``Source``."""
-        frames = self._jump(start) if start > 1.5 * PREROLL_S * self.rate_hz else None
-        jumped = frames is not None
-        position: int | None = None if jumped else 0
-        gap = 0 if not jumped else round(_GAP_S * self.rate_hz)
-        held = np.zeros(
-            (0, self.channels), np.float32
-        )  # the last block may end in padding: each is given out one later
-        for at, block in frames or self._decode(None):
-            if position is None:
-                position = at
-            if len(held):
-                yield held
-            if at - position > gap:
-                yield from self._silence(max(start, position), at)
-                position = at
-            gap = round(_GAP_S * self.rate_hz)
-            block = block[max(0, -at) :]  # what a player skips
-            held = block[max(0, start - position) :]
-            position += len(block)
-        end = self._end()
-        surplus = 0 if end is None or position is None else position - end
-        if len(held):
-            yield held[: len(held) - surplus] if 0 < surplus < len(held) else held
-        self._check_end()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._container.close()
-
-    def _jump(self, start: int) -> Iterator[tuple[int, Samples]] | None:
-        """Return blocks from shortly before a sample on, or ``None`` where its exact place cannot be told."""
-        coarse = self._time_base * self.rate_hz > 1
-        grid = self._grid() if coarse else (0, 1)
-        if grid is None:
-            return None
-        seconds = start / self.rate_hz - PREROLL_S + self._origin_s
-        try:
-            self._container.seek(math.floor(seconds / self._time_base), stream=self._stream)
-            frames = self._decode(grid)
-            first = next(frames, None)
-        except (FFmpegError, MediaError):
-            first = None
-        if first is None or first[0] < 0 or first[0] > start - PREROLL_S / 2 * self.rate_hz:
-            self._container.close()
-            self._container = open_container(self.path)
-            self._stream = self._container.streams.audio[0]
-            return None
-        return _chain(first, frames)
-
-    def _grid(self) -> tuple[int, int] | None:
-        """Return where the second block begins and the size of all further ones, or ``None`` where they differ.
-
-        Matroska's milliseconds are too coarse for samples, but blocks of one size can only begin on this grid.
-        """
-        with open_container(self.path) as container:
-            first = [(frame.pts, frame.samples) for frame, _ in zip(container.decode(audio=0), range(4), strict=False)]
-        if len(first) < 4 or first[0][0] is None or len({size for _, size in first[1:]}) > 1:
-            return None
-        return self._place(first[0][0]) + first[0][1], first[1][1]
-
-    def _place(self, timestamp: int) -> int:
-        return round((timestamp * self._time_base - Fraction(self._origin_s)) * self.rate_hz)
-
-    def _decode(self, grid: tuple[int, int] | None) -> Iterator[tuple[int, Samples]]:
-        """Yield blocks with the sample they begin at.
-
-        After a jump, with a grid given: without the first block, from which the decoder may have skipped what it
-        skips at a file's beginning; the second is moved onto the grid, to -1 where it is too far off.
-        """
-        expected = 0
-        skip = grid is not None
-        try:
-            for packet in self._container.demux():
-                if packet.pts is not None and packet.time_base is not None:
-                    last = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                    self._last_s = max(self._last_s, last)
-                if packet.stream.index != self._stream.index:
-                    continue
-                for frame in packet.decode():
-                    if not isinstance(frame, av.AudioFrame):
-                        continue
-                    if frame.sample_rate != self.rate_hz or frame.layout.nb_channels != self.channels:
-                        raise MediaError(
-                            f"'{self.path}' changes from {self.rate_hz} Hz, {self.channels} channels to "
-                            f"{frame.sample_rate} Hz, {frame.layout.nb_channels} channels. Convert it to one of them"
-                        )
-                    at = expected if frame.pts is None else self._place(frame.pts)
-                    if skip:
-                        skip = False
-                        continue
-                    if grid is not None:
-                        at, grid = self._snap(at, grid), None
-                    expected = at + frame.samples
-                    yield at, _floats(frame)
-        except FFmpegError as error:
-            raise MediaError(
-                f"'{self.path}' cannot be decoded beyond {expected / self.rate_hz:.3f} s ({error.strerror}). {_AGAIN}"
-            ) from error
-
-    def _snap(self, at: int, grid: tuple[int, int]) -> int:
-        begin, size = grid
-        nearest = begin + round((at - begin) / size) * size
-        return nearest if abs(nearest - at) <= 1.5 * self._time_base * self.rate_hz else -1
-
-    def _silence(self, start: int, stop: int) -> Iterator[Samples]:
-        while start < stop:
-            yield np.zeros((min(BLOCK, stop - start), self.channels), np.float32)
-            start += BLOCK
-
-    def _end(self) -> int | None:
-        if self._stream.duration is None or self._time_base * self.rate_hz > 1:
-            return None
-        return self._place((self._stream.start_time or 0) + self._stream.duration)
-
-    def _check_end(self) -> None:
-        promised_s = self._promised_s
-        if promised_s is None:
-            if self._container.duration is None or self.container not in {"mp4", "matroska"}:
-                return  # FFmpeg guesses it by the bit rate
-            promised_s = self._container.duration / av.time_base
-        last_s = self._last_s - (self._origin_s if self.container != "matroska" else 0)  # its duration counts from 0
-        if last_s < promised_s - _TRUNCATED_S:
-            raise MediaError(f"'{self.path}' promises {promised_s:.3f} s, but breaks off at {last_s:.3f} s. {_AGAIN}")
-
-
-def container_name(container: InputContainer) -> str:
-    """Return FFmpeg's name of the format, its family's best known one where there are several."""
-    names = container.format.name.split(",")
-    return "mp4" if "mp4" in names else names[0]
-
-
-def has_picture(container: InputContainer) -> bool:
-    """Tell whether there is a video track; the cover of a record is none."""
-    cover = av.stream.Disposition.attached_pic
-    return any(not stream.disposition & cover for stream in container.streams.video)
-
-
-def origin_s(container: InputContainer) -> float:
-    """Return the timestamp at which a player begins: parts cut from a longer file may keep its timestamps."""
-    return max(0, container.start_time or 0) / av.time_base
-
-
-def _duration_s(container: InputContainer) -> float | None:
-    stream = container.streams.audio[0]
-    if stream.duration is not None and stream.time_base is not None:
-        begin = float((stream.start_time or 0) * stream.time_base)
-        return begin + float(stream.duration * stream.time_base) - origin_s(container)
-    return None if container.duration is None else container.duration / av.time_base
-
-
-def _floats(frame: av.AudioFrame) -> Samples:
-    data: npt.NDArray[Any] = frame.to_ndarray()
-    samples = data.T if frame.format.is_planar else data.reshape(-1, frame.layout.nb_channels)
-    if samples.dtype == np.uint8:
-        return (samples.astype(np.float32) - np.float32(128)) / np.float32(128)
-    if np.issubdtype(samples.dtype, np.integer):
-        return (samples * 2.0 ** (1 - 8 * samples.itemsize)).astype(np.float32)
-    return samples.astype(np.float32)
-
-
-def _chain(first: tuple[int, Samples], rest: Iterator[tuple[int, Samples]]) -> Iterator[tuple[int, Samples]]:
-    yield first
-    yield from rest

@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from merkit.core.errors import MediaError
-from merkit.data.media.decoding import has_picture, open_container, origin_s
+from merkit.data.media.ffmpeg import has_picture, open_container, origin_s
 
 _AHEAD_S = 5.0  # a jump this far seeks; a shorter one decodes on, which is cheaper than going back to a key picture
 _ROUNDING_S = 0.001  # Matroska stores milliseconds: a picture may be late by half of one

@@ -26,7 +26,8 @@ from merkit.core.errors import MerkitError, UnalignableError
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.dataset import SegmentTier
-from merkit.data.files import atomic_path, file_hash, make_folder
+from merkit.data.files import atomic_path, make_folder
+from merkit.data.media.audio import recording_hash
 
 FOLDER = "segments"
 """Below a corpus' folder."""
@@ -64,7 +65,26 @@ class Aligned:
     failed: Mapping[str, str]
 
 
-class AlignmentStore:
+class Alignments:
+    """Alignments of utterances, in memory."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+
+    def get(self, name: str) -> Row | None:
+        """Return an utterance's row, or ``None`` where it was never aligned."""
+        return self._rows.get(name)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Hold the rows of utterances."""
+        self._rows |= {row.id: row for row in rows}
+
+    def times(self, tiers: Iterable[TierName]) -> dict[str, SegmentTier]:
+        """Return by tier the function from an utterance's id to the times of its segments."""
+        return {tier: partial(_times, self._rows, tier) for tier in tiers}
+
+
+class AlignmentStore(Alignments):
     """One alignment of a corpus."""
 
     def __init__(self, folder: Path) -> None:
@@ -73,10 +93,10 @@ class AlignmentStore:
         Raises:
             MerkitError: There is none, or it is damaged.
         """
+        super().__init__()
         self.folder = folder
         about = _read_about(folder)
         self.fingerprint: Mapping[str, Any] = about["fingerprint"]
-        self._rows: dict[str, Row] = {}
         for path in sorted(folder.glob("part-*.parquet")):
             try:
                 rows = pq.read_table(path, memory_map=False).to_pylist()
@@ -107,10 +127,6 @@ class AlignmentStore:
             )
         return store
 
-    def get(self, name: str) -> Row | None:
-        """Return an utterance's row, or ``None`` where it was never aligned."""
-        return self._rows.get(name)
-
     def add(self, rows: Sequence[Row]) -> None:
         """Store utterances in one piece."""
         if not rows:
@@ -119,7 +135,7 @@ class AlignmentStore:
         table = pa.Table.from_pylist([_values(row) for row in rows], schema=_SCHEMA)
         with atomic_path(self.folder / f"part-{self._parts:05d}-{secrets.token_hex(4)}.parquet") as temporary:
             pq.write_table(table, temporary)
-        self._rows |= {row.id: row for row in rows}
+        super().add(rows)
 
 
 def input_hash(turn: Turn) -> str | None:
@@ -128,17 +144,17 @@ def input_hash(turn: Turn) -> str | None:
     Raises:
         MerkitError: The recording is not there.
     """
-    utterance = turn.utterance
-    if utterance.audio is None or utterance.text is None:
+    recording, utterance = turn.recording, turn.utterance
+    if recording is None or utterance.text is None:
         return None
-    told = (file_hash(turn.root / utterance.audio), utterance.start_s, utterance.end_s, utterance.text)
+    told = (recording_hash(recording), utterance.start_s, utterance.end_s, utterance.text)
     return hashlib.blake2b(repr(told).encode(), digest_size=20).hexdigest()
 
 
 def align(
     aligner: Aligner,
     turns: Sequence[Turn],
-    store: AlignmentStore,
+    store: Alignments,
     *,
     unaligned_as_frames: bool = False,
     progress: ProgressCallback | None = None,
@@ -188,7 +204,7 @@ def told_failures(failed: Mapping[str, str], total: int) -> str:
 
 
 def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: Path) -> dict[str, SegmentTier]:
-    """Return what tells the times of each asked-for tier.
+    """Return the times of each requested tier, from the alignment beside a corpus.
 
     Utterances without sound or words have no segments. All others must have been aligned, for certain.
 

@@ -1,40 +1,40 @@
 """What all encoders of sound share: which part of which recording a turn is, at which rate, and how long it takes."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from merkit.core.errors import MediaError
 from merkit.core.types import Turn
-from merkit.data.files import file_hash
-from merkit.data.media.audio import probe, read_audio
+from merkit.data.media.audio import duration_s, read_audio, recording_hash
 
 RATE_HZ = 16_000
 """The rate all of them work at: that of the published speech encoders."""
 
 
 def audio_content(turn: Turn) -> str | None:
-    """Return a hash of the recording's bytes and the part that is read, or ``None`` where the turn has no sound.
+    """Return a hash of the recording and the times between which it is read, or ``None`` where there is no audio.
+
+    Of a file the bytes are hashed, of a waveform the samples.
 
     Raises:
         MerkitError: The manifest names a recording that is not there.
     """
-    utterance = turn.utterance
-    if utterance.audio is None:
+    recording, utterance = turn.recording, turn.utterance
+    if recording is None:
         return None
-    part = f"{file_hash(_path(turn))} {utterance.start_s} {utterance.end_s}"
+    part = f"{recording_hash(recording)} {utterance.start_s} {utterance.end_s}"
     return hashlib.blake2b(part.encode(), digest_size=20).hexdigest()
 
 
 def audio_duration_s(turn: Turn) -> float:
     """Return the seconds of sound that reading this turn gives."""
-    utterance = turn.utterance
-    if utterance.audio is None:
+    recording, utterance = turn.recording, turn.utterance
+    if recording is None:
         return 0.0
     start_s = utterance.start_s or 0.0
-    end_s = probe(_path(turn)).duration_s if utterance.end_s is None else utterance.end_s
+    end_s = duration_s(recording) if utterance.end_s is None else utterance.end_s
     return max(end_s - start_s, 0.0)
 
 
@@ -44,15 +44,11 @@ def waveform(turn: Turn) -> npt.NDArray[np.float32]:
     Raises:
         MediaError: The recording cannot be read or holds values that are not finite; the message names the utterance.
     """
-    utterance = turn.utterance
+    recording, utterance = turn.recording, turn.utterance
+    if recording is None:
+        raise MediaError(f"Utterance '{utterance.id}' has no recording")
     try:
-        samples = read_audio(_path(turn), RATE_HZ, utterance.start_s, utterance.end_s)
+        samples = read_audio(recording, RATE_HZ, utterance.start_s, utterance.end_s)
     except MediaError as error:
         raise MediaError(f"Utterance '{utterance.id}': {error}") from error
     return np.asarray(samples, dtype=np.float32)
-
-
-def _path(turn: Turn) -> Path:
-    if turn.utterance.audio is None:
-        raise MediaError(f"Utterance '{turn.utterance.id}' has no recording")
-    return turn.root / turn.utterance.audio

@@ -144,7 +144,7 @@ def test_a_part_deep_in_a_long_file_is_the_slice_of_the_whole(tmp_path: Path) ->
 def test_reading_a_late_part_does_not_decode_what_lies_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encode(tmp_path / "a.mkv", "flac", 16000, wave(16000, 30.0))
     decoded: list[int] = []
-    monkeypatch.setattr("merkit.data.media.decoding._floats", _counting(decoded))
+    monkeypatch.setattr("merkit.data.media.ffmpeg._floats", _counting(decoded))
 
     read_audio(tmp_path / "a.mkv", 16000, 28.0, 28.5)
 
@@ -152,9 +152,9 @@ def test_reading_a_late_part_does_not_decode_what_lies_before(tmp_path: Path, mo
 
 
 def _counting(decoded: list[int]) -> Any:
-    from merkit.data.media import decoding
+    from merkit.data.media import ffmpeg
 
-    original = decoding._floats
+    original = ffmpeg._floats
 
     def counting(frame: Any) -> Any:
         decoded.append(frame.samples)

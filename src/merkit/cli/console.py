@@ -1,0 +1,91 @@
+"""The terminal: results on standard output, messages and progress on standard error.
+
+Words, names, labels and paths come from users' files. Nothing in them is read as markup, and characters that command a
+terminal are shown, not sent: everything is printed by the functions of this module.
+"""
+
+import functools
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+_COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters except tab and line feed, line separators, changes of the writing direction, lone surrogates."""
+_WIDTH = 100
+"""Columns of a table that goes to a file or a pipe."""
+
+
+def visible(text: str) -> str:
+    r"""Return a text with every character that would command a terminal replaced by its Python escape.
+
+    >>> print(visible("one" + chr(27) + "[31m two"))
+    one\x1b[31m two
+    """
+    return _COMMANDS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+class _PlainConsole(Console):
+    """A console that prints every text as written."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text with its control characters made visible."""
+        return super().render_str(visible(text), **options)
+
+
+@functools.cache
+def messages() -> Console:
+    """Return the console on standard error, which the log and the progress bar share."""
+    return _PlainConsole(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def show(text: str) -> None:
+    """Print a result on standard output; long lines are left to the terminal."""
+    _results().print(text, soft_wrap=True)
+
+
+def show_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
+    line = json.dumps(value, ensure_ascii=False)
+    print(_COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
+
+
+def right(head: str) -> Column:
+    """Return a table column whose cells are aligned to the right."""
+    return Column(head, justify="right", no_wrap=True)
+
+
+def wrapped(head: str, min_width: int | None = None) -> Column:
+    """Return a table column whose cells may take several lines."""
+    return Column(head, overflow="fold", min_width=min_width)
+
+
+def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; cells of a column given by its name alone take one line."""
+    heads = (Column(column, no_wrap=True) if isinstance(column, str) else column for column in columns)
+    table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    _results().print(table)
+
+
+def _results() -> Console:
+    console = _PlainConsole(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDTH
+    return console
+
+
+class MessageHandler(logging.Handler):
+    """Print log records above the progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        messages().print(self.format(record))

@@ -1,0 +1,92 @@
+"""Results as tables: a data frame, JSON, and HTML that a notebook shows."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from merkit.core.errors import MerkitError
+from merkit.data.files import write_texts
+from merkit.io.predictions import PROBABILITY
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}table{border-collapse:"
+    "collapse}th,td{padding:.25em .75em;text-align:left;border-bottom:1px solid #8884}"
+)
+
+
+class Tabular(ABC):
+    """A result with one row per utterance."""
+
+    notes: Sequence[str] = ()
+    """What a reader must know about the rows."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """One line that says what the rows are of."""
+
+    @abstractmethod
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows: label, confidence, modalities, and the probability of each label as ``p:<label>``."""
+
+    def to_dict(self) -> Any:
+        """Return the result as JSON values."""
+        return self.rows()
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a ``pandas.DataFrame``.
+
+        Raises:
+            MerkitError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MerkitError("to_pandas needs the extra 'pandas': pip install 'merkit[pandas]'") from None
+        return pandas.DataFrame(self.rows())
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write the result as JSON and return the file's path.
+
+        Raises:
+            MerkitError: The file cannot be written.
+        """
+        write_texts({Path(path): json.dumps(self.to_dict(), indent=2, ensure_ascii=False)})
+        return Path(path)
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the rows as an HTML page of its own and return the file's path.
+
+        Raises:
+            MerkitError: The file cannot be written.
+        """
+        head = f'<!doctype html><meta charset="utf-8"><title>{escape(self.title)}</title><style>{_STYLE}</style>'
+        write_texts({Path(path): head + self._repr_html_()})
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        """Return the rows as an HTML table, without the probabilities; all text is escaped."""
+        rows = [
+            {name: _shown(name, value) for name, value in row.items() if not name.startswith(PROBABILITY)}
+            for row in self.rows()
+        ]
+        head = "".join(f"<th>{escape(name)}</th>" for name in rows[0]) if rows else ""
+        body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<p><b>{escape(self.title)}</b></p>{table}{notes}"
+
+
+def _cells(row: Mapping[str, str]) -> str:
+    return "".join(f"<td>{escape(cell)}</td>" for cell in row.values())
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name == "confidence":
+        return f"{100 * value:.0f} %"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
