@@ -184,6 +184,17 @@ class Citation:
 
 
 @dataclass(frozen=True)
+class ReleasedCode:
+    """The authors' own implementation, with which merkit's is compared (docs/parity.md)."""
+
+    url: str
+    commit: str
+    """Which version was run, abbreviated."""
+    licence: str | None
+    """``None``: the repository names none."""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """What a model's file exports as ``SPEC``."""
 
@@ -195,6 +206,8 @@ class ModelSpec:
     """The model's class, ``Model(encoders by modality, number of classes, config)``."""
     citation: Citation | None = None
     """``None`` for what has no paper (a floor)."""
+    released: ReleasedCode | None = None
+    """``None``: the authors have published no code, or it was not compared."""
     modalities: tuple[int, int] = (1, 3)
     """Fewest and most encoders it takes."""
     inputs: frozenset[str] = frozenset()

@@ -198,7 +198,7 @@ def _conversations(case: Case) -> Batch:
     return Batch(
         ids=tuple(map(str, range(int(mask.sum())))),
         mask=mask,
-        present={name: mask for name in case.dims},
+        present=dict.fromkeys(case.dims, mask),
         inputs={name: Padded(data.unsqueeze(2), mask.unsqueeze(2)) for name, data in inputs.items()},
         speakers=torch.from_numpy(speakers),
         labels=torch.from_numpy(labels),
@@ -216,7 +216,7 @@ def _utterances(case: Case, kind: str = "") -> Batch:
     return Batch(
         ids=tuple(map(str, range(len(real)))),
         mask=real,
-        present={name: real for name in case.dims},
+        present=dict.fromkeys(case.dims, real),
         inputs=inputs,
         speakers=torch.zeros(len(real), dtype=torch.long),
         labels=None if augmented else torch.tensor(case.labels),
