@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from merkit.core.batch import Padded
 from merkit.core.encoder import EncoderHome
 from merkit.encoders.logmel import SPEC, LogMel, LogMelConfig
-from merkit.nn.sequences import parts_by_length
+from merkit.encoders.networks.frozen import batches_by_length
 from merkit.nn.standardization import Standardizer
 
 
@@ -52,7 +52,7 @@ def test_statistics_do_not_depend_on_how_the_rows_are_cut_or_ordered(cuts: list[
 
 @given(lengths=st.lists(st.integers(1, 100), max_size=30), most=st.integers(1, 300))
 def test_parts_hold_every_sequence_once_and_stay_within_the_bound(lengths: list[int], most: int) -> None:
-    parts = parts_by_length(lengths, most)
+    parts = batches_by_length(lengths, most)
 
     assert sorted(index for part in parts for index in part) == list(range(len(lengths)))
     assert all(len(part) == 1 or len(part) * max(lengths[index] for index in part) <= most for part in parts)

@@ -20,7 +20,8 @@ from merkit.core.alignment import Aligner, AlignerConfig, AlignerSpec, Alignment
 from merkit.core.errors import ConfigError, MerkitError, UnalignableError
 from merkit.core.types import Turn
 from merkit.data.segments.tiers import checked_alignment
-from merkit.encoders.networks.files import NetworkFiles, read_config
+from merkit.encoders.networks.files import NetworkFiles
+from merkit.encoders.networks.loading import read_network_config
 from merkit.encoders.sound.samples import RATE_HZ, waveform
 from merkit.encoders.wav2vec2 import receptive_field
 
@@ -39,7 +40,7 @@ class Ctc(Aligner):
 
     def __init__(self, config: CtcConfig) -> None:
         self.files = NetworkFiles(config.weights, config.revision, None)
-        self._config = read_config(self.files)
+        self._config = read_network_config(self.files)
         strides, blank = getattr(self._config, "conv_stride", None), self._config.pad_token_id
         if strides is None or blank is None:
             raise ConfigError(f"'{config.weights}' is no speech network that writes letters and a blank")

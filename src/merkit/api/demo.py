@@ -1,6 +1,8 @@
-"""The demonstration: a synthetic corpus, floors and systems on it, a report, and one analysed call."""
+"""The demonstration: a synthetic corpus, baselines and systems trained on it, a report, and one call analyzed."""
 
 import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,61 +10,84 @@ from typing import Any
 from merkit.api.training import train_and_score
 from merkit.core.lookup import load
 from merkit.core.progress import ProgressCallback
+from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.corpus.prepare import prepare
+from merkit.evaluation.true_labels import true_labels
 from merkit.experiments.recipe import read_recipe
 from merkit.experiments.shipped import recipes_folder
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings.analysis import Analysis, analyze_recording, write_analysis
 from merkit.reporting.report import write_report
 
-RECIPES = (
-    "majority/parley",
-    "bag_of_words/parley",
-    "single/parley-text",
-    "single/parley-audio",
-    "concat/parley",
-    "bc_lstm/parley",
-)
-"""Floors first; the last one analyses the call."""
+WORDS, VOICE, BOTH = "single/parley-text", "single/parley-audio", "bc_lstm/parley"
+"""The recipes whose models label the call: from its text, from its sound, from both in the course of conversation."""
+RECIPES = ("majority/parley", "bag_of_words/parley", WORDS, VOICE, "concat/parley", BOTH)
+"""Baselines first."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Call:
+    """One call of the test split with its true labels and the analyses of three models, segment by segment."""
+
+    truth: Sequence[str]
+    words: Analysis
+    voice: Analysis
+    both: Analysis
+
+
+@dataclass(frozen=True)
 class Demonstration:
-    """What the demonstration left behind."""
+    """Results of the demonstration."""
 
     scores: list[dict[str, Any]]
-    """One run's each, floors first."""
+    """Of each run, baselines first."""
     report: Path
-    analysis: Analysis
+    call: Call
     analysis_file: Path
+    checkpoint: Path
+    """Of the model that reads both text and sound."""
 
 
 def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
-    """Run the demonstration in a folder; what is already there is not done again."""
+    """Run the demonstration in a folder, or what is missing of it there."""
     spec = load("corpora", "parley")
     data = folder / "data"
     _log.info("making the synthetic corpus 'parley' in %s", data)
     prepare(spec, data, data, spec.options(), False)
-    runs, scores = [], []
-    for name in RECIPES:
-        run = folder / "runs" / name.replace("/", "-")
-        _log.info("training %s", name)
-        scores.append(train_and_score(read_recipe(recipes_folder() / f"{name}.toml"), data, run, progress=progress))
-        runs.append(run)
-    report = write_report(runs, folder, data=data)
-    checkpoint = next(runs[-1].glob("fold-*/seed-0/checkpoint"))
-    call, transcript = _test_call(read_manifest(data))
-    analysis = analyze_recording(Recognizer.load(checkpoint), call, transcript, str(checkpoint))
-    written, _ = write_analysis(analysis, folder / "analysis")
-    return Demonstration(scores, report.html, analysis, written)
+    runs = {name: folder / "runs" / name.replace("/", "-") for name in RECIPES}
+    scores = []
+    for name, run in runs.items():
+        recipe = read_recipe(recipes_folder() / f"{name}.toml")
+        scores.append(train_and_score(recipe, data, run, progress=progress))
+        _log.info("trained %s", name)
+    report = write_report(list(runs.values()), folder, data=data)
+    checkpoints = {name: next(run.glob("fold-*/seed-0/checkpoint")) for name, run in runs.items()}
+    call = _analyze_call(read_manifest(data), checkpoints)
+    analysis_file, _ = write_analysis(call.both, folder / "analysis")
+    return Demonstration(scores, report.html, call, analysis_file, checkpoints[BOTH])
 
 
-def _test_call(manifest: Manifest) -> tuple[Path, Path]:
-    """Return the first recording of the test part and its transcript with times."""
-    first = next(u for u in manifest.utterances if u.attributes["split"] == "test" and u.audio_path is not None)
-    assert first.audio_path is not None
-    recording = manifest.media_path(first.audio_path)
-    return recording, manifest.root / "transcripts" / f"{first.conversation}.csv"
+def most_varied_call(utterances: Sequence[Utterance], labels: Mapping[str, str]) -> list[Utterance]:
+    """Return the utterances of the conversation with the most distinct labels, the first of equals."""
+    conversations: dict[str, list[Utterance]] = defaultdict(list)
+    for utterance in utterances:
+        conversations[utterance.conversation].append(utterance)
+    return max(conversations.values(), key=lambda turns: len({labels[turn.id] for turn in turns}))
+
+
+def _analyze_call(manifest: Manifest, checkpoints: Mapping[str, Path]) -> Call:
+    protocol = load("protocols", "parley").build(load("protocols", "parley").options(), False)
+    labels = {id_: protocol.labels[number] for id_, number in true_labels(protocol, manifest.utterances).items()}
+    turns = most_varied_call([u for u in manifest.utterances if u.attributes["split"] == "test"], labels)
+    assert turns[0].audio_path is not None
+    recording = manifest.media_path(turns[0].audio_path)
+    transcript = manifest.root / "transcripts" / f"{turns[0].conversation}.csv"
+    analyses = {
+        name: analyze_recording(Recognizer.load(checkpoints[name]), recording, transcript, str(checkpoints[name]))
+        for name in (WORDS, VOICE, BOTH)
+    }
+    truth = [labels[turn.id] for turn in sorted(turns, key=lambda turn: turn.start_s or 0.0)]
+    return Call(truth, analyses[WORDS], analyses[VOICE], analyses[BOTH])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column
 
-from merkit.cli.console import right, show, show_json, show_table, wrapped
+from merkit.cli.console import number, show, show_json, show_table
 from merkit.cli.options import AsJson, Checkpoint
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ def print_analysis(analysis: "Analysis") -> None:
     """Print an analysis as a table, a row for each segment."""
     show(f"{analysis.recording.name}, {analysis.duration_s:.1f} s")
     columns: list[str | Column] = [
-        right("from"),
-        right("to"),
+        number("from"),
+        number("to"),
         "speaker",
         "label",
-        right("probability"),
+        number("probability"),
         "modalities",
-        wrapped("text"),
+        "text",
     ]
     rows = [
         (

@@ -57,19 +57,14 @@ def show_json(value: Any) -> None:
     print(_COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
 
 
-def right(head: str) -> Column:
-    """Return a table column whose cells are aligned to the right."""
+def number(head: str) -> Column:
+    """Return a table column of numbers: aligned to the right, never broken into lines."""
     return Column(head, justify="right", no_wrap=True)
 
 
-def wrapped(head: str, min_width: int | None = None) -> Column:
-    """Return a table column whose cells may take several lines."""
-    return Column(head, overflow="fold", min_width=min_width)
-
-
 def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; cells of a column given by its name alone take one line."""
-    heads = (Column(column, no_wrap=True) if isinstance(column, str) else column for column in columns)
+    """Print a table; cells of a column given by its name may take several lines."""
+    heads = (Column(column, overflow="fold") if isinstance(column, str) else column for column in columns)
     table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*row)

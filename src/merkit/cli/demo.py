@@ -1,25 +1,45 @@
 """``merkit demo``: everything once, on the synthetic corpus."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merkit.cli.analyze import print_analysis
-from merkit.cli.console import show
+from merkit.cli.console import number, show, show_table
 from merkit.cli.progress import shown_progress
-from merkit.cli.scores import print_comparison
+from merkit.cli.scores import print_comparison, quote
+
+if TYPE_CHECKING:
+    from merkit.api.demo import Call
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where to put corpus, runs, report and analysis.")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="Folder for corpus, runs, report and analysis.")] = Path("demo"),
 ) -> None:
-    """Make a synthetic corpus of spoken calls, train on it, report, and analyse one call."""
+    """Make a synthetic corpus of spoken calls, train on it, write a report, and analyze one call."""
     from merkit.api.demo import run_demo
 
     with shown_progress() as progress:
         result = run_demo(folder, progress)
     print_comparison(result.scores)
-    print_analysis(result.analysis)
+    print_call(result.call)
     show(f"report:   {result.report}")
     show(f"analysis: {result.analysis_file}")
+    show("now your file:")
+    show(f"  merkit analyze RECORDING --transcript TRANSCRIPT --checkpoint {quote(result.checkpoint)}")
+
+
+def print_call(call: "Call") -> None:
+    """Print a call's true labels beside those of the three models."""
+    analyses = (call.words, call.voice, call.both)
+    show(f"{call.both.recording.name}, the test call with the greatest variety of true emotions. A hidden emotion")
+    show("shapes words and voice, each unreliably: 'truth' need not be what a sentence alone suggests.")
+    labels = [[segment.prediction.label for segment in analysis.segments] for analysis in analyses]
+    rows = [
+        (f"{segment.start_s:.1f}", segment.speaker, *answers, segment.text or "")
+        for segment, *answers in zip(call.both.segments, call.truth, *labels, strict=True)
+    ]
+    columns = (number("from"), "speaker", "truth", "words say", "voice says", "both say", "text")
+    show_table(columns, rows)
+    counts = [sum(map(str.__eq__, call.truth, column)) for column in labels]
+    show(f"right, of {len(rows)}: words {counts[0]}, voice {counts[1]}, both in the course of the call {counts[2]}")

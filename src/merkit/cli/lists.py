@@ -26,17 +26,18 @@ def list_names(
     folders = {"recipes": recipes_folder(), "grids": grids_folder()}
     if kind in folders:
         folder = folders[kind]
-        rows = [(str(path.relative_to(folder)), "") for path in sorted(folder.rglob("*.toml"))]
+        rows = [(str(path.relative_to(folder)), "", "merkit") for path in sorted(folder.rglob("*.toml"))]
     elif kind in KINDS:
-        rows = [(name, load(kind, name).summary) for name in names(kind)]
+        specs = [load(kind, name) for name in names(kind)]
+        rows = [(spec.name, spec.summary, str(spec.origin)) for spec in specs]
     else:
         raise UnknownNameError(unknown("kind", kind, [*KINDS, *folders]))
     if as_json:
-        print(json.dumps([{"name": name, "summary": summary} for name, summary in rows]))
+        print(json.dumps([{"name": name, "summary": summary, "source": source} for name, summary, source in rows]))
         return
-    width = max(len(name) for name, _ in rows)
-    for name, summary in rows:
-        print(f"{name:{width}}  {summary}".rstrip())
+    width = max(len(name) for name, _, _ in rows)
+    for name, summary, source in rows:
+        print(f"{name:{width}}  {summary}{'' if source == 'merkit' else f' ({source})'}".rstrip())
 
 
 def cite(

@@ -30,12 +30,12 @@ def shown_progress() -> Iterator[ProgressCallback]:
 
 
 class _Bar(Progress):
-    """The bar of what was reported last: the name of the work, a bar, a note on the current unit, the time left."""
+    """The work that was reported last: its name, a bar, a note on the current unit, the time left."""
 
     def __init__(self) -> None:
         super().__init__(
             TextColumn("{task.description}", markup=False, table_column=_cut()),
-            BarColumn(10 if messages().width < 100 else 20),
+            BarColumn(10 if messages().width < 100 else 16),
             TextColumn("{task.fields[note]}", markup=False, table_column=_cut()),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
@@ -50,6 +50,8 @@ class _Bar(Progress):
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
         note = visible(note or f"{done} of {total}")
         if self._current is None or self._current[0] != what:
+            if done == total:  # nothing to wait for
+                return
             if self._current is not None:
                 self.remove_task(self._current[1])
             self._current = what, self.add_task(visible(what), completed=done, total=total, note=note)

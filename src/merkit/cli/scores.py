@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merkit.cli.console import right, show, show_table, wrapped
+from merkit.cli.console import number, show, show_table
 
 if TYPE_CHECKING:
     from merkit.reporting.results import Group
@@ -33,14 +33,14 @@ def print_scores(scores: dict[str, Any]) -> None:
         more = f"; and {len(differences) - 1} more" if differences[1:] else ""
         show(f"Not the published corpus, its counts differ: {differences[0]}{more}")
     show_table(
-        ("metric", right("mean"), right("std"), right("95 % interval")),
+        ("metric", number("mean"), number("std"), number("95 % interval")),
         [
             (name, _percent(score["mean"], 2), _percent(score["std"], 2), _interval(score, 2))
             for name, score in scores["test"].items()
         ],
     )
     show_table(
-        ("class", *map(right, ("utterances", "precision", "recall", "F1"))),
+        ("class", *map(number, ("utterances", "precision", "recall", "F1"))),
         [
             (
                 row["label"],
@@ -101,7 +101,8 @@ def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
         f"percent, mean ± std of {seeds} seeds [95 % interval over {first['clusters']} {first['cluster']}s]",
     )
     show_table(
-        ("run", *metrics), [(run["run"], *(figure_text(run["test"][metric]) for metric in metrics)) for run in runs]
+        ("run", *map(number, metrics)),
+        [(run["run"], *(figure_text(run["test"][metric]) for metric in metrics)) for run in runs],
     )
 
 
@@ -144,7 +145,7 @@ def print_grid(group: "Group") -> None:
             low, high = (signed(end, 1) for end in c.interval)
             row += [f"{signed(c.difference, 1)} [{low}, {high}]", p_text(c.adjusted), c.verdict]
         rows.append(row)
-    show_table((wrapped("variant"), metric, "against base", "p (Holm)", wrapped("verdict", min_width=15)), rows)
+    show_table(("variant", *map(number, (metric, "against base", "p (Holm)")), "verdict"), rows)
     for entry in group.entries:
         show(f"{entry.name}: {entry.changes or entry.encoders}")
     show(f"{group.protocol}. {caption(group)}")
@@ -214,7 +215,7 @@ def print_texts(group: "Group") -> None:
 
 
 def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> None:
-    """Print rows, if any, and their caption; the first column, names, may be wrapped."""
+    """Print rows, if any, and their caption."""
     if rows:
-        show_table((wrapped(heads[0]), *heads[1:]), rows)
+        show_table(heads, rows)
     show(caption)

@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from merkit.core.lookup import PlugInSpec
 from merkit.core.types import Turn
 
 TierName = Literal["phone", "syllable", "word"]
@@ -62,12 +63,11 @@ class Aligner(ABC):
         """
 
 
-@dataclass(frozen=True)
-class AlignerSpec:
+@dataclass(frozen=True, kw_only=True)
+class AlignerSpec(PlugInSpec):
     """What an aligner's file exports as ``SPEC``."""
 
-    name: str
-    summary: str
+    kind: ClassVar[str] = "aligners"
     config: type[AlignerConfig]
     build: Callable[[Any], Aligner]
     """``build(config)``"""

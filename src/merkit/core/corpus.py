@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from merkit.core.encoder import Array
+from merkit.core.lookup import PlugInSpec
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
 
@@ -51,23 +52,24 @@ class RawCorpus:
     """JSON values to keep in ``corpus.json`` (parley: its parameters and best reachable accuracy)."""
 
 
-@dataclass(frozen=True)
-class CorpusSpec:
+@dataclass(frozen=True, kw_only=True)
+class CorpusSpec(PlugInSpec):
     """What an adapter's file exports as ``SPEC``.
 
     ``read(raw, options)`` reads a release; media paths in the result are relative to ``raw``. Adapters that make their
     corpus (parley) write media below ``raw``.
     """
 
-    name: str
+    kind: ClassVar[str] = "corpora"
     version: int
     """Raised when the adapter's output changes."""
-    summary: str
     options: type[CorpusOptions]
     read: Callable[[Path, Any], RawCorpus]
     expected: Mapping[str, int] = field(default_factory=dict)
     """Published counts: ``utterances``, ``conversations``, and ``<split>`` or ``<split>.conversations``."""
     citation: Citation | None = None
     licence: str = ""
+    example: Callable[[Path], Mapping[str, Any] | None] | None = None
+    """For the contract tests: write a tiny made-up release below a folder, return options to read it with, if any."""
     makes_media: bool = False
     """The adapter makes its corpus (parley): no raw release is needed."""

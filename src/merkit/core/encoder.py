@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from merkit.core.batch import Padded
+from merkit.core.lookup import PlugInSpec
 from merkit.core.types import Turn
 
 Array = npt.NDArray[Any]
@@ -21,6 +22,11 @@ class EncoderConfig(BaseModel):
     """Settings of an encoder; misspelt keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def trains_network(self) -> bool:
+        """Whether a pretrained network is trained with the model, whose layers can have learning rates of their own."""
+        return False
 
 
 class Encoder(nn.Module, ABC):
@@ -114,18 +120,20 @@ class Encoder(nn.Module, ABC):
         return
 
 
-@dataclass(frozen=True)
-class EncoderSpec:
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec(PlugInSpec):
     """What an encoder's file exports as ``SPEC``."""
 
-    name: str
+    kind: ClassVar[str] = "encoders"
     modalities: tuple[str, ...]
-    summary: str
     config: type[EncoderConfig]
     build: Callable[["Any", str, "EncoderHome"], Encoder]
     """``build(config, modality, home)``."""
     extra: str | None = None
     """Which optional extra of the package it needs."""
+    example: Callable[[Path], Mapping[str, Any]] | None = None
+    """For the contract tests: return the settings of a tiny one; may write what it needs below a folder. ``None``: the
+    defaults are tested."""
 
 
 @dataclass(frozen=True)

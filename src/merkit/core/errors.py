@@ -37,5 +37,9 @@ class UnknownNameError(MerkitError):
     """A plug-in name that no file carries."""
 
 
+class PluginError(MerkitError):
+    """A plug-in that is missing, cannot be imported, or is not what its kind expects."""
+
+
 class UnalignableError(MerkitError):
     """An utterance whose words cannot be found in its recording."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from merkit.core.alignment import SegmentRequest
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
+from merkit.core.lookup import PlugInSpec
 from merkit.core.precision import at_least_float32
 
 Level = Literal["utterance", "conversation"]
@@ -194,12 +195,11 @@ class ReleasedCode:
     """``None``: the repository names none."""
 
 
-@dataclass(frozen=True)
-class ModelSpec:
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(PlugInSpec):
     """What a model's file exports as ``SPEC``."""
 
-    name: str
-    summary: str
+    kind: ClassVar[str] = "models"
     level: Level
     config: type[ModelConfig]
     build: Callable[[Mapping[str, Encoder], int, Any], Model]

@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from merkit.core.lookup import PlugInSpec
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
 
@@ -79,15 +80,16 @@ class Protocol(ABC):
         return
 
 
-@dataclass(frozen=True)
-class ProtocolSpec:
+@dataclass(frozen=True, kw_only=True)
+class ProtocolSpec(PlugInSpec):
     """What a protocol's file exports as ``SPEC``."""
 
-    name: str
-    summary: str
+    kind: ClassVar[str] = "protocols"
     corpus: str | None
     """The corpus' name in ``corpus.json`` that it is for; ``None``: any."""
     options: type[ProtocolOptions]
     build: Callable[[Any, bool], Protocol]
     """``build(options, allow_partial)``."""
     citation: Citation | None = None
+    example: Callable[[], Sequence[Utterance]] | None = None
+    """For the contract tests: return a small made-up corpus that has every class in every split."""

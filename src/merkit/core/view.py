@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from merkit.core.lookup import PlugInSpec
 from merkit.core.types import Turn
 
 RATE_HZ = 16_000
@@ -86,13 +87,12 @@ class AudioEngine(ABC):
         """
 
 
-@dataclass(frozen=True)
-class ViewSpec:
+@dataclass(frozen=True, kw_only=True)
+class ViewSpec(PlugInSpec):
     """What an engine's file exports as ``SPEC``."""
 
-    name: str
+    kind: ClassVar[str] = "views"
     modality: Literal["text", "audio"]
-    summary: str
     config: type[ViewConfig]
     build: Callable[[Any], Any]
     """``build(config)``: a ``TextEngine`` or an ``AudioEngine``, by the modality."""

@@ -4,7 +4,6 @@ Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set (GeMAPS) for Voice
 Transactions on Affective Computing 7 (2016). openSMILE is free for research and private use, not for products.
 """
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -16,6 +15,9 @@ from merkit.core.errors import MerkitError
 from merkit.encoders.sound.measures import SoundMeasures
 from merkit.encoders.sound.samples import RATE_HZ
 
+_SHORTEST_S = 0.06
+"""The longest of the set's windows, that of pitch."""
+
 
 class EgemapsConfig(EncoderConfig):
     """Nothing to choose: the set is fixed."""
@@ -24,7 +26,7 @@ class EgemapsConfig(EncoderConfig):
 class Egemaps(SoundMeasures):
     """88 measures per utterance, ``[1, 88]``, standardised with the training part's statistics.
 
-    A recording too short for openSMILE's windows (60 ms) has none of them.
+    A recording too short for openSMILE's windows has none of them.
     """
 
     name: ClassVar[str] = "egemaps"
@@ -35,9 +37,9 @@ class Egemaps(SoundMeasures):
         self._smile = smile
 
     def measure(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Segment too short")
-            table = self._smile.process_signal(samples, RATE_HZ)
+        if len(samples) < _SHORTEST_S * RATE_HZ:  # openSMILE would warn, and give the same
+            return np.full(len(self.columns), np.nan)
+        table = self._smile.process_signal(samples, RATE_HZ)
         measures: npt.NDArray[np.float64] = np.asarray(table, dtype=np.float64)[0]
         return measures
 

@@ -15,7 +15,7 @@ from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, Enco
 from merkit.core.types import Turn
 from merkit.encoders.sound.augmentation import mask_bands, mask_frames, warp
 from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
-from merkit.nn.sequences import present_rows, put_back
+from merkit.nn.sequences import absent, present_rows, put_back
 from merkit.nn.standardization import Standardizer
 
 _WINDOW = 400
@@ -112,8 +112,7 @@ class LogMel(Encoder):
         present, rows = present_rows(padded)
         batch = padded.mask.shape[:-1]
         if not rows.any():
-            nothing = torch.zeros(*batch, 1, self.dim, device=padded.data.device)
-            return Padded(nothing, torch.zeros_like(nothing[..., 0], dtype=torch.bool))
+            return absent(batch, self.dim, padded.data.device)
         mask = present.mask
         data = self.standardizer(_without_mean(present.data, mask, self.config.subtract))
         data = torch.where(mask.unsqueeze(-1), data, 0.0)  # to vary it, what is not real must be finite

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from merkit.core.batch import Padded
@@ -18,7 +17,7 @@ from merkit.core.types import Turn
 from merkit.data.features.published import read_published
 from merkit.data.files import atomic_path
 from merkit.nn.layers import Dropout
-from merkit.nn.standardization import Standardizer
+from merkit.nn.standardization import Standardizer, standardised
 
 FOLDER = "precomputed"
 """Below the manifest's folder: one folder for each set of features."""
@@ -85,8 +84,8 @@ class Precomputed(Encoder):
         return np.zeros((1, self.dim), dtype=np.float32)
 
     def forward(self, padded: Padded) -> Padded:
-        data = padded.data if self.standardizer is None else self.standardizer(padded.data)
-        return Padded(self.dropout(torch.where(padded.mask.unsqueeze(-1), data, 0.0)), padded.mask)
+        vectors = standardised(padded, self.standardizer)
+        return Padded(self.dropout(vectors.data), vectors.mask)
 
     def fit(self, arrays: Iterable[Array]) -> None:
         if self.standardizer is not None:

@@ -1,15 +1,16 @@
 """Any wav2vec 2.0, HuBERT or WavLM network, frozen or trained with the model, and never moved by its batch mates.
 
 The convolutional front end of many of them (wav2vec 2.0 base, HuBERT base) normalises each channel over time, padding
-included, which no attention mask mends. So the front end runs on each recording alone, without padding; its frames are
-padded, and the transformer, with its convolution for positions, sees padded frames as zeros that it does not attend to.
+included, which no attention mask corrects. So the front end runs on each recording alone, without padding; its frames
+are padded, and the transformer, with its convolution for positions, sees padded frames as zeros that it does not attend
+to.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,18 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from merkit.core.batch import Padded
-from merkit.core.encoder import Array, EncoderHome, EncoderSpec, as_float32
+from merkit.core.encoder import Array, Encoder, EncoderHome, EncoderSpec, as_float32
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.types import Turn
-from merkit.encoders.networks.encoder import NetworkConfig, NetworkEncoder
-from merkit.encoders.networks.files import NetworkFiles, known_warnings, layers_of, read_config
+from merkit.encoders.networks.architecture import Architecture
+from merkit.encoders.networks.config import NetworkConfig
+from merkit.encoders.networks.files import NetworkFiles
+from merkit.encoders.networks.frozen import FrozenNetwork
+from merkit.encoders.networks.layers import choose_states, transformer_layers
+from merkit.encoders.networks.loading import ignore_mask_warnings, read_network_config
+from merkit.encoders.networks.trained import TrainedNetwork
 from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
-from merkit.nn.sequences import choose_states, stack
+from merkit.nn.sequences import mean_position, pad_sequences
 
 _TYPES = ("wav2vec2", "hubert", "wavlm")
 """Types of network whose parts are known to be safe as they are run here; each is tested."""
@@ -60,43 +66,29 @@ class Wav2Vec2Config(NetworkConfig):
         return self
 
 
-class Wav2Vec2(NetworkEncoder):
-    """Vectors of frames, ``[*batch, frames, dim]``, one per 20 ms, or their mean, ``[*batch, 1, dim]``, if pooled.
+class Wav2Vec2(Architecture):
+    """Speech networks: one vector per frame of 20 ms.
 
-    ``n`` samples give ``(n - 400) // 320 + 1`` frames; a recording below 400 samples is padded to them with zeros. The
-    waveform is made zero-mean and unit-variance where the network's preprocessor says so. SpecAugment and LayerDrop are
-    off. A trained network's ``extract`` gives the waveform ``[samples]``, which is not stored.
-
-    With ``cache_front_end`` it gives the front end's frames ``[frames, channels]``, stored while training; the network
-    continues from them with the same numbers. One out of a checkpoint stores none: who predicts reads them once.
+    Input is the waveform ``[samples]``; ``n`` samples give ``(n - 400) // 320 + 1`` frames, and a recording below 400
+    samples is padded to them with zeros. The waveform is made zero-mean and unit-variance where the network's
+    preprocessor says so. SpecAugment and LayerDrop are off.
     """
 
-    most_steps = 120 * RATE_HZ
+    modality = "audio"
+    input_type = np.float32
+    max_positions = 120 * RATE_HZ
+    config: Wav2Vec2Config
 
     def __init__(self, config: Wav2Vec2Config, files: NetworkFiles) -> None:
-        super().__init__("audio", config, files, _settled(read_config(files)))
-        self.config = config
+        super().__init__(config, files, _settled(read_network_config(files)))
         self._normalise = _normalises(files)
-        self._shortest = receptive_field(self._network_config)
-        self.hop_s = None if config.pooled else math.prod(self._network_config.conv_stride) / RATE_HZ
+        self._shortest = receptive_field(self.network_config)
+        self._stride: int = math.prod(self.network_config.conv_stride)
+        self.hop_s = None if config.pooled else self._stride / RATE_HZ
         self.centre_s = self._shortest / 2 / RATE_HZ
-        if config.cache_front_end:
-            self.input_dim = (int(self._network_config.conv_dim[-1]),)
 
-    def load(self, *, restored: bool) -> None:
-        super().load(restored=restored)
-        if self.config.freeze_front_end:
-            self._front_end.requires_grad_(False)
-        self.stored = self.config.cache_front_end and not restored
-
-    def fingerprint(self) -> Mapping[str, Any]:
-        whole = {"encoder": "wav2vec2", "version": 1, "rate_hz": RATE_HZ, "normalise": self._normalise}
-        if self.config.cache_front_end:  # known by its weights: a network in a checkpoint has no other name for it
-            return {**whole, "front_end": _identity(self._front_end, self._network_config)}
-        if not self.config.frozen:
-            return whole
-        gives = self.config.model_dump(include={"layer", "pooled"})
-        return {**whole, "network": self._files.identity(with_weights=True), **gives}
+    def settings(self) -> Mapping[str, Any]:
+        return {"encoder": "wav2vec2", "version": 1, "rate_hz": RATE_HZ, "normalise": self._normalise}
 
     def content(self, turn: Turn) -> str | None:
         return audio_content(turn)
@@ -110,53 +102,96 @@ class Wav2Vec2(NetworkEncoder):
             samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)  # 1e-7: as in the library
         return np.pad(samples, (0, max(self._shortest - len(samples), 0)))
 
-    def extract(self, turns: Sequence[Turn]) -> list[Array]:
-        if not self.config.cache_front_end:
-            return super().extract(turns)
-        arrays = []
-        for turn in turns:
-            wave = torch.from_numpy(self.read(turn)).to(self._place.device)
-            with torch.no_grad():
-                arrays.append(as_float32(self._front_end(wave[None])[0].T.cpu().numpy()))
-        return arrays
-
-    def stored_bytes(self, turn: Turn) -> int:
-        if not self.config.cache_front_end:
-            return 0
+    def count_frames(self, turn: Turn) -> int:
+        """Return how many frames the front end makes of a turn."""
         samples = max(round(self.duration_s(turn) * RATE_HZ), self._shortest)
-        frames = (samples - self._shortest) // math.prod(self._network_config.conv_stride) + 1
-        return int(frames * self.input_dim[0] * np.dtype(np.float32).itemsize)
+        return (samples - self._shortest) // self._stride + 1
+
+    def prepare(self, network: nn.Module) -> None:
+        parts: Any = network
+        if self.config.freeze_front_end:
+            parts.feature_extractor.requires_grad_(False)
+        for layer in transformer_layers(network, self.network_config):
+            layer.register_forward_pre_hook(_record_input, with_kwargs=True)
+        ignore_mask_warnings()
 
     def states(self, network: nn.Module, padded: Padded) -> Padded:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_front_end):
+            frames = self.frames(network, padded)
+        return Padded(self.transform(network, frames.data, frames.mask), frames.mask)
+
+    def frames(self, network: nn.Module, padded: Padded) -> Padded:
+        """Return each recording's frames ``[rows, frames, channels]``, computed from it alone."""
         parts: Any = network
-        if self.config.cache_front_end:
-            frames = Padded(torch.where(padded.mask.unsqueeze(-1), padded.data, 0.0), padded.mask)
-        else:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_front_end):
-                frames = self._unmasked(parts, padded) if self.config.hears_padding else self._unpadded(parts, padded)
-        projected = parts.feature_projection(frames.data)
-        projected = projected[0] if isinstance(projected, tuple) else projected  # wav2vec 2.0 also returns its input
-        with known_warnings(), _entering(layers_of(network, self._network_config)) as entered:
-            mask = None if self.config.hears_padding else frames.mask
-            last = parts.encoder(projected, attention_mask=mask).last_hidden_state
-        # what enters each layer, and the output after its last normalisation
-        return Padded(choose_states([*entered, last], self.config.layer), frames.mask)
-
-    @staticmethod
-    def _unpadded(parts: Any, padded: Padded) -> Padded:
-        """Return each recording's frames, computed from it alone."""
         waves = [data[mask] for data, mask in zip(padded.data, padded.mask, strict=True)]
-        return stack([parts.feature_extractor(wave[None])[0].T for wave in waves])
+        return pad_sequences([parts.feature_extractor(wave[None])[0].T for wave in waves])
 
-    @staticmethod
-    def _unmasked(parts: Any, padded: Padded) -> Padded:
+    def transform(self, network: nn.Module, frames: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the chosen states of the transformer on the front end's frames."""
+        parts: Any = network
+        projected = parts.feature_projection(frames)
+        projected = projected[0] if isinstance(projected, tuple) else projected  # wav2vec 2.0 also returns its input
+        entered: list[Tensor] = []
+        token = _ENTERED.set(entered)
+        try:
+            last = parts.encoder(projected, attention_mask=mask).last_hidden_state
+        finally:
+            _ENTERED.reset(token)
+        # what enters each layer, and the output after its last normalisation
+        return choose_states([*entered, last], self.config.layer)
+
+
+class UnmaskedWav2Vec2(Wav2Vec2):
+    """Speech networks run as some released code does: on one block of waveforms, without a mask (``hears_padding``)."""
+
+    def frames(self, network: nn.Module, padded: Padded) -> Padded:
         """Return the frames of recordings filled up with zeros, and which of them are a recording's own."""
+        parts: Any = network
         data = parts.feature_extractor(padded.data.masked_fill(~padded.mask, 0.0)).transpose(1, 2)
         lengths = parts._get_feat_extract_output_lengths(padded.mask.sum(dim=1))
         return Padded(data, torch.arange(data.shape[1], device=data.device) < lengths.unsqueeze(1))
 
-    def describe(self) -> Mapping[str, Any]:
-        return {"encoder": "wav2vec2", **self._described()}
+    def transform(self, network: nn.Module, frames: Tensor, mask: Tensor | None) -> Tensor:
+        return super().transform(network, frames, None)
+
+
+class CachedFrontEnd(TrainedNetwork):
+    """A trained network whose front end, which never changes, is run once per utterance (``cache_front_end``).
+
+    ``extract`` returns the front end's frames ``[frames, channels]``; the network continues from them with the same
+    numbers. They are stored while training; an encoder restored from a checkpoint stores none: prediction reads them
+    once.
+    """
+
+    architecture: Wav2Vec2
+
+    def __init__(self, architecture: Wav2Vec2, *, restored: bool) -> None:
+        super().__init__(architecture, restored=restored)
+        self.stored = not restored
+        self._channels = int(architecture.network_config.conv_dim[-1])
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        # known by its weights: a network in a checkpoint has no other name for it
+        return {**super().fingerprint(), "front_end": _identity(self._front_end, self.architecture.network_config)}
+
+    def extract(self, turns: Sequence[Turn]) -> list[Array]:
+        arrays = []
+        for turn in turns:
+            wave = torch.from_numpy(self.architecture.read(turn)).to(self._device.device)
+            with torch.no_grad():
+                arrays.append(as_float32(self._front_end(wave[None])[0].T.cpu().numpy()))
+        return arrays
+
+    def blank(self) -> Array:
+        return np.zeros((1, self._channels), dtype=np.float32)
+
+    def vectors(self, padded: Padded) -> Padded:
+        frames = torch.where(padded.mask.unsqueeze(-1), padded.data, 0.0)
+        states = Padded(self.architecture.transform(self.network, frames, padded.mask), padded.mask)
+        return mean_position(states) if self.architecture.config.pooled else states
+
+    def stored_bytes(self, turn: Turn) -> int:
+        return self.architecture.count_frames(turn) * self._channels * np.dtype(np.float32).itemsize
 
     @property
     def _front_end(self) -> nn.Module:
@@ -165,29 +200,23 @@ class Wav2Vec2(NetworkEncoder):
         return front_end
 
 
+_ENTERED: ContextVar[list[Tensor] | None] = ContextVar("entered", default=None)
+"""What entered the layers of the network that the current thread runs."""
+
+
+def _record_input(_: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    """Record what enters a layer; a hook that stays, because one that is set by each call would see all threads."""
+    entered = _ENTERED.get()
+    if entered is not None:
+        entered.append(given[0] if given else named["hidden_states"])
+
+
 def _identity(front_end: nn.Module, network_config: Any) -> str:
     """Return a hash of all that a front end's frames depend on: its weights and how it is built."""
     digest = hashlib.sha256(json.dumps([getattr(network_config, name) for name in _FRONT_END]).encode())
     for name, weight in sorted(front_end.state_dict().items()):
         digest.update(f"{name} {tuple(weight.shape)}".encode() + weight.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _entering(layers: nn.ModuleList) -> Iterator[list[Tensor]]:
-    """Collect what enters each layer while the network runs."""
-    entered: list[Tensor] = []
-    hooks = [
-        layer.register_forward_pre_hook(
-            lambda _, given, named: entered.append(given[0] if given else named["hidden_states"]), with_kwargs=True
-        )
-        for layer in layers
-    ]
-    try:
-        yield entered
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _settled(network_config: Any) -> Any:
@@ -235,16 +264,18 @@ def receptive_field(network_config: Any) -> int:
     return int(field)
 
 
-def build(config: Wav2Vec2Config, modality: str, home: EncoderHome) -> Wav2Vec2:
+def build(config: Wav2Vec2Config, modality: str, home: EncoderHome) -> Encoder:
     """Return the encoder; a frozen network's weights are read when the first recording is extracted.
 
     Raises:
-        MerkitError: The network is not there or not what the configuration asks for.
+        MerkitError: The network is missing or not what the configuration asks for.
     """
-    encoder = Wav2Vec2(config, NetworkFiles(config.weights, config.revision, home.assets))
-    if not config.frozen:
-        encoder.load(restored=home.assets is not None)
-    return encoder
+    files = NetworkFiles(config.weights, config.revision, home.assets)
+    architecture = (UnmaskedWav2Vec2 if config.hears_padding else Wav2Vec2)(config, files)
+    if config.frozen:
+        return FrozenNetwork(architecture)
+    kind = CachedFrontEnd if config.cache_front_end else TrainedNetwork
+    return kind(architecture, restored=home.assets is not None)
 
 
 SPEC = EncoderSpec(

@@ -160,8 +160,8 @@ def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
         )
     return Run(
         path=run,
-        model=recipe["model"],
-        protocol_name=recipe["protocol"],
+        model=lookup.name_of("models", recipe["model"]),
+        protocol_name=lookup.name_of("protocols", recipe["protocol"]),
         protocol=protocol,
         recipe=recipe,
         provenance=provenance,

@@ -20,7 +20,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from merkit.core.encoder import EncoderConfig, EncoderSpec
-from merkit.core.errors import ConfigError, UnknownNameError
+from merkit.core.errors import ConfigError, PluginError, UnknownNameError
 from merkit.core.lookup import load, unknown
 from merkit.core.model import ModelConfig, ModelSpec, reads_views
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
@@ -92,7 +92,7 @@ class ViewsChoice:
     def resolved(self) -> dict[str, Any]:
         """Return the table with every default written out."""
         engines = {
-            modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
+            modality: {"name": spec.reference, **config.model_dump(mode="json", exclude_none=True)}
             for modality, (spec, config) in self.engines.items()
         }
         return {"count": self.count, **engines}
@@ -134,12 +134,12 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default written out, as TOML values (what is ``None`` is left out)."""
         encoders = {
-            modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
+            modality: {"name": spec.reference, **config.model_dump(mode="json", exclude_none=True)}
             for modality, (spec, config) in self.encoders.items()
         }
         return {
-            "model": self.model.name,
-            "protocol": self.protocol.name,
+            "model": self.model.reference,
+            "protocol": self.protocol.reference,
             "seeds": self.seeds,
             "config": self.config.model_dump(mode="json", exclude_none=True),
             "encoders": encoders,
@@ -262,8 +262,8 @@ def _helper(
     if isinstance(below, Mapping) and any(isinstance(t, Mapping) and "recipe" in t for t in below.values()):
         mistakes.append(f"{place}: has a feature extractor of its own; there are two stages at most")
         return None
-    if values.get("protocol") != protocol.name:
-        mistakes.append(f"{place}.protocol = {values.get('protocol')!r}: both recipes need '{protocol.name}'")
+    if values.get("protocol") != protocol.reference:
+        mistakes.append(f"{place}.protocol = {values.get('protocol')!r}: both recipes need '{protocol.reference}'")
         return None
     try:
         recipe = check_recipe(values if values.get("options") else {**values, "options": options.model_dump()}, place)
@@ -294,7 +294,7 @@ def _plug_in(package: str, name: Any, key: str, mistakes: list[str]) -> Any:
         return None  # told by the file's own check
     try:
         return load(package, name)
-    except UnknownNameError as error:
+    except (UnknownNameError, PluginError) as error:
         mistakes.append(f"{key}: {error}")
         return None
 
@@ -380,5 +380,5 @@ def _check_training(
     """Tell of settings of training that the encoders leave nothing to do, before anything is extracted for them."""
     if training.batch_seconds is not None and "audio" not in encoders:
         mistakes.append(f"training.batch_seconds = {training.batch_seconds}: there is no [encoders.audio] to bound")
-    if training.layer_decay < 1.0 and all(getattr(config, "frozen", True) for _, config in encoders.values()):
+    if training.layer_decay < 1.0 and not any(config.trains_network for _, config in encoders.values()):
         mistakes.append(f"training.layer_decay = {training.layer_decay}: no encoder is trained (frozen = false)")

@@ -9,13 +9,13 @@ from merkit.core.errors import ConfigError
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the values of a recipe's file.
+    """Return the values of a recipe's file; plug-ins that are files beside it are named by absolute paths.
 
     Raises:
         ConfigError: It is missing, cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _with_absolute_plug_ins(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
     except FileNotFoundError:
         raise ConfigError(
             f"No recipe '{path}'. Shipped ones lie in recipes/; 'merkit list recipes' names them."
@@ -24,6 +24,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"Cannot read the recipe '{path}': {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def _with_absolute_plug_ins(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a table with ``./gmu.py`` as an absolute path wherever a plug-in is named."""
+    values = dict(table)
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            values[key] = _with_absolute_plug_ins(value, folder)
+        elif key in ("model", "protocol", "name") and isinstance(value, str) and value.endswith(".py"):
+            values[key] = str((folder / value).resolve())
+    return values
 
 
 def with_other_recipes(values: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -250,7 +250,8 @@ def _train(
         return {**figures, "loss": _negative_log_likelihood(predictions, [config.labels[label] for label in truth])}
 
     def listen(_: Model, row: Mapping[str, Any]) -> None:
-        valid = ", ".join(f"{name} {value:.3f}" for name, value in row["valid"].items())
+        names = ("loss", *cell.protocol.metrics[:2])  # all of them are in history.jsonl
+        valid = ", ".join(f"{name} {row['valid'][name]:.3f}" for name in names)
         _log.debug("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
         if cell.legacy_best_on_test and accelerator.is_main_process:
             predictions = _of(recognizer.predict_dataset(parts["test"], batch_seconds=seconds), fold.test)

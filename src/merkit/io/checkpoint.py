@@ -7,7 +7,7 @@ an encoder is a trained model), ``provenance.json`` and ``README.md``.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from merkit.core.errors import CheckpointError, ConfigError
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel
 from merkit.data.files import atomic_path
+from merkit.io.plug_ins import PlugInRecord, load_recorded, record_plug_ins
 
 FORMAT = 2
 """Raised whenever the files of a checkpoint change; no other format is read."""
@@ -59,6 +60,7 @@ class CheckpointConfig:
             },
             "protocol": self.protocol,
             "temperature": self.temperature,
+            "plug_ins": record_plug_ins([self.spec, *(spec for spec, _ in self.encoders.values())]),
         }
         return json.dumps(values, indent=2)
 
@@ -75,10 +77,15 @@ class _File(BaseModel):
     encoders: dict[str, dict[str, Any]]
     protocol: str
     temperature: PositiveFloat
+    plug_ins: tuple[PlugInRecord, ...]
 
 
-def choose_encoders(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[EncoderSpec, EncoderConfig]]:
+def choose_encoders(
+    tables: Mapping[str, Mapping[str, Any]], find: Callable[[str, str], EncoderSpec] = load
+) -> dict[str, tuple[EncoderSpec, EncoderConfig]]:
     """Check encoders by modality, each a table with its ``name`` and the keys of its config.
+
+    ``find`` is ``merkit.core.lookup.load`` or one like it.
 
     Raises:
         UnknownNameError: There is no such encoder.
@@ -86,7 +93,7 @@ def choose_encoders(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[
     """
     choices = {}
     for modality, table in tables.items():
-        spec: EncoderSpec = load("encoders", table["name"])
+        spec = find("encoders", table["name"])
         choices[modality] = spec, spec.config(**{key: value for key, value in table.items() if key != "name"})
     return choices
 
@@ -223,7 +230,8 @@ def read_config(folder: Path) -> CheckpointConfig:
     """Read and check a checkpoint's ``config.json``.
 
     Raises:
-        CheckpointError: There is none, it is damaged, of another format, or has settings that do not fit.
+        CheckpointError: There is none, it is damaged, of another format, has settings that do not fit, or needs a
+            plug-in that is missing or has changed.
     """
     path = folder / _CONFIG
     try:
@@ -242,12 +250,14 @@ def read_config(folder: Path) -> CheckpointConfig:
         raise CheckpointError(f"{folder} has checkpoint format {found}, this merkit reads format {FORMAT}: {remedy}.")
     try:
         file = _File(**values)
-        spec: ModelSpec = load("models", file.model)
+        records = {(record.kind, record.name): record for record in file.plug_ins}
+        find = partial(load_recorded, records=records, folder=folder)
+        spec: ModelSpec = find("models", file.model)
         return CheckpointConfig(
             spec,
             spec.config(**file.settings),
             file.labels,
-            choose_encoders(file.encoders),
+            choose_encoders(file.encoders, find),
             file.protocol,
             file.temperature,
         )

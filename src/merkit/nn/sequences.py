@@ -1,44 +1,13 @@
-"""Padded sequences in and out of a network: only those that are there are run, and garbage never reaches it."""
+"""Padded sequences in and out of a network: only those that are present are run, and padding never reaches it."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from merkit.core.batch import Padded
 from merkit.nn.pooling import masked_mean
-
-Layer = Literal["last", "mix"] | int | tuple[int, ...]
-"""``last``, ``mix``, or numbers of states: 0 is what enters the first layer, n what the n-th layer gives."""
-
-
-class LayerMix(nn.Module):
-    """Weigh a network's states with a learned softmax; all weigh the same at first."""
-
-    def __init__(self, states: int) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(torch.zeros(states))
-
-    def forward(self, data: Float[Tensor, "*batch states dim"]) -> Float[Tensor, "*batch dim"]:
-        """Return the weighted sum of the states."""
-        return (self.weights.softmax(0).unsqueeze(-1) * data).sum(-2)
-
-
-def numbers_of(layer: int | tuple[int, ...]) -> tuple[int, ...]:
-    """Return the numbers of the states that a layer setting names."""
-    return (layer,) if isinstance(layer, int) else layer
-
-
-def choose_states(
-    states: Sequence[Float[Tensor, "rows time dim"]], layer: Layer
-) -> Float[Tensor, "rows time *states chosen"]:
-    """Return the last of a network's states, for ``mix`` all of them on an axis of their own, or some side by side."""
-    if layer == "mix":
-        return torch.stack(list(states), dim=2)
-    numbers = (-1,) if layer == "last" else numbers_of(layer)
-    return torch.cat([states[number] for number in numbers], dim=-1)
 
 
 def present_rows(padded: Padded) -> tuple[Padded, Bool[Tensor, " rows"]]:
@@ -55,39 +24,33 @@ def present_rows(padded: Padded) -> tuple[Padded, Bool[Tensor, " rows"]]:
     return Padded(data[rows][:, :longest], mask[:, :longest]), rows
 
 
-def put_back(found: Padded, rows: Bool[Tensor, " rows"], batch: Sequence[int]) -> Padded:
-    """Return ``[*batch, time, dim]`` with the found sequences in their rows; the others are masked zeros."""
-    data = found.data.new_zeros((len(rows), *found.data.shape[1:]))
-    mask = found.mask.new_zeros((len(rows), *found.mask.shape[1:]))
-    data[rows] = found.data
-    mask[rows] = found.mask
+def put_back(present: Padded, rows: Bool[Tensor, " rows"], batch: Sequence[int]) -> Padded:
+    """Return ``[*batch, time, dim]`` with the present sequences in their rows; the others are masked zeros."""
+    data = present.data.new_zeros((len(rows), *present.data.shape[1:]))
+    mask = present.mask.new_zeros((len(rows), *present.mask.shape[1:]))
+    data[rows] = present.data
+    mask[rows] = present.mask
     return Padded(data.reshape(*batch, *data.shape[1:]), mask.reshape(*batch, *mask.shape[1:]))
 
 
-def mean_step(padded: Padded) -> Padded:
-    """Return each sequence's mean as a sequence of one step, absent where there is nothing real.
+def mean_position(padded: Padded) -> Padded:
+    """Return each sequence's mean as a sequence of one position, absent where there is nothing real.
 
     ``data`` is ``[*batch, time, *dim]`` with at least one ``dim``.
     """
-    place = padded.mask.dim()
-    mean = masked_mean(padded.data.flatten(place), padded.mask)
-    dim = padded.data.shape[place:]
+    axes = padded.mask.dim()
+    mean = masked_mean(padded.data.flatten(axes), padded.mask)
+    dim = padded.data.shape[axes:]
     return Padded(mean.reshape(*padded.mask.shape[:-1], 1, *dim), padded.mask.any(-1, keepdim=True))
 
 
-def stack(arrays: Sequence[Tensor]) -> Padded:
+def pad_sequences(arrays: Sequence[Tensor]) -> Padded:
     """Return sequences ``[time, *dim]`` of unequal length side by side, padded with zeros."""
     data = nn.utils.rnn.pad_sequence(list(arrays), batch_first=True)
     lengths = torch.tensor([len(array) for array in arrays], device=data.device)
     return Padded(data, torch.arange(data.shape[1], device=data.device) < lengths.unsqueeze(-1))
 
 
-def parts_by_length(lengths: Sequence[int], most: int) -> list[list[int]]:
-    """Return numbers of sequences in parts of similar length, each at most ``most`` steps with its padding (or one)."""
-    parts: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
-        if parts and (len(parts[-1]) + 1) * lengths[index] <= most:
-            parts[-1].append(index)
-        else:
-            parts.append([index])
-    return parts
+def absent(batch: Sequence[int], dim: int, device: torch.device) -> Padded:
+    """Return one masked position of zeros, ``[*batch, 1, dim]``, for each item of a batch in which none is present."""
+    return Padded(torch.zeros(*batch, 1, dim, device=device), torch.zeros(*batch, 1, dtype=torch.bool, device=device))

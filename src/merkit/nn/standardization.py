@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from merkit.core.batch import Padded
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 
@@ -49,6 +50,13 @@ class Standardizer(nn.Module):
     def scaled(self, data: Shaped[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Return the standardised values of what must be defined: NaN stays, for who trains to notice."""
         return (data - self.mean) * self.scale
+
+
+def standardised(padded: Padded, standardizer: Standardizer | None) -> Padded:
+    """Return ``[*batch, time, *dim]`` standardised, if asked for, and zero in padded positions."""
+    data = padded.data if standardizer is None else standardizer(padded.data)
+    mask = padded.mask.reshape(*padded.mask.shape, *[1] * (data.dim() - padded.mask.dim()))
+    return Padded(torch.where(mask, data, 0.0), padded.mask)
 
 
 def _moments(arrays: Iterable[Array], dim: int) -> tuple[Array, Array]:

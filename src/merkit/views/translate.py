@@ -9,7 +9,8 @@ from pydantic import Field
 from merkit.core.errors import MerkitError
 from merkit.core.view import TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.files import file_hash
-from merkit.encoders.networks.files import NetworkFiles, quiet
+from merkit.encoders.networks.files import NetworkFiles
+from merkit.encoders.networks.loading import quiet
 
 
 class TranslateConfig(ViewConfig):

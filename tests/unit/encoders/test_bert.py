@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from merkit.core.batch import Padded
-from merkit.core.encoder import EncoderHome
+from merkit.core.encoder import Encoder, EncoderHome
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError
-from merkit.encoders.bert import SPEC, Bert, BertConfig
+from merkit.encoders.bert import SPEC, BertConfig
 
 TEXTS = [
     "we are so happy here",
@@ -20,7 +20,7 @@ TEXTS = [
 ]
 
 
-def build(folder: Path, assets: Path | None = None, **settings: object) -> Bert:
+def build(folder: Path, assets: Path | None = None, **settings: object) -> Encoder:
     return SPEC.build(BertConfig(weights=str(folder), **settings), "text", EncoderHome(assets=assets))
 
 
@@ -40,7 +40,7 @@ def test_a_trained_network_reads_target_first_then_previous_turns_oldest_first(t
 
     (array,) = encoder.extract([say("we are here", before=["not read", "so happy", None, "sad"])])
 
-    words = encoder._tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
+    words = encoder.architecture.tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
     assert " ".join(words) == "[CLS] anna : we are here [SEP] ben : sad [SEP]"  # the turn without words is left out
     assert array[:, 1].tolist() == [0] * 7 + [1] * 4
     assert array[:, 2].tolist() == [1] * 7 + [0] * 4
@@ -52,7 +52,7 @@ def test_the_oldest_context_is_cut_first_and_the_target_is_kept(tiny_bert, say):
 
     (array,) = encoder.extract([say("we are here", before=["one two three four", "five six"])])
 
-    words = encoder._tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
+    words = encoder.architecture.tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
     assert " ".join(words) == "[CLS] we are here [SEP] three four five six [SEP]"
 
 
@@ -62,7 +62,7 @@ def test_a_target_that_alone_is_too_long_loses_its_end_and_all_context(tiny_bert
 
     (array,) = encoder.extract([say("one two three four five six seven eight", before=before)])
 
-    words = encoder._tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
+    words = encoder.architecture.tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
     assert " ".join(words) == "[CLS] one two three four five six [SEP]"
     assert array[:, 2].all()
 
@@ -190,7 +190,7 @@ def test_a_frozen_network_is_no_part_of_the_state_and_loads_when_it_is_needed(ti
     encoder = build(tiny_bert, layer="mix")
 
     assert list(encoder.state_dict()) == ["mix.weights"]
-    assert encoder._frozen._network is None
+    assert "network" not in vars(encoder)
     encoder.extract([say("sad")])
     assert list(encoder.state_dict()) == ["mix.weights"]
 

@@ -52,7 +52,7 @@ def assert_near(found: Tensor, expected: Tensor) -> None:
 
 def by_hand(encoder, line: str) -> Tensor:
     """States of Hugging Face's own network for a sequence of tokens given by name."""
-    numbers = torch.tensor([encoder._tokenizer.convert_tokens_to_ids(line.split())])
+    numbers = torch.tensor([encoder.architecture.tokenizer.convert_tokens_to_ids(line.split())])
     with torch.no_grad():
         return encoder.network(input_ids=numbers, token_type_ids=torch.zeros_like(numbers)).last_hidden_state[0]
 
@@ -62,7 +62,7 @@ def test_an_utterance_is_read_as_its_own_line_and_a_separator(tiny_bert, say):
 
     (array,) = encoder.extract([say("we are here", before=["so sad"])])
 
-    words = encoder._tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
+    words = encoder.architecture.tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
     assert " ".join(words) == "ben : we are here [SEP]"
     assert array[:, 1].tolist() == [0] * 6
     assert array[:, 2].tolist() == [1] * 6
@@ -74,14 +74,14 @@ def test_a_line_keeps_less_than_half_a_window(tiny_bert, say):
 
     (array,) = encoder.extract([say("one two three four five six seven")])
 
-    words = encoder._tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
+    words = encoder.architecture.tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
     assert " ".join(words) == "one two three four [SEP]"
 
 
 def test_an_empty_text_is_a_separator_and_none_is_absent(tiny_bert, say):
     encoder = reader(tiny_bert)
 
-    assert encoder.extract([say("")])[0][:, 0].tolist() == [encoder._tokenizer.sep_token_id]
+    assert encoder.extract([say("")])[0][:, 0].tolist() == [encoder.architecture.tokenizer.sep_token_id]
     assert encoder.content(say("")) is not None
     assert encoder.content(say(None)) is None
 

@@ -35,15 +35,22 @@ def test_the_set_s_88_measures_are_those_of_the_recording_alone(record):
     assert np.isfinite(low).all()
 
 
-def test_a_recording_too_short_for_the_windows_has_undefined_measures(record):
+@pytest.mark.parametrize("samples", [300, 959])
+def test_a_recording_too_short_for_the_windows_has_undefined_measures(record, samples):
     encoder = build()
 
-    (array,) = encoder.extract([record(tone(110.0)[:300])])
+    (array,) = encoder.extract([record(tone(110.0)[:samples])])
 
     assert np.isnan(array).all()
     encoder.fit([np.ones((1, 88)), np.zeros((1, 88))])
     output = encoder(Padded(torch.from_numpy(array)[None], torch.tensor([[True]])))
     assert output.data.tolist() == [[[0.0] * 88]]
+
+
+def test_the_shortest_recording_that_opensmile_measures_is_measured(record):
+    (array,) = build().extract([record(tone(110.0)[:960])])  # one sample less, and openSMILE says "Segment too short"
+
+    assert np.isfinite(array).all()
 
 
 def test_a_copy_measures_the_same(record):

@@ -11,14 +11,14 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from tests.networks import KINDS, noise, padded, write_speech_network
 
-from merkit.core.encoder import EncoderHome
+from merkit.core.encoder import Encoder, EncoderHome
 from merkit.core.errors import MerkitError
 from merkit.data.features.sources import open_sources
-from merkit.encoders.wav2vec2 import SPEC, Wav2Vec2, Wav2Vec2Config
+from merkit.encoders.wav2vec2 import SPEC, CachedFrontEnd, Wav2Vec2Config
 from merkit.experiments.features import fill_store
 
 
-def build(folder: Path, assets: Path | None = None, **settings: object) -> Wav2Vec2:
+def build(folder: Path, assets: Path | None = None, **settings: object) -> Encoder:
     config = Wav2Vec2Config(weights=str(folder), frozen=False, **settings)
     return SPEC.build(config, "audio", EncoderHome(assets=assets))
 
@@ -65,13 +65,13 @@ def test_stored_frames_take_the_space_that_was_told(networks, record, samples):
 def test_the_size_is_told_before_the_work_begins_and_once(networks, record, tmp_path, caplog, monkeypatch):
     turns = [record(noise(32_000, seed), f"u{seed}") for seed in range(3)]
     told: list[str] = []
-    whole = Wav2Vec2.extract
+    whole = CachedFrontEnd.extract
 
     def extract(self, turns):
         told.extend(row.getMessage() for row in caplog.records)
         return whole(self, turns)
 
-    monkeypatch.setattr(Wav2Vec2, "extract", extract)
+    monkeypatch.setattr(CachedFrontEnd, "extract", extract)
     with caplog.at_level(logging.INFO, "merkit"):
         for _ in range(2):
             open_sources({"audio": build(networks["wav2vec2 group"], cache_front_end=True)}, turns, tmp_path / "store")
@@ -84,7 +84,7 @@ def test_the_size_is_told_before_the_work_begins_and_once(networks, record, tmp_
 def test_a_disk_that_is_too_full_is_told_before_the_work_begins(networks, record, tmp_path, monkeypatch):
     encoder = build(networks["wav2vec2 group"], cache_front_end=True)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))
-    monkeypatch.setattr(Wav2Vec2, "extract", lambda *_: pytest.fail("extracted all the same"))
+    monkeypatch.setattr(CachedFrontEnd, "extract", lambda *_: pytest.fail("extracted all the same"))
 
     with pytest.raises(MerkitError, match=r"will take 0\.000 GB for 1 utterances, the disk has 0\.000 GB left"):
         open_sources({"audio": encoder}, [record(noise(32_000))], tmp_path / "store")

@@ -14,9 +14,10 @@ from merkit.core.batch import Padded
 from merkit.core.encoder import Encoder, EncoderHome
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load
-from merkit.encoders.bert import Bert, BertConfig
-from merkit.encoders.networks.files import checkpoint_layers, layers_of
-from merkit.encoders.wav2vec2 import Wav2Vec2, Wav2Vec2Config
+from merkit.encoders.bert import BertConfig
+from merkit.encoders.networks.layers import checkpoint_layers, transformer_layers
+from merkit.encoders.networks.trained import TrainedNetwork
+from merkit.encoders.wav2vec2 import Wav2Vec2Config
 
 
 def build(name: str, folder: Path, **settings: object) -> Encoder:
@@ -91,9 +92,9 @@ def test_layers_that_are_computed_twice_keep_a_fraction_for_the_backward_pass(tm
 
 def test_a_network_in_evaluation_computes_nothing_twice(networks, monkeypatch):
     encoder = build("wav2vec2", networks["wav2vec2 group"], frozen=False, gradient_checkpointing=True).eval()
-    assert isinstance(encoder, Wav2Vec2)
+    assert isinstance(encoder, TrainedNetwork)
     calls: list[int] = []
-    for layer in layers_of(encoder.network, encoder._network_config):
+    for layer in transformer_layers(encoder.network, encoder.architecture.network_config):
         layer.attention.register_forward_hook(lambda *_: calls.append(1))
 
     encoder(padded([noise(4_000)])).data.sum().backward()
@@ -103,9 +104,9 @@ def test_a_network_in_evaluation_computes_nothing_twice(networks, monkeypatch):
 
 def test_the_layers_of_a_network_in_training_are_computed_twice(networks):
     encoder = build("wav2vec2", networks["wav2vec2 group"], frozen=False, gradient_checkpointing=True)
-    assert isinstance(encoder, Wav2Vec2)
+    assert isinstance(encoder, TrainedNetwork)
     calls: list[int] = []
-    for layer in layers_of(encoder.network, encoder._network_config):
+    for layer in transformer_layers(encoder.network, encoder.architecture.network_config):
         layer.attention.register_forward_hook(lambda *_: calls.append(1))
 
     encoder(padded([noise(4_000)])).data.sum().backward()
@@ -134,9 +135,9 @@ def test_layers_below_the_trained_ones_have_no_backward_pass(networks, kind, gra
     encoder = build(
         "wav2vec2", networks[kind], frozen=False, trainable_layers=1, gradient_checkpointing=gradient_checkpointing
     )
-    assert isinstance(encoder, Wav2Vec2)
+    assert isinstance(encoder, TrainedNetwork)
     wanted: list[bool] = []
-    for layer in layers_of(encoder.network, encoder._network_config):
+    for layer in transformer_layers(encoder.network, encoder.architecture.network_config):
         layer.register_forward_hook(lambda _, __, out: wanted.append(_states(out).requires_grad))
 
     output = encoder(padded([noise(4_000)]))
@@ -150,9 +151,9 @@ def test_layers_below_the_trained_ones_have_no_backward_pass(networks, kind, gra
 @pytest.mark.parametrize("gradient_checkpointing", [False, True])
 def test_layers_of_a_text_network_below_the_trained_ones_have_no_backward_pass(tiny_bert, say, gradient_checkpointing):
     encoder = build("bert", tiny_bert, frozen=False, trainable_layers=2, gradient_checkpointing=gradient_checkpointing)
-    assert isinstance(encoder, Bert)
+    assert isinstance(encoder, TrainedNetwork)
     wanted: list[bool] = []
-    for layer in layers_of(encoder.network, encoder._network_config):
+    for layer in transformer_layers(encoder.network, encoder.architecture.network_config):
         layer.register_forward_hook(lambda _, __, out: wanted.append(_states(out).requires_grad))
 
     encoder(padded(encoder.extract([say("so very happy")])))

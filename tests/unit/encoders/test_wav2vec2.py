@@ -9,12 +9,12 @@ from safetensors.torch import load_file, save_file
 from tests.networks import KINDS, noise, padded
 
 from merkit.core.batch import Padded
-from merkit.core.encoder import EncoderHome
+from merkit.core.encoder import Encoder, EncoderHome
 from merkit.core.errors import ConfigError, MerkitError
-from merkit.encoders.wav2vec2 import SPEC, Wav2Vec2, Wav2Vec2Config
+from merkit.encoders.wav2vec2 import SPEC, Wav2Vec2Config
 
 
-def build(folder: Path, assets: Path | None = None, **settings: object) -> Wav2Vec2:
+def build(folder: Path, assets: Path | None = None, **settings: object) -> Encoder:
     return SPEC.build(Wav2Vec2Config(weights=str(folder), **settings), "audio", EncoderHome(assets=assets))
 
 

@@ -1,7 +1,7 @@
 import torch
 
 from merkit.core.batch import Padded
-from merkit.nn.sequences import LayerMix, mean_step, parts_by_length, present_rows, put_back, stack
+from merkit.nn.sequences import absent, mean_position, pad_sequences, present_rows, put_back
 
 
 def test_present_rows_and_putting_back_are_inverse_but_for_the_absent():
@@ -12,7 +12,7 @@ def test_present_rows_and_putting_back_are_inverse_but_for_the_absent():
     back = put_back(present, rows, (2, 2))
 
     assert rows.tolist() == [True, False, True, False]
-    assert present.data.shape == (2, 2, 2)  # the step that is padding for all is gone
+    assert present.data.shape == (2, 2, 2)  # the position that is padding for all is gone
     assert back.mask.tolist() == mask[..., :2].tolist()
     torch.testing.assert_close(back.data[back.mask], data[mask])
 
@@ -26,36 +26,33 @@ def test_present_rows_takes_data_without_feature_axis():
     assert rows.tolist() == [True, False]
 
 
-def test_a_mean_step_reads_real_steps_alone_and_is_absent_where_there_are_none():
+def test_a_mean_position_reads_real_positions_alone_and_is_absent_where_there_are_none():
     data = torch.tensor([[[1.0], [3.0], [1e3]], [[1e3]] * 3])
     mask = torch.tensor([[True, True, False], [False] * 3])
 
-    mean = mean_step(Padded(data, mask))
+    mean = mean_position(Padded(data, mask))
 
     assert mean.data[0].tolist() == [[2.0]]
     assert mean.mask.tolist() == [[True], [False]]
 
 
-def test_a_mean_step_keeps_further_axes():
+def test_a_mean_position_keeps_further_axes():
     data = torch.randn(2, 5, 3, 4)
 
-    mean = mean_step(Padded(data, torch.ones(2, 5, dtype=torch.bool)))
+    mean = mean_position(Padded(data, torch.ones(2, 5, dtype=torch.bool)))
 
     torch.testing.assert_close(mean.data, data.mean(1, keepdim=True))
 
 
 def test_sequences_are_stacked_with_their_mask():
-    stacked = stack([torch.ones(2, 3), torch.ones(1, 3)])
+    stacked = pad_sequences([torch.ones(2, 3), torch.ones(1, 3)])
 
     assert stacked.mask.tolist() == [[True, True], [True, False]]
     assert stacked.data.sum() == 9
 
 
-def test_a_layer_mix_begins_as_the_mean():
-    data = torch.randn(2, 5, 4)
+def test_an_absent_batch_has_one_masked_position_for_each_item():
+    nothing = absent((2, 3), 4, torch.device("cpu"))
 
-    torch.testing.assert_close(LayerMix(5)(data), data.mean(1))
-
-
-def test_a_sequence_longer_than_a_part_may_be_is_a_part_of_its_own():
-    assert parts_by_length([5, 100, 6, 7], 12) == [[0, 2], [3], [1]]
+    assert nothing.data.shape == (2, 3, 1, 4)
+    assert not nothing.mask.any()

@@ -1,4 +1,4 @@
-"""Networks in Hugging Face's format: where their files are, how they are loaded, which of their weights are trained.
+"""The files of a network in Hugging Face's format: where they are, what identifies them, what a checkpoint copies.
 
 A network is named by a hub id with a pinned revision, a local folder, or ``builtin:minilm``. Weights are read from
 safetensors files alone, and no code that comes with them is run.
@@ -8,15 +8,10 @@ import hashlib
 import importlib.util
 import re
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import nn
 
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.data.files import atomic_path, file_hash
@@ -41,7 +36,6 @@ _DESCRIPTION = (
 )
 """All that describes a network and its input; small."""
 _VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
-_FINAL_NORMS = ("final_norm.", "final_layer_norm.", "encoder.final_layer_norm.")
 _WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
 
 
@@ -88,6 +82,11 @@ class NetworkFiles:
             _check_minilm(folder / "model.safetensors")
         return folder
 
+    @property
+    def has_vocabulary(self) -> bool:
+        """Whether the folder has a tokenizer's files."""
+        return bool(_matching(self.folder, _VOCABULARY))
+
     def identity(self, *, with_weights: bool) -> Mapping[str, Any]:
         """Return what tells this network from every other, as JSON values.
 
@@ -127,162 +126,9 @@ class NetworkFiles:
         return _minilm_folder() if self.kind == "builtin" else _download(self.weights, str(self.revision), patterns)
 
 
-def read_config(files: NetworkFiles) -> Any:
-    """Return the network's configuration (a ``PretrainedConfig``).
-
-    Raises:
-        MerkitError: It is not one that the installed transformers knows.
-    """
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(files.folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise MerkitError(f"Cannot use the network in '{files.folder}': {_first_line(error)}") from error
-
-
-def read_tokenizer(files: NetworkFiles) -> Any:
-    """Return the network's tokenizer, one that tells which word of which text a token is of.
-
-    Raises:
-        MerkitError: There is none, or it is not a fast one.
-    """
-    from transformers import AutoTokenizer
-
-    if not _matching(files.folder, _VOCABULARY):  # the library would make up an empty one
-        raise MerkitError(f"'{files.folder}' holds no tokenizer: put its tokenizer.json there")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise MerkitError(f"Cannot use the tokenizer in '{files.folder}': {_first_line(error)}") from error
-    if not tokenizer.is_fast:
-        raise MerkitError(f"The tokenizer in '{files.folder}' has no tokenizer.json: convert it with transformers")
-    return tokenizer
-
-
-def load_network(files: NetworkFiles, config: Any) -> nn.Module:
-    """Return the network with its weights in float32, in evaluation mode, without a pooler.
-
-    Raises:
-        MerkitError: The weights cannot be read or do not fill the network.
-    """
-    from safetensors import SafetensorError
-    from transformers import AutoModel
-
-    folder = files.weights_folder
-    try:
-        with quiet():
-            network, report = AutoModel.from_pretrained(
-                folder,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,
-                output_loading_info=True,
-                local_files_only=True,
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise MerkitError(f"Cannot load the weights in '{folder}': {_first_line(error)}") from error
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        raise MerkitError(f"The weights in '{folder}' lack {len(missing)} of the network's, first '{missing[0]}'")
-    return _without_pooler(network).eval()
-
-
-def new_network(config: Any) -> nn.Module:
-    """Return the network with weights yet to be filled from a checkpoint's state."""
-    from transformers import AutoModel
-
-    return _without_pooler(AutoModel.from_config(config, dtype=torch.float32))  # type: ignore[no-untyped-call]
-
-
-def layers_of(network: nn.Module, config: Any) -> nn.ModuleList:
-    """Return the network's stack of transformer layers.
-
-    Where another list is as long by chance (the seven convolutions of wav2vec 2.0), that of the larger parts counts.
-
-    Raises:
-        ConfigError: None is found.
-    """
-    lists = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
-    stacks = [found for found in lists if len(found) == config.num_hidden_layers]
-    if stacks:
-        return max(stacks, key=lambda stack: sum(1 for _ in stack.modules()))
-    raise ConfigError(f"No stack of {config.num_hidden_layers} layers in a network of type '{config.model_type}'")
-
-
-def train_last_layers(network: nn.Module, config: Any, count: int | None) -> None:
-    """Leave only the last ``count`` layers' weights to training (``None``: all of the network's).
-
-    Raises:
-        ConfigError: There are fewer layers.
-    """
-    if count is None:
-        return
-    layers = layers_of(network, config)
-    if count > len(layers):
-        raise ConfigError(f"trainable_layers is {count}, the network has {len(layers)} layers")
-    network.requires_grad_(False)
-    layers[len(layers) - count :].requires_grad_(True)
-
-
-def parameters_by_layer(network: nn.Module, config: Any) -> list[list[nn.Parameter]]:
-    """Return a network's weights layer by layer, lowest first: what lies below the first layer, then layer by layer.
-
-    A normalisation after the last layer belongs to that layer; convolutions, projections and embeddings lie below.
-    """
-    stack = [list(layer.parameters()) for layer in layers_of(network, config)]
-    inside = {id(parameter) for layer in stack for parameter in layer}
-    closing = (*_FINAL_NORMS, *(("encoder.layer_norm.",) if getattr(config, "do_stable_layer_norm", False) else ()))
-    below: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        if id(parameter) not in inside:
-            (stack[-1] if name.startswith(closing) else below).append(parameter)
-    return [below, *stack]
-
-
-def checkpoint_layers(network: nn.Module, weights: str) -> None:
-    """Have a network keep, in training, what enters each layer alone and compute the rest again in the backward pass.
-
-    Gradients are those without it: dropout draws the same numbers again.
-
-    Raises:
-        ConfigError: The network's class cannot do it.
-    """
-    if not getattr(network, "supports_gradient_checkpointing", False):
-        raise ConfigError(f"gradient_checkpointing: '{weights}' ({type(network).__name__}) cannot do it; leave it out")
-    known: Any = network
-    how = {"use_reentrant": False, "context_fn": lambda: (nullcontext(), known_warnings())}
-    if hasattr(known, "activation_checkpointing_enable"):  # what later releases of transformers 5 call it
-        known.activation_checkpointing_enable(activation_checkpointing_kwargs=how)
-    else:
-        known.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
-    # the library makes embeddings ask for gradients, which only re-entrant checkpoints need: with it, frozen layers
-    # below trained ones would have a backward pass
-    if getattr(known, "_require_grads_hooks", None):
-        known.disable_input_require_grads()
-
-
-@contextmanager
-def known_warnings() -> Iterator[None]:
-    """Silence what torch says about WavLM's masks: one is boolean, its position bias is not, and both are right."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
-        yield
-
-
-class Unregistered:
-    """A frozen network that is no submodule: loaded when it is first used, on the device where it is used."""
-
-    def __init__(self, files: NetworkFiles, config: Any) -> None:
-        self._files = files
-        self._config = config
-        self._network: nn.Module | None = None
-
-    def on(self, device: torch.device) -> nn.Module:
-        """Return the network on a device, in evaluation mode."""
-        if self._network is None:
-            self._network = load_network(self._files, self._config).requires_grad_(False)
-        return self._network.to(device)
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _kind(weights: str, revision: str | None, *, restored: bool) -> str:
@@ -337,32 +183,4 @@ def _download(weights: str, revision: str, patterns: tuple[str, ...]) -> Path:
     try:
         return Path(snapshot_download(weights, revision=revision, allow_patterns=list(patterns)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise MerkitError(f"Cannot get '{weights}' at {revision} from the hub: {_first_line(error)}") from error
-
-
-def _without_pooler(network: nn.Module) -> nn.Module:
-    """Remove the head over the first token: it is not used, and unused weights would be saved and counted."""
-    if getattr(network, "pooler", None) is not None:
-        network.pooler = None  # type: ignore[assignment]
-    return network
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the library's progress bar and its report of unused heads off the terminal."""
-    from transformers.utils import logging as library
-
-    logging: Any = library  # its functions carry no types
-    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
+        raise MerkitError(f"Cannot get '{weights}' at {revision} from the hub: {first_line(error)}") from error

@@ -6,14 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder, as_float32
 from merkit.core.errors import MediaError
 from merkit.core.types import Turn
 from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
-from merkit.nn.standardization import Standardizer
+from merkit.nn.standardization import Standardizer, standardised
 
 
 class SoundRows(Encoder):
@@ -63,8 +62,7 @@ class SoundRows(Encoder):
         return np.zeros((1, self.dim), dtype=np.float32)
 
     def forward(self, padded: Padded) -> Padded:
-        data = self.standardizer(padded.data)
-        return Padded(torch.where(padded.mask.unsqueeze(-1), data, 0.0), padded.mask)
+        return standardised(padded, self.standardizer)
 
     def fit(self, arrays: Iterable[Array]) -> None:
         self.standardizer.fit(arrays)

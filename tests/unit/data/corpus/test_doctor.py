@@ -166,7 +166,14 @@ def test_ids_that_occur_twice_are_errors():
 
 
 def toy_spec(expected, version=1):
-    return CorpusSpec("toy", version, "", CorpusOptions, lambda raw, options: RawCorpus([]), expected)
+    return CorpusSpec(
+        name="toy",
+        version=version,
+        summary="",
+        options=CorpusOptions,
+        read=lambda raw, options: RawCorpus([]),
+        expected=expected,
+    )
 
 
 def test_counts_are_compared_with_the_published_ones(corpus):

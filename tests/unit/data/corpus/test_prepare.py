@@ -27,7 +27,14 @@ def toy(expected=None, features=("a", "b"), name="toy", utterances=2):
         finding = Finding("info", "toy", "it is one")
         return RawCorpus(rows[:utterances], [PublishedFeatures("ones", "audio", arrays)], [finding], {"best": 1})
 
-    return CorpusSpec(name, 3, "a toy", ToyOptions, read, expected or {"utterances": 2, "train.conversations": 1})
+    return CorpusSpec(
+        name=name,
+        version=3,
+        summary="a toy",
+        options=ToyOptions,
+        read=read,
+        expected=expected or {"utterances": 2, "train.conversations": 1},
+    )
 
 
 def test_preparing_writes_manifest_features_and_findings(tmp_path):

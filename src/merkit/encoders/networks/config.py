@@ -1,0 +1,58 @@
+"""The settings that all encoders made of a pretrained network have."""
+
+from pydantic import Field, model_validator
+
+from merkit.core.encoder import EncoderConfig
+from merkit.encoders.networks.layers import Layer
+from merkit.encoders.networks.lora import LoraConfig
+
+
+class NetworkConfig(EncoderConfig):
+    """Which network, and which of its weights are trained."""
+
+    weights: str
+    """A local folder or a hub id."""
+    revision: str | None = None
+    """Commit of a hub id, 40 hexadecimal digits."""
+    frozen: bool = True
+    """Frozen: vectors are extracted once and stored. Otherwise the network is trained with the model."""
+    trainable_layers: int | None = Field(default=None, ge=0)
+    """Train only the last so many layers; unset: all of the network. Those below take no dropout. Not with
+    ``frozen``."""
+    lora: LoraConfig | None = None
+    """Train low-rank adapters in place of the network's weights, which stay as published. Not with ``frozen``."""
+    gradient_checkpointing: bool = False
+    """In training, compute each layer a second time in place of keeping what it computed: less memory, more time."""
+    layer: Layer = "last"
+    """``last``, a learned ``mix`` of all states, or (``frozen``) one state's number, or several side by side such as
+    ``[3, 6]``: 0 is what enters layer 1."""
+    pooled: bool = False
+    """One vector per utterance, the mean over its steps, in place of one per step."""
+    standardise: bool = False
+    """Standardise the vectors, column by column, with the training part's statistics. A few of BERT's columns are many
+    times as wide as the others. For a network that is trained the statistics are those of the published weights, taken
+    in one pass over the training part before training."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Of a frozen network's vectors: wide ones are soon memorised."""
+
+    @property
+    def trains_network(self) -> bool:
+        return not self.frozen
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "NetworkConfig":
+        if self.frozen and self.trainable_layers is not None:
+            raise ValueError("trainable_layers needs frozen = false")
+        if self.lora is not None and (self.frozen or self.trainable_layers is not None):
+            raise ValueError("lora needs frozen = false and no trainable_layers: its adapters are what is trained")
+        if self.gradient_checkpointing and self.frozen:
+            raise ValueError("gradient_checkpointing needs frozen = false: a frozen network keeps nothing")
+        if not self.frozen and not isinstance(self.layer, str):
+            raise ValueError(f"layer = {self.layer} needs frozen = true; a trained network gives 'last' or 'mix'")
+        if isinstance(self.layer, tuple) and len(set(self.layer)) < max(len(self.layer), 1):
+            raise ValueError("layer: a list names at least one state and none twice")
+        if self.dropout and not self.frozen:
+            raise ValueError("dropout needs frozen = true; a trained network has its own")
+        if self.standardise and self.layer == "mix":
+            raise ValueError('standardise needs chosen layers, not layer = "mix"')
+        return self

@@ -1,0 +1,108 @@
+"""A pretrained network that is not trained: its vectors are extracted once and stored."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from merkit.core.batch import Padded
+from merkit.core.encoder import Array, Encoder, as_float32
+from merkit.core.errors import MerkitError
+from merkit.core.once import once
+from merkit.core.types import Turn
+from merkit.encoders.networks.architecture import Architecture
+from merkit.encoders.networks.layers import LayerMix
+from merkit.encoders.networks.loading import load_network
+from merkit.nn.layers import Dropout
+from merkit.nn.sequences import pad_sequences
+from merkit.nn.standardization import Standardizer, standardised
+
+
+class FrozenNetwork(Encoder):
+    """A network's vectors, ``[*batch, time, dim]``, or their means, ``[*batch, 1, dim]``, if ``pooled``.
+
+    The network is no submodule: it is loaded when the first turn is extracted, and no part of a checkpoint's state.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        config = architecture.config
+        self.architecture = architecture
+        self.modality = architecture.modality
+        self.dim = architecture.dim
+        self.context = architecture.context
+        self.hop_s, self.centre_s = architecture.hop_s, architecture.centre_s
+        self.mix = LayerMix(architecture.states_count) if config.layer == "mix" else None
+        self.standardizer = Standardizer(self.dim) if config.standardise else None
+        self.dropout = Dropout(config.dropout)
+        self._device: Tensor  # where extraction runs: it follows .to()
+        self.register_buffer("_device", torch.empty(0), persistent=False)
+
+    @once
+    def network(self) -> nn.Module:
+        """The network in evaluation mode, loaded at its first use."""
+        network = load_network(self.architecture.files, self.architecture.network_config).requires_grad_(False)
+        self.architecture.prepare(network)
+        return network
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        network = self.architecture.files.identity(with_weights=True)
+        chosen = self.architecture.config.model_dump(include={"layer", "pooled"})
+        return {**self.architecture.settings(), "network": network, **chosen}
+
+    def content(self, turn: Turn) -> str | None:
+        return self.architecture.content(turn)
+
+    def duration_s(self, turn: Turn) -> float:
+        return self.architecture.duration_s(turn)
+
+    def extract(self, turns: Sequence[Turn]) -> list[Array]:
+        inputs = [self.architecture.read(turn) for turn in turns]
+        device = self._device.device
+        network = self.network.to(device)
+        arrays: dict[int, Array] = {}
+        for batch in batches_by_length([len(array) for array in inputs], self.architecture.max_positions):
+            padded = pad_sequences([torch.from_numpy(inputs[index]) for index in batch]).to(device)
+            with torch.inference_mode():
+                vectors = self.architecture.vectors(network, padded)
+            for index, data, mask in zip(batch, vectors.data.cpu(), vectors.mask.cpu(), strict=True):
+                arrays[index] = as_float32(data[mask].numpy())
+                if not np.isfinite(arrays[index]).all():
+                    raise MerkitError(
+                        f"Utterance '{turns[index].utterance.id}': '{self.architecture.config.weights}' "
+                        "gives values that are not finite"
+                    )
+        return [arrays[index] for index in range(len(turns))]
+
+    def blank(self) -> Array:
+        states = () if self.mix is None else (self.architecture.states_count,)
+        return np.zeros((1, *states, self.dim), dtype=np.float32)
+
+    def forward(self, padded: Padded) -> Padded:
+        vectors = standardised(padded, self.standardizer)
+        return Padded(self.dropout(vectors.data if self.mix is None else self.mix(vectors.data)), vectors.mask)
+
+    def fit(self, arrays: Iterable[Array]) -> None:
+        if self.standardizer is not None:
+            self.standardizer.fit(arrays)
+
+    def describe(self) -> Mapping[str, Any]:
+        name = self.architecture.settings()["encoder"]
+        return {"encoder": name, **self.architecture.files.describe(), "trained": False, "dim": self.dim}
+
+    def save_assets(self, folder: Path) -> None:
+        self.architecture.files.copy(folder, with_weights=True)
+
+
+def batches_by_length(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """Return numbers of sequences in batches of similar length, at most ``most`` positions with padding (or one)."""
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
+        if batches and (len(batches[-1]) + 1) * lengths[index] <= most:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
