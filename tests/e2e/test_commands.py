@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -123,9 +124,50 @@ def test_train_prints_tables_and_more_seeds_go_on_from_fewer(home: Path) -> None
     )
 
     assert "3 seeds" in done.out
+    last = done.out.splitlines()[-4:]
+    assert last[0] == f"run:  {home}/runs/bc_lstm"
+    assert re.fullmatch(r"test: mean_recall \d+\.\d %, 95 % interval \d+\.\d to \d+\.\d", last[1])
+    assert last[2] == f"next: merkit report {home}/runs/bc_lstm --out report"
     assert "95 % interval" in done.out
     assert "calm" in done.out
     assert next((home / "runs" / "bc_lstm").glob("fold-*/seed-0/cell.json")).read_text() == before
+
+
+def test_epochs_are_logged_with_verbose_and_kept_in_the_history_anyway(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = ["train", home / "bc_lstm.toml", "--data", home / "data", "--seeds", 1, "--out"]
+
+    call(*command, tmp_path / "silent")
+    silent = caplog.text
+    call("-v", *command, tmp_path / "verbose")
+
+    assert "epoch" not in silent
+    assert re.search(r"epoch 2: loss \d\.\d+, validation loss \d\.\d+, mean_recall 0\.\d+", caplog.text)
+    rows = next((tmp_path / "silent").glob("fold-*/seed-0/history.jsonl")).read_text().splitlines()
+    assert [json.loads(row)["epoch"] for row in rows] == [1, 2]
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_resume(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("merkit.api.training.train_and_score", interrupted)
+
+    done = call("train", home / "bc_lstm.toml", "--data", home / "data", "--out", tmp_path)
+
+    assert done.code == 130
+    assert done.error == "merkit: stopped. Give the same command again to resume.\n"
+
+
+def test_debug_prints_the_traceback_before_the_line(home: Path) -> None:
+    done = call("--debug", "train", home / "none.toml", "--data", home / "data")
+
+    assert done.code == 2
+    assert done.error.startswith("Traceback")
+    assert done.error.splitlines()[-1].startswith("merkit: ")
 
 
 def test_folds_by_a_group_and_the_leaky_figure_are_asked_for_by_option(home: Path) -> None:

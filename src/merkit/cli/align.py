@@ -26,7 +26,10 @@ def align(
         typer.Option("--unaligned", help="Utterances that cannot be aligned: an error, or read frame by frame."),
     ] = "error",
 ) -> None:
-    """Find the times of words, syllables and phones in a whole corpus. Resumes an interrupted run."""
+    """Find the times of words, syllables and phones in a whole corpus.
+
+    Resumes an interrupted run.
+    """
     from merkit.experiments.align import align_corpus
 
     with shown_progress() as progress:

@@ -1,4 +1,4 @@
-"""``merkit augment``: make a recipe's augmented utterances before training."""
+"""``merkit augment``: make the augmented utterances of a recipe before training."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,7 @@ from merkit.cli.progress import shown_progress
 def augment(
     data: Data,
     recipe: Annotated[
-        Path, typer.Option("--recipe", help="A recipe with a table [views]; its folds and seeds are served.")
+        Path, typer.Option("--recipe", help="Recipe with a table [views]: the files are made for its folds and seeds.")
     ],
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds: 0, 1, …")] = None,
     set_: Annotated[
@@ -23,9 +23,12 @@ def augment(
     allow_partial: AllowPartial = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make augmented views of the training parts, in other words and other voices. Resumes an interrupted run."""
+    """Augment the training split with other words and voices.
+
+    Training does so by itself where the recipe asks for it. Resumes an interrupted run.
+    """
     from merkit.experiments.augment import augment_recipe
-    from merkit.experiments.recipe import read_recipe
+    from merkit.experiments.recipe_reader import read_recipe
 
     checked = read_recipe(recipe, [*set_, *([f"seeds={seeds}"] if seeds is not None else [])])
     with shown_progress() as progress:

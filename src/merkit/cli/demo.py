@@ -1,4 +1,4 @@
-"""``merkit demo``: everything once, on the synthetic corpus."""
+"""``merkit demo``: every step once, on the synthetic corpus."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for corpus, runs, report and analysis.")] = Path("demo"),
 ) -> None:
-    """Make a synthetic corpus of spoken calls, train on it, write a report, and analyze one call."""
+    """Run every step on synthetic calls.
+
+    Makes a corpus of spoken calls, trains baselines and systems on it, writes a report, and analyzes one call.
+    """
     from merkit.api.demo import run_demo
 
     with shown_progress() as progress:

@@ -16,7 +16,10 @@ def features(
     set_: Annotated[list[str], typer.Option("--set", help="Setting of the encoder: KEY=VALUE. May be repeated.")] = [],  # noqa: B006 (typer copies it)
     features: Features = None,
 ) -> None:
-    """Extract an encoder's features for a whole corpus. Resumes an interrupted run."""
+    """Extract an encoder's features for a whole corpus.
+
+    Training does so by itself. Resumes an interrupted run.
+    """
     from merkit.experiments.features import fill_store
 
     with shown_progress() as progress:

@@ -15,7 +15,7 @@ from merkit.cli.options import is_first_process
 from merkit.core.errors import MerkitError
 
 app = typer.Typer(
-    help="Multimodal emotion recognition: from a corpus to a number that can be believed, and on to your recordings.",
+    help="Multimodal emotion recognition: train and compare systems by published protocols, label recordings.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

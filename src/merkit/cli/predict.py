@@ -1,4 +1,4 @@
-"""``merkit predict``: a whole corpus through a checkpoint."""
+"""``merkit predict``: a checkpoint's predictions for a whole corpus."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,10 @@ def predict(
         int, typer.Option("--batch-size", min=1, help="Utterances in a batch: changes the speed, not the predictions.")
     ] = 32,
 ) -> None:
-    """Predict every utterance of a prepared corpus. Resumes an interrupted run."""
+    """Predict every utterance of a prepared corpus.
+
+    Resumes an interrupted run.
+    """
     from merkit.data.corpus.manifest import read_manifest
     from merkit.inference.bulk import predict_corpus
 

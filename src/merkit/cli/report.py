@@ -37,7 +37,7 @@ def report(
         typer.Option("--readme", help="Markdown file whose marked results table to update; needs --results."),
     ] = None,
 ) -> None:
-    """Write tables, plots and significance tests as HTML, Markdown and CSV."""
+    """Compare runs in tables, plots and tests. Writes HTML, Markdown and CSV."""
     from merkit.reporting.report import write_report
 
     with shown_progress() as progress:

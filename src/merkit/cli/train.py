@@ -1,4 +1,4 @@
-"""``merkit train``: folds times seeds of one recipe."""
+"""``merkit train``: every fold and seed of a recipe."""
 
 import json
 from pathlib import Path
@@ -42,10 +42,13 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a recipe: folds times seeds, sealed test, intervals. Resumes an interrupted run."""
+    """Train a recipe on every fold and seed, and score it.
+
+    The test split is scored once, after training; scores have 95 % intervals. Resumes an interrupted run.
+    """
     from merkit.api.training import train_and_score
     from merkit.core.errors import ConfigError
-    from merkit.experiments.recipe import read_recipe
+    from merkit.experiments.recipe_reader import read_recipe
 
     if grid is not None and extractors is not None:
         raise ConfigError("--feature-extractors goes with one recipe: variants of a grid may differ in theirs")
