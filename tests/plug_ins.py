@@ -105,14 +105,18 @@ CORPUS = '''
 """Made-up sentences: a file ``sentences.txt`` with a label, a tab and words on each line."""
 
 from merkit.core.corpus import CorpusOptions, CorpusSpec, RawCorpus
+from merkit.core.errors import ManifestError
 from merkit.core.types import Utterance
 
 SPLITS = ("train", "train", "train", "valid", "test")
 
 
 def read(raw, options):
+    path = raw / "sentences.txt"
+    if not path.exists():
+        raise ManifestError(f"{path} is missing: give the folder of the release")
     utterances = []
-    for number, line in enumerate((raw / "sentences.txt").read_text().splitlines()):
+    for number, line in enumerate(path.read_text().splitlines()):
         label, text = line.split("\\t")
         attributes = {"label": label, "split": SPLITS[number // 2 % len(SPLITS)]}
         conversation = f"c{number // 2}"
@@ -140,6 +144,8 @@ from merkit.core.types import Utterance
 
 
 class Sentences(Protocol):
+    """One fold, as the table says."""
+
     labels = ("down", "up")
     metrics = ("accuracy",)
 

@@ -1,6 +1,10 @@
 """A model, an encoder, a corpus and a protocol of somebody else: prepared, trained and predicted with."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,8 @@ from tests.commandline import Called, call
 from tests.plug_ins import CORPUS, SOURCES, write_file, write_package
 
 from merkit.core import lookup
+
+ROOT = Path(__file__).parents[2]
 
 RECIPE = """
 model = "{model}"
@@ -148,3 +154,31 @@ def test_plug_ins_of_an_installed_package_are_trained_and_predicted_with(
     assert (rows["wheel_models"], rows["concat"]) == ("wheel_pack 1.5", "merkit")
     assert gone.code == 2
     assert "comes from wheel_pack 1.5 (module wheel_pack.wheel_models), which is not installed" in gone.error
+
+
+def contract_tests(chosen: str, **environment: str) -> str:
+    """Run the contract tests of plug-ins with these names, as their author would, and return what pytest says."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract", "-k", chosen]
+    known = {name: value for name, value in os.environ.items() if name != "COVERAGE_FILE"}
+    return subprocess.run(command, cwd=ROOT, env={**known, **environment}, capture_output=True, text=True).stdout
+
+
+def test_the_contract_tests_cover_files_of_the_user_and_installed_packages(tmp_path: Path) -> None:
+    files = [write_file(tmp_path, kind, f"fileplug{kind}") for kind in SOURCES]
+    site = write_package(tmp_path / "site", "contract_pack", {kind: f"packplug{kind}" for kind in SOURCES})
+    path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+    said = contract_tests("fileplug or packplug", PYTHONPATH=path, **{lookup.PLUGINS: os.pathsep.join(map(str, files))})
+
+    passed = re.search(r"^(\d+) passed, \d+ deselected", said, re.MULTILINE)
+    assert passed is not None, said[-5000:]
+    assert int(passed.group(1)) > 2 * 45
+
+
+def test_the_contract_tests_see_a_model_that_reads_padding(tmp_path: Path) -> None:
+    broken = write_file(tmp_path, "models", "careless")
+    broken.write_text(broken.read_text().replace("frames.mask, batch", "torch.ones_like(frames.mask), batch"))
+
+    said = contract_tests("careless", **{lookup.PLUGINS: str(broken)})
+
+    assert "FAILED tests/contract/test_models.py::test_padding_and_what_stands_in_it_change_nothing[careless-1]" in said
