@@ -1,5 +1,6 @@
 # make demo   the synthetic corpus, six models, a report and an analysed call, in demo/
 # make test   lint, types, layers, tests and coverage
+# make docs   the documentation site, in build/site; fails on any warning
 # make install creates .venv and installs merkit with all that both of them need; does nothing when that is done
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: install demo test clean
+.PHONY: install demo test docs clean
 install: $(STAMP)
 
 # torch first and alone: where a CPU build of the pinned version is at hand, pip takes it, and nothing else asks for more.
@@ -29,5 +30,8 @@ test: install
 	$(BIN)/lint-imports
 	$(BIN)/python tests/run.py
 
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo build

@@ -12,7 +12,7 @@ import pytest
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"`([\w/.]+)`:\n\n```\w+\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"`([\w/.]+)`:\n\n<!-- run by: .*? -->\n```\w+\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")

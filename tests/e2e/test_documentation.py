@@ -1,50 +1,205 @@
-"""What the documentation tells a reader to type works: `console` blocks are run, in order, in an empty folder."""
+"""The documentation holds: its code runs, its links lead somewhere, and the site is built without a warning.
 
+Every code block of a page is ``console`` or ``python``, run in order in an empty folder; ``toml``, checked as a recipe;
+output or data (``text``, ``csv``); or has a comment in front of it: ``<!-- not run: why -->``, or
+``<!-- run by: tests/... -->`` with the file of a test of its own.
+"""
+
+import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from tests.commandline import call
 
+from merkit.cli.main import app
+from merkit.core.lookup import KINDS, load, names
+from merkit.experiments.recipe_files import read_toml
+from merkit.experiments.recipe_reader import check_recipe
+from merkit.training.config import LossConfig, TrainingConfig
+
 ROOT = Path(__file__).parents[2]
-CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+BLOCK = re.compile(
+    r"(?:^ *<!-- (?P<how>not run|run by): (?P<note>.+?) -->\n+)?^ *```(?P<language>[^\n]*)\n(?P<code>.*?)^ *```$",
+    re.DOTALL | re.MULTILINE,
+)
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-RUN = [
-    "how-to/augmented-views.md",
-    "how-to/distillation.md",
-    "how-to/training.md",
-    "how-to/two-stage.md",
-    "learn/data.md",
-    "start/getting-started.md",
-    "systems/aux_fusion.md",
-]
+TINY = "merkit prepare parley --out {} --set conversations=12 --set turns=4"
+RUN, CHECKED, DATA = ("console", "python"), ("toml",), ("text", "csv")
 
 
-def commands(page: Path) -> list[str]:
-    return [line for block in CONSOLE.findall(page.read_text()) for line in block.splitlines() if line.strip()]
+@dataclass(frozen=True)
+class Block:
+    """A code block and the comment in front of it."""
+
+    language: str
+    code: str
+    how: str | None
+    note: str | None
 
 
-@pytest.mark.parametrize("name", RUN)
-def test_the_commands_of_a_page_work_in_an_empty_folder(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def blocks(page: Path) -> list[Block]:
+    return [Block(m["language"], m["code"], m["how"], m["note"]) for m in BLOCK.finditer(page.read_text())]
+
+
+def unmarked(page: Path, *languages: str) -> list[Block]:
+    return [block for block in blocks(page) if block.how is None and block.language in languages]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+RUNNABLE = [page for page in PAGES if unmarked(page, *RUN)]
+WITH_TOML = [page for page in PAGES if unmarked(page, *CHECKED)]
+
+
+@pytest.fixture(scope="module")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small parley of many pages, made once."""
+    folder = tmp_path_factory.mktemp("documentation") / "data"
+    assert call("-q", *shlex.split(TINY.format(folder))[1:]).code == 0
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_code_block_is_run_or_says_why_not(page: Path) -> None:
+    fences = len(re.findall(r"^ *```", page.read_text(), re.MULTILINE))
+    found = blocks(page)
+
+    assert fences == 2 * len(found)
+    for block in found:
+        if block.how == "run by":
+            assert block.note is not None
+            assert page.name in (ROOT / block.note).read_text(), f"{block.note} does not name {page.name}"
+        elif block.how is None:
+            assert block.language in (*RUN, *CHECKED, *DATA), f"```{block.language}\n{block.code}"
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=name)
+def test_the_code_of_a_page_works_in_an_empty_folder(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_corpus: Path
 ) -> None:
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     monkeypatch.chdir(tmp_path)
-    lines = commands(ROOT / "docs" / name)
-    assert lines
+    namespace: dict[str, Any] = {"__name__": "__main__"}
 
-    for line in lines:
-        words = shlex.split(line)
-        assert words[0] == "merkit", line
-        done = call("-q", *words[1:])
+    for block in unmarked(page, *RUN):
+        if block.language == "python":
+            exec(compile(block.code, name(page), "exec"), namespace)
+            continue
+        for line in block.code.splitlines():
+            run(line, tiny_corpus)
 
-        assert done.code == 0, f"{line}\n{done.out}\n{done.error}"
+
+def run(line: str, tiny_corpus: Path) -> None:
+    words = shlex.split(line)
+    if line == TINY.format(words[words.index("--out") + 1] if "--out" in words else ""):
+        shutil.copytree(tiny_corpus, words[words.index("--out") + 1])
+        return
+    assert words[0] == "merkit", line
+    done = call("-q", *words[1:])
+    assert done.code == 0, f"{line}\n{done.out}\n{done.error}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WITH_TOML, ids=name)
+def test_the_recipes_of_a_page_are_valid(page: Path) -> None:
+    for block in unmarked(page, "toml"):
+        values = tomllib.loads(block.code)
+        if "model" not in values:
+            values = {**read_toml(ROOT / "recipes" / "mmer" / "parley.toml"), **values}
+            if "[views]" not in block.code:
+                values |= {"model": "concat", "protocol": "table", "config": {}}
+                del values["views"]
+
+        check_recipe(values, str(ROOT / "recipes" / "single" / "page.toml"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(CODE.sub("", page.read_text())):
-        assert (page.parent / target).exists(), f"{page.name}: {target}"
+        assert (page.parent / target).exists(), f"{name(page)}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_that_are_not_run_have_options_that_exist(page: Path) -> None:
+    commands = typer.main.get_command(app).commands
+    for block in blocks(page):
+        for line in block.code.splitlines() if block.how == "not run" else ():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["merkit"] and words[1] in commands:
+                commands[words[1]].make_context(words[1], words[2:])
+            assert all((ROOT / word).exists() for word in words if re.match(r"(recipes|grids)/.*toml$", word)), line
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built strictly: a broken link, a missing page or a page outside the navigation is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_no_page_of_the_site_requests_anything_from_another_server(site: Path) -> None:
+    pages = [*site.rglob("*.html"), *site.rglob("*.css")]
+    requests = re.compile(
+        r"""(?:<(?:script|img|iframe|source)[^>]*\ssrc=|<link[^>]*\shref=|url\(|@import\s)["']?(?:https?:)?//[^\s"')>]+"""
+    )
+    assert len(pages) > 30
+
+    found = {name: requests.findall(page.read_text()) for page in pages for name in [page.relative_to(site)]}
+
+    assert {name: urls for name, urls in found.items() if urls} == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [
+        ("split", "learn/protocols/"),
+        ("baseline", "reference/glossary/"),
+        ("standard deviation", "reference/glossary/"),
+        ("distillation", "how-to/distillation/"),
+        ("resume", "start/getting-started/"),
+    ],
+)
+def test_a_search_finds_the_page_of_a_term(query: str, page: str, site: Path) -> None:
+    index = json.loads((site / "search" / "search_index.json").read_text())["docs"]
+    found = [entry["location"] for entry in index if query in entry["title"].lower()]
+
+    assert any(location.startswith(page) for location in found), found
+
+
+def test_the_reference_has_every_key_command_and_plug_in(site: Path) -> None:
+    page = (site / "reference" / "recipe" / "index.html").read_text()
+    plug_ins = (site / "reference" / "plug-ins" / "index.html").read_text()
+    commands = (site / "reference" / "command-line" / "index.html").read_text()
+
+    assert all(f"<code>{key}</code>" in page for config in (TrainingConfig, LossConfig) for key in config.model_fields)
+    assert all(f'id="{plug_in}"' in plug_ins for package in KINDS for plug_in in names(package))
+    assert all(f"merkit {command}" in commands for command in typer.main.get_command(app).commands)
+    for system in ("aux_fusion", "multilevel", "mmer", "cmath", "ada2i"):
+        html = (site / "systems" / system / "index.html").read_text()
+        spec = load("models", system)
+        assert all(f"<code>{key}</code>" in html for key in spec.config.model_fields)
+        assert html.count("<li>") >= len(spec.deviations)
+        assert "million parameters" in html
+    assert "generated: " not in "".join(
+        page.read_text() for page in site.rglob("*.html") if page.parent.name != "contribute"
+    )

@@ -71,6 +71,7 @@ def cite(
     """Print the BibTeX entry of a paper, and where merkit differs from it."""
     from merkit.core.errors import UnknownNameError
     from merkit.core.lookup import load, names, unknown
+    from merkit.core.model import ModelSpec
 
     packages = ("models", "corpora", "protocols")
     found = [load(package, name) for package in packages if name in names(package)]
@@ -82,5 +83,7 @@ def cite(
             show(f"% {spec.name}: no publication; cite merkit (CITATION.cff)")
         else:
             show(spec.citation.bibtex.strip())
+        if isinstance(spec, ModelSpec) and spec.released is not None:
+            show(f"% compared with: {spec.released.url} at {spec.released.commit} (docs/parity.md)")
         for deviation in getattr(spec, "deviations", ()):
             show(f"% differs: {deviation}")

@@ -13,7 +13,7 @@ from merkit.api.training import train_and_score_grid
 from merkit.core.errors import ConfigError
 from merkit.encoders.precomputed import Precomputed
 from merkit.experiments.grid import Variant, read_grid, variant_of
-from merkit.experiments.recipe import check_recipe, read_recipe
+from merkit.experiments.recipe_reader import check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
 from merkit.experiments.shipped import grids_folder, recipes_folder
 from merkit.reporting.results import gather
@@ -223,7 +223,7 @@ def test_the_report_says_what_a_variant_changes(done: Path, tmp_path: Path) -> N
 
     assert call("-q", "report", *runs, "--out", tmp_path).code == 0
 
-    expected = "| causal (config.causal = true, training.epochs = 1) | audio: precomputed (sound) |"
+    expected = "| causal (config.causal = true, training.epochs = 1) | audio: published features (sound) † |"
     assert expected in (tmp_path / "report.md").read_text()
     assert "config.causal = true" in (tmp_path / "report.html").read_text()
 

@@ -1,0 +1,153 @@
+"""Reading files of segments in the formats that aligners and corpora use.
+
+| ending | format | holds |
+|---|---|---|
+| ``.TextGrid`` | Praat, by praatio (extra ``align``) | tiers by name: ``words``, ``phones``, ``syllables`` |
+| ``.ctm`` | NIST: file, channel, start, duration, label | one tier of many recordings; not words: ``.phone.ctm`` |
+| ``.wdseg .phseg .syseg`` | Sphinx, as shipped with IEMOCAP: first and last frame of 10 ms | one tier |
+| ``.json`` | as shipped with parley: utterances with words and phones | words and phones of a recording |
+
+Readers give tiers as they stand in the file, silence included; ``merkit.aligners.segments.tiers`` checks them.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from merkit.aligners.segments.tiers import joined
+from merkit.core.alignment import Interval, TierName
+from merkit.core.errors import MerkitError
+
+Tiers = dict[TierName, list[Interval]]
+
+SEG_FRAME_S = 0.01
+"""Sphinx counts in frames of 10 ms, both the first and the last included."""
+SEG_TIERS: Mapping[str, TierName] = {".wdseg": "word", ".phseg": "phone", ".syseg": "syllable"}
+
+_TIER_OF: Mapping[str, TierName] = {
+    **dict.fromkeys(("word", "words", "wrd", "ort"), "word"),
+    **dict.fromkeys(("phone", "phones", "phoneme", "phonemes", "segments", "phn", "mau"), "phone"),
+    **dict.fromkeys(("syllable", "syllables", "syll", "syl", "mas"), "syllable"),
+}
+"""Names of tiers as the Montreal Forced Aligner, WebMAUS, Praat's own aligner and people write them, lower case."""
+
+
+def read_textgrid(path: Path) -> Tiers:
+    """Read a Praat TextGrid, long or short; a speaker's name before `` - `` in a tier's name is passed over.
+
+    Raises:
+        MerkitError: It is damaged, or none of its tiers is one of words, syllables or phones.
+    """
+    grid = _praatio().openTextgrid
+    try:
+        content = grid(str(path), includeEmptyIntervals=False, reportingMode="silence")
+    except Exception as error:  # praatio's parser meets bad files with whatever its own code runs into
+        raise MerkitError(
+            f"{path}: not a TextGrid that can be read ({_line(error)}). Save it again with Praat"
+        ) from error
+    tiers: Tiers = {}
+    for name in content.tierNames:
+        known = _TIER_OF.get(name.rpartition(" - ")[2].strip().lower())
+        entries = content.getTier(name).entries
+        if known is None or not all(hasattr(entry, "end") for entry in entries):
+            continue
+        if known in tiers:
+            raise MerkitError(f"{path}: two tiers of {known}s. Expected one; keep that of the utterance's speaker")
+        tiers[known] = [Interval(entry.label, float(entry.start), float(entry.end)) for entry in entries]
+    if not tiers:
+        found = ", ".join(content.tierNames) or "none"
+        raise MerkitError(f"{path}: tiers {found}. Expected one named words, syllables or phones; rename it in Praat")
+    return tiers
+
+
+def read_ctm(path: Path) -> dict[str, list[Interval]]:
+    """Read a CTM; return its intervals by the name in the first column.
+
+    Raises:
+        MerkitError: A line is not file, channel, start, duration and label; names it.
+    """
+    found: dict[str, list[Interval]] = {}
+    for number, line in _lines(path):
+        fields = line.split()
+        if not fields or line.startswith(";;"):
+            continue
+        try:
+            name, _, start, duration, label = fields[:5]
+            interval = Interval(label, float(start), round(float(start) + float(duration), 6))
+        except ValueError:
+            raise _bad(path, number, line, "file channel start duration label") from None
+        found.setdefault(name, []).append(interval)
+    return found
+
+
+def read_seg(path: Path) -> list[Interval]:
+    """Read one of Sphinx' segment files (IEMOCAP's ``.wdseg``, ``.phseg``, ``.syseg``).
+
+    Columns are first frame, last frame, score and label; a phone's neighbours, behind it, are not read. The header and
+    the closing ``Total score`` are passed over.
+
+    Raises:
+        MerkitError: Another line has no such columns; names it.
+    """
+    found = []
+    for number, line in _lines(path):
+        fields = line.split()
+        if not fields or fields[0] in ("SFrm", "Total"):
+            continue
+        try:
+            first, last, _, label = fields[:4]
+            start_s, end_s = int(first) * SEG_FRAME_S, (int(last) + 1) * SEG_FRAME_S
+        except ValueError:
+            raise _bad(path, number, line, "first frame, last frame, score, label") from None
+        found.append(Interval(label, round(start_s, 4), round(end_s, 4)))
+    return found
+
+
+def read_json(path: Path) -> dict[str, Tiers]:
+    """Read parley's alignment of a recording: the tiers of each of its utterances, counted from the utterance's start.
+
+    Words that were spoken as one are joined. JSON of another kind (no ``utterances``) gives nothing.
+
+    Raises:
+        MerkitError: The file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = content["utterances"] if isinstance(content, dict) and "utterances" in content else ()
+        return {str(row["id"]): {"word": _spans(row, "words"), "phone": _spans(row, "phones")} for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MerkitError(f"{path}: not an alignment as parley's are ({_line(error)})") from error
+
+
+def _spans(row: Mapping[str, Any], key: str) -> list[Interval]:
+    start_s = float(row["start_s"])
+    spans = [
+        Interval(str(span["label"]), round(span["start_s"] - start_s, 4), round(span["end_s"] - start_s, 4))
+        for span in row[key]
+    ]
+    return joined(spans)
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MerkitError(f"Cannot read '{path}': {_line(error)}") from error
+    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+
+
+def _bad(path: Path, number: int, line: str, expected: str) -> MerkitError:
+    return MerkitError(f"{path}, line {number}: '{line[:60]}' found, expected {expected}")
+
+
+def _praatio() -> Any:
+    try:
+        from praatio import textgrid
+    except ImportError as error:
+        raise MerkitError("TextGrids need the extra 'align': pip install 'merkit[align]'") from error
+    return textgrid
+
+
+def _line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

@@ -1,0 +1,226 @@
+"""Alignments on disk: found by the content they were made of, like features.
+
+An alignment is a folder ``<data>/segments/<name>/`` with ``aligner.json`` (fingerprint, settings) and parts
+``part-….parquet``, one row per utterance: ``id``, ``input`` (hash of recording and words), ``content`` (of what else
+the aligner read), ``tiers`` (names) and ``spans`` (tier, label, start and end in seconds). No tiers: the words could
+not be found, and the user chose that such an utterance is read frame by frame. Parts are whole or not there, so that a
+killed `merkit align` goes on where it was. Where an id was stored twice, the later part counts.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from merkit.core.alignment import TIERS, Alignment, Interval, SegmentRequest, TierName
+from merkit.core.encoder import Array
+from merkit.core.errors import MerkitError
+from merkit.core.types import Turn
+from merkit.data.dataset import SegmentTier
+from merkit.data.files import atomic_path, make_folder
+from merkit.data.media.audio import recording_hash
+
+FOLDER = "segments"
+"""Below a corpus' folder."""
+FORMAT = 1
+
+_ABOUT = "aligner.json"
+_NAMED = 5
+_SPANS = pa.list_(
+    pa.struct([("tier", pa.string()), ("label", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())])
+)
+_STRINGS = [(name, pa.string()) for name in ("id", "input", "content")]
+_SCHEMA = pa.schema([*_STRINGS, ("tiers", pa.list_(pa.string())), ("spans", _SPANS)])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One utterance's alignment, and hashes of what it was made of."""
+
+    id: str
+    input: str
+    content: str
+    tiers: Alignment
+
+
+class Alignments:
+    """Alignments of utterances, in memory."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+
+    def get(self, name: str) -> Row | None:
+        """Return an utterance's row, or ``None`` where it was never aligned."""
+        return self._rows.get(name)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Hold the rows of utterances."""
+        self._rows |= {row.id: row for row in rows}
+
+    def times(self, tiers: Iterable[TierName]) -> dict[str, SegmentTier]:
+        """Return by tier the function from an utterance's id to the times of its segments."""
+        return {tier: partial(_times, self._rows, tier) for tier in tiers}
+
+
+class AlignmentStore(Alignments):
+    """One alignment of a corpus."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a stored alignment.
+
+        Raises:
+            MerkitError: There is none, or it is damaged.
+        """
+        super().__init__()
+        self.folder = folder
+        about = _read_about(folder)
+        self.fingerprint: Mapping[str, Any] = about["fingerprint"]
+        for path in sorted(folder.glob("part-*.parquet")):
+            try:
+                rows = pq.read_table(path, memory_map=False).to_pylist()
+            except (pa.ArrowException, OSError) as error:
+                raise MerkitError(f"'{path}' is damaged ({error}). Remove it and align again") from error
+            for row in rows:
+                self._rows[row["id"]] = Row(row["id"], row["input"], row["content"], _alignment(row))
+        self._parts = len(list(folder.glob("part-*.parquet")))
+
+    @classmethod
+    def create(cls, folder: Path, aligner: str, fingerprint: Mapping[str, Any]) -> "AlignmentStore":
+        """Open an alignment, or begin it.
+
+        Raises:
+            MerkitError: The folder holds an alignment by another aligner or other settings.
+        """
+        if not (folder / _ABOUT).exists():
+            make_folder(folder)
+            with atomic_path(folder / _ABOUT) as temporary:
+                temporary.write_text(
+                    json.dumps({"format": FORMAT, "aligner": aligner, "fingerprint": dict(fingerprint)}, indent=1)
+                )
+        store = cls(folder)
+        if store.fingerprint != json.loads(json.dumps(dict(fingerprint))):
+            raise MerkitError(
+                f"'{folder}' was made by another aligner or with other settings. Give this one a name of its own with "
+                "--name, or remove the folder"
+            )
+        return store
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Store utterances in one piece."""
+        if not rows:
+            return
+        self._parts += 1
+        table = pa.Table.from_pylist([_values(row) for row in rows], schema=_SCHEMA)
+        with atomic_path(self.folder / f"part-{self._parts:05d}-{secrets.token_hex(4)}.parquet") as temporary:
+            pq.write_table(table, temporary)
+        super().add(rows)
+
+
+def input_hash(turn: Turn) -> str | None:
+    """Return a hash of an utterance's recording and words, or ``None`` where it lacks one of them.
+
+    Raises:
+        MerkitError: The recording is not there.
+    """
+    recording, utterance = turn.recording, turn.utterance
+    if recording is None or utterance.text is None:
+        return None
+    told = (recording_hash(recording), utterance.start_s, utterance.end_s, utterance.text)
+    return hashlib.blake2b(repr(told).encode(), digest_size=20).hexdigest()
+
+
+def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: Path) -> dict[str, SegmentTier]:
+    """Return the times of each requested tier, from the alignment beside a corpus.
+
+    Utterances without sound or words have no segments. All others must have been aligned, for certain.
+
+    Args:
+        request: What the model asks for.
+        turns: All utterances that batches will be made of.
+        data: The corpus' folder.
+
+    Raises:
+        MerkitError: There is no such alignment, it lacks a tier or utterances; counts and names them.
+    """
+    if request is None:
+        return {}
+    folder = data / FOLDER / request.alignment
+    store = AlignmentStore(folder)
+    inputs = {turn.utterance.id: input_hash(turn) for turn in turns}
+    asked = {name: read for name, read in inputs.items() if read is not None}
+    current = {name: row for name, read in asked.items() if (row := store.get(name)) and row.input == read}
+    missing = [name for name in asked if name not in current]
+    if missing:
+        named = ", ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
+        raise MerkitError(
+            f"'{folder}' lacks {len(missing)} of {len(asked)} utterances as they are now: {named}. Run 'merkit align "
+            f"{data}' again; with --unaligned frame, what cannot be aligned is read frame by frame"
+        )
+    for tier in request.tiers:
+        without = [name for name, row in current.items() if row.tiers and tier not in row.tiers]
+        if without:
+            known = {name for row in current.values() for name in row.tiers}
+            raise MerkitError(
+                f"'{folder}' has no {tier}s of {len(without)} utterances, '{without[0]}' first; its tiers are "
+                f"{', '.join(name for name in TIERS if name in known)}. Choose config.granularities or another "
+                "config.alignment"
+            )
+    return {tier: partial(_times, current, tier) for tier in request.tiers}
+
+
+def describe_alignment(request: SegmentRequest, data: Path) -> Mapping[str, Any]:
+    """Return what a checkpoint must say of the alignment it was trained on: its name, and the aligner's fingerprint."""
+    return {"name": request.alignment, "aligner": AlignmentStore(data / FOLDER / request.alignment).fingerprint}
+
+
+def segments_content(tiers: Mapping[str, SegmentTier], name: str) -> list[Any]:
+    """Return the times that a model reads of an utterance, as values to be hashed."""
+    return [(tier, None if (found := times(name)) is None else found.tolist()) for tier, times in tiers.items()]
+
+
+def _times(rows: Mapping[str, Row], tier: TierName, name: str) -> Array | None:
+    intervals = rows[name].tiers.get(tier, ()) if name in rows else ()
+    return np.array([(each.start_s, each.end_s) for each in intervals]) if intervals else None
+
+
+def _values(row: Row) -> dict[str, Any]:
+    spans = [
+        {"tier": tier, "label": each.label, "start_s": each.start_s, "end_s": each.end_s}
+        for tier, intervals in row.tiers.items()
+        for each in intervals
+    ]
+    return {"id": row.id, "input": row.input, "content": row.content, "tiers": list(row.tiers), "spans": spans}
+
+
+def _alignment(row: Mapping[str, Any]) -> Alignment:
+    return {
+        tier: tuple(Interval(s["label"], s["start_s"], s["end_s"]) for s in row["spans"] if s["tier"] == tier)
+        for tier in row["tiers"]
+    }
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    path = folder / _ABOUT
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        number, _ = about["format"], about["fingerprint"]
+    except FileNotFoundError:
+        raise MerkitError(
+            f"No alignment '{folder.name}' in '{folder.parent}': make it with 'merkit align {folder.parent.parent} "
+            f"--with ALIGNER --name {folder.name}', or name another with config.alignment"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MerkitError(f"'{path}' is damaged ({error}). Remove its folder and align again") from error
+    if number != FORMAT:
+        raise MerkitError(
+            f"'{path}' has format {number}, this merkit reads {FORMAT}. Remove its folder and align again"
+        )
+    return about

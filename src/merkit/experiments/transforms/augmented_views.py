@@ -1,0 +1,339 @@
+"""Augmented views of one fold (``[views]``): which donor speaks which view, generating missing ones, and opening them.
+
+The views of a fold follow from its training split alone. A donor, whose voice an engine takes, is a training recording
+of the same class by another speaker, and never one of a speaker of the test split. Donors are drawn so that a fold
+without some of the speakers keeps most of the pairs of the others: generated views are shared between folds and seeds.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from merkit.core.encoder import Encoder
+from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.lookup import PlugInSpec
+from merkit.core.model import reads_views
+from merkit.core.progress import ProgressCallback
+from merkit.core.protocol import Fold
+from merkit.core.types import Turn, Utterance
+from merkit.core.view import AudioEngine, Speaking, TextEngine, ViewConfig, ViewSpec, Wording
+from merkit.data.corpus.manifest import Manifest
+from merkit.data.dataset import Dataset
+from merkit.data.features.sources import open_sources
+from merkit.data.views import FOLDER, ViewCache, Views, seed_of, write_audio, write_text
+from merkit.encoders.sound.samples import audio_content
+from merkit.experiments.cell import Cell
+from merkit.experiments.mistakes import plug_in, validated
+from merkit.experiments.recipe import RecipeDraft
+from merkit.experiments.transform import Resources, Transform, TransformSpec
+
+
+class ViewsTable(BaseModel):
+    """``[views]`` before the engines' own tables are checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: Annotated[PositiveInt, Field(le=100)] = 2
+    """Views per training utterance; one of them is drawn whenever the utterance is."""
+    text: dict[str, Any] | None = None
+    """Engine for the text: its ``name`` and settings."""
+    audio: dict[str, Any] | None = None
+    """Engine for the audio: its ``name`` and settings."""
+
+
+@dataclass(frozen=True)
+class ViewsChoice:
+    """How augmented views are generated; a modality without an engine stays as it is."""
+
+    count: int
+    """Per training utterance; one of them is drawn whenever the utterance is."""
+    engines: Mapping[str, tuple[ViewSpec, ViewConfig]]
+    """By modality; at least one."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the table with every default written out."""
+        engines = {
+            modality: {"name": spec.reference, **config.model_dump(mode="json", exclude_none=True)}
+            for modality, (spec, config) in self.engines.items()
+        }
+        return {"count": self.count, **engines}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedView:
+    """One view that a fold's training part has."""
+
+    utterance: Utterance
+    number: int
+    """From 0."""
+    donor: Utterance | None
+    """Whose voice it takes; ``None``: the engine needs none."""
+
+    @property
+    def seed(self) -> int:
+        """Return what an engine draws from."""
+        return seed_of("view", self.utterance.id, self.number)
+
+    @property
+    def voice(self) -> str:
+        """Return whose voice is heard."""
+        return (self.utterance if self.donor is None else self.donor).speaker
+
+
+@dataclass(frozen=True)
+class Made:
+    """A fold's views as turns, two lists side by side, and what was done for them."""
+
+    planned: Sequence[PlannedView]
+    turns: Sequence[Turn]
+    new: int
+    """Files that were not there before."""
+    kept: int
+    """Views whose recording is the utterance's own, since its words hold nothing that could be spoken."""
+
+
+class Maker:
+    """The engines of a recipe at work on one manifest."""
+
+    def __init__(self, choice: ViewsChoice, manifest: Manifest) -> None:
+        self.choice = choice
+        self.manifest = manifest
+        self.cache = ViewCache((manifest.root / FOLDER).resolve())  # media paths are relative to the root or absolute
+        built = {modality: spec.build(config) for modality, (spec, config) in choice.engines.items()}
+        self.text: TextEngine | None = built.get("text")
+        self.audio: AudioEngine | None = built.get("audio")
+        self.identity: Mapping[str, Any] = {name: dict(engine.identity()) for name, engine in built.items()}
+        """By modality what the views depend on besides utterances and donors, as JSON values."""
+
+    def plan(self, fold: Fold) -> list[PlannedView]:
+        """Return the views of a fold's training part, in its order.
+
+        Raises:
+            ConfigError: The engine needs a donor and an utterance has none.
+        """
+        utterances = [self.manifest.by_id[name] for name in fold.train]
+        donors = self._donors(fold) if self.audio is not None and self.audio.needs_donor else None
+        return [
+            PlannedView(utterance, number, None if donors is None else self._donor(utterance, number, donors, fold))
+            for utterance in utterances
+            for number in range(self.choice.count)
+        ]
+
+    def make(
+        self, planned: Sequence[PlannedView], turns: Mapping[str, Turn], progress: ProgressCallback | None = None
+    ) -> Made:
+        """Return the planned views, each a turn of its own id; makes those that are not there yet.
+
+        Args:
+            planned: What ``plan`` gave.
+            turns: What encoders read of the utterances and donors, by id.
+            progress: Told how many are done.
+
+        Raises:
+            MerkitError: An engine lacks what it needs, or a recording cannot be read.
+        """
+        texts, new = self._texts(planned, progress)
+        found, kept = [], 0
+        for done, (view, text) in enumerate(zip(planned, texts, strict=True), start=1):
+            turn = turns[view.utterance.id]
+            changed = replace(turn.utterance, text=text)
+            if self.audio is not None and turn.utterance.audio is not None:
+                if self.audio.reads_text and not any(character.isalnum() for character in text or ""):
+                    kept += 1
+                else:
+                    place, is_new = self._recording(self.audio, view, turn, text, turns)
+                    new += is_new
+                    changed = replace(
+                        changed, audio=str(place), start_s=None, end_s=None, video=None, speaker=view.voice
+                    )
+            # by content, so that other folds' and recipes' views of this number have features of their own
+            content = f"{seed_of(str(changed.text), Path(str(changed.audio)).name):016x}"
+            changed = replace(changed, id=f"{view.utterance.id}#{view.number}-{content}")
+            found.append(replace(turn, utterance=changed))
+            if progress is not None:
+                progress("views", done, len(planned))
+        return Made(planned, found, new, kept)
+
+    def _texts(self, planned: Sequence[PlannedView], progress: ProgressCallback | None) -> tuple[list[str | None], int]:
+        """Return each view's words and how many wordings are new."""
+        engine = self.text
+        if engine is None:
+            return [view.utterance.text for view in planned], 0
+        places: list[Path | None] = []
+        lacking: dict[Path, Wording] = {}
+        for view in planned:
+            text = view.utterance.text
+            if not text:
+                places.append(None)
+                continue
+            made_of = {"engine": self.identity["text"], "text": text, "number": view.number, "seed": view.seed}
+            place = self.cache.text(made_of)
+            places.append(place)
+            if not place.exists():
+                lacking[place] = Wording(text, view.number, view.seed)
+        waiting = list(lacking.items())
+        for first in range(0, len(waiting), engine.batch):
+            part = waiting[first : first + engine.batch]
+            for (place, _), text in zip(part, engine.rewrite([wording for _, wording in part]), strict=True):
+                write_text(place, text)
+            if progress is not None:
+                progress("wordings", first + len(part), len(waiting))
+        texts = [None if place is None else place.read_text(encoding="utf-8") for place in places]
+        return [view.utterance.text if text is None else text for view, text in zip(planned, texts, strict=True)], len(
+            waiting
+        )
+
+    def _recording(
+        self, engine: AudioEngine, view: PlannedView, turn: Turn, text: str | None, turns: Mapping[str, Turn]
+    ) -> tuple[Path, bool]:
+        """Return where a view's recording lies, and whether it was made now."""
+        donor = None if view.donor is None else turns[view.donor.id]
+        place = self.cache.audio(
+            {
+                "engine": self.identity["audio"],
+                "said": text if engine.reads_text else None,
+                "heard": None if engine.reads_text else audio_content(turn),
+                "donor": None if donor is None else audio_content(donor),
+                "seed": view.seed,
+            }
+        )
+        if place.exists():
+            return place, False
+        write_audio(place, engine.speak(Speaking(turn, text, donor, view.seed)))
+        return place, True
+
+    def _donors(self, fold: Fold) -> dict[int, dict[str, list[Utterance]]]:
+        """Return who may lend a voice: by class and speaker, the training recordings; unknown speakers are nobody."""
+        tested = {self.manifest.by_id[name].speaker for name in fold.test}
+        found: dict[int, dict[str, list[Utterance]]] = {}
+        for name, label in fold.train.items():
+            utterance = self.manifest.by_id[name]
+            if utterance.audio is not None and utterance.speaker and utterance.speaker not in tested:
+                found.setdefault(label, {}).setdefault(utterance.speaker, []).append(utterance)
+        return found
+
+    def _donor(
+        self, utterance: Utterance, number: int, donors: Mapping[int, Mapping[str, Sequence[Utterance]]], fold: Fold
+    ) -> Utterance | None:
+        """Draw a speaker, then one of the speaker's recordings: whose hash with the view is smallest."""
+        if utterance.audio is None:
+            return None
+        there = donors.get(fold.train[utterance.id], {})
+        speakers = [speaker for speaker in there if speaker != utterance.speaker]
+        if not speakers:
+            raise ConfigError(
+                f"views.audio: utterance '{utterance.id}' of fold {fold.name} finds no voice: none of the training "
+                "part's other speakers has its emotion (speakers of the test part, and those who are not known, are "
+                "never asked). Choose an engine that needs none, such as 'perturb'."
+            )
+        speaker = min(speakers, key=lambda name: seed_of(utterance.id, number, name))
+        return min(there[speaker], key=lambda donor: seed_of(utterance.id, number, donor.id))
+
+
+def open_views(made: Made, encoders: Mapping[str, Encoder], features: Path, progress: ProgressCallback | None) -> Views:
+    """Return the made views for a training part; extracts first what the encoders' stores lack.
+
+    Where an encoder normalises by speaker, a view counts for the voice that is heard in it.
+
+    Raises:
+        MerkitError: An encoder cannot read views: its features were not extracted by merkit.
+    """
+    turns = list(made.turns)
+    originals = {view.utterance.id: view.utterance for view in made.planned}
+    for modality, encoder in encoders.items():
+        for view, turn in zip(made.planned, turns, strict=True):
+            if getattr(originals[view.utterance.id], modality) is not None and encoder.content(turn) is None:
+                raise MerkitError(
+                    f"encoders.{modality}: knows nothing of the augmented view '{turn.utterance.id}': choose an "
+                    "encoder that reads recordings and texts themselves"
+                )
+    sources = open_sources(encoders, turns, features, progress)
+    by_utterance: dict[str, list[Turn]] = {}
+    for view, turn in zip(made.planned, turns, strict=True):
+        by_utterance.setdefault(view.utterance.id, []).append(turn)
+    return Views(by_utterance, sources)
+
+
+class AugmentedViews(Transform):
+    """Adds the augmented views of a fold's training split, for a model whose training reads them."""
+
+    def __init__(self, cell: Cell, choice: ViewsChoice) -> None:
+        self.cell = cell
+        self.maker = Maker(choice, cell.manifest)
+
+    def plug_ins(self) -> Sequence[PlugInSpec]:
+        return [spec for spec, _ in self.maker.choice.engines.values()]
+
+    def identity(self) -> Any:
+        donors = [(view.utterance.id, view.number, view.donor and view.donor.id) for view in self._planned]
+        return {"engines": self.maker.identity, "donors": hashlib.sha256(repr(donors).encode()).hexdigest()}
+
+    def describe(self) -> Mapping[str, Any]:
+        return self.maker.choice.resolved()
+
+    def apply(self, dataset: Dataset, resources: Resources) -> Dataset:
+        turns = {turn.utterance.id: turn for turn in dataset.turns()}
+        made = self.maker.make(self._planned, turns, resources.progress)
+        return replace(dataset, views=open_views(made, resources.encoders, self.cell.features, resources.progress))
+
+    @cached_property
+    def _planned(self) -> list[PlannedView]:
+        return self.maker.plan(self.cell.fold)
+
+
+def _make(cell: Cell) -> AugmentedViews | None:
+    choice = cell.recipe.transforms.get("views")
+    if not isinstance(choice, ViewsChoice) or not reads_views(cell.recipe.model, cell.recipe.config):
+        return None
+    return AugmentedViews(cell, choice)
+
+
+def _check(table: ViewsTable | None, draft: RecipeDraft, mistakes: list[str]) -> ViewsChoice | None:
+    """Check ``[views]``: present for a model whose training reads views, and only for such a one."""
+    model = draft.model
+    if table is None:
+        if reads_views(model, draft.config):
+            mistakes.append(
+                f"views: is missing; '{model.name}' with these settings learns from augmented views, generated by "
+                "engines that [views.text] and [views.audio] name ('merkit list views')"
+            )
+        return None
+    if "views" not in model.inputs:
+        mistakes.append(f"views: '{model.name}' reads no augmented views; leave the table out")
+        return None
+    tables = {"text": table.text, "audio": table.audio}
+    if not any(tables.values()):
+        mistakes.append("views: names no engine; give [views.text], [views.audio] or both")
+    engines: dict[str, tuple[ViewSpec, ViewConfig]] = {}
+    for modality, keys in tables.items():
+        if keys is None:
+            continue
+        name = keys.get("name")
+        if not isinstance(name, str):
+            mistakes.append(f"views.{modality}: 'name' is missing; 'merkit list views' names the engines")
+            continue
+        spec = plug_in("views", name, f"views.{modality}.name", mistakes)
+        if spec is None:
+            continue
+        if spec.modality != modality:
+            mistakes.append(f"views.{modality}: '{spec.name}' is an engine for {spec.modality}")
+            continue
+        others = {key: value for key, value in keys.items() if key != "name"}
+        config = validated(spec.config, others, ("views", modality), mistakes)
+        if config is not None:
+            engines[modality] = (spec, config)
+    return ViewsChoice(table.count, engines)
+
+
+SPEC = TransformSpec(
+    name="views",
+    summary="Augmentation: other wordings and recordings of the training utterances, for models that read them.",
+    make=_make,
+    table=ViewsTable,
+    check=_check,
+)
