@@ -9,7 +9,7 @@ from tests.commandline import call
 from tests.tiny import write_corpus
 
 from merkit.experiments.grid import read_grid
-from merkit.experiments.recipe import read_recipe
+from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import KINDS, shipped
 
 TINY = ("--set", "protocol=table", "--seeds", "1")
