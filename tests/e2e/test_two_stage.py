@@ -373,7 +373,7 @@ def test_mistakes_in_a_feature_extractor_that_is_trained(home: Path, tmp_path: P
     stage = stage_values(tiny_bert)
     where = "encoders.text.recipe"
     for values, told in [
-        (two_stage_values("none.toml"), "No recipe 'none.toml'"),
+        (two_stage_values("none.toml"), "No recipe named 'none.toml'"),
         (two_stage_values({**stage, "protocol": "parley"}), f"{where}.protocol = 'parley': both recipes need 'table'"),
         (
             two_stage_values({**stage, "options": {"label": "mood"}}),
