@@ -30,7 +30,7 @@ from merkit.core.lookup import load
 from merkit.core.model import Model, ModelSpec
 from merkit.data.dataset import bucketed_batches
 from merkit.encoders.precomputed import Precomputed
-from merkit.experiments.recipe import read_recipe
+from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import recipes_folder
 from merkit.training.optimisation import build_optimizer
 

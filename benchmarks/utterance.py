@@ -49,7 +49,7 @@ from merkit.core.types import Turn, Utterance
 from merkit.data.dataset import Dataset, bucketed_batches
 from merkit.data.features.sources import open_sources
 from merkit.data.views import Views
-from merkit.experiments.recipe import read_recipe
+from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import recipes_folder
 from merkit.training.config import TrainingConfig
 from merkit.training.optimisation import build_optimizer, groups_of, layers_of

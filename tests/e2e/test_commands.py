@@ -313,3 +313,4 @@ def test_cite_prints_the_paper_and_the_differences() -> None:
     assert told.startswith("@")
     assert "% differs:" in told
     assert "no publication" in call("cite", "majority").out
+    assert "% compared with: https://github.com/butterfliesss/SDT at 60af921" in call("cite", "sdt").out

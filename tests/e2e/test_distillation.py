@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 from tests.commandline import Called, call
-from tests.tiny import LABELS, copy_without_validation, recipe_values, write_corpus, write_recipe
+from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
 
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.dataset import Dataset
@@ -161,12 +161,12 @@ def test_a_student_that_cannot_be_taught_is_refused_before_its_teachers_are_trai
 def test_a_checkpoint_tells_of_its_teacher(home: Path) -> None:
     checkpoint = cell_of(home / "run") / "checkpoint"
 
-    told = json.loads((checkpoint / "provenance.json").read_text())["teacher"]
+    told = json.loads((checkpoint / "provenance.json").read_text())["transforms"]["teacher"]
 
-    assert (told["model"], told["cross_fit"], told["ensemble"], told["weight"]) == ("bc_lstm", PARTS, TEACHERS, 0.5)
+    assert (told["teacher"], told["cross_fit"], told["ensemble"], told["weight"]) == ("bc_lstm", PARTS, TEACHERS, 0.5)
     assert told["encoders"]["audio"]["features"] == "sound"
     card = (checkpoint / "README.md").read_text()
-    assert f"## Teacher\n\n* bc_lstm, cross_fit {PARTS}, ensemble {TEACHERS}, weight 0.5\n" in card
+    assert f"* teacher: teacher bc_lstm, cross_fit {PARTS}, ensemble {TEACHERS}, weight 0.5\n" in card
 
 
 def test_a_distilled_checkpoint_answers_alone_and_training_again_changes_nothing(home: Path, tmp_path: Path) -> None:
@@ -216,69 +216,6 @@ def test_a_feature_extractor_may_have_a_teacher(home: Path, tmp_path: Path) -> N
     assert told == "audio: single (distilled from bc_lstm on audio) on precomputed (sound), not cross-fitted"
 
 
-def cross_fitted(home: Path, seeds: int = 0, teachers: int = 1, **keys: Any) -> dict[str, Any]:
-    """Two stages: the first is taught and cross-fitted in two parts."""
-    stage = {**distilled(str(home / "teacher.toml"), ensemble=teachers, **keys), "seeds": 3}
-    values = recipe_values("bc_lstm", epochs=1)
-    values["encoders"] = {"audio": {"name": "checkpoint", "recipe": stage, "cross_fit": 2, "ensemble": seeds}}
-    return values
-
-
-@pytest.mark.parametrize(("seeds", "teachers"), [(0, 1), (2, 2), (2, 0)])
-def test_cross_fitting_a_distilled_the_feature_extractor_keeps_its_teachers_from_the_held_out_part_too(
-    home: Path, tmp_path: Path, given: list[Dataset], seeds: int, teachers: int
-) -> None:
-    """Else a held-out conversation's labels would reach the model that encodes it through the teachers' answers."""
-    recipe = write_recipe(tmp_path / "r.toml", cross_fitted(home, seeds, teachers))
-
-    done = train(home, recipe, tmp_path / "run")
-
-    assert done.code == 0, done.error
-    crossed = tmp_path / "run" / "feature-extractors" / "audio" / "cross-fit"
-    utterances = read_manifest(home / "data").utterances
-    everyone = {name_hash(u.id) for u in utterances if u.attributes["split"] == "train"}
-    for seed in range(max(seeds, 1)):
-        parts = sorted(crossed.glob(f"fold-*/seed-{seed}/part-*/checkpoint"))
-        first, second = (everyone - read_trained_on(part) for part in parts)
-        assert first | second == everyone
-        assert not first & second
-        for part in parts:
-            place = part.parent.relative_to(crossed).as_posix().replace(f"seed-{seed}", "seed-0")
-            found = list((crossed / "teacher" / place).rglob("checkpoint"))
-            assert len(found) == PARTS * (teachers or seeds)
-            assert all(read_trained_on(teacher) < read_trained_on(part) for teacher in found)
-    students = [dataset for dataset in given if dataset.teacher is not None]
-    assert len(students) == (1 + 2) * max(seeds, 1)
-    assert all(set(each.labels) == set(each.teacher or {}) for each in students)
-    before = len(given)
-    assert train(home, recipe, tmp_path / "run").code == 0
-    assert len(given) == before
-
-
-def test_a_parts_teachers_are_asked_for_before_anything_is_trained(home: Path, tmp_path: Path) -> None:
-    values = cross_fitted(home, cross_fit=8)
-
-    done = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / "run")
-
-    assert done.code == 2
-    told = "encoders.audio.recipe.teacher.cross_fit = 8: the training part has only 6 conversations"
-    assert told in done.error
-    assert not list(tmp_path.rglob("cell.json"))
-
-
-def test_one_seed_may_have_a_validation_part_of_its_own(home: Path, tmp_path: Path) -> None:
-    """An ensemble of one serves one seed, whatever the number of seeds in the recipes below it."""
-    copy_without_validation(home / "data", tmp_path / "data")
-    recipe = write_recipe(tmp_path / "r.toml", cross_fitted(home))
-
-    one, two = (train(tmp_path, recipe, tmp_path / f"run-{seeds}", "--seeds", seeds) for seeds in (1, 2))
-
-    assert one.code == 0, one.error
-    assert two.code == 2
-    assert "cuts another validation part for every seed" in two.error
-    assert not list((tmp_path / "run-2").rglob("cell.json"))
-
-
 def test_a_report_names_the_teacher(home: Path) -> None:
     entry = gather([home / "run"])[0].entries[0]
 
@@ -291,15 +228,18 @@ def test_mistakes_in_a_teacher(home: Path, tmp_path: Path) -> None:
     two_stages["encoders"] = {"audio": {"name": "checkpoint", "recipe": recipe_values("single")}}
     borrowed = recipe_values("bc_lstm")
     borrowed["encoders"] = {"audio": {"name": "checkpoint", "checkpoint": str(cell_of(home / "run") / "checkpoint")}}
+    crossed = recipe_values("bc_lstm")
+    crossed["encoders"] = {"audio": {"name": "checkpoint", "recipe": distilled(teacher), "cross_fit": 2}}
     without = distilled()
     del without["teacher"]["recipe"]
     for values, told in [
+        (crossed, "encoders.audio.cross_fit: its recipe has a teacher, which has learned from the parts that are held"),
         (distilled("none.toml"), "No recipe 'none.toml'"),
         (without, "teacher.recipe: is missing"),
         (distilled(teacher, cross_fit=1), "teacher.cross_fit = 1: input should be greater than or equal to 2"),
         (distilled(teacher, weight=0), "teacher.weight = 0: input should be greater than 0"),
         (distilled(teacher, crossfit=3), "teacher: No key named 'crossfit'"),
-        (distilled(teacher, cross_fit=99), "cross_fit = 99: the training part has only 12 conversations"),
+        (distilled(teacher, cross_fit=99), "cross_fit = 99: the training split has only 12 conversations"),
         (distilled({**teacher, "protocol": "parley"}), "teacher.recipe.protocol = 'parley': both recipes need 'table'"),
         (distilled({**teacher, "options": {"label": "mood"}}), "teacher.recipe.options: differ from those of"),
         (distilled({**teacher, "sedes": 1}), "teacher.recipe: top level: No key named 'sedes'"),
@@ -307,7 +247,7 @@ def test_mistakes_in_a_teacher(home: Path, tmp_path: Path) -> None:
         (distilled(two_stages), "teacher.recipe: has a feature extractor of its own"),
         (
             distilled(borrowed),
-            "teacher.recipe: has a trained model for an encoder, which may know what it is to answer for",
+            "teacher.recipe: has a trained model for an encoder, which may know the held-out conversations",
         ),
         (distilled(teacher, weight=float("inf")), "teacher.weight = inf: input should be a finite number"),
     ]:

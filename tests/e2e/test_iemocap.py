@@ -14,10 +14,10 @@ from tests.networks import write_speech_network, write_text_network
 
 from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import read_manifest
-from merkit.experiments.recipe import read_recipe
+from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.run import open_protocol
 from merkit.experiments.shipped import recipes_folder
-from merkit.experiments.views import Maker
+from merkit.experiments.transforms.augmented_views import Maker
 
 SESSIONS = [f"session{number}" for number in range(1, 6)]
 LABELS = ("angry", "happy", "neutral", "sad")

@@ -9,7 +9,7 @@ from tests.tiny import LABELS, recipe_values, write_corpus
 
 from merkit.api.training import train_and_score
 from merkit.data.corpus.manifest import write_manifest
-from merkit.experiments.recipe import check_recipe
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 
 

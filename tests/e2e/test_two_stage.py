@@ -25,9 +25,9 @@ from merkit.core.types import Utterance
 from merkit.data.collate import Example, collate
 from merkit.data.corpus.manifest import read_manifest, write_manifest
 from merkit.encoders import checkpoint as checkpoint_encoder
-from merkit.experiments import run_cell
-from merkit.experiments.recipe import check_recipe
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
+from merkit.experiments.transforms.cross_fitted_features import CrossFittedFeatures
 from merkit.io.checkpoint import build_encoders, choose_encoders, load_checkpoint, name_hash, read_trained_on
 from merkit.models.single import Single
 from merkit.reporting.results import gather
@@ -237,28 +237,27 @@ def test_an_ensemble_may_be_cross_fitted_and_every_seed_of_downstream_model_lear
     home: Path, tmp_path: Path, members: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = {**two_stage_values(str(home / "stage.toml"), ensemble=members, cross_fit=2), "seeds": 2}
-    learned: list[frozenset[str]] = []
-    real = run_cell._unseen
+    learned: list[frozenset[tuple[Path, ...]]] = []
+    real = CrossFittedFeatures.apply
 
-    def watched(cell: Any, *arguments: Any) -> Any:
-        for modality, stage in cell.extractors.items():
-            assert set(stage.unseen) == {cell.manifest.by_id[name].conversation for name in cell.fold.train}
-            for conversation, folder in stage.unseen.items():
-                checkpoints = checkpoint_encoder.members_of(folder)
-                assert (modality, len(checkpoints)) == ("text", members)
-                held = {name_hash(u.id) for u in cell.manifest.utterances if u.conversation == conversation}
-                assert not any(held & read_trained_on(checkpoint) for checkpoint in checkpoints)
-        learned.append(frozenset(str(path) for stage in cell.extractors.values() for path in stage.unseen.values()))
-        return real(cell, *arguments)
+    def watched(self: CrossFittedFeatures, *arguments: Any) -> Any:
+        cell, parts = self.cell, self.parts["text"]
+        covered = [conversation for part in parts for conversation in part.conversations]
+        assert sorted(covered) == sorted({cell.manifest.by_id[name].conversation for name in cell.fold.train})
+        for part in parts:
+            assert len(part.checkpoints) == members
+            held = {name_hash(u.id) for u in cell.manifest.utterances if u.conversation in part.conversations}
+            assert not any(held & read_trained_on(checkpoint) for checkpoint in part.checkpoints)
+        learned.append(frozenset(part.checkpoints for part in parts))
+        return real(self, *arguments)
 
-    monkeypatch.setattr(run_cell, "_unseen", watched)
+    monkeypatch.setattr(CrossFittedFeatures, "apply", watched)
     recipe = check_recipe(values, str(home / "stage.toml"))
     train_recipe(recipe, home / "data", tmp_path / "run")
 
-    with_stage = [paths for paths in learned if paths]
-    assert len(with_stage) == 2
-    assert with_stage[0] == with_stage[1]
-    assert len(with_stage[0]) == 2
+    assert len(learned) == 2
+    assert learned[0] == learned[1]
+    assert len(learned[0]) == 2
     parts = list(
         (tmp_path / "run" / "feature-extractors" / "text" / "cross-fit").glob("fold-*/seed-*/part-*/cell.json")
     )
@@ -272,7 +271,7 @@ def test_an_ensemble_needs_one_validation_part_for_all_its_seeds(home: Path, tmp
     done = train(tmp_path, recipe, "run", data=tmp_path / "data")
 
     assert done.code == 2
-    assert "cuts another validation part for every seed" in done.error
+    assert "draws another validation split for every seed" in done.error
 
 
 def test_the_runs_recipe_is_complete_and_trains_the_same_again(home: Path, tmp_path: Path) -> None:
@@ -384,7 +383,7 @@ def test_mistakes_in_a_feature_extractor_that_is_trained(home: Path, tmp_path: P
         (two_stage_values({**stage, "sedes": 1}), f"{where}: top level: No key named 'sedes'"),
         (two_stage_values(two_stage_values(stage)), f"{where}: has a feature extractor of its own"),
         (two_stage_values(stage, cross_fit=1), "cross_fit = 1 leaves nothing to learn from"),
-        (two_stage_values(stage, cross_fit=99), "cross_fit = 99: the training part has only 12 conversations"),
+        (two_stage_values(stage, cross_fit=99), "cross_fit = 99: the training split has only 12 conversations"),
         (two_stage_values(stage, checkpoint="x"), "give either 'recipe'"),
     ]:
         refused(home, tmp_path, values, told)
@@ -412,7 +411,7 @@ def test_mistakes_in_a_feature_extractor_that_is_named(home: Path, tmp_path: Pat
     for values, told in [
         (naming(tmp_path / "none"), "No checkpoint in"),
         (naming(other_labels), "its classes are calm, glad, cross, those of protocol 'table' are calm, cross, glad"),
-        (naming(leaky), "has learned from 1 of the 20 utterances in the test part of fold"),
+        (naming(leaky), "has learned from 1 of the 20 utterances in the test split of fold"),
         (naming(silent), "does not say which utterances"),
         (naming(trained(home, "plain")), "'bc_lstm' reads audio and text, in [encoders.text] it must"),
         (naming(named, cross_fit=3), "cross_fit needs a recipe"),

@@ -12,7 +12,7 @@ from tests.networks import write_speech_network
 
 from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, read_manifest, write_manifest
-from merkit.experiments.recipe import check_recipe
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.bulk import predict_corpus
 

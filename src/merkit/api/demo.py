@@ -14,7 +14,7 @@ from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.corpus.prepare import prepare
 from merkit.evaluation.true_labels import true_labels
-from merkit.experiments.recipe import read_recipe
+from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import recipes_folder
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings.analysis import Analysis, analyze_recording, write_analysis

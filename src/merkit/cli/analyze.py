@@ -24,6 +24,9 @@ def analyze(
             help="Words with times: .csv .tsv .json .jsonl .srt .vtt; or .txt, the words of the whole recording.",
         ),
     ] = None,
+    channels: Annotated[
+        str, typer.Option("--channels", help="mix, left, right, or split: each channel is a speaker of its own.")
+    ] = "mix",
     out: Annotated[Path | None, typer.Option("--out", help="Folder for a JSON and a CSV file per recording.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,9 +34,9 @@ def analyze(
 
     Without a transcript, or with one without times, a recording is one utterance.
     """
+    from merkit.api.recognition import load
     from merkit.core.errors import MerkitError
-    from merkit.inference.recognizer import Recognizer
-    from merkit.recordings.analysis import analyze_recording, write_analysis
+    from merkit.recordings.analysis import write_analysis
 
     if transcript is not None and len(recordings) > 1:
         raise MerkitError(
@@ -45,9 +48,9 @@ def analyze(
             f"--out: {', '.join(repeated)} would be written more than once, for recordings that differ only in folder "
             "or ending: analyze them one at a time, each with its own --out."
         )
-    recognizer = Recognizer.load(checkpoint)
+    recognizer = load(checkpoint)
     for recording in recordings:
-        analysis = analyze_recording(recognizer, recording, transcript, str(checkpoint))
+        analysis = recognizer(recording, transcript=transcript, channels=channels)
         if out is not None:
             write_analysis(analysis, out)
         if as_json:

@@ -28,7 +28,7 @@ def augment(
     Training does so by itself where the recipe asks for it. Resumes an interrupted run.
     """
     from merkit.experiments.augment import augment_recipe
-    from merkit.experiments.recipe import read_recipe
+    from merkit.experiments.recipe_reader import read_recipe
 
     checked = read_recipe(recipe, [*set_, *([f"seeds={seeds}"] if seeds is not None else [])])
     with shown_progress() as progress:

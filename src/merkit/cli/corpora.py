@@ -21,34 +21,20 @@ def prepare(
     allow_partial: AllowPartial = False,
 ) -> None:
     """Read a raw release and write its manifest."""
-    from merkit.core.corpus import CorpusSpec
-    from merkit.core.errors import MerkitError
-    from merkit.core.lookup import load
-    from merkit.data.corpus.prepare import prepare as prepare_corpus
-    from merkit.experiments.recipe import check_options
+    from merkit.api.corpora import prepare as prepare_corpus
 
-    spec: CorpusSpec = load("corpora", corpus)
-    options = check_options(spec.options, parse_values(set_), f"prepare {corpus}")
-    if raw is None:
-        if not spec.makes_media:
-            raise MerkitError(f"prepare {corpus}: give the folder of the raw release with --raw DIR")
-        raw = out
-    manifest = prepare_corpus(spec, raw, out, options, allow_partial)
+    manifest = prepare_corpus(corpus, out, raw, parse_values(set_), allow_partial=allow_partial)
     counts = ", ".join(f"{name} {count}" for name, count in manifest.info.counts.items())
     show(f"{out}: {counts}{' (incomplete corpus)' if manifest.info.partial else ''}")
 
 
 def doctor(data: Data, as_json: AsJson = False) -> None:
     """Check a prepared corpus: counts, media, texts, known defects."""
-    from merkit.core.lookup import load, names
-    from merkit.data.corpus.doctor import examine
+    from merkit.api.corpora import doctor as examine
     from merkit.data.corpus.findings import render
-    from merkit.data.corpus.manifest import read_manifest
 
-    manifest = read_manifest(data)
-    spec = load("corpora", manifest.info.name) if manifest.info.name in names("corpora") else None
     with shown_progress() as progress:
-        findings = examine(manifest, spec, lambda done, total: progress("media", done, total))
+        findings = examine(data, progress)
     if as_json:
         show_json([asdict(finding) for finding in findings])
     else:

@@ -48,7 +48,7 @@ def train(
     """
     from merkit.api.training import train_and_score
     from merkit.core.errors import ConfigError
-    from merkit.experiments.recipe import read_recipe
+    from merkit.experiments.recipe_reader import read_recipe
 
     if grid is not None and extractors is not None:
         raise ConfigError("--feature-extractors goes with one recipe: variants of a grid may differ in theirs")

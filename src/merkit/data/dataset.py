@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -51,6 +52,8 @@ class Dataset:
     labels: Mapping[str, int] | None = None
     teacher: Mapping[str, Array] | None = None
     """A teacher's answers, as probabilities ``[classes]``; context has none."""
+    teacher_weight: float = 1.0
+    """Of the distillation loss beside the model's own terms."""
     with_texts: bool = False
     segments: Mapping[str, SegmentTier] = field(default_factory=dict)
     """By tier what tells the times of an utterance's segments."""
@@ -61,6 +64,10 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def turns(self) -> Iterator[Turn]:
+        """Yield the turns of all items."""
+        return chain.from_iterable(self.items)
 
     def lengths(self) -> list[int]:
         """Return what batches are sorted by: turns of a conversation, else the longest modality's length."""

@@ -11,7 +11,7 @@ from merkit.core.lookup import load
 from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.segments.store import FOLDER, Aligned, AlignmentStore, align, told_failures
-from merkit.experiments.recipe import check_options
+from merkit.experiments.mistakes import check_options
 
 
 @dataclass(frozen=True)

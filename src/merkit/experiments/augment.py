@@ -9,7 +9,7 @@ from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run import open_protocol
-from merkit.experiments.views import Maker
+from merkit.experiments.transforms.augmented_views import Maker, ViewsChoice
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,12 @@ def augment_recipe(
     Raises:
         MerkitError: The recipe has no ``[views]``, or anything else a user can mend.
     """
-    if recipe.views is None:
+    views = recipe.transforms.get("views")
+    if not isinstance(views, ViewsChoice):
         raise ConfigError("the recipe has no table [views]: nothing says how views are to be made")
     manifest = read_manifest(data)
     protocol = open_protocol(recipe, manifest, allow_partial or manifest.info.partial)
-    maker = Maker(recipe.views, manifest)
+    maker = Maker(views, manifest)
     turns = {turn.utterance.id: turn for turn in manifest.turns()}
     found = []
     for seed in range(recipe.seeds):

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from merkit.core.protocol import Fold, Protocol
 from merkit.data.corpus.manifest import Manifest
-from merkit.experiments.extractors import TrainedExtractor
 from merkit.experiments.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one fold and seed needs to be run."""
+    """All settings and inputs of one fold and seed."""
 
     folder: Path
+    run: Path
+    """Folder of the run, below which other models that the cell needs are trained."""
     recipe: Recipe
     protocol: Protocol
     manifest: Manifest
@@ -23,17 +24,17 @@ class Cell:
     fold: Fold
     seed: int
     features: Path
-    legacy_best_on_test: bool
-    """Keep unlabelled test predictions of every epoch, for the leaky figure that is printed beside the clean one."""
-    extractors: Mapping[str, TrainedExtractor] = field(default_factory=dict)
-    """By modality: what the encoders are made of that the recipe has trained first."""
-    teachers: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
-    """By training conversation the checkpoints that answer for it, none of which has learned from it; empty: labels
-    alone teach."""
+    """Folder of the feature stores."""
+    extractor_folder: Path
+    """Folder of the runs of the feature extractors, by modality."""
+    extractors: Mapping[str, Path] = field(default_factory=dict)
+    """By modality the checkpoint of the feature extractor that the recipe had trained on the whole training split."""
+    legacy_best_on_test: bool = False
+    """Keep unlabelled test predictions of every epoch, for the leaky score that is printed beside the clean one."""
 
     @property
     def name(self) -> str:
-        """Return the cell's place in its run."""
+        """Return the cell's fold and seed."""
         return f"{self.folder.parent.name}/{self.folder.name}"
 
     @property

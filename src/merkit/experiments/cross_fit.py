@@ -1,152 +1,114 @@
-"""Cross-fitting: models of one recipe, each of which has learned from all parts of a training part but one.
+"""Cross-fitting: models of one recipe, each trained on all parts of a cell's training split but one.
 
-A model says more of what it has learned from than of anything else. So the vectors of training utterances that stage
-two learns from, and a teacher's answers, come from models that have not learned from that conversation.
+A model knows the utterances that it has learned from better than any others. So what another model learns from, vectors
+of training utterances or a teacher's probabilities, comes from models that have not learned from that conversation.
 """
 
-import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from merkit.core.progress import ProgressCallback, Share
-from merkit.experiments.accelerator import open_accelerator
-from merkit.experiments.cell import Cell
-from merkit.experiments.extractors import check_ensemble, cut_by_conversation
-from merkit.experiments.lock import alone
-from merkit.experiments.provenance import describe_run
-from merkit.experiments.recipe import Recipe
-from merkit.experiments.run_cell import run_cell
-from merkit.experiments.teachers import FOLDER as TEACHERS
-from merkit.experiments.teachers import check_student
+import numpy as np
 
-_log = logging.getLogger(__name__)
+from merkit.core.errors import ConfigError
+from merkit.core.progress import Share
+from merkit.core.protocol import Protocol
+from merkit.data.corpus.manifest import Manifest
+from merkit.experiments.cell import Cell
+from merkit.experiments.recipe import Recipe
+from merkit.experiments.transform import TrainCell
+from merkit.training.seeding import derived_seed
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some of a cell's training conversations, and the models that have learned from the others alone."""
+    """Some conversations of a training split, and the cells whose models learn from all others."""
 
-    held: frozenset[str]
-    checkpoints: tuple[Path, ...]
+    conversations: frozenset[str]
+    cells: tuple[Cell, ...]
     """One for each seed."""
 
-
-@dataclass(frozen=True)
-class CrossFit:
-    """How the training parts of cells are cut, and where the models of one recipe for them lie."""
-
-    recipe: Recipe
-    folder: Path
-    key: str
-    """Of the recipe, such as ``teacher.cross_fit``, for errors."""
-    count: int
-    """Of parts; 0: there are none."""
-    ensemble: int
-    """0: a cell's parts are trained with its own seed. k >= 1: with the seeds 0 to k - 1, for cells of any seed."""
-    data: Path
-    progress: ProgressCallback | None
-    _made: dict[tuple[str, tuple[int, ...]], list[Part]] = field(default_factory=dict, init=False, repr=False)
-
-    def check(self, cells: Sequence[Cell]) -> None:
-        """Refuse, before anything is trained, cells that cannot be served.
-
-        Raises:
-            MerkitError: A training part is too small to be cut (what is left of it, for the teachers of a part), or an
-                ensemble's seeds have other validation parts.
-        """
-        if self.ensemble:
-            seeds = max(self.ensemble, 1 + max(cell.seed for cell in cells))
-            check_ensemble(cells[0].protocol, cells[0].manifest, seeds)
-        for cell in cells:
-            for number, (_, students) in enumerate(self._students(cell)):
-                if self.recipe.teacher is not None:
-                    self._teachers(cell, number).check(students)
-
-    def seeds(self, cell: Cell) -> tuple[int, ...]:
-        """Return the seeds of a cell's models."""
-        return tuple(range(self.ensemble)) or (cell.seed,)
-
-    def parts(self, cell: Cell) -> list[Part]:
-        """Return a cell's parts; trains the models that are not there.
-
-        The teachers of a model that is to be taught have not learned from its held-out part either.
-        """
-        key = cell.fold.name, self.seeds(cell)
-        if key not in self._made:
-            provenance = describe_run(self.recipe, cell.manifest, self.data)
-            parts = []
-            cuts = self._students(cell)
-            for number, (held, students) in enumerate(cuts):
-                if self.recipe.teacher is not None:
-                    students = with_teachers(students, self._teachers(cell, number))
-                for model, student in enumerate(students):
-                    share = Share(self.key, number * len(students) + model, len(cuts) * len(students))
-                    accelerator = open_accelerator(self.recipe)
-                    with alone(self.folder) if accelerator.is_main_process else nullcontext():
-                        run_cell(student, provenance, accelerator, self.progress, share)
-                parts.append(Part(held, tuple(student.folder / "checkpoint" for student in students)))
-            self._made[key] = parts
-        return self._made[key]
-
-    def _students(self, cell: Cell) -> list[tuple[frozenset[str], list[Cell]]]:
-        """Return the conversations of each part, and for each seed the cell that learns from the others alone."""
-        if not self.count:
-            return []
-        conversation = {id_: cell.manifest.by_id[id_].conversation for id_ in cell.fold.train}
-        seeds, names = self.seeds(cell), list(dict.fromkeys(conversation.values()))
-        cuts = []
-        for number, held in enumerate(cut_by_conversation(names, self.count, seeds[0], self.key)):
-            others = {id_: label for id_, label in cell.fold.train.items() if conversation[id_] not in held}
-            students = [
-                replace(
-                    cell,
-                    folder=self.folder / self._place(cell, seed, number),
-                    recipe=self.recipe,
-                    fold=replace(cell.fold, train=others, test=()),
-                    seed=seed,
-                    legacy_best_on_test=False,
-                    extractors={},
-                    teachers={},
-                )
-                for seed in seeds
-            ]
-            cuts.append((held, students))
-        return cuts
-
-    def _teachers(self, cell: Cell, number: int) -> "CrossFit":
-        """Return the cross-fitting of one part's teachers, which the part's seeds share if they are an ensemble."""
-        folder = self.folder / TEACHERS / self._place(cell, self.seeds(cell)[0], number)
-        return teachers_of(
-            self.recipe, folder, self.data, self.progress, self.key.removesuffix("cross_fit") + "recipe."
-        )
-
-    def _place(self, cell: Cell, seed: int, number: int) -> str:
-        return f"fold-{cell.fold.name}/seed-{seed}/part-{number}-of-{self.count}"
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        """Return the checkpoints of the cells."""
+        return tuple(cell.folder / "checkpoint" for cell in self.cells)
 
 
-def teachers_of(
-    student: Recipe, folder: Path, data: Path, progress: ProgressCallback | None, table: str = ""
-) -> CrossFit:
-    """Return the cross-fitting of a student's teachers; ``table`` is where its recipe stands, for errors."""
-    assert student.teacher is not None
-    config = student.teacher.config
-    key = f"{table}teacher.cross_fit"
-    return CrossFit(student.teacher.recipe, folder, key, config.cross_fit, config.ensemble, data, progress)
+def cross_fit(cell: Cell, recipe: Recipe, folder: Path, count: int, ensemble: int, key: str) -> list[Part]:
+    """Return the parts of a cell's training split.
 
-
-def with_teachers(cells: Sequence[Cell], fitted: CrossFit) -> list[Cell]:
-    """Train the teachers of these cells, and return the cells with them.
+    Args:
+        cell: The cell that learns from the models' output.
+        recipe: The models' recipe.
+        folder: Where they lie, as ``fold-<f>/seed-<s>/part-<p>-of-<k>``.
+        count: Number of parts.
+        ensemble: 0: one model for each part, with the cell's own seed. k >= 1: models with the seeds 0 to k - 1.
+        key: The recipe key of ``count``, for errors.
 
     Raises:
-        MerkitError: The student cannot be taught, the training part is too small to be cut, or an ensemble's seeds have
-            other validation parts.
+        ConfigError: The training split has fewer conversations, or the seeds of an ensemble other validation splits.
     """
-    check_student(cells[0].recipe, cells[0].manifest, cells[0].protocol)
-    fitted.check(cells)
-    _log.info("teachers")
-    return [
-        replace(cell, teachers={name: part.checkpoints for part in fitted.parts(cell) for name in part.held})
-        for cell in cells
-    ]
+    seeds = ensemble_seeds(cell, ensemble)
+    conversation = {id_: cell.manifest.by_id[id_].conversation for id_ in cell.fold.train}
+    parts = []
+    cut = cut_by_conversation(list(dict.fromkeys(conversation.values())), count, seeds[0], key)
+    for number, held in enumerate(cut):
+        others = {id_: label for id_, label in cell.fold.train.items() if conversation[id_] not in held}
+        cells = tuple(
+            replace(
+                cell,
+                folder=folder / f"fold-{cell.fold.name}/seed-{seed}/part-{number}-of-{count}",
+                run=folder,
+                recipe=recipe,
+                fold=replace(cell.fold, train=others, test=()),
+                seed=seed,
+                extractors={},
+                legacy_best_on_test=False,
+            )
+            for seed in seeds
+        )
+        parts.append(Part(held, cells))
+    return parts
+
+
+def train_parts(parts: Sequence[Part], train: TrainCell, what: str) -> None:
+    """Train the models of all parts; ``what`` names them in progress reports."""
+    cells = [cell for part in parts for cell in part.cells]
+    for number, cell in enumerate(cells):
+        train(cell, Share(what, number, len(cells)))
+
+
+def ensemble_seeds(cell: Cell, ensemble: int) -> tuple[int, ...]:
+    """Return the seeds of the models that serve a cell: of an ensemble 0 to ``ensemble - 1``, else the cell's own.
+
+    Raises:
+        ConfigError: The folds of the ensemble's seeds differ from the cell's.
+    """
+    if not ensemble:
+        return (cell.seed,)
+    _check_ensemble(cell.protocol, cell.manifest, max(ensemble, 1 + cell.seed))
+    return tuple(range(ensemble))
+
+
+def cut_by_conversation(conversations: Sequence[str], parts: int, seed: int, key: str) -> list[frozenset[str]]:
+    """Return the conversations in random parts whose sizes differ by one at most; ``key`` is a recipe's, for errors.
+
+    Raises:
+        ConfigError: There are fewer conversations than parts.
+    """
+    if len(conversations) < parts:
+        raise ConfigError(f"{key} = {parts}: the training split has only {len(conversations)} conversations")
+    order = np.random.default_rng(derived_seed(seed, "cross-fit")).permutation(len(conversations))
+    return [frozenset(conversations[index] for index in order[part::parts]) for part in range(parts)]
+
+
+def _check_ensemble(protocol: Protocol, manifest: Manifest, seeds: int) -> None:
+    """Refuse an ensemble where each seed has a validation split of its own, which other seeds' models learn from."""
+    first = protocol.folds(manifest.utterances, 0)
+    for seed in range(1, seeds):
+        for fold, other in zip(first, protocol.folds(manifest.utterances, seed), strict=True):
+            if (fold.name, set(fold.train), fold.test) != (other.name, set(other.train), other.test):
+                raise ConfigError(
+                    "ensemble: this protocol draws another validation split for every seed, and models of other seeds "
+                    "have learned from it; leave ensemble out, or choose a protocol with a fixed validation split"
+                )

@@ -12,7 +12,7 @@ from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.features.extraction import extract_features
 from merkit.data.features.sources import announce_size, open_store
-from merkit.experiments.recipe import check_options
+from merkit.experiments.mistakes import check_options
 from merkit.io.checkpoint import build_encoders
 
 

@@ -26,7 +26,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
 from merkit.data.files import atomic_path
-from merkit.experiments.recipe import Recipe, check_options, check_recipe, read_recipe
+from merkit.experiments.mistakes import check_options
+from merkit.experiments.recipe import Recipe
+from merkit.experiments.recipe_reader import check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
 
 BASE = "base"

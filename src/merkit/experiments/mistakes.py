@@ -5,34 +5,66 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from merkit.core.lookup import unknown
+from merkit.core.errors import ConfigError, PluginError, UnknownNameError
+from merkit.core.lookup import load, unknown
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
 
-def validated(kind: type[Checked], values: Any, place: tuple[str, ...], mistakes: list[str]) -> Checked | None:
+def validated(kind: type[Checked], values: Any, table: tuple[str, ...], mistakes: list[str]) -> Checked | None:
     """Return a table's values as their class has them; or ``None``, and what is wrong with them joins ``mistakes``."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         for item in error.errors():
-            mistakes.append(_told(kind, item, place))
+            mistakes.append(_describe(kind, item, table))
         return None
 
 
-def _told(kind: type[BaseModel], item: Any, place: tuple[str, ...]) -> str:
-    """Put one of pydantic's findings into words: key, value, what is allowed."""
+def check_options(kind: type[Checked], values: Mapping[str, Any], source: str) -> Checked:
+    """Check the settings of one plug-in that were given outside a recipe.
+
+    Raises:
+        ConfigError: All mistakes.
+    """
+    mistakes: list[str] = []
+    checked = validated(kind, values, (), mistakes)
+    if checked is None:
+        raise ConfigError(f"{source}: {'; '.join(mistakes)}")
+    return checked
+
+
+def plug_in(package: str, name: Any, key: str, mistakes: list[str]) -> Any:
+    """Return the ``SPEC`` of a plug-in; ``None``, and a mistake, if there is none of this name."""
+    if not isinstance(name, str):
+        return None  # the check of the file's own keys reports it
+    try:
+        return load(package, name)
+    except (UnknownNameError, PluginError) as error:
+        mistakes.append(f"{key}: {error}")
+        return None
+
+
+def joined(mistakes: Sequence[str]) -> str:
+    """Return one mistake as it is, several as a list with their number."""
+    if len(mistakes) == 1:
+        return mistakes[0]
+    return f"{len(mistakes)} mistakes:" + "".join(f"\n  {mistake}" for mistake in mistakes)
+
+
+def _describe(kind: type[BaseModel], item: Any, table: tuple[str, ...]) -> str:
+    """Describe one of pydantic's errors: key, value, what is allowed."""
     path = [str(part) for part in item["loc"]]
-    key = ".".join((*place, *path))
+    key = ".".join((*table, *path))
     if item["type"] == "extra_forbidden":
         owner = _owner(kind, path[:-1])
         hint = unknown("key", path[-1], sorted(owner.model_fields)) if owner is not None else f"No key '{path[-1]}'"
-        return f"{'.'.join((*place, *path[:-1])) or 'top level'}: {hint}"
+        return f"{'.'.join((*table, *path[:-1])) or 'top level'}: {hint}"
     if item["type"] == "missing":
         return f"{key}: is missing"
-    said = item["msg"].removeprefix("Value error, ")
+    message = item["msg"].removeprefix("Value error, ")
     given = "" if isinstance(item["input"], Mapping) else f" = {item['input']!r}"  # a whole table says nothing
-    return f"{key}{given}: {said[:1].lower() + said[1:]}"
+    return f"{key}{given}: {message[:1].lower() + message[1:]}"
 
 
 def _owner(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
@@ -41,8 +73,8 @@ def _owner(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None
         field = kind.model_fields.get(part)
         annotation = None if field is None else field.annotation
         candidates = [annotation, *get_args(annotation)] if get_origin(annotation) else [annotation]
-        found = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not found:
+        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not models:
             return None
-        kind = found[0]
+        kind = models[0]
     return kind

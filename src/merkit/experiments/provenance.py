@@ -10,13 +10,12 @@ from typing import Any
 from merkit.data.corpus.manifest import Manifest
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.experiments.recipe import Recipe
-from merkit.experiments.teachers import describe_teacher
 from merkit.io.checkpoint import build_encoders
 from merkit.io.provenance import describe_environment
 
 
 def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any]:
-    """Return what stands in a run's ``provenance.json``: environment, command, data, recipe, encoders and teacher."""
+    """Return what stands in a run's ``provenance.json``: environment, command, data, recipe and encoders."""
     settings = recipe.resolved()["encoders"]
     choices = {modality: choice for modality, choice in recipe.encoders.items() if modality not in recipe.extractors}
     there = build_encoders(choices, manifest.root, None)
@@ -39,11 +38,9 @@ def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, An
         "recipe_sha256": recipe_hash(recipe),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "encoders": encoders,
-        **({} if recipe.teacher is None else {"teacher": describe_teacher(recipe.teacher, manifest)}),
     }
 
 
 def recipe_hash(recipe: Recipe) -> str:
     """Return a hash of all that a recipe sets but its number of seeds."""
-    values = {name: value for name, value in recipe.resolved().items() if name != "seeds"}
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(recipe.without_seeds(), sort_keys=True).encode()).hexdigest()

@@ -37,30 +37,34 @@ def _with_absolute_plug_ins(table: Mapping[str, Any], folder: Path) -> dict[str,
     return values
 
 
-def with_other_recipes(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return a recipe's values with the content of feature-extractors and teacher recipes in the place of their
-    files' names.
+def with_other_recipes(values: Mapping[str, Any], path: Path, depth: int = 2) -> dict[str, Any]:
+    """Return a recipe's values with the content of other recipes in place of the names of their files.
+
+    They are named by the key ``recipe`` of a top-level table or of an encoder ``checkpoint``; those of the other
+    recipes themselves are read down to ``depth``, and refused later.
     """
-    filled = _with_teacher(values, path)
+    filled = {key: _with_content(table, path, depth) for key, table in values.items()}
     encoders = values.get("encoders")
-    if not isinstance(encoders, Mapping):
-        return filled
-    filled["encoders"] = dict(encoders)
-    for modality, keys in encoders.items():
-        named = keys.get("recipe") if isinstance(keys, Mapping) and keys.get("name") == "checkpoint" else None
-        if isinstance(named, str):
-            file = _beside(path, named)
-            filled["encoders"][modality] = {**keys, "recipe": _with_teacher(read_toml(file), file)}
-        elif isinstance(named, Mapping):
-            filled["encoders"][modality] = {**keys, "recipe": _with_teacher(named, path)}
+    if isinstance(encoders, Mapping):
+        filled["encoders"] = {
+            modality: _with_content(table, path, depth)
+            if isinstance(table, Mapping) and table.get("name") == "checkpoint"
+            else table
+            for modality, table in encoders.items()
+        }
     return filled
 
 
-def _with_teacher(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    teacher = values.get("teacher")
-    if not isinstance(teacher, Mapping) or not isinstance(named := teacher.get("recipe"), str):
-        return dict(values)
-    return {**values, "teacher": {**teacher, "recipe": read_toml(_beside(path, named))}}
+def _with_content(table: Any, path: Path, depth: int) -> Any:
+    if not isinstance(table, Mapping) or depth == 0:
+        return table
+    named = table.get("recipe")
+    if isinstance(named, str):
+        file = _beside(path, named)
+        return {**table, "recipe": with_other_recipes(read_toml(file), file, depth - 1)}
+    if isinstance(named, Mapping):
+        return {**table, "recipe": with_other_recipes(named, path, depth - 1)}
+    return table
 
 
 def _beside(path: Path, named: str) -> Path:

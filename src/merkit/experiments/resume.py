@@ -1,45 +1,48 @@
-"""What tells a finished cell, and what of a killed one is kept: nothing that other settings or inputs have made."""
+"""Whether a cell is complete, and what is kept of a killed one: nothing that other settings, inputs or code made."""
 
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from merkit.core.encoder import Encoder, reach
+from merkit.core.lookup import PlugInSpec
 from merkit.data.dataset import SegmentTier
 from merkit.data.features.sources import FeatureSource
 from merkit.data.files import TEMPORARY, atomic_path
 from merkit.data.segments.store import segments_content
-from merkit.encoders.checkpoint import identity
 from merkit.experiments.cell import Cell
-from merkit.experiments.views import Maker, PlannedView
+from merkit.experiments.code import check_code, code_hashes
+from merkit.experiments.transform import Transform
 from merkit.io.checkpoint import FORMAT
 
 BY_EPOCH = "test-by-epoch"
 """Folder of the test predictions of every epoch, while a cell is not finished."""
 
 
-def is_complete(folder: Path, key: str) -> bool:
-    """Return whether a cell was finished with this content hash."""
-    path = folder / "cell.json"
-    return path.exists() and json.loads(path.read_text())["key"] == key
+@dataclass(frozen=True)
+class CellKey:
+    """All that decides a cell's result."""
+
+    inputs: str
+    """Hash of settings, data by content, split, seed and format."""
+    code: Mapping[str, str]
+    """Hash of each source file."""
+    by_epoch: bool
+    """Whether test predictions of every epoch are kept; a cell that has them lacks nothing."""
 
 
-def keys_of(
+def key_of(
     cell: Cell,
     encoders: Mapping[str, Encoder],
     sources: Mapping[str, FeatureSource],
     segments: Mapping[str, SegmentTier],
-    maker: Maker | None,
-    planned: Sequence[PlannedView],
-) -> list[str]:
-    """Return the hash of all that decides a cell's result: settings, inputs by content, split, seed, format.
-
-    A second one, if any, is that of the same cell with test predictions of every epoch: it lacks nothing.
-    """
-    recipe = {name: value for name, value in cell.recipe.resolved().items() if name != "seeds"}
+    transforms: Mapping[str, Transform],
+) -> CellKey:
+    """Return a cell's key."""
     digest = hashlib.sha256()
     for turn in cell.manifest.turns(cell.members, *reach(encoders.values())):
         contents = [source.encoder.content(turn) for source in sources.values()]
@@ -47,7 +50,7 @@ def keys_of(
         if segments:
             digest.update(repr(segments_content(segments, turn.utterance.id)).encode())
     values = {
-        "recipe": recipe,
+        "recipe": cell.recipe.without_seeds(),
         "encoders": {modality: encoder.fingerprint() for modality, encoder in encoders.items()},
         "inputs": digest.hexdigest(),
         "train": cell.fold.train,
@@ -55,44 +58,57 @@ def keys_of(
         "test": cell.fold.test,
         "seed": cell.seed,
         "format": FORMAT,
+        "transforms": {name: transform.identity() for name, transform in transforms.items()},
     }
-    if maker is not None:
-        donors = [(view.utterance.id, view.number, view.donor and view.donor.id) for view in planned]
-        values["views"] = {"engines": maker.identity, "donors": hashlib.sha256(repr(donors).encode()).hexdigest()}
-    if cell.teachers:
-        known = {path: identity(path) for path in dict.fromkeys(chain.from_iterable(cell.teachers.values()))}
-        values["teachers"] = {name: [known[path] for path in paths] for name, paths in cell.teachers.items()}
-    unseen = {modality: stage.unseen for modality, stage in cell.extractors.items() if stage.unseen}
-    if unseen:
-        values["cross_fit"] = {
-            modality: {name: identity(checkpoint) for name, checkpoint in by_conversation.items()}
-            for modality, by_conversation in unseen.items()
-        }
-    return [
-        hashlib.sha256(
-            json.dumps({**values, "legacy_best_on_test": kept}, sort_keys=True, default=str).encode()
-        ).hexdigest()
-        for kept in dict.fromkeys((cell.legacy_best_on_test, True))
-    ]
+    inputs = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+    plug_ins: list[PlugInSpec] = [cell.recipe.protocol]
+    for recipe in (cell.recipe, *cell.recipe.extractors.values()):
+        plug_ins += [recipe.model, *(spec for spec, _ in recipe.encoders.values())]
+    plug_ins += [spec for transform in transforms.values() for spec in transform.plug_ins()]
+    return CellKey(inputs, code_hashes(plug_ins), cell.legacy_best_on_test)
 
 
-def clear(folder: Path, key: str) -> None:
-    """Remove what a killed run left half-done, and everything of a cell that was begun with other content."""
+def is_complete(folder: Path, key: CellKey, *, again: bool) -> bool:
+    """Return whether a cell was finished with this key; ``again``: what other code made does not count.
+
+    Raises:
+        MerkitError: It was finished, or begun, with other code, and ``again`` is false.
+    """
+    finished, begun = _stored(folder / "cell.json"), _stored(folder / "begun.json")
+    for stored in (finished, begun if (folder / "history.jsonl").exists() else None):
+        if stored is not None and not again and _same_inputs(stored, key):
+            check_code(folder, stored["code"], key.code)
+    return finished is not None and _same_inputs(finished, key) and finished["code"] == key.code
+
+
+def clear(folder: Path, key: CellKey) -> None:
+    """Remove what a killed run left half-done, and everything of a cell that was begun with another key."""
     begun = folder / "begun.json"
-    if folder.exists() and (not begun.exists() or json.loads(begun.read_text())["key"] != key):
+    if folder.exists() and _stored(begun) != asdict(key):
         shutil.rmtree(folder)
     for name in ("checkpoint", "predictions.parquet", "predictions-by-epoch.parquet", "cell.json"):
         _remove(folder / name)
     for rubbish in folder.rglob(f"{TEMPORARY}*"):
         _remove(rubbish)
     with atomic_path(begun) as temporary:
-        temporary.write_text(json.dumps({"key": key}))
+        temporary.write_text(json.dumps(asdict(key)))
 
 
 def tidy(folder: Path) -> None:
     """Remove what only a cell that is not finished needs."""
     for name in ("state", BY_EPOCH):
         _remove(folder / name)
+
+
+def _stored(path: Path) -> dict[str, Any] | None:
+    """Return the key in a cell's file; ``None`` if there is no file, or one of an older format."""
+    values = json.loads(path.read_text()) if path.exists() else {}
+    names = CellKey.__dataclass_fields__
+    return {name: values[name] for name in names} if names.keys() <= values.keys() else None
+
+
+def _same_inputs(stored: Mapping[str, Any], key: CellKey) -> bool:
+    return bool(stored["inputs"] == key.inputs and stored["by_epoch"] >= key.by_epoch)
 
 
 def _remove(path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from merkit.data.files import atomic_path
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
-from merkit.experiments.cross_fit import CrossFit, teachers_of, with_teachers
-from merkit.experiments.extractors import FOLDER, TrainedExtractor, check_named, check_offer, side_by_side
+from merkit.experiments.cross_fit import ensemble_seeds
+from merkit.experiments.extractors import FOLDER, check_named, check_offer, side_by_side
 from merkit.experiments.lock import alone
 from merkit.experiments.provenance import describe_run, recipe_hash
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run_cell import run_cell
-from merkit.experiments.teachers import FOLDER as TEACHERS
+from merkit.experiments.transforms.distillation import FOLDER as TEACHERS
+from merkit.experiments.transforms.registry import transforms_of
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def train_recipe(
     allow_partial: bool = False,
     legacy_best_on_test: bool = False,
     extractors: Path | None = None,
+    again: bool = False,
     progress: ProgressCallback | None = None,
 ) -> None:
     """Train every fold and seed of a recipe on a manifest and store their predictions; finished ones are kept.
@@ -48,9 +50,10 @@ def train_recipe(
         run: The run's folder; made if need be.
         features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
         allow_partial: Accept counts that differ from the published ones; said in the result.
-        legacy_best_on_test: Compute the leaky best-epoch-on-test figure beside the clean one.
-        extractors: Folder of the stages that are trained first, which several runs may share; ``None``:
-        ``feature-extractors`` in the run's folder.
+        legacy_best_on_test: Compute the leaky best-epoch-on-test score beside the clean one.
+        extractors: Folder of the feature extractors, which several runs may share; ``None``: ``feature-extractors`` in
+            the run's folder.
+        again: Train anew the cells that other code made from the same settings and data, instead of refusing them.
         progress: Called during feature extraction and after every epoch.
 
     Raises:
@@ -61,84 +64,104 @@ def train_recipe(
     _check_folder(run, recipe, manifest)
     accelerator = open_accelerator(recipe)
     provenance = describe_run(recipe, manifest, data)
+    cells = _cells(recipe, protocol, manifest, run, features, extractors, legacy_best_on_test)
+    for cell in cells:
+        check_named(recipe, protocol, cell.fold, cell.seed)
+        transforms_of(cell)  # its checks
+    for transform in transforms_of(cells[0]).values():
+        transform.check()
+    for modality in recipe.extractors:
+        check_offer(recipe, modality, manifest, protocol)
+    others = _OtherCells(data, progress, again)
     with alone(run) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
             _check_folder(run, recipe, manifest)  # again: another process may have finished something meanwhile
             _write(run / "recipe.toml", recipe.to_toml())
             _write(run / "provenance.json", json.dumps(_of_run(run, provenance), indent=2))
-        members = [utterance.id for utterance in protocol.members(manifest.utterances)]
-        cells = [
-            Cell(
-                folder=run / f"fold-{fold.name}" / f"seed-{seed}",
-                recipe=recipe,
-                protocol=protocol,
-                manifest=manifest,
-                members=members,
-                fold=fold,
-                seed=seed,
-                features=manifest.root / "features" if features is None else features,
-                legacy_best_on_test=legacy_best_on_test,
-            )
-            for seed in range(recipe.seeds)
-            for fold in protocol.folds(manifest.utterances, seed)
-        ]
-        for cell in cells:
-            check_named(recipe, protocol, cell.fold, cell.seed)
-        if recipe.teacher is not None:
-            cells = with_teachers(cells, teachers_of(recipe, run / TEACHERS, data, progress))
         for modality in recipe.extractors:
-            place = (run / FOLDER if extractors is None else extractors) / modality
-            cells = _train_extractor(cells, modality, place, data, allow_partial=allow_partial, progress=progress)
+            cells = _train_extractor(cells, modality, data, allow_partial=allow_partial, progress=progress, again=again)
         for number, cell in enumerate(cells):
-            share = Share(run.name, number, len(cells))
-            run_cell(cell, provenance, open_accelerator(recipe), progress, share)
-    accelerator.wait_for_everyone()
+            run_cell(cell, provenance, others, progress, Share(run.name, number, len(cells)), again=again)
+    open_accelerator(recipe).wait_for_everyone()
+
+
+def _cells(
+    recipe: Recipe,
+    protocol: Protocol,
+    manifest: Manifest,
+    run: Path,
+    features: Path | None,
+    extractors: Path | None,
+    legacy_best_on_test: bool,
+) -> list[Cell]:
+    members = [utterance.id for utterance in protocol.members(manifest.utterances)]
+    return [
+        Cell(
+            folder=run / f"fold-{fold.name}" / f"seed-{seed}",
+            run=run,
+            recipe=recipe,
+            protocol=protocol,
+            manifest=manifest,
+            members=members,
+            fold=fold,
+            seed=seed,
+            features=manifest.root / "features" if features is None else features,
+            extractor_folder=run / FOLDER if extractors is None else extractors,
+            legacy_best_on_test=legacy_best_on_test,
+        )
+        for seed in range(recipe.seeds)
+        for fold in protocol.folds(manifest.utterances, seed)
+    ]
+
+
+@dataclass
+class _OtherCells:
+    """Trains the cells of other models, such as teachers, each once in a run."""
+
+    data: Path
+    progress: ProgressCallback | None
+    again: bool
+    _done: set[Path] = field(default_factory=set)
+
+    def __call__(self, cell: Cell, share: Share) -> None:
+        if cell.folder not in self._done:
+            provenance = describe_run(cell.recipe, cell.manifest, self.data)
+            with alone(cell.run) if open_accelerator(cell.recipe).is_main_process else nullcontext():
+                run_cell(cell, provenance, self, self.progress, share, again=self.again)
+            self._done.add(cell.folder)
 
 
 def _train_extractor(
     cells: Sequence[Cell],
     modality: str,
-    folder: Path,
     data: Path,
     *,
     allow_partial: bool,
     progress: ProgressCallback | None,
+    again: bool,
 ) -> list[Cell]:
-    """Train the feature extractor of a modality for these cells, and return the cells with it.
-
-    Raises:
-        MerkitError: The feature extractor cannot give what the downstream model reads, or the training part is too
-        small to be cut.
-    """
-    first = cells[0]
-    recipe, config = first.recipe.extractors[modality], first.recipe.encoders[modality][1]
+    """Train the feature extractor of a modality on the whole training splits, and return the cells with it."""
+    recipe, config = cells[0].recipe.extractors[modality], cells[0].recipe.encoders[modality][1]
     assert isinstance(config, ExtractorConfig)
-    check_offer(first.recipe, modality, first.manifest, first.protocol)
-    key = f"encoders.{modality}.cross_fit"
-    fitted = CrossFit(recipe, folder / "cross-fit", key, config.cross_fit, config.ensemble, data, progress)
-    fitted.check(cells)
+    seeds = [ensemble_seeds(cell, config.ensemble) for cell in cells]
+    folder = cells[0].extractor_folder / modality
     _log.info("feature extractor, %s", modality)
-    seeded = replace(recipe, seeds=config.ensemble or first.recipe.seeds)
-    train_recipe(seeded, data, folder, features=first.features, allow_partial=allow_partial, progress=progress)
-    made: dict[tuple[str, tuple[int, ...]], TrainedExtractor] = {}  # an ensemble serves every seed of a fold
-    for cell in cells:
-        name, seeds = cell.fold.name, fitted.seeds(cell)
-        if (name, seeds) not in made:
-            whole = [folder / f"fold-{name}" / f"seed-{seed}" / "checkpoint" for seed in seeds]
-            unseen: dict[str, Path] = {}
-            for part in fitted.parts(cell):
-                unseen |= dict.fromkeys(part.held, _joined(part.checkpoints, folder, recipe))
-            made[name, seeds] = TrainedExtractor(_joined(whole, folder, recipe), unseen)
-    return [
-        replace(cell, extractors={**cell.extractors, modality: made[cell.fold.name, fitted.seeds(cell)]})
-        for cell in cells
-    ]
-
-
-def _joined(checkpoints: Sequence[Path], folder: Path, recipe: Recipe) -> Path:
-    """Return the folder of an ensemble's models, side by side."""
-    with open_accelerator(recipe).main_process_first():
-        return side_by_side(checkpoints, folder / "ensemble")
+    train_recipe(
+        replace(recipe, seeds=config.ensemble or cells[0].recipe.seeds),
+        data,
+        folder,
+        features=cells[0].features,
+        allow_partial=allow_partial,
+        progress=progress,
+        again=again,
+    )
+    served = []
+    for cell, own in zip(cells, seeds, strict=True):
+        checkpoints = [folder / f"fold-{cell.fold.name}" / f"seed-{seed}" / "checkpoint" for seed in own]
+        with open_accelerator(recipe).main_process_first():
+            joined = side_by_side(checkpoints, folder / "ensemble")
+        served.append(replace(cell, extractors={**cell.extractors, modality: joined}))
+    return served
 
 
 def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Protocol:

@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,20 @@ import torch
 from accelerate import Accelerator
 
 from merkit.core.batch import Batch, ModelOutput
-from merkit.core.encoder import Encoder, reach
-from merkit.core.model import FittedModel, Model, reads_views
+from merkit.core.encoder import reach
+from merkit.core.model import FittedModel, Model
 from merkit.core.progress import ProgressCallback, Share
-from merkit.core.types import Prediction, Turn
+from merkit.core.types import Prediction
 from merkit.data.dataset import Dataset, SegmentTier, items_of, load, ordered_batches
-from merkit.data.features.sources import FeatureSource, open_sources, open_store
+from merkit.data.features.sources import FeatureSource, open_sources
 from merkit.data.files import atomic_path
 from merkit.data.segments.store import describe_alignment, open_segments
-from merkit.data.views import Views
 from merkit.encoders.checkpoint import ExtractorConfig
+from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
-from merkit.experiments.extractors import UnseenSource
-from merkit.experiments.resume import BY_EPOCH, clear, is_complete, keys_of, tidy
-from merkit.experiments.teachers import teacher_answers
-from merkit.experiments.views import Maker, PlannedView, open_views
+from merkit.experiments.resume import BY_EPOCH, clear, is_complete, key_of, tidy
+from merkit.experiments.transform import Resources, TrainCell
+from merkit.experiments.transforms.registry import transforms_of
 from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
 from merkit.io.checkpoint import (
@@ -55,19 +54,33 @@ _log = logging.getLogger(__name__)
 def run_cell(
     cell: Cell,
     provenance: Mapping[str, Any],
-    accelerator: Accelerator,
+    train_other: TrainCell,
     progress: ProgressCallback | None,
     share: Share,
+    *,
+    again: bool = False,
 ) -> None:
     """Train and predict one cell, unless it is complete; a killed cell resumes after its last finished epoch.
 
-    ``share`` is the cell's share of its run, for ``progress``.
+    Args:
+        cell: The fold and seed.
+        provenance: Of the run.
+        train_other: Trains the cells of other models that the training-split transforms need.
+        progress: Called during feature extraction and after every epoch.
+        share: The cell's share of its run, for ``progress``.
+        again: Train anew what other code made.
+
+    Raises:
+        MerkitError: Other code made the cell, and ``again`` is false; or anything else a user can mend.
     """
     started = time.perf_counter()
     recipe = cell.recipe
+    transforms = transforms_of(cell)
+    for transform in transforms.values():
+        transform.prepare(train_other)
+    accelerator = open_accelerator(recipe)
     seed_torch(derived_seed(cell.seed, "encoders"))  # not what the process drew before: that differs once it was killed
-    checkpoints = {modality: stage.checkpoint for modality, stage in cell.extractors.items()}
-    encoders = build_encoders(recipe.encoders, cell.manifest.root, None, checkpoints)
+    encoders = build_encoders(recipe.encoders, cell.manifest.root, None, cell.extractors)
     check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
     around = reach(encoders.values())
     turns = list(cell.manifest.turns(cell.members, *around))
@@ -76,25 +89,23 @@ def run_cell(
         for encoder in encoders.values():
             encoder.to(accelerator.device)
         sources = open_sources(encoders, turns, cell.features, progress)
-    maker, planned = _planned(cell)
-    key, *others = keys_of(cell, encoders, sources, segments, maker, planned)
-    if any(is_complete(cell.folder, known) for known in (key, *others)):
+    key = key_of(cell, encoders, sources, segments, transforms)
+    if is_complete(cell.folder, key, again=again):
         _log.info("%s: complete", cell.name)
         if accelerator.is_main_process:
             tidy(cell.folder)
         return
+    accelerator.wait_for_everyone()  # all have looked
     if accelerator.is_main_process:
         clear(cell.folder, key)
     accelerator.wait_for_everyone()
 
+    datasets = {name: _dataset(cell, sources, segments, ids, around) for name, ids in cell.splits.items()}
+    training = replace(datasets["train"], labels=cell.fold.train)
+    resources = Resources(encoders, accelerator.device, progress)
     with accelerator.main_process_first():
-        unseen = _unseen(cell, encoders, turns, accelerator, progress)
-        teacher = teacher_answers(cell, progress) if cell.teachers else None
-        views = None if maker is None else _views(cell, maker, planned, encoders, turns, progress)
-    parts = {name: _dataset(cell, sources, segments, ids, around) for name, ids in cell.splits.items()}
-    training = replace(
-        parts["train"], labels=cell.fold.train, sources={**sources, **unseen}, views=views, teacher=teacher
-    )
+        for transform in transforms.values():
+            training = transform.apply(training, resources)
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
     seed_torch(derived_seed(cell.seed, "weights"))
@@ -104,20 +115,22 @@ def run_cell(
         trained = _fit(model, training, cell)
     else:
         on_epoch = partial(_report_epoch, cell, progress, share)
-        trained = _train(model, training, parts, config, cell, accelerator, on_epoch)
+        trained = _train(model, training, datasets, config, cell, accelerator, on_epoch)
     if accelerator.is_main_process:
         model.cpu()
         checkpoint = cell.folder / "checkpoint"
         provenance = {
             **provenance,
             "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
+            "transforms": {name: dict(transform.describe()) for name, transform in transforms.items()},
             "trained_on": _trained_on(cell),
+            "code": key.code,
         }
         request = recipe.config.segments()
         if request is not None:
             provenance["alignment"] = describe_alignment(request, cell.manifest.root)
         save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, recipe.model, provenance))
-        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), parts, trained)
+        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, trained)
         facts = {
             "fold": cell.fold.name,
             "seed": cell.seed,
@@ -129,7 +142,7 @@ def run_cell(
             "peak_memory_bytes": peak_memory_bytes(),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "key": key,
+            **asdict(key),
         }
         with atomic_path(cell.folder / "cell.json") as temporary:
             temporary.write_text(json.dumps(facts, indent=2))
@@ -144,57 +157,10 @@ def _dataset(
     ids: Sequence[str],
     around: tuple[int, int],
 ) -> Dataset:
-    """Return one part without labels; the training part gets its own later, the test part never does."""
+    """Return one split without labels; the training split gets its own later, the test split never does."""
     spec = cell.recipe.model
     items = items_of(cell.manifest, spec.level, cell.members, ids, *around)
     return Dataset(items, sources, spec.level, with_texts="texts" in spec.inputs, segments=segments)
-
-
-def _unseen(
-    cell: Cell,
-    encoders: Mapping[str, Encoder],
-    turns: Sequence[Turn],
-    accelerator: Accelerator,
-    progress: ProgressCallback | None,
-) -> dict[str, UnseenSource]:
-    """Return the cross-fitted sources that downstream model learns from; extracts first what their stores lack."""
-    found = {}
-    for modality, stage in cell.extractors.items():
-        choice = {modality: cell.recipe.encoders[modality]}
-        by_conversation: dict[str, FeatureSource] = {}
-        for checkpoint in dict.fromkeys(stage.unseen.values()):
-            members = {name for name, unseen in stage.unseen.items() if unseen == checkpoint}
-            part = build_encoders(choice, cell.manifest.root, None, {modality: checkpoint})
-            part[modality].to(accelerator.device)
-            held = [turn for turn in turns if turn.utterance.conversation in members]
-            open_sources(part, held, cell.features, progress)
-            source = FeatureSource(encoders[modality], open_store(part[modality], cell.features))
-            by_conversation |= dict.fromkeys(members, source)
-        if by_conversation:
-            found[modality] = UnseenSource(encoders[modality], by_conversation)
-    return found
-
-
-def _planned(cell: Cell) -> tuple[Maker | None, list[PlannedView]]:
-    """Return who makes the augmented views of a cell's training part, and which; nobody where no model reads any."""
-    recipe = cell.recipe
-    if recipe.views is None or not reads_views(recipe.model, recipe.config):
-        return None, []
-    maker = Maker(recipe.views, cell.manifest)
-    return maker, maker.plan(cell.fold)
-
-
-def _views(
-    cell: Cell,
-    maker: Maker,
-    planned: Sequence[PlannedView],
-    encoders: Mapping[str, Encoder],
-    turns: Sequence[Turn],
-    progress: ProgressCallback | None,
-) -> Views:
-    """Return the views of the training part; makes and extracts first what is not there yet."""
-    made = maker.make(planned, {turn.utterance.id: turn for turn in turns}, progress)
-    return open_views(made, encoders, cell.features, progress)
 
 
 def _trained_on(cell: Cell) -> dict[str, Any]:
@@ -220,7 +186,7 @@ def _fit(model: FittedModel, training: Dataset, cell: Cell) -> Trained:
 def _train(
     model: Model,
     training: Dataset,
-    parts: Mapping[str, Dataset],
+    datasets: Mapping[str, Dataset],
     config: CheckpointConfig,
     cell: Cell,
     accelerator: Accelerator,
@@ -241,9 +207,9 @@ def _train(
 
     def measure(_: Model) -> dict[str, float]:
         if model.fits_on_validation:
-            outputs = recognizer.outputs(parts["valid"], batch_seconds=seconds)
+            outputs = recognizer.outputs(datasets["valid"], batch_seconds=seconds)
             model.fit_on_validation(_labelled(outputs, fold.valid))
-        answers = recognizer.predict_dataset(parts["valid"], batch_seconds=seconds)
+        answers = recognizer.predict_dataset(datasets["valid"], batch_seconds=seconds)
         predictions = _of(answers, list(fold.valid))
         guesses = np.array([config.labels.index(prediction.label) for prediction in predictions])
         figures = {name: METRICS[name](truth, guesses, len(config.labels)) for name in cell.protocol.metrics}
@@ -254,7 +220,7 @@ def _train(
         valid = ", ".join(f"{name} {row['valid'][name]:.3f}" for name in names)
         _log.debug("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
         if cell.legacy_best_on_test and accelerator.is_main_process:
-            predictions = _of(recognizer.predict_dataset(parts["test"], batch_seconds=seconds), fold.test)
+            predictions = _of(recognizer.predict_dataset(datasets["test"], batch_seconds=seconds), fold.test)
             table = predictions_table(predictions, config.labels, split="test", epoch=row["epoch"])
             write_table(cell.folder / BY_EPOCH / f"{row['epoch']:05d}.parquet", table)
 
@@ -270,7 +236,6 @@ def _train(
         accelerator=accelerator,
         listener=listen,
         on_epoch=on_epoch,
-        teacher_weight=1.0 if recipe.teacher is None else recipe.teacher.config.weight,
     )
 
 
@@ -297,7 +262,7 @@ def _negative_log_likelihood(predictions: Sequence[Prediction], truth: Sequence[
     return -float(np.log(np.maximum(likelihoods, np.finfo(np.float64).tiny)).mean())
 
 
-def _write_predictions(cell: Cell, recognizer: Recognizer, parts: Mapping[str, Dataset], trained: Trained) -> None:
+def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str, Dataset], trained: Trained) -> None:
     metadata = {
         "epoch": str(trained.epoch),
         "selection": cell.protocol.selection,
@@ -307,7 +272,7 @@ def _write_predictions(cell: Cell, recognizer: Recognizer, parts: Mapping[str, D
     tables = []
     for name, ids in cell.splits.items():
         seconds = cell.recipe.training.batch_seconds
-        predictions = _of(recognizer.predict_dataset(parts[name], batch_seconds=seconds), ids)
+        predictions = _of(recognizer.predict_dataset(datasets[name], batch_seconds=seconds), ids)
         tables.append(predictions_table(predictions, recognizer.labels, split=name))
     write_table(cell.folder / "predictions.parquet", pa.concat_tables(tables), metadata)
     by_epoch = sorted((cell.folder / BY_EPOCH).glob("*.parquet"))

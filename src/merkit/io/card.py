@@ -33,7 +33,7 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         *(f"* {modality}: {_told(facts)}" for modality, facts in provenance["encoders"].items()),
         *(["* none"] if not provenance["encoders"] else []),
         "",
-        *(_teacher(provenance["teacher"]) if "teacher" in provenance else []),
+        *_transforms(provenance.get("transforms", {})),
         "## Differences from the paper",
         "",
         *(f"* {deviation}" for deviation in spec.deviations),
@@ -58,16 +58,18 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
     return "\n".join(lines)
 
 
-def _teacher(facts: Mapping[str, Any]) -> list[str]:
-    """Return the section about the models whose answers this one has learned beside the labels."""
-    others = {name: value for name, value in facts.items() if name not in ("model", "encoders")}
-    return [
-        "## Teacher",
-        "",
-        f"* {facts['model']}, {_told(others)}",
-        *(f"* {modality}: {_told(encoder)}" for modality, encoder in facts["encoders"].items()),
-        "",
-    ]
+def _transforms(described: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the section about what was changed in the training split."""
+    if not described:
+        return []
+    lines = ["## Training split", ""]
+    for name, facts in described.items():
+        nested = {key: value for key, value in facts.items() if isinstance(value, Mapping)}
+        lines.append(f"* {name}: {_told({key: value for key, value in facts.items() if key not in nested})}")
+        for key, entries in nested.items():
+            for entry, value in entries.items():
+                lines.append(f"  * {key}.{entry}: {_told(value) if isinstance(value, Mapping) else value}")
+    return [*lines, ""]
 
 
 def _told(facts: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from merkit.data.media.audio import Recording, duration_s
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
-from merkit.recordings.channels import Channels, assign_channels
+from merkit.recordings.channels import assign_channels
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, read_transcript
 
@@ -92,7 +92,7 @@ def analyze_recording(
     transcript: Path | Sequence[Line] | None,
     checkpoint: str,
     *,
-    channels: Channels = "mix",
+    channels: str = "mix",
     name: str = "waveform",
 ) -> Analysis:
     """Recognise every utterance of a recording; nothing is written.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +12,14 @@ from merkit.core.waveform import Waveform
 from merkit.data.media.audio import Recording, decode
 from merkit.recordings.transcripts import Line
 
-Channels = Literal["mix", "left", "right", "split"]
+CHANNELS = ("mix", "left", "right", "split")
 """``mix``: the mean of all channels. ``split``: each channel is a speaker."""
 
 _SAME = 1e-6
 """Channels whose difference has less than this share of their energy (-60 dB) are one signal."""
 
 
-def assign_channels(
-    recording: Recording, lines: Sequence[Line] | None, channels: Channels
-) -> list[tuple[Line, Recording]]:
+def assign_channels(recording: Recording, lines: Sequence[Line] | None, channels: str) -> list[tuple[Line, Recording]]:
     """Return a recording's lines, in order, each with the sound it is read from.
 
     With ``split`` and without lines, each channel becomes one line of the whole recording. With lines, a speaker's
@@ -37,8 +34,8 @@ def assign_channels(
     Raises:
         MerkitError: An unknown value of ``channels``, too few channels, two equal ones, or lines without times.
     """
-    if channels not in get_args(Channels):
-        raise MerkitError(f"channels is {channels!r}, expected one of {', '.join(get_args(Channels))}")
+    if channels not in CHANNELS:
+        raise MerkitError(f"channels is {channels!r}, expected one of {', '.join(CHANNELS)}")
     whole = Line(None, None, "", None)
     if channels == "mix":
         return [(line, recording) for line in ([whole] if lines is None else lines)]

@@ -95,7 +95,6 @@ def train(
     accelerator: Accelerator,
     listener: Listener | None = None,
     on_epoch: EpochCallback | None = None,
-    teacher_weight: float = 1.0,
 ) -> Trained:
     """Train a model and leave the chosen epoch's weights in it.
 
@@ -111,7 +110,6 @@ def train(
         accelerator: Devices, processes and precision.
         listener: Told after every epoch.
         on_epoch: Called at the start and after every epoch, for a progress bar.
-        teacher_weight: Of the loss against a teacher's answers, where the dataset has any.
 
     Raises:
         NonFiniteLossError: A loss became NaN or infinite; names the batch.
@@ -124,7 +122,7 @@ def train(
     progress = load_state(state, model, optimizer)
     if progress.epoch:
         _log.info("going on after epoch %d of %d", progress.epoch, config.epochs)
-    step_module = accelerator.prepare_model(_Step(model, teacher_weight))
+    step_module = accelerator.prepare_model(_Step(model, dataset.teacher_weight))
     if progress.scaler and accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(progress.scaler)
     optimizer = accelerator.prepare_optimizer(optimizer)

@@ -21,7 +21,7 @@ from merkit.data.features.published import write_published
 from merkit.data.features.sources import open_sources
 from merkit.evaluation.probes import FILE, _answers, predict_probes, probe_rows
 from merkit.evaluation.stored import open_run
-from merkit.experiments.recipe import check_recipe
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.recognizer import Recognizer
 

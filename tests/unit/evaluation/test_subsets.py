@@ -26,7 +26,7 @@ from merkit.evaluation.subsets import (
     subsets_of,
     training_note,
 )
-from merkit.experiments.recipe import check_recipe
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.recognizer import Recognizer
 from merkit.reporting.report import write_report

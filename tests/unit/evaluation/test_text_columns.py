@@ -16,7 +16,7 @@ from merkit.data.corpus.manifest import read_manifest, write_manifest
 from merkit.evaluation.scores import score
 from merkit.evaluation.stored import open_run
 from merkit.evaluation.text_columns import FILE, text_rows
-from merkit.experiments.recipe import check_recipe
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.recognizer import Recognizer
 from merkit.reporting.report import write_report

@@ -2,7 +2,7 @@ import pytest
 
 from merkit.core.errors import ConfigError
 from merkit.encoders.checkpoint import describe_extractors
-from merkit.experiments.extractors import cut_by_conversation
+from merkit.experiments.cross_fit import cut_by_conversation
 
 CONVERSATIONS = [f"c{number}" for number in range(11)]
 

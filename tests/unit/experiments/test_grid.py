@@ -13,7 +13,7 @@ from merkit.api.training import train_and_score_grid
 from merkit.core.errors import ConfigError
 from merkit.encoders.precomputed import Precomputed
 from merkit.experiments.grid import Variant, read_grid, variant_of
-from merkit.experiments.recipe import check_recipe, read_recipe
+from merkit.experiments.recipe_reader import check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
 from merkit.experiments.shipped import grids_folder, recipes_folder
 from merkit.reporting.results import gather

@@ -5,7 +5,8 @@ import pytest
 from tests.tiny import recipe_values, write_recipe
 
 from merkit.core.errors import ConfigError
-from merkit.experiments.recipe import check_options, check_recipe, read_recipe
+from merkit.experiments.mistakes import check_options
+from merkit.experiments.recipe_reader import check_recipe, read_recipe
 from merkit.experiments.shipped import recipes_folder
 from merkit.training.config import TrainingConfig
 

@@ -12,7 +12,8 @@ from tests.tiny import recipe_values, write_corpus
 from merkit.core.errors import MerkitError
 from merkit.data.corpus.manifest import Manifest
 from merkit.experiments.provenance import describe_run, recipe_hash
-from merkit.experiments.recipe import Recipe, check_recipe
+from merkit.experiments.recipe import Recipe
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.io.provenance import describe_environment
 

@@ -19,7 +19,8 @@ from merkit.api.training import train_and_score
 from merkit.core.errors import ConfigError
 from merkit.core.model import Model
 from merkit.data.files import atomic_path
-from merkit.experiments.recipe import Recipe, check_recipe
+from merkit.experiments.recipe import Recipe
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.io.checkpoint import build_model
 from merkit.io.predictions import PROBABILITY

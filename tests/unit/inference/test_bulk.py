@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.miniature import write_tone, write_tones
 
-from merkit.experiments.recipe import check_recipe
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.bulk import predict_corpus
 from merkit.inference.recognizer import Recognizer

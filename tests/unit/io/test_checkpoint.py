@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from tests.tiny import recipe_values, write_corpus
 
 from merkit.core.errors import CheckpointError
-from merkit.experiments.recipe import check_recipe
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.io.checkpoint import FORMAT, load_checkpoint
 

@@ -9,6 +9,7 @@ import pyarrow
 
 from merkit.core.errors import ManifestError
 from merkit.core.types import MODALITIES, Scalar, Utterance
+from merkit.core.waveform import Waveform
 from merkit.data.corpus.tables import Columns
 
 RESERVED = ("id", "conversation", "turn", "speaker", "text", "audio", "video", "start_s", "end_s", "language")
@@ -150,11 +151,16 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
         mistakes.append("id is empty")
     for name in STRINGS:
         cell = fields[name]
-        if cell is not None and not isinstance(cell, str):
-            mistakes.append(f"{name} is {cell!r}, expected text")
-        elif cell is not None and not _is_unicode(cell):
+        if cell is None or (name == "audio" and isinstance(cell, Waveform)):
+            continue
+        if not isinstance(cell, str):
+            shown = repr(cell) if isinstance(cell, int | float) else f"of type {type(cell).__name__}"
+            mistakes.append(f"{name} is {shown}, expected text")
+        elif not _is_unicode(cell):
             mistakes.append(f"{name} is not valid Unicode (half of a surrogate pair)")
-    mistakes += [f"{name} is empty; leave the cell out instead" for name in ("audio", "video") if fields[name] == ""]
+    mistakes += [
+        f"{name} is empty; leave the cell out instead" for name in ("audio", "video") if _is_empty(fields[name])
+    ]
     if all(fields[name] is None for name in MODALITIES):
         mistakes.append("has neither text nor audio nor video")
     turn = fields["turn"]
@@ -192,6 +198,10 @@ def _attribute(name: str, cells: list[Any], mistakes: list[str]) -> list[Scalar]
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         mistakes.append(f"attribute '{name}' holds {found}, expected one of text, numbers or truth values")
     return cells
+
+
+def _is_empty(cell: Any) -> bool:
+    return isinstance(cell, str) and not cell
 
 
 def _is_unicode(text: str) -> bool:

@@ -87,9 +87,7 @@ def check_file(path: RecordingFile) -> None:
         with path.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
     except FileNotFoundError:
-        raise MediaError(
-            f"No recording '{path}'. Is the corpus complete, and its path in the manifest right?"
-        ) from None
+        raise MediaError(f"No recording '{path}'. Is its path right, and the corpus complete?") from None
     except OSError as error:
         raise MediaError(f"Cannot read the recording '{path}': {error.strerror}") from error
     if size == 0:

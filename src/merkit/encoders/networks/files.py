@@ -123,7 +123,9 @@ class NetworkFiles:
     def _origin(self, patterns: tuple[str, ...]) -> Path:
         if self.kind == "local":
             return Path(self.weights)
-        return _minilm_folder() if self.kind == "builtin" else _download(self.weights, str(self.revision), patterns)
+        if self.kind == "builtin":
+            return _minilm_folder()
+        return download_snapshot(self.weights, str(self.revision), patterns)
 
 
 def first_line(error: BaseException) -> str:
@@ -176,7 +178,12 @@ def _check_minilm(path: Path) -> None:
         )
 
 
-def _download(weights: str, revision: str, patterns: tuple[str, ...]) -> Path:
+def download_snapshot(weights: str, revision: str, patterns: tuple[str, ...]) -> Path:
+    """Return the folder of a hub repository's files at a commit, downloaded unless they were before.
+
+    Raises:
+        MerkitError: The hub cannot be reached, or has no such repository or commit.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

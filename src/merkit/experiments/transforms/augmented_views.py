@@ -1,26 +1,67 @@
-"""Augmented views of one fold: which donor speaks which view, making what is not there yet, and opening them.
+"""Augmented views of one fold (``[views]``): which donor speaks which view, generating missing ones, and opening them.
 
-What a fold's views are follows from its training part alone. A donor, whose voice an engine takes, is a training
-recording of the same class by another speaker, and never one of a speaker of the test part. Donors are drawn so that a
-fold that lacks some speakers keeps most of the pairs of the others: made views are shared between folds and seeds.
+The views of a fold follow from its training split alone. A donor, whose voice an engine takes, is a training recording
+of the same class by another speaker, and never one of a speaker of the test split. Donors are drawn so that a fold
+without some of the speakers keeps most of the pairs of the others: generated views are shared between folds and seeds.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.lookup import PlugInSpec
+from merkit.core.model import reads_views
 from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Fold
 from merkit.core.types import Turn, Utterance
-from merkit.core.view import AudioEngine, Speaking, TextEngine, Wording
+from merkit.core.view import AudioEngine, Speaking, TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.corpus.manifest import Manifest
+from merkit.data.dataset import Dataset
 from merkit.data.features.sources import open_sources
 from merkit.data.views import FOLDER, ViewCache, Views, seed_of, write_audio, write_text
 from merkit.encoders.sound.samples import audio_content
-from merkit.experiments.recipe import ViewsChoice
+from merkit.experiments.cell import Cell
+from merkit.experiments.mistakes import plug_in, validated
+from merkit.experiments.recipe import RecipeDraft
+from merkit.experiments.transform import Resources, Transform, TransformSpec
+
+
+class ViewsTable(BaseModel):
+    """``[views]`` before the engines' own tables are checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: Annotated[PositiveInt, Field(le=100)] = 2
+    """Views per training utterance; one of them is drawn whenever the utterance is."""
+    text: dict[str, Any] | None = None
+    """Engine for the text: its ``name`` and settings."""
+    audio: dict[str, Any] | None = None
+    """Engine for the audio: its ``name`` and settings."""
+
+
+@dataclass(frozen=True)
+class ViewsChoice:
+    """How augmented views are generated; a modality without an engine stays as it is."""
+
+    count: int
+    """Per training utterance; one of them is drawn whenever the utterance is."""
+    engines: Mapping[str, tuple[ViewSpec, ViewConfig]]
+    """By modality; at least one."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the table with every default written out."""
+        engines = {
+            modality: {"name": spec.reference, **config.model_dump(mode="json", exclude_none=True)}
+            for modality, (spec, config) in self.engines.items()
+        }
+        return {"count": self.count, **engines}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,3 +257,77 @@ def open_views(made: Made, encoders: Mapping[str, Encoder], features: Path, prog
     for view, turn in zip(made.planned, turns, strict=True):
         by_utterance.setdefault(view.utterance.id, []).append(turn)
     return Views(by_utterance, sources)
+
+
+class AugmentedViews(Transform):
+    """Adds the augmented views of a fold's training split, for a model whose training reads them."""
+
+    def __init__(self, cell: Cell, choice: ViewsChoice) -> None:
+        self.cell = cell
+        self.maker = Maker(choice, cell.manifest)
+
+    def plug_ins(self) -> Sequence[PlugInSpec]:
+        return [spec for spec, _ in self.maker.choice.engines.values()]
+
+    def identity(self) -> Any:
+        donors = [(view.utterance.id, view.number, view.donor and view.donor.id) for view in self._planned]
+        return {"engines": self.maker.identity, "donors": hashlib.sha256(repr(donors).encode()).hexdigest()}
+
+    def describe(self) -> Mapping[str, Any]:
+        return self.maker.choice.resolved()
+
+    def apply(self, dataset: Dataset, resources: Resources) -> Dataset:
+        turns = {turn.utterance.id: turn for turn in dataset.turns()}
+        made = self.maker.make(self._planned, turns, resources.progress)
+        return replace(dataset, views=open_views(made, resources.encoders, self.cell.features, resources.progress))
+
+    @cached_property
+    def _planned(self) -> list[PlannedView]:
+        return self.maker.plan(self.cell.fold)
+
+
+def _make(cell: Cell) -> AugmentedViews | None:
+    choice = cell.recipe.transforms.get("views")
+    if not isinstance(choice, ViewsChoice) or not reads_views(cell.recipe.model, cell.recipe.config):
+        return None
+    return AugmentedViews(cell, choice)
+
+
+def _check(table: ViewsTable | None, draft: RecipeDraft, mistakes: list[str]) -> ViewsChoice | None:
+    """Check ``[views]``: present for a model whose training reads views, and only for such a one."""
+    model = draft.model
+    if table is None:
+        if reads_views(model, draft.config):
+            mistakes.append(
+                f"views: is missing; '{model.name}' with these settings learns from augmented views, generated by "
+                "engines that [views.text] and [views.audio] name ('merkit list views')"
+            )
+        return None
+    if "views" not in model.inputs:
+        mistakes.append(f"views: '{model.name}' reads no augmented views; leave the table out")
+        return None
+    tables = {"text": table.text, "audio": table.audio}
+    if not any(tables.values()):
+        mistakes.append("views: names no engine; give [views.text], [views.audio] or both")
+    engines: dict[str, tuple[ViewSpec, ViewConfig]] = {}
+    for modality, keys in tables.items():
+        if keys is None:
+            continue
+        name = keys.get("name")
+        if not isinstance(name, str):
+            mistakes.append(f"views.{modality}: 'name' is missing; 'merkit list views' names the engines")
+            continue
+        spec = plug_in("views", name, f"views.{modality}.name", mistakes)
+        if spec is None:
+            continue
+        if spec.modality != modality:
+            mistakes.append(f"views.{modality}: '{spec.name}' is an engine for {spec.modality}")
+            continue
+        others = {key: value for key, value in keys.items() if key != "name"}
+        config = validated(spec.config, others, ("views", modality), mistakes)
+        if config is not None:
+            engines[modality] = (spec, config)
+    return ViewsChoice(table.count, engines)
+
+
+SPEC = TransformSpec(name="views", make=_make, table=ViewsTable, check=_check)

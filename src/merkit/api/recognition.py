@@ -1,0 +1,282 @@
+"""Recognise emotion: load a checkpoint, then call it with recordings, texts or rows of a table."""
+
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+from merkit.core.errors import ConfigError, MediaError, UnknownNameError
+from merkit.core.types import Prediction, Utterance
+from merkit.core.waveform import Waveform
+from merkit.data.corpus.manifest import conversation_turns, read_manifest
+from merkit.data.corpus.rows import to_utterances
+from merkit.data.media.audio import Recording, decode
+from merkit.data.media.sources import EncodedRecording
+from merkit.encoders.networks.files import download_snapshot
+from merkit.inference.recognizer import Recognizer
+from merkit.recordings.alignment import align_turns
+from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
+from merkit.recordings.tabular import Tabular
+from merkit.recordings.transcripts import Line
+
+BUILTIN_MODELS: tuple[str, ...] = ()
+"""Names of the models that come with merkit; there is none yet."""
+
+_HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.+)")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_CHECKPOINT_FILES = ("config.json", "model.safetensors", "provenance.json", "README.md", "encoders/**")
+
+
+@dataclass(frozen=True)
+class Predictions(Tabular, Sequence[Prediction]):
+    """Predictions of utterances, in the order in which they were given."""
+
+    labels: tuple[str, ...]
+    predictions: tuple[Prediction, ...]
+    utterances: tuple[Utterance, ...]
+
+    @property
+    def title(self) -> str:
+        return f"{len(self)} prediction{'' if len(self) == 1 else 's'}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        rows = []
+        for utterance, prediction in zip(self.utterances, self.predictions, strict=True):
+            speaker = {"speaker": utterance.speaker} if utterance.speaker else {}
+            text = {} if utterance.text is None else {"text": utterance.text}
+            rows.append({"id": prediction.id, **speaker, **text, **prediction_row(prediction)})
+        columns = dict.fromkeys(name for row in rows for name in row)
+        return [{name: row.get(name) for name in columns} for row in rows]
+
+    @overload
+    def __getitem__(self, index: int) -> Prediction: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Predictions": ...
+
+    def __getitem__(self, index: int | slice) -> "Prediction | Predictions":
+        if isinstance(index, slice):
+            return Predictions(self.labels, self.predictions[index], self.utterances[index])
+        return self.predictions[index]
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.predictions)
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+
+class EmotionRecognizer:
+    """A loaded checkpoint. Calls write no file and change nothing in it, so that threads may share one."""
+
+    def __init__(self, recognizer: Recognizer, name: str) -> None:
+        self._recognizer = recognizer
+        self._name = name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that it knows, in the order of class numbers."""
+        return self._recognizer.labels
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The modalities that it reads."""
+        return tuple(sorted(self._recognizer.reads))
+
+    @property
+    def device(self) -> str:
+        """The torch device that it runs on."""
+        return str(self._recognizer.device)
+
+    def __repr__(self) -> str:
+        return f"EmotionRecognizer('{self._name}': {' and '.join(self.reads)} -> {', '.join(self.labels)})"
+
+    def __call__(
+        self,
+        recording: Any,
+        *,
+        rate_hz: int | None = None,
+        transcript: str | Path | None = None,
+        text: str | None = None,
+        channels: str = "mix",
+    ) -> Analysis:
+        """Recognise the utterances of a recording.
+
+        Without a transcript the whole recording is one utterance.
+
+        Args:
+            recording: A path, the bytes of an audio or video file, a binary file object, a `Waveform`, or samples
+                ``[samples]`` or ``[channels, samples]`` as a NumPy array or torch tensor.
+            rate_hz: The rate of samples; only for samples.
+            transcript: A file with times (CSV, TSV, JSON, SRT, WebVTT), or the text of the whole recording (.txt).
+            text: What is said in the recording, in the place of a transcript.
+            channels: ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each
+                channel as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
+                is read from the channel that is louder while that speaker talks.
+
+        Raises:
+            MerkitError: The recording, its rate, the transcript or the channels cannot be used.
+        """
+        sound, name = _recording(recording, rate_hz)
+        lines: Path | list[Line] | None = None if transcript is None else Path(transcript)
+        if text is not None:
+            if transcript is not None:
+                raise ConfigError("transcript and text were given: a recording has one of them")
+            lines = [Line(None, None, "", _checked_text(text))]
+        return analyze_recording(self._recognizer, sound, lines, self._name, channels=channels, name=name)
+
+    def texts(self, texts: Sequence[str], speakers: Sequence[str] | None = None) -> Predictions:
+        """Predict texts; to a model that reads context or conversations they are the turns of one conversation.
+
+        Args:
+            texts: One text per utterance, in order of turn.
+            speakers: The speaker of each text; ``None``: unknown, which counts as one speaker.
+
+        Raises:
+            ConfigError: ``texts`` is no list of texts, ``speakers`` has another length, or the model reads no text.
+        """
+        if isinstance(texts, str):
+            raise ConfigError(f"texts is the text {texts!r}, expected a list of texts: texts([{texts!r}])")
+        if "text" not in self._recognizer.reads:
+            raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, no text")
+        speakers = [""] * len(texts) if speakers is None else speakers
+        if isinstance(speakers, str) or len(speakers) != len(texts):
+            raise ConfigError(f"{len(texts)} texts and {len(speakers)} speakers were given: expected one for each text")
+        return self._predict(
+            [
+                Utterance(str(turn), "texts", turn, str(speaker), text=_checked_text(text))
+                for turn, (text, speaker) in enumerate(zip(texts, speakers, strict=True))
+            ],
+            Path(),
+        )
+
+    def predict(self, rows: Any, *, features: str | Path | None = None, batch_size: int = 32) -> Predictions:
+        """Predict the rows of a table, or the utterances of a corpus.
+
+        Args:
+            rows: A pandas data frame or a list of dictionaries with the columns of a manifest (``text``, ``audio``,
+                ``conversation``, ``speaker``, …; ``id`` defaults to the row's number; ``audio`` may hold `Waveform`),
+                or the folder of a manifest. Relative paths are relative to the working directory, or to that folder.
+            features: Folder of stored features to read and fill; ``None``: extract in memory, write nothing.
+            batch_size: Items per batch; changes no prediction.
+
+        Raises:
+            MerkitError: The rows break the rules of a manifest (all mistakes are listed), or hold nothing that the
+                model reads.
+        """
+        store = None if features is None else Path(features)
+        if isinstance(rows, str | os.PathLike):
+            manifest = read_manifest(Path(rows))
+            return self._predict(manifest.utterances, manifest.root, store, batch_size, aligned=True)
+        return self._predict(to_utterances(_columns(rows), "rows"), Path(), store, batch_size)
+
+    def _predict(
+        self,
+        utterances: Sequence[Utterance],
+        root: Path,
+        features: Path | None = None,
+        batch_size: int = 32,
+        aligned: bool = False,
+    ) -> Predictions:
+        recognizer = self._recognizer
+        turns = list(conversation_turns(utterances, root, *recognizer.reach))
+        segments = None if aligned else align_turns(recognizer.request, turns)[0]
+        by_id = {
+            prediction.id: prediction
+            for prediction in recognizer.predict_turns(
+                turns, features=features, segments=segments, batch_size=batch_size
+            )
+        }
+        if by_id and not any(prediction.modalities for prediction in by_id.values()):
+            raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, which no row has")
+        return Predictions(self.labels, tuple(by_id[u.id] for u in utterances), tuple(utterances))
+
+
+def load(checkpoint: str | Path, device: str = "auto", *, data: str | Path | None = None) -> EmotionRecognizer:
+    """Load a trained model.
+
+    Args:
+        checkpoint: The folder ``checkpoint`` of a run, or ``org/name@REVISION`` of the Hugging Face hub with the 40
+            hexadecimal digits of a commit, so that the model never changes unseen.
+        device: A torch device such as ``cpu`` or ``cuda:1``; ``auto``: the machine's accelerator, or else the CPU.
+        data: The folder of a manifest, for a model that reads published features.
+
+    Raises:
+        MerkitError: There is no such model, it is incomplete or newer than this merkit, or the device is missing.
+    """
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise ConfigError(
+            f"checkpoint is of type {type(checkpoint).__name__}, expected a folder or 'org/name@REVISION'"
+        )
+    name = os.fspath(checkpoint)
+    folder = None if data is None else Path(data)
+    return EmotionRecognizer(Recognizer.load(_checkpoint_folder(name), folder, device), name)
+
+
+def _checkpoint_folder(name: str) -> Path:
+    if name.startswith("builtin:"):
+        known = ", ".join(BUILTIN_MODELS) or "none in this version"
+        raise UnknownNameError(f"No built-in model '{name}'. Known: {known}. Give the folder 'checkpoint' of a run.")
+    hub = _HUB.fullmatch(name)
+    if hub is None or Path(name).exists():
+        return Path(name)
+    repository, revision = hub.groups()
+    if not _COMMIT.fullmatch(revision):
+        raise ConfigError(
+            f"'{name}': a model of the hub needs the 40 hexadecimal digits of a commit behind the @, so that it never "
+            f"changes unseen; found '{revision}'"
+        )
+    return download_snapshot(repository, revision, _CHECKPOINT_FILES)
+
+
+def _recording(recording: Any, rate_hz: int | None) -> tuple[Recording, str]:
+    """Return a recording as a path or waveform, and the name of one in memory."""
+    if isinstance(recording, str | os.PathLike | Waveform | bytes | bytearray | memoryview) or hasattr(
+        recording, "read"
+    ):
+        if rate_hz is not None:
+            raise ConfigError(f"rate_hz={rate_hz} was given, but the recording has its own rate: leave it out")
+        if isinstance(recording, Waveform):
+            return recording, "waveform"
+        if isinstance(recording, str | os.PathLike):
+            return Path(recording), ""
+        data = recording.read() if hasattr(recording, "read") else recording
+        if isinstance(data, str):
+            raise MediaError("The recording is a file that is open as text: open it with mode 'rb'")
+        name = getattr(recording, "name", None)
+        encoded = EncodedRecording(bytes(data), Path(name).name if isinstance(name, str) else "recording")
+        return decode(encoded), encoded.name
+    return Waveform(recording, rate_hz), "waveform"
+
+
+def _checked_text(text: Any) -> str:
+    if not isinstance(text, str):
+        raise ConfigError(f"A text is of type {type(text).__name__}, expected a string")
+    return text
+
+
+def _columns(rows: Any) -> dict[str, list[Any]]:
+    """Return a data frame's or a list of dictionaries' cells by column; missing cells are ``None``."""
+    if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
+        rows = rows.to_dict("records")
+    if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
+        raise ConfigError(
+            f"rows is of type {type(rows).__name__}, expected a data frame, a list of dictionaries or a manifest's "
+            "folder"
+        )
+    names = dict.fromkeys(str(name) for row in rows for name in row)
+    columns = {name: [_cell(row.get(name)) for row in rows] for name in names}
+    return columns if "id" in columns else {"id": [str(number) for number in range(len(rows))], **columns}
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell as Python's own type."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return None if is_nan or type(value).__name__ in ("NAType", "NaTType") else value

@@ -1,0 +1,139 @@
+"""Hashes of the source files that make a cell's result, so that results of other code are not mistaken for today's.
+
+Counted are the modules of the plug-ins that a cell uses, the cell runner, and every merkit module that they import,
+directly or not. Comments, docstrings and layout do not count, as it is the syntax tree that is hashed.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import merkit
+from merkit.core.errors import MerkitError
+from merkit.core.lookup import PlugInSpec
+
+_PACKAGE = Path(merkit.__file__).parent
+_RUNNER = "merkit.experiments.run_cell"
+_WITHOUT_EFFECT = frozenset(
+    f"merkit.{name}"
+    for name in (
+        "core.errors",
+        "core.lookup",
+        "core.progress",
+        "experiments.code",
+        "experiments.lock",
+        "experiments.mistakes",
+        "experiments.provenance",
+        "experiments.resume",
+        "io.card",
+        "io.provenance",
+    )
+)
+"""Modules that describe or find a result and have no part in it."""
+
+
+def code_hashes(plug_ins: Iterable[PlugInSpec]) -> dict[str, str]:
+    """Return a hash of each source file that takes part in training and prediction, by its name.
+
+    Args:
+        plug_ins: Each ``SPEC`` that is used.
+    """
+    waiting = [_module_file(_RUNNER), *(None if spec.origin is None else spec.origin.file for spec in plug_ins)]
+    files: set[Path] = set()
+    while waiting:
+        file = waiting.pop()
+        if file is not None and file not in files:
+            files.add(file)
+            waiting += _imported(file)
+    return dict(sorted((_name(file), _source(file).hash) for file in files))
+
+
+def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse a cell whose settings and data are today's and whose code is not.
+
+    Raises:
+        MerkitError: Names the files that differ.
+    """
+    differing = sorted(name for name in stored.keys() | now.keys() if stored.get(name) != now.get(name))
+    if differing:
+        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        raise MerkitError(
+            f"'{folder}' was made by other code, from the same settings and data: {', '.join(differing[:5])}{more} "
+            "changed since. Repeat the command with --again to train it anew, give another folder with --out, or "
+            "restore the files."
+        )
+
+
+@dataclass(frozen=True)
+class _Source:
+    hash: str
+    imports: tuple[str, ...]
+    """Names of all modules that are imported, and of what is imported from them."""
+
+
+def _source(file: Path) -> _Source:
+    return _package_source(file) if file.is_relative_to(_PACKAGE) else _parsed(file.read_bytes())
+
+
+@cache
+def _package_source(file: Path) -> _Source:
+    """Read a file of merkit once: the process goes on with the code that it has loaded."""
+    return _parsed(file.read_bytes())
+
+
+@cache
+def _parsed(content: bytes) -> _Source:
+    tree = ast.parse(content)
+    imports: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            imports += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    shape = json.dumps(_shape(tree)).encode()
+    return _Source(hashlib.blake2b(shape, digest_size=8).hexdigest(), tuple(imports))
+
+
+def _shape(node: Any) -> Any:
+    """Return a syntax tree as JSON values without docstrings and positions, the same for all versions of Python."""
+    if isinstance(node, list):
+        return [_shape(each) for each in node if not _is_docstring(each)]
+    if isinstance(node, ast.AST):
+        fields = ((name, _shape(value)) for name, value in ast.iter_fields(node))
+        return [type(node).__name__, *((name, value) for name, value in fields if value not in (None, "None", []))]
+    return repr(node)
+
+
+def _is_docstring(node: Any) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _imported(file: Path) -> Iterator[Path | None]:
+    """Yield the files of merkit's modules, and of modules beside a plug-in's file, that a file imports."""
+    for name in _source(file).imports:
+        yield _module_file(name) if name.startswith("merkit.") else _neighbour(file, name)
+
+
+def _module_file(name: str) -> Path | None:
+    """Return the file of one of merkit's modules; ``None`` for a package, a name in a module, or one without effect."""
+    path = _PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
+    return path if name not in _WITHOUT_EFFECT and path.is_file() else None
+
+
+def _neighbour(file: Path, name: str) -> Path | None:
+    """Return the file of a module beside a plug-in's, by its absolute or relative name."""
+    if file.is_relative_to(_PACKAGE):
+        return None
+    levels = max(len(name) - len(name.lstrip(".")), 1)
+    path = file.parents[levels - 1].joinpath(*name.lstrip(".").split(".")).with_suffix(".py")
+    return path if path.is_file() else None
+
+
+def _name(file: Path) -> str:
+    return file.relative_to(_PACKAGE.parent).as_posix() if file.is_relative_to(_PACKAGE) else file.name

@@ -1,0 +1,188 @@
+"""Reading a recipe: the whole file is checked before anything runs, and all mistakes are listed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model
+
+from merkit.core.encoder import EncoderConfig, EncoderSpec
+from merkit.core.errors import ConfigError
+from merkit.core.lookup import unknown
+from merkit.core.model import ModelSpec
+from merkit.core.protocol import ProtocolOptions, ProtocolSpec
+from merkit.core.types import MODALITIES
+from merkit.encoders.checkpoint import ExtractorConfig
+from merkit.experiments.mistakes import joined, plug_in, validated
+from merkit.experiments.recipe import Recipe, RecipeDraft
+from merkit.experiments.recipe_files import put_override, read_toml, with_other_recipes
+from merkit.experiments.transforms.registry import TRANSFORMS
+from merkit.training.config import LossConfig, TrainingConfig
+
+
+class _File(BaseModel):
+    """The recipe's file before the tables of its plug-ins are checked; `_FILE` has those of the transforms as well."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    protocol: str
+    seeds: Annotated[PositiveInt, Field(le=1000)] = 3
+    config: dict[str, Any] = {}
+    encoders: dict[str, dict[str, Any]] = {}
+    training: TrainingConfig = TrainingConfig()
+    loss: LossConfig = LossConfig()
+    options: dict[str, Any] = {}
+
+
+_TABLES: dict[str, Any] = {spec.name: (spec.table | None, None) for spec in TRANSFORMS if spec.table is not None}
+_FILE: type[_File] = create_model("_FILE", __base__=_File, **_TABLES)
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, put overrides such as ``training.epochs=3`` in, and check all of it.
+
+    Raises:
+        ConfigError: The file is missing, is no TOML, or has mistakes; all of them are listed.
+    """
+    values = with_other_recipes(read_toml(path), path)
+    for override in overrides:
+        put_override(values, override)
+    return check_recipe(values, str(path))
+
+
+def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
+    """Check the values of a recipe; ``source`` is named in errors.
+
+    Raises:
+        ConfigError: All mistakes, each with key, value and what is allowed.
+    """
+    values = with_other_recipes(values, Path(source))
+    mistakes: list[str] = []
+    file = validated(_FILE, values, (), mistakes)
+    model: ModelSpec | None = plug_in("models", values.get("model"), "model", mistakes)
+    protocol: ProtocolSpec | None = plug_in("protocols", values.get("protocol"), "protocol", mistakes)
+    config = None if model is None else validated(model.config, values.get("config", {}), ("config",), mistakes)
+    options = None
+    if protocol is not None:
+        options = validated(protocol.options, values.get("options", {}), ("options",), mistakes)
+    encoders = _encoders(values.get("encoders", {}), mistakes)
+    if model is not None:
+        _check_modalities(model, len(encoders), mistakes)
+        if file is not None and file.training.balanced and model.level == "conversation":
+            mistakes.append(
+                f"training.balanced = true: is for models of utterances; '{model.name}' reads conversations"
+            )
+    if file is not None and not mistakes:
+        _check_training(file.training, encoders, mistakes)
+    extractors, transforms = {}, {}
+    if protocol is not None and options is not None:
+
+        def check_other(others: Mapping[str, Any], key: str, mistakes: list[str]) -> Recipe | None:
+            return _check_other(others, key, protocol, options, mistakes)
+
+        extractors = _extractors(encoders, protocol, options, mistakes)
+        if file is not None and model is not None and config is not None:
+            draft = RecipeDraft(model, config, encoders, extractors, check_other)
+            checked = {spec.name: spec.check(getattr(file, spec.name, None), draft, mistakes) for spec in TRANSFORMS}
+            transforms = {name: settings for name, settings in checked.items() if settings is not None}
+    if mistakes:
+        raise ConfigError(f"{source}: {joined(mistakes)}")
+    assert file is not None
+    assert model is not None
+    assert protocol is not None
+    assert config is not None
+    assert options is not None
+    return Recipe(
+        model, protocol, file.seeds, config, encoders, file.training, file.loss, options, extractors, transforms
+    )
+
+
+def _extractors(
+    encoders: dict[str, tuple[EncoderSpec, EncoderConfig]],
+    protocol: ProtocolSpec,
+    options: ProtocolOptions,
+    mistakes: list[str],
+) -> dict[str, Recipe]:
+    """Check the recipes of feature extractors, and put their checked content into the encoders' settings."""
+    extractors = {}
+    for modality, (spec, config) in encoders.items():
+        if not isinstance(config, ExtractorConfig) or not isinstance(config.recipe, dict):
+            continue
+        key = f"encoders.{modality}.recipe"
+        recipe = _check_other(config.recipe, key, protocol, options, mistakes)
+        if recipe is None:
+            continue
+        if set(recipe.encoders) != {modality} or recipe.model.inputs:
+            names = ", ".join(recipe.encoders) or "none"
+            mistakes.append(f"{key}.encoders: {names} found, expected {modality} alone")
+        extractors[modality] = recipe
+        encoders[modality] = spec, config.model_copy(update={"recipe": recipe.without_seeds()})
+    return extractors
+
+
+def _check_other(
+    values: Mapping[str, Any], key: str, protocol: ProtocolSpec, options: ProtocolOptions, mistakes: list[str]
+) -> Recipe | None:
+    """Check the recipe of a model that is trained for another one; options that it leaves out are that one's."""
+    encoders = values.get("encoders")
+    if isinstance(encoders, Mapping) and any(isinstance(t, Mapping) and "recipe" in t for t in encoders.values()):
+        mistakes.append(f"{key}: has a feature extractor of its own; there are two stages at most")
+        return None
+    if values.get("protocol") != protocol.reference:
+        mistakes.append(f"{key}.protocol = {values.get('protocol')!r}: both recipes need '{protocol.reference}'")
+        return None
+    try:
+        recipe = check_recipe(values if values.get("options") else {**values, "options": options.model_dump()}, key)
+    except ConfigError as error:
+        mistakes.append(str(error))
+        return None
+    if recipe.options != options:
+        mistakes.append(f"{key}.options: differ from those of the recipe that names it; leave them out")
+        return None
+    return recipe
+
+
+def _encoders(tables: Any, mistakes: list[str]) -> dict[str, tuple[EncoderSpec, EncoderConfig]]:
+    encoders: dict[str, tuple[EncoderSpec, EncoderConfig]] = {}
+    if not isinstance(tables, Mapping):
+        return encoders
+    for modality, keys in tables.items():
+        key = ("encoders", modality)
+        if modality not in MODALITIES:
+            mistakes.append("encoders: " + unknown("modality", modality, MODALITIES))
+            continue
+        if not isinstance(keys, Mapping) or "name" not in keys:
+            mistakes.append(f"encoders.{modality}: 'name' is missing; 'merkit list encoders' names them")
+            continue
+        spec = plug_in("encoders", keys["name"], f"encoders.{modality}.name", mistakes)
+        if spec is None:
+            continue
+        if modality not in spec.modalities:
+            mistakes.append(
+                f"encoders.{modality}: '{spec.name}' encodes {' or '.join(spec.modalities)}, not {modality}"
+            )
+            continue
+        config = validated(spec.config, {key: value for key, value in keys.items() if key != "name"}, key, mistakes)
+        if config is not None:
+            encoders[modality] = (spec, config)
+    return encoders
+
+
+def _check_modalities(model: ModelSpec, found: int, mistakes: list[str]) -> None:
+    fewest, most = model.modalities
+    if not mistakes and not fewest <= found <= most:
+        wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
+        mistakes.append(
+            f"encoders: {found} found, '{model.name}' takes {wanted}; each is a table [encoders.<modality>]"
+        )
+
+
+def _check_training(
+    training: TrainingConfig, encoders: Mapping[str, tuple[EncoderSpec, EncoderConfig]], mistakes: list[str]
+) -> None:
+    """Tell of settings of training that the encoders leave nothing to do, before anything is extracted for them."""
+    if training.batch_seconds is not None and "audio" not in encoders:
+        mistakes.append(f"training.batch_seconds = {training.batch_seconds}: there is no [encoders.audio] to bound")
+    if training.layer_decay < 1.0 and not any(config.trains_network for _, config in encoders.values()):
+        mistakes.append(f"training.layer_decay = {training.layer_decay}: no encoder is trained (frozen = false)")

@@ -1,0 +1,1 @@
+"""Training-split transforms, one file each (``merkit.experiments.transform``)."""

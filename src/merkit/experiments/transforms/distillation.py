@@ -1,0 +1,150 @@
+"""Distillation: a teacher's class probabilities, learned beside the labels (``[teacher]``).
+
+The teachers lie below ``<run>/teacher/fold-<f>/seed-<s>/part-<p>-of-<k>/``: the training split is cut by conversation,
+and the probabilities of each part come from teachers that have learned from the other parts alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from merkit.core.encoder import Array, as_float32
+from merkit.core.errors import ConfigError
+from merkit.core.model import FittedModel
+from merkit.data.dataset import Dataset
+from merkit.encoders.checkpoint import ExtractorConfig, identity
+from merkit.experiments.cell import Cell
+from merkit.experiments.cross_fit import cross_fit, train_parts
+from merkit.experiments.recipe import Recipe, RecipeDraft
+from merkit.experiments.transform import Resources, TrainCell, Transform, TransformSpec
+from merkit.inference.recognizer import Recognizer
+from merkit.io.checkpoint import build_encoders, build_model
+from merkit.training.optimisation import build_optimizer, groups_of, layers_of
+
+FOLDER = "teacher"
+
+
+class TeacherConfig(BaseModel):
+    """``[teacher]``: a model whose probabilities for the training split are learned beside the labels.
+
+    Distillation is Hinton et al.'s (2015, arXiv 1503.02531), at temperature 1; cross-fitting the teacher is ours.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str | dict[str, Any]
+    """Of the teacher, a file or its content."""
+    cross_fit: Annotated[int, Field(ge=2)] = 5
+    """Number of parts that the training split is cut into."""
+    ensemble: Annotated[int, Field(ge=0)] = 0
+    """0: every seed has a teacher of its own. k >= 1: teachers with the seeds 0 to k - 1, whose probabilities are
+    averaged, for all seeds."""
+    weight: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
+    """Of the distillation loss beside the model's own terms."""
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """``[teacher]`` with the checked recipe."""
+
+    recipe: Recipe
+    config: TeacherConfig
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the table with every default written out."""
+        return {**self.config.model_dump(mode="json"), "recipe": self.recipe.without_seeds()}
+
+
+class Distillation(Transform):
+    """Adds the mean probabilities of the teachers that have not learned from a conversation."""
+
+    def __init__(self, cell: Cell, settings: TeacherSettings) -> None:
+        self.cell = cell
+        self.settings = settings
+        config = settings.config
+        self.parts = cross_fit(
+            cell, settings.recipe, cell.run / FOLDER, config.cross_fit, config.ensemble, "teacher.cross_fit"
+        )
+
+    def check(self) -> None:
+        """Refuse a student that learns without gradients, does not fit its encoders, or has other learning rates.
+
+        One with a feature extractor can be built only when that is trained.
+
+        Raises:
+            MerkitError: It is such a student.
+        """
+        recipe = self.cell.recipe
+        if recipe.extractors:
+            return
+        encoders = build_encoders(recipe.encoders, self.cell.manifest.root, None)
+        model = build_model(recipe.model, recipe.config, encoders, len(self.cell.protocol.labels))
+        if isinstance(model, FittedModel):
+            raise ConfigError(f"teacher: '{recipe.model.name}' learns without gradients; leave the teacher out")
+        build_optimizer(groups_of(model, recipe.training.learning_rates), recipe.training, layers_of(model))  # checks
+
+    def prepare(self, train: TrainCell) -> None:
+        train_parts(self.parts, train, "teacher")
+
+    def identity(self) -> Any:
+        """Return hashes of the teachers' weights, not of their probabilities, which differ between machines."""
+        return [(sorted(part.conversations), [identity(path) for path in part.checkpoints]) for part in self.parts]
+
+    def describe(self) -> Mapping[str, Any]:
+        encoders = build_encoders(self.settings.recipe.encoders, self.cell.manifest.root, None)
+        return {
+            "teacher": self.settings.recipe.model.name,
+            "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
+            **self.settings.config.model_dump(exclude={"recipe"}),
+        }
+
+    def apply(self, dataset: Dataset, resources: Resources) -> Dataset:
+        return replace(dataset, teacher=self._probabilities(resources), teacher_weight=self.settings.config.weight)
+
+    def _probabilities(self, resources: Resources) -> dict[str, Array]:
+        """Return the mean of the teachers' probabilities ``[classes]`` for each utterance of the training split."""
+        cell = self.cell
+        means: dict[str, Array] = {}
+        for part in self.parts:
+            wanted = {id_ for id_ in cell.fold.train if cell.manifest.by_id[id_].conversation in part.conversations}
+            for checkpoint in part.checkpoints:
+                teacher = Recognizer.load(checkpoint, cell.manifest.root)
+                for prediction in teacher.predict(
+                    cell.manifest,
+                    members=set(cell.members),
+                    wanted=wanted,
+                    features=cell.features,
+                    batch_seconds=self.settings.recipe.training.batch_seconds,
+                    progress=resources.progress,
+                ):
+                    probabilities = np.array([prediction.probabilities[label] for label in teacher.labels])
+                    share = probabilities / len(part.checkpoints)
+                    means[prediction.id] = as_float32(means.get(prediction.id, 0.0) + share)
+        return {id_: means[id_] for id_ in cell.fold.train}
+
+
+def _make(cell: Cell) -> Distillation | None:
+    settings = cell.recipe.transforms.get("teacher")
+    return Distillation(cell, settings) if isinstance(settings, TeacherSettings) else None
+
+
+def _check(table: TeacherConfig | None, draft: RecipeDraft, mistakes: list[str]) -> TeacherSettings | None:
+    """Check the teacher's recipe: same protocol, same options, no teacher or feature extractor of its own."""
+    if table is None:
+        return None
+    assert isinstance(table.recipe, dict)  # files are read before anything is checked
+    if "teacher" in table.recipe:
+        mistakes.append("teacher.recipe: has a teacher of its own; leave one of them out")
+        return None
+    recipe = draft.check_other(table.recipe, "teacher.recipe", mistakes)
+    if recipe is None:
+        return None
+    if any(isinstance(config, ExtractorConfig) for _, config in recipe.encoders.values()):
+        mistakes.append("teacher.recipe: has a trained model for an encoder, which may know the held-out conversations")
+    return TeacherSettings(recipe, table)
+
+
+SPEC = TransformSpec(name="teacher", make=_make, table=TeacherConfig, check=_check)
