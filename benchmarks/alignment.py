@@ -23,15 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from merkit.aligners._words import spoken_words
 from merkit.aligners.pocketsphinx import SPEC, PocketSphinxConfig
+from merkit.aligners.segments.formats import Tiers, read_json
+from merkit.aligners.segments.words import spoken_words
 from merkit.core.alignment import Interval
 from merkit.core.errors import UnalignableError
 from merkit.core.lookup import load
 from merkit.core.types import Turn
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.corpus.prepare import prepare
-from merkit.data.segments.files import Tiers, read_json
 
 NEAR_S = 0.05
 PAUSE_S = 0.08

@@ -212,14 +212,14 @@ def test_a_feature_extractor_may_have_a_teacher(home: Path, tmp_path: Path) -> N
     assert (
         len(list((tmp_path / "run" / "feature-extractors" / "audio" / "teacher").glob("fold-*/seed-0/part-*"))) == PARTS
     )
-    told = gather([tmp_path / "run"])[0].entries[0].encoders
+    told = gather([tmp_path / "run"])[0].entries[0].features
     assert told == "audio: single (distilled from bc_lstm on audio) on precomputed (sound), not cross-fitted"
 
 
 def test_a_report_names_the_teacher(home: Path) -> None:
     entry = gather([home / "run"])[0].entries[0]
 
-    assert entry.encoders == "audio: precomputed (sound); distilled from bc_lstm on audio"
+    assert entry.features == "audio: published features (sound); distilled from bc_lstm on audio"
 
 
 def test_mistakes_in_a_teacher(home: Path, tmp_path: Path) -> None:

@@ -144,8 +144,8 @@ def test_card_scores_and_report_say_how_the_vectors_were_made(
     assert f"features {told}" in (trained(home, name) / "README.md").read_text()
     first, second = gather([home / name / "feature-extractors" / "text", home / name])[0].entries
     made_of = f"bert ({tiny_bert.name}, fine-tuned)"
-    assert first.encoders == f"text: {made_of}"
-    assert second.encoders == f"audio: precomputed (sound); text: single on {made_of}, {told}"
+    assert first.features == f"text: {made_of}"
+    assert second.features == f"audio: published features (sound); text: single on {made_of}, {told}"
 
 
 def test_downstream_model_holds_no_weight_of_the_feature_extractor_twice(home: Path) -> None:
@@ -297,7 +297,7 @@ def test_a_trained_checkpoint_may_be_named(home: Path, tmp_path: Path) -> None:
     ours, theirs = (load_file(trained(a, b) / "model.safetensors") for a, b in ((home, "plain"), (tmp_path, "named")))
     assert all((ours[key] == theirs[key]).all() for key in ours)
     assert json.loads((tmp_path / "named" / "scores.json").read_text())["features"] == "not cross-fitted"
-    assert "text: a trained model, not cross-fitted" in gather([tmp_path / "named"])[0].entries[0].encoders
+    assert "text: a trained model, not cross-fitted" in gather([tmp_path / "named"])[0].entries[0].features
     assert read_trained_on(trained(tmp_path, "named")) == read_trained_on(folder)
     shutil.rmtree(folder)
     options = ("--checkpoint", trained(tmp_path, "named"), "--out", tmp_path / "p.csv")

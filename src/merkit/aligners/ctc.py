@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from merkit.aligners._words import spoken_words
+from merkit.aligners.segments.tiers import checked_alignment
+from merkit.aligners.segments.words import spoken_words
 from merkit.core.alignment import Aligner, AlignerConfig, AlignerSpec, Alignment, Interval
 from merkit.core.errors import ConfigError, MerkitError, UnalignableError
 from merkit.core.types import Turn
-from merkit.data.segments.tiers import checked_alignment
 from merkit.encoders.networks.files import NetworkFiles
 from merkit.encoders.networks.loading import read_network_config
 from merkit.encoders.sound.samples import RATE_HZ, waveform

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import field_validator
 
+from merkit.aligners.segments.formats import SEG_TIERS, Tiers, read_ctm, read_json, read_seg, read_textgrid
+from merkit.aligners.segments.tiers import checked_alignment, shifted
 from merkit.core.alignment import TIERS, Aligner, AlignerConfig, AlignerSpec, Alignment, TierName
 from merkit.core.errors import ConfigError, UnalignableError
 from merkit.core.types import Turn
 from merkit.data.files import file_hash
-from merkit.data.segments.files import SEG_TIERS, Tiers, read_ctm, read_json, read_seg, read_textgrid
-from merkit.data.segments.tiers import checked_alignment, shifted
 
 _ENDINGS = (".TextGrid", ".ctm", *SEG_TIERS, ".json")
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from merkit.aligners._words import spoken_words
+from merkit.aligners.segments.tiers import checked_alignment
+from merkit.aligners.segments.words import spoken_words
 from merkit.core.alignment import Aligner, AlignerConfig, AlignerSpec, Alignment, Interval, TierName
 from merkit.core.errors import ConfigError, MerkitError, UnalignableError
 from merkit.core.types import Turn
 from merkit.data.files import file_hash
-from merkit.data.segments.tiers import checked_alignment
 from merkit.encoders.sound.samples import RATE_HZ, waveform
 
 _FRAME_S = 0.01

@@ -46,6 +46,7 @@ def cite(
     """Print the BibTeX entry of a paper, and where merkit differs from it."""
     from merkit.core.errors import UnknownNameError
     from merkit.core.lookup import load, names, unknown
+    from merkit.core.model import ModelSpec
 
     packages = ("models", "corpora", "protocols")
     found = [load(package, name) for package in packages if name in names(package)]
@@ -57,5 +58,7 @@ def cite(
             print(f"% {spec.name}: no publication; cite merkit (CITATION.cff)")
         else:
             print(spec.citation.bibtex.strip())
+        if isinstance(spec, ModelSpec) and spec.released is not None:
+            print(f"% compared with: {spec.released.url} at {spec.released.commit} (docs/parity.md)")
         for deviation in getattr(spec, "deviations", ()):
             print(f"% differs: {deviation}")

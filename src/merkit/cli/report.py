@@ -8,12 +8,15 @@ import typer
 from merkit.cli.console import show
 from merkit.cli.options import Features, TextColumn
 from merkit.cli.progress import shown_progress
-from merkit.cli.scores import print_probes, print_subsets, print_texts
+from merkit.cli.scores import print_conditions
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the report.", show_default=False)],
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of finished runs; none: renew the tables of --results.", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the report.", show_default=False)] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the prepared corpus, if it was moved.")] = None,
     reference: Annotated[
         str | None, typer.Option("--reference", help="Name of the run to compare the others with.")
@@ -34,12 +37,23 @@ def report(
     ] = None,
     readme: Annotated[
         Path | None,
-        typer.Option("--readme", help="Markdown file whose marked results table to update; needs --results."),
+        typer.Option("--readme", help="Markdown file whose short table of --results to update."),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", help="Markdown file whose tables of all --results to update."),
     ] = None,
 ) -> None:
     """Compare runs in tables, plots and tests. Writes HTML, Markdown and CSV."""
-    from merkit.reporting.report import write_report
+    from merkit.core.errors import ConfigError
+    from merkit.reporting.report import renew_tables, write_report
 
+    if not runs and results is not None:
+        for path in renew_tables(results, readme, page):
+            show(str(path))
+        return
+    if not runs or out is None:
+        raise ConfigError("No runs or no --out given; give folders of finished runs and --out, or --results alone")
     with shown_progress() as progress:
         files = write_report(
             runs,
@@ -53,10 +67,9 @@ def report(
             progress=progress,
             results=results,
             readme=readme,
+            results_page=page,
         )
     for group in files.groups:
-        print_subsets(group)
-        print_probes(group)
-        print_texts(group)
+        print_conditions(group)
     for path in files.written:
         show(str(path))

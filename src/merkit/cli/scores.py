@@ -26,7 +26,7 @@ def print_scores(scores: dict[str, Any]) -> None:
     show(f"{scores['model']} on {scores['protocol']}, {scores['support']} test utterances")
     show(
         f"{_counted(scores['seeds'], 'seed')}, {_counted(scores['folds'], 'fold')}, "
-        f"epoch by {scores['selection']}; percent, std over seeds"
+        f"{_selection(scores)}; percent, std over seeds"
     )
     differences = scores["count_differences"]
     if differences:
@@ -58,12 +58,19 @@ def print_scores(scores: dict[str, Any]) -> None:
 
 def print_next_steps(run: Path, scores: dict[str, Any]) -> None:
     """Print where a finished run is, its first score, and the commands that use it."""
+    from merkit.io.checkpoint import stored_published_features
+
     metric, score = next(iter(scores["test"].items()))
     interval = _interval(score, 1)
     show(f"run:  {run}")
     show(f"test: {metric} {_percent(score['mean'])} %, 95 % interval {interval}")
     show(f"next: merkit report {quote(run)} --out report")
-    show(f"      merkit analyze RECORDING --checkpoint {quote(checkpoint_of(run))}")
+    checkpoint = checkpoint_of(run)
+    published = stored_published_features(checkpoint)
+    if published:
+        show(f"note: the checkpoints read published features ({', '.join(published)}) and cannot read recordings")
+    else:
+        show(f"      merkit analyze RECORDING --checkpoint {quote(checkpoint)}")
 
 
 def checkpoint_of(run: Path) -> Path:
@@ -80,6 +87,10 @@ def _counted(items: Sequence[Any], noun: str) -> str:
     return f"{len(items)} {noun}{'s' * (len(items) != 1)}"
 
 
+def _selection(scores: dict[str, Any]) -> str:
+    return "no epochs" if scores["selection"] == "none" else f"epoch by {scores['selection']}"
+
+
 def _percent(share: float | None, digits: int = 1) -> str:
     """Return a share in percent; a dash where it is undefined, as the precision of a class that is never predicted."""
     return "–" if share is None else f"{100 * share:.{digits}f}"
@@ -91,18 +102,18 @@ def _interval(score: dict[str, Any], digits: int) -> str:
 
 def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
     """Print the test scores of several runs of one protocol, a row each."""
-    from merkit.reporting.tables import figure_text
+    from merkit.reporting.text import score_text
 
     first = runs[0]
     seeds = max(len(run["seeds"]) for run in runs)
     metrics = list(first["test"])[:2]
-    show(f"{first['protocol']}, {first['support']} test utterances, epoch by {first['selection']}")
+    show(f"{first['protocol']}, {first['support']} test utterances, {_selection(first)}")
     show(
         f"percent, mean ± std of {seeds} seeds [95 % interval over {first['clusters']} {first['cluster']}s]",
     )
     show_table(
         ("run", *map(number, metrics)),
-        [(run["run"], *(figure_text(run["test"][metric]) for metric in metrics)) for run in runs],
+        [(run["run"], *(score_text(run["test"][metric]) for metric in metrics)) for run in runs],
     )
 
 
@@ -133,89 +144,43 @@ def grid_summary(group: "Group") -> list[dict[str, Any]]:
 
 def print_grid(group: "Group") -> None:
     """Print the variants of a recipe as one table, with tests against the base."""
-    from merkit.reporting.tables import caption, p_text, signed, spread_text
+    from merkit.reporting.sections import results_caption
+    from merkit.reporting.text import interval_text, p_text, points, spread_text
 
     metric = group.metric
     rows = []
     compared = {comparison.system: comparison for comparison in group.comparisons}
     for entry in group.entries:
-        row = [entry.name, spread_text(entry.scores["test"][metric])]
+        score = entry.scores["test"][metric]
+        row = [entry.name, spread_text(score["mean"], score["std"])]
         if entry.name in compared:
             c = compared[entry.name]
-            low, high = (signed(end, 1) for end in c.interval)
-            row += [f"{signed(c.difference, 1)} [{low}, {high}]", p_text(c.adjusted), c.verdict]
+            row += [f"{points(c.difference, sign=True)} {interval_text(c.interval)}", p_text(c.adjusted), c.verdict]
         rows.append(row)
     show_table(("variant", *map(number, (metric, "against base", "p (Holm)")), "verdict"), rows)
     for entry in group.entries:
-        show(f"{entry.name}: {entry.changes or entry.encoders}")
-    show(f"{group.protocol}. {caption(group)}")
+        show(f"{entry.name}: {entry.changes or entry.features}")
+    show(f"{group.protocol}. {results_caption(group.rows)}")
     folder = group.entries[0].run.path.parent
     show(f"runs: {folder}")
     show(f"next: merkit report {quote(folder)}/* --out report")
 
 
-def print_subsets(group: "Group") -> None:
-    """Print what is left of each run with every subset of its modalities, where that was asked for."""
-    if not any(entry.subsets for entry in group.entries):
-        return
-    from merkit.reporting.tables import drop_text, figure_text, subsets_caption
+def print_conditions(group: "Group") -> None:
+    """Print the scores with subsets of modalities, of linear probes and with another text column, where requested."""
+    from merkit.reporting.sections import probe_section, subset_section, text_section
 
-    metric = group.metric
-    rows = [
-        (
-            "" if number else entry.name,
-            "+".join(row.modalities),
-            figure_text(row.figures[metric]),
-            drop_text(row.drops.get(metric)),
-        )
-        for entry in group.entries
-        for number, row in enumerate(entry.subsets)
-    ]
-    _print_table(("run", "modalities", metric, "drop"), rows, subsets_caption(group))
-
-
-def print_probes(group: "Group") -> None:
-    """Print what linear probes find in each run's representations, where that was asked for."""
-    if all(entry.probes is None for entry in group.entries):
-        return
-    from merkit.reporting.tables import above_text, figure_text, probes_caption, verdict_of
-
-    metric = group.metric
-    rows = [
-        (
-            "" if number else entry.name,
-            row.name,
-            figure_text(row.figures[metric]),
-            above_text(row.above),
-            verdict_of(row),
-        )
-        for entry in group.entries
-        for number, row in enumerate(entry.probes or ())
-    ]
-    _print_table(("run", "probed", metric, "UA above chance", "verdict"), rows, probes_caption(group))
-
-
-def print_texts(group: "Group") -> None:
-    """Print each run's figures with the transcript and with another column's texts, where that was asked for."""
-    from merkit.reporting.tables import drop_text, figure_text, texts_caption
-
-    metric = group.metric
-    rows = [
-        (
-            "" if number else entry.name,
-            row.column,
-            figure_text(row.figures[metric]),
-            drop_text(row.drops.get(metric)),
-        )
-        for entry in group.entries
-        for number, row in enumerate(entry.texts)
-    ]
-    if rows:
-        _print_table(("run", "text read", metric, "drop"), rows, texts_caption(group))
-
-
-def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> None:
-    """Print rows, if any, and their caption."""
-    if rows:
-        show_table(heads, rows)
-    show(caption)
+    for section in (subset_section(group), probe_section(group), text_section(group)):
+        shown = [n for n, column in enumerate(section.columns) if not column.wide]
+        heads = [
+            number(section.columns[n].name) if section.columns[n].numeric else section.columns[n].name for n in shown
+        ]
+        rows = [
+            [" ".join(filter(None, [row.cells[n].text, row.cells[n].detail])) for n in shown] for row in section.rows
+        ]
+        names = ["", *(row[0] for row in rows)]
+        rows = [["" if row[0] == before else row[0], *row[1:]] for before, row in zip(names, rows, strict=False)]
+        if rows:
+            show_table(heads, rows)
+        if section.caption:
+            show(section.caption)

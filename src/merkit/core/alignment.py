@@ -25,7 +25,7 @@ class Interval:
 
 
 Alignment = Mapping[TierName, tuple[Interval, ...]]
-"""The tiers that are known, each in order of time and without overlap (``merkit.data.segments.tiers.check_tier``)."""
+"""The tiers that are known, each in order of time and without overlap."""
 
 
 @dataclass(frozen=True)

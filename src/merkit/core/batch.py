@@ -50,7 +50,9 @@ class Batch:
     texts: tuple[str | None, ...] = ()
     """Transcripts; filled only for a model whose ``SPEC.inputs`` has ``texts``."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
-    """What else the model's ``SPEC.inputs`` asked of collation.
+    """What some models read besides.
+
+    ``speakers.by_name``: as ``speakers``, numbered in the alphabetical order of the speakers' names.
 
     Segments of a tier: ``segments.<tier>`` ``[*batch, segments, 2]``, start and end in seconds from the utterance's
     beginning (float64), garbage where ``segments.<tier>.mask`` ``[*batch, segments]`` is ``False``. No ``True``: the

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -14,6 +14,7 @@ from merkit.core.alignment import SegmentRequest
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.lookup import PlugInSpec
+from merkit.core.precision import at_least_float32
 
 Level = Literal["utterance", "conversation"]
 Criterion = Callable[[Float[Tensor, "items classes"], Int[Tensor, " items"]], Tensor]
@@ -85,8 +86,24 @@ class Model(nn.Module, ABC):
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
         """Return named, weighted terms; the loop minimises their sum."""
+        return {"classification": self.classification_loss(output.logits, batch)}
+
+    def classification_loss(
+        self,
+        logits: Float[Tensor, "*batch classes"],
+        batch: Batch,
+        counted: Bool[Tensor, "*batch"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Return the recipe's classification loss of some scores, in float32 at least.
+
+        Args:
+            logits: Scores of the batch's items.
+            batch: A labelled batch.
+            counted: Items outside of it have no part in the loss; ``None``: all that are real.
+        """
         assert batch.labels is not None
-        return {"classification": self.criterion(output.logits[batch.mask].float(), batch.labels[batch.mask])}
+        labels = batch.labels if counted is None else batch.labels.masked_fill(~counted, -100)
+        return self.criterion(at_least_float32(logits[batch.mask]), labels[batch.mask])
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return parameters by the names under which a recipe gives learning rates.
@@ -167,6 +184,17 @@ class Citation:
     bibtex: str
 
 
+@dataclass(frozen=True)
+class ReleasedCode:
+    """The authors' own implementation, with which merkit's is compared (docs/parity.md)."""
+
+    url: str
+    commit: str
+    """Which version was run, abbreviated."""
+    licence: str | None
+    """``None``: the repository names none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec(PlugInSpec):
     """What a model's file exports as ``SPEC``."""
@@ -178,6 +206,8 @@ class ModelSpec(PlugInSpec):
     """The model's class, ``Model(encoders by modality, number of classes, config)``."""
     citation: Citation | None = None
     """``None`` for what has no paper (a floor)."""
+    released: ReleasedCode | None = None
+    """``None``: the authors have published no code, or it was not compared."""
     modalities: tuple[int, int] = (1, 3)
     """Fewest and most encoders it takes."""
     inputs: frozenset[str] = frozenset()

@@ -101,21 +101,3 @@ class Prediction:
     probabilities: Mapping[str, float]
     confidence: float
     modalities: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One figure with everything that it must not be printed without.
-
-    ``mean`` and ``std`` (standard deviation, 0 for one seed) are over seeds; ``interval`` is the 95 % cluster bootstrap
-    interval; ``support`` counts test utterances.
-    """
-
-    metric: str
-    mean: float
-    std: float
-    interval: tuple[float, float]
-    support: int
-    protocol: str
-    selection: str
-    seeds: tuple[int, ...]

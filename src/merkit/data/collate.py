@@ -37,11 +37,14 @@ def collate(items: Sequence[Sequence[Example]], level: Level, labelled: bool, bl
     turns = max(len(item) for item in items)
     mask = torch.zeros(len(items), turns, dtype=torch.bool)
     speakers = torch.zeros(len(items), turns, dtype=torch.long)
+    speakers_by_name = torch.zeros_like(speakers)
     labels = torch.full((len(items), turns), NO_LABEL)
     for row, item in enumerate(items):
         mask[row, : len(item)] = True
         numbers: dict[str, int] = {}
+        by_name = {name: number for number, name in enumerate(sorted({example.speaker for example in item}))}
         for column, example in enumerate(item):
+            speakers_by_name[row, column] = by_name[example.speaker]
             speakers[row, column] = numbers.setdefault(example.speaker, len(numbers))
             if example.label is not None:
                 labels[row, column] = example.label
@@ -57,7 +60,8 @@ def collate(items: Sequence[Sequence[Example]], level: Level, labelled: bool, bl
         present=present,
         speakers=speakers,
         labels=labels if labelled else None,
-        extras={name: extra for tier in items[0][0].segments for name, extra in _segments(items, turns, tier).items()},
+        extras={"speakers.by_name": speakers_by_name}
+        | {name: extra for tier in items[0][0].segments for name, extra in _segments(items, turns, tier).items()},
     )
     return batch if level == "conversation" else _without_turns(batch)
 

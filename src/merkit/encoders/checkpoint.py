@@ -29,7 +29,7 @@ from merkit.core.types import Turn, Utterance, turns_of
 from merkit.data.collate import Example, collate
 from merkit.data.files import atomic_path, file_hash
 from merkit.nn.layers import Dropout
-from merkit.nn.standardization import Standardizer
+from merkit.nn.standardization import Standardizer, standardised
 
 _TOLD = ("provenance.json", "README.md")
 """Files of a checkpoint that no answer depends on."""
@@ -162,13 +162,14 @@ class FeatureExtractor(Encoder):
         self._model_name = trained[0].spec.name
         self._embedders = [Embedder(each, modality, config.gives, str(folder)) for each in trained]
         self.dim = sum(embedder.dim for embedder in self._embedders)
+        self.published_features = self._read_by.published_features
         self.context = self._read_by.context
         self.following = self._read_by.following
         self.reads_ahead = self._embedders[0].reads_ahead
         self.standardizer = Standardizer(self.dim) if config.standardise else None
         self.dropout = Dropout(config.dropout)
-        self._place: Tensor  # where extraction runs: it follows .to()
-        self.register_buffer("_place", torch.empty(0), persistent=False)
+        self._device: Tensor  # where extraction runs: it follows .to()
+        self.register_buffer("_device", torch.empty(0), persistent=False)
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {"encoder": "checkpoint", "version": 1, "model": identity(self.folder), "gives": list(self.config.gives)}
@@ -186,8 +187,8 @@ class FeatureExtractor(Encoder):
         return np.zeros((1, self.dim), dtype=np.float32)
 
     def forward(self, padded: Padded) -> Padded:
-        data = padded.data if self.standardizer is None else self.standardizer(padded.data)
-        return Padded(self.dropout(torch.where(padded.mask.unsqueeze(-1), data, 0.0)), padded.mask)
+        vectors = standardised(padded, self.standardizer)
+        return Padded(self.dropout(vectors.data), vectors.mask)
 
     def fit(self, arrays: Iterable[Array]) -> None:
         if self.standardizer is not None:
@@ -218,9 +219,9 @@ class FeatureExtractor(Encoder):
         return self._embedders[0].encoder
 
     def _vectors(self, utterances: Sequence[tuple[str, Array | None]]) -> list[Array]:
-        """Return each utterance's vectors, side by side, as a sequence of one step."""
-        found = [embedder.vectors(utterances, self._place.device) for embedder in self._embedders]
-        return [as_float32(vector.numpy())[np.newaxis] for vector in torch.cat(found, dim=-1)]
+        """Return each utterance's vectors, side by side, as a sequence of one position."""
+        vectors = [embedder.vectors(utterances, self._device.device) for embedder in self._embedders]
+        return [as_float32(vector.numpy())[np.newaxis] for vector in torch.cat(vectors, dim=-1)]
 
 
 @dataclass(frozen=True)
@@ -248,20 +249,20 @@ class ConversationFeatureExtractor(FeatureExtractor):
         super().__init__(config, modality, trained, folder)
         self.context = self.following = sys.maxsize
         self._seen: _Conversation | None = None
-        self._found: tuple[str, list[Array]] = ("", [])  # the last conversation's digest and vectors
+        self._last: tuple[str, list[Array]] = ("", [])  # the last conversation's digest and vectors
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {**super().fingerprint(), "reads": "conversations"}
 
     def content(self, turn: Turn) -> str | None:
-        """Return a hash of what is read of the conversation and of the turn's place in it.
+        """Return a hash of what is read of the conversation and of the turn's number in it.
 
         ``None`` where the turn lacks the modality.
         """
-        place, conversation = len(turn.previous), self._conversation(turn)
-        if conversation.contents[place] is None:
+        number, conversation = len(turn.previous), self._conversation(turn)
+        if conversation.contents[number] is None:
             return None
-        return hashlib.blake2b(f"{place} {conversation.digest}".encode(), digest_size=20).hexdigest()
+        return hashlib.blake2b(f"{number} {conversation.digest}".encode(), digest_size=20).hexdigest()
 
     def duration_s(self, turn: Turn) -> float:
         """Return the mean of the conversation: its turns stay together where they are sorted."""
@@ -269,15 +270,15 @@ class ConversationFeatureExtractor(FeatureExtractor):
         return sum(self._read_by.duration_s(each) for each in turns) / len(turns)
 
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
-        numbers: dict[str, list[int]] = {}
-        for number, turn in enumerate(turns):
-            numbers.setdefault(self._conversation(turn).digest, []).append(number)
-        arrays: dict[int, Array] = {}
-        for digest, those in numbers.items():
-            if digest != self._found[0]:
-                self._found = (digest, self._run(self._conversation(turns[those[0]])))
-            arrays |= {number: self._found[1][len(turns[number].previous)] for number in those}
-        return [arrays[number] for number in range(len(turns))]
+        vectors = dict([self._last])  # a copy: another thread may replace what is remembered
+        arrays = []
+        for turn in turns:
+            conversation = self._conversation(turn)
+            if conversation.digest not in vectors:
+                vectors[conversation.digest] = self._run(conversation)
+                self._last = (conversation.digest, vectors[conversation.digest])
+            arrays.append(vectors[conversation.digest][len(turn.previous)])
+        return arrays
 
     def _conversation(self, turn: Turn) -> _Conversation:
         """Return a turn's conversation; of words the last one is remembered, while a recording may change on disk."""
@@ -288,13 +289,15 @@ class ConversationFeatureExtractor(FeatureExtractor):
         contents = [self._read_by.content(each) for each in turns]
         read = json.dumps([[u.speaker for u in whole], contents])
         digest = hashlib.blake2b(read.encode(), digest_size=20).hexdigest()
-        self._seen = _Conversation(whole, turn.root, turns, contents, digest)
-        return self._seen
+        conversation = _Conversation(whole, turn.root, turns, contents, digest)
+        self._seen = conversation
+        return conversation
 
     def _run(self, conversation: _Conversation) -> list[Array]:
-        there = [place for place, content in enumerate(conversation.contents) if content is not None]
-        found = dict(zip(there, self._read_by.extract([conversation.turns[place] for place in there]), strict=True))
-        return self._vectors([(u.speaker, found.get(place)) for place, u in enumerate(conversation.utterances)])
+        present = [number for number, content in enumerate(conversation.contents) if content is not None]
+        extracted = self._read_by.extract([conversation.turns[number] for number in present])
+        arrays = dict(zip(present, extracted, strict=True))
+        return self._vectors([(u.speaker, arrays.get(number)) for number, u in enumerate(conversation.utterances)])
 
 
 def identity(checkpoint: Path) -> str:

@@ -1,1 +1,1 @@
-"""Evaluation: stored predictions, scores, comparison, ablation of modalities, probes."""
+"""Evaluation: stored predictions, scores, comparisons, subsets of modalities, probes."""

@@ -1,4 +1,4 @@
-"""Two runs of one protocol side by side: the difference, its interval, and whether it can be told from chance."""
+"""Comparison of two runs of one protocol: the difference, its interval, and its significance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +13,11 @@ from merkit.metrics.intervals import percentile_interval
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How much better ``system`` is than ``reference`` on one metric, over the seeds that both have.
+    """The score of ``system`` less that of ``reference`` on one metric, over the seeds that both have.
 
-    ``interval`` (95 %) draws clusters anew for both at once; ``p_value`` swaps the two systems in whole clusters;
-    ``adjusted`` is Holm's for all comparisons made together, and decides the ``verdict``.
+    ``interval`` is the 95 % bootstrap confidence interval, with the same draws of clusters for both; ``p_value`` is
+    that of a paired permutation test that swaps the systems in whole clusters; ``adjusted`` is Holm's adjustment for
+    all comparisons made together, which decides the ``verdict``.
     """
 
     system: str
@@ -36,16 +37,16 @@ def compare_all(runs: Sequence[Run], reference: Run) -> list[Comparison]:
     Raises:
         MerkitError: A run is of another protocol or tests other utterances, or shares no seed with the reference.
     """
-    found = [compare(run, reference) for run in runs if run is not reference]
-    adjusted = holm([comparison.p_value for comparison in found])
+    comparisons = [compare(run, reference) for run in runs if run is not reference]
+    adjusted = holm([comparison.p_value for comparison in comparisons])
     return [
         replace(comparison, adjusted=p, verdict=verdict(comparison.difference, p))
-        for comparison, p in zip(found, adjusted, strict=True)
+        for comparison, p in zip(comparisons, adjusted, strict=True)
     ]
 
 
 def compare(run: Run, reference: Run) -> Comparison:
-    """Compare one run with another, as if no other comparison were made.
+    """Compare one run with another, without adjustment for other comparisons.
 
     Raises:
         MerkitError: The runs are of different protocols or test other utterances, or they share no seed.

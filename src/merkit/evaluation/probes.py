@@ -1,8 +1,8 @@
-"""What a trained network still knows of each modality: linear probes on its representations.
+"""Linear probes: what the representation of each modality in a trained network still knows of the classes.
 
-A model names its representations in ``SPEC.representations``. For each one and each modality a linear classifier is
-fitted to what the stored checkpoint makes of the training part, and asked about the test part. The network itself is
-left as it is. Predictions lie beside those of training, unlabelled; they are made once.
+A model names its representations in ``SPEC.representations``. For each representation and modality a linear classifier
+is fitted to the stored checkpoint's vectors of the training split, and predicts the test split. The network is not
+changed. Predictions are stored beside those of training, without labels.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,31 +20,31 @@ from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Fold
 from merkit.core.types import MODALITIES, Prediction
 from merkit.data.corpus.manifest import Manifest
-from merkit.evaluation.replay import Difference, Figures, Replay, draw, figures_of, join_replayed, replay, replayed
-from merkit.evaluation.scores import Counts, mean_over_seeds, resampled
+from merkit.evaluation.conditions import Difference, LoadedCell, predict_once, stored_counts
+from merkit.evaluation.scores import Counts, Scores, mean_over_seeds, resampled, scores_of
 from merkit.evaluation.stored import Run
 from merkit.io.predictions import predictions_table
 from merkit.metrics.classification import FROM_CONFUSION
 from merkit.metrics.intervals import percentile_interval
 
 FILE = "predictions-probes.parquet"
-"""In a cell's folder: column ``probe`` holds what was probed, such as ``encoded.text``."""
+"""In a cell's folder; its column ``probe`` holds what was probed, such as ``encoded.text``."""
 STRENGTH, STEPS = 1.0, 1000
-"""Of the logistic regression: the inverse of its L2 penalty (scikit-learn's C), and most steps of L-BFGS."""
+"""Of the logistic regression: the inverse of its L2 penalty (scikit-learn's C), and the most iterations of L-BFGS."""
 SETTINGS = f"standardised, logistic regression, C = {STRENGTH:g}"
-"""The probe in words; a part of the key that stored predictions are found by."""
+"""Description of the probe; part of the key of stored predictions."""
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeRow:
-    """The test figures of one modality's probe."""
+class ProbeScores:
+    """Test scores of the probe of one modality."""
 
     representation: str
     """A key of the model's ``SPEC.representations``."""
     modality: str
-    figures: Figures
+    scores: Scores
     above: Difference
-    """Its mean recall above that of answers that know nothing of the class, which is 1 / classes."""
+    """Its mean recall less that of a prediction without knowledge of the class, 1 / classes."""
 
     @property
     def name(self) -> str:
@@ -52,71 +52,69 @@ class ProbeRow:
         return f"{self.representation}.{self.modality}"
 
     @property
-    def knows(self) -> bool:
-        """Return whether it is above chance with its whole interval."""
+    def above_chance(self) -> bool:
+        """Return whether the whole interval is above chance."""
         return self.above.interval[0] > 0
 
 
 def representations_of(run: Run) -> Mapping[str, str]:
-    """Return what of a run's model can be probed, each with what it is in words."""
+    """Return the representations of a run's model that can be probed, each with its description."""
     spec: ModelSpec = load("models", run.model)
     return spec.representations
 
 
-def predict_probes(
+def probe_scores(
     run: Run, manifest: Manifest, features: Path | None = None, progress: ProgressCallback | None = None
-) -> None:
-    """Fit the probes of every cell and predict its test part, unless that is there already.
-
-    Nothing is done for a model that names no representation.
+) -> list[ProbeScores]:
+    """Fit the probes of every cell and predict its test split, unless that is stored, and score them.
 
     Args:
         run: A finished run of the manifest.
-        manifest: Where its inputs are.
+        manifest: The run's inputs.
         features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
-        progress: Told how many cells are done.
+        progress: Called with the number of finished cells.
+
+    Returns:
+        One row for each representation and modality; nothing for a model that names no representation.
 
     Raises:
-        MerkitError: A checkpoint or an input cannot be read, or a modality has no two classes to learn from.
+        MerkitError: A checkpoint or an input cannot be read, or the training utterances with a modality are all of one
+            class.
     """
     kinds = representations_of(run)
     if not kinds:
-        return
+        return []
 
-    def answer(asked: Replay) -> pa.Table:
-        folds = run.protocol.folds(manifest.utterances, asked.cell.seed)
-        fold: Fold = next(fold for fold in folds if fold.name == asked.cell.fold)
-        vectors = _vectors(asked, kinds, {*fold.train, *fold.test})
-        labels = asked.recognizer.labels
+    def predict(loaded: LoadedCell) -> pa.Table:
+        folds = run.protocol.folds(manifest.utterances, loaded.cell.seed)
+        fold: Fold = next(fold for fold in folds if fold.name == loaded.cell.fold)
+        vectors = _vectors(loaded, kinds, {*fold.train, *fold.test})
+        labels = loaded.recognizer.labels
         return pa.concat_tables(
-            predictions_table(_answers(run.path, name, found, fold.train, fold.test, labels), labels, probe=name)
-            for name, found in vectors.items()
+            predictions_table(_predict(run.path, name, of_probe, fold.train, fold.test, labels), labels, probe=name)
+            for name, of_probe in vectors.items()
         )
 
     settings = f"{SETTINGS}: {' '.join(kinds)}"
-    replay(run, manifest, FILE, answer, told="linear probes", settings=settings, features=features, progress=progress)
-
-
-def probe_rows(run: Run) -> list[ProbeRow]:
-    """Score every probe of a run; nothing for a model that names no representation.
-
-    Raises:
-        MerkitError: Predictions do not cover exactly the test part.
-    """
-    if not representations_of(run):
-        return []
-    tables = replayed(run, FILE)
+    predict_once(
+        run,
+        manifest,
+        FILE,
+        predict,
+        description="linear probes",
+        settings=settings,
+        features=features,
+        progress=progress,
+    )
     rows = []
-    for name in dict.fromkeys(tables[0].column("probe").to_pylist()):
-        counts = run.count(join_replayed(run, tables, FILE, "probe", name))
+    for name, counts in stored_counts(run, FILE, "probe").items():
         representation, _, modality = name.partition(".")
-        figures = figures_of(run, counts, draw(run, counts))
-        rows.append(ProbeRow(representation, modality, figures, _above_chance(run, counts)))
+        rows.append(ProbeScores(representation, modality, scores_of(run, counts), _above_chance(run, counts)))
     return rows
 
 
 def _above_chance(run: Run, counts: Counts) -> Difference:
-    """Return the mean recall above that of answers spread evenly over the classes, whatever the true ones."""
+    """Return the mean recall less that of predictions spread evenly over the classes, whatever the true ones."""
     metric, pooled = FROM_CONFUSION["mean_recall"], run.protocol.pooled
     even: Counts = np.broadcast_to(counts.sum(axis=-1, keepdims=True), counts.shape)
     mean = mean_over_seeds(metric, pooled)
@@ -124,21 +122,21 @@ def _above_chance(run: Run, counts: Counts) -> Difference:
     return Difference(float(mean(counts.sum(axis=0)) - mean(even.sum(axis=0))), percentile_interval(draws))
 
 
-def _vectors(asked: Replay, kinds: Collection[str], wanted: Collection[str]) -> dict[str, dict[str, Array]]:
-    """Return by what is probed the vectors ``[dim]`` of those wanted utterances that have the modality, by id."""
-    found: dict[str, dict[str, Array]] = {}
+def _vectors(loaded: LoadedCell, kinds: Collection[str], wanted: Collection[str]) -> dict[str, dict[str, Array]]:
+    """Return the vectors ``[dim]`` of those wanted utterances that have the modality: by probe, then by id."""
+    vectors: dict[str, dict[str, Array]] = {}
     names = [f"{kind}.{modality}" for kind in kinds for modality in MODALITIES]
-    for batch, output in asked.recognizer.outputs(asked.dataset(wanted)):
+    for batch, output in loaded.recognizer.outputs(loaded.dataset(wanted)):
         for name in names:
             if name in output.auxiliary:
-                vectors = output.auxiliary[name].float().cpu()[batch.mask].numpy()
-                there = batch.present[name.partition(".")[2]][batch.mask].tolist()
-                rows = zip(batch.ids, vectors, there, strict=True)
-                found.setdefault(name, {}).update({id_: vector for id_, vector, real in rows if real})
-    return found
+                rows = output.auxiliary[name].float().cpu()[batch.mask].numpy()
+                present = batch.present[name.partition(".")[2]][batch.mask].tolist()
+                of_batch = zip(batch.ids, rows, present, strict=True)
+                vectors.setdefault(name, {}).update({id_: vector for id_, vector, real in of_batch if real})
+    return vectors
 
 
-def _answers(
+def _predict(
     run: Path,
     name: str,
     vectors: Mapping[str, Array],
@@ -146,22 +144,22 @@ def _answers(
     test: Sequence[str],
     labels: Sequence[str],
 ) -> list[Prediction]:
-    """Fit one probe and return its predictions of the test part.
+    """Fit one probe and return its predictions for the test split.
 
-    An utterance without the modality gets the class shares of what the probe was fitted to.
+    An utterance without the modality gets the class shares of the training split.
 
     Args:
         run: The run's folder, for errors.
         name: What is probed, such as ``encoded.text``.
         vectors: By id ``[dim]``, of those utterances that have the modality.
-        train: Class numbers of the training part by id.
-        test: Ids of the test part.
+        train: Class numbers of the training split by id.
+        test: Ids of the test split.
         labels: Class names in the order of class numbers.
 
     Raises:
-        MerkitError: The training part has no two classes.
+        MerkitError: The training utterances with the modality are all of one class.
     """
-    # not on top: scikit-learn takes a second to import, and most reports ask for no probe
+    # not at the top: scikit-learn takes a second to import, and most reports have no probes
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -171,17 +169,17 @@ def _answers(
     counts = np.bincount(classes, minlength=len(labels))
     if (counts > 0).sum() < 2:
         raise MerkitError(
-            f"{run}: no probe of {name}: {len(known)} training utterances have it, classes among them:"
+            f"{run}: {name} cannot be probed: {len(known)} training utterances have it, classes among them:"
             f" {(counts > 0).sum()}, at least 2 expected; leave the run out of the report with --probes"
         )
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=STEPS))
     probe.fit(np.stack([vectors[id_] for id_ in known]), classes)
     probabilities = np.tile(counts / counts.sum(), (len(test), 1))
-    there = [row for row, id_ in enumerate(test) if id_ in vectors]
-    if there:
-        probabilities[there] = 0.0
-        answers = probe.predict_proba(np.stack([vectors[test[row]] for row in there]))
-        probabilities[np.ix_(there, probe.classes_)] = answers
+    present = [row for row, id_ in enumerate(test) if id_ in vectors]
+    if present:
+        probabilities[present] = 0.0
+        predicted = probe.predict_proba(np.stack([vectors[test[row]] for row in present]))
+        probabilities[np.ix_(present, probe.classes_)] = predicted
     modality = name.partition(".")[2]
     return [
         Prediction(

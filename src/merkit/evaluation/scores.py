@@ -1,14 +1,15 @@
-"""From stored predictions to figures: means and deviations over seeds, intervals over clusters, classes, calibration.
+"""Scores from stored predictions: mean and standard deviation over seeds, intervals over clusters, classes,
+calibration.
 
 Conventions, which every report prints:
 
-* Over several folds a figure is taken per fold and averaged over the folds, for each seed; ``mean`` and ``std`` (n - 1)
-  are then over seeds. ``pooled`` puts all folds' test predictions together instead. A protocol that says ``pooled`` is
-  only ever scored that way.
-* ``interval`` is the 95 % percentile interval of that very mean when conversations (or speakers) are drawn anew, 1000
-  times, for all seeds and folds alike. In a draw's mean each fold weighs as much of its clusters as were drawn: a fold
-  that was left empty nothing, a fold whose only speaker was drawn twice double.
-* Figures by class, the confusion matrix and calibration are pooled over folds and averaged over seeds.
+* With several folds a metric is computed for each fold and averaged over the folds, for each seed; ``mean`` and ``std``
+  (n - 1; ``None`` for one seed) are over seeds. ``pooled`` puts the test predictions of all folds together instead. A
+  protocol that sets ``pooled`` is always scored that way.
+* ``interval`` is the 95 % bootstrap confidence interval (percentiles) of that mean: conversations (or speakers) are
+  drawn with replacement 1000 times, the same draw for all seeds and folds. In the mean of a draw the weight of a fold
+  is the number of its clusters in the draw, counted with repetition, divided by their number in the data.
+* Scores by class, the confusion matrix and calibration are pooled over folds and averaged over seeds.
 """
 
 import json
@@ -21,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 
 from merkit.core.errors import MerkitError
-from merkit.core.types import Report
 from merkit.data.files import atomic_path
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.evaluation.stored import LabelledPredictions, Run, open_run
@@ -33,9 +33,11 @@ DRAWS = 1000
 FloatArray = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Metric = Callable[[Matrices], FloatArray]
+Scores = Mapping[str, Mapping[str, Any]]
+"""By metric ``mean``, ``std``, ``interval`` and ``pooled``, as in ``scores.json``."""
 _LEAKY = (
-    "leaky: for every fold and seed the epoch that was best on the test part itself; here only to compare with papers"
-    " that chose so, never a result"
+    "leaky: for every fold and seed the epoch with the best score on the test split; only for comparison with papers"
+    " that selected so, never a result"
 )
 
 
@@ -56,9 +58,10 @@ def score_run(run: Path, data: Path | None = None) -> dict[str, Any]:
 
 
 def score(run: Run) -> dict[str, Any]:
-    """Return the content of ``scores.json`` of a run that was read; figures are shares, not percents.
+    """Return the content of ``scores.json`` of a run; scores are between 0 and 1, not percentages.
 
-    Shares that are undefined (precision of a class that was never predicted) are ``None``.
+    Undefined values (the precision of a class that was never predicted, the standard deviation of one seed) are
+    ``None``.
     """
     first = run.cells[0].facts
     return {
@@ -74,7 +77,7 @@ def score(run: Run) -> dict[str, Any]:
         "pooled": run.protocol.pooled,
         "count_differences": list(run.count_differences),
         "features": describe_extractors(run.recipe.get("encoders", {})),
-        "test": {name: _test_figure(run, FROM_CONFUSION[name]) for name in run.protocol.metrics},
+        "test": scores_of(run, run.counts),
         "valid": _spread_of(run, [_matrix(run, cell.splits["valid"]) for cell in run.cells]),
         "labels": list(run.protocol.labels),
         "per_class": _per_class(run),
@@ -88,21 +91,23 @@ def score(run: Run) -> dict[str, Any]:
     }
 
 
-def reports(scores: Mapping[str, Any]) -> list[Report]:
-    """Return the test figures of ``scores.json`` as reports, which carry what they must not be printed without."""
-    return [
-        Report(
-            metric=name,
-            mean=figure["mean"],
-            std=figure["std"],
-            interval=(figure["interval"][0], figure["interval"][1]),
-            support=scores["support"],
-            protocol=scores["protocol"],
-            selection=scores["selection"],
-            seeds=tuple(scores["seeds"]),
-        )
-        for name, figure in scores["test"].items()
-    ]
+def draws_of(run: Run, counts: Counts) -> dict[str, FloatArray]:
+    """Return each metric's mean over seeds in every bootstrap draw of the clusters, of counts like ``run.counts``."""
+    return {name: resampled(FROM_CONFUSION[name], counts, run.protocol.pooled) for name in run.protocol.metrics}
+
+
+def scores_of(run: Run, counts: Counts, draws: Mapping[str, FloatArray] | None = None) -> Scores:
+    """Return the scores of counts like ``run.counts``; ``draws`` are theirs from `draws_of`, where they are known."""
+    total = counts.sum(axis=0)
+    draws = draws_of(run, counts) if draws is None else draws
+    return {
+        name: {
+            **_spread(_by_seed(FROM_CONFUSION[name], total, run.protocol.pooled)),
+            "interval": list(percentile_interval(draws[name])),
+            "pooled": float(_by_seed(FROM_CONFUSION[name], total, pooled=True).mean()),
+        }
+        for name in run.protocol.metrics
+    }
 
 
 def mean_over_seeds(metric: Metric, pooled: bool) -> Callable[[Matrices], FloatArray]:
@@ -118,7 +123,7 @@ def mean_over_seeds(metric: Metric, pooled: bool) -> Callable[[Matrices], FloatA
 def resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
     """Return the reported mean for each of `DRAWS` draws of the clusters of ``[clusters, seeds, folds, …]`` counts.
 
-    The same draws for the same number of clusters, so that two systems' figures may be subtracted draw by draw.
+    The draws depend on the number of clusters alone, so that the scores of two systems can be subtracted draw by draw.
     """
     weights = draw_weights(len(counts), DRAWS)
     holds = (counts[:, 0].sum(axis=(-1, -2)) > 0).astype(np.float64)
@@ -129,29 +134,20 @@ def resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
 
 
 def _by_seed(metric: Metric, counts: Matrices, pooled: bool, shares: FloatArray | None = None) -> FloatArray:
-    """Return the figure of each seed: of all folds' counts as one, or the folds' figures averaged with ``shares``."""
+    """Return the score of each seed: of all folds' counts as one, or the folds' scores averaged with ``shares``."""
     if pooled:
         counts = counts.sum(axis=-3, keepdims=True)
-    figures = metric(counts)
-    weights = np.broadcast_to(1.0 if shares is None or pooled else shares, figures.shape)
-    means: FloatArray = (np.nan_to_num(figures) * weights).sum(axis=-1) / weights.sum(axis=-1)
+    scores = metric(counts)
+    weights = np.broadcast_to(1.0 if shares is None or pooled else shares, scores.shape)
+    means: FloatArray = (np.nan_to_num(scores) * weights).sum(axis=-1) / weights.sum(axis=-1)
     return means
-
-
-def _test_figure(run: Run, metric: Metric) -> dict[str, Any]:
-    total = run.counts.sum(axis=0)
-    return {
-        **_spread(_by_seed(metric, total, run.protocol.pooled)),
-        "interval": list(percentile_interval(resampled(metric, run.counts, run.protocol.pooled))),
-        "pooled": float(_by_seed(metric, total, pooled=True).mean()),
-    }
 
 
 def _spread(by_seed: FloatArray) -> dict[str, Any]:
     known = by_seed[~np.isnan(by_seed)]
     if not known.size:
         return {"mean": None, "std": None}
-    return {"mean": float(known.mean()), "std": float(known.std(ddof=1)) if known.size > 1 else 0.0}
+    return {"mean": float(known.mean()), "std": float(known.std(ddof=1)) if known.size > 1 else None}
 
 
 def _spread_of(run: Run, matrices: list[Counts]) -> dict[str, Any]:
@@ -160,8 +156,8 @@ def _spread_of(run: Run, matrices: list[Counts]) -> dict[str, Any]:
     return {name: _spread(_by_seed(FROM_CONFUSION[name], stacked, pooled=False)) for name in run.protocol.metrics}
 
 
-def _matrix(run: Run, part: LabelledPredictions) -> Counts:
-    return confusion(part.labels, part.predictions, len(run.protocol.labels))
+def _matrix(run: Run, split: LabelledPredictions) -> Counts:
+    return confusion(split.labels, split.predictions, len(run.protocol.labels))
 
 
 def _per_class(run: Run) -> list[dict[str, Any]]:
@@ -182,8 +178,8 @@ def _per_class(run: Run) -> list[dict[str, Any]]:
 def _calibration(run: Run) -> dict[str, Any]:
     measures = (expected_calibration_error, brier, risk_coverage_area)
     pooled = {seed: _pooled_test(run, seed) for seed in run.seeds}
-    figures: dict[str, Any] = {
-        measure.__name__: _spread(np.array([measure(*part) for part in pooled.values()])) for measure in measures
+    scores: dict[str, Any] = {
+        measure.__name__: _spread(np.array([measure(*of_seed) for of_seed in pooled.values()])) for measure in measures
     }
     labels, probabilities = (np.concatenate(values) for values in zip(*pooled.values(), strict=True))
     bins = [asdict(row) for row in reliability_bins(labels, probabilities, bins=10)]
@@ -191,16 +187,16 @@ def _calibration(run: Run) -> dict[str, Any]:
         empty = row["count"] == 0
         row["count"] /= len(run.seeds)
         row["confidence"], row["accuracy"] = (None, None) if empty else (row["confidence"], row["accuracy"])
-    return {**figures, "bins": bins}
+    return {**scores, "bins": bins}
 
 
 def _pooled_test(run: Run, seed: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    parts = [cell.splits["test"] for cell in run.cells if cell.seed == seed]
-    return np.concatenate([part.labels for part in parts]), np.concatenate([part.probabilities for part in parts])
+    tests = [cell.splits["test"] for cell in run.cells if cell.seed == seed]
+    return np.concatenate([test.labels for test in tests]), np.concatenate([test.probabilities for test in tests])
 
 
 def _best_on_test(run: Run) -> dict[str, Any] | None:
-    """Figures of the epoch that was best on the test part: what selection on the test part would have printed."""
+    """Scores of the epoch with the best score on the test split: what a paper that selects so would print."""
     kept = [bool(cell.by_epoch) for cell in run.cells]
     if not any(kept):
         return None
@@ -211,14 +207,14 @@ def _best_on_test(run: Run) -> dict[str, Any] | None:
         )
     choose = FROM_CONFUSION[run.protocol.metrics[0]]
     best = [
-        max((_matrix(run, part) for _, part in sorted(cell.by_epoch.items())), key=lambda m: float(choose(m)))
+        max((_matrix(run, test) for _, test in sorted(cell.by_epoch.items())), key=lambda m: float(choose(m)))
         for cell in run.cells
     ]
     stacked = np.stack(best).reshape(len(run.seeds), len(run.folds), *best[0].shape)
-    figures: dict[str, Any] = {
+    scores: dict[str, Any] = {
         name: _spread(_by_seed(FROM_CONFUSION[name], stacked, run.protocol.pooled)) for name in run.protocol.metrics
     }
-    return {**figures, "note": _LEAKY}
+    return {**scores, "note": _LEAKY}
 
 
 def _rounded(matrix: FloatArray) -> list[list[float]]:

@@ -1,7 +1,7 @@
-"""What a run left behind, read back: stored predictions of every fold and seed, joined with the true labels by id.
+"""Finished runs: the stored predictions of every fold and seed, joined with the true labels by utterance id.
 
-Every figure that is printed starts here. A missing, doubled or foreign id is an error that names it; a score is never
-taken over fewer utterances than the protocol tests.
+Every score starts here. A missing, repeated or unknown id is an error that names it; a score is never computed from
+fewer utterances than the protocol tests.
 """
 
 import json
@@ -31,7 +31,7 @@ _SHOWN = 5  # ids named in an error
 
 @dataclass(frozen=True, eq=False)
 class LabelledPredictions:
-    """Predictions of one part of one cell beside the true classes, ordered by utterance id."""
+    """Predictions and true labels of one split of one cell, ordered by utterance id."""
 
     ids: tuple[str, ...]
     labels: npt.NDArray[np.int64]
@@ -42,7 +42,7 @@ class LabelledPredictions:
 
 @dataclass(frozen=True, eq=False)
 class StoredCell:
-    """One fold trained with one seed; ``by_epoch`` holds test predictions of every epoch where the run kept them."""
+    """Result of one fold and one seed."""
 
     fold: str
     seed: int
@@ -51,13 +51,14 @@ class StoredCell:
     splits: Mapping[str, LabelledPredictions]
     """``valid``, ``test`` and, where stored, ``train``."""
     by_epoch: Mapping[int, LabelledPredictions]
+    """Test predictions of every epoch, where the run kept them."""
     history: Sequence[Mapping[str, Any]]
     """Rows of ``history.jsonl``, one an epoch; empty for a model that is fitted in one go."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A whole grid of cells, seeds first, folds within; every one is there."""
+    """A finished run: the results of all seeds and folds, seeds first, folds within."""
 
     path: Path
     model: str
@@ -69,14 +70,18 @@ class Run:
     folds: tuple[str, ...]
     cells: tuple[StoredCell, ...]
     cluster_of: Mapping[str, str]
-    """Utterance id to conversation or speaker, whichever the protocol resamples."""
+    """Conversation or speaker of an utterance, by id: what the protocol resamples."""
     count_differences: tuple[str, ...]
     """How the corpus' counts differ from the published ones; empty where they agree or none are published."""
 
     @property
     def selection(self) -> str:
-        """The rule that chose the reported epoch."""
-        return str(self.cells[0].facts["selection"])
+        """The rule that selected the reported epoch; ``none`` for a model that is fitted without epochs."""
+        return str(self.cells[0].facts["selection"]) if any(cell.history for cell in self.cells) else "none"
+
+    def folder(self, cell: StoredCell) -> Path:
+        """Return the folder of a cell's files."""
+        return self.path / f"fold-{cell.fold}" / f"seed-{cell.seed}"
 
     @cached_property
     def clusters(self) -> tuple[str, ...]:
@@ -85,22 +90,24 @@ class Run:
 
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:
-        """Confusion counts of the test parts, ``[clusters, seeds, folds, classes, classes]``."""
+        """Confusion counts of the test splits, ``[clusters, seeds, folds, classes, classes]``."""
         return self.count([cell.splits["test"] for cell in self.cells])
 
-    def count(self, parts: Sequence[LabelledPredictions]) -> npt.NDArray[np.int64]:
-        """Count like `counts` the given parts, one a cell in the order of ``cells``."""
+    def count(self, tests: Sequence[LabelledPredictions]) -> npt.NDArray[np.int64]:
+        """Return confusion counts like `counts` of other predictions, one table for each cell in the order of
+        ``cells``.
+        """
         numbers = {name: number for number, name in enumerate(self.clusters)}
         classes = len(self.protocol.labels)
         matrices = [
             grouped_confusion(
-                part.labels,
-                part.predictions,
-                np.array([numbers[self.cluster_of[id_]] for id_ in part.ids]),
+                test.labels,
+                test.predictions,
+                np.array([numbers[self.cluster_of[id_]] for id_ in test.ids]),
                 len(numbers),
                 classes,
             )
-            for part in parts
+            for test in tests
         ]
         return np.stack(matrices, axis=1).reshape(len(numbers), len(self.seeds), len(self.folds), classes, classes)
 
@@ -120,16 +127,16 @@ def open_run(run: Path, data: Path | None = None) -> Run:
     options = spec.options.model_validate(recipe.get("options", {}))
     # Partial data is fine here: training accepted these counts, and the data's hash is checked against training's.
     protocol = spec.build(options, True)
-    place = data or Path(provenance["data"]["path"])
-    if not place.exists():
-        raise MerkitError(f"{run}: its data is no longer at {place}; say where it is now with --data")
-    return read_run(run, protocol, read_manifest(place))
+    folder = data or Path(provenance["data"]["path"])
+    if not folder.exists():
+        raise MerkitError(f"{run}: its data is no longer at {folder}; give its folder with --data")
+    return read_run(run, protocol, read_manifest(folder))
 
 
 def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
     """Read every cell of a run and join its predictions with the true labels.
 
-    The seeds are those of the run's recipe: what an earlier call trained beyond them takes no part.
+    The seeds are those of the run's recipe; further seeds of an earlier call are ignored.
 
     Raises:
         MerkitError: A cell is missing, the data is not what the run was trained on, or stored predictions do not cover
@@ -144,19 +151,19 @@ def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
         )
     truth = true_labels(protocol, manifest.utterances)
     seeds = tuple(range(recipe["seeds"]))
-    found = {place: cell for place, cell in _find_cells(run).items() if place[0] in seeds}
+    stored = {key: cell for key, cell in _find_cells(run).items() if key[0] in seeds}
     splits = {seed: protocol.folds(manifest.utterances, seed) for seed in seeds}
     folds = tuple(fold.name for fold in splits[seeds[0]])
-    _check_grid(run, found, seeds, folds)
+    _check_grid(run, stored, seeds, folds)
     cells = tuple(
-        _read_cell(*found[seed, fold.name], fold, seed, protocol.labels, truth)
+        _read_cell(*stored[seed, fold.name], fold, seed, protocol.labels, truth)
         for seed in seeds
         for fold in splits[seed]
     )
     rules = sorted({str(cell.facts["selection"]) for cell in cells})
     if len(rules) > 1:
         raise MerkitError(
-            f"{run}: epochs were chosen by {' and '.join(rules)}; one rule expected for all folds and seeds"
+            f"{run}: epochs were selected by {' and '.join(rules)}; one rule expected for all folds and seeds"
         )
     return Run(
         path=run,
@@ -176,17 +183,17 @@ def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
 def join(
     table: pyarrow.Table, labels: Sequence[str], truth: Mapping[str, int], expected: Collection[str], where: str
 ) -> LabelledPredictions:
-    """Put true classes beside predictions of exactly the expected utterances.
+    """Join predictions of exactly the expected utterances with their true labels.
 
     Args:
         table: Rows of stored predictions.
         labels: The protocol's class names.
         truth: Class numbers by utterance id.
-        expected: The ids that must be there, each once, and no other.
-        where: What the table is, for errors.
+        expected: The ids that the table must hold, each once, and no other.
+        where: Names the table, for errors.
 
     Raises:
-        MerkitError: Other classes, a missing, doubled or foreign id, or a row that is no distribution.
+        MerkitError: Other classes, a missing, repeated or unknown id, or a row that is no distribution.
     """
     columns = [name for name in table.column_names if name.startswith(PROBABILITY)]
     if columns != [PROBABILITY + label for label in labels]:
@@ -194,40 +201,42 @@ def join(
         raise MerkitError(f"{where}: probabilities of {shown} found, the protocol's classes are {', '.join(labels)}")
     ids = [str(id_) for id_ in table.column("id").to_pylist()]
     known = set(expected)
-    if doubled := [id_ for id_, times in Counter(ids).items() if times > 1]:
-        raise MerkitError(f"{where}: {_some(sorted(doubled))} predicted more than once")
+    if repeated := [id_ for id_, times in Counter(ids).items() if times > 1]:
+        raise MerkitError(f"{where}: {_some(sorted(repeated))} predicted more than once")
     if missing := sorted(known.difference(ids)):
         raise MerkitError(f"{where}: {_some(missing)} without a prediction, of {len(known)} expected; predict them too")
-    if foreign := sorted(set(ids) - known):
-        raise MerkitError(f"{where}: {_some(foreign)} predicted, but not a part of this fold; was the data changed?")
+    if unknown := sorted(set(ids) - known):
+        raise MerkitError(
+            f"{where}: {_some(unknown)} predicted, but not in this split of the fold; was the data changed?"
+        )
     order = np.argsort(np.array(ids), kind="stable")
-    ids = [ids[place] for place in order]
+    ids = [ids[row] for row in order]
     probabilities = np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float64)[order]
     names = table.column("label").to_pylist()
     numbers = {label: number for number, label in enumerate(labels)}
-    predictions = np.array([numbers.get(names[place], -1) for place in order], dtype=np.int64)
+    predictions = np.array([numbers.get(names[row], -1) for row in order], dtype=np.int64)
     _check_probabilities(ids, predictions, probabilities, where)
     true = np.array([truth[id_] for id_ in ids], dtype=np.int64)
     return LabelledPredictions(tuple(ids), true, predictions, probabilities)
 
 
 def _find_cells(run: Path) -> dict[tuple[int, str], tuple[Path, dict[str, Any]]]:
-    found = {}
+    cells = {}
     for path in sorted(run.glob("fold-*/seed-*/cell.json")):
         facts = _read_json(path)
-        found[int(facts["seed"]), str(facts["fold"])] = (path.parent, facts)
-    if not found:
+        cells[int(facts["seed"]), str(facts["fold"])] = (path.parent, facts)
+    if not cells:
         raise MerkitError(f"{run}: no finished fold-*/seed-*/ found; run the same `merkit train` command again")
-    return found
+    return cells
 
 
-def _check_grid(run: Path, found: Collection[tuple[int, str]], seeds: Sequence[int], folds: Sequence[str]) -> None:
+def _check_grid(run: Path, stored: Collection[tuple[int, str]], seeds: Sequence[int], folds: Sequence[str]) -> None:
     expected = {(seed, fold) for seed in seeds for fold in folds}
-    if missing := sorted(expected - set(found)):
+    if missing := sorted(expected - set(stored)):
         shown = _some([f"fold {fold} seed {seed}" for seed, fold in missing])
         raise MerkitError(f"{run}: {shown} not finished; run the same `merkit train` command again")
-    if foreign := sorted(set(found) - expected):
-        shown = _some([f"fold {fold} seed {seed}" for seed, fold in foreign])
+    if unknown := sorted(set(stored) - expected):
+        shown = _some([f"fold {fold} seed {seed}" for seed, fold in unknown])
         raise MerkitError(
             f"{run}: {shown} found, which the protocol does not have; was the run made with another version?"
         )
@@ -238,13 +247,18 @@ def _read_cell(
 ) -> StoredCell:
     path = folder / "predictions.parquet"
     table = _read_table(path)
-    parts = np.array(table.column("split").to_pylist(), dtype=object)
+    if "split" not in table.column_names:
+        raise MerkitError(
+            f"{path}: no column 'split' found, so an earlier version of merkit stored it; train the run again in a new"
+            " folder, or use that version"
+        )
+    splits = np.array(table.column("split").to_pylist(), dtype=object)
     joined = {}
-    for part, expected in (("train", fold.train), ("valid", fold.valid), ("test", fold.test)):
-        rows = np.flatnonzero(parts == part)
-        if part == "train" and not rows.size:
+    for split, expected in (("train", fold.train), ("valid", fold.valid), ("test", fold.test)):
+        rows = np.flatnonzero(splits == split)
+        if split == "train" and not rows.size:
             continue
-        joined[part] = join(table.take(rows), labels, truth, expected, f"{path} ({part})")
+        joined[split] = join(table.take(rows), labels, truth, expected, f"{path} ({split})")
     history = folder / "history.jsonl"
     rows_of_history = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
     return StoredCell(
@@ -314,5 +328,7 @@ def _some(names: Sequence[str]) -> str:
 def _read_recipe(run: Path) -> dict[str, Any]:
     path = run / "recipe.toml"
     if not path.is_file():
-        raise MerkitError(f"{run}: no recipe.toml found, so this is no run; give the folder that `merkit train` wrote")
+        raise MerkitError(
+            f"{run}: no recipe.toml found, so this is not a run; give the folder that `merkit train` wrote"
+        )
     return tomllib.loads(path.read_text(encoding="utf-8"))

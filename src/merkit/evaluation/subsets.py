@@ -1,11 +1,11 @@
-"""What is left of a run when modalities are missing: every subset of them on the test part, from its checkpoints.
+"""Test scores of a run with every subset of its modalities, predicted from its checkpoints.
 
-A modality that is taken away is absent in every utterance, context included: the batch's masks say so, and what the
-model has learned of absence answers. Predictions lie beside those of training, unlabelled; they are made once.
+A removed modality is absent in every utterance, context included: the batch's masks mark it as missing, and the model
+uses what training taught it about missing modalities.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -19,28 +19,12 @@ from merkit.core.types import MODALITIES, Turn
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset
 from merkit.data.features.sources import FeatureSource
-from merkit.evaluation.replay import Difference, Figures, Replay, draw, figures_of, join_replayed, replay, replayed
+from merkit.evaluation.conditions import Condition, LoadedCell, compare_conditions, predict_once
 from merkit.evaluation.stored import Run
 from merkit.io.predictions import predictions_table
-from merkit.metrics.intervals import percentile_interval
 
 FILE = "predictions-subsets.parquet"
-"""In a cell's folder: column ``given`` holds the modalities that were left, such as ``text+audio``."""
-
-
-@dataclass(frozen=True, slots=True)
-class SubsetRow:
-    """The test figures of a run with some of its modalities."""
-
-    modalities: tuple[str, ...]
-    figures: Figures
-    drops: Mapping[str, Difference]
-    """By metric, how much is lost against all modalities; empty with all of them."""
-
-    @property
-    def given(self) -> str:
-        """Return what the run was given, in words."""
-        return " + ".join(self.modalities)
+"""In a cell's folder; its column ``given`` holds the modalities that were present, such as ``text+audio``."""
 
 
 class AbsentSource(FeatureSource):
@@ -64,79 +48,60 @@ def subsets_of(modalities: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def modalities_of(run: Run) -> tuple[str, ...]:
-    """Return the modalities that a run's answers rest on: those of its encoders, and the text if it reads words."""
+    """Return the modalities that a run's model reads: those of its encoders, and text if it reads words."""
     spec: ModelSpec = load("models", run.model)
     reads = {*run.recipe.get("encoders", {}), *(("text",) if "texts" in spec.inputs else ())}
     return tuple(name for name in MODALITIES if name in reads)
 
 
 def training_note(run: Run) -> str:
-    """Return whether training ever took a modality away, in words that stand below every table of subsets."""
+    """Return a note on whether training used modality dropout."""
     rate = run.recipe.get("config", {}).get("modality_dropout")
     if rate is None:
         return "the model has no modality dropout"
     return f"trained with modality dropout {rate:g}" if rate else "trained without modality dropout"
 
 
-def predict_subsets(
+def subset_conditions(
     run: Run, manifest: Manifest, features: Path | None = None, progress: ProgressCallback | None = None
-) -> None:
-    """Predict the test part of every cell with each subset of the modalities, unless that is there already.
+) -> list[Condition]:
+    """Predict every cell's test split with each subset of the modalities, unless that is stored, and score them.
 
     Args:
         run: A finished run of the manifest.
-        manifest: Where its inputs are.
+        manifest: The run's inputs.
         features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
-        progress: Told how many cells are done.
+        progress: Called with the number of finished cells.
+
+    Returns:
+        All modalities first, then the subsets; nothing for a run with one modality.
 
     Raises:
         MerkitError: A checkpoint or an input cannot be read.
-    """
-    subsets = subsets_of(modalities_of(run))
-    if not subsets:
-        return
-
-    def answer(asked: Replay) -> pa.Table:
-        wanted = set(asked.cell.splits["test"].ids)
-        recognizer, dataset = asked.recognizer, asked.dataset(wanted)
-        tables = []
-        for subset in subsets:
-            found = recognizer.predict_dataset(_with_only(dataset, subset))
-            predictions = [prediction for prediction in found if prediction.id in wanted]
-            tables.append(predictions_table(predictions, recognizer.labels, given="+".join(subset)))
-        return pa.concat_tables(tables)
-
-    replay(run, manifest, FILE, answer, told="subsets of modalities", features=features, progress=progress)
-
-
-def subset_rows(run: Run) -> list[SubsetRow]:
-    """Score all modalities and every subset of them; nothing for a run with one modality.
-
-    Raises:
-        MerkitError: Predictions are missing or do not cover exactly the test part.
     """
     modalities = modalities_of(run)
     subsets = subsets_of(modalities)
     if not subsets:
         return []
-    whole_draws = draw(run, run.counts)
-    whole = figures_of(run, run.counts, whole_draws)
-    rows = [SubsetRow(modalities, whole, {})]
-    tables = replayed(run, FILE)
-    for subset in subsets:
-        counts = run.count(join_replayed(run, tables, FILE, "given", "+".join(subset)))
-        draws = draw(run, counts)
-        figures = figures_of(run, counts, draws)
-        drops = {
-            name: Difference(whole[name]["mean"] - figure["mean"], percentile_interval(whole_draws[name] - draws[name]))
-            for name, figure in figures.items()
-        }
-        rows.append(SubsetRow(subset, figures, drops))
-    return rows
+
+    def predict(loaded: LoadedCell) -> pa.Table:
+        wanted = set(loaded.cell.splits["test"].ids)
+        recognizer, dataset = loaded.recognizer, loaded.dataset(wanted)
+        tables = []
+        for subset in subsets:
+            predictions = recognizer.predict_dataset(_with_only(dataset, subset))
+            kept = [prediction for prediction in predictions if prediction.id in wanted]
+            tables.append(predictions_table(kept, recognizer.labels, given="+".join(subset)))
+        return pa.concat_tables(tables)
+
+    predict_once(
+        run, manifest, FILE, predict, description="subsets of modalities", features=features, progress=progress
+    )
+    return compare_conditions(run, "+".join(modalities), FILE, "given")
 
 
 def _with_only(dataset: Dataset, subset: Sequence[str]) -> Dataset:
-    """Return the dataset as if no utterance had any other modality."""
+    """Return the dataset without the other modalities."""
     sources = {name: source if name in subset else AbsentSource(source) for name, source in dataset.sources.items()}
     items = dataset.items
     if dataset.with_texts and "text" not in subset:

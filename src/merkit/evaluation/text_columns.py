@@ -1,12 +1,10 @@
-"""A run's checkpoints with other words: the transcript and another column of the corpus side by side on the test part.
+"""Test scores with other words: a run's checkpoints read another column of the corpus in place of the transcript.
 
-Training read the transcript. What another column holds (``asr_text``, what a speech recogniser heard) is put in its
-place, in the context too, and the same checkpoints are asked again. Predictions lie beside those of training,
-unlabelled; they are made once for a column.
+Training read the transcript. Another column (``asr_text``: the output of a speech recogniser) replaces it, in the
+context too, and the same checkpoints predict the test split again.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,46 +13,28 @@ from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.text_column import lacking, with_text_column
-from merkit.evaluation.replay import Difference, Figures, Replay, draw, figures_of, join_replayed, replay, replayed
+from merkit.evaluation.conditions import Condition, LoadedCell, compare_conditions, predict_once
 from merkit.evaluation.stored import Run
 from merkit.io.predictions import predictions_table
-from merkit.metrics.intervals import percentile_interval
 
 FILE = "predictions-text-column.parquet"
-"""In a cell's folder: column ``text_column`` names the one that was read."""
+"""In a cell's folder; its column ``text_column`` names the column that was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextRow:
-    """The test figures of a run that reads one column of texts."""
-
-    column: str
-    missing: int
-    """Test utterances without a text in it."""
-    figures: Figures
-    drops: Mapping[str, Difference]
-    """By metric, how much is lost against the transcript; empty for the transcript itself."""
-
-    @property
-    def given(self) -> str:
-        """Return what the run was given, in words."""
-        return self.column
-
-
-def text_rows(
+def text_conditions(
     run: Run, manifest: Manifest, column: str, features: Path | None = None, progress: ProgressCallback | None = None
-) -> list[TextRow]:
-    """Predict every cell's test part with another column's texts, unless that is there, and score both.
+) -> list[Condition]:
+    """Predict every cell's test split from another column's texts, unless that is stored, and score both columns.
 
     Args:
         run: A finished run of the manifest, of a model that reads text.
-        manifest: Where its inputs are.
-        column: What is read in the place of ``text``.
+        manifest: The run's inputs.
+        column: What is read in place of ``text``.
         features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
-        progress: Told how many cells are done.
+        progress: Called with the number of finished cells.
 
     Raises:
-        ManifestError: The column is not there or holds no texts.
+        ManifestError: The column is missing or holds no texts.
         ConfigError: ``column`` is the transcript itself.
         MerkitError: A checkpoint or an input cannot be read.
     """
@@ -62,23 +42,24 @@ def text_rows(
         raise ConfigError("--text-column text: the runs read it already; name another column, such as asr_text")
     other = with_text_column(manifest, column)
 
-    def answer(asked: Replay) -> pa.Table:
-        wanted = set(asked.cell.splits["test"].ids)
-        found = asked.recognizer.predict_dataset(asked.dataset(wanted))
-        predictions = [prediction for prediction in found if prediction.id in wanted]
-        return predictions_table(predictions, asked.recognizer.labels, text_column=column)
+    def predict(loaded: LoadedCell) -> pa.Table:
+        wanted = set(loaded.cell.splits["test"].ids)
+        predictions = loaded.recognizer.predict_dataset(loaded.dataset(wanted))
+        kept = [prediction for prediction in predictions if prediction.id in wanted]
+        return predictions_table(kept, loaded.recognizer.labels, text_column=column)
 
-    settings = f"{column} {other.sha256}"
-    replay(
-        run, other, FILE, answer, told=f"text column {column}", settings=settings, features=features, progress=progress
+    predict_once(
+        run,
+        other,
+        FILE,
+        predict,
+        description=f"text column {column}",
+        settings=f"{column} {other.sha256}",
+        features=features,
+        progress=progress,
     )
-    counts = run.count(join_replayed(run, replayed(run, FILE), FILE, "text_column", column))
-    before, after = draw(run, run.counts), draw(run, counts)
-    first, second = figures_of(run, run.counts, before), figures_of(run, counts, after)
-    drops = {
-        name: Difference(first[name]["mean"] - second[name]["mean"], percentile_interval(before[name] - after[name]))
-        for name in second
-    }
     tested = {id_ for cell in run.cells for id_ in cell.splits["test"].ids}
-    missing = [lacking([u for u in each.utterances if u.id in tested]) for each in (manifest, other)]
-    return [TextRow("text", missing[0], first, {}), TextRow(column, missing[1], second, drops)]
+    return [
+        replace(condition, missing=lacking([u for u in read.utterances if u.id in tested]))
+        for condition, read in zip(compare_conditions(run, "text", FILE, "text_column"), (manifest, other), strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""True labels of a corpus, test split included: read by scoring alone, out of reach of all that trains."""
+"""True labels of a corpus, test split included; only `merkit.evaluation` reads them, never code that trains."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from merkit.core.types import Utterance
 
 
 def true_labels(protocol: Protocol, utterances: Sequence[Utterance]) -> dict[str, int]:
-    """Return the class number of every utterance that takes part in a protocol, by id.
+    """Return the class number of every utterance of a protocol, by id.
 
     Raises:
         MerkitError: An utterance has a label that is none of the protocol's classes.

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merkit.aligners.segments.run import Aligned, align, describe_failures
 from merkit.core.alignment import AlignerSpec
 from merkit.core.errors import UnalignableError
 from merkit.core.lookup import load
 from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
-from merkit.data.segments.store import FOLDER, Aligned, AlignmentStore, align, told_failures
+from merkit.data.segments import FOLDER, AlignmentStore
 from merkit.experiments.mistakes import check_options
 
 
@@ -47,7 +48,7 @@ def align_corpus(
     store = AlignmentStore.create(folder, aligner, made.fingerprint())
     turns = list(manifest.turns())
     done = align(made, turns, store, unaligned_as_frames=unaligned_as_frames, progress=progress)
-    told = told_failures(done.failed, len(turns) - done.absent) if done.failed else None
+    told = describe_failures(done.failed, len(turns) - done.absent) if done.failed else None
     if told is not None and not unaligned_as_frames:
         raise UnalignableError(
             f"{told}. The others are aligned and kept. Mend these, or have them read frame by frame with "

@@ -13,7 +13,7 @@ from merkit.core.lookup import PlugInSpec
 from merkit.data.dataset import SegmentTier
 from merkit.data.features.sources import FeatureSource
 from merkit.data.files import TEMPORARY, atomic_path
-from merkit.data.segments.store import segments_content
+from merkit.data.segments import segments_content
 from merkit.experiments.cell import Cell
 from merkit.experiments.code import check_code, code_hashes
 from merkit.experiments.transform import Transform

@@ -23,7 +23,7 @@ from merkit.core.types import Prediction
 from merkit.data.dataset import Dataset, SegmentTier, items_of, load, ordered_batches
 from merkit.data.features.sources import FeatureSource, open_sources
 from merkit.data.files import atomic_path
-from merkit.data.segments.store import describe_alignment, open_segments
+from merkit.data.segments import describe_alignment, open_segments
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell

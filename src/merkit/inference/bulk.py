@@ -16,7 +16,7 @@ from merkit.core.types import Turn
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.text_column import with_text_column
 from merkit.data.files import atomic_path, file_hash
-from merkit.data.segments.store import segments_content
+from merkit.data.segments import segments_content
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import predictions_table, write_table
 

@@ -18,7 +18,7 @@ from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset, SegmentTier, grouped_items, ordered_batches
 from merkit.data.dataset import load as load_batches
 from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, open_sources
-from merkit.data.segments.store import open_segments
+from merkit.data.segments import open_segments
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 
 CHUNK = 2048

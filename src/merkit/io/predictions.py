@@ -1,4 +1,4 @@
-"""Predictions as files: one row an utterance, probabilities by label name; true labels are joined by id."""
+"""Files of predictions: one row for each utterance, probabilities by label name; true labels are joined later by id."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ PROBABILITY = "p:"
 
 
 def predictions_table(predictions: Iterable[Prediction], labels: Sequence[str], **columns: str | int) -> pa.Table:
-    """Return predictions as a table; ``columns`` are added with one value for all rows, behind ``id``."""
+    """Return predictions as a table; each of ``columns`` has one value for all rows and follows ``id``."""
     rows = list(predictions)
     data: dict[str, Any] = {"id": pa.array([row.id for row in rows], pa.string())}
     for name, value in columns.items():
@@ -29,7 +29,7 @@ def predictions_table(predictions: Iterable[Prediction], labels: Sequence[str], 
 
 
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a table as Parquet, whole or not at all; ``metadata`` travels in its schema."""
+    """Write a table as Parquet, atomically; ``metadata`` is stored in its schema."""
     if metadata is not None:
         table = table.replace_schema_metadata(dict(metadata))
     with atomic_path(path) as temporary:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from merkit.core.batch import Padded
+from merkit.core.precision import at_least_float32
 from merkit.nn.attention import AttentionBlock, MultiHeadAttention, feed_forward
 from merkit.nn.convolution import MaskedConv1d
 from merkit.nn.distributions import Gaussian, product_of_experts
@@ -66,7 +67,7 @@ def reconstruction_error(
     rebuilt: Float[Tensor, "items turns inputs"], data: Float[Tensor, "items turns inputs"]
 ) -> Float[Tensor, "items turns"]:
     """Return ``||x - r||^2 / columns`` of each turn; the encoder that made ``x`` is not asked to make it easier."""
-    return (rebuilt - data.detach()).float().square().mean(dim=-1)
+    return at_least_float32(rebuilt - data.detach()).square().mean(dim=-1)
 
 
 class CentralLayer(nn.Module):
@@ -199,5 +200,5 @@ class Fusion(nn.Module):
     def _gaussian(self, parameters: Float[Tensor, "items turns parameters"]) -> Gaussian:
         if not self.variational:
             return Gaussian(parameters, torch.zeros_like(parameters))
-        mean, log_variance = parameters.float().chunk(2, dim=-1)
+        mean, log_variance = at_least_float32(parameters).chunk(2, dim=-1)
         return Gaussian(mean, log_variance.clamp(-_LOG_VARIANCE_LIMIT, _LOG_VARIANCE_LIMIT))

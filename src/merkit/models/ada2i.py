@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
+from merkit.core.model import CausalConfig, Citation, Model, ModelSpec, ReleasedCode
 from merkit.nn.attention import AttentionBlock, MultiHeadAttention, causal_pairs
 from merkit.nn.cosine_fusion import CosineFusion
 from merkit.nn.layers import drop_modalities
@@ -31,6 +31,7 @@ ORDER = ("audio", "text", "video")
 
 RELEASED: Mapping[str, Any] = {
     "padding": "read",
+    "layer_init": "copied",
     "ring": "mirrored",
     "bond_scale": False,
     "mapping_target": "output",
@@ -59,6 +60,9 @@ class Ada2iConfig(CausalConfig):
     """Released code; the paper does not say."""
     feed_forward: int = Field(default=2048, ge=1)
     """Inner dim of the transformer (released code: PyTorch's default)."""
+    layer_init: Literal["independent", "copied"] = "independent"
+    """Initial weights of the transformer's layers: drawn for each; released code: ``copied``, all equal to the first's,
+    because PyTorch's ``TransformerEncoder`` copies one layer."""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     """In the encoders and after each feature weighting (paper)."""
     padding: Literal["masked", "read"] = "masked"
@@ -130,7 +134,13 @@ class Ada2i(Model):
             dim = encoders[name].dim
             self.context[name] = (
                 TransformerContext(
-                    dim, config.hidden_size, config.encoder_layers, config.feed_forward, config.dropout, config.causal
+                    dim,
+                    config.hidden_size,
+                    config.encoder_layers,
+                    config.feed_forward,
+                    config.dropout,
+                    config.causal,
+                    copied=config.layer_init == "copied",
                 )
                 if config.encoder == "transformer"
                 else LstmContext(dim, config.hidden_size, config.encoder_layers, config.dropout, config.causal)
@@ -189,7 +199,9 @@ class Ada2i(Model):
             real = batch.mask & present[name] & frames.mask.any(dim=-1)
             vectors = pool("mean", frames.data, frames.mask).masked_fill(~real.unsqueeze(-1), 0.0)
             seen[name] = torch.ones_like(real) if self.reads_padding else real
-            features[name] = self.context[name](vectors, seen[name])
+            # the released LSTM packs its sequences: what it reads is real even where everything after it is not
+            packed = self.config.encoder == "lstm"
+            features[name] = self.context[name](vectors, real if packed else seen[name])
         encoded, distances = dict(features), []
         for layer in self.weighting:
             features, distance = layer(features, seen)
@@ -209,7 +221,7 @@ class Ada2i(Model):
         """Return L_cls, L_modal (with a head) and L_feature (with AFW), all of weight 1 (paper, eq. 14)."""
         terms = super().loss(output, batch)
         if self.head is not None:
-            terms["modal"] = super().loss(ModelOutput(output.auxiliary["fused"]), batch)["classification"]
+            terms["modal"] = self.classification_loss(output.auxiliary["fused"], batch)
         if "mapping" in output.auxiliary:
             terms["feature"] = output.auxiliary["mapping"]
         return terms
@@ -258,7 +270,17 @@ class Ada2i(Model):
 class TransformerContext(nn.Module):
     """A transformer at the dim of what it reads, without a code of position, and a linear layer (released code)."""
 
-    def __init__(self, dim: int, hidden: int, layers: int, feed_forward: int, dropout: float, causal: bool) -> None:
+    def __init__(
+        self,
+        dim: int,
+        hidden: int,
+        layers: int,
+        feed_forward: int,
+        dropout: float,
+        causal: bool,
+        *,
+        copied: bool = False,
+    ) -> None:
         super().__init__()
         self.causal = causal
         self.layers = nn.ModuleList(
@@ -268,6 +290,8 @@ class TransformerContext(nn.Module):
         for module in self.modules():
             if isinstance(module, MultiHeadAttention):
                 _begin_as_pytorch(module)
+        for layer in self.layers[1:] if copied else ():
+            layer.load_state_dict(self.layers[0].state_dict())
         self.project = nn.Linear(dim, hidden)
 
     def forward(
@@ -337,14 +361,16 @@ SPEC = ModelSpec(
     config=Ada2iConfig,
     build=Ada2i,
     citation=CITATION,
+    released=ReleasedCode("https://github.com/leson502/ADA2I", "24b9956", licence=None),
     representations={
         "encoded": "the modality alone, read in its conversation",
         "feature": "what is fused: AFW has let the conversation's other modalities in",
     },
     deviations=(
         "The default profile follows the paper; profile = 'released' follows the authors' code, which reads padding "
-        "(batch mates then change answers), mirrors one product of the ring, predicts the weighted output in place of "
-        "the attention, normalises output weights across classes and has one classification loss.",
+        "(so that predictions depend on the batch), mirrors one product of the ring, predicts the weighted output in "
+        "place of the attention, normalises output weights across classes, has one classification loss and gives the "
+        "transformer's layers equal initial weights.",
         "Where the paper gives no number, the released code's is used: layers, feed-forward dim, heads, the first "
         "epoch of the modulation.",
         "The paper's head is taken to read the summed cosines, a modality's own logits to be its summand, and "

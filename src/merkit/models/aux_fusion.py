@@ -30,6 +30,7 @@ from merkit.core.batch import Batch, ModelOutput, Padded
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError
 from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.core.precision import at_least_float32
 from merkit.nn.attention import AttentionBlock
 from merkit.nn.layers import PooledUtterance, drop_modalities, linear_head
 from merkit.nn.losses import IGNORED
@@ -211,7 +212,7 @@ class AuxFusion(Model):
         partners, found = draw_partners(pairs)
         vectors = self._fused(self._recombined(streams, partners))
         losses = [
-            self.criterion(self.own_heads[name](vectors[name]).float(), target.masked_fill(~found, IGNORED))
+            self.criterion(at_least_float32(self.own_heads[name](vectors[name])), target.masked_fill(~found, IGNORED))
             for name, target in zip(self.names, (labels, labels[partners]), strict=True)
         ]
         return torch.stack(losses).sum()
@@ -224,7 +225,7 @@ class AuxFusion(Model):
         vectors = self._fused(self._recombined(streams, partners))
         fixed = {name: parameter.detach() for name, parameter in self.head.named_parameters()}
         logits = functional_call(self.head, fixed, (torch.cat(list(vectors.values()), dim=-1),))
-        return self.criterion(logits.float(), labels.masked_fill(~found, IGNORED))
+        return self.criterion(at_least_float32(logits), labels.masked_fill(~found, IGNORED))
 
     def _emotion_match(
         self, streams: Mapping[str, Padded], labels: Int[Tensor, " items"], pairs: Bool[Tensor, "items items"]
@@ -235,8 +236,8 @@ class AuxFusion(Model):
         alike = torch.rand(len(labels), 1, device=labels.device) < 0.5
         partners, found = draw_partners(pairs & (same == alike))
         vectors = self._fused(self._recombined(streams, partners))
-        logits = self.match_head(torch.cat(list(vectors.values()), dim=-1)).squeeze(-1).float()
-        target = same.gather(1, partners.unsqueeze(1)).squeeze(1).float()
+        logits = at_least_float32(self.match_head(torch.cat(list(vectors.values()), dim=-1)).squeeze(-1))
+        target = same.gather(1, partners.unsqueeze(1)).squeeze(1).to(logits.dtype)
         return mean_of_real(binary_cross_entropy_with_logits(logits, target, reduction="none"), found)
 
     def _recombined(self, streams: Mapping[str, Padded], partners: Int[Tensor, " items"]) -> dict[str, Padded]:

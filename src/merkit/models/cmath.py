@@ -23,6 +23,7 @@ from merkit.core.batch import Batch, ModelOutput, Padded
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError
 from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
+from merkit.core.precision import at_least_float32
 from merkit.models._cmath_networks import (
     CentralBranch,
     Fusion,
@@ -203,12 +204,10 @@ class Cmath(Model):
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
         """Return the fused loss, the rungs of distillation, the prior's divergence and the reconstruction error."""
-        assert batch.labels is not None
         terms: dict[str, list[Tensor]] = {name: [] for name in self.weights}
         for name in self.centres:
             logits, counts = output.auxiliary[f"logits.{name}"], output.auxiliary[f"branch.{name}"]
-            labels = batch.labels.masked_fill(~counts, -100)
-            terms["branches"].append(self.criterion(logits[batch.mask].float(), labels[batch.mask]))
+            terms["branches"].append(self.classification_loss(logits, batch, counts))
         for name, value in self._divergences(output).items():
             terms[name.partition(".")[0]].append(value)
         if self.fusion.variational:
@@ -232,7 +231,9 @@ class Cmath(Model):
             if kind == "gate":
                 centre, *group = pair.split("_")
                 there = torch.stack([output.auxiliary[f"present.{one}"] for one in group]).any(dim=0)
-                found[name] = mean_of_real(gate.float().mean(dim=-1), there & output.auxiliary[f"branch.{centre}"])
+                found[name] = mean_of_real(
+                    at_least_float32(gate).mean(dim=-1), there & output.auxiliary[f"branch.{centre}"]
+                )
         for name, value in found.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._batches += 1

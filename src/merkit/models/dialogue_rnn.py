@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
+from merkit.core.model import CausalConfig, Citation, Model, ModelSpec, ReleasedCode
 from merkit.nn.layers import PooledUtterance, drop_modalities
 from merkit.nn.pooling import Pooling, masked_softmax
 
@@ -43,7 +43,11 @@ class DialogueRnnConfig(CausalConfig):
     attention: bool = True
     """Attend over the emotions of all turns; without it a turn is classified by its own."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Of what enters the states, of the emotions and of the dense layer."""
+    """Of the dense layer, and where the next two say nothing else."""
+    input_dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
+    """Of what enters the states; ``None``: as ``dropout``; the authors' scripts: 0."""
+    emotion_dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
+    """Of the emotions; ``None``: as ``dropout``; the authors' scripts: ``dropout`` + 0.15."""
     recurrent_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Of every new state, before it is carried on."""
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -163,6 +167,8 @@ class DialogueRnn(Model):
             dim += config.projection or pooled.dim
         self.norm: nn.Module = nn.LayerNorm(dim) if config.layer_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
+        self.input_dropout = nn.Dropout(_given(config.input_dropout, config.dropout))
+        self.emotion_dropout = nn.Dropout(_given(config.emotion_dropout, config.dropout))
 
         def direction() -> Direction:
             return Direction(
@@ -189,16 +195,20 @@ class DialogueRnn(Model):
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
             vectors.append(self.project[name](self.pooled[name](frames.data, frames.mask, present[name])))
-        turns = self.dropout(self.norm(torch.cat(vectors, dim=-1)))
+        turns = self.input_dropout(self.norm(torch.cat(vectors, dim=-1)))
         emotions = self.forward_track(turns, batch.speakers, batch.mask)
         if self.backward_track is not None:
             after = self.backward_track(turns, batch.speakers, batch.mask, backward=True)
             emotions = torch.cat([emotions, after], dim=-1)
-        emotions = self.dropout(emotions)
+        emotions = self.emotion_dropout(emotions)
         if self.attention is not None:
             emotions = self.attention(emotions, batch.mask, causal=self.config.causal)
         embedding = torch.relu(self.dense(emotions))
         return ModelOutput(self.head(self.dropout(embedding)), {"embedding": embedding})
+
+
+def _given(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
 
 
 CITATION = Citation(
@@ -226,11 +236,12 @@ SPEC = ModelSpec(
     config=DialogueRnnConfig,
     build=DialogueRnn,
     citation=CITATION,
+    released=ReleasedCode("https://github.com/declare-lab/conv-emotion", "6128ca2", licence="MIT"),
     deviations=(
         "The variant that updates the listeners too (DialogueRNN_l) is not built: a listener's state stays as it is, "
         "as in the paper's other variants.",
-        "Read backwards, each turn keeps its own speaker; the authors' code turns the utterances round and leaves the "
-        "speakers in their old order.",
+        "Read backwards, each turn keeps its own speaker, as in the authors' code since 2019; its first versions "
+        "reversed the utterances and left the speakers in their old order.",
         "Attention over emotions is bilinear, as in the paper; the authors' code adds a bias to the query.",
         "With causal = true attention over emotions ends at the turn itself.",
         "Utterance vectors come from the recipe's encoders, not from the paper's CNN, 3D-CNN and openSMILE features; "

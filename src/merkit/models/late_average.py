@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import Model, ModelConfig, ModelSpec
+from merkit.core.precision import at_least_float32
 from merkit.nn.layers import plain_head
-from merkit.nn.losses import IGNORED
 from merkit.nn.pooling import Pooling, pool, pooled_dim
 
 
@@ -53,14 +53,10 @@ class LateAverage(Model):
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
         """Return one term per modality over the utterances that have it; no head learns from another's mistake."""
-        assert batch.labels is not None
         terms = {}
         for name in self.encoders:
             counted = batch.mask & batch.present[name]
-            terms[name] = self.criterion(
-                output.auxiliary[f"logits_{name}"][batch.mask].float(),
-                batch.labels.masked_fill(~counted, IGNORED)[batch.mask],
-            )
+            terms[name] = self.classification_loss(output.auxiliary[f"logits_{name}"], batch, counted)
         return terms
 
 
@@ -69,7 +65,7 @@ def _log_mean_probability(
 ) -> Float[Tensor, "*batch classes"]:
     """Return the log of the mean probability over the modalities that are there; uniform where none is."""
     none = ~there.any(dim=0)
-    log_p = torch.where((there | none).unsqueeze(-1), torch.log_softmax(logits.float(), dim=-1), -torch.inf)
+    log_p = torch.where((there | none).unsqueeze(-1), torch.log_softmax(at_least_float32(logits), dim=-1), -torch.inf)
     log_p = torch.where(none.unsqueeze(-1), 0.0, log_p)
     return torch.log_softmax(torch.logsumexp(log_p, dim=0), dim=-1)
 

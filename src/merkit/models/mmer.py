@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from merkit.core.batch import Batch, ModelOutput, Padded
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError
-from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.core.model import Citation, Model, ModelConfig, ModelSpec, ReleasedCode
 from merkit.nn.attention import AttentionBlock
 from merkit.nn.contrastive import (
     Memory,
@@ -257,6 +257,7 @@ SPEC = ModelSpec(
     config=MmerConfig,
     build=Mmer,
     citation=CITATION,
+    released=ReleasedCode("https://github.com/Sreyan88/MMER", "2b076fb", licence=None),
     modalities=(2, 2),
     inputs=frozenset({"texts", "views"}),
     deviations=(

@@ -19,6 +19,7 @@ from merkit.core.batch import Batch, ModelOutput, Padded
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError
 from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.core.precision import at_least_float32
 from merkit.models._multilevel_networks import CoAttention, Gate, Pool, SequencePooling
 from merkit.nn.embeddings import sinusoidal_positions
 from merkit.nn.late_fusion import fitted_weights, log_mixture
@@ -188,12 +189,10 @@ class Multilevel(Model):
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
         """Return one term per answer over the utterances of which it has read anything; they share the encoders."""
-        assert batch.labels is not None
         terms = {}
         for answer in self.answers:
             read = output.auxiliary[f"counts.{answer}"] > 0
-            labels = batch.labels.masked_fill(~read, IGNORED)
-            terms[answer] = self.criterion(output.auxiliary[f"logits.{answer}"][batch.mask].float(), labels[batch.mask])
+            terms[answer] = self.classification_loss(output.auxiliary[f"logits.{answer}"], batch, read)
         return terms
 
     @torch.no_grad()
@@ -204,7 +203,7 @@ class Multilevel(Model):
             auxiliary, labels = output.auxiliary, given.to(self.weights.device)
             whole = torch.stack([auxiliary[f"counts.{answer}"] == 2 for answer in self.answers]).all(0)
             chosen = whole & (labels != IGNORED)
-            logits.append(self._stacked(auxiliary)[0][:, chosen].float())
+            logits.append(at_least_float32(self._stacked(auxiliary)[0][:, chosen]))
             numbers.append(labels[chosen])
         self.weights.copy_(fitted_weights(torch.cat(logits, dim=1), torch.cat(numbers)))
 

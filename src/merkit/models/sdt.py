@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
+from merkit.core.model import CausalConfig, Citation, Model, ModelSpec, ReleasedCode
 from merkit.nn.attention import MultiHeadAttention, causal_pairs, feed_forward
 from merkit.nn.distributions import categorical_kl
 from merkit.nn.embeddings import SpeakerEmbedding, sinusoidal_positions
@@ -44,7 +44,10 @@ class SdtConfig(CausalConfig):
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     """Of streams, attention weights, layers' results and the modalities' heads; paper: 0.5."""
     speakers: int = Field(default=2, ge=1)
-    """Speakers with a vector of their own, in order of appearance; paper: 2 (IEMOCAP), 9 (MELD)."""
+    """Speakers with a vector of their own; those beyond share the last one. Paper: 2 (IEMOCAP), 9 (MELD)."""
+    speaker_order: Literal["appearance", "name"] = "appearance"
+    """How a conversation's speakers are numbered: by their first turn, or ``name``: in the alphabetical order of their
+    names, which on IEMOCAP gives every woman one vector and every man the other, as in the released code."""
     temperature: float = Field(default=1.0, gt=0.0)
     """Of the distillation; paper: 1 (IEMOCAP), 8 (MELD)."""
     modality_weight: float = Field(default=1.0, ge=0.0)
@@ -55,9 +58,11 @@ class SdtConfig(CausalConfig):
     """How often a modality of an utterance is taken away in training (never its last one); not in the paper."""
 
     @model_validator(mode="after")
-    def _heads_share_the_dim(self) -> "SdtConfig":
+    def _settings_fit_together(self) -> "SdtConfig":
         if self.dim % self.heads:
             raise ValueError(f"dim ({self.dim}) must be a multiple of heads ({self.heads})")
+        if self.causal and self.speaker_order == "name":
+            raise ValueError("speaker_order = 'name' needs all speakers of a conversation, causal = true the past")
         return self
 
 
@@ -134,7 +139,8 @@ class Sdt(Model):
             {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
         )
         added = sinusoidal_positions(batch.mask.shape[1], self.head.in_features, batch.mask.device)
-        added = added + self.speakers(batch.speakers, batch.mask)
+        by_name = self.config.speaker_order == "name"
+        added = added + self.speakers(batch.extras["speakers.by_name"] if by_name else batch.speakers, batch.mask)
         streams, present = {}, {}
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
@@ -161,12 +167,10 @@ class Sdt(Model):
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
         """Return the fused loss, the modalities' own, and their divergence from the fused answer."""
         terms = super().loss(output, batch)
-        assert batch.labels is not None
         own, divergence = [], []
         for name in self.encoders:
             logits, present = output.auxiliary[f"logits.{name}"], output.auxiliary[f"present.{name}"]
-            labels = batch.labels.masked_fill(~present, -100)
-            own.append(self.criterion(logits[batch.mask].float(), labels[batch.mask]))
+            own.append(self.classification_loss(logits, batch, present))
             # the teacher is not detached, and the temperature's square is left out, as in the released code
             divergence.append(mean_of_real(categorical_kl(output.logits, logits, self.config.temperature), present))
         terms["modalities"] = self.config.modality_weight * torch.stack(own).sum()
@@ -210,6 +214,7 @@ SPEC = ModelSpec(
     config=SdtConfig,
     build=Sdt,
     citation=CITATION,
+    released=ReleasedCode("https://github.com/butterfliesss/SDT", "60af921", licence=None),
     deviations=(
         "The default dim is 128, for small features on ordinary machines; the paper's is 1024, as in the recipe "
         "for iemocap6.",
@@ -218,6 +223,8 @@ SPEC = ModelSpec(
         "GELU is exact; the released code has its tanh approximation.",
         "Utterance vectors come from the recipe's encoders, not from RoBERTa large tuned on the labels, openSMILE and "
         "DenseNet.",
+        "Speakers are numbered by their first turn; the released code numbers IEMOCAP's by gender, the same person in "
+        "every conversation: speaker_order = 'name'.",
         "An absent modality is masked in attention, fusion and loss; the paper has none absent.",
     ),
 )

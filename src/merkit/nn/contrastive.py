@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from merkit.core.precision import at_least_float32
 from merkit.nn.losses import IGNORED
 from merkit.nn.pooling import mean_of_real
 
@@ -46,10 +47,10 @@ def supervised_contrastive(
         partners: More vectors to be compared with; they are no anchors.
     """
     known = labels != IGNORED
-    unit, labels = normalize(vectors[known].float(), dim=-1), labels[known]
+    unit, labels = normalize(at_least_float32(vectors[known]), dim=-1), labels[known]
     candidates, classes = unit, labels
     if partners is not None:
-        candidates = torch.cat([unit, normalize(partners.vectors.float(), dim=-1)])
+        candidates = torch.cat([unit, normalize(at_least_float32(partners.vectors), dim=-1)])
         classes = torch.cat([labels, partners.labels])
     itself = torch.eye(len(unit), len(candidates), dtype=torch.bool, device=unit.device)
     positive = (labels.unsqueeze(1) == classes) & ~itself
@@ -69,7 +70,10 @@ def augmented_contrastive(
     items the same; the loss is the mean of both (after InfoNCE, van den Oord et al. 2018, which has the diagonal
     alone as positives). An item with the label -100 has its own view as only positive.
     """
-    cosines = _products(normalize(vectors.float(), dim=-1), normalize(views.float(), dim=-1)) / temperature
+    cosines = (
+        _products(normalize(at_least_float32(vectors), dim=-1), normalize(at_least_float32(views), dim=-1))
+        / temperature
+    )
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     positive = ((labels.unsqueeze(1) == labels) & (labels != IGNORED)) | itself
     return 0.5 * (_mean_over_anchors(cosines, positive) + _mean_over_anchors(cosines.T, positive))
@@ -84,7 +88,7 @@ def released_supervised_contrastive(
     9.90 for the classes 0, 0, 1, 1 and 19.80 for four of one class (t = 0.07).
     """
     known = labels != IGNORED
-    vectors, labels = vectors[known].float(), labels[known]
+    vectors, labels = at_least_float32(vectors[known]), labels[known]
     log_p = torch.log_softmax(_products(vectors, vectors), dim=-1) / temperature
     return -mean_of_real(log_p, labels.unsqueeze(1) == labels)
 
@@ -93,7 +97,7 @@ def released_augmented_contrastive(
     vectors: Float[Tensor, "items dim"], views: Float[Tensor, "items dim"], temperature: float
 ) -> Float[Tensor, ""]:
     """Return what MMER's code computes: InfoNCE from items to views, one way, with lengths and without classes."""
-    scores = _products(vectors.float(), views.float()) / temperature
+    scores = _products(at_least_float32(vectors), at_least_float32(views)) / temperature
     return cross_entropy(scores, torch.arange(len(scores), device=scores.device))
 
 

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
+from merkit.core.precision import at_least_float32
+
 
 class CosineFusion(nn.Module):
     """For each modality the cosines of its feature with its block of output weights.
@@ -49,8 +51,8 @@ class CosineFusion(nn.Module):
 
     def _cosines(self, name: str, feature: Tensor) -> Tensor:
         # float32: half precision has no number as small as what normalize guards its division with
-        unit = normalize(feature.float(), dim=-1)
-        weight = normalize(self._block(name).float(), dim=self.axis)
+        unit = normalize(at_least_float32(feature), dim=-1)
+        weight = normalize(at_least_float32(self._block(name)), dim=self.axis)
         return linear(unit, self.scale * weight, self._share())
 
     def _block(self, name: str) -> Tensor:

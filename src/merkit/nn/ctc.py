@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
+from merkit.core.precision import at_least_float32
+
 SPECIAL = 4
 """Classes before the first character; none of them is ever a target."""
 ENGLISH = "|ETAONIHSRDLUMWCFGYPBVK'XJQZ"
@@ -70,6 +72,6 @@ def _losses(logits: Tensor, mask: Tensor, targets: Sequence[Sequence[int]]) -> t
     if not counted:
         return logits[:0].sum(dim=(1, 2)), lengths
     flat = torch.tensor([number for target in chosen for number in target], dtype=torch.long, device=logits.device)
-    log_p = torch.log_softmax(logits[counted].float(), dim=-1).transpose(0, 1)
+    log_p = torch.log_softmax(at_least_float32(logits[counted]), dim=-1).transpose(0, 1)
     frames = mask[counted].sum(dim=1)
     return ctc_loss(log_p, flat, frames, lengths, reduction="none", zero_infinity=True), lengths

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from merkit.core.precision import at_least_float32
+
 
 @dataclass(frozen=True, slots=True)
 class Gaussian:
@@ -65,8 +67,8 @@ def categorical_kl(
     teacher: Float[Tensor, "*batch classes"], student: Float[Tensor, "*batch classes"], temperature: float = 1.0
 ) -> Float[Tensor, "*batch"]:
     """Return KL(softmax(teacher / temperature) || softmax(student / temperature)) of two sets of scores."""
-    log_p = torch.log_softmax(teacher.float() / temperature, dim=-1)
-    log_q = torch.log_softmax(student.float() / temperature, dim=-1)
+    log_p = torch.log_softmax(at_least_float32(teacher) / temperature, dim=-1)
+    log_q = torch.log_softmax(at_least_float32(student) / temperature, dim=-1)
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
 
 

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from merkit.core.precision import at_least_float32
+
 _STEPS = 2000
 _GAIN = 1e-10
 """EM ends when a step raises the mean log-likelihood by less."""
@@ -27,7 +29,7 @@ def log_mixture(
     own = torch.where(counted, weights.to(logits.device, torch.float32).view(shape), 0.0)
     none = own.sum(0) == 0
     own = torch.where(none, counted.float(), own)
-    log_p = torch.log_softmax(logits.float(), dim=-1)
+    log_p = torch.log_softmax(at_least_float32(logits), dim=-1)
     # the logarithm of a weight of 0 is never taken: its slope there is infinite
     terms = torch.where((own > 0).unsqueeze(-1), own.clamp(min=1e-30).log().unsqueeze(-1) + log_p, -torch.inf)
     terms = torch.where(~counted.any(0, keepdim=True).unsqueeze(-1), 0.0, terms)

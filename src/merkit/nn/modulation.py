@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, distributed, nn
 
+from merkit.core.precision import at_least_float32
+
 Target = Literal["gradient", "update", "none"]
 """What the coefficient multiplies: gradients, or the step that the optimiser made of them."""
 Noise = Literal["before", "after", "none"]
@@ -26,9 +28,9 @@ def true_class_scores(
     Items whose label is negative are not counted.
     """
     counted = counted & (labels >= 0)
-    probabilities = logits.detach().float().softmax(dim=-1)
+    probabilities = at_least_float32(logits.detach()).softmax(dim=-1)
     truth = probabilities.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    return torch.where(counted, truth, 0.0).sum(), counted.sum().float()
+    return torch.where(counted, truth, 0.0).sum(), counted.sum().to(probabilities.dtype)
 
 
 def disparity_ratios(

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from merkit.core.precision import at_least_float32
+
 Ring = Literal["cyclic", "mirrored"]
 """Order of the other modalities in each product: those after it in the ring, or always as they are named."""
 
@@ -70,7 +72,9 @@ class FeatureWeighting(nn.Module):
             gated = attention * feature + self.beta * feature
             target = attention.detach() if self.target == "attention" else gated
             there = seen[name].unsqueeze(-1)
-            distances.append(torch.where(there, (self.mapping[name](feature) - target).abs(), 0.0).float().sum())
+            distances.append(
+                at_least_float32(torch.where(there, (self.mapping[name](feature) - target).abs(), 0.0)).sum()
+            )
             places.append(seen[name].sum() * feature.shape[-1])
             weighted[name] = self.dropout(gated).masked_fill(~there, 0.0)
         return weighted, torch.stack(distances).sum() / torch.stack(places).sum().clamp(min=1)

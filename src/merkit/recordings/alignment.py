@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from merkit.aligners import pocketsphinx
+from merkit.aligners.segments.run import align, describe_failures
 from merkit.core.alignment import Aligner, Alignment, SegmentRequest
 from merkit.core.errors import UnalignableError
 from merkit.core.types import Turn
 from merkit.data.dataset import SegmentTier
-from merkit.data.segments.store import Alignments, align, told_failures
+from merkit.data.segments import Alignments
 
 
 class _Unknown(Aligner):
@@ -42,5 +43,5 @@ def align_turns(request: SegmentRequest | None, turns: Sequence[Turn]) -> tuple[
     done = align(aligner, turns, alignments, unaligned_as_frames=True)
     note = None
     if done.failed:
-        note = f"{told_failures(done.failed, len(turns) - done.absent)}. They were read frame by frame."
+        note = f"{describe_failures(done.failed, len(turns) - done.absent)}. They were read frame by frame."
     return alignments.times(request.tiers), note

@@ -1,1 +1,1 @@
-"""Reports: result tables, charts, pages, reference figures of papers."""
+"""Reports: sections, tables, charts, pages, scores printed in papers."""

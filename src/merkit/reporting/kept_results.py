@@ -1,116 +1,139 @@
-"""Results that are kept: ``results/ours.csv`` and the table in a README, renewed by protocol.
+"""Results that are kept: ``results/ours.csv``, the short table of a README and a page with all tables.
 
-The protocols of the given runs are replaced whole, all others stay as they stand. A protocol keeps its place; a new one
-follows. Between its marks a README has a section for each protocol of the file, which begins with a line
-``**<protocol>**``.
+The protocols of the given runs are replaced in the file, all others stay; a protocol keeps its position. The tables are
+rendered from the file, so they can be renewed without any run.
 """
 
-import csv
-import io
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from merkit.core.errors import MerkitError
+from merkit.core.errors import ConfigError, MerkitError
+from merkit.reporting.reference import Reference
 from merkit.reporting.results import Group
-from merkit.reporting.tables import COLUMNS, csv_rows, results_markdown, to_csv
+from merkit.reporting.rows import ResultRow, by_run, read_rows, read_text, rows_csv
+from merkit.reporting.section import Cell, Column, Row, Section, section_markdown
+from merkit.reporting.sections import (
+    PUBLISHED,
+    cost_section,
+    features_cell,
+    reference_section,
+    results_section,
+    row_cell,
+)
+from merkit.reporting.text import METRIC_NAMES
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-"""Marks between which a README's table stands."""
-_SECTION = re.compile(r"^\*\*([^*]+)\*\*$", re.MULTILINE)
+"""Marks between which the tables of a README or page stand."""
+MOST = 10
+"""Rows of the short table."""
 
 
-def renewed(groups: Sequence[Group], results: Path, readme: Path | None = None) -> dict[Path, str]:
-    """Return the new text of the results file, and of the README that shows it; nothing is written.
+def renewed(
+    groups: Sequence[Group],
+    results: Path | None,
+    readme: Path | None = None,
+    page: Path | None = None,
+    references: Sequence[Reference] = (),
+) -> dict[Path, str]:
+    """Return the new text of the results file, of the README and of the page; nothing is written.
 
     Args:
-        groups: Runs as `results.gather` returns them, a group for each protocol.
-        results: The CSV file, one row a run and metric, there already or not.
-        readme: A Markdown file with the marks ``<!-- results:begin -->`` and ``<!-- results:end -->``.
+        groups: Runs as `results.gather` returns them, a group for each protocol; none: only the tables are renewed.
+        results: The CSV file, whose columns are the fields of `ResultRow`; made where it is missing.
+        readme: A Markdown file with the marks ``<!-- results:begin -->`` and ``<!-- results:end -->``, for the short
+        table
+            of the file's first protocol.
+        page: A Markdown file with the same marks, for all tables of all protocols.
+        references: Scores printed in papers, for the page.
 
     Raises:
-        MerkitError: A file cannot be read; the results file has other columns or a row of another length; the README
-            lacks the marks, has text of no section between them, or would not show the protocols of the results file.
+        ConfigError: ``readme`` or ``page`` without ``results``.
+        MerkitError: A file cannot be read, or the results file has other columns; or a Markdown file lacks the marks.
     """
-    rows = _read_rows(results)
-    new_rows = {group.protocol: csv_rows(group) for group in groups}
-    texts = {results: to_csv((row for of_protocol in (rows | new_rows).values() for row in of_protocol), COLUMNS)}
+    if results is None:
+        if readme or page:
+            raise ConfigError("--readme and --page show the scores of --results: give that file too")
+        return {}
+    rows: dict[str, list[ResultRow]] = {}
+    for row in read_rows(results):
+        rows.setdefault(row.protocol, []).append(row)
+    rows |= {group.protocol: group.rows for group in groups}
+    if not rows:
+        raise MerkitError(f"{results}: no results found; give at least one folder that `merkit train` wrote")
+    texts = {results: rows_csv(row for of_protocol in rows.values() for row in of_protocol)}
+    if page is not None:
+        tables = [_tables(name, of_protocol, references) for name, of_protocol in rows.items()]
+        texts[page] = _between_marks(page, "\n\n".join(tables))
     if readme is not None:
-        before, sections, after = _read_sections(readme)
-        if differing := (rows.keys() ^ sections.keys()) - new_rows.keys():
-            raise MerkitError(
-                f"{readme}: sections found: {_listed(sections)}, but protocols in {results}: {_listed(rows)}; the same"
-                f" expected: give runs of {_listed(sorted(differing))} as well"
-            )
-        new = {group.protocol: f"**{group.protocol}**\n\n{results_markdown(group)}" for group in groups}
-        texts[readme] = "\n\n".join([before + BEGIN, *(sections | new).values(), END + after])
+        link = Path(os.path.relpath(page, readme.parent)).as_posix() if page else None
+        texts[readme] = _between_marks(readme, _short_table(next(iter(rows.values())), link))
     return texts
 
 
-def _read_rows(path: Path) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the rows of each protocol in the file's order; nothing where there is no file."""
-    rows: dict[str, list[Mapping[str, Any]]] = {}
-    if not path.exists():
-        return rows
-    remedy = "put it away and give the runs of all its protocols"
-    reader = csv.reader(io.StringIO(_read(path)), strict=True)
-    try:
-        if other := _other_columns(next(reader, [])):
-            raise MerkitError(f"{path}: {other}; {remedy}")
-        for cells in reader:
-            if len(cells) != len(COLUMNS):
-                raise MerkitError(
-                    f"{path}: line {reader.line_num}: {len(cells)} cells found, {len(COLUMNS)} expected; {remedy}"
-                )
-            rows.setdefault(cells[0], []).append(dict(zip(COLUMNS, cells, strict=True)))
-    except csv.Error as error:
-        raise MerkitError(f"{path}: line {reader.line_num}: not CSV ({error}); {remedy}") from error
-    return rows
+def best_of_each_model(rows: Iterable[ResultRow], most: int = MOST) -> list[dict[str, ResultRow]]:
+    """Return the run of each model with the best validation score on the first metric, in the order of the rows.
+
+    Of more than ``most`` models those with the best validation scores are returned. The test split decides nothing.
+    """
+    runs = by_run(rows)
+
+    def valid(run: dict[str, ResultRow]) -> float:
+        return next(iter(run.values())).valid
+
+    best: dict[str, dict[str, ResultRow]] = {}
+    for run in runs:
+        model = next(iter(run.values())).model
+        if model not in best or valid(run) > valid(best[model]):
+            best[model] = run
+    kept = sorted(best.values(), key=valid, reverse=True)[:most]
+    return [run for run in runs if run in kept]
 
 
-def _other_columns(found: Sequence[str]) -> str:
-    """Return in words how columns differ from `COLUMNS`; empty where they are the same."""
-    if not found:
-        return "no columns found"
-    lacking = [name for name in COLUMNS if name not in found]
-    unknown = [name for name in found if name not in COLUMNS]
-    if lacking or unknown:
-        return f"columns lacking: {_listed(lacking)}, unknown: {_listed(unknown)}"
-    return "" if tuple(found) == COLUMNS else f"columns in another order or twice, {', '.join(COLUMNS)} expected"
+def _short_table(rows: Sequence[ResultRow], link: str | None) -> str:
+    runs = [next(iter(run.values())) for run in best_of_each_model(rows)]
+    first = runs[0]
+    metric = Column(f"{METRIC_NAMES[first.metric]}, test", numeric=True)
+    columns = [Column("Model"), Column("Features"), metric, Column("Seeds", numeric=True)]
+    best = max(row.mean for row in runs)
+    lines = [
+        Row(
+            [
+                Cell(row.model, tag="baseline" if row.is_baseline else ""),
+                features_cell(row),
+                row_cell(row, bold=row.mean == best),
+                Cell(str(row.seed_count)),
+            ]
+        )
+        for row in runs
+    ]
+    several = " ± standard deviation over seeds" if any(row.seed_count > 1 for row in runs) else ""
+    caption = (
+        f"Protocol {first.protocol}: percent{several} [95 % bootstrap confidence interval over {first.clusters}"
+        f" {first.cluster}s]; test split of {first.support:,} utterances. Of each model the run with the best"
+        " validation score."
+    )
+    if not all(row.reads_recordings for row in runs):
+        caption += f" {PUBLISHED} An input is published features: the checkpoint cannot read recordings."
+    more = f"\n\n[All runs, metrics and protocols]({link})" if link else ""
+    return section_markdown(Section("", columns, lines, caption)) + more
 
 
-def _read_sections(path: Path) -> tuple[str, dict[str, str], str]:
-    """Return a README's text before the marks, the section of each protocol between them, and the text after them."""
-    text = _read(path)
+def _tables(protocol: str, rows: Sequence[ResultRow], references: Sequence[Reference]) -> str:
+    results = section_markdown(results_section(rows, references))
+    blocks = [f"## {protocol}", results]
+    for section in (cost_section(rows), reference_section(rows, references)):
+        if section.rows:
+            blocks += [f"### {section.title}: {protocol}", section_markdown(section)]
+    return "\n\n".join(blocks)
+
+
+def _between_marks(path: Path, tables: str) -> str:
+    text = read_text(path)
     before, begin, rest = text.partition(BEGIN)
-    inside, end, after = rest.partition(END)
+    _, end, after = rest.partition(END)
     if not (begin and end) or BEGIN in rest or END in after:
         raise MerkitError(
             f"{path}: expected '{BEGIN}' and '{END}' once each, in this order; add them where the table goes"
         )
-    stray, *parts = _SECTION.split(inside)
-    protocols, bodies = parts[::2], parts[1::2]
-    remedy = "clear what stands between the marks and give the runs of all its protocols"
-    if stray.strip():
-        raise MerkitError(
-            f"{path}: '{stray.split(maxsplit=1)[0]}' found before the first line '**<protocol>**' between the marks;"
-            f" {remedy}"
-        )
-    if doubled := [protocol for protocol in protocols if protocols.count(protocol) > 1]:
-        raise MerkitError(f"{path}: more than one section '**{doubled[0]}**' found between the marks; {remedy}")
-    sections = {name: f"**{name}**\n\n{body.strip()}" for name, body in zip(protocols, bodies, strict=True)}
-    return before, sections, after
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise MerkitError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
-    except OSError as error:
-        raise MerkitError(f"Cannot read '{path}': {error.strerror}") from error
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"

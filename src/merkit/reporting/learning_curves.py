@@ -1,4 +1,4 @@
-"""The report's pictures over epochs: learning curves, and whatever else a model said of itself in its history."""
+"""Charts over epochs: learning curves, and the values that a model logs in its history."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -6,17 +6,18 @@ from html import escape
 
 from merkit.evaluation.stored import StoredCell
 from merkit.reporting.charts import Curve, curves, legend
-from merkit.reporting.results import METRIC_NAMES, Entry
+from merkit.reporting.results import Entry
+from merkit.reporting.text import METRIC_NAMES
 
 _STYLES = tuple(f"line-{number}{dash}" for dash in ("", " dashed", " dotted") for number in range(1, 7))
 
 
 def over_epochs(entry: Entry) -> list[str]:
-    """Return a run's figures over epochs as markup, one picture each."""
+    """Return a run's charts over epochs as HTML."""
     cells = [cell for cell in entry.run.cells if cell.history]
     if not cells:
-        return ["<figure><h4>Learning curves</h4><p>Fitted in one go: there are no epochs.</p></figure>"]
-    return [*_learning(entry, cells), *_said_by_the_model(entry, cells)]
+        return ["<figure><h4>Learning curves</h4><p>The model is fitted without epochs.</p></figure>"]
+    return [*_learning(entry, cells), *_logged(entry, cells)]
 
 
 def _learning(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
@@ -34,15 +35,15 @@ def _learning(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
     valid = [[row["valid"][first] for row in cell.history] for cell in cells]
     metric = curves(lines(valid), f"{name} on validation", factor=100)
     what = "fold and seed" if many else "seed"
-    note = f'<figcaption>One line a {what}. <span class="key chosen"></span>The epoch that is reported.</figcaption>'
+    note = f'<figcaption>One line for each {what}. <span class="key chosen"></span>The reported epoch.</figcaption>'
     return [
         f"<figure><h4>{escape(name)} on validation, percent</h4>{metric}{note}</figure>",
         f"<figure><h4>Training loss</h4>{loss}{note}</figure>",
     ]
 
 
-def _said_by_the_model(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
-    """Return a picture for each group of the model's own figures: those whose names agree up to the first dot."""
+def _logged(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
+    """Return a chart for each group of values that the model logs: those whose names agree up to the first dot."""
     groups: dict[str, list[Curve]] = {}
     for name in dict.fromkeys(name for cell in cells for row in cell.history for name in row.get("model", {})):
         values = _means(cells, name)
@@ -52,7 +53,7 @@ def _said_by_the_model(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
             lines.append(Curve(member or group, values, kind=_STYLES[len(lines) % len(_STYLES)]))
     folds = "folds and " if len(entry.run.folds) > 1 else ""
     over = f"Mean over {folds}seeds" if len(cells) > 1 else "One seed"
-    note = f"<figcaption>{over}; measured by the model in training.</figcaption>"
+    note = f"<figcaption>{over}; logged by the model in training.</figcaption>"
     return [
         f"<figure><h4>{escape(group)}</h4>{curves(lines, group)}"
         f'<div class="legend">{legend(lines)}</div>{note}</figure>'
@@ -61,7 +62,7 @@ def _said_by_the_model(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
 
 
 def _means(cells: Sequence[StoredCell], name: str) -> list[float | None]:
-    """Return an epoch's mean over the cells that have a finite figure there; ``None`` where none has."""
+    """Return each epoch's mean over the cells with a finite value; ``None`` where none has one."""
     means: list[float | None] = []
     for epoch in range(max(len(cell.history) for cell in cells)):
         rows = [cell.history[epoch].get("model", {}) for cell in cells if epoch < len(cell.history)]

@@ -1,10 +1,4 @@
-"""Figures printed in papers (``results/reference.csv``), to stand above ours and never to be mixed with them.
-
-Columns: ``system`` (a model's name where merkit has it), ``variant`` (empty: the full system), ``protocol``,
-``modalities`` joined by ``+``, ``metric``, ``value`` in percent as printed, ``selection`` (what the epoch was chosen
-on), ``features``, ``source``, ``evidence`` (``paper``, ``secondary``: quoted elsewhere, ``derived``: by arithmetic) and
-``note``.
-"""
+"""Scores printed in papers (``results/reference.csv``), shown above our own and never mixed with them."""
 
 import csv
 from collections.abc import Sequence
@@ -20,22 +14,30 @@ EVIDENCE = ("paper", "secondary", "derived")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One printed figure; the fields are the columns of the file."""
+    """One printed score; the fields are the columns of the file."""
 
     system: str
+    """Name of the model where merkit has it."""
     variant: str
+    """Empty for the full system."""
     protocol: str
+    """Name of the protocol, or the beginning of the names of a family such as ``iemocap4``."""
     modalities: str
+    """Joined by ``+``."""
     metric: str
+    """Name of the metric by its formula, whatever the paper calls it."""
     value: float
+    """Percent, as printed."""
     selection: str
+    """What the paper selected the epoch on."""
     features: str
     source: str
     evidence: str
+    """``paper``; ``secondary``: quoted elsewhere; ``derived``: computed from other printed values."""
     note: str
 
     def is_for(self, protocol: str) -> bool:
-        """Tell whether the figure was measured by a protocol, or by its family: ``iemocap4`` is for ``iemocap4-…``."""
+        """Return whether the score was measured by a protocol, or by its family: ``iemocap4`` is for ``iemocap4-…``."""
         return protocol == self.protocol or protocol.startswith(self.protocol + "-")
 
     @property
@@ -45,7 +47,7 @@ class Reference:
 
 
 def shipped_references() -> Path:
-    """Return where the file lies: inside an installed package, or in the source checkout."""
+    """Return the path of the file: inside an installed package, or in the source checkout."""
     package = Path(merkit.__file__).parent
     installed = package / "results" / "reference.csv"
     return installed if installed.exists() else package.parent.parent / "results" / "reference.csv"
@@ -66,15 +68,15 @@ def read_references(path: Path) -> list[Reference]:
                 raise MerkitError(f"{path}: columns {reader.fieldnames} found, {columns} expected")
             rows = list(reader)
     except OSError as error:
-        raise MerkitError(f"Cannot read the table of printed figures '{path}': {error.strerror}") from error
+        raise MerkitError(f"Cannot read the table of printed scores '{path}': {error.strerror}") from error
     return [_reference(path, number, row) for number, row in enumerate(rows, start=2)]
 
 
 def above(references: Sequence[Reference], model: str, protocol: str, modalities: str) -> list[Reference]:
-    """Return the full system's printed figures to stand above a run: of the same modalities, else its first ones."""
-    found = [r for r in references if r.system == model and not r.variant and r.is_for(protocol)]
-    same = [r for r in found if r.modalities == modalities]
-    return same or [r for r in found if r.modalities == found[0].modalities]
+    """Return the scores printed for a model's full system, with the same modalities or else the first ones listed."""
+    printed = [r for r in references if r.system == model and not r.variant and r.is_for(protocol)]
+    same = [r for r in printed if r.modalities == modalities]
+    return same or [r for r in printed if r.modalities == printed[0].modalities]
 
 
 def _reference(path: Path, line: int, row: dict[str, str]) -> Reference:

@@ -1,48 +1,35 @@
-"""`merkit report`: runs to one HTML page, one Markdown file and one CSV file, every figure recomputed."""
+"""`merkit report`: runs to one HTML page, one Markdown file and CSV files, all scores computed anew."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.files import write_texts
-from merkit.evaluation.probes import predict_probes, probe_rows
-from merkit.evaluation.subsets import modalities_of, predict_subsets, subset_rows
-from merkit.evaluation.text_columns import text_rows
+from merkit.evaluation.probes import probe_scores
+from merkit.evaluation.subsets import modalities_of, subset_conditions
+from merkit.evaluation.text_columns import text_conditions
 from merkit.reporting.kept_results import renewed
 from merkit.reporting.page import page
 from merkit.reporting.reference import read_references, shipped_references
-from merkit.reporting.results import METRIC_NAMES, Entry, Group, gather
-from merkit.reporting.tables import (
-    COLUMNS,
-    PROBE_COLUMNS,
-    SUBSET_COLUMNS,
-    TEXT_COLUMNS,
-    comparisons_markdown,
-    csv_rows,
-    probe_csv_rows,
-    probes_markdown,
-    results_markdown,
-    spread_text,
-    subset_csv_rows,
-    subsets_markdown,
-    text_csv_rows,
-    texts_markdown,
-    to_csv,
-)
+from merkit.reporting.results import Entry, Group, gather
+from merkit.reporting.rows import rows_csv
+from merkit.reporting.section import Section, markdown_text, section_markdown, to_csv
+from merkit.reporting.sections import sections_of
 
 
 @dataclass(frozen=True, slots=True)
 class ReportFiles:
-    """Where a report was written, and what it shows."""
+    """Files of a report, and what it shows."""
 
     html: Path
     markdown: Path
     csv: Path
     written: tuple[Path, ...]
-    """All files: those three, and the others that were asked for."""
+    """All files: those three, and the others that were requested."""
     groups: tuple[Group, ...]
 
 
@@ -61,38 +48,41 @@ def write_report(
     progress: ProgressCallback | None = None,
     results: Path | None = None,
     readme: Path | None = None,
+    results_page: Path | None = None,
 ) -> ReportFiles:
     """Write ``report.html`` (self-contained), ``report.md`` and ``report.csv`` about runs into a folder.
 
-    No file changes unless all of them could be written in full.
+    No file changes unless all of them can be written in full.
 
     Args:
         runs: Folders that `merkit train` wrote; of one protocol or several.
-        out: The folder; made if need be.
-        data: Where the manifest lies, if not where the runs found it.
+        out: The folder; made where it is missing.
+        data: The manifest's folder, if it was moved since training.
         reference: Folder name of the run that the others are compared with; see `results.gather` for the default.
-        printed: Table of figures printed in papers; ``None``: the one that comes with merkit.
-        title: Of the page; ``None``: names the protocols.
-        subsets: Show what is left of each run with every subset of its modalities, also in ``subsets.csv``; predicted
-            from its checkpoints, once, and kept in the run's folder.
-        probes: Show what linear probes find in each run's representations, also in ``probes.csv``; fitted and kept
-            likewise.
-        text_column: Show each run that reads text with this column in the place of the transcript beside its own
-            figures, also in ``text-column.csv``; predicted and kept likewise.
+        printed: Table of scores printed in papers; ``None``: the one that comes with merkit.
+        title: Title of the page; ``None``: names the protocols.
+        subsets: Show the scores of each run with every subset of its modalities, also in ``subsets.csv``; predicted
+        once
+            from its checkpoints and stored in the run's folder.
+        probes: Show the scores of linear probes of each run's representations, also in ``probes.csv``; stored in the
+        same
+            way.
+        text_column: Show the scores of each run that reads text with this column in place of the transcript, also in
+            ``text-column.csv``; stored in the same way.
         features: Folder of the feature stores, for ``subsets``, ``probes`` and ``text_column``; ``None``: ``features``
             in the manifest's folder.
-        progress: Told how far ``subsets``, ``probes`` and ``text_column`` are.
-        results: CSV file of results that are kept, in which the runs' protocols are renewed; see `ours.renewed`.
-        readme: Markdown file that shows ``results``, renewed with it; not without ``results``.
+        progress: Called with the progress of ``subsets``, ``probes`` and ``text_column``.
+        results: CSV file of kept results, in which the runs' protocols are renewed; see `kept_results.renewed`.
+        readme: Markdown file with the short table of ``results``, renewed with it.
+        results_page: Markdown file with all tables of ``results``, renewed with it.
 
     Raises:
-        MerkitError: A run is incomplete or cannot be compared; ``results`` or ``readme`` cannot be renewed, or
-            ``readme`` stands alone; a folder cannot be written to.
+        MerkitError: A run is incomplete or cannot be compared; ``results``, ``readme`` or ``results_page`` cannot be
+            renewed; a folder cannot be written to.
     """
-    if readme is not None and results is None:
-        raise ConfigError("--readme shows the figures of --results: give both")
-    groups = gather(runs, read_references(printed or shipped_references()), data=data, reference=reference)
-    kept = {} if results is None else renewed(groups, results, readme)
+    references = read_references(printed or shipped_references())
+    groups = gather(runs, references, data=data, reference=reference)
+    kept = renewed(groups, results, readme, results_page, references)
     if subsets:
         groups = _with_subsets(groups, data, features, progress)
     if probes:
@@ -101,29 +91,36 @@ def write_report(
         groups = _with_texts(groups, text_column, data, features, progress)
     title = title or "Results on " + ", ".join(group.protocol for group in groups)
     html, markdown, csv = (out / f"report.{ending}" for ending in ("html", "md", "csv"))
+    sections = {group.protocol: sections_of(group) for group in groups}
     texts = {
-        html: page(groups, title),
-        markdown: _markdown(groups, title),
-        csv: to_csv((row for group in groups for row in csv_rows(group)), COLUMNS),
+        html: page(sections, title),
+        markdown: _markdown(sections, title),
+        csv: rows_csv(row for group in groups for row in group.rows),
     }
-    if subsets:
-        rows = (row for group in groups for row in subset_csv_rows(group))
-        texts[out / "subsets.csv"] = to_csv(rows, SUBSET_COLUMNS)
-    if probes:
-        rows = (row for group in groups for row in probe_csv_rows(group))
-        texts[out / "probes.csv"] = to_csv(rows, PROBE_COLUMNS)
-    if text_column is not None:
-        rows = (row for group in groups for row in text_csv_rows(group))
-        texts[out / "text-column.csv"] = to_csv(rows, TEXT_COLUMNS)
+    records: dict[str, list[Mapping[str, Any]]] = {}
+    for section in (section for of_protocol in sections.values() for section in of_protocol if section.file):
+        records.setdefault(section.file, []).extend(section.records)
+    texts |= {out / file: to_csv(rows, list(rows[0]) if rows else ()) for file, rows in records.items()}
     texts |= kept
     write_texts(texts)
     return ReportFiles(html, markdown, csv, tuple(texts), tuple(groups))
 
 
+def renew_tables(results: Path, readme: Path | None = None, page: Path | None = None) -> tuple[Path, ...]:
+    """Renew the tables that show a file of results, without any run, and return the files.
+
+    Raises:
+        MerkitError: A file cannot be read, has another layout, or cannot be written.
+    """
+    texts = renewed([], results, readme, page, read_references(shipped_references()))
+    write_texts(texts)
+    return tuple(texts)
+
+
 def _with_subsets(
     groups: Sequence[Group], data: Path | None, features: Path | None, progress: ProgressCallback | None
 ) -> list[Group]:
-    """Return the groups with the figures of each run's subsets of modalities.
+    """Return the groups with the scores of each run's subsets of modalities.
 
     Raises:
         ConfigError: No run has more than one modality.
@@ -132,8 +129,7 @@ def _with_subsets(
         raise ConfigError("--subsets: none of the runs has more than one modality; leave the option out")
 
     def shown(entry: Entry) -> Entry:
-        predict_subsets(entry.run, _manifest(entry, data), features, progress)
-        return replace(entry, subsets=tuple(subset_rows(entry.run)))
+        return replace(entry, subsets=tuple(subset_conditions(entry.run, _manifest(entry, data), features, progress)))
 
     return _each(groups, shown)
 
@@ -141,11 +137,10 @@ def _with_subsets(
 def _with_probes(
     groups: Sequence[Group], data: Path | None, features: Path | None, progress: ProgressCallback | None
 ) -> list[Group]:
-    """Return the groups with what linear probes find in each run's representations."""
+    """Return the groups with the scores of linear probes of each run's representations."""
 
     def shown(entry: Entry) -> Entry:
-        predict_probes(entry.run, _manifest(entry, data), features, progress)
-        return replace(entry, probes=tuple(probe_rows(entry.run)))
+        return replace(entry, probes=tuple(probe_scores(entry.run, _manifest(entry, data), features, progress)))
 
     return _each(groups, shown)
 
@@ -153,7 +148,7 @@ def _with_probes(
 def _with_texts(
     groups: Sequence[Group], column: str, data: Path | None, features: Path | None, progress: ProgressCallback | None
 ) -> list[Group]:
-    """Return the groups with the figures of those runs that read text.
+    """Return the groups with the scores of those runs that read text.
 
     Raises:
         ConfigError: None of them does.
@@ -164,7 +159,8 @@ def _with_texts(
     def shown(entry: Entry) -> Entry:
         if "text" not in modalities_of(entry.run):
             return entry
-        return replace(entry, texts=tuple(text_rows(entry.run, _manifest(entry, data), column, features, progress)))
+        conditions = text_conditions(entry.run, _manifest(entry, data), column, features, progress)
+        return replace(entry, texts=tuple(conditions))
 
     return _each(groups, shown)
 
@@ -177,31 +173,11 @@ def _manifest(entry: Entry, data: Path | None) -> Manifest:
     return read_manifest(data or Path(entry.run.provenance["data"]["path"]))
 
 
-def _markdown(groups: Sequence[Group], title: str) -> str:
-    parts = [f"# {title}"]
-    for group in groups:
-        parts += [f"## {group.protocol}", results_markdown(group)]
-        if group.comparisons:
-            metric = METRIC_NAMES[group.metric]
-            parts += [f"### {metric} compared with {group.compared_with.name}", comparisons_markdown(group)]
-        if any(entry.subsets for entry in group.entries):
-            parts += ["### With some modalities alone", subsets_markdown(group)]
-        if any(entry.texts for entry in group.entries):
-            parts += ["### With other words", texts_markdown(group)]
-        if any(entry.probes is not None for entry in group.entries):
-            parts += ["### What each modality's representation knows", probes_markdown(group)]
-        parts += ["### F1 by class", _classes_markdown(group)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _classes_markdown(group: Group) -> str:
-    classes = group.entries[0].scores["per_class"]
-    lines = [
-        "| system | " + " | ".join(f"{row['label']} ({row['support']})" for row in classes) + " |",
-        "|---|" + "---|" * len(classes),
-    ]
-    for entry in group.entries:
-        lines.append(
-            f"| {entry.name} | " + " | ".join(spread_text(row["f1"]) for row in entry.scores["per_class"]) + " |"
-        )
-    return "\n".join(lines)
+def _markdown(sections: Mapping[str, Sequence[Section]], title: str) -> str:
+    blocks = [f"# {markdown_text(title)}"]
+    for protocol, of_protocol in sections.items():
+        blocks.append(f"## {markdown_text(protocol)}")
+        for section in of_protocol:
+            if section.rows or section.caption:
+                blocks += [f"### {markdown_text(section.title)}", section_markdown(section)]
+    return "\n\n".join(blocks) + "\n"

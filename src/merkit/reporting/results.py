@@ -1,4 +1,4 @@
-"""Runs gathered for print: read back, scored anew, grouped by protocol, ordered, and compared."""
+"""Runs gathered for a report: read, scored, grouped by protocol, ordered, and compared."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,27 +10,13 @@ from merkit.core.errors import MerkitError
 from merkit.core.lookup import unknown
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.evaluation.comparison import Comparison, compare_all
-from merkit.evaluation.probes import ProbeRow
+from merkit.evaluation.conditions import Condition
+from merkit.evaluation.probes import ProbeScores
 from merkit.evaluation.scores import score
 from merkit.evaluation.stored import Run, open_run
-from merkit.evaluation.subsets import SubsetRow
-from merkit.evaluation.text_columns import TextRow
 from merkit.experiments.grid import Variant, variant_of
-from merkit.reporting.reference import Reference, above
-
-FLOORS = ("majority", "text_lookup", "bag_of_words")
-"""Models that every system must beat, in the order of the table."""
-METRIC_NAMES = {
-    "accuracy": "Accuracy (WA)",
-    "mean_recall": "Mean recall (UA)",
-    "weighted_f1": "Weighted F1",
-    "macro_f1": "Macro F1",
-}
-SELECTION_NAMES = {
-    "best_valid": "epoch best on the validation part",
-    "last": "last epoch",
-    "best_test": "epoch best on the TEST part: leaky, the paper's own rule",
-}
+from merkit.reporting.reference import Reference
+from merkit.reporting.rows import BASELINES, ResultRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,19 +26,19 @@ class Entry:
     name: str
     run: Run
     scores: dict[str, Any]
-    subsets: tuple[SubsetRow, ...] = ()
-    """Figures with some of its modalities, where they were asked for."""
-    probes: tuple[ProbeRow, ...] | None = None
-    """Figures of linear probes, empty for a model that offers no representation; ``None``: they were not asked for."""
-    texts: tuple[TextRow, ...] = ()
-    """Figures with the transcript and with another column's texts, where they were asked for."""
+    subsets: tuple[Condition, ...] = ()
+    """Scores with subsets of its modalities, where they were requested."""
+    probes: tuple[ProbeScores, ...] | None = None
+    """Scores of linear probes, empty for a model without named representations; ``None``: not requested."""
+    texts: tuple[Condition, ...] = ()
+    """Scores with the transcript and with another column of texts, where they were requested."""
     variant: Variant | None = None
     """Which variant of a grid it is; ``None`` for a run of no grid."""
 
     @property
-    def is_floor(self) -> bool:
+    def is_baseline(self) -> bool:
         """Whether the model is one that every system must beat."""
-        return self.run.model in FLOORS
+        return self.run.model in BASELINES
 
     @property
     def modalities(self) -> str:
@@ -61,43 +47,38 @@ class Entry:
         return "+".join(name for name in ("text", "audio", "video") if name in encoders)
 
     @property
-    def encoders(self) -> str:
-        """Its encoders in words, such as ``text: bert (minilm, frozen); audio: praat``, and its teacher, if any."""
+    def features(self) -> str:
+        """Description of its encoders, such as ``text: bert (minilm, frozen); audio: praat``, and of its teacher."""
         encoders = self.run.recipe.get("encoders", {})
-        told = "; ".join(f"{modality}: {_told(modality, keys)}" for modality, keys in encoders.items()) or "no encoder"
-        return "; ".join([told, *_taught(self.run.recipe)])
+        described = [f"{modality}: {_description(modality, keys)}" for modality, keys in encoders.items()]
+        return "; ".join([*(described or ["no encoder"]), *_teacher(self.run.recipe)])
 
     @property
     def changes(self) -> str:
-        """What it changes as a variant of a grid, in words; empty for the base and a run of no grid."""
+        """Description of its changes as a variant of a grid; empty for the base and a run of no grid."""
         return "" if self.variant is None else ", ".join(self.variant.changes)
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """All runs of one protocol, floors first, and what their comparison with one of them says."""
+    """All runs of one protocol, baselines first, and their comparison with one of them."""
 
     protocol: str
     entries: tuple[Entry, ...]
     compared_with: Entry
     comparisons: tuple[Comparison, ...]
     printed: tuple[Reference, ...]
-    """Printed figures of this protocol, of all systems and variants."""
+    """Scores printed in papers for this protocol, of all systems and variants."""
 
     @property
     def metric(self) -> str:
         """The protocol's first metric."""
         return self.entries[0].run.protocol.metrics[0]
 
-    def printed_for(self, entry: Entry) -> list[Reference]:
-        """Return the printed figures of an entry's system."""
-        return above(self.printed, entry.run.model, self.protocol, entry.modalities)
-
-    def printed_above(self, entry: Entry) -> list[Reference]:
-        """Return likewise what stands above an entry in a table: nothing where an earlier one has the same."""
-        printed = self.printed_for(entry)
-        earlier = self.entries[: self.entries.index(entry)]
-        return [] if any(self.printed_for(other) == printed for other in earlier) else printed
+    @property
+    def rows(self) -> list[ResultRow]:
+        """The rows of `ResultRow`, one for each run and metric."""
+        return [_row(entry, metric) for entry in self.entries for metric in entry.scores["test"]]
 
 
 def gather(
@@ -111,11 +92,11 @@ def gather(
 
     Args:
         runs: Folders that `merkit train` wrote.
-        printed: Figures printed in papers.
+        printed: Scores printed in papers.
         data: Where the manifest lies, if not where the runs found it.
-        reference: Name of the run (its folder's) that the others of its protocol are compared with. Elsewhere, and
-            if none is named: the base, if the runs are of one grid; else the `single` model that is best on validation,
-            else the best floor on validation.
+        reference: Name of the run (its folder's) that the others of its protocol are compared with. For other
+            protocols, and by default: the base, if the runs are of one grid; else the `single` model with the best
+            validation score; else the baseline with the best validation score.
 
     Raises:
         MerkitError: A run cannot be read, or no run has the name.
@@ -134,9 +115,9 @@ def gather(
 
 
 def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference], reference: str | None) -> Group:
-    ordered = sorted(entries, key=_place)
+    ordered = sorted(entries, key=_position)
     named = next((entry for entry in ordered if entry.name == reference), None)
-    chosen = named or _base(ordered) or _yardstick(ordered)
+    chosen = named or _base(ordered) or _default_reference(ordered)
     compared = [entry for entry in ordered if entry is not chosen]
     comparisons = compare_all([entry.run for entry in compared], chosen.run)
     return Group(
@@ -147,33 +128,79 @@ def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference]
             replace(comparison, system=entry.name, reference=chosen.name)
             for entry, comparison in zip(compared, comparisons, strict=True)
         ),
-        printed=tuple(figure for figure in printed if figure.is_for(protocol)),
+        printed=tuple(reference for reference in printed if reference.is_for(protocol)),
     )
 
 
-def _told(modality: str, keys: Mapping[str, Any]) -> str:
-    """Return a recipe's encoder in words: its weights and whether they are trained, or the published features' name.
+def _row(entry: Entry, metric: str) -> ResultRow:
+    scores, provenance = entry.scores, entry.run.provenance
+    score, leaky = scores["test"][metric], scores["legacy_best_on_test"]
+    codes = {str(cell.facts.get("code_sha256") or "") for cell in entry.run.cells}
+    return ResultRow(
+        protocol=scores["protocol"],
+        run=entry.name,
+        model=scores["model"],
+        modalities=entry.modalities,
+        features=entry.features,
+        changes=entry.changes,
+        metric=metric,
+        mean=100 * score["mean"],
+        std=None if score["std"] is None else 100 * score["std"],
+        low=100 * score["interval"][0],
+        high=100 * score["interval"][1],
+        pooled=100 * score["pooled"],
+        valid=100 * scores["valid"][metric]["mean"],
+        selection=scores["selection"],
+        leaky_best_on_test=None if leaky is None else 100 * leaky[metric]["mean"],
+        seeds=" ".join(map(str, scores["seeds"])),
+        folds=len(scores["folds"]),
+        averaging="pooled" if scores["pooled"] else "folds",
+        support=scores["support"],
+        clusters=scores["clusters"],
+        cluster=scores["cluster"],
+        published_counts=not scores["count_differences"],
+        reads_recordings=not _reads_published(entry.run.recipe),
+        parameters=scores["parameters"],
+        trainable_parameters=scores["trainable_parameters"],
+        seconds=f"{scores['seconds']:.1f}",
+        peak_memory_bytes=scores["peak_memory_bytes"],
+        corpus_version=provenance["data"]["corpus_version"],
+        data_sha256=provenance["data"]["sha256"],
+        recipe_sha256=provenance["recipe_sha256"],
+        merkit=provenance["merkit"],
+        commit=provenance.get("commit") or "",
+        code_sha256=" ".join(sorted(codes)),
+    )
 
-    A folder or hub id is told by its last part; a feature extractor by what it is made of and by how the downstream
-    model's vectors were made, as in ``single on bert (minilm, fine-tuned), cross-fitted (5)``.
+
+def _reads_published(recipe: Mapping[str, Any]) -> bool:
+    """Return whether an encoder of a recipe, or of the model below it, reads published features."""
+    encoders = recipe.get("encoders", {}).values()
+    return any(keys["name"] == "precomputed" or _reads_published(keys.get("recipe") or {}) for keys in encoders)
+
+
+def _description(modality: str, keys: Mapping[str, Any]) -> str:
+    """Return the description of a recipe's encoder: its weights and whether they are trained, or the features' name.
+
+    Weights are named by the last part of their folder or hub id; a pretrained model of the two-stage recipes by its
+    parts and by how the vectors were made, as in ``single on bert (minilm, fine-tuned), cross-fitted (5)``.
     """
-    features = describe_extractors({modality: keys})
-    if features is not None:
-        stage = keys.get("recipe")
-        if not stage:
-            return f"a trained model, {features}"
-        name = " ".join([stage["model"], *(f"({told})" for told in _taught(stage))])
-        return f"{name} on {_told(modality, stage['encoders'][modality])}, {features}"
-    told = [Path(keys["weights"]).name.removeprefix("builtin:")] if "weights" in keys else []
-    told += [_trained(keys)] if "frozen" in keys else []
-    told += [keys["features"]] if "features" in keys else []
-    return f"{keys['name']} ({', '.join(told)})" if told else str(keys["name"])
+    if keys["name"] == "precomputed":
+        return f"published features ({keys['features']})"
+    extracted = describe_extractors({modality: keys})
+    if extracted is not None:
+        below = keys.get("recipe")
+        if not below:
+            return f"a trained model, {extracted}"
+        name = " ".join([below["model"], *(f"({teacher})" for teacher in _teacher(below))])
+        return f"{name} on {_description(modality, below['encoders'][modality])}, {extracted}"
+    details = [Path(keys["weights"]).name.removeprefix("builtin:")] if "weights" in keys else []
+    details += [_trained(keys)] if "frozen" in keys else []
+    return f"{keys['name']} ({', '.join(details)})" if details else str(keys["name"])
 
 
-def _taught(recipe: Mapping[str, Any]) -> list[str]:
-    """Return a resolved recipe's teacher in words, as in ``distilled from bc_lstm on text and audio``, if it has
-    one.
-    """
+def _teacher(recipe: Mapping[str, Any]) -> list[str]:
+    """Return the description of a resolved recipe's teacher, as in ``distilled from bc_lstm on text and audio``."""
     if "teacher" not in recipe:
         return []
     teacher = recipe["teacher"]["recipe"]
@@ -190,35 +217,35 @@ def _trained(keys: Mapping[str, Any]) -> str:
     return "fine-tuned" if layers is None else f"last {layers} layers fine-tuned"
 
 
-def _place(entry: Entry) -> tuple[int, int]:
-    """Return what orders the rows: floors first, variants in their grid's order."""
-    floor = FLOORS.index(entry.run.model) if entry.is_floor else len(FLOORS)
-    return floor, 0 if entry.variant is None else entry.variant.number
+def _position(entry: Entry) -> tuple[int, int]:
+    """Return the sort key of a row: baselines first, variants in their grid's order."""
+    baseline = BASELINES.index(entry.run.model) if entry.is_baseline else len(BASELINES)
+    return baseline, 0 if entry.variant is None else entry.variant.number
 
 
 def _base(entries: Sequence[Entry]) -> Entry | None:
-    """Return the base of the one grid that the entries are of, floors aside."""
-    systems = [entry for entry in entries if entry.variant is not None or not entry.is_floor]
+    """Return the base of the grid that all entries but the baselines are of, if it is one grid."""
+    systems = [entry for entry in entries if entry.variant is not None or not entry.is_baseline]
     folders = {entry.run.path.resolve().parent for entry in systems}
     if len(folders) != 1 or any(entry.variant is None for entry in systems):
         return None
     return next((entry for entry in systems if entry.variant is not None and entry.variant.number == 0), None)
 
 
-def _yardstick(entries: Sequence[Entry]) -> Entry:
-    """Return what fusion has to beat, chosen on validation so that the choice is not made on the test part."""
+def _default_reference(entries: Sequence[Entry]) -> Entry:
+    """Return the run that fusion has to beat, selected on validation so that the test split does not decide."""
     metric = entries[0].run.protocol.metrics[0]
     singles = [entry for entry in entries if entry.run.model == "single"]
-    floors = [entry for entry in entries if entry.is_floor]
-    candidates = singles or floors or list(entries)
+    baselines = [entry for entry in entries if entry.is_baseline]
+    candidates = singles or baselines or list(entries)
     return max(candidates, key=lambda entry: float(entry.scores["valid"][metric]["mean"]))
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
-    """Return the folders' names, with as much of the path as tells equal ones apart."""
+    """Return the folders' names, with the parent folder where two are equal."""
     names = [path.resolve().name for path in paths]
-    doubled = {name for name, times in Counter(names).items() if times > 1}
+    repeated = {name for name, times in Counter(names).items() if times > 1}
     return [
-        f"{path.resolve().parent.name}/{name}" if name in doubled else name
+        f"{path.resolve().parent.name}/{name}" if name in repeated else name
         for path, name in zip(paths, names, strict=True)
     ]

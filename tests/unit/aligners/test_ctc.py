@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tests.miniature import write_tone
 
-from merkit.aligners._words import spoken_words
 from merkit.aligners.ctc import SPEC, CtcConfig, letter_spans
+from merkit.aligners.segments.words import spoken_words
 from merkit.core.errors import UnalignableError
 from merkit.core.types import Turn, Utterance
 

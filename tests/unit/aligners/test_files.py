@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 from tests.miniature import write_iemocap
+from tests.segment_files import write_ctm, write_seg
 
 from merkit.aligners.files import SPEC, FilesConfig
 from merkit.core.alignment import Alignment, Interval
@@ -12,7 +13,6 @@ from merkit.core.errors import MerkitError, UnalignableError
 from merkit.core.types import Turn, Utterance
 from merkit.corpora.iemocap import SPEC as IEMOCAP
 from merkit.data.corpus.prepare import prepare
-from merkit.data.segments.files import write_ctm, write_seg
 
 WORDS = (Interval("all", 0.0, 0.2), Interval("day", 0.2, 0.5))
 PHONES = (

@@ -1,8 +1,9 @@
+import pytest
 import torch
 from torch import nn
 
 from merkit.core.batch import Batch, ModelOutput
-from merkit.core.model import Model
+from merkit.core.model import CausalConfig, Model, ModelConfig
 
 
 class Plain(Model):
@@ -24,3 +25,34 @@ def test_validation_changes_nothing_in_a_model_that_fits_nothing_there() -> None
 
     assert model.fits_on_validation is False
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_config_with_causal_that_is_no_causal_config_is_refused_at_import() -> None:
+    with pytest.raises(TypeError, match="make it a subclass of CausalConfig"):
+
+        class Typo(ModelConfig):
+            causal: bool = False
+
+
+def test_a_causal_config_says_whether_it_is_causal() -> None:
+    class Settings(CausalConfig):
+        size: int = 1
+
+    assert not ModelConfig().is_causal()
+    assert not Settings().is_causal()
+    assert Settings(causal=True).is_causal()
+
+
+def test_a_loss_counts_what_is_asked_for_alone() -> None:
+    model = Plain()
+    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [9.0, 9.0, 9.0]])
+    batch = Batch(
+        ids=("a", "b"), mask=torch.tensor([True, True, False]), inputs={}, present={}, speakers=torch.zeros(3).long(),
+        labels=torch.tensor([0, 0, -100]),
+    )  # fmt: skip
+
+    first = model.classification_loss(logits, batch, torch.tensor([True, False, True]))
+
+    # -log softmax(2, 0, 0) at the first class, by hand: log(e^2 + 2) - 2
+    assert first.item() == pytest.approx(0.2395447, abs=1e-6)
+    assert model.classification_loss(logits, batch).item() == pytest.approx((0.2395447 + 2.2395447) / 2, abs=1e-6)

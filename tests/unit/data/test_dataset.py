@@ -64,6 +64,15 @@ def test_conversations_are_padded_in_turns_and_speakers_are_numbered_by_appearan
     assert not batch.inputs["audio"].mask[1, 1:].any()
 
 
+def test_speakers_are_numbered_by_their_names_too() -> None:
+    turns = [Example(f"u{n}", speaker, {}, None) for n, speaker in enumerate(["Ses01M", "Ses01F", "Ses01M"])]
+
+    batch = collate([turns, turns[1:2]], "conversation", False, {})
+
+    assert batch.speakers.tolist() == [[0, 1, 0], [0, 0, 0]]
+    assert batch.extras["speakers.by_name"].tolist() == [[1, 0, 1], [0, 0, 0]]
+
+
 def test_an_absent_modality_is_a_mask_even_where_nobody_has_it() -> None:
     batch = collate([[Example("a", "A", {"audio": None}, None)]], "utterance", False, BLANKS)
 

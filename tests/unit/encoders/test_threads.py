@@ -9,6 +9,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 from tests.networks import noise
+from tests.unit.encoders.test_feature_extractor import saved, stage, talk
 
 from merkit.core import lookup
 from merkit.core.encoder import Array, Encoder, EncoderHome
@@ -93,6 +94,13 @@ def test_measures_taken_in_threads_are_those_taken_one_after_the_other(record):
     turns = [record(noise(length, seed), f"u{seed}") for seed, length in enumerate((4_000, 700, 6_000))]
 
     check(build("egemaps", "audio"), build("egemaps", "audio"), turns, 5)
+
+
+def test_conversations_encoded_in_threads_are_those_encoded_one_after_the_other(tmp_path, tiny_bert):
+    folder = saved(tmp_path / "model", tiny_bert, "single_conversation", "conversation")
+    turns = [*talk("t", ["sad", "so happy"]), *talk("u", [LONG, "", "here"]), *talk("v", ["i am not"])]
+
+    check(stage(folder), stage(folder), turns, 25)
 
 
 def test_extraction_leaves_the_filters_of_warnings_as_they_are(networks, record, tiny_bert, say):

@@ -19,7 +19,7 @@ from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.dataset import Dataset, items_of
 from merkit.data.features.published import write_published
 from merkit.data.features.sources import open_sources
-from merkit.evaluation.probes import FILE, _answers, predict_probes, probe_rows
+from merkit.evaluation.probes import FILE, _predict, probe_scores
 from merkit.evaluation.stored import open_run
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
@@ -60,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = three_streams(folder / "data")
     train(folder / "data", folder / "run")
     train(folder / "data", folder / "single", "single", seeds=1)
-    predict_probes(open_run(folder / "run"), manifest)
+    probe_scores(open_run(folder / "run"), manifest)
     return folder
 
 
@@ -99,7 +99,7 @@ def test_a_probe_is_scikit_learns_on_what_the_checkpoint_makes_of_training_and_t
         assert found[id_]["modalities"] == "audio"
 
 
-def test_an_utterance_without_the_modality_gets_the_training_parts_class_shares(home: Path) -> None:
+def test_an_utterance_without_the_modality_gets_the_training_splits_class_shares(home: Path) -> None:
     train = open_run(home / "run").cells[0].splits["train"]
     shares = np.bincount(train.labels, minlength=3) / len(train.labels)
 
@@ -120,10 +120,10 @@ def test_figures_and_chance_are_those_of_the_stored_predictions(home: Path) -> N
             balanced_accuracy_score(list(truth.values()), [LABELS.index(found[id_]["label"]) for id_ in truth])
         )
 
-    rows = {row.name: row for row in probe_rows(run)}
+    rows = {row.name: row for row in probe_scores(run, read_manifest(home / "data"))}
 
     assert list(rows) == [f"{kind}.{name}" for kind in ("encoded", "feature") for name in ("text", "audio", "video")]
-    figure, above = rows["encoded.text"].figures["mean_recall"], rows["encoded.text"].above
+    figure, above = rows["encoded.text"].scores["mean_recall"], rows["encoded.text"].above
     assert figure["mean"] == pytest.approx(np.mean(by_seed))
     assert figure["std"] == pytest.approx(np.std(by_seed, ddof=1))
     assert above.mean == pytest.approx(np.mean(by_seed) - 1 / 3)
@@ -131,14 +131,14 @@ def test_figures_and_chance_are_those_of_the_stored_predictions(home: Path) -> N
 
 
 def test_words_that_tell_the_class_are_above_chance_and_noise_is_not_before_streams_meet(home: Path) -> None:
-    rows = {row.name: row for row in probe_rows(open_run(home / "run"))}
+    rows = {row.name: row for row in probe_scores(open_run(home / "run"), read_manifest(home / "data"))}
 
-    assert rows["encoded.text"].knows
+    assert rows["encoded.text"].above_chance
     assert rows["encoded.text"].above.mean > 0.4
-    assert not rows["encoded.video"].knows
+    assert not rows["encoded.video"].above_chance
 
 
-def test_labels_of_the_test_part_change_no_prediction(home: Path) -> None:
+def test_labels_of_the_test_split_change_no_prediction(home: Path) -> None:
     run, manifest = open_run(home / "run"), read_manifest(home / "data")
     before = {path: path.read_bytes() for path in (home / "run").glob(f"fold-*/seed-*/{FILE}")}
     assert len(before) == 2
@@ -155,14 +155,14 @@ def test_labels_of_the_test_part_change_no_prediction(home: Path) -> None:
     blind = replace(
         run,
         cells=tuple(
-            replace(c, splits={"test": replace(c.splits["test"], labels=np.zeros(0, dtype=np.int64))})
+            replace(c, splits={"test": replace(c.splits["test"], labels=np.zeros_like(c.splits["test"].labels))})
             for c in run.cells
         ),
     )
     for path in before:
         path.unlink()
 
-    predict_probes(blind, turned)
+    probe_scores(blind, turned)
 
     assert {path: path.read_bytes() for path in before} == before
 
@@ -173,38 +173,36 @@ def test_probes_are_fitted_once_unless_the_cell_has_changed(home: Path, monkeypa
     load = Recognizer.load
     monkeypatch.setattr(Recognizer, "load", lambda *arguments: asked.append(arguments[0]) or load(*arguments))
 
-    predict_probes(run, manifest)
+    probe_scores(run, manifest)
     assert asked == []
 
     first, *others = run.cells
-    predict_probes(replace(run, cells=(replace(first, facts={**first.facts, "key": "another"}), *others)), manifest)
+    probe_scores(replace(run, cells=(replace(first, facts={**first.facts, "key": "another"}), *others)), manifest)
     assert [path.parent.name for path in asked] == ["seed-0"]
 
-    predict_probes(run, manifest)  # as it was
+    probe_scores(run, manifest)  # as it was
     assert len(asked) == 2
 
 
 def test_a_model_without_representations_is_not_asked(home: Path) -> None:
     run = open_run(home / "single")
 
-    predict_probes(run, read_manifest(home / "data"))
-
-    assert probe_rows(run) == []
+    assert probe_scores(run, read_manifest(home / "data")) == []
     assert not list((home / "single").rglob(FILE))
 
 
 def test_a_modality_whose_training_utterances_are_of_one_class_is_an_error() -> None:
     vectors = {"a": np.zeros(2), "b": np.ones(2), "z": np.ones(2)}
 
-    with pytest.raises(MerkitError, match=r"a-run: .*encoded\.video: 2 training utterances .*: 1, .*--probes"):
-        _answers(Path("a-run"), "encoded.video", vectors, {"a": 1, "b": 1, "c": 0}, ("z",), LABELS)
+    with pytest.raises(MerkitError, match=r"encoded\.video cannot be probed: 2 training utterances .*: 1, .*--probes"):
+        _predict(Path("a-run"), "encoded.video", vectors, {"a": 1, "b": 1, "c": 0}, ("z",), LABELS)
 
 
 def test_a_class_that_no_training_utterance_has_gets_probability_0() -> None:
     generator = np.random.default_rng(0)
     vectors = {name: generator.normal(size=WIDTH) for name in "abcdyz"}
 
-    found = _answers(
+    found = _predict(
         Path("a-run"), "encoded.text", vectors, {"a": 0, "b": 2, "c": 0, "d": 2}, ("y", "z", "absent"), LABELS
     )
 
@@ -221,13 +219,13 @@ def test_report_shows_the_probes_everywhere_and_names_the_runs_without_any(home:
 
     assert done.code == 0, done.error
     page, markdown = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
-    rows = {row.name: row for row in probe_rows(open_run(home / "run"))}
+    rows = {row.name: row for row in probe_scores(open_run(home / "run"), read_manifest(home / "data"))}
     for text in (page, markdown, " ".join(done.out.split())):
         for row in rows.values():
-            assert f"{100 * row.figures['mean_recall']['mean']:.2f}" in text
+            assert f"{100 * row.scores['mean_recall']['mean']:.2f}" in text
         assert "C = 1" in text
-        assert "no representation of a single modality: single" in text
-    mean, std = (f"{100 * rows['encoded.text'].figures['mean_recall'][name]:.2f}" for name in ("mean", "std"))
+        assert "without a representation of a single modality: single" in text
+    mean, std = (f"{100 * rows['encoded.text'].scores['mean_recall'][name]:.2f}" for name in ("mean", "std"))
     assert f"| run | encoded.text | {mean} ± {std}" in markdown
     assert str(tmp_path / "probes.csv") in done.out.splitlines()
 
@@ -238,16 +236,16 @@ def test_report_shows_the_probes_everywhere_and_names_the_runs_without_any(home:
     for line, (row, metric) in zip(found, [(row, m) for row in rows.values() for m in metrics], strict=True):
         assert (line["run"], line["representation"], line["modality"]) == ("run", row.representation, row.modality)
         assert line["metric"] == metric
-        assert float(line["mean"]) == pytest.approx(100 * row.figures[metric]["mean"], abs=1e-4)
+        assert float(line["mean"]) == pytest.approx(100 * row.scores[metric]["mean"], abs=1e-4)
         assert float(line["above_chance"]) == pytest.approx(100 * row.above.mean, abs=1e-4)
-        assert line["verdict"] == ("above chance" if row.knows else "not above chance")
+        assert line["verdict"] == ("above chance" if row.above_chance else "not above chance")
 
 
 def test_a_report_on_runs_without_representations_says_so(home: Path, tmp_path: Path) -> None:
     done = call("-q", "report", home / "single", "--out", tmp_path, "--probes")
 
     assert done.code == 0, done.error
-    told = "no representation of a single modality: single"
+    told = "without a representation of a single modality: single"
     assert told in " ".join(done.out.split())
     assert told in (tmp_path / "report.html").read_text()
     assert told in (tmp_path / "report.md").read_text()

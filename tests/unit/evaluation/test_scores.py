@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score, recall_score
 
 from merkit.core.errors import MerkitError
 from merkit.data.corpus.manifest import write_manifest
-from merkit.evaluation.scores import reports, score, score_run
+from merkit.evaluation.scores import score, score_run
 from merkit.evaluation.stored import open_run, read_run
 
 
@@ -48,7 +48,7 @@ def test_over_folds_the_mean_of_folds_and_the_pooled_figure_are_both_given(nemo,
     figure = scores["test"]["mean_recall"]
     assert figure["mean"] == pytest.approx(np.mean(by_fold))
     assert figure["pooled"] == pytest.approx(recall_score(*together, average="macro"))
-    assert figure["std"] == 0
+    assert figure["std"] is None
     assert (scores["clusters"], scores["cluster"], scores["support"]) == (6, "speaker", 24 * 8)
 
 
@@ -151,16 +151,6 @@ def test_predictions_of_every_epoch_in_some_cells_only_are_refused(parley, make_
         score_run(run)
 
 
-def test_reports_carry_what_a_figure_must_not_be_printed_without(parley, make_run, tmp_path):
-    scores = score_run(make_run(tmp_path / "run", parley))
-
-    first = reports(scores)[0]
-
-    assert (first.metric, first.protocol, first.selection, first.seeds) == ("accuracy", "parley", "best_valid", (0, 1))
-    assert first.support == scores["support"] > 0
-    assert first.interval == tuple(scores["test"]["accuracy"]["interval"])
-
-
 def test_a_run_is_opened_with_the_protocol_and_the_data_it_names(parley, make_run, tmp_path):
     run = make_run(tmp_path / "run", parley)
 
@@ -171,7 +161,7 @@ def test_data_that_moved_is_asked_for_and_can_be_given(parley, make_run, tmp_pat
     run = make_run(tmp_path / "run", parley)
     shutil.move(parley.manifest.root, tmp_path / "elsewhere")
 
-    with pytest.raises(MerkitError, match="say where it is now with --data"):
+    with pytest.raises(MerkitError, match="give its folder with --data"):
         open_run(run)
     assert open_run(run, tmp_path / "elsewhere").model == "single"
 
@@ -216,7 +206,7 @@ def other_classes(table):
     [
         (drop, r"\(test\): c001_u3 without a prediction, of 60 expected"),
         (rename, r"\(test\): c001_u3 without a prediction, of 60 expected"),
-        (add, r"\(test\): c000_u0 predicted, but not a part of this fold"),
+        (add, r"\(test\): c000_u0 predicted, but not in this split of the fold"),
         (double, r"\(test\): c001_u3 predicted more than once"),
         (other_label, "has no distribution whose largest value is its label's"),
         (no_distribution, "has no distribution whose largest value is its label's"),
@@ -287,12 +277,28 @@ def test_a_fold_that_the_protocol_does_not_have_is_named(parley, make_run, tmp_p
         read_run(run, parley.protocol, parley.manifest)
 
 
+def test_predictions_of_an_earlier_version_are_refused_in_one_line(parley, make_run, tmp_path, change_predictions):
+    run = make_run(tmp_path / "run", parley)
+    names = {"split": "part"}
+    change_predictions(
+        run / "fold-made/seed-0", lambda table: table.rename_columns([names.get(n, n) for n in table.column_names])
+    )
+
+    with pytest.raises(MerkitError, match="no column 'split' found, so an earlier version of merkit stored it"):
+        open_run(run)
+
+
+def test_a_model_without_epochs_claims_no_selection(parley, make_run, tmp_path):
+    assert score_run(make_run(tmp_path / "one", parley, "majority", epochs=0))["selection"] == "none"
+    assert score_run(make_run(tmp_path / "two", parley, selection="last"))["selection"] == "last"
+
+
 def test_two_selection_rules_in_one_run_are_refused(parley, make_run, tmp_path):
     run = make_run(tmp_path / "run", parley)
     path = run / "fold-made/seed-0/cell.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "selection": "last"}))
 
-    with pytest.raises(MerkitError, match="chosen by best_valid and last"):
+    with pytest.raises(MerkitError, match="selected by best_valid and last"):
         read_run(run, parley.protocol, parley.manifest)
 
 
@@ -307,7 +313,7 @@ def test_data_other_than_that_of_training_is_refused(parley, make_run, tmp_path)
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda run: (run / "recipe.toml").unlink(), "this is no run"),
+        (lambda run: (run / "recipe.toml").unlink(), "this is not a run"),
         (lambda run: shutil.rmtree(run / "fold-made"), "no finished fold"),
         (lambda run: (run / "provenance.json").unlink(), "provenance.json: missing"),
         (lambda run: (run / "provenance.json").write_text("{"), "provenance.json: not JSON"),

@@ -1,4 +1,4 @@
-"""Every subset of a run's modalities on the test part: predicted from the stored checkpoints, scored, shown."""
+"""Every subset of a run's modalities on the test split: predicted from the stored checkpoints, scored, shown."""
 
 import csv
 import shutil
@@ -21,8 +21,7 @@ from merkit.evaluation.subsets import (
     FILE,
     _with_only,
     modalities_of,
-    predict_subsets,
-    subset_rows,
+    subset_conditions,
     subsets_of,
     training_note,
 )
@@ -58,7 +57,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("subsets")
     two_modalities(folder / "data")
     train(folder / "data", folder / "run")
-    predict_subsets(open_run(folder / "run"), read_manifest(folder / "data"))
+    subset_conditions(open_run(folder / "run"), read_manifest(folder / "data"))
     return folder
 
 
@@ -79,7 +78,7 @@ def test_subsets_are_all_but_the_empty_one_and_the_whole() -> None:
 def test_an_answer_without_a_modality_is_that_of_a_corpus_that_lacks_it(model: str, tmp_path: Path) -> None:
     data = two_modalities(tmp_path / "data", conversations=10)
     run = open_run(train(data, tmp_path / "run", model, seeds=1))
-    predict_subsets(run, read_manifest(data))
+    subset_conditions(run, read_manifest(data))
     cell = next((tmp_path / "run").glob("fold-*/seed-0"))
     test = set(run.cells[0].splits["test"].ids)
     manifest = read_manifest(data)
@@ -104,26 +103,26 @@ def test_an_answer_without_a_modality_is_that_of_a_corpus_that_lacks_it(model: s
             assert found[id_][f"p:{label}"] == pytest.approx(prediction.probabilities[label], abs=1e-5)
 
 
-def test_rows_begin_with_the_runs_own_figures_and_count_the_drop_from_them(home: Path) -> None:
+def test_rows_begin_with_the_runs_own_scores_and_count_the_drop_from_them(home: Path) -> None:
     run = open_run(home / "run")
     scores = score(run)
 
-    rows = subset_rows(run)
+    rows = subset_conditions(run, read_manifest(home / "data"))
 
-    assert [row.modalities for row in rows] == [("text", "audio"), ("text",), ("audio",)]
-    for name, figure in rows[0].figures.items():
-        assert figure["mean"] == pytest.approx(scores["test"][name]["mean"])
-        assert figure["std"] == pytest.approx(scores["test"][name]["std"])
-        assert figure["interval"] == pytest.approx(scores["test"][name]["interval"])
+    assert [row.name for row in rows] == ["text+audio", "text", "audio"]
+    for name, value in rows[0].scores.items():
+        assert value["mean"] == pytest.approx(scores["test"][name]["mean"])
+        assert value["std"] == pytest.approx(scores["test"][name]["std"])
+        assert value["interval"] == pytest.approx(scores["test"][name]["interval"])
     assert rows[0].drops == {}
     for row in rows[1:]:
         assert list(row.drops) == list(run.protocol.metrics)
         for name, drop in row.drops.items():
-            assert drop.mean == pytest.approx(rows[0].figures[name]["mean"] - row.figures[name]["mean"])
+            assert drop.mean == pytest.approx(rows[0].scores[name]["mean"] - row.scores[name]["mean"])
             assert drop.interval[0] <= drop.mean <= drop.interval[1]
 
 
-def test_a_figure_is_what_scikit_learn_computes_from_the_stored_predictions(home: Path) -> None:
+def test_a_score_is_what_scikit_learn_computes_from_the_stored_predictions(home: Path) -> None:
     from sklearn.metrics import balanced_accuracy_score
 
     run = open_run(home / "run")
@@ -135,10 +134,10 @@ def test_a_figure_is_what_scikit_learn_computes_from_the_stored_predictions(home
             balanced_accuracy_score(list(truth.values()), [LABELS.index(found[id_]["label"]) for id_ in truth])
         )
 
-    row = next(row for row in subset_rows(run) if row.modalities == ("audio",))
+    row = next(row for row in subset_conditions(run, read_manifest(home / "data")) if row.name == "audio")
 
-    assert row.figures[FIRST]["mean"] == pytest.approx(np.mean(by_seed))
-    assert row.figures[FIRST]["std"] == pytest.approx(np.std(by_seed, ddof=1))
+    assert row.scores[FIRST]["mean"] == pytest.approx(np.mean(by_seed))
+    assert row.scores[FIRST]["std"] == pytest.approx(np.std(by_seed, ddof=1))
 
 
 def test_stored_predictions_are_used_again_unless_the_cell_has_changed(
@@ -149,15 +148,15 @@ def test_stored_predictions_are_used_again_unless_the_cell_has_changed(
     load = Recognizer.load
     monkeypatch.setattr(Recognizer, "load", lambda *arguments: asked.append(arguments[0]) or load(*arguments))
 
-    predict_subsets(run, manifest)
+    subset_conditions(run, manifest)
     assert asked == []
 
     first, *others = run.cells
     changed = replace(run, cells=(replace(first, facts={**first.facts, "key": "another"}), *others))
-    predict_subsets(changed, manifest)
+    subset_conditions(changed, manifest)
     assert [path.parent.name for path in asked] == ["seed-0"]
 
-    predict_subsets(run, manifest)  # as it was
+    subset_conditions(run, manifest)  # as it was
     assert len(asked) == 2
 
 
@@ -170,9 +169,7 @@ def test_predicting_subsets_reads_no_label(home: Path, monkeypatch: pytest.Monke
     )
     monkeypatch.setattr(type(run.protocol), "members", lambda self, utterances: list(utterances))
 
-    predict_subsets(run, blind)
-
-    assert len(subset_rows(run)) == 3
+    assert len(subset_conditions(run, blind)) == 3
 
 
 def test_the_note_says_whether_training_ever_took_a_modality_away(home: Path) -> None:
@@ -190,9 +187,7 @@ def test_a_run_with_one_modality_has_no_subsets(home: Path, tmp_path: Path) -> N
     train_recipe(check_recipe(recipe_values("single", epochs=1), "r.toml"), home / "data", tmp_path / "one")
     run = open_run(tmp_path / "one")
 
-    predict_subsets(run, read_manifest(home / "data"))
-
-    assert subset_rows(run) == []
+    assert subset_conditions(run, read_manifest(home / "data")) == []
     done = call("-q", "report", run.path, "--out", tmp_path / "report", "--subsets")
     assert done.code == 2
     assert "none of the runs has more than one modality" in done.error
@@ -215,8 +210,8 @@ def test_report_prints_the_table_and_puts_it_on_the_page(home: Path, tmp_path: P
 
     assert done.code == 0, done.error
     page, markdown = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
-    row = subset_rows(open_run(home / "run"))[2]
-    mean, std = (f"{100 * row.figures[FIRST][name]:.2f}" for name in ("mean", "std"))
+    row = subset_conditions(open_run(home / "run"), read_manifest(home / "data"))[2]
+    mean, std = (f"{100 * row.scores[FIRST][name]:.2f}" for name in ("mean", "std"))
     for text in (page, markdown, " ".join(done.out.split())):
         assert mean in text
         assert std in text
@@ -232,23 +227,24 @@ def test_report_prints_the_table_and_puts_it_on_the_page(home: Path, tmp_path: P
     assert not (tmp_path / "plain" / "subsets.csv").exists()
 
 
-def test_the_csv_holds_every_figure_and_drop_in_percent_and_how_the_run_was_trained(home: Path, tmp_path: Path) -> None:
+def test_the_csv_holds_every_score_and_drop_in_percent_and_how_the_run_was_trained(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "run", tmp_path / "again")
     files = write_report([home / "run", tmp_path / "again"], tmp_path / "report", subsets=True)
 
     assert tmp_path / "report" / "subsets.csv" in files.written
     with (tmp_path / "report" / "subsets.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
-    rows, metrics = subset_rows(open_run(home / "run")), open_run(home / "run").protocol.metrics
+    run = open_run(home / "run")
+    rows, metrics = subset_conditions(run, read_manifest(home / "data")), run.protocol.metrics
     expected = [(name, row, metric) for name in ("run", "again") for row in rows for metric in metrics]
     assert len(found) == len(expected) == 2 * 3 * 4
     for line, (name, row, metric) in zip(found, expected, strict=True):
-        figure, drop = row.figures[metric], row.drops.get(metric)
+        value, drop = row.scores[metric], row.drops.get(metric)
         assert (line["protocol"], line["run"], line["metric"]) == ("table", name, metric)
-        assert line["modalities"] == "+".join(row.modalities)
+        assert line["modalities"] == row.name
         assert line["training"] == "trained with modality dropout 0.3"
         for column, share in zip(
-            ("mean", "std", "low", "high"), (figure["mean"], figure["std"], *figure["interval"]), strict=True
+            ("mean", "std", "low", "high"), (value["mean"], value["std"], *value["interval"]), strict=True
         ):
             assert float(line[column]) == pytest.approx(100 * share, abs=1e-4)
         for column, share in zip(

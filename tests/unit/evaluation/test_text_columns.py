@@ -15,7 +15,7 @@ from tests.tiny import LABELS, WORDS, recipe_values, write_corpus
 from merkit.data.corpus.manifest import read_manifest, write_manifest
 from merkit.evaluation.scores import score
 from merkit.evaluation.stored import open_run
-from merkit.evaluation.text_columns import FILE, text_rows
+from merkit.evaluation.text_columns import FILE, text_conditions
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.recognizer import Recognizer
@@ -45,14 +45,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_both_conditions_are_scored_and_the_loss_is_their_difference(home: Path) -> None:
     run, manifest = open_run(home / "words"), read_manifest(home / "data")
 
-    text, heard = text_rows(run, manifest, "asr_text")
+    text, heard = text_conditions(run, manifest, "asr_text")
 
-    assert (text.column, heard.column) == ("text", "asr_text")
+    assert (text.name, heard.name) == ("text", "asr_text")
     assert (text.missing, heard.missing) == (0, 1)
     assert text.drops == {}
-    for name, figure in text.figures.items():
+    for name, figure in text.scores.items():
         assert figure["mean"] == pytest.approx(score(run)["test"][name]["mean"])
-        assert heard.drops[name].mean == pytest.approx(figure["mean"] - heard.figures[name]["mean"])
+        assert heard.drops[name].mean == pytest.approx(figure["mean"] - heard.scores[name]["mean"])
         assert heard.drops[name].interval[0] <= heard.drops[name].mean <= heard.drops[name].interval[1]
     assert heard.drops["mean_recall"].mean > 0.1
 
@@ -66,30 +66,30 @@ def test_a_figure_is_what_scikit_learn_says_of_a_corpus_whose_transcript_the_col
     assert truth
     checkpoint = next((home / "words").glob("fold-*/seed-0/checkpoint"))
 
-    row = text_rows(run, manifest, "asr_text")[1]
+    row = text_conditions(run, manifest, "asr_text")[1]
 
     other = write_manifest(tmp_path, heard, name="tiny", version=1)
     answers = {p.id: LABELS.index(p.label) for p in Recognizer.load(checkpoint).predict(other)}
     silent = pq.read_table(checkpoint.parent / FILE).to_pylist()
     answers |= {r["id"]: LABELS.index(r["label"]) for r in silent if r["id"] == "c000_0"}
     expected = balanced_accuracy_score(list(truth.values()), [answers[id_] for id_ in truth])
-    assert row.figures["mean_recall"]["mean"] == pytest.approx(expected)
+    assert row.scores["mean_recall"]["mean"] == pytest.approx(expected)
 
 
 def test_answers_are_kept_and_made_anew_for_another_column_or_another_content(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, manifest = open_run(home / "words"), read_manifest(home / "data")
-    text_rows(run, manifest, "asr_text")
+    text_conditions(run, manifest, "asr_text")
     asked: list[Path] = []
     load = Recognizer.load
     monkeypatch.setattr(Recognizer, "load", lambda *arguments: asked.append(arguments[0]) or load(*arguments))
 
-    text_rows(run, manifest, "asr_text")
+    text_conditions(run, manifest, "asr_text")
     kept = len(asked)
-    text_rows(run, manifest, "split")
+    text_conditions(run, manifest, "split")
     other_column = len(asked)
-    text_rows(run, manifest, "asr_text")
+    text_conditions(run, manifest, "asr_text")
 
     assert (kept, other_column, len(asked)) == (0, 1, 2)
 
@@ -109,7 +109,7 @@ def test_the_report_prints_both_conditions_and_passes_over_runs_that_read_no_tex
 
 def test_predictions_with_the_column_are_those_of_the_report(home: Path, tmp_path: Path) -> None:
     checkpoint = next((home / "words").glob("fold-*/seed-0/checkpoint"))
-    text_rows(open_run(home / "words"), read_manifest(home / "data"), "asr_text")
+    text_conditions(open_run(home / "words"), read_manifest(home / "data"), "asr_text")
     options = ("predict", home / "data", "--checkpoint", checkpoint)
 
     heard = call("-q", *options, "--out", tmp_path / "heard.jsonl", "--text-column", "asr_text")
@@ -176,4 +176,4 @@ def test_without_the_option_nothing_is_said_of_it(home: Path, tmp_path: Path) ->
     files = write_report([home / "words"], tmp_path)
 
     assert not (tmp_path / "text-column.csv").exists()
-    assert "With other words" not in files.markdown.read_text() + files.html.read_text()
+    assert "Another text column" not in files.markdown.read_text() + files.html.read_text()

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from tests.commandline import call
+from tests.segment_files import write_ctm
 from tests.tiny import write_recipe
 
 from merkit.core.alignment import Interval
 from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
-from merkit.data.segments.files import write_ctm
 from merkit.inference.recognizer import Recognizer
 
 RATE_HZ = 16_000

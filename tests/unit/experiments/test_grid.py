@@ -223,7 +223,7 @@ def test_the_report_says_what_a_variant_changes(done: Path, tmp_path: Path) -> N
 
     assert call("-q", "report", *runs, "--out", tmp_path).code == 0
 
-    expected = "| causal (config.causal = true, training.epochs = 1) | audio: precomputed (sound) |"
+    expected = "| causal (config.causal = true, training.epochs = 1) | audio: published features (sound) † |"
     assert expected in (tmp_path / "report.md").read_text()
     assert "config.causal = true" in (tmp_path / "report.html").read_text()
 

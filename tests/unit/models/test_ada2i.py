@@ -100,6 +100,18 @@ def test_heads_are_the_first_number_that_divides_the_dim(dim: int, heads: int) -
     assert heads_for(dim) == heads
 
 
+def test_the_released_layers_have_equal_weights_at_first_and_the_paper_s_have_not() -> None:
+    def norms(profile: str) -> list[float]:
+        layers = small(profile=profile).context["text"].layers
+        return [float(layer.feed_forward[0].weight.detach().norm()) for layer in layers]
+
+    released, paper = norms("released"), norms("paper")
+
+    assert len(released) == len(paper) == 2
+    assert released[0] == released[1]
+    assert paper[0] != paper[1]
+
+
 def test_a_modality_is_read_by_pytorch_s_layers_with_weights_drawn_as_theirs() -> None:
     torch.manual_seed(0)
     context = TransformerContext(400, 8, layers=1, feed_forward=24, dropout=0.5, causal=False).eval()

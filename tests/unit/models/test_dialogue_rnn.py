@@ -31,6 +31,14 @@ def direction(inputs: int = 3, dropout: float = 0.0) -> Direction:
     return Direction(inputs, global_dim=6, party_dim=5, emotion_dim=4, dropout=dropout)
 
 
+def test_dropout_of_inputs_and_emotions_is_that_of_the_dense_layer_unless_it_is_given() -> None:
+    _, plain = make(dropout=0.2)
+    _, own = make(dropout=0.1, input_dropout=0.0, emotion_dropout=0.25)
+
+    assert [model.p for model in (plain.input_dropout, plain.emotion_dropout, plain.dropout)] == [0.2, 0.2, 0.2]
+    assert [model.p for model in (own.input_dropout, own.emotion_dropout, own.dropout)] == [0.0, 0.25, 0.1]
+
+
 def simple_cell(cell: nn.GRUCell) -> None:
     """Make a cell whose gates stand at one half: ``h' = tanh(sum of the inputs) / 2 + h / 2``."""
     with torch.no_grad():

@@ -43,6 +43,23 @@ def test_nine_layer_norms_of_the_released_model_are_never_applied() -> None:
     assert size() == 79_687_704 - 9 * 2 * 1024
 
 
+def test_speakers_may_be_numbered_by_name() -> None:
+    model = make(speaker_order="name", dropout=0.0)
+    batch = batch_of(SPEC, 3)
+    swapped = {"speakers.by_name": torch.where(batch.mask, 1 - batch.speakers, 0)}
+
+    by_name = model(dataclasses.replace(batch, extras=swapped)).logits[batch.mask]
+
+    relabelled = dataclasses.replace(batch, speakers=swapped["speakers.by_name"])
+    torch.testing.assert_close(by_name, make(dropout=0.0)(relabelled).logits[batch.mask])
+    assert not torch.allclose(by_name, make(dropout=0.0)(batch).logits[batch.mask], atol=1e-3)
+
+
+def test_a_causal_model_cannot_know_the_names_that_follow() -> None:
+    with pytest.raises(ValidationError, match="speaker_order = 'name' needs all speakers"):
+        SPEC.config(speaker_order="name", causal=True)
+
+
 @pytest.mark.parametrize("gate", ["learned", "identity", "none"])
 def test_a_reader_whose_layers_give_nothing_gates_its_target(gate: str) -> None:
     torch.manual_seed(0)

@@ -10,10 +10,10 @@ def numbers(svg, tag, name):
     return [float(value) for value in re.findall(rf'<{tag}[^>]* {name}="([-0-9.]+)', svg)]
 
 
-def test_places_are_percentages_clipped_to_the_chart():
+def test_positions_are_percentages_clipped_to_the_chart():
     scale = Scale(20, 60)
 
-    assert [scale.place(value) for value in (20, 30, 60, 100, 0)] == [0, 25, 100, 100, 0]
+    assert [scale.position(value) for value in (20, 30, 60, 100, 0)] == [0, 25, 100, 100, 0]
 
 
 def test_ticks_are_round_and_inside():
@@ -104,4 +104,4 @@ def test_reliability_draws_a_bar_for_each_bin_that_holds_something():
 
     assert svg.count('class="bar"') == svg.count('class="count"') == svg.count('class="mean"') == 1
     assert numbers(svg, 'rect class="bar"', "height") == [110]  # half of 220
-    assert "confidence 50 to 100: 50 % right of 8" in ElementTree.fromstring(svg).get("aria-label")
+    assert "confidence 50 to 100: 50 % correct of 8" in ElementTree.fromstring(svg).get("aria-label")

@@ -1,15 +1,19 @@
-"""Results that are kept, in a CSV file and a README, are renewed by protocol; all others stay as they stand."""
+"""Kept results, in a CSV file and the tables that show it, are renewed by protocol; all others stay."""
 
 import csv
+from pathlib import Path
 
 import pytest
+from tests.commandline import call
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.data.files import write_texts
-from merkit.reporting.kept_results import renewed
-from merkit.reporting.report import write_report
+from merkit.reporting.kept_results import best_of_each_model, renewed
+from merkit.reporting.reference import read_references, shipped_references
+from merkit.reporting.report import renew_tables, write_report
 from merkit.reporting.results import gather
-from merkit.reporting.tables import results_markdown
+from merkit.reporting.section import section_markdown
+from merkit.reporting.sections import results_section
 
 MARKS = "before\n<!-- results:begin -->\n<!-- results:end -->\nafter\n"
 
@@ -25,142 +29,169 @@ def runs(parley, nemo, make_run, tmp_path):
 
 @pytest.fixture
 def kept(runs, tmp_path):
-    """A results file and a README with both protocols."""
-    results, readme = tmp_path / "ours.csv", tmp_path / "README.md"
+    """A results file, a README and a page with both protocols."""
+    results, readme, page = tmp_path / "ours.csv", tmp_path / "README.md", tmp_path / "results.md"
     readme.write_text(MARKS)
-    write_texts(renewed(gather([*runs.values()]), results, readme))
-    return results, readme
+    page.write_text(MARKS)
+    write_texts(renewed(gather([*runs.values()]), results, readme, page))
+    return results, readme, page
 
 
 def rows_of(results, protocol):
     return [line for line in results.read_text().splitlines() if line.startswith(f"{protocol},")]
 
 
-def section_of(readme, protocol):
-    inside = readme.read_text().partition("begin -->")[2].partition("<!-- results:end")[0]
-    return next(part for part in inside.split("\n**") if part.startswith(f"{protocol}**")).rstrip("\n")
-
-
 def test_new_files_hold_the_protocols_of_the_runs_in_their_order(runs, kept):
-    results, readme = kept
+    results, _, page = kept
     groups = gather([*runs.values()])
 
-    tables = [f"**{group.protocol}**\n\n{results_markdown(group)}" for group in groups]
     assert [group.protocol for group in groups] == ["nemo6", "parley"]
-    assert readme.read_text() == MARKS.replace("-->\n<!--", "\n\n".join(["-->", *tables, "<!--"]))
+    text = page.read_text()
+    assert text.startswith("before\n<!-- results:begin -->\n\n## nemo6\n\n| System | Features |")
+    assert text.endswith("\n\n<!-- results:end -->\nafter\n")
+    assert text.index("## nemo6") < text.index("## parley")
+    for group in groups:
+        assert section_markdown(results_section(group.rows, [])) in text
     with results.open(newline="") as file:
         rows = [(row["protocol"], row["run"]) for row in csv.DictReader(file)]
     assert list(dict.fromkeys(rows)) == [("nemo6", "alone"), ("nemo6", "left"), ("parley", "calls")]
 
 
+def test_the_readme_has_the_best_run_of_each_model_on_validation_for_the_first_protocol(runs, kept):
+    _, readme, _ = kept
+    rows = [row for row in gather([*runs.values()])[0].rows if row.metric == "mean_recall"]
+    best = max(rows, key=lambda row: row.valid)
+    table = [line.split(" | ") for line in readme.read_text().splitlines() if line.startswith("|")]
+
+    assert len(table) == 3
+    assert {len(cells) for cells in table} == {4}
+    assert table[0][2] == "Mean recall (UA), test"
+    assert table[2][:2] == ["| single", "text: bert (minilm, frozen)"]
+    assert f"{best.mean:.2f}" in table[2][2]
+    assert "[All runs, metrics and protocols](results.md)" in readme.read_text()
+
+
+def test_at_most_ten_models_are_in_the_short_table_and_the_test_split_does_not_select_them(runs):
+    row = gather([runs["calls"]])[0].rows[0]
+    rows = [
+        row.model_copy(update={"run": f"r{number}", "model": f"m{number % 12}", "valid": number, "mean": 100 - number})
+        for number in range(24)
+    ]
+
+    chosen = [next(iter(run.values())).run for run in best_of_each_model(rows)]
+
+    assert chosen == [f"r{number}" for number in range(14, 24)]
+
+
+def test_the_repositorys_tables_are_those_of_its_results():
+    root = Path(__file__).parents[3]
+    readme, page = root / "README.md", root / "docs" / "results.md"
+
+    texts = renewed([], root / "results" / "ours.csv", readme, page, read_references(shipped_references()))
+
+    assert len(texts) == 3
+    for path, text in texts.items():
+        assert path.read_text() == text, (
+            f"run: merkit report --results results/ours.csv --readme README.md --page {page}"
+        )
+
+
 @pytest.mark.parametrize(("given", "other"), [("alone", "parley"), ("calls", "nemo6")])
-def test_protocols_that_no_run_is_for_stay_as_they_stand(runs, kept, given, other):
-    results, readme = kept
+def test_protocols_without_a_given_run_stay_as_they_are(runs, kept, given, other):
+    results, *_ = kept
     results.write_text(results.read_text().replace("0123456789abcdef", "edited"))
-    readme.write_text(readme.read_text().replace("one fold;", "one fold (a remark);").replace("9 folds", "nine folds"))
-    before = rows_of(results, other), section_of(readme, other)
+    before = rows_of(results, other)
 
-    write_texts(renewed(gather([runs[given]]), results, readme))
+    write_texts(renewed(gather([runs[given]]), results))
 
-    assert before[0]
-    assert (rows_of(results, other), section_of(readme, other)) == before
+    assert before
+    assert rows_of(results, other) == before
 
 
-def test_the_protocols_of_the_runs_are_replaced_whole_and_keep_their_place(runs, kept):
-    results, readme = kept
+def test_the_protocols_of_the_runs_are_replaced_whole_and_keep_their_position(runs, kept):
+    results, readme, page = kept
     assert any(line.startswith("nemo6,left,") for line in rows_of(results, "nemo6"))
 
-    write_texts(renewed(gather([runs["alone"]]), results, readme))
+    write_texts(renewed(gather([runs["alone"]]), results, readme, page))
 
     assert {line.split(",")[1] for line in rows_of(results, "nemo6")} == {"alone"}
-    assert "left" not in section_of(readme, "nemo6")
+    assert "| left |" not in page.read_text()
     lines = [line.split(",")[0] for line in results.read_text().splitlines()]
     assert list(dict.fromkeys(lines)) == ["protocol", "nemo6", "parley"]
-    assert readme.read_text().index("**nemo6**") < readme.read_text().index("**parley**")
+    assert page.read_text().index("## nemo6") < page.read_text().index("## parley")
 
 
-def test_a_new_protocol_follows_those_that_are_there(runs, tmp_path):
-    results, readme = tmp_path / "ours.csv", tmp_path / "README.md"
-    readme.write_text(MARKS)
+def test_a_new_protocol_follows_the_others(runs, tmp_path):
+    results, page = tmp_path / "ours.csv", tmp_path / "results.md"
+    page.write_text(MARKS)
     for name in ("calls", "alone"):
-        write_texts(renewed(gather([runs[name]]), results, readme))
+        write_texts(renewed(gather([runs[name]]), results, page=page))
 
     assert [line.split(",")[0] for line in results.read_text().splitlines()] == ["protocol"] + 4 * ["parley"] + 4 * [
         "nemo6"
     ]
-    assert readme.read_text().index("**parley**") < readme.read_text().index("**nemo6**")
-    assert readme.read_text().startswith("before\n<!-- results:begin -->\n\n**parley**\n\n| system |")
-    assert readme.read_text().endswith("\n\n<!-- results:end -->\nafter\n")
+    assert page.read_text().index("## parley") < page.read_text().index("## nemo6")
 
 
-def test_the_same_runs_again_change_nothing(runs, kept):
+def test_the_same_runs_again_or_none_change_nothing(runs, kept):
     before = [path.read_bytes() for path in kept]
 
     write_texts(renewed(gather([*runs.values()]), *kept))
-
     assert [path.read_bytes() for path in kept] == before
+
+    assert renew_tables(*kept) == (kept[0], kept[2], kept[1])
+    assert kept[0].read_bytes() == before[0]
+    assert kept[1].read_bytes() == before[1]
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        (lambda text: text.replace("pooled,", "", 1), "columns lacking: pooled, unknown: none"),
-        (lambda text: text.replace("pooled,", "pool,", 1), "columns lacking: pooled, unknown: pool"),
-        (lambda text: text.replace("protocol,run,", "run,protocol,", 1), "columns in another order or twice"),
-        (lambda text: "", "no columns found"),
-        (lambda text: text + "meld7,bc_lstm\n", "line 14: 2 cells found, 27 expected"),
-        (lambda text: text.replace("\n", ",more\n").replace(",more", "", 1), "line 2: 28 cells found, 27 expected"),
-        (lambda text: text + '"meld7,bc_lstm', r"line 14: not CSV \(unexpected end of data\)"),
+        (lambda text: text.replace("pooled,", "", 1), "columns missing: pooled, unknown: none"),
+        (lambda text: text.replace("pooled,", "pool,", 1), "columns missing: pooled, unknown: pool"),
+        (lambda text: text.replace("std,", "sd,", 1), "columns missing: std, unknown: sd"),
+        (
+            lambda text: text.replace("protocol,run,", "run,protocol,", 1),
+            "columns missing: none, unknown: none;.*order",
+        ),
+        (lambda text: "", "columns missing: protocol, run, .*, unknown: none"),
+        (lambda text: text + "meld7,bc_lstm\n", "line 14: not 33 cells"),
+        (lambda text: text.replace("\n", ",more\n").replace(",more", "", 1), "line 2: not 33 cells"),
+        (lambda text: text + '"meld7,bc_lstm', r"line 1[34]: not CSV \(unexpected end of data\)"),
+        (lambda text: text.replace(",macro_f1,", ",f1,", 1), "line .: metric 'f1': .*one of accuracy"),
+        (lambda text: text.replace(",best_valid,", ",best,", 1), "line .: selection 'best': .*'best_valid'"),
     ],
-    ids=["lacking", "renamed", "reordered", "empty", "short", "long", "broken"],
+    ids=["lacking", "renamed", "older", "reordered", "empty", "short", "long", "broken", "metric", "selection"],
 )
-def test_a_results_file_of_another_layout_is_refused(runs, kept, change, told):
-    results, _ = kept
-    text = change(results.read_text())
+def test_a_results_file_of_another_layout_is_refused(runs, kept, change, message):
+    results, *_ = kept
+    text = change(results.read_text().replace(",last,", ",best_valid,"))
     results.write_text(text)
 
-    with pytest.raises(MerkitError, match=rf"ours\.csv: {told}.*; put it away and give the runs of all its protocols"):
+    with pytest.raises(
+        MerkitError, match=rf"ours\.csv: {message}.*; move it away and give the runs of all its protocols"
+    ):
         renewed(gather([runs["calls"]]), results)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda text: text.replace("**nemo6**", "nemo6"), r"'nemo6' found before the first line"),
-        (lambda text: text.replace("**nemo6**", "**parley**"), r"more than one section '\*\*parley\*\*' found"),
-        (lambda text: text.replace("**nemo6**", "**meld7**"), "found: meld7, parley, .*: nemo6, parley; the same"),
-        (lambda text: MARKS, "found: none, .*: nemo6, parley; the same expected: give runs of nemo6 as well"),
-        (lambda text: text.replace("begin -->", "start -->"), "once each, in this order"),
-        (lambda text: text.replace("results:end -->", "results:begin -->"), "once each, in this order"),
-        (lambda text: text + "<!-- results:end -->", "once each, in this order"),
-    ],
-    ids=["stray", "doubled", "foreign", "lacking", "no-begin", "no-end", "two-ends"],
+    "change", [("begin -->", "start -->"), ("results:end -->", "results:begin -->"), ("after", "<!-- results:end -->")]
 )
-def test_a_readme_whose_sections_are_not_those_of_the_results_is_refused(runs, kept, change, told, tmp_path):
-    results, readme = kept
-    readme.write_text(change(readme.read_text()))
-    before = results.read_text(), readme.read_text()
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_file_without_the_marks_is_refused_and_nothing_is_written(runs, kept, change, number, tmp_path):
+    path = kept[number]
+    path.write_text(path.read_text().replace(*change))
+    before = [file.read_text() for file in kept]
 
-    with pytest.raises(MerkitError, match=told):
-        write_report([runs["calls"]], tmp_path / "report", results=results, readme=readme)
+    with pytest.raises(MerkitError, match=rf"{path.name}: .*once each, in this order"):
+        write_report([runs["calls"]], tmp_path / "report", results=kept[0], readme=kept[1], results_page=kept[2])
 
-    assert (results.read_text(), readme.read_text()) == before
+    assert [file.read_text() for file in kept] == before
     assert not (tmp_path / "report").exists()
 
 
-def test_a_section_that_the_results_lack_is_no_obstacle_if_its_runs_are_given(runs, kept):
-    results, readme = kept
-    results.unlink()
-
-    with pytest.raises(MerkitError, match=r"nemo6, parley, .*: none; the same expected: give runs of nemo6 as well"):
-        renewed(gather([runs["calls"]]), results, readme)
-    write_texts(renewed(gather([*runs.values()]), results, readme))
-
-    assert rows_of(results, "nemo6")
-
-
 @pytest.mark.parametrize("kind", ["missing", "folder", "latin"])
-def test_a_readme_that_cannot_be_read_is_told_in_one_line(runs, tmp_path, kind):
+def test_a_readme_that_cannot_be_read_is_an_error_of_one_line(runs, tmp_path, kind):
     readme = tmp_path / "README.md"
     if kind == "folder":
         readme.mkdir()
@@ -171,20 +202,35 @@ def test_a_readme_that_cannot_be_read_is_told_in_one_line(runs, tmp_path, kind):
         renewed(gather([runs["calls"]]), tmp_path / "ours.csv", readme)
 
 
-def test_a_readme_alone_is_refused(runs, kept, tmp_path):
-    with pytest.raises(ConfigError, match="--readme shows the figures of --results: give both"):
-        write_report([runs["calls"]], tmp_path / "report", readme=kept[1])
+def test_a_readme_or_page_alone_is_refused(runs, kept, tmp_path):
+    for option in ({"readme": kept[1]}, {"results_page": kept[2]}):
+        with pytest.raises(ConfigError, match="--readme and --page show the scores of --results"):
+            write_report([runs["calls"]], tmp_path / "report", **option)
 
 
-def test_report_renews_both_files_and_names_all_that_it_wrote(runs, kept, tmp_path):
-    results, readme = kept
-    before = readme.read_text()
+def test_report_renews_all_files_and_names_all_that_it_wrote(runs, kept, tmp_path):
+    results, readme, page = kept
+    before = readme.read_text(), page.read_text()
     out = tmp_path / "report"
 
-    files = write_report([runs["alone"]], out, results=results, readme=readme)
+    files = write_report([runs["alone"]], out, results=results, readme=readme, results_page=page)
 
-    assert files.written == (out / "report.html", out / "report.md", out / "report.csv", results, readme)
+    assert files.written == (out / "report.html", out / "report.md", out / "report.csv", results, page, readme)
     assert all(path.is_file() for path in files.written)
-    assert readme.read_text() != before
+    assert page.read_text() != before[1]
     assert rows_of(results, "parley")
     assert not rows_of(out / "report.csv", "parley")
+
+
+def test_the_command_needs_no_runs_to_renew_the_tables(kept):
+    results, readme, page = kept
+    readme.write_text(MARKS)
+
+    done = call("-q", "report", "--results", results, "--readme", readme, "--page", page)
+
+    assert done.code == 0, done.error
+    assert "| single |" in readme.read_text()
+    assert call("-q", "report").code == 2
+    assert "No results" in call("-q", "report", "--results", results.with_name("none.csv")).error.replace(
+        "no r", "No r"
+    )

@@ -14,7 +14,7 @@ def write(tmp_path, text):
     return path
 
 
-def test_the_shipped_file_reads_and_every_figure_has_its_source_and_rule():
+def test_the_shipped_file_reads_and_every_score_has_its_source_and_rule():
     found = read_references(shipped_references())
 
     assert len(found) > 40
@@ -23,14 +23,14 @@ def test_the_shipped_file_reads_and_every_figure_has_its_source_and_rule():
     assert len({(r.system, r.variant, r.protocol, r.modalities, r.metric) for r in found}) == len(found)
 
 
-def test_figures_of_the_shipped_file_belong_to_protocols_there_are():
+def test_scores_of_the_shipped_file_belong_to_protocols_there_are():
     known = [*lookup.names("protocols"), "mosei2", "mosei7"]  # CMU-MOSEI is planned
 
     for reference in read_references(shipped_references()):
         assert any(reference.is_for(protocol) for protocol in known), reference
 
 
-def test_a_familys_figure_is_for_all_its_protocols_but_not_for_others():
+def test_a_familys_score_is_for_all_its_protocols_but_not_for_others():
     family = next(r for r in read_references(shipped_references()) if r.protocol == "iemocap4")
 
     assert family.is_for("iemocap4-session")
@@ -38,7 +38,7 @@ def test_a_familys_figure_is_for_all_its_protocols_but_not_for_others():
     assert not family.is_for("iemocap6")
 
 
-def test_figures_of_the_same_modalities_stand_above_a_run():
+def test_scores_of_the_same_modalities_stand_above_a_run():
     references = read_references(shipped_references())
 
     assert {r.value for r in above(references, "ada2i", "meld7", "text+audio")} == {60.08, 62.64}
@@ -62,6 +62,6 @@ def test_a_mistake_in_the_file_is_named_by_its_line(text, message, tmp_path):
         read_references(write(tmp_path, text))
 
 
-def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(MerkitError, match="Cannot read the table of printed figures"):
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(MerkitError, match="Cannot read the table of printed scores"):
         read_references(tmp_path / "none.csv")

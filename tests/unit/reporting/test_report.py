@@ -11,7 +11,8 @@ from merkit.evaluation.stored import open_run
 from merkit.reporting.reference import read_references
 from merkit.reporting.report import write_report
 from merkit.reporting.results import gather
-from merkit.reporting.tables import results_markdown
+from merkit.reporting.section import Cell, Column, Row, Section, section_html, section_markdown
+from merkit.reporting.sections import sections_of
 
 REFERENCES = (
     "system,variant,protocol,modalities,metric,value,selection,features,source,evidence,note\n"
@@ -99,7 +100,7 @@ def test_the_page_is_well_formed_and_asks_for_nothing_outside(files, tree):
     assert {link.removeprefix("#") for link in tree.links} <= tree.ids
 
 
-def test_floors_come_first_and_the_run_with_one_encoder_is_what_the_others_must_beat(runs):
+def test_baselines_come_first_and_the_run_with_one_encoder_is_what_the_others_must_beat(runs):
     group = gather(runs)[0]
 
     assert [entry.name for entry in group.entries] == ["z_majority", "fused", "text"]
@@ -108,71 +109,73 @@ def test_floors_come_first_and_the_run_with_one_encoder_is_what_the_others_must_
     assert all(c.reference == "text" for c in group.comparisons)
 
 
-def test_the_run_to_compare_with_can_be_named_and_a_misspelt_one_is_told(runs):
+def test_the_run_to_compare_with_can_be_named_and_a_misspelt_one_is_an_error(runs):
     assert gather(runs, reference="fused")[0].compared_with.name == "fused"
     with pytest.raises(MerkitError, match=r"No run named 'fuse'\. Did you mean 'fused'"):
         gather(runs, reference="fuse")
 
 
-def test_without_a_single_model_the_best_floor_is_what_must_be_beaten(runs):
+def test_without_a_single_model_the_best_baseline_is_the_reference(runs):
     assert gather(runs[:2])[0].compared_with.name == "z_majority"
     assert gather(runs[1:2])[0].compared_with.name == "fused"
 
 
-def test_printed_figures_are_those_of_the_scores(runs, parley, tree):
+def test_printed_scores_are_those_of_the_stored_predictions(runs, parley, tree):
     figure = score_run(runs[1])["test"]["accuracy"]
     low, high = (f"{100 * value:.1f}" for value in figure["interval"])
 
     assert f"{100 * figure['mean']:.2f} ± {100 * figure['std']:.2f} [{low}, {high}]" in tree.text
 
 
-def test_a_figure_is_never_shown_without_seeds_interval_and_rule(tree):
+def test_a_score_is_never_shown_without_seeds_interval_and_rule(tree):
     for words in (
-        "2 seeds",
-        "95 % interval by bootstrap over 10 conversations",
-        "60 test utterances",
-        "Epoch chosen on",
+        "Seeds",
+        "95 % bootstrap confidence interval over 10 conversations",
+        "test split of 60 utterances",
+        "best on validation",
     ):
         assert words in tree.text
 
 
 def test_the_papers_row_stands_above_ours_with_its_rule_and_features(files, tree):
-    place = {name: tree.text.index(name) for name in ("87.65", "fused leaky", "features <b>of</b> old")}
-
-    ours = tree.text.index("fused text: bert (minilm, frozen) 2 seeds")
-    assert tree.text.index("bc_lstm paper text: features <b>of</b> old A paper 2020") < ours < place["fused leaky"]
+    ours = tree.text.index("fused text: bert (minilm, frozen)")
+    paper = tree.text.index("bc_lstm paper text: features <b>of</b> old A paper 2020")
+    assert paper < ours < tree.text.index("fused leaky")
     assert "quoted from a secondary source" in tree.text
     assert "the test set leaky" in tree.text
     markdown = files.markdown.read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown.splitlines() if line.startswith("|")]
     head, _, majority, printed, fused, leaky, text = rows[:7]
-    assert head[:2] == ["system", "features"]
-    assert majority[:2] == ["z_majority", "text: bert (minilm, frozen)"]
-    assert printed == ["_bc_lstm, paper_", "text: features <b>of</b> old", "87.65", "", "", "", "on the test set", ""]
+    assert head[:2] == ["System", "Features"]
+    assert majority[:2] == ["z_majority *(baseline)*", "text: bert (minilm, frozen)"]
+    assert majority[-2:] == ["no epochs", "2"]
+    source = "(A paper 2020; quoted from a secondary source; a note)"
+    assert printed[:3] == ["bc_lstm *(paper)*", rf"text: features \<b>of\</b> old {source}", "87.65"]
+    assert printed[3:] == ["", "", "", "", "the test set *(leaky)*", ""]
     assert fused[:2] == ["fused", "text: bert (minilm, frozen)"]
-    assert leaky[:2] == ["fused, **leaky**", ""]
+    assert leaky[0] == "fused *(leaky)*"
     assert text[0] == "text"
     assert {len(row) for row in rows[:7]} == {len(head)}
 
 
 @pytest.mark.parametrize(
-    ("modalities", "features", "told"),
+    ("modalities", "features", "expected"),
     [
         ("text+audio", "BERT; openSMILE 300", "text+audio: BERT; openSMILE 300"),
         ("text", "not stated", "text: not stated"),
         ("not stated", "not stated", "not stated"),
     ],
 )
-def test_printed_features_are_told_with_their_modalities(references, modalities, features, told):
+def test_printed_features_have_their_modalities(references, modalities, features, expected):
     references.write_text(REFERENCES.replace(",text,accuracy,87.65", f",{modalities},accuracy,87.65"))
 
     first = replace(read_references(references)[0], features=features)
 
-    assert first.made_of == told
+    assert first.made_of == expected
 
 
 @pytest.mark.parametrize(
-    ("encoders", "told"),
+    ("encoders", "expected"),
     [
         ({}, "no encoder"),
         ({"audio": {"name": "logmel", "n_mels": 64}}, "audio: logmel"),
@@ -188,7 +191,7 @@ def test_printed_features_are_told_with_their_modalities(references, modalities,
             {"text": {"name": "bert", "weights": "builtin:minilm", "frozen": False, "lora": {"rank": 4}}},
             "text: bert (minilm, LoRA of rank 4)",
         ),
-        ({"audio": {"name": "precomputed", "features": "praat"}}, "audio: precomputed (praat)"),
+        ({"audio": {"name": "precomputed", "features": "praat"}}, "audio: published features (praat)"),
         (
             {"text": EXTRACTOR | {"cross_fit": 5}, "audio": {"name": "praat"}},
             "text: single on bert (minilm, fine-tuned), cross-fitted (5); audio: praat",
@@ -197,28 +200,31 @@ def test_printed_features_are_told_with_their_modalities(references, modalities,
         ({"text": {"name": "checkpoint", "checkpoint": "/a/b"}}, "text: a trained model, not cross-fitted"),
     ],
 )
-def test_encoders_are_told_with_their_weights_and_whether_those_are_trained(parley, make_run, tmp_path, encoders, told):
+def test_features_name_the_weights_and_whether_they_are_trained(parley, make_run, tmp_path, encoders, expected):
     run = make_run(tmp_path / "run", parley, encoders=encoders)
 
     group = gather([run])[0]
 
-    assert group.entries[0].encoders == told
-    assert f"| run | {told} |" in results_markdown(group)
+    assert group.entries[0].features == expected
+    mark = " †" if "published" in expected else ""
+    assert f"| run | {expected}{mark} |" in section_markdown(sections_of(group)[0])
 
 
-@pytest.mark.parametrize(("cross_fit", "told"), [(0, "not cross-fitted"), (5, "cross-fitted (5)")])
-def test_how_stage_twos_vectors_were_made_stands_in_every_file(parley, make_run, references, tmp_path, cross_fit, told):
+@pytest.mark.parametrize(("cross_fit", "expected"), [(0, "not cross-fitted"), (5, "cross-fitted (5)")])
+def test_every_file_describes_how_the_extracted_vectors_were_made(
+    parley, make_run, references, tmp_path, cross_fit, expected
+):
     encoders = {"text": EXTRACTOR | {"cross_fit": cross_fit}}
     run = make_run(tmp_path / "run", parley, "bc_lstm", encoders=encoders)
 
     files = write_report([run], tmp_path / "report", printed=references)
 
-    words = f"text: single on bert (minilm, fine-tuned), {told}"
-    assert f"run {words} 2 seeds" in Tree(files.html.read_text(encoding="utf-8")).text
+    words = f"text: single on bert (minilm, fine-tuned), {expected}"
+    assert f"run {words}" in Tree(files.html.read_text(encoding="utf-8")).text
     assert f"| run | {words} |" in files.markdown.read_text(encoding="utf-8")
     with files.csv.open(newline="") as file:
-        assert {row["encoders"] for row in csv.DictReader(file)} == {words}
-    assert score(open_run(run))["features"] == told
+        assert {row["features"] for row in csv.DictReader(file)} == {words}
+    assert score(open_run(run))["features"] == expected
 
 
 def test_the_papers_row_stands_once_above_several_runs_of_its_system(runs, make_run, parley, references, tmp_path):
@@ -227,20 +233,20 @@ def test_the_papers_row_stands_once_above_several_runs_of_its_system(runs, make_
     files = write_report([*runs, other], tmp_path / "report", printed=references)
 
     assert Tree(files.html.read_text(encoding="utf-8")).text.count("bc_lstm paper text") == 1
-    assert files.markdown.read_text(encoding="utf-8").count("_bc_lstm, paper_") == 1
+    assert files.markdown.read_text(encoding="utf-8").count("bc_lstm *(paper)*") == 1
 
 
-def test_other_printed_figures_have_their_own_table(tree):
-    part = tree.text[tree.text.index("Other figures printed for this protocol") :]
+def test_other_printed_scores_have_their_own_table(tree):
+    part = tree.text[tree.text.index("Other scores printed for this protocol") :]
 
     assert "without time" in part
     assert "65.43" in part
-    assert "derived from other figures" in part
+    assert "derived from other values" in part
 
 
-def test_the_leaky_figure_is_only_shown_beside_the_clean_one_and_under_its_name(files, tree):
+def test_the_leaky_score_is_only_shown_beside_the_clean_one_and_under_its_name(files, tree):
     assert tree.text.count("never a result") == 1
-    assert "| fused, **leaky** |" in files.markdown.read_text(encoding="utf-8")
+    assert "| fused *(leaky)* | never a result" in files.markdown.read_text(encoding="utf-8")
 
 
 def test_the_verdict_is_printed_in_words(runs, make_run, parley, references, tmp_path):
@@ -249,19 +255,19 @@ def test_the_verdict_is_printed_in_words(runs, make_run, parley, references, tmp
     files = write_report([*runs, twin], tmp_path / "again", printed=references)
 
     assert "≈ Not distinguishable" in Tree(files.html.read_text(encoding="utf-8")).text
-    assert "| Not distinguishable |" in files.markdown.read_text(encoding="utf-8")
+    assert "| ≈ Not distinguishable |" in files.markdown.read_text(encoding="utf-8")
 
 
-def test_a_part_of_a_corpus_is_said_to_be_one(nemo, make_run, references, tmp_path):
+def test_a_part_of_a_corpus_has_a_warning(nemo, make_run, references, tmp_path):
     run = make_run(tmp_path / "run", nemo, "single")
 
     files = write_report([run], tmp_path / "report", printed=references)
 
     text = Tree(files.html.read_text(encoding="utf-8")).text
     assert "Not the published corpus. Its counts differ: all anger" in text
-    assert "With all folds' predictions pooled instead" in text
+    assert "With the predictions of all folds pooled instead" in text
     assert "fold S0, seed 0" in files.html.read_text(encoding="utf-8")
-    assert "The corpus is a part of the published one." in files.markdown.read_text(encoding="utf-8")
+    assert "The corpus is only a part of the published one." in files.markdown.read_text(encoding="utf-8")
 
 
 def test_several_protocols_have_a_section_each(runs, nemo, make_run, references, tmp_path):
@@ -284,7 +290,7 @@ def test_what_users_name_is_escaped(parley, make_run, references, tmp_path):
     assert "<i>run & co" in tree.text
 
 
-def test_runs_of_one_folder_name_are_told_apart(parley, make_run, tmp_path):
+def test_runs_of_one_folder_name_get_different_names(parley, make_run, tmp_path):
     paths = [make_run(tmp_path / name / "run", parley, skill=skill) for name, skill in (("a", 1.0), ("b", 2.0))]
 
     group = gather(paths)[0]
@@ -312,7 +318,7 @@ def test_the_csv_holds_a_row_for_each_run_and_metric_with_what_it_must_not_be_qu
 
 
 def pictures(page):
-    """The models' own pictures: heading, names in the legend, ends of the lines."""
+    """The charts of logged values: heading, names in the legend, ends of the lines."""
     found = {}
     for figure in re.findall(r"<figure>.*?</figure>", page, re.DOTALL):
         if 'class="legend"' in figure:
@@ -321,7 +327,7 @@ def pictures(page):
     return found
 
 
-def test_what_a_model_says_of_itself_is_drawn_by_group(parley, make_run, references, tmp_path):
+def test_what_a_model_logs_is_drawn_by_group(parley, make_run, references, tmp_path):
     def figures(seed, epoch):
         said = {"gate.text": 0.2 * (1 + seed) * epoch, "gate.text_audio": 0.5, "temperature": 2.0}
         return said | ({"ratio.late.one": 3.0} if epoch > 2 and seed == 1 else {"ratio.late.one": float("nan")})
@@ -339,7 +345,7 @@ def test_what_a_model_says_of_itself_is_drawn_by_group(parley, make_run, referen
     assert "late.one: 3 at epoch 4" in found["ratio"][1]
 
 
-def test_nothing_is_drawn_for_a_model_that_says_nothing(files):
+def test_nothing_is_drawn_for_a_model_that_logs_nothing(files):
     assert pictures(files.html.read_text(encoding="utf-8")) == {}
 
 
@@ -354,3 +360,71 @@ def test_seeds_that_stopped_early_leave_the_mean_to_the_others(parley, make_run,
 
     page = files.html.read_text(encoding="utf-8")
     assert "text: 2 at epoch 3" in pictures(page)["gate"][1]
+
+
+def test_a_run_of_one_seed_claims_no_deviation(parley, make_run, references, tmp_path):
+    run = make_run(tmp_path / "run", parley, seeds=(0,))
+
+    files = write_report([run], tmp_path / "report", printed=references)
+
+    assert "±" not in files.html.read_text(encoding="utf-8") + files.markdown.read_text(encoding="utf-8")
+    with files.csv.open(newline="") as file:
+        assert {row["std"] for row in csv.DictReader(file)} == {""}
+
+
+@pytest.mark.parametrize("stage", ["alone", "below"])
+def test_a_run_on_published_features_is_marked_as_unable_to_read_recordings(
+    parley, make_run, references, tmp_path, stage
+):
+    encoder = {"name": "precomputed", "features": "praat"}
+    if stage == "below":
+        encoder = {"name": "checkpoint", "recipe": {"model": "single", "encoders": {"audio": encoder}}}
+    runs = [make_run(tmp_path / "one", parley, encoders={"audio": encoder}), make_run(tmp_path / "two", parley)]
+
+    files = write_report(runs, tmp_path / "report", printed=references)
+
+    for text in (Tree(files.html.read_text(encoding="utf-8")).text, files.markdown.read_text(encoding="utf-8")):
+        assert "† An input is published features: the checkpoint cannot read recordings." in text
+        assert "published features (praat)" in text
+        assert text.count(" †") == 2  # at one run, and in the caption
+    with files.csv.open(newline="") as file:
+        assert {(row["run"], row["reads_recordings"]) for row in csv.DictReader(file)} == {
+            ("one", "no"),
+            ("two", "yes"),
+        }
+
+
+def test_the_code_that_made_a_run_is_named_where_the_run_recorded_it(runs, references, tmp_path):
+    for path in runs[2].glob("fold-*/seed-*/cell.json"):
+        path.write_text(path.read_text().replace('"key": "k"', f'"key": "k", "code_sha256": "{"c0de" * 16}"'))
+
+    files = write_report(runs, tmp_path / "report", printed=references)
+
+    assert files.html.read_text(encoding="utf-8").count("hash of the code c0dec0dec0dec0de") == 1
+    with files.csv.open(newline="") as file:
+        found = {row["run"]: row["code_sha256"] for row in csv.DictReader(file)}
+    assert found == {"z_majority": "", "fused": "", "text": "c0de" * 16}
+
+
+def test_cells_are_printed_as_they_are_in_both_formats():
+    names = ["a|b", "<i>x</i>", "*bold*", "[x](http://y)", "back\\slash", "two\nlines", "snake_case"]
+    section = Section("t", [Column("System")], [Row([Cell(name)]) for name in names], caption="<b>|")
+
+    html, markdown = section_html(section), section_markdown(section)
+
+    assert not Tree(html).names & {"i", "b", "a"}
+    assert Tree(html).text == "t System " + " ".join(" ".join(names).split()) + " <b>|"
+    assert markdown.splitlines()[2:] == [
+        r"| a\|b |", r"| \<i>x\</i> |", r"| \*bold\* |", r"| [x\](http://y) |", r"| back\\slash |", "| two lines |",
+        "| snake_case |", "", r"\<b>\|",
+    ]  # fmt: skip
+
+
+def test_equal_names_in_the_first_column_are_merged_on_the_page_and_repeated_in_markdown():
+    rows = [Row([Cell(name), Cell(value)]) for name, value in (("a", "1"), ("a", "2"), ("b", "3"))]
+    section = Section("t", [Column("System"), Column("value", numeric=True)], rows)
+
+    html = section_html(section)
+
+    assert html.count('<th scope="rowgroup" rowspan="2">a</th>') == html.count('<th scope="row">b</th>') == 1
+    assert section_markdown(section).splitlines()[2:] == ["| a | 1 |", "| a | 2 |", "| b | 3 |"]

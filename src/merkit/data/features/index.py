@@ -2,7 +2,7 @@
 
 Ids are kept as 64-bit hashes in sorted arrays, 36 bytes an utterance where a dictionary takes three hundred. Among ten
 million utterances two share a hash with a probability of 3 in a million; then one of them counts as not stored, for the
-content is hashed with the id: never is one given for the other.
+content is hashed with the id: one is never returned for the other.
 """
 
 import hashlib
@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+IndexRows = npt.NDArray[np.void]
+"""Rows of the index, made by ``index_rows``."""
+
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A stored array: the number of its shard, and its first and one past its last row there."""
+class Location:
+    """Where a stored array is: the number of its shard, and its first and one past its last row there."""
 
     shard: int
     start: int
@@ -23,7 +26,7 @@ class Place:
 
 
 class FeatureIndex:
-    """A map from (utterance id, content hash) to a place; what is added later replaces an id's earlier row."""
+    """A map from (utterance id, content hash) to a location; what is added later replaces an id's earlier row."""
 
     def __init__(self) -> None:
         self._rows = np.zeros(0, _ROW)
@@ -31,44 +34,41 @@ class FeatureIndex:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, shards: Iterable["IndexedShard"]) -> None:
-        """Take in shards, oldest first; all at once, for each call sorts."""
-        rows = np.concatenate([self._rows, *(shard.rows for shard in shards)])
+    def add(self, shards: Iterable[IndexRows]) -> None:
+        """Add the rows of shards, oldest first; all at once, for each call sorts."""
+        rows = np.concatenate([self._rows, *shards])
         order = np.argsort(rows["id"], kind="stable")
         rows = rows[order]
         newest = np.ones(len(rows), bool)
         newest[:-1] = rows["id"][1:] != rows["id"][:-1]
         self._rows = rows[newest]
 
-    def find(self, utterance_id: str, content: str | None = None) -> Place | None:
-        """Return where an utterance lies, or ``None`` if it is not stored, or (content given) not with this content."""
-        key = _hash(utterance_id)
-        at = int(np.searchsorted(self._rows["id"], key))
-        if at == len(self._rows) or self._rows["id"][at] != key:
+    def find(self, utterance_id: str, content: str | None = None) -> Location | None:
+        """Return where an utterance is, or ``None`` if it is not stored, or (content given) not with this content."""
+        rows, key = self._rows, _hash(utterance_id)  # another thread may add meanwhile
+        at = int(np.searchsorted(rows["id"], key))
+        if at == len(rows) or rows["id"][at] != key:
             return None
-        row = self._rows[at]
+        row = rows[at]
         if content is not None and row["content"] != _hash(utterance_id, content):
             return None
-        return Place(int(row["shard"]), int(row["offset"]), int(row["offset"] + row["length"]))
+        return Location(int(row["shard"]), int(row["offset"]), int(row["offset"] + row["length"]))
 
 
-class IndexedShard:
-    """The index rows of one shard, ready to be taken in."""
-
-    def __init__(
-        self, number: int, ids: Sequence[str], contents: Sequence[str], offsets: Sequence[int], lengths: Sequence[int]
-    ) -> None:
-        self.rows: npt.NDArray[np.void] = np.zeros(len(ids), _ROW)
-        self.rows["id"] = [_hash(utterance_id) for utterance_id in ids]
-        self.rows["content"] = [_hash(*both) for both in zip(ids, contents, strict=True)]
-        self.rows["shard"] = number
-        self.rows["offset"] = offsets
-        self.rows["length"] = lengths
+def index_rows(
+    shard: int, ids: Sequence[str], contents: Sequence[str], offsets: Sequence[int], lengths: Sequence[int]
+) -> IndexRows:
+    """Return the index rows of one shard."""
+    rows = np.zeros(len(ids), _ROW)
+    rows["id"] = [_hash(utterance_id) for utterance_id in ids]
+    rows["content"] = [_hash(*both) for both in zip(ids, contents, strict=True)]
+    rows["shard"], rows["offset"], rows["length"] = shard, offsets, lengths
+    return rows
 
 
 _ROW = np.dtype([("id", "u8"), ("content", "u8"), ("shard", "i4"), ("offset", "i8"), ("length", "i8")])
 
 
-def _hash(*parts: str) -> np.uint64:
-    joined = "\0".join(parts).encode()
+def _hash(*texts: str) -> np.uint64:
+    joined = "\0".join(texts).encode()
     return np.uint64(int.from_bytes(hashlib.blake2b(joined, digest_size=8).digest(), "little"))

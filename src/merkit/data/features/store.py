@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,14 @@ from safetensors.numpy import save
 
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
-from merkit.data.features.index import FeatureIndex, IndexedShard
+from merkit.data.features.index import FeatureIndex, IndexRows, index_rows
 from merkit.data.files import TEMPORARY, atomic_path, make_folder
 
 FORMAT = 1
 """Number of the layout described above, in ``encoder.json``."""
 
+_INDEXING = Lock()
+"""Of all stores: a lock of its own would keep a store from being pickled."""
 _LOG = logging.getLogger(__name__)
 _Kind = tuple[np.dtype[Any], tuple[int, ...]]
 
@@ -57,7 +60,7 @@ class MemoryStore:
         return array
 
     def length(self, utterance_id: str) -> int:
-        """Return the number of time steps of an utterance's array."""
+        """Return the number of frames of an utterance's array."""
         return len(self._arrays[utterance_id][1])
 
     def missing(self, wanted: Mapping[str, str]) -> list[str]:
@@ -122,22 +125,22 @@ class FeatureStore:
             KeyError: It is not stored, or was made of another content.
             MerkitError: The shard is damaged.
         """
-        place = self._index.find(utterance_id, content)
-        if place is None:
+        location = self._index.find(utterance_id, content)
+        if location is None:
             raise KeyError(utterance_id)
-        with _opened(self._shards[place.shard]) as data:
-            return np.asarray(data[place.start : place.stop])
+        with _opened(self._shards[location.shard]) as data:
+            return np.asarray(data[location.start : location.stop])
 
     def length(self, utterance_id: str) -> int:
-        """Return the number of time steps of an utterance's array.
+        """Return the number of frames of an utterance's array.
 
         Raises:
             KeyError: It is not stored.
         """
-        place = self._index.find(utterance_id)
-        if place is None:
+        location = self._index.find(utterance_id)
+        if location is None:
             raise KeyError(utterance_id)
-        return place.stop - place.start
+        return location.stop - location.start
 
     def missing(self, wanted: Mapping[str, str]) -> list[str]:
         """Return those ids of ``wanted`` (id to content hash) that are not stored with that content, in its order."""
@@ -173,16 +176,17 @@ class FeatureStore:
                 temporary.write_bytes(save({"data": np.concatenate([array for _, _, array in rows])}))
             with atomic_path(data.with_suffix(".parquet")) as temporary, temporary.open("wb") as file:
                 pyarrow.parquet.write_table(table, file)
-        self._kind = kind
-        self._shards.append(data)
-        self._index.add([IndexedShard(len(self._shards) - 1, ids, contents, offsets.tolist(), lengths)])
+        with _INDEXING:
+            self._kind = kind
+            self._shards.append(data)
+            self._index.add([index_rows(len(self._shards) - 1, ids, contents, offsets.tolist(), lengths)])
 
     def _read_indexes(self) -> None:
-        there = set(self.folder.iterdir())
-        found: list[IndexedShard] = []
-        for path in sorted(path for path in there if path.suffix == ".parquet" and path.name.startswith("shard-")):
+        present = set(self.folder.iterdir())
+        shards: list[IndexRows] = []
+        for path in sorted(path for path in present if path.suffix == ".parquet" and path.name.startswith("shard-")):
             data = path.with_suffix(".safetensors")
-            if data not in there and not data.exists():  # another process may have added it since
+            if data not in present and not data.exists():  # another process may have added it since
                 _LOG.warning("'%s' is gone: what it held will be extracted again", data)
                 continue
             try:
@@ -191,23 +195,23 @@ class FeatureStore:
                 )
             except (pyarrow.ArrowException, OSError) as error:
                 raise MerkitError(f"'{path}' is damaged ({error}). Remove it and run again") from error
-            found.append(IndexedShard(len(self._shards), *(table[name].to_pylist() for name in table.column_names)))
+            shards.append(index_rows(len(self._shards), *(table[name].to_pylist() for name in table.column_names)))
             self._shards.append(data)
-        if found:
-            self._index.add(found)
+        if shards:
+            self._index.add(shards)
             with _opened(self._shards[0]) as data_slice:
                 none = data_slice[0:0]
                 self._kind = (none.dtype, none.shape[1:])
 
     def _clean(self) -> None:
-        """Remove unfinished files, unless somebody is writing at this moment: then they may be his."""
+        """Remove unfinished files, unless another process is writing now: they may be its own."""
         try:
             with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                there = {path.name for path in self.folder.iterdir()}
-                for name in there:
+                present = {path.name for path in self.folder.iterdir()}
+                for name in present:
                     orphan = name.startswith("shard-") and name.endswith(".safetensors")
                     if name.startswith(TEMPORARY) or (
-                        orphan and f"{name.removesuffix('.safetensors')}.parquet" not in there
+                        orphan and f"{name.removesuffix('.safetensors')}.parquet" not in present
                     ):
                         (self.folder / name).unlink(missing_ok=True)
         except OSError as error:  # locked, or a store that may only be read

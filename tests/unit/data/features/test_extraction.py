@@ -21,7 +21,7 @@ from merkit.core.types import Turn, Utterance
 from merkit.data.features import extraction as features_module
 from merkit.data.features import store as feature_store
 from merkit.data.features.extraction import FeatureStore, extract_features, fingerprint_hash
-from merkit.data.features.index import FeatureIndex, IndexedShard
+from merkit.data.features.index import FeatureIndex, index_rows
 from merkit.data.files import atomic_path
 
 FINGERPRINT = {"encoder": "fake", "code": 1}
@@ -290,8 +290,8 @@ def test_an_index_of_many_ids_finds_each_of_them_and_the_newest() -> None:
     ids = [f"utterance {number}" for number in range(5000)]
     index = FeatureIndex()
 
-    index.add([IndexedShard(0, ids, ids, list(range(5000)), [1] * 5000)])
-    index.add([IndexedShard(1, ids[::2], ids[::2], [0] * 2500, [2] * 2500)])
+    index.add([index_rows(0, ids, ids, list(range(5000)), [1] * 5000)])
+    index.add([index_rows(1, ids[::2], ids[::2], [0] * 2500, [2] * 2500)])
 
     assert len(index) == 5000
     for number, utterance_id in enumerate(ids):

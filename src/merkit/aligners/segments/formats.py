@@ -1,4 +1,4 @@
-"""Files of segments in the formats that aligners and corpora use, read and written.
+"""Reading files of segments in the formats that aligners and corpora use.
 
 | ending | format | holds |
 |---|---|---|
@@ -7,18 +7,17 @@
 | ``.wdseg .phseg .syseg`` | Sphinx, as shipped with IEMOCAP: first and last frame of 10 ms | one tier |
 | ``.json`` | as shipped with parley: utterances with words and phones | words and phones of a recording |
 
-Readers give tiers as they stand in the file, silence included; ``merkit.data.segments.tiers`` checks them.
+Readers give tiers as they stand in the file, silence included; ``merkit.aligners.segments.tiers`` checks them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from merkit.core.alignment import TIERS, Interval, TierName
+from merkit.aligners.segments.tiers import joined
+from merkit.core.alignment import Interval, TierName
 from merkit.core.errors import MerkitError
-from merkit.data.files import atomic_path
-from merkit.data.segments.tiers import joined
 
 Tiers = dict[TierName, list[Interval]]
 
@@ -62,18 +61,6 @@ def read_textgrid(path: Path) -> Tiers:
     return tiers
 
 
-def write_textgrid(path: Path, tiers: Mapping[TierName, Sequence[Interval]], duration_s: float) -> None:
-    """Write a TextGrid in Praat's long format, silence between the intervals left empty."""
-    library = _praatio()
-    grid = library.Textgrid(0.0, duration_s)
-    for name in TIERS[::-1]:
-        if name in tiers:
-            entries = [(each.start_s, each.end_s, each.label) for each in tiers[name]]
-            grid.addTier(library.IntervalTier(f"{name}s", entries, 0.0, duration_s))
-    with atomic_path(path) as temporary:
-        grid.save(str(temporary), format="long_textgrid", includeBlankSpaces=True, reportingMode="silence")
-
-
 def read_ctm(path: Path) -> dict[str, list[Interval]]:
     """Read a CTM; return its intervals by the name in the first column.
 
@@ -92,17 +79,6 @@ def read_ctm(path: Path) -> dict[str, list[Interval]]:
             raise _bad(path, number, line, "file channel start duration label") from None
         found.setdefault(name, []).append(interval)
     return found
-
-
-def write_ctm(path: Path, intervals: Mapping[str, Sequence[Interval]]) -> None:
-    """Write a CTM of several recordings, to a tenth of a millisecond; spaces in labels become ``_``."""
-    lines = [
-        f"{name} 1 {each.start_s:.4f} {each.end_s - each.start_s:.4f} {each.label.replace(' ', '_')}\n"
-        for name, row in intervals.items()
-        for each in row
-    ]
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
 
 
 def read_seg(path: Path) -> list[Interval]:
@@ -126,17 +102,6 @@ def read_seg(path: Path) -> list[Interval]:
             raise _bad(path, number, line, "first frame, last frame, score, label") from None
         found.append(Interval(label, round(start_s, 4), round(end_s, 4)))
     return found
-
-
-def write_seg(path: Path, intervals: Sequence[Interval], tier: TierName) -> None:
-    """Write a Sphinx segment file; times are rounded to frames of 10 ms, scores are 0."""
-    lines = [f"\t SFrm  EFrm    SegAScr {tier.capitalize()}\n"]
-    for each in intervals:
-        first, last = round(each.start_s / SEG_FRAME_S), round(each.end_s / SEG_FRAME_S) - 1
-        lines.append(f"\t{first:5d} {last:5d} {0:10d} {each.label.replace(' ', '_')}\n")
-    lines.append(" Total score:           0\n")
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Tiers]:

@@ -3,19 +3,17 @@
 from pathlib import Path
 
 import pytest
+from tests.segment_files import write_ctm, write_seg, write_textgrid
 
-from merkit.core.alignment import Interval
-from merkit.core.errors import MerkitError
-from merkit.data.segments.files import (
+from merkit.aligners.segments.formats import (
     read_ctm,
     read_json,
     read_seg,
     read_textgrid,
-    write_ctm,
-    write_seg,
-    write_textgrid,
 )
-from merkit.data.segments.tiers import check_tier, checked_alignment, joined, shifted, spoken
+from merkit.aligners.segments.tiers import check_tier, checked_alignment, joined, shifted, spoken
+from merkit.core.alignment import Interval
+from merkit.core.errors import MerkitError
 
 WORDS = (Interval("and", 0.0, 0.21), Interval("so", 0.21, 0.4), Interval("on", 0.55, 0.9))
 PHONES = (Interval("AE", 0.0, 0.1), Interval("N", 0.1, 0.21))

@@ -7,9 +7,9 @@ have none. The intervals of a tier are in order of time and do not overlap.
 import re
 from collections.abc import Mapping, Sequence
 
+from merkit.aligners.segments.syllables import syllables_of
 from merkit.core.alignment import Alignment, Interval, TierName
 from merkit.core.errors import MerkitError
-from merkit.data.segments.syllables import syllables_of
 
 SLIP_S = 1e-4
 """How far neighbours may overlap, or a tier begin before 0, by rounding; mended by cutting."""

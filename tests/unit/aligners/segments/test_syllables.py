@@ -2,8 +2,8 @@
 
 import pytest
 
+from merkit.aligners.segments.syllables import cuts, syllables_of
 from merkit.core.alignment import Interval
-from merkit.data.segments.syllables import cuts, syllables_of
 
 WORDS = {
     # Merriam-Webster's division by sound, where it follows maximal onset

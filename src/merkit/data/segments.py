@@ -20,10 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from merkit.core.alignment import TIERS, Aligner, Alignment, Interval, SegmentRequest, TierName
+from merkit.core.alignment import TIERS, Alignment, Interval, SegmentRequest, TierName
 from merkit.core.encoder import Array
-from merkit.core.errors import MerkitError, UnalignableError
-from merkit.core.progress import ProgressCallback
+from merkit.core.errors import MerkitError
 from merkit.core.types import Turn
 from merkit.data.dataset import SegmentTier
 from merkit.data.files import atomic_path, make_folder
@@ -34,8 +33,6 @@ FOLDER = "segments"
 FORMAT = 1
 
 _ABOUT = "aligner.json"
-_PART_ROWS = 100
-"""Utterances that a killed alignment loses at most."""
 _NAMED = 5
 _SPANS = pa.list_(
     pa.struct([("tier", pa.string()), ("label", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())])
@@ -52,17 +49,6 @@ class Row:
     input: str
     content: str
     tiers: Alignment
-
-
-@dataclass(frozen=True)
-class Aligned:
-    """What `align` did: how many utterances, and why the others could not be aligned, by id."""
-
-    new: int
-    old: int
-    absent: int
-    """Utterances that lack sound or words."""
-    failed: Mapping[str, str]
 
 
 class Alignments:
@@ -149,58 +135,6 @@ def input_hash(turn: Turn) -> str | None:
         return None
     told = (recording_hash(recording), utterance.start_s, utterance.end_s, utterance.text)
     return hashlib.blake2b(repr(told).encode(), digest_size=20).hexdigest()
-
-
-def align(
-    aligner: Aligner,
-    turns: Sequence[Turn],
-    store: Alignments,
-    *,
-    unaligned_as_frames: bool = False,
-    progress: ProgressCallback | None = None,
-) -> Aligned:
-    """Align what the store lacks; who cannot be aligned is named, or (``unaligned_as_frames``) stored without tiers.
-
-    Raises:
-        MerkitError: A recording or file cannot be read.
-    """
-    waiting: list[Row] = []
-    failed: dict[str, str] = {}
-    new = old = absent = 0
-    try:
-        for number, turn in enumerate(turns):
-            name, read = turn.utterance.id, input_hash(turn)
-            if read is None:
-                absent += 1
-            elif _is_known(store.get(name), read, content := aligner.content(turn), unaligned_as_frames):
-                old += 1
-            else:
-                try:
-                    waiting.append(Row(name, read, content, aligner.align(turn)))
-                    new += 1
-                except UnalignableError as error:
-                    failed[name] = str(error)
-                    if unaligned_as_frames:
-                        waiting.append(Row(name, read, content, {}))
-            if len(waiting) >= _PART_ROWS:
-                store.add(waiting)
-                waiting = []
-            if progress is not None:
-                progress("alignment", number + 1, len(turns))
-    finally:
-        store.add(waiting)
-    return Aligned(new, old, absent, failed)
-
-
-def _is_known(row: Row | None, read: str, content: str, without_tiers: bool) -> bool:
-    return row is not None and (row.input, row.content) == (read, content) and (bool(row.tiers) or without_tiers)
-
-
-def told_failures(failed: Mapping[str, str], total: int) -> str:
-    """Return a sentence that counts and names the utterances that could not be aligned."""
-    named = "; ".join(f"'{name}': {why}" for name, why in list(failed.items())[:_NAMED])
-    more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-    return f"{len(failed)} of {total} utterances cannot be aligned: {named}{more}"
 
 
 def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: Path) -> dict[str, SegmentTier]:

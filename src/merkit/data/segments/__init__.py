@@ -1,1 +1,0 @@
-"""Alignments: phones, syllables and words with their times."""

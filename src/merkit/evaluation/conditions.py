@@ -1,0 +1,157 @@
+"""Test scores of a finished run under other conditions: predict once from its checkpoints, keep, score.
+
+Subsets of modalities, other columns of texts and linear probes share these steps. Predictions are kept without labels
+in the cell's folder, under a key of the cell's inputs, its settings and the hash of its weights; true labels are joined
+here.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from merkit.core.progress import ProgressCallback
+from merkit.data.corpus.manifest import Manifest
+from merkit.data.dataset import Dataset, items_of
+from merkit.data.features.sources import open_sources
+from merkit.data.files import file_hash
+from merkit.evaluation.scores import Counts, Scores, draws_of, scores_of
+from merkit.evaluation.stored import Run, StoredCell, join
+from merkit.inference.recognizer import Recognizer
+from merkit.io.predictions import write_table
+from merkit.metrics.intervals import percentile_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The difference of two scores and its 95 % bootstrap confidence interval over clusters."""
+
+    mean: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Test scores of a run under one condition."""
+
+    name: str
+    """Modalities that are present, such as ``text+audio``, or the column of texts that is read."""
+    scores: Scores
+    drops: Mapping[str, Difference]
+    """By metric, how much lower the score is than in the condition of training; empty for that condition itself."""
+    missing: int | None = None
+    """Test utterances without a text in the column; ``None`` where texts are not the condition."""
+
+
+@dataclass(frozen=True)
+class LoadedCell:
+    """A cell's checkpoint and the inputs to predict from."""
+
+    cell: StoredCell
+    recognizer: Recognizer
+    manifest: Manifest
+    members: Sequence[str]
+    """Ids of the utterances of the protocol, in the manifest's order."""
+    features: Path
+    progress: ProgressCallback | None
+
+    def dataset(self, wanted: Collection[str]) -> Dataset:
+        """Return the unlabelled items that hold the wanted utterances, with all modalities."""
+        recognizer = self.recognizer
+        turns = list(self.manifest.turns(self.members, *recognizer.reach))
+        sources = open_sources(recognizer.encoders, turns, self.features, self.progress)
+        level, with_texts = recognizer.spec.level, "texts" in recognizer.spec.inputs
+        items = items_of(self.manifest, level, self.members, wanted, *recognizer.reach)
+        return Dataset(items, sources, level, with_texts=with_texts, segments=recognizer.segments(turns))
+
+
+def predict_once(
+    run: Run,
+    manifest: Manifest,
+    file: str,
+    predict: Callable[[LoadedCell], pa.Table],
+    *,
+    description: str,
+    settings: str = "",
+    features: Path | None = None,
+    progress: ProgressCallback | None = None,
+) -> None:
+    """Predict with every cell's checkpoint and store the predictions in its folder, unless they are stored already.
+
+    Args:
+        run: A finished run of the manifest.
+        manifest: The run's inputs.
+        file: Name of the file of predictions.
+        predict: Makes a cell's predictions, without labels.
+        description: What is predicted, for ``progress``.
+        settings: What else decides the predictions: where it differs they are made anew.
+        features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
+        progress: Called with the number of finished cells.
+
+    Raises:
+        MerkitError: A checkpoint or an input cannot be read.
+    """
+    members = [utterance.id for utterance in run.protocol.members(manifest.utterances)]
+    store = manifest.root / "features" if features is None else features
+    for number, cell in enumerate(run.cells):
+        folder = run.folder(cell)
+        weights = file_hash(folder / "checkpoint" / "model.safetensors")
+        key = " ".join(filter(None, [cell.facts["key"], weights, settings]))
+        if _stored_key(folder / file) != key:
+            recognizer = Recognizer.load(folder / "checkpoint", manifest.root)
+            table = predict(LoadedCell(cell, recognizer, manifest, members, store, progress))
+            write_table(folder / file, table, {"key": key})
+        if progress is not None:
+            progress(f"{run.path.name}: {description}", number + 1, len(run.cells))
+
+
+def stored_counts(run: Run, file: str, column: str) -> dict[str, Counts]:
+    """Return confusion counts like ``run.counts`` of stored predictions, by the values of a column.
+
+    Raises:
+        MerkitError: The predictions of a value do not cover exactly the test split.
+    """
+    paths = [run.folder(cell) / file for cell in run.cells]
+    tables = [pq.read_table(path) for path in paths]
+    counts = {}
+    for value in dict.fromkeys(tables[0].column(column).to_pylist()):
+        joined = []
+        for cell, table, path in zip(run.cells, tables, paths, strict=True):
+            test = cell.splits["test"]
+            labels = dict(zip(test.ids, test.labels.tolist(), strict=True))
+            rows = np.flatnonzero(np.array(table.column(column).to_pylist(), dtype=object) == value)
+            joined.append(join(table.take(rows), run.protocol.labels, labels, test.ids, f"{path} ({value})"))
+        counts[value] = run.count(joined)
+    return counts
+
+
+def compare_conditions(run: Run, trained: str, file: str, column: str) -> list[Condition]:
+    """Return the scores of the run as trained, under the name ``trained``, and those of every stored condition.
+
+    Raises:
+        MerkitError: Stored predictions do not cover exactly the test split.
+    """
+    draws = draws_of(run, run.counts)
+    scores = scores_of(run, run.counts, draws)
+    conditions = [Condition(trained, scores, {})]
+    for name, counts in stored_counts(run, file, column).items():
+        other_draws = draws_of(run, counts)
+        others = scores_of(run, counts, other_draws)
+        drops = {
+            metric: Difference(
+                scores[metric]["mean"] - other["mean"], percentile_interval(draws[metric] - other_draws[metric])
+            )
+            for metric, other in others.items()
+        }
+        conditions.append(Condition(name, others, drops))
+    return conditions
+
+
+def _stored_key(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
+    return metadata.get(b"key", b"").decode()
