@@ -15,7 +15,6 @@ from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest
 from merkit.evaluation.true_labels import true_labels
 from merkit.experiments.recipe_reader import read_recipe
-from merkit.experiments.shipped import recipes_folder
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings.analysis import Analysis, analyze_recording, write_analysis
 from merkit.reporting.report import write_report
@@ -59,7 +58,7 @@ def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
     runs = {name: folder / "runs" / name.replace("/", "-") for name in RECIPES}
     scores = []
     for name, run in runs.items():
-        recipe = read_recipe(recipes_folder() / f"{name}.toml")
+        recipe = read_recipe(name)
         scores.append(train_and_score(recipe, data, run, progress=progress))
         _log.info("trained %s", name)
     report = write_report(list(runs.values()), folder, data=data)
