@@ -337,8 +337,8 @@ def test_no_stage_reads_a_label_of_the_test_part(home: Path, tmp_path: Path) -> 
 def test_logits_may_stand_beside_the_embedding(home: Path, tiny_bert: Path) -> None:
     folder = trained(home, "plain") / "encoders" / "text"
 
-    def built(*gives: str) -> Any:
-        settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "gives": list(gives)}}
+    def built(*outputs: str) -> Any:
+        settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "outputs": list(outputs)}}
         return build_encoders(choose_encoders(settings), None, None)["text"]
 
     turns = list(read_manifest(home / "data").turns(None, 1))[:7]

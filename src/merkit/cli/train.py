@@ -35,7 +35,7 @@ def train(
     allow_partial: AllowPartial = False,
     legacy_best_on_test: Annotated[
         bool,
-        typer.Option("--legacy-best-on-test", help="Print the leaky best-epoch-on-test figure beside the clean one."),
+        typer.Option("--legacy-best-on-test", help="Also print the leaky score of the epoch that is best on test."),
     ] = False,
     extractors: Annotated[
         Path | None,
