@@ -7,12 +7,14 @@ import resource
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import merkit
+from merkit.core.errors import MerkitError
 
 _LIBRARIES = (
     "torch",
@@ -25,6 +27,24 @@ _LIBRARIES = (
     "praat-parselmouth",
     "opensmile",
 )
+
+
+RUN_FORMAT = 2
+"""Raised whenever the files of a run change; no other format is read."""
+
+
+def check_run_format(run: Path, provenance: Mapping[str, Any]) -> None:
+    """Refuse a run whose ``provenance.json`` names another format.
+
+    Raises:
+        MerkitError: It does; 1 is the format of those that name none.
+    """
+    stored = provenance.get("format", 1)
+    if stored != RUN_FORMAT:
+        raise MerkitError(
+            f"'{run}' has run format {stored}, this merkit reads and writes {RUN_FORMAT}: train it again in another "
+            "folder, or read it with the merkit that made it."
+        )
 
 
 def describe_environment() -> dict[str, Any]:

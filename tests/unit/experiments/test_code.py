@@ -119,6 +119,7 @@ def test_a_run_of_edited_code_is_refused_and_trained_with_again(
     assert "seed-0' was made by other code, from the same settings and data: gmu.py changed since" in refused.error
     assert refused.error.count("\n") == 1
     assert made(tmp_path / "run") == before
+    assert train("--out", tmp_path / "other").code == 0
 
     assert train("--again").code == 0
     after = made(tmp_path / "run")
@@ -170,4 +171,3 @@ def test_an_edited_file_of_merkit_is_named(data: Path, tmp_path: Path) -> None:
 
     assert second.returncode == 2
     assert "merkit/models/concat.py changed since. Repeat the command with --again" in second.stderr
-    assert train("other").returncode == 0
