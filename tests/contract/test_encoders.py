@@ -71,7 +71,7 @@ TINY: dict[str, tuple[Tiny, ...]] = {
         Tiny("text", lambda world: {"checkpoint": str(world.trained)}),
         Tiny(
             "text",
-            lambda world: {"checkpoint": str(world.trained), "gives": ["embedding", "logits"], "standardise": True},
+            lambda world: {"checkpoint": str(world.trained), "outputs": ["embedding", "logits"], "standardise": True},
         ),
         Tiny("text", lambda world: {"checkpoint": str(world.conversing)}),
     ),

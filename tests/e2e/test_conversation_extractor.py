@@ -57,7 +57,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
     """Conversations of texts and vectors, and a cross-fitted run of both stages."""
     folder = tmp_path_factory.mktemp("conversing")
     write_corpus(folder / "data", conversations=20)
-    done = train(folder, two_stage_values(stage_values(tiny_bert), cross_fit=PARTS, gives=["embedding"]), "run")
+    done = train(folder, two_stage_values(stage_values(tiny_bert), cross_fit=PARTS, outputs=["embedding"]), "run")
     assert done.code == 0, done.error
     return folder
 
@@ -65,7 +65,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
 def logits(home: Path, manifest: Manifest, order: random.Random | None = None) -> dict[str, np.ndarray]:
     """Return the logits that the encoder ``checkpoint`` gives of a manifest's utterances, seven at a time."""
     folder = cell_of(home / "run" / "feature-extractors" / "text") / "checkpoint"
-    settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "gives": ["logits"]}}
+    settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "outputs": ["logits"]}}
     encoder = build_encoders(choose_encoders(settings), None, None)["text"]
     turns = list(manifest.turns(None, encoder.context, encoder.following))
     if order is not None:

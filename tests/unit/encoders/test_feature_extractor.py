@@ -37,8 +37,8 @@ def saved(folder: Path, network: Path, model: str, context: int | str, **config:
     return folder
 
 
-def stage(folder: Path, *gives: str) -> checkpoint.FeatureExtractor:
-    config = checkpoint.ExtractorConfig(checkpoint=str(folder), gives=gives or ("embedding",))
+def stage(folder: Path, *outputs: str) -> checkpoint.FeatureExtractor:
+    config = checkpoint.ExtractorConfig(checkpoint=str(folder), outputs=outputs or ("embedding",))
     return checkpoint.build(config, "text", EncoderHome(open_model=open_model))
 
 

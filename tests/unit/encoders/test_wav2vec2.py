@@ -51,7 +51,7 @@ def test_padding_and_masking_alone_would_move_a_group_norm_network(networks):
 def test_padding_is_heard_where_a_release_is_repeated(networks, kind):
     from transformers import AutoModel
 
-    encoder = build(networks[kind], frozen=False, hears_padding=True).eval()
+    encoder = build(networks[kind], frozen=False, unmasked_padding=True).eval()
     network = AutoModel.from_pretrained(networks[kind]).eval()
     short, long = noise(4_000), noise(16_000, seed=1)
     side_by_side = torch.stack([torch.from_numpy(long), torch.from_numpy(np.pad(short, (0, 12_000)))])
@@ -65,9 +65,9 @@ def test_padding_is_heard_where_a_release_is_repeated(networks, kind):
     assert (beside.data[1, :12] - alone.data[0]).abs().max() > 1e-2
 
 
-def test_what_is_stored_never_hears_padding(networks):
-    with pytest.raises(ValidationError, match="hears_padding needs frozen = false"):
-        Wav2Vec2Config(weights=str(networks[KINDS[0]]), hears_padding=True)
+def test_what_is_stored_never_unmasked_padding(networks):
+    with pytest.raises(ValidationError, match="unmasked_padding needs frozen = false"):
+        Wav2Vec2Config(weights=str(networks[KINDS[0]]), unmasked_padding=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
