@@ -142,6 +142,7 @@ def run_cell(
             "peak_memory_bytes": peak_memory_bytes(),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "key": key.digest,
             **asdict(key),
         }
         with atomic_path(cell.folder / "cell.json") as temporary:
