@@ -1,4 +1,8 @@
-"""A model, an encoder, a corpus and a protocol of somebody else: prepared, trained and predicted with."""
+"""A model, an encoder, a corpus and a protocol outside merkit: prepared, trained, predicted with and contract-tested.
+
+The files are those of adding-a-paper.md, adding-an-encoder.md, adding-a-corpus.md and adding-a-protocol.md, the ways to
+name them those of plug-ins-outside-merkit.md.
+"""
 
 import json
 import os
