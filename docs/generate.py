@@ -33,6 +33,8 @@ from merkit.training.config import LossConfig, TrainingConfig
 
 MARKER = re.compile(r"^<!-- generated: (\w+) ?([\w-]*) -->$", re.MULTILINE)
 NOT_RUN = re.compile(r"^( *)<!-- not run: (.+?) -->$", re.MULTILINE)
+SCORE = re.compile(r"\d ± \d|\[[+−]?[\d.]+, [+−]?[\d.]+\]")
+"""What no line of a table should break."""
 PAPER = {
     "aux_fusion": "iemocap4-session",
     "multilevel": "iemocap4-session",
@@ -70,6 +72,7 @@ COLUMNS = {
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the comments of a page by what they ask for; called by mkdocs."""
     markdown = NOT_RUN.sub(r'\1<p class="not-run">Not run by the documentation tests: \2.</p>\n', markdown)
+    markdown = SCORE.sub(lambda match: match[0].replace(" ", "\N{NO-BREAK SPACE}"), markdown)
     return MARKER.sub(lambda match: PARTS[match[1]](*filter(None, [match[2]])), markdown)
 
 
