@@ -136,8 +136,8 @@ def audio_blocks(
 
     Raises:
         MediaError: The file is missing, empty, not a recording, without audio or samples, damaged, shorter than it
-            promises, or has NaN or infinite samples; the interval is empty, begins before 0 or ends after the recording; or
-            there is no such channel. Some of these errors are raised only while reading.
+            promises, or has NaN or infinite samples; the interval is empty, begins before 0 or ends after the
+            recording; or there is no such channel. Some of these errors are raised only while reading.
     """
     if rate_hz <= 0 or block_s <= 0:
         raise ValueError(f"rate_hz and block_s must be positive, not {rate_hz} and {block_s}")

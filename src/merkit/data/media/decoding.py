@@ -8,8 +8,8 @@ begins. A file that holds less than its header promises is an error, which is ra
 * FLAC, MP3 with a frame count, MP4, Matroska: when reading runs into the missing end.
 
 An MP3 without a frame count promises no length, so truncation cannot be seen; damage within a lossy file shows only
-where its decoder does not conceal it. FFmpeg reads the first audio track; where a file's timestamps leave a gap (a track that
-begins after the video), the gap is filled with silence, so that times stay right.
+where its decoder does not conceal it. FFmpeg reads the first audio track; a gap in a file's timestamps (a track that
+begins after the video) is filled with silence, so that times stay right.
 """
 
 import io
