@@ -35,7 +35,7 @@ def train(
     allow_partial: AllowPartial = False,
     legacy_best_on_test: Annotated[
         bool,
-        typer.Option("--legacy-best-on-test", help="Print the leaky best-epoch-on-test figure beside the clean one."),
+        typer.Option("--legacy-best-on-test", help="Also print the leaky score of the epoch that is best on test."),
     ] = False,
     extractors: Annotated[
         Path | None,
@@ -43,6 +43,10 @@ def train(
             "--feature-extractors", help="Where feature extractors lie; runs may share it. [RUN/feature-extractors]"
         ),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Train anew what other code made from the same settings and data."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe on every fold and seed, and score it.
@@ -63,6 +67,7 @@ def train(
         "features": features,
         "allow_partial": allow_partial,
         "legacy_best_on_test": legacy_best_on_test,
+        "again": again,
     }
     if grid is not None:
         _train_variants(grid, recipe, overrides, data, out, as_json=as_json, **options)
