@@ -1,7 +1,6 @@
-"""Pooled modalities side by side and a two-layer perceptron: plain fusion, which elaborate fusion must beat.
+"""Pooled modalities side by side and a two-layer perceptron: plain fusion, a baseline for every other fusion.
 
-There is no context in it, so that utterances and turns of conversations would be the same to it; its
-level is the utterance.
+It reads no context, so its level is the utterance.
 """
 
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ class ConcatConfig(ModelConfig):
     """Normalise the hidden layer."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """How often a modality of an utterance is taken away in training (never its last one)."""
+    """Probability that a modality of an utterance is dropped in training (never its last one)."""
 
 
 class Concat(Model):

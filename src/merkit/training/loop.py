@@ -1,7 +1,7 @@
 """The training loop: one for every model, on one process or many, resumable after any epoch.
 
 The loop never sees a test label: it is given labelled batches of the training part and a function that measures the
-validation part. What is special about a model lives in the model (`loss`, `parameter_groups`, `figures` and the hooks
+validation part. What is special about a model lives in the model (`loss`, `parameter_groups`, `logged_values` and the hooks
 around a step).
 """
 
