@@ -90,7 +90,7 @@ def test_vectors_are_the_feature_extractors_own_predictions_in_any_order(home: P
     assert found.keys() == shuffled.keys() == own.keys()
     for name, row in own.items():
         np.testing.assert_allclose(softmax(found[name]), [row[f"p:{label}"] for label in LABELS], atol=1e-5)
-        np.testing.assert_array_equal(found[name], shuffled[name])
+        np.testing.assert_allclose(found[name], shuffled[name], rtol=0, atol=1e-5)  # other batches
 
 
 def test_one_folder_goes_from_words_to_the_stored_predictions(home: Path, tmp_path: Path) -> None:

@@ -227,11 +227,12 @@ def test_a_checkpoint_needs_the_original_folder_no_more(networks, record, tmp_pa
 
     assert restored.fingerprint() == original.fingerprint()
     turn = record(noise(4_000))
+    # 1e-5: weights read from another file lie elsewhere in memory, for which some processors have other kernels
     if frozen:
-        np.testing.assert_array_equal(restored.extract([turn])[0], original.extract([turn])[0])
+        np.testing.assert_allclose(restored.extract([turn])[0], original.extract([turn])[0], rtol=1e-5, atol=1e-5)
     else:
         batch = padded(original.extract([turn]))
-        assert torch.equal(restored(batch).data, original(batch).data)
+        torch.testing.assert_close(restored(batch).data, original(batch).data, rtol=1e-5, atol=1e-5)
 
 
 def test_a_trained_network_s_waveforms_are_not_stored(networks, record):
