@@ -43,6 +43,10 @@ def train(
             "--feature-extractors", help="Where feature extractors lie; runs may share it. [RUN/feature-extractors]"
         ),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Train anew what other code made from the same settings and data."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe on every fold and seed, and score it.
@@ -63,6 +67,7 @@ def train(
         "features": features,
         "allow_partial": allow_partial,
         "legacy_best_on_test": legacy_best_on_test,
+        "again": again,
     }
     if grid is not None:
         _train_variants(grid, recipe, overrides, data, out, as_json=as_json, **options)

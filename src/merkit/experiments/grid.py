@@ -104,6 +104,7 @@ def train_grid(
     features: Path | None = None,
     allow_partial: bool = False,
     legacy_best_on_test: bool = False,
+    again: bool = False,
     progress: ProgressCallback | None = None,
 ) -> list[Path]:
     """Run every variant in a folder of its own below ``out``, go on where an earlier call was stopped.
@@ -126,6 +127,7 @@ def train_grid(
             features=features,
             allow_partial=allow_partial,
             legacy_best_on_test=legacy_best_on_test,
+            again=again,
             progress=progress,
         )
         with atomic_path(run / FILE) as temporary:

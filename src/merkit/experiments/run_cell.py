@@ -91,7 +91,7 @@ def run_cell(
         sources = open_sources(encoders, turns, cell.features, progress)
     key = key_of(cell, encoders, sources, segments, transforms)
     if is_complete(cell.folder, key, again=again):
-        _log.info("%s: complete", cell.name)
+        _log.info("%s, fold %s, seed %d: complete", share.what, cell.fold.name, cell.seed)
         if accelerator.is_main_process:
             tidy(cell.folder)
         return
@@ -142,6 +142,7 @@ def run_cell(
             "peak_memory_bytes": peak_memory_bytes(),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "key": key.digest,
             **asdict(key),
         }
         with atomic_path(cell.folder / "cell.json") as temporary:
