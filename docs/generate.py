@@ -24,9 +24,10 @@ from merkit.core.lookup import load, names
 from merkit.core.types import Utterance
 from merkit.data.corpus.rows import to_arrays, to_columns
 from merkit.experiments.grid import read_grid
-from merkit.experiments.recipe import TeacherConfig, read_recipe
 from merkit.experiments.recipe_files import read_toml
+from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import grids_folder, recipes_folder
+from merkit.experiments.transforms.registry import TRANSFORMS
 from merkit.io.predictions import predictions_table
 from merkit.training.config import LossConfig, TrainingConfig
 
@@ -229,7 +230,7 @@ def recipe_keys() -> str:
     tables = (
         ("[training]", "How the model is trained.", TrainingConfig),
         ("[loss]", "The classification loss.", LossConfig),
-        ("[teacher]", "Distillation: the model whose probabilities are learned beside the labels.", TeacherConfig),
+        *((f"[{spec.name}]", spec.summary, spec.table) for spec in TRANSFORMS if spec.table is not None),
     )
     return "\n".join(f"## `{heading}`\n\n{summary}\n\n{keys(config)}" for heading, summary, config in tables)
 

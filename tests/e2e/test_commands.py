@@ -124,13 +124,24 @@ def test_train_prints_tables_and_more_seeds_go_on_from_fewer(home: Path) -> None
     )
 
     assert "3 seeds" in done.out
+    assert "95 % interval" in done.out
+    assert "calm" in done.out
+    assert next((home / "runs" / "bc_lstm").glob("fold-*/seed-0/cell.json")).read_text() == before
     last = done.out.splitlines()[-4:]
     assert last[0] == f"run:  {home}/runs/bc_lstm"
     assert re.fullmatch(r"test: mean_recall \d+\.\d %, 95 % interval \d+\.\d to \d+\.\d", last[1])
     assert last[2] == f"next: merkit report {home}/runs/bc_lstm --out report"
-    assert "95 % interval" in done.out
-    assert "calm" in done.out
-    assert next((home / "runs" / "bc_lstm").glob("fold-*/seed-0/cell.json")).read_text() == before
+    assert last[3] == "note: the checkpoints read published features (sound) and cannot read recordings"
+    card = (checkpoint(home, "bc_lstm") / "README.md").read_text()
+    assert "cannot read recordings" in card
+    assert "merkit analyze" not in card
+
+
+def test_a_checkpoint_that_reads_recordings_is_shown_how_to(home: Path) -> None:
+    done = call("-q", "train", home / "ears.toml", "--data", home / "calls", "--out", home / "runs" / "ears")
+
+    assert done.out.splitlines()[-1] == f"      merkit analyze RECORDING --checkpoint {checkpoint(home, 'ears')}"
+    assert "merkit analyze recording.wav" in (checkpoint(home, "ears") / "README.md").read_text()
 
 
 def test_epochs_are_logged_with_verbose_and_kept_in_the_history_anyway(

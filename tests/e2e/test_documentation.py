@@ -23,8 +23,8 @@ from tests.commandline import call
 
 from merkit.cli.main import app
 from merkit.core.lookup import KINDS, load, names
-from merkit.experiments.recipe import check_recipe
 from merkit.experiments.recipe_files import read_toml
+from merkit.experiments.recipe_reader import check_recipe
 from merkit.training.config import LossConfig, TrainingConfig
 
 ROOT = Path(__file__).parents[2]

@@ -58,12 +58,19 @@ def print_scores(scores: dict[str, Any]) -> None:
 
 def print_next_steps(run: Path, scores: dict[str, Any]) -> None:
     """Print where a finished run is, its first score, and the commands that use it."""
+    from merkit.io.checkpoint import stored_published_features
+
     metric, score = next(iter(scores["test"].items()))
     interval = _interval(score, 1)
     show(f"run:  {run}")
     show(f"test: {metric} {_percent(score['mean'])} %, 95 % interval {interval}")
     show(f"next: merkit report {quote(run)} --out report")
-    show(f"      merkit analyze RECORDING --checkpoint {quote(checkpoint_of(run))}")
+    checkpoint = checkpoint_of(run)
+    published = stored_published_features(checkpoint)
+    if published:
+        show(f"note: the checkpoints read published features ({', '.join(published)}) and cannot read recordings")
+    else:
+        show(f"      merkit analyze RECORDING --checkpoint {quote(checkpoint)}")
 
 
 def checkpoint_of(run: Path) -> Path:

@@ -42,6 +42,8 @@ class Encoder(nn.Module, ABC):
     """``text``, ``audio`` or ``video``."""
     dim: int
     """Last axis of what ``forward`` returns."""
+    published_features: str | None = None
+    """Name of the published features that it reads in place of recordings; ``None``: it reads recordings."""
     stored: bool = True
     """Whether extraction is worth storing (a decoded waveform is not)."""
     context: int = 0

@@ -162,6 +162,7 @@ class FeatureExtractor(Encoder):
         self._model_name = trained[0].spec.name
         self._embedders = [Embedder(each, modality, config.gives, str(folder)) for each in trained]
         self.dim = sum(embedder.dim for embedder in self._embedders)
+        self.published_features = self._read_by.published_features
         self.context = self._read_by.context
         self.following = self._read_by.following
         self.reads_ahead = self._embedders[0].reads_ahead

@@ -48,7 +48,7 @@ class Precomputed(Encoder):
         self, name: str, modality: str, columns: Sequence[str], dim: int, *, standardise: bool, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.name = name
+        self.name = self.published_features = name
         self.modality = modality
         self.columns = tuple(columns)
         self.dim = dim

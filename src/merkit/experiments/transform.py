@@ -74,6 +74,8 @@ class TransformSpec:
 
     name: str
     """Its key in the resume hash and the provenance, and the name of its recipe table, if it has one."""
+    summary: str
+    """One sentence for the documentation."""
     make: Callable[[Cell], Transform | None]
     """Returns the transform for a cell; ``None``: its recipe does not ask for it."""
     table: type[BaseModel] | None = None

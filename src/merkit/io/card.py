@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from merkit.core.model import Model, ModelSpec
-from merkit.io.checkpoint import CheckpointConfig
+from merkit.io.checkpoint import CheckpointConfig, published_features
 
 
 def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenance: Mapping[str, Any]) -> str:
@@ -15,6 +15,7 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         if spec.citation is None
         else f"{spec.citation.authors}: {spec.citation.title} ({spec.citation.venue} {spec.citation.year})"
     )
+    published = published_features(model)
     lines = [
         f"# {spec.name} on {config.protocol}",
         "",
@@ -45,8 +46,13 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         "",
         "## Use",
         "",
+        *(
+            ["It reads published features: it can predict corpora that hold them, and cannot read recordings.", ""]
+            if published
+            else []
+        ),
         "```",
-        "merkit analyze recording.wav --checkpoint THIS_FOLDER",
+        *([] if published else ["merkit analyze recording.wav --checkpoint THIS_FOLDER"]),
         "merkit predict DATA --checkpoint THIS_FOLDER --out predictions.parquet",
         "```",
         "",

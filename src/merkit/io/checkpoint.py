@@ -30,6 +30,7 @@ FORMAT = 2
 
 _WEIGHTS = "model.safetensors"
 _CONFIG = "config.json"
+_PROVENANCE = "provenance.json"
 
 EncoderChoices = Mapping[str, tuple[EncoderSpec, EncoderConfig]]
 """By modality: which encoder, with which settings."""
@@ -150,6 +151,18 @@ def check_encoders(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, 
             )
 
 
+def published_features(model: Model) -> list[str]:
+    """Return the names of the published features that a model reads; with any, it cannot read recordings."""
+    names = {encoder.published_features for encoder in model.encoders.values() if isinstance(encoder, Encoder)}
+    return sorted(name for name in names if name is not None)
+
+
+def stored_published_features(checkpoint: Path) -> list[str]:
+    """Return `published_features` of a checkpoint's model, without loading it."""
+    names: list[str] = json.loads((checkpoint / _PROVENANCE).read_text())["published_features"]
+    return names
+
+
 def save_checkpoint(
     folder: Path, model: Model, config: CheckpointConfig, provenance: Mapping[str, Any], card: str
 ) -> None:
@@ -164,7 +177,8 @@ def save_checkpoint(
             assets.mkdir(parents=True)
             encoder.save_assets(assets)
         (temporary / _CONFIG).write_text(config.to_json())
-        (temporary / "provenance.json").write_text(json.dumps(provenance, indent=2))
+        facts = {**provenance, "published_features": published_features(model)}
+        (temporary / _PROVENANCE).write_text(json.dumps(facts, indent=2))
         (temporary / "README.md").write_text(card)
 
 
@@ -217,7 +231,7 @@ def read_trained_on(folder: Path) -> frozenset[str]:
     Raises:
         CheckpointError: It does not say.
     """
-    path = folder / "provenance.json"
+    path = folder / _PROVENANCE
     try:
         return frozenset(json.loads(path.read_text())["trained_on"]["utterances"].split())
     except (OSError, ValueError, KeyError, TypeError) as error:

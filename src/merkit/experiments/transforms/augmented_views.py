@@ -330,4 +330,10 @@ def _check(table: ViewsTable | None, draft: RecipeDraft, mistakes: list[str]) ->
     return ViewsChoice(table.count, engines)
 
 
-SPEC = TransformSpec(name="views", make=_make, table=ViewsTable, check=_check)
+SPEC = TransformSpec(
+    name="views",
+    summary="Augmentation: other wordings and recordings of the training utterances, for models that read them.",
+    make=_make,
+    table=ViewsTable,
+    check=_check,
+)

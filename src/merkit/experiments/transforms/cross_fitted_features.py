@@ -105,4 +105,9 @@ def _check(table: None, draft: RecipeDraft, mistakes: list[str]) -> None:
             )
 
 
-SPEC = TransformSpec(name="cross_fit", make=_make, check=_check)
+SPEC = TransformSpec(
+    name="cross_fit",
+    summary="Vectors of training conversations from feature extractors that have not learned from them.",
+    make=_make,
+    check=_check,
+)

@@ -147,4 +147,10 @@ def _check(table: TeacherConfig | None, draft: RecipeDraft, mistakes: list[str])
     return TeacherSettings(recipe, table)
 
 
-SPEC = TransformSpec(name="teacher", make=_make, table=TeacherConfig, check=_check)
+SPEC = TransformSpec(
+    name="teacher",
+    summary="Distillation: the model whose probabilities are learned beside the labels.",
+    make=_make,
+    table=TeacherConfig,
+    check=_check,
+)
