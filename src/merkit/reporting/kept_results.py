@@ -94,15 +94,15 @@ def _short_table(rows: Sequence[ResultRow], link: str | None) -> str:
     runs = [next(iter(run.values())) for run in best_of_each_model(rows)]
     first = runs[0]
     metric = Column(f"{METRIC_NAMES[first.metric]}, test", numeric=True)
-    columns = [Column("Model"), Column("Features"), metric, Column("Seeds", numeric=True)]
+    columns = [Column("Model"), metric, Column("Seeds", numeric=True), Column("Features")]
     best = max(row.mean for row in runs)
     lines = [
         Row(
             [
                 Cell(row.model, tag="baseline" if row.is_baseline else ""),
-                features_cell(row),
                 row_cell(row, bold=row.mean == best),
                 Cell(str(row.seed_count)),
+                features_cell(row),
             ]
         )
         for row in runs

@@ -74,19 +74,16 @@ def results_section(rows: Sequence[ResultRow], references: Sequence[Reference], 
         scores = [row_cell(run[metric], bold=run[metric].mean == best[metric]) for metric in metrics]
         name = Cell(first.run, first.changes, "baseline" if first.is_baseline else "")
         last = [Cell(_number(first.valid)), SELECTIONS[first.selection], Cell(str(first.seed_count))]
-        lines.append(Row([name, features_cell(first), *scores, *last], "baseline" if first.is_baseline else ""))
+        lines.append(Row([name, *scores, *last, features_cell(first)], "baseline" if first.is_baseline else ""))
         if first.leaky_best_on_test is not None:
             leaky = [Cell(_number(run[metric].leaky_best_on_test)) for metric in metrics]
             source = Cell("never a result: for papers that select so")
-            lines.append(
-                Row(
-                    [Cell(first.run, tag="leaky"), source, *leaky, Cell(""), SELECTIONS["best_test"], Cell("")], "leaky"
-                )
-            )
+            cells = [Cell(first.run, tag="leaky"), *leaky, Cell(""), SELECTIONS["best_test"], Cell(""), source]
+            lines.append(Row(cells, "leaky"))
     valid = Column(f"{METRIC_NAMES[metrics[0]]}, validation", numeric=True)
     return Section(
         "Results",
-        [_SYSTEM, Column("Features"), *_metric_columns(metrics), valid, Column("Epoch"), Column("Seeds", numeric=True)],
+        [_SYSTEM, *_metric_columns(metrics), valid, Column("Epoch"), Column("Seeds", numeric=True), Column("Features")],
         lines,
         results_caption(rows),
         warning,
@@ -300,8 +297,9 @@ def row_cell(row: ResultRow, bold: bool = False) -> Cell:
 def _paper_row(printed: Sequence[Reference], metrics: Sequence[str]) -> Row:
     first = printed[0]
     values = [next((f"{r.value:g}" for r in printed if r.metric == metric), "") for metric in metrics]
-    cells = [Cell(first.system, tag="paper"), Cell(first.made_of, _source(first), tone="features")]
-    return Row([*cells, *map(Cell, values), Cell(""), _selected(first.selection), Cell("")], "printed")
+    features = Cell(first.made_of, _source(first), tone="features")
+    name, epoch = Cell(first.system, tag="paper"), _selected(first.selection)
+    return Row([name, *map(Cell, values), Cell(""), epoch, Cell(""), features], "printed")
 
 
 def _selected(selection: str) -> Cell:
