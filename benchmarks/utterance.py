@@ -8,7 +8,7 @@ a process of its own, on one thread:
 * ``bucketed``: batches of similar length, the speech encoder masks padding: what merkit does;
 * ``bucketed, cached``: the same with ``cache_front_end``, once the front end's frames are stored (``mmer`` alone);
 * ``random``: the same system in random batches;
-* ``released``: MMER as its code was released (``profile = "released"``, ``hears_padding = true``) in random batches.
+* ``released``: MMER as its code was released (``profile = "released"``, ``unmasked_padding = true``) in random batches.
 
 Batches are a sample of those of a whole epoch of 5,531 utterances, as many as IEMOCAP's four classes have: sorted by
 their padded length and cut into equal parts, the middle one of each. The batches of few utterances would not do: the
@@ -101,7 +101,7 @@ class Setting:
 
 BUCKETED, RANDOM = Setting(), Setting(shuffled=True)
 CACHED = Setting(audio={"cache_front_end": True})
-RELEASED = Setting(shuffled=True, config={"profile": "released"}, audio={"hears_padding": True})
+RELEASED = Setting(shuffled=True, config={"profile": "released"}, audio={"unmasked_padding": True})
 SYSTEMS: Mapping[str, Mapping[str, Setting]] = {
     "mmer": {"bucketed": BUCKETED, "bucketed, cached": CACHED, "random": RANDOM, "released": RELEASED},
     "aux_fusion": {"bucketed": BUCKETED, "random": RANDOM},
@@ -296,7 +296,7 @@ def measure(system: str, setting: Setting, corpus: Corpus, batch_size: int, devi
         "peak_mib": _peak_mib(device) - before,
         "padding": corpus.padding[setting.shuffled],
         "batches": "random" if setting.shuffled else "similar length",
-        "mask": not setting.audio.get("hears_padding", False),
+        "mask": not setting.audio.get("unmasked_padding", False),
     }
 
 

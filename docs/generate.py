@@ -33,6 +33,8 @@ from merkit.training.config import LossConfig, TrainingConfig
 
 MARKER = re.compile(r"^<!-- generated: (\w+) ?([\w-]*) -->$", re.MULTILINE)
 NOT_RUN = re.compile(r"^( *)<!-- not run: (.+?) -->$", re.MULTILINE)
+SCORE = re.compile(r"\d ± \d|\[[+−]?[\d.]+, [+−]?[\d.]+\]")
+"""What no line of a table should break."""
 PAPER = {
     "aux_fusion": "iemocap4-session",
     "multilevel": "iemocap4-session",
@@ -70,6 +72,7 @@ COLUMNS = {
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the comments of a page by what they ask for; called by mkdocs."""
     markdown = NOT_RUN.sub(r'\1<p class="not-run">Not run by the documentation tests: \2.</p>\n', markdown)
+    markdown = SCORE.sub(lambda match: match[0].replace(" ", "\N{NO-BREAK SPACE}"), markdown)
     return MARKER.sub(lambda match: PARTS[match[1]](*filter(None, [match[2]])), markdown)
 
 
@@ -300,23 +303,33 @@ def columns(kind: str) -> str:
 
 
 def python() -> str:
-    """Return the public names of ``merkit`` with signature and docstring."""
+    """Return the public names of ``merkit`` with signature and docstring, and the methods of its classes."""
     parts = []
     for name in sorted(merkit.__all__, key=lambda name: (name[0].isupper(), name)):
         thing = getattr(merkit, name)
         if not callable(thing):
             continue
-        try:
-            shown = f"{name}{inspect.signature(thing)}"
-        except ValueError:
-            shown = name
-        parts.append(f"## `{name}`\n\n```text\n{_wrapped(shown)}\n```\n\n{_docstring(inspect.getdoc(thing) or '')}\n")
+        shown = name if name.endswith("Error") else _signature(name, thing)
+        documented = re.sub(r"(?<!`)``(?!`)", "`", _docstring(inspect.getdoc(thing) or "") + "\n\n" + _methods(thing))
+        parts.append(f"## `{name}`\n\n```text\n{shown}\n```\n\n{documented}")
     return "\n".join(parts)
 
 
-def _wrapped(signature: str) -> str:
-    signature = re.sub(r"<class '([\w.]+)'>", r"\1", signature).replace("typing.", "").replace("'", "")
-    if len(signature) <= 100:
+def _methods(kind: Any) -> str:
+    lines = [
+        f"* `{_signature(name, function, 10_000).replace('__call__', '', 1)}`: "
+        + " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
+        for name, function in vars(kind).items()
+        if inspect.isclass(kind) and inspect.isfunction(function) and (name == "__call__" or not name.startswith("_"))
+    ]
+    return "\n".join(["**Methods**", "", *lines, ""]) if lines else ""
+
+
+def _signature(name: str, thing: Any, width: int = 100) -> str:
+    signature = re.sub(r"<class '([\w.]+)'>", r"\1", f"{name}{inspect.signature(thing)}")
+    signature = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", signature).replace("(self, ", "(").replace("(self)", "()")
+    signature = signature.replace("numpy.ndarray[tuple[Any, ...], numpy.dtype[Any]]", "Array")
+    if len(signature) <= width:
         return signature
     head, _, rest = signature.partition("(")
     inside, arrow, result = rest.rpartition(")")
@@ -335,7 +348,7 @@ def _docstring(text: str) -> str:
         else:
             section = section and (line.startswith("    ") or not line)
             lines.append(line.strip() if section else line)
-    return "\n".join(lines).replace("``", "`")
+    return "\n".join(lines)
 
 
 PARTS: Mapping[str, Callable[..., str]] = {

@@ -71,7 +71,7 @@ TINY: dict[str, tuple[Tiny, ...]] = {
         Tiny("text", lambda world: {"checkpoint": str(world.trained)}),
         Tiny(
             "text",
-            lambda world: {"checkpoint": str(world.trained), "gives": ["embedding", "logits"], "standardise": True},
+            lambda world: {"checkpoint": str(world.trained), "outputs": ["embedding", "logits"], "standardise": True},
         ),
         Tiny("text", lambda world: {"checkpoint": str(world.conversing)}),
     ),
@@ -349,10 +349,12 @@ def test_an_encoder_survives_a_checkpoint(world: World, name: str, number: int, 
 
     assert back.fingerprint() == encoder.fingerprint()
     for first, second in zip(back.extract(world.turns), arrays, strict=True):
-        np.testing.assert_array_equal(first, second)
+        np.testing.assert_allclose(first, second, rtol=1e-5, atol=TOLERANCE)
     with torch.no_grad():
         found, expected = back(padded(arrays)), encoder(padded(arrays))
-    assert torch.equal(found.data[found.mask], expected.data[expected.mask])
+    assert torch.equal(found.mask, expected.mask)
+    # weights read from another file lie elsewhere in memory, for which some processors have other kernels
+    torch.testing.assert_close(found.data[found.mask], expected.data[expected.mask], rtol=1e-5, atol=TOLERANCE)
 
 
 def test_the_padding_test_would_see_a_broken_mask(world: World) -> None:

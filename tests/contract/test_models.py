@@ -198,7 +198,7 @@ def test_a_model_survives_a_checkpoint(name: str, count: int, tmp_path: Path) ->
         fresh = spec.build(dict(make(name, count)[1].encoders.items()), CLASSES, spec.config()).eval()
     fresh.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=True)
 
-    assert largest_difference(before, probabilities(fresh, batch)) == 0.0
+    assert largest_difference(before, probabilities(fresh, batch)) <= TOLERANCE
 
 
 @models

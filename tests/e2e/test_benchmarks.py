@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from tests.networks import write_text_network
 
 from merkit.core.alignment import Interval
 from merkit.core.lookup import load
@@ -138,3 +139,13 @@ def test_the_script_of_alignment_compares_a_sample_of_the_test_part(tmp_path: Pa
     assert 3 <= printed["words"] + printed["words_unaligned"] <= sum(words.values())
     assert printed["boundaries_within_50_ms"] > 50
     assert printed["sources"]["first word"]["words"] == 3 - printed["utterances_unaligned"]
+
+
+def test_the_script_of_the_interface_compares_a_call_with_the_bare_network(tmp_path: Path) -> None:
+    network = write_text_network(tmp_path / "network", ["i", "said", "tuesday"])
+    command = [sys.executable, str(SCRIPT.with_name("api.py")), "--weights", str(network), "--calls", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["ratio"] == pytest.approx(printed["recognizer_ms"] / printed["bare_ms"])

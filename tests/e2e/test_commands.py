@@ -31,9 +31,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         label = ("low", "high")[number % 2]
         tone = np.sin(2 * np.pi * (200 + 600 * (number % 2)) * np.arange(24000) / 16000)
         soundfile.write(folder / "calls" / f"{number}.wav", 0.1 * tone, 16000)
-        part = ("train", "train", "train", "train", "valid", "valid", "test", "test")[number]
+        split = ("train", "train", "train", "train", "valid", "valid", "test", "test")[number]
         rows += [
-            f"u{number}-{half},{number}.wav,{0.5 * half},{0.5 * half + 0.5},s{number},{label},{part}"
+            f"u{number}-{half},{number}.wav,{0.5 * half},{0.5 * half + 0.5},s{number},{label},{split}"
             for half in range(3)
         ]
     (folder / "calls" / "utterances.csv").write_text("\n".join(rows))
@@ -60,11 +60,11 @@ def test_help_and_version_import_nothing_heavy() -> None:
         "print(sorted({'torch', 'numpy', 'transformers', 'pyarrow', 'pydantic', 'sklearn'} & set(sys.modules)))"
     )
 
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-    assert told.splitlines()[-1] == "[]"
+    assert printed.splitlines()[-1] == "[]"
     for command in ("demo", "prepare", "doctor", "features", "train", "report", "predict", "analyze", "list", "cite"):
-        assert f"  {command}" in told
+        assert f"  {command}" in printed
     assert call("--version").out.startswith("merkit 0.")
 
 
@@ -73,8 +73,8 @@ def test_train_prints_one_json_object_as_its_last_line(home: Path) -> None:
         "-q", "train", home / "bc_lstm.toml", "--data", home / "data", "--out", home / "runs" / "bc_lstm", "--json"
     )
 
-    found = json.loads(done.out.splitlines()[-1])
-    assert set(found) == {
+    values = json.loads(done.out.splitlines()[-1])
+    assert set(values) == {
         "model",
         "protocol",
         "selection",
@@ -86,10 +86,10 @@ def test_train_prints_one_json_object_as_its_last_line(home: Path) -> None:
         "peak_memory_bytes",
         "run",
     }
-    assert found["seeds"] == [0, 1]
-    assert set(found["test"]["accuracy"]) >= {"mean", "std", "interval"}
+    assert values["seeds"] == [0, 1]
+    assert set(values["test"]["accuracy"]) >= {"mean", "std", "interval"}
     scores = json.loads((home / "runs" / "bc_lstm" / "scores.json").read_text())
-    assert scores["test"] == found["test"]
+    assert scores["test"] == values["test"]
     assert [row["label"] for row in scores["per_class"]] == list(LABELS)
 
 
@@ -181,7 +181,7 @@ def test_debug_prints_the_traceback_before_the_line(home: Path) -> None:
     assert done.error.splitlines()[-1].startswith("merkit: ")
 
 
-def test_folds_by_a_group_and_the_leaky_figure_are_asked_for_by_option(home: Path) -> None:
+def test_folds_by_a_group_and_the_leaky_score_are_requested_by_option(home: Path) -> None:
     done = call(
         "-q", "train", home / "bc_lstm.toml", "--data", home / "data", "--out", home / "runs" / "folds",
         "--group", "conversation", "--folds", 2, "--seeds", 1, "--legacy-best-on-test",
@@ -215,15 +215,15 @@ def test_predict_gives_the_runs_stored_test_predictions(home: Path, tmp_path: Pa
 
     assert done.code == 0, done.error
     if ending == "parquet":
-        found = {row["id"]: row for row in pq.read_table(out).to_pylist()}
+        rows = {row["id"]: row for row in pq.read_table(out).to_pylist()}
     elif ending == "csv":
-        found = {row["id"]: row for row in read_csv(out)}
+        rows = {row["id"]: row for row in read_csv(out)}
     else:
-        found = {row["id"]: row for row in map(json.loads, out.read_text().splitlines())}
+        rows = {row["id"]: row for row in map(json.loads, out.read_text().splitlines())}
     stored = pq.read_table(checkpoint(home, "ears").parent / "predictions.parquet").to_pylist()
-    assert len(found) == len(stored) == 24
+    assert len(rows) == len(stored) == 24
     for row in stored:
-        assert float(found[row["id"]]["p:low"]) == pytest.approx(row["p:low"], abs=1e-4)
+        assert float(rows[row["id"]]["p:low"]) == pytest.approx(row["p:low"], abs=1e-4)
     assert (
         call("predict", home / "calls", "--checkpoint", checkpoint(home, "ears"), "--out", tmp_path / "p.xls").code == 2
     )
@@ -289,11 +289,11 @@ def test_features_fill_the_store_once(home: Path) -> None:
 
 def test_doctor_speaks_in_words_and_json(home: Path) -> None:
     words = call("doctor", home / "calls")
-    found = json.loads(call("doctor", home / "calls", "--json").out)
+    findings = json.loads(call("doctor", home / "calls", "--json").out)
 
     assert words.code == 0
     assert "error: 0" in words.out
-    assert all({"level", "code", "message", "ids"} == set(finding) for finding in found)
+    assert all({"level", "code", "message", "ids"} == set(finding) for finding in findings)
 
 
 def test_doctor_ends_with_1_where_something_is_broken(home: Path, tmp_path: Path) -> None:
@@ -319,9 +319,9 @@ def test_list_names_what_there_is(kind: str) -> None:
 
 
 def test_cite_prints_the_paper_and_the_differences() -> None:
-    told = call("cite", "bc_lstm").out
+    printed = call("cite", "bc_lstm").out
 
-    assert told.startswith("@")
-    assert "% differs:" in told
+    assert printed.startswith("@")
+    assert "% differs:" in printed
     assert "no publication" in call("cite", "majority").out
     assert "% compared with: https://github.com/butterfliesss/SDT at 60af921" in call("cite", "sdt").out

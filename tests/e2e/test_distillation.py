@@ -234,7 +234,7 @@ def test_mistakes_in_a_teacher(home: Path, tmp_path: Path) -> None:
     del without["teacher"]["recipe"]
     for values, told in [
         (crossed, "encoders.audio.cross_fit: its recipe has a teacher, which has learned from the parts that are held"),
-        (distilled("none.toml"), "No recipe 'none.toml'"),
+        (distilled("none.toml"), "No recipe named 'none.toml'"),
         (without, "teacher.recipe: is missing"),
         (distilled(teacher, cross_fit=1), "teacher.cross_fit = 1: input should be greater than or equal to 2"),
         (distilled(teacher, weight=0), "teacher.weight = 0: input should be greater than 0"),

@@ -45,10 +45,10 @@ def checkpoint(home: Path, run: str) -> Path:
     return next((home / run).glob("fold-*/seed-0/checkpoint"))
 
 
-def refused(*arguments: object, told: str) -> str:
+def refused(*arguments: object, message: str) -> str:
     done = call("-q", *arguments)
     assert done.code == 2, (done.code, done.out, done.error)
-    assert told in done.error
+    assert message in done.error
     assert done.error.startswith("merkit: ")
     assert "Traceback" not in done.error
     return done.error
@@ -97,13 +97,13 @@ def not_a_number(path: Path) -> None:
 def test_a_recording_that_cannot_be_heard(home: Path, tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
     make(tmp_path / name)
 
-    line = refused("analyze", tmp_path / name, "--checkpoint", checkpoint(home, "ears"), told=name)
+    line = refused("analyze", tmp_path / name, "--checkpoint", checkpoint(home, "ears"), message=name)
 
     assert line.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("missing column", "name,text\na,b\n", "id"),
         ("doubled id", "id,text,label,split\na,b,c,train\na,b,c,test\n", "'a'"),
@@ -114,10 +114,10 @@ def test_a_recording_that_cannot_be_heard(home: Path, tmp_path: Path, name: str,
         ),
     ],
 )
-def test_a_manifest_that_is_wrong(home: Path, tmp_path: Path, name: str, content: str, told: str) -> None:
+def test_a_manifest_that_is_wrong(home: Path, tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / "utterances.csv").write_text(content)
 
-    refused("train", home / "ears.toml", "--data", tmp_path, "--out", tmp_path / "run", told=told)
+    refused("train", home / "ears.toml", "--data", tmp_path, "--out", tmp_path / "run", message=message)
 
 
 def test_a_label_outside_the_protocols_map(home: Path, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_label_outside_the_protocols_map(home: Path, tmp_path: Path) -> None:
         'model = "majority"\nprotocol = "table"\n[options]\nlabel = "emotion"\nlabels = ["happy", "sad"]\n'
     )
 
-    refused("train", tmp_path / "r.toml", "--data", tmp_path, "--out", tmp_path / "run", told="bored")
+    refused("train", tmp_path / "r.toml", "--data", tmp_path, "--out", tmp_path / "run", message="bored")
 
 
 def test_mistakes_in_a_recipe(home: Path, tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_mistakes_in_a_recipe(home: Path, tmp_path: Path) -> None:
     values["config"] = {"hiden": 3}
     two = write_recipe(tmp_path / "two.toml", values)
 
-    single = refused("train", one, "--data", home / "data", told="No key named 'epoch'. Did you mean 'epochs'?")
-    both = refused("train", two, "--data", home / "data", told="2 mistakes")
+    single = refused("train", one, "--data", home / "data", message="No key named 'epoch'. Did you mean 'epochs'?")
+    both = refused("train", two, "--data", home / "data", message="2 mistakes")
 
     assert single.count("\n") == 1
     assert "'epoch'" in both
@@ -149,7 +149,7 @@ def test_mistakes_in_a_recipe(home: Path, tmp_path: Path) -> None:
 def test_an_unknown_model_gets_a_suggestion(home: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "r.toml", recipe_values("bc_lsmt"))
 
-    refused("train", recipe, "--data", home / "data", told="No model named 'bc_lsmt'. Did you mean 'bc_lstm'?")
+    refused("train", recipe, "--data", home / "data", message="No model named 'bc_lsmt'. Did you mean 'bc_lstm'?")
 
 
 def test_a_checkpoint_that_lacks_a_tensor_or_is_newer(home: Path, tmp_path: Path) -> None:
@@ -164,14 +164,14 @@ def test_a_checkpoint_that_lacks_a_tensor_or_is_newer(home: Path, tmp_path: Path
     out = tmp_path / "p.csv"
     out.write_text("earlier work")
 
-    refused("predict", home / "data", "--checkpoint", tmp_path / "short", "--out", out, told=lost)
-    refused("predict", home / "data", "--checkpoint", tmp_path / "newer", "--out", out, told="upgrade merkit")
+    refused("predict", home / "data", "--checkpoint", tmp_path / "short", "--out", out, message=lost)
+    refused("predict", home / "data", "--checkpoint", tmp_path / "newer", "--out", out, message="upgrade merkit")
 
     assert out.read_text() == "earlier work"
 
 
 def test_a_checkpoint_of_published_features_says_that_it_cannot_hear(home: Path) -> None:
-    line = refused("analyze", home / "wavs" / "0.wav", "--checkpoint", checkpoint(home, "run"), told="sound")
+    line = refused("analyze", home / "wavs" / "0.wav", "--checkpoint", checkpoint(home, "run"), message="sound")
 
     assert "cannot know how" in line
 
@@ -202,8 +202,8 @@ def test_an_output_folder_that_cannot_be_written_to(home: Path, tmp_path: Path) 
     blocked = tmp_path / "file" / "below"
     trained = checkpoint(home, "run")
 
-    refused("train", home / "r.toml", "--data", home / "data", "--out", blocked, told="folder")
-    refused("predict", home / "data", "--checkpoint", trained, "--out", blocked / "p.csv", told="folder")
+    refused("train", home / "r.toml", "--data", home / "data", "--out", blocked, message="folder")
+    refused("predict", home / "data", "--checkpoint", trained, "--out", blocked / "p.csv", message="folder")
 
 
 def test_a_run_folder_of_another_recipe_is_not_overwritten(home: Path) -> None:
@@ -218,25 +218,27 @@ def test_a_run_folder_of_another_recipe_is_not_overwritten(home: Path) -> None:
         home / "run",
         "--set",
         "training.epochs=2",
-        told="another recipe",
+        message="another recipe",
     )
 
     assert (home / "run" / "scores.json").read_text() == before
 
 
 def test_unknown_names_on_the_command_line_get_suggestions(tmp_path: Path) -> None:
-    refused("list", "model", told="Did you mean 'models'?")
-    refused("cite", "bclstm", told="Did you mean 'bc_lstm'?")
-    refused("prepare", "med", "--raw", tmp_path, "--out", tmp_path, told="Did you mean 'meld'?")
-    refused("prepare", "meld", "--out", tmp_path, told="--raw")
+    refused("list", "model", message="Did you mean 'models'?")
+    refused("cite", "bclstm", message="Did you mean 'bc_lstm'?")
+    refused("prepare", "med", "--raw", tmp_path, "--out", tmp_path, message="Did you mean 'meld'?")
+    refused("prepare", "meld", "--out", tmp_path, message="--raw")
 
 
 def test_report_leaves_a_file_of_another_layout_as_it_is(home: Path, tmp_path: Path) -> None:
     results = tmp_path / "reference.csv"
     results.write_text("system,value\nada2i,60\n")
 
-    told = refused("report", home / "run", "--out", tmp_path / "report", "--results", results, told="unknown: system")
+    line = refused(
+        "report", home / "run", "--out", tmp_path / "report", "--results", results, message="unknown: system"
+    )
 
-    assert told.count("\n") == 1
+    assert line.count("\n") == 1
     assert results.read_text() == "system,value\nada2i,60\n"
     assert not (tmp_path / "report").exists()

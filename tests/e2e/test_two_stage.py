@@ -337,8 +337,8 @@ def test_no_stage_reads_a_label_of_the_test_part(home: Path, tmp_path: Path) -> 
 def test_logits_may_stand_beside_the_embedding(home: Path, tiny_bert: Path) -> None:
     folder = trained(home, "plain") / "encoders" / "text"
 
-    def built(*gives: str) -> Any:
-        settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "gives": list(gives)}}
+    def built(*outputs: str) -> Any:
+        settings = {"text": {"name": "checkpoint", "checkpoint": str(folder), "outputs": list(outputs)}}
         return build_encoders(choose_encoders(settings), None, None)["text"]
 
     turns = list(read_manifest(home / "data").turns(None, 1))[:7]
@@ -373,7 +373,7 @@ def test_mistakes_in_a_feature_extractor_that_is_trained(home: Path, tmp_path: P
     stage = stage_values(tiny_bert)
     where = "encoders.text.recipe"
     for values, told in [
-        (two_stage_values("none.toml"), "No recipe 'none.toml'"),
+        (two_stage_values("none.toml"), "No recipe named 'none.toml'"),
         (two_stage_values({**stage, "protocol": "parley"}), f"{where}.protocol = 'parley': both recipes need 'table'"),
         (
             two_stage_values({**stage, "options": {"label": "mood"}}),

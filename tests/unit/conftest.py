@@ -15,6 +15,7 @@ from merkit.core.types import Prediction, Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
 from merkit.evaluation.true_labels import true_labels
 from merkit.io.predictions import predictions_table, write_table
+from merkit.io.provenance import RUN_FORMAT
 
 ENCODERS = {"text": {"name": "bert", "weights": "builtin:minilm", "frozen": True}}
 
@@ -86,6 +87,7 @@ def make_run(
         tomli_w.dumps({"model": model, "protocol": corpus.name, "seeds": len(seeds), "encoders": encoders})
     )
     provenance = {
+        "format": RUN_FORMAT,
         "merkit": "0.1.0",
         "versions": {"torch": "2.13.0", "numpy": "2.4.6", "opensmile": None},
         "commit": "0123456789abcdef",

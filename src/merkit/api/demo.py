@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merkit.api.corpora import prepare
 from merkit.api.training import train_and_score
 from merkit.core.lookup import load
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Utterance
-from merkit.data.corpus.manifest import Manifest, read_manifest
-from merkit.data.corpus.prepare import prepare
+from merkit.data.corpus.manifest import Manifest
 from merkit.evaluation.true_labels import true_labels
 from merkit.experiments.recipe_reader import read_recipe
-from merkit.experiments.shipped import recipes_folder
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings.analysis import Analysis, analyze_recording, write_analysis
 from merkit.reporting.report import write_report
@@ -53,19 +52,18 @@ class Demonstration:
 
 def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
     """Run the demonstration in a folder, or what is missing of it there."""
-    spec = load("corpora", "parley")
     data = folder / "data"
     _log.info("making the synthetic corpus 'parley' in %s", data)
-    prepare(spec, data, data, spec.options(), False)
+    manifest = prepare("parley", data)
     runs = {name: folder / "runs" / name.replace("/", "-") for name in RECIPES}
     scores = []
     for name, run in runs.items():
-        recipe = read_recipe(recipes_folder() / f"{name}.toml")
+        recipe = read_recipe(name)
         scores.append(train_and_score(recipe, data, run, progress=progress))
         _log.info("trained %s", name)
     report = write_report(list(runs.values()), folder, data=data)
     checkpoints = {name: next(run.glob("fold-*/seed-0/checkpoint")) for name, run in runs.items()}
-    call = _analyze_call(read_manifest(data), checkpoints)
+    call = _analyze_call(manifest, checkpoints)
     analysis_file, _ = write_analysis(call.both, folder / "analysis")
     return Demonstration(scores, report.html, call, analysis_file, checkpoints[BOTH])
 
@@ -79,7 +77,8 @@ def most_varied_call(utterances: Sequence[Utterance], labels: Mapping[str, str])
 
 
 def _analyze_call(manifest: Manifest, checkpoints: Mapping[str, Path]) -> Call:
-    protocol = load("protocols", "parley").build(load("protocols", "parley").options(), False)
+    spec = load("protocols", "parley")
+    protocol = spec.build(spec.options(), False)
     labels = {id_: protocol.labels[number] for id_, number in true_labels(protocol, manifest.utterances).items()}
     turns = most_varied_call([u for u in manifest.utterances if u.attributes["split"] == "test"], labels)
     assert turns[0].audio_path is not None

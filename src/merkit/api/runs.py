@@ -11,7 +11,7 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.evaluation.scores import score_run
 from merkit.evaluation.stored import open_run
 from merkit.experiments.recipe_reader import read_recipe
-from merkit.experiments.shipped import find_recipe
+from merkit.experiments.shipped import find_file
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.tabular import Tabular
 
@@ -149,7 +149,7 @@ def train(
     Raises:
         MerkitError: Recipe, corpus or folder cannot be used; all mistakes of the recipe are listed.
     """
-    path = find_recipe(recipe)
+    path = find_file("recipes", recipe)
     checked = read_recipe(path, _assignments(overrides or {}))
     folder = Path("runs") / f"{checked.model.name}-{path.stem}" if out is None else Path(out)
     train_and_score(checked, Path(data), folder, **options)

@@ -29,7 +29,7 @@ def visible(text: str) -> str:
     >>> print(visible("one" + chr(27) + "[31m two"))
     one\x1b[31m two
     """
-    return _COMMANDS.sub(lambda found: repr(found[0])[1:-1], text)
+    return _COMMANDS.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 class _PlainConsole(Console):
@@ -54,7 +54,7 @@ def show(text: str) -> None:
 def show_json(value: Any) -> None:
     """Print a value as one line of JSON."""
     line = json.dumps(value, ensure_ascii=False)
-    print(_COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
+    print(_COMMANDS.sub(lambda match: f"\\u{ord(match[0]):04x}", line))
 
 
 def number(head: str) -> Column:

@@ -39,8 +39,8 @@ def print_call(call: "Call") -> None:
     show("shapes words and voice, each unreliably: 'truth' need not be what a sentence alone suggests.")
     labels = [[segment.prediction.label for segment in analysis.segments] for analysis in analyses]
     rows = [
-        (f"{segment.start_s:.1f}", segment.speaker, *answers, segment.text or "")
-        for segment, *answers in zip(call.both.segments, call.truth, *labels, strict=True)
+        (f"{segment.start_s:.1f}", segment.speaker, *row, segment.text or "")
+        for segment, *row in zip(call.both.segments, call.truth, *labels, strict=True)
     ]
     columns = (number("from"), "speaker", "truth", "words say", "voice says", "both say", "text")
     show_table(columns, rows)

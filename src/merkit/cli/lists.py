@@ -1,9 +1,12 @@
 """``merkit list`` and ``merkit cite``: what there is, and whom to credit."""
 
+import tomllib
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from merkit.cli.console import show, show_json
 from merkit.cli.options import AsJson
 
 
@@ -16,28 +19,50 @@ def list_names(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Name what there is of a kind, a line each."""
-    import json
-
+    """List what there is of a kind: name, summary, and where it comes from if that is not merkit."""
     from merkit.core.errors import UnknownNameError
     from merkit.core.lookup import KINDS, load, names, unknown
-    from merkit.experiments.shipped import grids_folder, recipes_folder
+    from merkit.experiments.shipped import KINDS as FILES
+    from merkit.experiments.shipped import shipped
 
-    folders = {"recipes": recipes_folder(), "grids": grids_folder()}
-    if kind in folders:
-        folder = folders[kind]
-        rows = [(str(path.relative_to(folder)), "", "merkit") for path in sorted(folder.rglob("*.toml"))]
+    if kind in FILES:
+        rows = [(name, _summary(path), "merkit") for name, path in shipped(kind).items()]
     elif kind in KINDS:
         specs = [load(kind, name) for name in names(kind)]
         rows = [(spec.name, spec.summary, str(spec.origin)) for spec in specs]
     else:
-        raise UnknownNameError(unknown("kind", kind, [*KINDS, *folders]))
+        raise UnknownNameError(unknown("kind", kind, [*KINDS, *FILES]))
     if as_json:
-        print(json.dumps([{"name": name, "summary": summary, "source": source} for name, summary, source in rows]))
+        show_json([{"name": name, "summary": summary, "source": source} for name, summary, source in rows])
         return
     width = max(len(name) for name, _, _ in rows)
     for name, summary, source in rows:
-        print(f"{name:{width}}  {summary}{'' if source == 'merkit' else f' ({source})'}".rstrip())
+        show(f"{name:{width}}  {summary}{'' if source == 'merkit' else f' ({source})'}".rstrip())
+
+
+def _summary(path: Path) -> str:
+    """Return a recipe's protocol and encoders, or how many variants a grid has."""
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    if "variants" in values:
+        return f"{len(values['variants'])} variants"
+    encoders = ", ".join(f"{modality} {keys['name']}" for modality, keys in values.get("encoders", {}).items())
+    return f"{values['protocol']}{': ' if encoders else ''}{encoders}"
+
+
+def copy(
+    name: Annotated[str, typer.Argument(help="A recipe or grid, as 'merkit list' names it.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="The file to be written.", show_default=False)],
+) -> None:
+    """Write a shipped recipe or grid into a file of your own, to be edited."""
+    from merkit.core.errors import MerkitError
+    from merkit.experiments.shipped import find_file, shipped
+
+    if target.exists():
+        raise MerkitError(f"'{target}' exists: choose another file, or remove it")
+    source = find_file("grids" if name in shipped("grids") else "recipes", name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    show(f"{target} written")
 
 
 def cite(
@@ -55,10 +80,10 @@ def cite(
         raise UnknownNameError(unknown("model, corpus or protocol", name, everything))
     for spec in found:
         if spec.citation is None:
-            print(f"% {spec.name}: no publication; cite merkit (CITATION.cff)")
+            show(f"% {spec.name}: no publication; cite merkit (CITATION.cff)")
         else:
-            print(spec.citation.bibtex.strip())
+            show(spec.citation.bibtex.strip())
         if isinstance(spec, ModelSpec) and spec.released is not None:
-            print(f"% compared with: {spec.released.url} at {spec.released.commit} (docs/parity.md)")
+            show(f"% compared with: {spec.released.url} at {spec.released.commit} (docs/parity.md)")
         for deviation in getattr(spec, "deviations", ()):
-            print(f"% differs: {deviation}")
+            show(f"% differs: {deviation}")

@@ -81,6 +81,7 @@ for command in (
     predict.predict,
     analyze.analyze,
     lists.cite,
+    lists.copy,
 ):
     app.command()(_with_exit_codes(command))
 app.command(name="list")(_with_exit_codes(lists.list_names))

@@ -83,34 +83,15 @@ def quote(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _counted(items: Sequence[Any], noun: str) -> str:
-    return f"{len(items)} {noun}{'s' * (len(items) != 1)}"
-
-
-def _selection(scores: dict[str, Any]) -> str:
-    return "no epochs" if scores["selection"] == "none" else f"epoch by {scores['selection']}"
-
-
-def _percent(share: float | None, digits: int = 1) -> str:
-    """Return a share in percent; a dash where it is undefined, as the precision of a class that is never predicted."""
-    return "–" if share is None else f"{100 * share:.{digits}f}"
-
-
-def _interval(score: dict[str, Any], digits: int) -> str:
-    return " to ".join(_percent(end, digits) for end in score["interval"])
-
-
 def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
     """Print the test scores of several runs of one protocol, a row each."""
     from merkit.reporting.text import score_text
 
-    first = runs[0]
+    last = runs[-1]  # the first ones are baselines, some of which have no epochs
     seeds = max(len(run["seeds"]) for run in runs)
-    metrics = list(first["test"])[:2]
-    show(f"{first['protocol']}, {first['support']} test utterances, {_selection(first)}")
-    show(
-        f"percent, mean ± std of {seeds} seeds [95 % interval over {first['clusters']} {first['cluster']}s]",
-    )
+    metrics = list(last["test"])[:2]
+    show(f"{last['protocol']}, {last['support']} test utterances, {_selection(last)}")
+    show(f"percent, mean ± std of {seeds} seeds [95 % interval over {last['clusters']} {last['cluster']}s]")
     show_table(
         ("run", *map(number, metrics)),
         [(run["run"], *(score_text(run["test"][metric]) for metric in metrics)) for run in runs],
@@ -184,3 +165,20 @@ def print_conditions(group: "Group") -> None:
             show_table(heads, rows)
         if section.caption:
             show(section.caption)
+
+
+def _counted(items: Sequence[Any], noun: str) -> str:
+    return f"{len(items)} {noun}{'s' * (len(items) != 1)}"
+
+
+def _selection(scores: dict[str, Any]) -> str:
+    return "no epochs" if scores["selection"] == "none" else f"epoch by {scores['selection']}"
+
+
+def _percent(share: float | None, digits: int = 1) -> str:
+    """Return a share in percent; a dash where it is undefined, as the precision of a class that is never predicted."""
+    return "–" if share is None else f"{100 * share:.{digits}f}"
+
+
+def _interval(score: dict[str, Any], digits: int) -> str:
+    return " to ".join(_percent(end, digits) for end in score["interval"])

@@ -14,13 +14,16 @@ from merkit.cli.scores import grid_summary, print_grid, print_next_steps, print_
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(help="A recipe file, such as recipes/concat/meld7.toml.", show_default=False)
+        Path,
+        typer.Argument(help="A recipe: a file, or a name that 'merkit list recipes' prints.", show_default=False),
     ],
     data: Annotated[Path, typer.Option("--data", help="Folder of the prepared corpus.", show_default=False)],
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder; by default runs/MODEL-RECIPE.")] = None,
     grid: Annotated[
         Path | None,
-        typer.Option("--grid", help="File of variants of the recipe: each is a run below --out, all in one table."),
+        typer.Option(
+            "--grid", help="Variants of the recipe, a file or a name: each a run below --out, all in one table."
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds: 0, 1, …")] = None,
     set_: Annotated[
@@ -32,7 +35,7 @@ def train(
     allow_partial: AllowPartial = False,
     legacy_best_on_test: Annotated[
         bool,
-        typer.Option("--legacy-best-on-test", help="Print the leaky best-epoch-on-test figure beside the clean one."),
+        typer.Option("--legacy-best-on-test", help="Also print the leaky score of the epoch that is best on test."),
     ] = False,
     extractors: Annotated[
         Path | None,
@@ -40,6 +43,10 @@ def train(
             "--feature-extractors", help="Where feature extractors lie; runs may share it. [RUN/feature-extractors]"
         ),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Train anew what other code made from the same settings and data."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe on every fold and seed, and score it.
@@ -60,6 +67,7 @@ def train(
         "features": features,
         "allow_partial": allow_partial,
         "legacy_best_on_test": legacy_best_on_test,
+        "again": again,
     }
     if grid is not None:
         _train_variants(grid, recipe, overrides, data, out, as_json=as_json, **options)

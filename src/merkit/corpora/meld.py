@@ -28,7 +28,7 @@ from merkit.core.errors import ManifestError
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
 from merkit.data.corpus.checks import check_durations, check_repeated_texts
-from merkit.data.corpus.mending import damage, decode, mend
+from merkit.data.corpus.mending import damage, decode_text, mend
 from merkit.data.corpus.rows import counted_names
 
 _CLIPS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
@@ -115,7 +115,7 @@ def _find(raw: Path, split: str, name: str) -> Path | None:
 
 def _read_table(path: Path, fields: Sequence[str]) -> list[dict[str, str]]:
     """Return the rows of a CSV whose encoding may be mixed; damaged text stays as it is."""
-    reader = csv.DictReader(io.StringIO(decode(path.read_bytes()), newline=""))
+    reader = csv.DictReader(io.StringIO(decode_text(path.read_bytes()), newline=""))
     if missing := [field for field in fields if field not in (reader.fieldnames or ())]:
         found = ", ".join(reader.fieldnames or ()) or "an empty file"
         raise ManifestError(f"{path}: no column {', '.join(missing)}, found {found}")

@@ -229,7 +229,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
         return self.dataset.batch(self.plan[index])
 
 
-def load(dataset: Dataset, plan: Sequence[Sequence[int]], workers: int = 0) -> Iterator[Batch]:
+def load_batches(dataset: Dataset, plan: Sequence[Sequence[int]], workers: int = 0) -> Iterator[Batch]:
     """Yield the batches of a plan in order; ``workers`` processes load ahead, which changes no batch."""
     loader = torch.utils.data.DataLoader(Batches(dataset, plan), batch_size=None, num_workers=workers)
     yield from loader

@@ -26,7 +26,7 @@ from merkit.encoders.networks.frozen import FrozenNetwork
 from merkit.encoders.networks.layers import choose_states
 from merkit.encoders.networks.loading import read_network_config, read_tokenizer, truncating_tokenizer
 from merkit.encoders.networks.trained import TrainedNetwork
-from merkit.encoders.networks.windows import join, longest_line
+from merkit.encoders.networks.windows import join_lines, longest_line
 from merkit.nn.sequences import absent, mean_position
 
 
@@ -198,7 +198,7 @@ class ConversationBert(TrainedNetwork):
         turns = batch[-1] if len(batch) > 1 else 1
         mask = padded.mask.reshape(-1, turns, padded.mask.shape[-1])
         lines = Padded(padded.data.reshape(*mask.shape, 3), mask)
-        windows, positions = join(lines, config.max_tokens, self.architecture.special_tokens[0])
+        windows, positions = join_lines(lines, config.max_tokens, self.architecture.special_tokens[0])
         if not len(windows.data):
             return absent(batch, self.dim, padded.data.device)
         states = self.architecture.states(self.network, windows).data

@@ -36,7 +36,7 @@ _TOLD = ("provenance.json", "README.md")
 
 
 class ExtractorConfig(EncoderConfig):
-    """Which model, and what it gives. Either ``recipe`` or ``checkpoint``."""
+    """Which model, and which of its outputs are read. Either ``recipe`` or ``checkpoint``."""
 
     recipe: str | dict[str, Any] | None = None
     """Recipe of the feature extractor, a file or its content: trained first, for every fold and seed, on the training
@@ -49,7 +49,7 @@ class ExtractorConfig(EncoderConfig):
     ensemble: int = Field(default=0, ge=0)
     """0: every seed of the downstream model has a feature extractor of its own. k >= 1: it is trained with the seeds
     0 to k - 1, and the vectors of these k models, side by side, serve every seed."""
-    gives: tuple[Literal["embedding", "logits"], ...] = Field(default=("embedding",), min_length=1)
+    outputs: tuple[Literal["embedding", "logits"], ...] = Field(default=("embedding",), min_length=1)
     """``embedding``, ``logits`` or both, side by side."""
     standardise: bool = False
     """Standardise the vectors, column by column, with the training part's statistics."""
@@ -66,8 +66,8 @@ class ExtractorConfig(EncoderConfig):
             raise ValueError("cross_fit needs a recipe: its parts are trained")
         if self.ensemble and self.recipe is None:
             raise ValueError("ensemble needs a recipe: its seeds are trained")
-        if len(set(self.gives)) < len(self.gives):
-            raise ValueError("gives names the same twice")
+        if len(set(self.outputs)) < len(self.outputs):
+            raise ValueError("outputs names the same twice")
         return self
 
     @property
@@ -103,7 +103,7 @@ class Embedder:
             extractor of its own, compares speakers, or offers no embedding.
     """
 
-    def __init__(self, trained: TrainedModel, modality: str, gives: Sequence[str], name: str) -> None:
+    def __init__(self, trained: TrainedModel, modality: str, outputs: Sequence[str], name: str) -> None:
         spec, encoders = trained.spec, trained.model.encoders
         if set(encoders) != {modality} or spec.inputs:
             reads = " and ".join([*sorted(encoders), *sorted(spec.inputs)]) or "nothing"
@@ -121,7 +121,7 @@ class Embedder:
         self.encoder = encoder
         self.reads_ahead = encoder.reads_ahead or (spec.level == "conversation" and not trained.config.is_causal())
         self._model = trained.model.eval()
-        self._gives = gives
+        self._outputs = outputs
         self._spec = spec
         self._name = name
         self.dim = self.vectors([("", None)], torch.device("cpu")).shape[-1]
@@ -140,9 +140,9 @@ class Embedder:
         with torch.inference_mode():
             output = self._model.to(device)(batch.to(device))
             offered = {**output.auxiliary, "logits": output.logits}
-            if "embedding" not in offered and "embedding" in self._gives:
+            if "embedding" not in offered and "embedding" in self._outputs:
                 raise ConfigError(f"{self._name}: '{self._spec.name}' offers no embedding of an utterance")
-            vectors = torch.cat([offered[what].float() for what in self._gives], dim=-1)
+            vectors = torch.cat([offered[what].float() for what in self._outputs], dim=-1)
             return vectors.flatten(0, -2).cpu()
 
 
@@ -160,7 +160,7 @@ class FeatureExtractor(Encoder):
         self.config = config
         self.folder = folder
         self._model_name = trained[0].spec.name
-        self._embedders = [Embedder(each, modality, config.gives, str(folder)) for each in trained]
+        self._embedders = [Embedder(each, modality, config.outputs, str(folder)) for each in trained]
         self.dim = sum(embedder.dim for embedder in self._embedders)
         self.published_features = self._read_by.published_features
         self.context = self._read_by.context
@@ -172,7 +172,12 @@ class FeatureExtractor(Encoder):
         self.register_buffer("_device", torch.empty(0), persistent=False)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        return {"encoder": "checkpoint", "version": 1, "model": identity(self.folder), "gives": list(self.config.gives)}
+        return {
+            "encoder": "checkpoint",
+            "version": 1,
+            "model": checkpoint_hash(self.folder),
+            "outputs": list(self.config.outputs),
+        }
 
     def content(self, turn: Turn) -> str | None:
         return self._read_by.content(turn)
@@ -202,8 +207,8 @@ class FeatureExtractor(Encoder):
             **({"models": len(self._embedders)} if len(self._embedders) > 1 else {}),
             "made of": " ".join(str(read_by[key]) for key in ("encoder", "weights", "revision") if key in read_by),
             "licence": read_by.get("licence"),
-            "hash": identity(self.folder),
-            "gives": " and ".join(self.config.gives),
+            "hash": checkpoint_hash(self.folder),
+            "outputs": " and ".join(self.config.outputs),
             "dim": self.dim,
             "features": self.config.features,
             "trained": False,
@@ -300,7 +305,7 @@ class ConversationFeatureExtractor(FeatureExtractor):
         return self._vectors([(u.speaker, arrays.get(number)) for number, u in enumerate(conversation.utterances)])
 
 
-def identity(checkpoint: Path) -> str:
+def checkpoint_hash(checkpoint: Path) -> str:
     """Return 40 hexadecimal digits of all that a checkpoint's answers depend on, wherever it lies."""
     digest = hashlib.blake2b(digest_size=20)
     for path in _files(checkpoint):

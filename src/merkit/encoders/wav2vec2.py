@@ -47,7 +47,7 @@ class Wav2Vec2Config(NetworkConfig):
     cache_front_end: bool = False
     """Of a trained network: run the front end, which never changes, once per utterance, and train from its stored
     frames. They take 369 MB an hour of speech with the published 512 channels; training announces it first."""
-    hears_padding: bool = False
+    unmasked_padding: bool = False
     """Run a batch as one block of waveforms filled up with zeros, without a mask, as some released code does. Batch
     mates then change an answer: for repeating such papers, never for use."""
 
@@ -59,9 +59,9 @@ class Wav2Vec2Config(NetworkConfig):
             raise ValueError("cache_front_end needs frozen = false: a frozen network's vectors are stored already")
         if self.cache_front_end and not self.freeze_front_end:
             raise ValueError("cache_front_end needs freeze_front_end = true: one that is trained changes at every step")
-        if self.hears_padding and (self.frozen or self.cache_front_end):
+        if self.unmasked_padding and (self.frozen or self.cache_front_end):
             raise ValueError(
-                "hears_padding needs frozen = false and no cache_front_end: what is stored never depends on batch mates"
+                "unmasked_padding needs frozen = false and no cache_front_end: nothing stored depends on batch mates"
             )
         return self
 
@@ -142,7 +142,7 @@ class Wav2Vec2(Architecture):
 
 
 class UnmaskedWav2Vec2(Wav2Vec2):
-    """Speech networks run as some released code does: on one block of waveforms, without a mask (``hears_padding``)."""
+    """Speech networks run on one block of waveforms, without a mask, as some released code does."""
 
     def frames(self, network: nn.Module, padded: Padded) -> Padded:
         """Return the frames of recordings filled up with zeros, and which of them are a recording's own."""
@@ -271,7 +271,7 @@ def build(config: Wav2Vec2Config, modality: str, home: EncoderHome) -> Encoder:
         MerkitError: The network is missing or not what the configuration asks for.
     """
     files = NetworkFiles(config.weights, config.revision, home.assets)
-    architecture = (UnmaskedWav2Vec2 if config.hears_padding else Wav2Vec2)(config, files)
+    architecture = (UnmaskedWav2Vec2 if config.unmasked_padding else Wav2Vec2)(config, files)
     if config.frozen:
         return FrozenNetwork(architecture)
     kind = CachedFrontEnd if config.cache_front_end else TrainedNetwork

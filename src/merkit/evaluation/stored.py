@@ -24,6 +24,7 @@ from merkit.core.protocol import Fold, Protocol, ProtocolSpec
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.evaluation.true_labels import true_labels
 from merkit.io.predictions import PROBABILITY
+from merkit.io.provenance import check_run_format
 from merkit.metrics.classification import grouped_confusion
 
 _SHOWN = 5  # ids named in an error
@@ -122,7 +123,7 @@ def open_run(run: Path, data: Path | None = None) -> Run:
     Raises:
         MerkitError: As `read_run`; or the data is no longer where the run found it.
     """
-    recipe, provenance = _read_recipe(run), _read_json(run / "provenance.json")
+    recipe, provenance = _read_recipe(run), _read_provenance(run)
     spec: ProtocolSpec = lookup.load("protocols", recipe["protocol"])
     options = spec.options.model_validate(recipe.get("options", {}))
     # Partial data is fine here: training accepted these counts, and the data's hash is checked against training's.
@@ -142,7 +143,7 @@ def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
         MerkitError: A cell is missing, the data is not what the run was trained on, or stored predictions do not cover
             exactly what the protocol asks for.
     """
-    recipe, provenance = _read_recipe(run), _read_json(run / "provenance.json")
+    recipe, provenance = _read_recipe(run), _read_provenance(run)
     trained_on = provenance["data"]["sha256"]
     if trained_on != manifest.sha256:
         raise ManifestError(
@@ -308,6 +309,12 @@ def _read_table(path: Path) -> pyarrow.Table:
         raise MerkitError(
             f"{path}: not readable as Parquet ({error}); run the same `merkit train` command again"
         ) from error
+
+
+def _read_provenance(run: Path) -> dict[str, Any]:
+    provenance = _read_json(run / "provenance.json")
+    check_run_format(run, provenance)
+    return provenance
 
 
 def _read_json(path: Path) -> dict[str, Any]:

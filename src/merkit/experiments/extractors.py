@@ -14,7 +14,7 @@ from merkit.core.model import TrainedModel
 from merkit.core.protocol import Fold, Protocol
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.files import atomic_path
-from merkit.encoders.checkpoint import ExtractorConfig, build_extractor, identity
+from merkit.encoders.checkpoint import ExtractorConfig, build_extractor, checkpoint_hash
 from merkit.experiments.recipe import Recipe
 from merkit.io.checkpoint import (
     build_encoders,
@@ -35,7 +35,7 @@ def side_by_side(checkpoints: Sequence[Path], folder: Path) -> Path:
     """
     if len(checkpoints) == 1:
         return checkpoints[0]
-    names = " ".join(identity(checkpoint) for checkpoint in checkpoints)
+    names = " ".join(checkpoint_hash(checkpoint) for checkpoint in checkpoints)
     joined = folder / hashlib.blake2b(names.encode(), digest_size=6).hexdigest()
     if not joined.exists():
         with atomic_path(joined) as temporary:

@@ -30,6 +30,7 @@ from merkit.experiments.mistakes import check_options
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.recipe_reader import check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
+from merkit.experiments.shipped import find_file
 
 BASE = "base"
 FILE = "variant.json"
@@ -68,17 +69,18 @@ class PlannedVariant(Variant):
     recipe: Recipe
 
 
-def read_grid(path: Path, recipe: Path, overrides: Sequence[str] = ()) -> list[PlannedVariant]:
+def read_grid(named: str | Path, recipe: str | Path, overrides: Sequence[str] = ()) -> list[PlannedVariant]:
     """Read a grid and check the whole recipe of each of its variants; the base comes first.
 
     Args:
-        path: The grid's file.
-        recipe: The recipe's file, the base.
+        named: The grid, a file or the name of a shipped one.
+        recipe: The recipe, likewise: the base.
         overrides: As for `read_recipe`, for all variants.
 
     Raises:
         ConfigError: The file is missing or no TOML, or there are mistakes; those of all variants are listed.
     """
+    path = find_file("grids", named)
     base = read_recipe(recipe, overrides)
     planned = [PlannedVariant(BASE, (), 0, base)]
     mistakes: list[str] = []
@@ -102,6 +104,7 @@ def train_grid(
     features: Path | None = None,
     allow_partial: bool = False,
     legacy_best_on_test: bool = False,
+    again: bool = False,
     progress: ProgressCallback | None = None,
 ) -> list[Path]:
     """Run every variant in a folder of its own below ``out``, go on where an earlier call was stopped.
@@ -124,6 +127,7 @@ def train_grid(
             features=features,
             allow_partial=allow_partial,
             legacy_best_on_test=legacy_best_on_test,
+            again=again,
             progress=progress,
         )
         with atomic_path(run / FILE) as temporary:
@@ -145,8 +149,6 @@ def variant_of(run: Path) -> Variant | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"No grid '{path}'.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Cannot read the grid '{path}': {error}") from error
     except tomllib.TOMLDecodeError as error:

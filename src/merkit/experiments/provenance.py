@@ -11,7 +11,7 @@ from merkit.data.corpus.manifest import Manifest
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.experiments.recipe import Recipe
 from merkit.io.checkpoint import build_encoders
-from merkit.io.provenance import describe_environment
+from merkit.io.provenance import RUN_FORMAT, describe_environment
 
 
 def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any]:
@@ -24,6 +24,7 @@ def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, An
         features = describe_extractors({modality: settings[modality]})
         encoders[modality] = {"encoder": "checkpoint", "feature extractor": stage.model.name, "features": features}
     return {
+        "format": RUN_FORMAT,
         **describe_environment(),
         "command": " ".join(["merkit", *sys.argv[1:]]),
         "data": {

@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import ConfigError
+from merkit.experiments.shipped import find_file
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the values of a recipe's file; plug-ins that are files beside it are named by absolute paths.
 
     Raises:
-        ConfigError: It is missing, cannot be read, or is no TOML.
+        ConfigError: It cannot be read, or is no TOML.
     """
     try:
         return _with_absolute_plug_ins(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"No recipe '{path}'. Shipped ones lie in recipes/; 'merkit list recipes' names them."
-        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Cannot read the recipe '{path}': {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -68,9 +65,9 @@ def _with_content(table: Any, path: Path, depth: int) -> Any:
 
 
 def _beside(path: Path, named: str) -> Path:
-    """Return the file that a recipe names: beside that recipe, or else from the working directory."""
+    """Return the recipe that another one names: a file beside it or in the working directory, or a shipped one."""
     beside = path.parent / named
-    return beside if beside.is_file() else Path(named)
+    return beside if beside.is_file() else find_file("recipes", named)
 
 
 def put_override(values: dict[str, Any], override: str) -> None:

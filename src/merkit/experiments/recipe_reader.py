@@ -16,6 +16,7 @@ from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.mistakes import joined, plug_in, validated
 from merkit.experiments.recipe import Recipe, RecipeDraft
 from merkit.experiments.recipe_files import put_override, read_toml, with_other_recipes
+from merkit.experiments.shipped import find_file
 from merkit.experiments.transforms.registry import TRANSFORMS
 from merkit.training.config import LossConfig, TrainingConfig
 
@@ -39,12 +40,15 @@ _TABLES: dict[str, Any] = {spec.name: (spec.table | None, None) for spec in TRAN
 _FILE: type[_File] = create_model("_FILE", __base__=_File, **_TABLES)
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, put overrides such as ``training.epochs=3`` in, and check all of it.
+def read_recipe(named: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, a file or a shipped one such as ``concat/parley``, and check all of it.
+
+    ``overrides`` such as ``training.epochs=3`` are put in first.
 
     Raises:
         ConfigError: The file is missing, is no TOML, or has mistakes; all of them are listed.
     """
+    path = find_file("recipes", named)
     values = with_other_recipes(read_toml(path), path)
     for override in overrides:
         put_override(values, override)

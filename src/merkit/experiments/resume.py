@@ -34,6 +34,11 @@ class CellKey:
     by_epoch: bool
     """Whether test predictions of every epoch are kept; a cell that has them lacks nothing."""
 
+    @property
+    def digest(self) -> str:
+        """Return a hash of all of it."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
 
 def key_of(
     cell: Cell,

@@ -24,6 +24,7 @@ from merkit.experiments.recipe import Recipe
 from merkit.experiments.run_cell import run_cell
 from merkit.experiments.transforms.distillation import FOLDER as TEACHERS
 from merkit.experiments.transforms.registry import transforms_of
+from merkit.io.provenance import check_run_format
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def train_recipe(
         if accelerator.is_main_process:
             _check_folder(run, recipe, manifest)  # again: another process may have finished something meanwhile
             _write(run / "recipe.toml", recipe.to_toml())
-            _write(run / "provenance.json", json.dumps(_of_run(run, provenance), indent=2))
+            _write(run / "provenance.json", json.dumps(provenance if again else _of_run(run, provenance), indent=2))
         for modality in recipe.extractors:
             cells = _train_extractor(cells, modality, data, allow_partial=allow_partial, progress=progress, again=again)
         for number, cell in enumerate(cells):
@@ -188,6 +189,7 @@ def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:
     found = _begun(run)
     if found is None:
         return
+    check_run_format(run, found)
     if found["recipe_sha256"] != recipe_hash(recipe) or found["data"]["sha256"] != manifest.sha256:
         what = "recipe" if found["recipe_sha256"] != recipe_hash(recipe) else "corpus"
         raise MerkitError(f"'{run}' holds a run of another {what}: give another folder with --out, or remove this one.")

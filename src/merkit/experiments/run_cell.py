@@ -20,7 +20,7 @@ from merkit.core.encoder import reach
 from merkit.core.model import FittedModel, Model
 from merkit.core.progress import ProgressCallback, Share
 from merkit.core.types import Prediction
-from merkit.data.dataset import Dataset, SegmentTier, items_of, load, ordered_batches
+from merkit.data.dataset import Dataset, SegmentTier, items_of, load_batches, ordered_batches
 from merkit.data.features.sources import FeatureSource, open_sources
 from merkit.data.files import atomic_path
 from merkit.data.segments import describe_alignment, open_segments
@@ -142,6 +142,7 @@ def run_cell(
             "peak_memory_bytes": peak_memory_bytes(),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "key": key.digest,
             **asdict(key),
         }
         with atomic_path(cell.folder / "cell.json") as temporary:
@@ -178,7 +179,7 @@ def _class_counts(labels: Iterable[int], classes: int) -> list[int]:
 
 def _fit(model: FittedModel, training: Dataset, cell: Cell) -> Trained:
     started = time.perf_counter()
-    model.fit(load(training, ordered_batches(training.lengths(), 512)), cell.seed)
+    model.fit(load_batches(training, ordered_batches(training.lengths(), 512)), cell.seed)
     model.eval()
     return Trained(epoch=0, epochs_run=0, seconds=time.perf_counter() - started, history=())
 

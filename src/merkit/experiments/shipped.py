@@ -1,10 +1,12 @@
-"""Where the recipes and grids that come with merkit lie: inside an installed package, or in the source checkout."""
+"""Recipes and grids that come with merkit, found by name: in an installed package, or in the source checkout."""
 
 from pathlib import Path
 
 import merkit
-from merkit.core.errors import UnknownNameError
+from merkit.core.errors import ConfigError
 from merkit.core.lookup import unknown
+
+KINDS = {"recipes": "recipe", "grids": "grid"}
 
 
 def recipes_folder() -> Path:
@@ -12,26 +14,31 @@ def recipes_folder() -> Path:
     return _folder("recipes")
 
 
-def find_recipe(recipe: str | Path) -> Path:
-    """Return the file of a recipe: a path, or the name of a shipped one, such as ``concat/parley``.
-
-    Raises:
-        UnknownNameError: There is neither such a file nor such a name.
-    """
-    path = Path(recipe)
-    if path.suffix == ".toml" or path.is_file():
-        return path
-    shipped = recipes_folder()
-    found = shipped / f"{recipe}.toml"
-    if not found.is_file():
-        names = sorted(file.relative_to(shipped).with_suffix("").as_posix() for file in shipped.rglob("*.toml"))
-        raise UnknownNameError(unknown("recipe", str(recipe), names))
-    return found
-
-
 def grids_folder() -> Path:
     """Return the folder of the shipped grids."""
     return _folder("grids")
+
+
+def shipped(kind: str) -> dict[str, Path]:
+    """Return the shipped files of a kind (``recipes`` or ``grids``) by name, such as ``concat/parley``."""
+    folder = _folder(kind)
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.toml"))}
+
+
+def find_file(kind: str, named: str | Path) -> Path:
+    """Return the file that a user names: a path, or the name of a shipped one.
+
+    Raises:
+        ConfigError: Neither exists; the message suggests the nearest name.
+    """
+    if Path(named).is_file():
+        return Path(named)
+    known = shipped(kind)
+    name = Path(named).as_posix().removesuffix(".toml").removeprefix(f"{kind}/")
+    if name in known:
+        return known[name]
+    message = unknown(KINDS[kind], str(named), known).partition(" Known:")[0]
+    raise ConfigError(f"{message} Give a file, or a name that 'merkit list {kind}' prints.")
 
 
 def _folder(name: str) -> Path:

@@ -15,8 +15,7 @@ from merkit.core.model import Model, ModelSpec
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
 from merkit.data.corpus.manifest import Manifest
-from merkit.data.dataset import Dataset, SegmentTier, grouped_items, ordered_batches
-from merkit.data.dataset import load as load_batches
+from merkit.data.dataset import Dataset, SegmentTier, grouped_items, load_batches, ordered_batches
 from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, open_sources
 from merkit.data.segments import open_segments
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint

@@ -159,7 +159,7 @@ def published_features(model: Model) -> list[str]:
 
 def stored_published_features(checkpoint: Path) -> list[str]:
     """Return `published_features` of a checkpoint's model, without loading it."""
-    names: list[str] = json.loads((checkpoint / _PROVENANCE).read_text())["published_features"]
+    names: list[str] = json.loads((checkpoint / _PROVENANCE).read_text()).get("published_features", [])
     return names
 
 

@@ -6,10 +6,15 @@ import platform
 import resource
 import subprocess
 import sys
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+import merkit
+from merkit.core.errors import MerkitError
 
 _LIBRARIES = (
     "torch",
@@ -24,13 +29,31 @@ _LIBRARIES = (
 )
 
 
+RUN_FORMAT = 2
+"""Raised whenever the files of a run change; no other format is read."""
+
+
+def check_run_format(run: Path, provenance: Mapping[str, Any]) -> None:
+    """Refuse a run whose ``provenance.json`` names another format.
+
+    Raises:
+        MerkitError: It does; 1 is the format of those that name none.
+    """
+    stored = provenance.get("format", 1)
+    if stored != RUN_FORMAT:
+        raise MerkitError(
+            f"'{run}' has run format {stored}, this merkit reads and writes {RUN_FORMAT}: train it again in another "
+            "folder, or read it with the merkit that made it."
+        )
+
+
 def describe_environment() -> dict[str, Any]:
     """Return versions of what computes, the code's commit and the machine, as JSON values."""
     return {
         "merkit": importlib.metadata.version("merkit"),
         "versions": {name: _version(name) for name in _LIBRARIES},
         "python": platform.python_version(),
-        "commit": _commit(),
+        "commit": commit_of(Path(merkit.__file__).parent),
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
             "cores": os.cpu_count(),
@@ -55,17 +78,30 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
-    """Return the commit of a source checkout, marked where files differ from it; ``None`` for an installed package."""
-    folder = Path(__file__).parent
+def commit_of(package: Path) -> str | None:
+    """Return the commit of the checkout of merkit that a package folder lies in, ending in ``-dirty`` where its source
+    files differ from it.
+
+    ``None`` for an installed package, even inside another repository.
+    """
+    top = _git(package, "rev-parse", "--show-toplevel")
+    commit = _git(package, "rev-parse", "HEAD")
+    if not top or not commit or Path(top).resolve() not in package.resolve().parents:
+        return None
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607 (git from the path, as the user runs it)
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        project = tomllib.loads((Path(top) / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+    if project != "merkit" or package.resolve() != Path(top).resolve() / "src" / "merkit":
+        return None
+    return f"{commit}-dirty" if _git(package, "status", "--porcelain", "--", ".") else commit
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what git prints; ``None`` where it fails or is not installed."""
+    command = ["git", *arguments]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 (fixed words)
     except FileNotFoundError:
         return None
-    return described.stdout.strip() or None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -41,7 +41,7 @@ class MmerConfig(ModelConfig):
     """How the three further losses are computed: as described in their sources, or as in the released code (summed CTC,
     event tags spelled, contrastive losses without normalisation, temperature outside, self-pairs). [ours]
 
-    The release's speech encoder also hears its padding: ``[encoders.audio] hears_padding = true``."""
+    The release's speech encoder also hears its padding: ``[encoders.audio] unmasked_padding = true``."""
     heads: int = Field(default=12, ge=1)
     """Of every block. [code]"""
     feed_forward: int = Field(default=4, ge=1)

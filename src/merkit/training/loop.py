@@ -21,7 +21,7 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.errors import NonFiniteLossError
 from merkit.core.model import Model
 from merkit.core.protocol import Selection
-from merkit.data.dataset import Dataset, load
+from merkit.data.dataset import Dataset, load_batches
 from merkit.data.files import atomic_path
 from merkit.nn.losses import distillation_loss
 from merkit.training.config import TrainingConfig
@@ -142,7 +142,7 @@ def train(
         if config.schedule == "plateau":
             plateau = plateau_factor([row["valid"]["loss"] for row in progress.history], config)
         losses = _Losses()
-        batches = load(replace(dataset, draw=derived_seed(seed, "views", epoch)), plan, config.workers)
+        batches = load_batches(replace(dataset, draw=derived_seed(seed, "views", epoch)), plan, config.workers)
         for first in range(0, len(plan), config.accumulation):
             size = min(config.accumulation, len(plan) - first)
             factor = plateau * schedule_factor(progress.step, steps, config)

@@ -13,7 +13,7 @@ from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz, pr
 _FLOOR_HZ, _CEILING_HZ = 75.0, 600.0  # Praat's own limits of the voice
 
 
-class VoiceConfig(ViewConfig):
+class VoiceConversionConfig(ViewConfig):
     """How formants follow the pitch."""
 
     formants: float = Field(default=0.3, ge=0.0, le=1.0)
@@ -21,7 +21,7 @@ class VoiceConfig(ViewConfig):
     Hillenbrand et al. (JASA 1995) pitch differs by about 1.7 and formants by about 1.17, 1.7^0.3. [ours]"""
 
 
-class Voice(AudioEngine):
+class VoiceConversion(AudioEngine):
     """Praat's "Change gender" towards the donor's median pitch and its spread, then the donor's loudness.
 
     Words, timing and everything else stay the utterance's own. Where either recording has no voiced frame, only the
@@ -30,7 +30,7 @@ class Voice(AudioEngine):
 
     needs_donor: ClassVar[bool] = True
 
-    def __init__(self, config: VoiceConfig) -> None:
+    def __init__(self, config: VoiceConversionConfig) -> None:
         self.config = config
 
     def identity(self) -> Mapping[str, Any]:
@@ -71,6 +71,6 @@ SPEC = ViewSpec(
     name="voice",
     modality="audio",
     summary="the recording in another training speaker's pitch, formants and loudness, same emotion (Praat)",
-    config=VoiceConfig,
-    build=Voice,
+    config=VoiceConversionConfig,
+    build=VoiceConversion,
 )

@@ -60,7 +60,7 @@ def test_what_a_run_does_not_hold_is_refused(run: merkit.Run, home: Path) -> Non
         run.history(seed=7)
     with pytest.raises(merkit.MerkitError, match="no predictions of a split 'dev', it stored"):
         run.predictions("dev")
-    with pytest.raises(merkit.MerkitError, match=r"no recipe.toml found, so this is no run"):
+    with pytest.raises(merkit.MerkitError, match=r"no recipe.toml found, so this is not a run"):
         merkit.Run(home / "data").scores  # noqa: B018 (it is computed)
 
 

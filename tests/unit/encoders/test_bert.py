@@ -282,7 +282,8 @@ def test_a_checkpoint_needs_the_original_folder_no_more(tiny_bert, say, tmp_path
 
     assert restored.fingerprint() == original.fingerprint()
     first, second = (encoder.eval()(padded(encoder.extract([say("sad")]))) for encoder in (original, restored))
-    assert torch.equal(first.data, second.data)
+    # 1e-5: weights read from another file lie elsewhere in memory, for which some processors have other kernels
+    torch.testing.assert_close(first.data, second.data, rtol=1e-5, atol=1e-5)
 
 
 def test_a_checkpoint_that_lost_its_frozen_weights_says_so(tiny_bert, say, tmp_path):

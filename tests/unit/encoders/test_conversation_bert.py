@@ -256,7 +256,9 @@ def test_a_checkpoint_needs_the_original_folder_no_more(tiny_bert, say, tmp_path
     restored.load_state_dict(original.state_dict(), strict=True)
 
     batch = batch_of(original, say, [["we are", "so sad"]])
-    assert torch.equal(vectors(restored.eval(), batch).data, vectors(original, batch).data)
+    # 1e-5: weights read from another file lie elsewhere in memory, for which some processors have other kernels
+    found, expected = vectors(restored.eval(), batch), vectors(original, batch)
+    torch.testing.assert_close(found.data, expected.data, rtol=1e-5, atol=1e-5)
 
 
 def test_a_batch_without_any_text_gives_masked_vectors(tiny_bert):

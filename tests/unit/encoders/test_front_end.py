@@ -125,7 +125,8 @@ def test_a_checkpoint_reads_recordings_and_stores_nothing(networks, record, tmp_
     assert restored.fingerprint() == original.fingerprint()
     with torch.no_grad():
         found, expected = (encoder(padded(encoder.extract([turn]))).data for encoder in (restored, original))
-    assert torch.equal(found, expected)
+    # 1e-5: weights read from another file lie elsewhere in memory, for which some processors have other kernels
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

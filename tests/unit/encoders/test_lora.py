@@ -101,7 +101,10 @@ def test_a_checkpoint_holds_the_adapters_alone_and_gives_the_same_answers(networ
     assert all("lora_" in name or name == "mix.weights" for name in state)
     batch = padded([noise(4_000), noise(9_000, 1)])
     with torch.no_grad():
-        assert torch.equal(restored(batch).data, original(batch).data)
+        found, expected = restored(batch), original(batch)
+    assert torch.equal(found.mask, expected.mask)
+    # 1e-5: weights read from another file lie elsewhere in memory, for which some processors have other kernels
+    torch.testing.assert_close(found.data[found.mask], expected.data[found.mask], rtol=1e-5, atol=1e-5)
 
 
 def test_loading_is_strict_in_both_directions(tiny_bert):

@@ -51,7 +51,7 @@ def test_padding_and_masking_alone_would_move_a_group_norm_network(networks):
 def test_padding_is_heard_where_a_release_is_repeated(networks, kind):
     from transformers import AutoModel
 
-    encoder = build(networks[kind], frozen=False, hears_padding=True).eval()
+    encoder = build(networks[kind], frozen=False, unmasked_padding=True).eval()
     network = AutoModel.from_pretrained(networks[kind]).eval()
     short, long = noise(4_000), noise(16_000, seed=1)
     side_by_side = torch.stack([torch.from_numpy(long), torch.from_numpy(np.pad(short, (0, 12_000)))])
@@ -65,9 +65,9 @@ def test_padding_is_heard_where_a_release_is_repeated(networks, kind):
     assert (beside.data[1, :12] - alone.data[0]).abs().max() > 1e-2
 
 
-def test_what_is_stored_never_hears_padding(networks):
-    with pytest.raises(ValidationError, match="hears_padding needs frozen = false"):
-        Wav2Vec2Config(weights=str(networks[KINDS[0]]), hears_padding=True)
+def test_what_is_stored_never_unmasked_padding(networks):
+    with pytest.raises(ValidationError, match="unmasked_padding needs frozen = false"):
+        Wav2Vec2Config(weights=str(networks[KINDS[0]]), unmasked_padding=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -227,11 +227,12 @@ def test_a_checkpoint_needs_the_original_folder_no_more(networks, record, tmp_pa
 
     assert restored.fingerprint() == original.fingerprint()
     turn = record(noise(4_000))
+    # 1e-5: weights read from another file lie elsewhere in memory, for which some processors have other kernels
     if frozen:
-        np.testing.assert_array_equal(restored.extract([turn])[0], original.extract([turn])[0])
+        np.testing.assert_allclose(restored.extract([turn])[0], original.extract([turn])[0], rtol=1e-5, atol=1e-5)
     else:
         batch = padded(original.extract([turn]))
-        assert torch.equal(restored(batch).data, original(batch).data)
+        torch.testing.assert_close(restored(batch).data, original(batch).data, rtol=1e-5, atol=1e-5)
 
 
 def test_a_trained_network_s_waveforms_are_not_stored(networks, record):

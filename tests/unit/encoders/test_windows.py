@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from merkit.core.batch import Padded
-from merkit.encoders.networks.windows import cut, join
+from merkit.encoders.networks.windows import cut_windows, join_lines
 
 BEGINS = 2
 
@@ -33,7 +33,7 @@ def lines_of(conversations: list[list[int]], garbage: int = 1000) -> Padded:
     ],
 )
 def test_a_full_window_is_followed_by_one_that_begins_with_the_last_turns(lengths, windows):
-    assert cut(lengths, 8) == windows
+    assert cut_windows(lengths, 8) == windows
 
 
 def test_every_line_belongs_to_one_window_and_every_window_fits():
@@ -42,7 +42,7 @@ def test_every_line_belongs_to_one_window_and_every_window_fits():
         most = int(generator.integers(8, 40))
         lengths = generator.integers(1, most // 2, int(generator.integers(1, 40))).tolist()
 
-        windows = cut(lengths, most)
+        windows = cut_windows(lengths, most)
 
         assert [line for _, own, end in windows for line in range(own, end)] == list(range(len(lengths)))
         assert all(1 + sum(lengths[first:end]) <= most for first, _, end in windows)
@@ -53,7 +53,7 @@ def test_every_line_belongs_to_one_window_and_every_window_fits():
 
 
 def test_windows_hold_which_tokens_where():
-    windows, _ = join(lines_of([[3, 0, 3, 2], [2]]), 8, BEGINS)
+    windows, _ = join_lines(lines_of([[3, 0, 3, 2], [2]]), 8, BEGINS)
 
     tokens = [row[real].tolist() for row, real in zip(windows.data, windows.mask, strict=True)]
     assert [[token for token, _, _ in row] for row in tokens] == [
@@ -67,7 +67,7 @@ def test_windows_hold_which_tokens_where():
 
 def test_states_come_back_to_the_tokens_they_are_of():
     lines = lines_of([[3, 0, 3, 2], [2]])
-    windows, places = join(lines, 8, BEGINS)
+    windows, places = join_lines(lines, 8, BEGINS)
 
     states = torch.where(windows.data[..., 2:] == 1, windows.data[..., :1], -1).expand(-1, -1, 5).float()
     back = places.put_back(states)
@@ -82,7 +82,7 @@ def test_a_line_with_gaps_is_joined_without_them():
     lines = lines_of([[4, 1]])
     lines.mask[0, 0, 1] = False
 
-    windows, places = join(lines, 20, BEGINS)
+    windows, places = join_lines(lines, 20, BEGINS)
 
     assert windows.data[0, :, 0].tolist() == [2, 100, 102, 103, 200]
     back = places.put_back(windows.data[..., :1].float())

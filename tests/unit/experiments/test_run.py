@@ -11,6 +11,7 @@ from tests.tiny import recipe_values, write_corpus
 
 from merkit.core.errors import MerkitError
 from merkit.data.corpus.manifest import Manifest
+from merkit.evaluation.stored import open_run
 from merkit.experiments.provenance import describe_run, recipe_hash
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.recipe_reader import check_recipe
@@ -72,6 +73,20 @@ def test_what_another_process_finished_while_this_one_began_is_kept(
         train_recipe(ours, data, run)
 
     assert "majority" in (run / "recipe.toml").read_text()
+
+
+def test_a_run_of_an_older_format_is_refused_in_one_line(tmp_path: Path) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    write_corpus(data, conversations=10)
+    recipe = check_recipe(recipe_values("majority"), "r.toml")
+    train_recipe(recipe, data, run)
+    provenance = json.loads((run / "provenance.json").read_text())
+    del provenance["format"]
+    (run / "provenance.json").write_text(json.dumps(provenance))
+
+    for use in (lambda: train_recipe(recipe, data, run), lambda: open_run(run)):
+        with pytest.raises(MerkitError, match=r"run' has run format 1, this merkit reads and writes 2: train it again"):
+            use()
 
 
 def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ def test_leading_axes_are_kept(name) -> None:
     data, mask = torch.randn(2, 3, 4, 5), torch.ones(2, 3, 4, dtype=torch.bool)
 
     assert pool(name, data, mask).shape == (2, 3, pooled_dim(name, 5))
-    assert torch.equal(pool(name, data, mask)[1, 2], pool(name, data[1, 2], mask[1, 2]))
+    alone = pool(name, data[1, 2], mask[1, 2])
+    torch.testing.assert_close(pool(name, data, mask)[1, 2], alone)  # another shape may be summed in another order
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)

@@ -279,13 +279,13 @@ def test_every_epoch_draws_views_anew_and_a_resumed_run_draws_the_same(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draws: list[int] = []
-    real = loop.load
+    real = loop.load_batches
 
     def watched(drawn: Dataset, *arguments: int) -> Iterator[Batch]:
         draws.append(drawn.draw)
         return real(drawn, *arguments)
 
-    monkeypatch.setattr(loop, "load", watched)
+    monkeypatch.setattr(loop, "load_batches", watched)
     run(dataset, tmp_path / "calm")
     run(dataset, tmp_path / "stopped", CONFIG.model_copy(update={"epochs": 2}))
     run(dataset, tmp_path / "stopped")

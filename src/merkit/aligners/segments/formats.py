@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from merkit.aligners.segments.tiers import joined
+from merkit.aligners.segments.tiers import merged_words
 from merkit.core.alignment import Interval, TierName
 from merkit.core.errors import MerkitError
 
@@ -126,7 +126,7 @@ def _spans(row: Mapping[str, Any], key: str) -> list[Interval]:
         Interval(str(span["label"]), round(span["start_s"] - start_s, 4), round(span["end_s"] - start_s, 4))
         for span in row[key]
     ]
-    return joined(spans)
+    return merged_words(spans)
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:

@@ -50,7 +50,7 @@ def check_tier(name: str, intervals: Sequence[Interval], source: str) -> tuple[I
     return tuple(checked)
 
 
-def joined(intervals: Sequence[Interval]) -> list[Interval]:
+def merged_words(intervals: Sequence[Interval]) -> list[Interval]:
     """Return intervals with neighbours of the very same times as one: words that were spoken as one ("of the")."""
     found: list[Interval] = []
     for interval in intervals:

@@ -17,7 +17,7 @@ _MOJIBAKE = re.compile(
 )
 
 
-def decode(raw: bytes) -> str:
+def decode_text(raw: bytes) -> str:
     """Return text from UTF-8, with or without a byte order mark, in which single bytes may be of another encoding.
 
     Such a byte keeps its number (Latin-1), so that ``damage`` sees what ``mend`` can mend; nothing fails or is dropped.

@@ -18,7 +18,7 @@ from merkit.core.batch import Padded
 
 
 @dataclass(frozen=True)
-class Places:
+class Positions:
     """Where the tokens of a batch of conversations stand in their windows."""
 
     mask: Bool[Tensor, "items turns time"]
@@ -40,7 +40,7 @@ def longest_line(most: int) -> int:
     return most // 2 - 1
 
 
-def cut(lengths: Sequence[int], most: int) -> list[tuple[int, int, int]]:
+def cut_windows(lengths: Sequence[int], most: int) -> list[tuple[int, int, int]]:
     """Return a conversation's windows of at most ``most`` tokens as ``(first, own, end)``.
 
     A window reads the lines ``first`` to ``end`` (excluded), of which those from ``own`` on are its own and the others
@@ -63,7 +63,7 @@ def cut(lengths: Sequence[int], most: int) -> list[tuple[int, int, int]]:
     return windows
 
 
-def join(lines: Padded, most: int, begins: int) -> tuple[Padded, Places]:
+def join_lines(lines: Padded, most: int, begins: int) -> tuple[Padded, Positions]:
     """Join the lines of each conversation that are there, in order.
 
     Args:
@@ -86,7 +86,7 @@ def join(lines: Padded, most: int, begins: int) -> tuple[Padded, Places]:
     numbers = lines.data[..., 0].flatten()[_like(lines, place)]
     numbers[:, 0] = begins
     data = torch.stack([numbers, torch.zeros_like(numbers), _like(lines, is_own).to(numbers.dtype)], dim=-1)
-    places = Places(lines.mask, _like(lines, tokens), _like(lines, np.flatnonzero(is_own)))
+    places = Positions(lines.mask, _like(lines, tokens), _like(lines, np.flatnonzero(is_own)))
     return Padded(data, _like(lines, real)), places
 
 
@@ -97,7 +97,7 @@ def _spans(lengths: Sequence[Sequence[int]], most: int) -> npt.NDArray[np.int64]
     for turns in lengths:
         lines = [length for length in turns if length]
         bounds = np.cumsum([start, *lines]).tolist()
-        spans += [(bounds[first], bounds[own], bounds[end]) for first, own, end in cut(lines, most)]
+        spans += [(bounds[first], bounds[own], bounds[end]) for first, own, end in cut_windows(lines, most)]
         start = bounds[-1]
     return np.array(spans, dtype=np.int64).reshape(-1, 3).T[..., np.newaxis]
 

@@ -15,7 +15,7 @@ from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ConfigError
 from merkit.core.model import FittedModel
 from merkit.data.dataset import Dataset
-from merkit.encoders.checkpoint import ExtractorConfig, identity
+from merkit.encoders.checkpoint import ExtractorConfig, checkpoint_hash
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import cross_fit, train_parts
 from merkit.experiments.recipe import Recipe, RecipeDraft
@@ -91,7 +91,9 @@ class Distillation(Transform):
 
     def identity(self) -> Any:
         """Return hashes of the teachers' weights, not of their probabilities, which differ between machines."""
-        return [(sorted(part.conversations), [identity(path) for path in part.checkpoints]) for part in self.parts]
+        return [
+            (sorted(part.conversations), [checkpoint_hash(path) for path in part.checkpoints]) for part in self.parts
+        ]
 
     def describe(self) -> Mapping[str, Any]:
         encoders = build_encoders(self.settings.recipe.encoders, self.cell.manifest.root, None)

@@ -11,7 +11,7 @@ from merkit.aligners.segments.formats import (
     read_seg,
     read_textgrid,
 )
-from merkit.aligners.segments.tiers import check_tier, checked_alignment, joined, shifted, spoken
+from merkit.aligners.segments.tiers import check_tier, checked_alignment, merged_words, shifted, spoken
 from merkit.core.alignment import Interval
 from merkit.core.errors import MerkitError
 
@@ -108,7 +108,7 @@ def test_syllables_are_added_where_words_and_phones_are_known() -> None:
 def test_words_spoken_as_one_are_joined() -> None:
     times = [Interval("of", 0.1, 0.3), Interval("the", 0.1, 0.3), Interval("day", 0.3, 0.6)]
 
-    assert joined(times) == [Interval("of the", 0.1, 0.3), Interval("day", 0.3, 0.6)]
+    assert merged_words(times) == [Interval("of the", 0.1, 0.3), Interval("day", 0.3, 0.6)]
 
 
 def test_a_part_of_a_recording_keeps_what_lies_in_it_mostly() -> None:

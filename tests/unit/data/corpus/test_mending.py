@@ -1,6 +1,6 @@
 import pytest
 
-from merkit.data.corpus.mending import damage, decode, mend
+from merkit.data.corpus.mending import damage, decode_text, mend
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,6 @@ def test_several_kinds_of_damage_are_all_reported():
 
 
 def test_bytes_of_two_encodings_in_one_file_lose_nothing():
-    text = decode(b"\xef\xbb\xbfIt\x92s a caf\xc3\xa9, not a caf\xe9")
+    text = decode_text(b"\xef\xbb\xbfIt\x92s a caf\xc3\xa9, not a caf\xe9")
 
     assert mend(text) == "It’s a café, not a café"

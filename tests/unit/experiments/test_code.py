@@ -1,0 +1,173 @@
+"""Results know their code: what counts as an edit, and what a run does after one."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.commandline import Called, call
+from tests.plug_ins import MODEL
+from tests.tiny import recipe_values, write_corpus, write_recipe
+
+import merkit
+from merkit.core.lookup import load
+from merkit.experiments.code import code_hashes
+from merkit.training import loop
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("code") / "data", conversations=10).root
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model in a file of the user, with a module beside it."""
+    path = tmp_path / "gmu.py"
+    path.write_text(MODEL.replace("NAME", "gmu") + "\n\ndef unused():\n    return 1\n")
+    return path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def hashes(model: Path) -> dict[str, str]:
+    return code_hashes([load("models", str(model))])
+
+
+def test_the_code_of_a_cell_is_its_plug_ins_and_what_they_and_the_runner_import() -> None:
+    specs = [load("models", "bc_lstm"), load("encoders", "precomputed"), load("protocols", "meld7")]
+
+    names = set(code_hashes(specs))
+
+    wanted = {"models/bc_lstm", "nn/recurrent", "encoders/precomputed", "protocols/meld7", "protocols/_meld"}
+    wanted |= {"training/loop", "training/optimisation", "data/dataset", "experiments/run_cell", "core/model"}
+    assert names > {f"merkit/{name}.py" for name in wanted}
+    assert not [n for n in names if n.startswith(("merkit/cli", "merkit/api", "merkit/reporting", "merkit/evaluation"))]
+    assert not names & {"merkit/models/ada2i.py", "merkit/encoders/wav2vec2.py", "merkit/io/card.py"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("self.scale = config.scale", "self.scale = config.scale  # of the logits", False),
+        ('"""A linear layer on the means of all modalities."""', '"""Another docstring."""', False),
+        ("vectors = []", "vectors = (\n            []\n        )", False),
+        ("return 1", "return 2", True),
+        ("unused", "renamed", True),
+        ("float = 1.0", "float = 2.0", True),
+    ],
+)
+def test_comments_docstrings_and_layout_do_not_count(model: Path, old: str, new: str, counts: bool) -> None:
+    before = hashes(model)
+
+    edit(model, old, new)
+
+    after = hashes(model)
+    assert before.keys() == after.keys()
+    assert [name for name in before if before[name] != after[name]] == (["gmu.py"] if counts else [])
+
+
+def test_modules_beside_a_model_count(model: Path) -> None:
+    (model.parent / "gmu_layers.py").write_text("SIZE = 1\n")
+    edit(model, "import torch\n", "import gmu_layers\nimport torch\n")
+    sys.path.insert(0, str(model.parent))
+    try:
+        before = hashes(model)
+        (model.parent / "gmu_layers.py").write_text("SIZE = 2\n")
+        after = hashes(model)
+    finally:
+        sys.path.remove(str(model.parent))
+
+    assert [name for name in before if before[name] != after[name]] == ["gmu_layers.py"]
+
+
+@pytest.fixture
+def train(data: Path, model: Path, tmp_path: Path) -> Callable[..., Called]:
+    """Train the user's model, two seeds."""
+    values = {**recipe_values("gmu", epochs=2), "model": str(model), "seeds": 2}
+    recipe = write_recipe(tmp_path / "r.toml", values)
+    return lambda *more: call("-q", "train", recipe, "--data", data, "--out", tmp_path / "run", *more)
+
+
+def made(run: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in sorted(run.glob("fold-*/seed-*/cell.json"))}
+
+
+def test_a_run_of_edited_code_is_refused_and_trained_with_again(
+    train: Callable[..., Called], model: Path, tmp_path: Path
+) -> None:
+    assert train().code == 0
+    before = made(tmp_path / "run")
+    code = json.loads(next((tmp_path / "run").glob("fold-*/seed-0/checkpoint/provenance.json")).read_text())["code"]
+    assert code["gmu.py"] == hashes(model)["gmu.py"]
+
+    edit(model, "self.scale = config.scale", "self.scale = config.scale  # a comment")
+    assert train().code == 0
+    assert made(tmp_path / "run") == before
+
+    edit(model, "self.scale * self.head", "2 * self.head")
+    refused = train()
+    assert refused.code == 2
+    assert "seed-0' was made by other code, from the same settings and data: gmu.py changed since" in refused.error
+    assert refused.error.count("\n") == 1
+    assert made(tmp_path / "run") == before
+    assert train("--out", tmp_path / "other").code == 0
+
+    assert train("--again").code == 0
+    after = made(tmp_path / "run")
+    assert [after[name] != before[name] for name in before] == [True, True]
+    assert train().code == 0
+    assert train("--again").code == 0
+    assert made(tmp_path / "run") == after  # what today's code made is complete
+
+
+class Killed(BaseException):
+    """What a test calls a kill."""
+
+
+def test_a_killed_cell_is_not_resumed_by_other_code(
+    train: Callable[..., Called], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = loop.save_state
+
+    def deadly(*arguments: object) -> None:
+        real(*arguments)  # type: ignore[arg-type]
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_state", deadly)
+        with pytest.raises(Killed):
+            train()
+    edit(model, "self.scale * self.head", "2 * self.head")
+
+    refused = train()
+    assert refused.code == 2
+    assert "gmu.py changed since" in refused.error
+    assert train("--again").code == 0
+    assert len(made(tmp_path / "run")) == 2
+
+
+def test_an_edited_file_of_merkit_is_named(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(Path(merkit.__file__).parent, tmp_path / "merkit", ignore=shutil.ignore_patterns("__pycache__"))
+    recipe = write_recipe(tmp_path / "r.toml", recipe_values("concat", epochs=1))
+
+    def train(run: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "merkit", "-q", "train", recipe, "--data", data, "--out", tmp_path / run]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, cwd=tmp_path)
+
+    first = train("run")
+    assert first.returncode == 0, first.stderr
+    edit(tmp_path / "merkit" / "models" / "concat.py", "torch.cat(vectors, dim=-1)", "2 * torch.cat(vectors, dim=-1)")
+    second = train("run")
+
+    assert second.returncode == 2
+    assert "merkit/models/concat.py changed since. Repeat the command with --again" in second.stderr
