@@ -1,6 +1,7 @@
 import csv
+import hashlib
+import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -172,7 +173,7 @@ def test_the_papers_row_stands_above_ours_with_its_rule_and_features(files, tree
 def test_printed_features_have_their_modalities(references, modalities, features, expected):
     references.write_text(REFERENCES.replace(",text,accuracy,87.65", f",{modalities},accuracy,87.65"))
 
-    first = replace(read_references(references)[0], features=features)
+    first = read_references(references)[0].model_copy(update={"features": features})
 
     assert first.made_of == expected
 
@@ -401,14 +402,15 @@ def test_a_run_on_published_features_is_marked_as_unable_to_read_recordings(
 
 def test_the_code_that_made_a_run_is_named_where_the_run_recorded_it(runs, references, tmp_path):
     for path in runs[2].glob("fold-*/seed-*/cell.json"):
-        path.write_text(path.read_text().replace('"key": "k"', f'"key": "k", "code_sha256": "{"c0de" * 16}"'))
+        path.write_text(json.dumps({**json.loads(path.read_text()), "code": {"models/single.py": "c0de"}}))
+    code = hashlib.sha256(b'{"models/single.py": "c0de"}').hexdigest()
 
     files = write_report(runs, tmp_path / "report", printed=references)
 
-    assert files.html.read_text(encoding="utf-8").count("hash of the code c0dec0dec0dec0de") == 1
+    assert files.html.read_text(encoding="utf-8").count(f"source files {code[:16]}") == 1
     with files.csv.open(newline="") as file:
         found = {row["run"]: row["code_sha256"] for row in csv.DictReader(file)}
-    assert found == {"z_majority": "", "fused": "", "text": "c0de" * 16}
+    assert found == {"z_majority": "", "fused": "", "text": code}
 
 
 def test_cells_are_printed_as_they_are_in_both_formats():
