@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column
 
-from merkit.cli.console import number, show, show_json, show_table
+from merkit.cli.console import number, show, show_json, show_prose, show_table
 from merkit.cli.options import AsJson, Checkpoint
 
 if TYPE_CHECKING:
@@ -85,4 +85,4 @@ def print_analysis(analysis: "Analysis") -> None:
     ]
     show_table(columns, rows)
     for note in analysis.notes:
-        show(note)
+        show_prose(note)

@@ -51,6 +51,12 @@ def show(text: str) -> None:
     _results().print(text, soft_wrap=True)
 
 
+def show_prose(text: str) -> None:
+    """Print sentences on standard output, broken between words on a terminal."""
+    console = _results()
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
 def show_json(value: Any) -> None:
     """Print a value as one line of JSON."""
     line = json.dumps(value, ensure_ascii=False)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merkit.cli.console import number, show, show_table
+from merkit.cli.console import number, show, show_prose, show_table
 from merkit.cli.progress import shown_progress
 from merkit.cli.scores import print_comparison, quote
 
@@ -35,8 +35,10 @@ def demo(
 def print_call(call: "Call") -> None:
     """Print a call's true labels beside those of the three models."""
     analyses = (call.words, call.voice, call.both)
-    show(f"{call.both.recording.name}, the test call with the greatest variety of true emotions. A hidden emotion")
-    show("shapes words and voice, each unreliably: 'truth' need not be what a sentence alone suggests.")
+    show_prose(
+        f"{call.both.recording.name}, the test call with the greatest variety of true emotions. A hidden emotion "
+        "shapes words and voice, each unreliably: 'truth' need not be what a sentence alone suggests."
+    )
     labels = [[segment.prediction.label for segment in analysis.segments] for analysis in analyses]
     rows = [
         (f"{segment.start_s:.1f}", segment.speaker, *row, segment.text or "")

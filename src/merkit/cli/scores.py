@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merkit.cli.console import number, show, show_table
+from merkit.cli.console import number, show, show_prose, show_table
 
 if TYPE_CHECKING:
     from merkit.reporting.results import Group
@@ -125,7 +125,7 @@ def grid_summary(group: "Group") -> list[dict[str, Any]]:
 
 def print_grid(group: "Group") -> None:
     """Print the variants of a recipe as one table, with tests against the base."""
-    from merkit.reporting.sections import results_caption
+    from merkit.reporting.sections import features_cell, results_caption
     from merkit.reporting.text import interval_text, p_text, points, spread_text
 
     metric = group.metric
@@ -139,9 +139,10 @@ def print_grid(group: "Group") -> None:
             row += [f"{points(c.difference, sign=True)} {interval_text(c.interval)}", p_text(c.adjusted), c.verdict]
         rows.append(row)
     show_table(("variant", *map(number, (metric, "against base", "p (Holm)")), "verdict"), rows)
-    for entry in group.entries:
-        show(f"{entry.name}: {entry.changes or entry.features}")
-    show(f"{group.protocol}. {results_caption(group.rows)}")
+    for run in group.rows:
+        if run.metric == metric:
+            show(f"{run.run}: {run.changes or features_cell(run).text}")
+    show_prose(f"Protocol {group.protocol}. {results_caption(group.rows)}")
     folder = group.entries[0].run.path.parent
     show(f"runs: {folder}")
     show(f"next: merkit report {quote(folder)}/* --out report")
@@ -164,7 +165,7 @@ def print_conditions(group: "Group") -> None:
         if rows:
             show_table(heads, rows)
         if section.caption:
-            show(section.caption)
+            show_prose(section.caption)
 
 
 def _counted(items: Sequence[Any], noun: str) -> str:

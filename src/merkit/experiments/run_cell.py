@@ -91,7 +91,7 @@ def run_cell(
         sources = open_sources(encoders, turns, cell.features, progress)
     key = key_of(cell, encoders, sources, segments, transforms)
     if is_complete(cell.folder, key, again=again):
-        _log.info("%s: complete", cell.name)
+        _log.info("%s, fold %s, seed %d: complete", share.what, cell.fold.name, cell.seed)
         if accelerator.is_main_process:
             tidy(cell.folder)
         return

@@ -121,7 +121,7 @@ def train(
     state = folder / "state"
     progress = load_state(state, model, optimizer)
     if progress.epoch:
-        _log.info("going on after epoch %d of %d", progress.epoch, config.epochs)
+        _log.info("resuming after epoch %d of %d", progress.epoch, config.epochs)
     step_module = accelerator.prepare_model(_Step(model, dataset.teacher_weight))
     if progress.scaler and accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(progress.scaler)
