@@ -1,4 +1,8 @@
-"""A model, an encoder, a corpus and a protocol of somebody else: prepared, trained and predicted with."""
+"""A model, an encoder, a corpus and a protocol outside merkit: prepared, trained, predicted with and contract-tested.
+
+The files are those of adding-a-paper.md, adding-an-encoder.md, adding-a-corpus.md and adding-a-protocol.md, the ways to
+name them those of plug-ins-outside-merkit.md.
+"""
 
 import json
 import os
@@ -9,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.commandline import Called, call
-from tests.plug_ins import CORPUS, SOURCES, write_file, write_package
+from tests.plug_ins import PAGE_OF, source, write_file, write_package
 
 from merkit.core import lookup
 
@@ -25,7 +29,7 @@ name = "{encoder}"
 
 [training]
 epochs = 2
-learning_rates = {{ head = 0.05 }}
+learning_rates = {{ encoders = 0.01, head = 0.05 }}
 """
 
 
@@ -35,7 +39,7 @@ def raw(tmp_path: Path) -> Path:
     folder = tmp_path / "raw"
     folder.mkdir()
     space: dict[str, object] = {}
-    exec(CORPUS, space)
+    exec(source("corpora", "sentences"), space)
     space["example"](folder)  # type: ignore[operator]
     return folder
 
@@ -58,9 +62,9 @@ def files(tmp_path: Path, raw: Path) -> Path:
     """A folder with a file of each kind beside a recipe that was trained."""
     folder = tmp_path / "mine"
     folder.mkdir()
-    for kind in SOURCES:
+    for kind in PAGE_OF:
         write_file(folder, kind, f"my_{kind}")
-    names = {kind: f"./my_{kind}.py" for kind in SOURCES} | {"corpora": str(folder / "my_corpora.py")}
+    names = {kind: f"./my_{kind}.py" for kind in PAGE_OF} | {"corpora": str(folder / "my_corpora.py")}
     done = train(folder, raw, names)  # from another folder than the recipe's
     assert done.code == 0, done.error
     assert json.loads(done.out)["model"] == "my_models"
@@ -139,7 +143,7 @@ def test_a_checkpoint_that_records_no_plug_in_takes_none(files: Path, monkeypatc
 def test_plug_ins_of_an_installed_package_are_trained_and_predicted_with(
     tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = {kind: f"wheel{'-' if kind == 'protocols' else '_'}{kind}" for kind in SOURCES}
+    names = {kind: f"wheel{'-' if kind == 'protocols' else '_'}{kind}" for kind in PAGE_OF}
     site = write_package(tmp_path / "site", "wheel_pack", names)
     folder = tmp_path / "work"
     folder.mkdir()
@@ -164,8 +168,8 @@ def contract_tests(chosen: str, **environment: str) -> str:
 
 
 def test_the_contract_tests_cover_files_of_the_user_and_installed_packages(tmp_path: Path) -> None:
-    files = [write_file(tmp_path, kind, f"fileplug{kind}") for kind in SOURCES]
-    site = write_package(tmp_path / "site", "contract_pack", {kind: f"packplug{kind}" for kind in SOURCES})
+    files = [write_file(tmp_path, kind, f"fileplug{kind}") for kind in PAGE_OF]
+    site = write_package(tmp_path / "site", "contract_pack", {kind: f"packplug{kind}" for kind in PAGE_OF})
     path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
 
     said = contract_tests("fileplug or packplug", PYTHONPATH=path, **{lookup.PLUGINS: os.pathsep.join(map(str, files))})

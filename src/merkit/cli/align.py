@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from merkit.cli.console import show
-from merkit.cli.options import Data, parse_values
+from merkit.cli.options import Data, Settings, parse_values
 from merkit.cli.progress import shown_progress
 
 
@@ -20,7 +20,7 @@ def align(
             "--name", help="Name of the alignment, for a recipe's config.alignment; by default the aligner's."
         ),
     ] = None,
-    set_: Annotated[list[str], typer.Option("--set", help="Setting of the aligner: KEY=VALUE. May be repeated.")] = [],  # noqa: B006 (typer copies it)
+    set_: Settings = [],  # noqa: B006 (typer copies it)
     unaligned: Annotated[
         Literal["error", "frame"],
         typer.Option("--unaligned", help="Utterances that cannot be aligned: an error, or read frame by frame."),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from merkit.cli.console import show, show_json
-from merkit.cli.options import AllowPartial, AsJson, Data
+from merkit.cli.options import AllowPartial, AsJson, Data, Overrides
 from merkit.cli.progress import shown_progress
 
 
@@ -17,9 +17,7 @@ def augment(
         Path, typer.Option("--recipe", help="Recipe with a table [views]: the files are made for its folds and seeds.")
     ],
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds: 0, 1, …")] = None,
-    set_: Annotated[
-        list[str], typer.Option("--set", help="Override a key of the recipe: views.count=4. May be repeated.")
-    ] = [],  # noqa: B006 (typer copies it)
+    set_: Overrides = [],  # noqa: B006 (typer copies it)
     allow_partial: AllowPartial = False,
     as_json: AsJson = False,
 ) -> None:

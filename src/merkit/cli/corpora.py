@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from merkit.cli.console import show, show_json
-from merkit.cli.options import AllowPartial, AsJson, Data, parse_values
+from merkit.cli.options import AllowPartial, AsJson, Data, Settings, parse_values
 from merkit.cli.progress import shown_progress
 
 
@@ -17,7 +17,7 @@ def prepare(
     raw: Annotated[
         Path | None, typer.Option("--raw", help="Folder of the raw release, or file of the table. Parley needs none.")
     ] = None,
-    set_: Annotated[list[str], typer.Option("--set", help="Option of the corpus: KEY=VALUE. May be repeated.")] = [],  # noqa: B006 (typer copies it)
+    set_: Settings = [],  # noqa: B006 (typer copies it)
     allow_partial: AllowPartial = False,
 ) -> None:
     """Read a raw release and write its manifest."""

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from merkit.cli.console import show
-from merkit.cli.options import Data, Features, parse_values
+from merkit.cli.options import Data, Features, Settings, parse_values
 from merkit.cli.progress import shown_progress
 
 
@@ -13,7 +13,7 @@ def features(
     data: Data,
     encoder: Annotated[str, typer.Option("--encoder", help="Name of an encoder; 'merkit list encoders' names them.")],
     modality: Annotated[str | None, typer.Option("--modality", help="The modality, for an encoder of several.")] = None,
-    set_: Annotated[list[str], typer.Option("--set", help="Setting of the encoder: KEY=VALUE. May be repeated.")] = [],  # noqa: B006 (typer copies it)
+    set_: Settings = [],  # noqa: B006 (typer copies it)
     features: Features = None,
 ) -> None:
     """Extract an encoder's features for a whole corpus.

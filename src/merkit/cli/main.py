@@ -1,7 +1,9 @@
 """The command line: ``merkit``. Nothing heavy is imported before a command runs."""
 
 import functools
+import io
 import logging
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -89,4 +91,6 @@ app.command(name="list")(_with_exit_codes(lists.list_names))
 
 def run() -> None:
     """Run the command line with the process' arguments."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a narrow encoding lacks is no reason to fail
     app()

@@ -25,6 +25,16 @@ AllowPartial = Annotated[
     bool,
     typer.Option("--allow-partial", help="Accept counts that differ from the published ones; every result states it."),
 ]
+Settings = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Setting of the corpus, encoder or aligner. May be repeated."),
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the recipe: training.epochs=3. May be repeated."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from merkit.cli.console import show_json
-from merkit.cli.options import AllowPartial, AsJson, Features, is_first_process
+from merkit.cli.options import AllowPartial, AsJson, Features, Overrides, is_first_process
 from merkit.cli.progress import shown_progress
 from merkit.cli.scores import grid_summary, print_grid, print_next_steps, print_scores, summary
 
@@ -26,9 +26,7 @@ def train(
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds: 0, 1, …")] = None,
-    set_: Annotated[
-        list[str], typer.Option("--set", help="Override a key of the recipe: training.epochs=3. May be repeated.")
-    ] = [],  # noqa: B006 (typer copies it)
+    set_: Overrides = [],  # noqa: B006 (typer copies it)
     group: Annotated[str | None, typer.Option("--group", help="Protocol table: column that no fold may cut.")] = None,
     folds: Annotated[int | None, typer.Option("--folds", help="Protocol table: how many folds.")] = None,
     features: Features = None,

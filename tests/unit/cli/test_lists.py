@@ -93,5 +93,5 @@ def test_a_plug_in_that_merkit_does_not_bring_along_is_listed_with_its_source(
     lines = call("list", "models").out.splitlines()
 
     assert [line for line in lines if str(path) in line] == [
-        f"{'listed_model':{len('single_conversation')}}  a linear layer on mean vectors ({path})"
+        f"{'listed_model':{len('single_conversation')}}  modalities weighed by learned gates and summed ({path})"
     ]

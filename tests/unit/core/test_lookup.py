@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.plug_ins import SOURCES, write_file, write_package
+from tests.plug_ins import PAGE_OF, source, write_file, write_package
 
 from merkit.core import lookup
 from merkit.core.errors import PluginError, UnknownNameError
@@ -14,7 +14,7 @@ from merkit.core.errors import PluginError, UnknownNameError
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Install a package with one plug-in of each kind and return the package's name."""
     package = f"pack_{tmp_path.name.replace('-', '_')}"  # modules of one process need names of their own
-    entries = {kind: f"pack{'-' if kind == 'protocols' else '_'}{kind}" for kind in SOURCES}
+    entries = {kind: f"pack{'-' if kind == 'protocols' else '_'}{kind}" for kind in PAGE_OF}
     monkeypatch.syspath_prepend(write_package(tmp_path / "site", package, entries))
     return package
 
@@ -30,7 +30,7 @@ def test_a_folder_beside_the_plug_ins_is_none() -> None:
     assert "networks" not in lookup.names("encoders")
 
 
-@pytest.mark.parametrize("kind", list(SOURCES))
+@pytest.mark.parametrize("kind", list(PAGE_OF))
 def test_a_file_is_loaded_by_its_path(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_file(tmp_path, kind, "my_own")
     monkeypatch.chdir(tmp_path)
@@ -48,16 +48,16 @@ def test_a_file_that_was_edited_is_imported_anew_and_one_that_was_not_is_not(tmp
     path = write_file(tmp_path, "models", "mine")
     first, again = lookup.load("models", str(path)), lookup.load("models", str(path))
 
-    path.write_text(path.read_text().replace("scale: float = 1.0", "scale: float = 2.0"))
+    path.write_text(path.read_text().replace("default=256", "default=8"))
     edited = lookup.load("models", str(path))
 
     assert first.config is again.config
-    assert (first.config().scale, edited.config().scale) == (1.0, 2.0)
+    assert (first.config().hidden_size, edited.config().hidden_size) == (256, 8)
     assert first.origin.sha256 == again.origin.sha256 != edited.origin.sha256
 
 
 def test_an_installed_package_brings_plug_ins_of_every_kind(installed: str) -> None:
-    for kind in SOURCES:
+    for kind in PAGE_OF:
         name = next(name for name in lookup.names(kind) if name.startswith("pack"))
         origin = lookup.load(kind, name).origin
 
@@ -80,8 +80,8 @@ def test_files_that_the_environment_names_are_known_by_name(tmp_path: Path, monk
     [
         ("x = 1", "no SPEC found, expected one of model"),
         ("SPEC = 'gmu'", "no SPEC found"),
-        (SOURCES["encoders"].replace("NAME", "gmu"), "SPEC is of kind encoder, expected model"),
-        (SOURCES["models"].replace("NAME", "other"), "SPEC.name is 'other', expected 'gmu'"),
+        (source("encoders", "gmu"), "SPEC is of kind encoder, expected model"),
+        (source("models", "other"), "SPEC.name is 'other', expected 'gmu'"),
         ("import nothing_of_this_name", "cannot be imported: ModuleNotFoundError: No module named"),
         ("def (", "cannot be imported: SyntaxError"),
         ("from merkit.core.model import ModelSpec\nSPEC = ModelSpec(name='gmu')", "cannot be imported: TypeError"),
