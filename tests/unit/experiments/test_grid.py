@@ -101,7 +101,10 @@ def test_a_removed_table_is_gone_and_a_removed_key_has_its_default(tmp_path: Pat
         ),
         ('[[variants]]\nname = "a"\nset.seeds = 3', "seeds must be the same for all"),
         ('[[variants]]\nname = "a"\nset.protocol = "parley"', "protocol must be the same for all"),
-        ('[[variants]]\nname = "a"\nremove = ["options"]\nset.config.hidden_size = 1', "options must be the same for all"),
+        (
+            '[[variants]]\nname = "a"\nremove = ["options"]\nset.config.hidden_size = 1',
+            "options must be the same for all",
+        ),
         (GRID + '[[variants]]\nname = "wide"\nset.config.hidden_size = 3', "'wide' appears more than once"),
         (GRID + '[[variants]]\nname = "w"\nset.config = { hidden_size = 16, layers = 2 }', "'w' is the same as 'wide'"),
         ("variants = [", "not TOML"),
