@@ -226,8 +226,13 @@ def test_the_report_says_what_a_variant_changes(done: Path, tmp_path: Path) -> N
 
     assert call("-q", "report", *runs, "--out", tmp_path).code == 0
 
-    expected = "| causal (config.causal = true, training.epochs = 1) | audio: published features (sound) † |"
-    assert expected in (tmp_path / "report.md").read_text()
+    markdown = (tmp_path / "report.md").read_text()
+    row = next(
+        line
+        for line in markdown.splitlines()
+        if line.startswith("| causal (config.causal = true, training.epochs = 1) |")
+    )
+    assert row.endswith("| audio: published features (sound) † |")
     assert "config.causal = true" in (tmp_path / "report.html").read_text()
 
 
