@@ -1,13 +1,12 @@
 """Words from any Hugging Face CTC checkpoint (wav2vec 2.0, HuBERT, WavLM fine-tuned to write letters), in its language.
 
-The likeliest path of the transcript's letters through the network's frame-by-frame scores (Viterbi); a word reaches
-from its first letter's first frame to its last letter's last. Such networks tend to write a letter in one frame, late
-in its sound, so that words come out shorter than they are.
+The alignment is the most probable path of the transcript's letters through the network's scores of frames (Viterbi); a
+word lasts from the first frame of its first letter to the last frame of its last. Such networks tend to write a letter
+in one frame, late in its sound, so that words come out too short.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +18,7 @@ from merkit.aligners.segments.tiers import checked_alignment
 from merkit.aligners.segments.words import spoken_words
 from merkit.core.alignment import Aligner, AlignerConfig, AlignerSpec, Alignment, Interval
 from merkit.core.errors import ConfigError, MerkitError, UnalignableError
+from merkit.core.once import once
 from merkit.core.types import Turn
 from merkit.encoders.networks.files import NetworkFiles
 from merkit.encoders.networks.loading import read_network_config
@@ -63,11 +63,11 @@ class Ctc(Aligner):
                 tokens.append(self._token(letter))
                 owner.append(number)
         spans = letter_spans(self._scores(turn), tokens, self._blank)
-        found = []
+        intervals = []
         for number, word in enumerate(words):
             own = [span for span, of in zip(spans, owner, strict=True) if of == number]
-            found.append(Interval(word, round(own[0][0] * self._hop_s, 4), round(own[-1][1] * self._hop_s, 4)))
-        return checked_alignment({"word": found}, f"'{turn.utterance.id}' by CTC")
+            intervals.append(Interval(word, round(own[0][0] * self._hop_s, 4), round(own[-1][1] * self._hop_s, 4)))
+        return checked_alignment({"word": intervals}, f"'{turn.utterance.id}' by CTC")
 
     def _token(self, letter: str) -> int:
         for written in (letter, letter.upper(), letter.lower()):
@@ -85,7 +85,7 @@ class Ctc(Aligner):
         scores: npt.NDArray[np.float64] = logits.double().log_softmax(-1).cpu().numpy()
         return scores
 
-    @cached_property
+    @once
     def _network(self) -> Any:
         from transformers import AutoModelForCTC
 
@@ -97,7 +97,7 @@ class Ctc(Aligner):
             raise MerkitError(f"'{self.files.weights}' cannot be used as a CTC network: {error}") from error
         return network.eval().to(self._device)
 
-    @cached_property
+    @once
     def _extractor(self) -> Any:
         from transformers import Wav2Vec2FeatureExtractor as Library
 
@@ -108,15 +108,15 @@ class Ctc(Aligner):
 
 
 def letter_spans(scores: npt.NDArray[np.float64], tokens: Sequence[int], blank: int) -> list[tuple[int, int]]:
-    """Return each token's first frame and the one behind its last on the likeliest path of all of them.
+    """Return the first frame and the end (excluded) of each token on the most probable path through all of them.
 
-    The states of CTC (Graves et al., ICML 2006, section 4.1): a blank before, between and behind the tokens; it may be
-    passed over, except between two equal tokens.
+    The states of CTC (Graves et al., ICML 2006, section 4.1): a blank before, between and after the tokens; it may be
+    skipped, except between two equal tokens.
 
     Args:
         scores: Log probabilities ``[frames, letters]``.
         tokens: At least one.
-        blank: The number of "no letter".
+        blank: Number of the blank.
 
     Raises:
         UnalignableError: There are fewer frames than the tokens need.
@@ -143,15 +143,15 @@ def letter_spans(scores: npt.NDArray[np.float64], tokens: Sequence[int], blank: 
     for frame in range(frames - 1, -1, -1):
         path[frame] = state
         state -= came[frame, state]
-    places = [np.flatnonzero(path == 2 * number + 1) for number in range(len(tokens))]
-    return [(int(place[0]), int(place[-1]) + 1) for place in places]
+    frames_of = [np.flatnonzero(path == 2 * number + 1) for number in range(len(tokens))]
+    return [(int(own[0]), int(own[-1]) + 1) for own in frames_of]
 
 
 def _letters(files: NetworkFiles) -> dict[str, int]:
     path = files.folder / "vocab.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {str(letter): int(number) for letter, number in found.items()}
+        vocabulary = json.loads(path.read_text(encoding="utf-8"))
+        return {str(letter): int(number) for letter, number in vocabulary.items()}
     except FileNotFoundError:
         raise MerkitError(f"'{files.folder}' holds no vocab.json: it is no CTC network that writes letters") from None
     except (ValueError, TypeError, AttributeError) as error:
@@ -162,7 +162,7 @@ def build(config: CtcConfig) -> Ctc:
     """Return the aligner; the weights are read when the first recording is aligned.
 
     Raises:
-        MerkitError: The network is not there or writes no letters.
+        MerkitError: The network is missing or writes no letters.
     """
     return Ctc(config)
 

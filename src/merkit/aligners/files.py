@@ -1,7 +1,7 @@
-"""Alignments that are there already: TextGrid, CTM, Sphinx segment files (IEMOCAP), parley's own.
+"""Existing alignments from files: TextGrid, CTM, Sphinx segment files (IEMOCAP), parley's JSON.
 
-Files are found by name anywhere below a folder. One that is named after the utterance has its times; one that is named
-after the utterance's recording has the recording's times, of which the utterance's part is cut out.
+Files are found by name anywhere below a folder. A file named after the utterance has times from the utterance's start;
+one named after its recording has times from the recording's start, from which the utterance's are cut out.
 """
 
 from collections.abc import Mapping
@@ -22,21 +22,21 @@ _ENDINGS = (".TextGrid", ".ctm", *SEG_TIERS, ".json")
 
 
 class FilesConfig(AlignerConfig):
-    """Where the files lie."""
+    """Where the files are."""
 
     folder: str
     """Read with all folders below it; relative to the working directory."""
 
     @field_validator("folder")
     @classmethod
-    def _is_there(cls, folder: str) -> str:
+    def _exists(cls, folder: str) -> str:
         if not Path(folder).is_dir():
             raise ValueError(f"no folder '{folder}'")
         return folder
 
 
 class Files(Aligner):
-    """Looks an utterance up; several files of one utterance (``.wdseg`` and ``.phseg``) add up."""
+    """Reads the tiers of an utterance from its files, of which there may be several (``.wdseg`` and ``.phseg``)."""
 
     def __init__(self, config: FilesConfig) -> None:
         self.folder = Path(config.folder)
@@ -49,23 +49,23 @@ class Files(Aligner):
 
     def align(self, turn: Turn) -> Alignment:
         utterance = turn.utterance
-        found: Tiers = {}
+        tiers: Tiers = {}
         paths = self._paths(turn)
         for path, name in paths:
             for tier, intervals in self._read(path, name).items():
-                if tier in found:
+                if tier in tiers:
                     listed = ", ".join(str(path) for path, _ in paths)
                     raise ConfigError(f"Utterance '{utterance.id}' has more than one tier of {tier}s: {listed}")
                 if name != utterance.id and utterance.start_s is not None:
-                    part = None if utterance.end_s is None else utterance.end_s - utterance.start_s
-                    intervals = shifted(intervals, -utterance.start_s, part)
-                found[tier] = intervals
-        if not any(found.values()):
+                    end_s = None if utterance.end_s is None else utterance.end_s - utterance.start_s
+                    intervals = shifted(intervals, -utterance.start_s, end_s)
+                tiers[tier] = intervals
+        if not any(tiers.values()):
             raise UnalignableError(f"no segments of it below '{self.folder}'")
-        return checked_alignment(found, f"'{utterance.id}' in {paths[0][0]}")
+        return checked_alignment(tiers, f"'{utterance.id}' in {paths[0][0]}")
 
     def _paths(self, turn: Turn) -> list[tuple[Path, str]]:
-        """Return an utterance's files, or else those of its recording, and whose name they carry."""
+        """Return the files of an utterance, or else of its recording, each with the name it was found by."""
         utterance = turn.utterance
         path = utterance.audio_path
         names = [utterance.id] if path is None else [utterance.id, Path(path).stem]
@@ -81,12 +81,12 @@ class Files(Aligner):
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
-        """Files by the utterance or recording that they tell of."""
-        found: dict[str, list[Path]] = {}
+        """Files by the utterance or recording that they align."""
+        files: dict[str, list[Path]] = {}
         for path in sorted(path for path in self.folder.rglob("*") if path.suffix in _ENDINGS):
             for name in self._tables[path] if path.suffix in (".ctm", ".json") else (path.stem,):
-                found.setdefault(name, []).append(path)
-        return found
+                files.setdefault(name, []).append(path)
+        return files
 
     @cached_property
     def _tables(self) -> "_Tables":
@@ -119,7 +119,7 @@ def build(config: FilesConfig) -> Files:
 
 SPEC = AlignerSpec(
     name="files",
-    summary="alignments that are there: TextGrid, CTM, IEMOCAP's .wdseg .phseg .syseg, parley's JSON",
+    summary="existing alignments: TextGrid, CTM, IEMOCAP's .wdseg .phseg .syseg, parley's JSON",
     config=FilesConfig,
     build=build,
 )

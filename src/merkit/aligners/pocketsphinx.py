@@ -1,13 +1,13 @@
-"""PocketSphinx: words and phones of English speech, by forced alignment with the model that its package carries.
+"""PocketSphinx: words and phones of English speech by forced alignment, with the model in its package.
 
 Words are aligned first, then the phones within them (Sphinx' second pass). Each word must be in the pronouncing
 dictionary (CMU's, 134,000 words) or in the user's own. Phones are ARPAbet without stress; syllables follow from them.
 """
 
 from collections.abc import Mapping
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from merkit.aligners.segments.tiers import checked_alignment
 from merkit.aligners.segments.words import spoken_words
 from merkit.core.alignment import Aligner, AlignerConfig, AlignerSpec, Alignment, Interval, TierName
 from merkit.core.errors import ConfigError, MerkitError, UnalignableError
+from merkit.core.once import once
 from merkit.core.types import Turn
 from merkit.data.files import file_hash
 from merkit.encoders.sound.samples import RATE_HZ, waveform
@@ -24,26 +25,27 @@ from merkit.encoders.sound.samples import RATE_HZ, waveform
 _FRAME_S = 0.01
 _WINDOW_S = 0.025625
 _LAG_S = (_WINDOW_S - _FRAME_S) / 2
-"""From where PocketSphinx says that a frame begins to where its part of the sound does: in the middle of its window."""
+"""From the begin of a frame as PocketSphinx counts it to the part of the sound in the middle of its window."""
 _PAD_S = 0.2
-"""Silence before and behind a clip: the search expects some, and clips that are cut closely lose their first phone."""
+"""Silence added at both ends: the search expects some, and tightly cut clips lose their first phone."""
 
 
 class PocketSphinxConfig(AlignerConfig):
-    """What the search may do."""
+    """Dictionary and search."""
 
     dictionary: str | None = None
-    """A file with words of the user's own, one a line: the word, then its phones as CMU writes them."""
+    """A file with additional words, one a line: the word, then its phones as CMU writes them."""
     beam: float = Field(default=1e-200, gt=0.0, lt=1.0)
-    """What may be pruned; smaller finds more and takes longer. PocketSphinx' own value is 1e-48."""
+    """Pruning threshold; a smaller one finds more and takes longer. PocketSphinx' default is 1e-48."""
 
 
 class PocketSphinx(Aligner):
-    """Forced alignment, one utterance at a time; an utterance's result depends on no other."""
+    """Forced alignment, one utterance at a time; results do not depend on other utterances."""
 
     def __init__(self, config: PocketSphinxConfig) -> None:
         self.config = config
         self._release = _release()
+        self._searching = Lock()  # the decoder holds one utterance
 
     def fingerprint(self) -> Mapping[str, Any]:
         own = None if self.config.dictionary is None else file_hash(Path(self.config.dictionary))
@@ -65,9 +67,10 @@ class PocketSphinx(Aligner):
         edge = np.zeros(round(_PAD_S * RATE_HZ), dtype=np.int16)
         samples = waveform(turn)
         sound = np.concatenate([edge, (np.clip(samples, -1.0, 1.0) * 32767).astype(np.int16), edge]).tobytes()
-        found = self._search(words, sound)
+        with self._searching:
+            intervals = self._search(words, sound)
         last_s = len(samples) / RATE_HZ
-        tiers = {name: _clipped(row, last_s) for name, row in found.items()}
+        tiers = {name: _clipped(row, last_s) for name, row in intervals.items()}
         alignment = checked_alignment(tiers, f"'{turn.utterance.id}' by PocketSphinx")
         if len(alignment["word"]) != len(words):
             raise UnalignableError(f"{len(alignment['word'])} of its {len(words)} words were found in the recording")
@@ -75,7 +78,7 @@ class PocketSphinx(Aligner):
 
     def _search(self, words: list[str], sound: bytes) -> dict[TierName, list[Interval]]:
         decoder = self._decoder
-        found: dict[TierName, list[Interval]] = {"word": [], "phone": []}
+        intervals: dict[TierName, list[Interval]] = {"word": [], "phone": []}
         try:
             decoder.set_align_text(" ".join(words))
             _decode(decoder, sound)
@@ -83,21 +86,21 @@ class PocketSphinx(Aligner):
                 raise UnalignableError("its words do not fit its recording")
             decoder.set_alignment()
             _decode(decoder, sound)
-            alignment = decoder.get_alignment()  # its entries are views that do not outlive a step of the loop
+            alignment = decoder.get_alignment()  # its entries are valid in one iteration alone
             for word in alignment:
-                found["word"].append(_interval(word))
-                found["phone"] += [_interval(phone) for phone in word]
-        except RuntimeError as error:  # the library says no more than that it did not work
+                intervals["word"].append(_interval(word))
+                intervals["phone"] += [_interval(phone) for phone in word]
+        except RuntimeError as error:  # the library gives no reason
             raise UnalignableError("its words do not fit its recording") from error
-        return found
+        return intervals
 
-    @cached_property
+    @once
     def _decoder(self) -> Any:
         import pocketsphinx
 
         model = Path(pocketsphinx.get_model_path("en-us"))
-        # bestpath would replace the aligned words by a guess at others; dither would draw random numbers; below 1,
-        # silprob makes pauses unlikely before anything is heard, and a word is drawn out over the pause before it
+        # bestpath would replace the aligned words by others; dither would draw random numbers; a silprob below 1 makes
+        # pauses less probable, and words are then extended over the pause before them
         decoder = pocketsphinx.Decoder(
             hmm=str(model / "en-us"),
             dict=str(model / "cmudict-en-us.dict"),
@@ -136,7 +139,7 @@ def _interval(entry: Any) -> Interval:
 
 
 def _clipped(intervals: list[Interval], last_s: float) -> list[Interval]:
-    """Return intervals within the recording, in tenths of a millisecond; what lies in the added silence has none."""
+    """Return the intervals within the recording, in tenths of a millisecond, without those in the added silence."""
     cut = [Interval(e.label, round(max(e.start_s, 0.0), 4), round(min(e.end_s, last_s), 4)) for e in intervals]
     return [each for each in cut if each.end_s > each.start_s]
 
@@ -144,14 +147,14 @@ def _clipped(intervals: list[Interval], last_s: float) -> list[Interval]:
 def _pronunciations(path: str | None) -> list[tuple[str, str]]:
     if path is None:
         return []
-    found = []
+    pronunciations = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
         word, _, phones = line.strip().partition(" ")
         if word and not phones.strip():
             raise ConfigError(f"{path}, line {number}: '{line}' found, expected a word and its phones")
         if word:
-            found.append((word.lower(), " ".join(phones.upper().split())))
-    return found
+            pronunciations.append((word.lower(), " ".join(phones.upper().split())))
+    return pronunciations
 
 
 def _release() -> str:
@@ -165,7 +168,7 @@ def build(config: PocketSphinxConfig) -> PocketSphinx:
     """Return the aligner.
 
     Raises:
-        MerkitError: The extra is not installed, or the user's dictionary is not there.
+        MerkitError: The extra is not installed, or the user's dictionary is missing.
     """
     if config.dictionary is not None and not Path(config.dictionary).is_file():
         raise ConfigError(f"dictionary: no file '{config.dictionary}'")

@@ -151,7 +151,7 @@ def print_grid(group: "Group") -> None:
 
 def print_conditions(group: "Group") -> None:
     """Print the scores with subsets of modalities, of linear probes and with another text column, where requested."""
-    from merkit.reporting.sections import probe_section, subset_section, text_section
+    from merkit.reporting.condition_sections import probe_section, subset_section, text_section
 
     for section in (subset_section(group), probe_section(group), text_section(group)):
         shown = [n for n, column in enumerate(section.columns) if not column.wide]

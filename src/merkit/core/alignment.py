@@ -1,4 +1,4 @@
-"""The seam of an aligner: from a recording and its words to when each word, syllable and phone was spoken."""
+"""The interface of aligners: when each word, syllable and phone of a recording was spoken."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from merkit.core.types import Turn
 
 TierName = Literal["phone", "syllable", "word"]
 TIERS: tuple[TierName, ...] = get_args(TierName)
-"""The units that an utterance is cut into, the shortest first."""
+"""The units of an alignment, the shortest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ Alignment = Mapping[TierName, tuple[Interval, ...]]
 
 @dataclass(frozen=True)
 class SegmentRequest:
-    """What a model asks of collation: tiers of the alignment ``<data>/segments/<alignment>``."""
+    """The tiers of the alignment ``<data>/segments/<alignment>`` that a model reads."""
 
     alignment: str
     tiers: tuple[TierName, ...]
@@ -43,14 +43,14 @@ class AlignerConfig(BaseModel):
 
 
 class Aligner(ABC):
-    """Finds the times of what was said, one utterance at a time."""
+    """Finds the times of spoken words and phones, one utterance at a time."""
 
     @abstractmethod
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return all that the result depends on besides recording and words, as JSON values; as of an encoder."""
+        """Return what the result depends on besides recording and words, as JSON values; see ``Encoder``."""
 
     def content(self, turn: Turn) -> str:
-        """Return a hash of what ``align`` reads of this turn besides its recording and words; the default: nothing."""
+        """Return a hash of what ``align`` reads of this turn besides its recording and words; by default nothing."""
         return ""
 
     @abstractmethod

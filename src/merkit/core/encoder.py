@@ -1,4 +1,4 @@
-"""The seam of an encoder: ``extract`` once per utterance, stored; then ``forward`` inside the model, trained."""
+"""The interface of encoders: ``extract`` runs once per utterance and is stored, ``forward`` runs inside the model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,12 +30,14 @@ class EncoderConfig(BaseModel):
 
 
 class Encoder(nn.Module, ABC):
-    """One modality's road from an utterance to vectors.
+    """Turns the utterances of one modality into vectors.
 
-    The work is cut in two where training begins. ``extract`` turns utterances into arrays ``[time, *dim]`` and depends
-    on nothing that is trained here, so its result is stored under ``fingerprint()``. ``forward`` turns a padded batch
-    of those arrays into vectors and is a part of the model: trainable weights live there. A frozen network works in
-    ``extract`` and is *not* registered as a submodule; a fine-tuned one works in ``forward``.
+    The work is in two parts. ``extract`` turns utterances into arrays ``[time, *dim]`` and depends on nothing that is
+    trained here, so its result is stored under ``fingerprint()``. ``forward`` turns a padded batch of those arrays into
+    vectors and is part of the model: trainable weights belong there. A frozen network runs in ``extract`` and is *not*
+    registered as a submodule; a fine-tuned one runs in ``forward``.
+
+    Threads of a service share an encoder: no call may change what another one reads.
     """
 
     modality: str
@@ -51,9 +53,9 @@ class Encoder(nn.Module, ABC):
     following: int = 0
     """How many later turns ``extract`` reads."""
     hop_s: float | None = None
-    """Seconds from one step of what ``forward`` returns to the next; ``None``: its steps are not places in time."""
+    """Seconds from one vector of what ``forward`` returns to the next; ``None``: they are not frames in time."""
     centre_s: float = 0.0
-    """Second at which the first step's window has its middle, where there is a hop."""
+    """Middle of the first vector's window in seconds, where there is a hop."""
     reads_ahead: bool = False
     """Whether a turn's vectors depend on what follows it: no causal model takes it."""
     needs_conversation: bool = False
@@ -62,7 +64,8 @@ class Encoder(nn.Module, ABC):
     may_be_undefined: ClassVar[bool] = False
     """Whether NaN in what ``extract`` returns means undefined (the pitch of a whisper); otherwise it is an error."""
     normalize_by_speaker: bool = False
-    """Subtract the mean of all the speaker's arrays and divide by their deviation before ``forward``; uses no label."""
+    """Subtract the mean of all the speaker's arrays and divide by their standard deviation before ``forward``; uses no
+    label."""
 
     @abstractmethod
     def fingerprint(self) -> Mapping[str, Any]:
@@ -88,7 +91,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def blank(self) -> Array:
-        """Return one step ``[1, *dim]`` of zeros as ``extract`` would shape it, for batches that lack the modality."""
+        """Return zeros ``[1, *dim]``, of the type that ``extract`` returns, for batches that lack the modality."""
 
     @abstractmethod
     def forward(self, padded: Padded) -> Padded:
@@ -99,11 +102,11 @@ class Encoder(nn.Module, ABC):
         return 1.0
 
     def stored_bytes(self, turn: Turn) -> int:
-        """Return how many bytes storing this turn takes, where that is enough to be told before the work begins."""
+        """Return how many bytes storing this turn takes, where that is so much that the user is warned before."""
         return 0
 
     def fit(self, arrays: Iterable[Array]) -> None:
-        """Learn statistics (means, deviations) from the training part's extracted arrays, before training starts."""
+        """Learn statistics (means, standard deviations) from the training split's arrays, before training starts."""
         return
 
     def layers(self) -> Sequence[Sequence[nn.Parameter]]:

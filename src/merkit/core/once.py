@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cached_property
 from threading import RLock
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -19,6 +19,10 @@ class once(cached_property[T]):  # noqa: N801 - reads as the decorator that it i
         super().__init__(compute)
         self._lock = RLock()
 
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> T: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         if instance is None:
             return self

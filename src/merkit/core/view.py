@@ -1,4 +1,4 @@
-"""The seam of a view engine: the same utterance in other words, or spoken in another way, for contrastive training."""
+"""The interface of view engines: an utterance reworded, or its recording changed, for contrastive training."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -24,18 +24,18 @@ class ViewConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """A text that another wording is asked of."""
+    """A request to reword a text."""
 
     text: str
     number: int
     """Which of the utterance's views this is, from 0."""
     seed: int
-    """What is drawn comes from it and from nothing else."""
+    """The only source of randomness."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speaking:
-    """A recording that another one is asked of."""
+    """A request to change a recording, or to speak its words anew."""
 
     turn: Turn
     """The utterance as recorded."""
@@ -44,46 +44,46 @@ class Speaking:
     donor: Turn | None
     """A recording of another training speaker with the same emotion, for an engine that needs one."""
     seed: int
-    """What is drawn comes from it and from nothing else."""
+    """The only source of randomness."""
 
 
 class TextEngine(ABC):
-    """Makes other wordings."""
+    """Rewords texts."""
 
     batch: ClassVar[int] = 1
-    """Texts that are best given at a time."""
+    """How many texts to pass at a time."""
 
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
-        """Return all that a result depends on besides the request, as JSON values: name, version, settings, weights."""
+        """Return what the result depends on besides the request, as JSON values: name, version, settings, weights."""
 
     @abstractmethod
     def rewrite(self, wordings: Sequence[Wording]) -> list[str]:
-        """Return a text for each; none depends on the others.
+        """Return a text for each request, independent of the others.
 
         Raises:
-            MerkitError: What the engine needs is not there.
+            MerkitError: A file or library that the engine needs is missing.
         """
 
 
 class AudioEngine(ABC):
-    """Makes other recordings."""
+    """Changes recordings, or speaks their words anew."""
 
     needs_donor: ClassVar[bool] = False
-    """Whether the voice is taken from a donor's recording."""
+    """Whether it takes the voice of a donor's recording."""
     reads_text: ClassVar[bool] = False
-    """Whether the view's words are spoken; otherwise it is the recording that is changed."""
+    """Whether it speaks the view's words; otherwise it changes the recording."""
 
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
-        """Return all that a result depends on besides the request, as JSON values: name, version, settings, weights."""
+        """Return what the result depends on besides the request, as JSON values: name, version, settings, weights."""
 
     @abstractmethod
     def speak(self, speaking: Speaking) -> npt.NDArray[np.float32]:
         """Return the samples ``[time]`` at 16 kHz, mono, full scale 1.
 
         Raises:
-            MerkitError: A recording cannot be read, or what the engine needs is not there; names the utterance.
+            MerkitError: A recording cannot be read, or a file or library is missing; names the utterance.
         """
 
 

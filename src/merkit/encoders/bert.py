@@ -36,14 +36,14 @@ class BertConfig(NetworkConfig):
     weights: str = MINILM
     """``builtin:minilm``, a local folder or a hub id."""
     context: int | Literal["conversation"] = 0
-    """How many previous turns are read before the target, as second segment; or ``conversation``: all turns are read
-    as one sequence, each of them once and each with what follows it. Needs ``frozen = false`` and a model of
+    """How many previous turns are read as a second segment; or ``conversation``: all turns are read as one sequence,
+    each of them once and each with those that follow it. Needs ``frozen = false`` and a model of
     conversations."""
     speaker_names: bool = False
-    """Read ``speaker: text`` in place of ``text``."""
+    """Read ``speaker: text`` instead of ``text``."""
     max_tokens: int = Field(default=128, ge=8)
-    """With special tokens. The oldest context is cut first, the target's end only where it alone is too long. Of a
-    whole conversation: at a time; a line keeps less than half of them."""
+    """Special tokens included. The oldest context is cut first, the target's end only where it alone is too long. Of a
+    whole conversation: tokens of a window; a line keeps less than half of them."""
 
     @field_validator("context", mode="before")
     @classmethod
@@ -55,7 +55,7 @@ class BertConfig(NetworkConfig):
     @model_validator(mode="after")
     def _reads_conversations_in_training(self) -> "BertConfig":
         if self.context == "conversation" and self.frozen:
-            raise ValueError('context = "conversation" needs frozen = false: it is for a network that is fine-tuned')
+            raise ValueError('context = "conversation" needs frozen = false: it is for fine-tuning')
         if self.context == "conversation" and self.standardise:
             raise ValueError("standardise reads utterances one by one; with it, context is a number of previous turns")
         return self

@@ -1,9 +1,8 @@
 """A trained model as a frozen encoder: the feature extractor of a conversation model, or of a fusion.
 
-What the model offers as ``auxiliary["embedding"]`` (``single``: its frames, pooled) becomes the utterance's vector, and
-its logits too if asked for. A model of conversations reads the whole conversation for each of its turns' vectors. The
-whole checkpoint travels in the checkpoint of the downstream model, so that one folder
-goes from a recording or a transcript to an answer.
+The vector of an utterance is the model's ``auxiliary["embedding"]`` (``single``: its pooled frames), its logits, or
+both. A model of conversations reads the whole conversation for the vector of each turn. The extractor's checkpoint is
+copied into that of the downstream model, so that one folder is enough to predict from recordings or transcripts.
 """
 
 import hashlib
@@ -31,8 +30,8 @@ from merkit.data.files import atomic_path, file_hash
 from merkit.nn.layers import Dropout
 from merkit.nn.standardization import Standardizer, standardised
 
-_TOLD = ("provenance.json", "README.md")
-"""Files of a checkpoint that no answer depends on."""
+_NOTES = ("provenance.json", "README.md")
+"""Files of a checkpoint that no prediction depends on."""
 
 
 class ExtractorConfig(EncoderConfig):
@@ -44,17 +43,18 @@ class ExtractorConfig(EncoderConfig):
     checkpoint: str | None = None
     """Folder of a model that is trained already."""
     cross_fit: int = Field(default=0, ge=0)
-    """0: the training part is encoded by the model that learned from it. k >= 2: it is cut by conversation into k
-    parts, each encoded by a model that learned from the others. The rest is encoded by the model of all of it."""
+    """0: the training split is encoded by the model that was trained on it. k >= 2: it is divided by conversation into
+    k parts, each encoded by a model that was trained on the others. Validation and test splits are encoded by the model
+    trained on the whole training split."""
     ensemble: int = Field(default=0, ge=0)
     """0: every seed of the downstream model has a feature extractor of its own. k >= 1: it is trained with the seeds
     0 to k - 1, and the vectors of these k models, side by side, serve every seed."""
     outputs: tuple[Literal["embedding", "logits"], ...] = Field(default=("embedding",), min_length=1)
     """``embedding``, ``logits`` or both, side by side."""
     standardise: bool = False
-    """Standardise the vectors, column by column, with the training part's statistics."""
+    """Standardise the vectors, column by column, with the training split's statistics."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Of the vectors in the training of the downstream model, which soon memorises wide ones."""
+    """Of the vectors in the training of the downstream model, which soon memorises large ones."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ExtractorConfig":
@@ -96,7 +96,7 @@ def describe_extractors(encoders: Mapping[str, Mapping[str, Any]]) -> str | None
 
 
 class Embedder:
-    """A trained model that is only asked for vectors; no module, so that it is nobody's part.
+    """Computes vectors with a trained model; no ``nn.Module``, so that the model is not part of another one's state.
 
     Raises:
         ConfigError: The model cannot be a feature extractor: it reads another modality or more than one, has a feature
@@ -131,7 +131,7 @@ class Embedder:
     ) -> Float[Tensor, "utterances dim"]:
         """Return one vector for each utterance from its speaker and what its encoder extracted (``None``: absent).
 
-        To a model of conversations they are the turns of one.
+        A model of conversations takes them as the turns of one.
         """
         modality, level = self.encoder.modality, self._spec.level
         examples = [Example(str(row), name, {modality: array}, None) for row, (name, array) in enumerate(utterances)]
@@ -139,19 +139,18 @@ class Embedder:
         batch = collate(items, level, False, {modality: self.encoder.blank()})
         with torch.inference_mode():
             output = self._model.to(device)(batch.to(device))
-            offered = {**output.auxiliary, "logits": output.logits}
-            if "embedding" not in offered and "embedding" in self._outputs:
+            named = {**output.auxiliary, "logits": output.logits}
+            if "embedding" not in named and "embedding" in self._outputs:
                 raise ConfigError(f"{self._name}: '{self._spec.name}' offers no embedding of an utterance")
-            vectors = torch.cat([offered[what].float() for what in self._outputs], dim=-1)
+            vectors = torch.cat([named[name].float() for name in self._outputs], dim=-1)
             return vectors.flatten(0, -2).cpu()
 
 
 class FeatureExtractor(Encoder):
-    """One vector per utterance, ``[*batch, 1, dim]``, of frozen models that are no part of the downstream model's
-    state.
+    """One vector per utterance, ``[*batch, 1, dim]``, by frozen models outside the downstream model's state.
 
-    It is one model, or those of an ensemble: the same recipe trained with several seeds, their vectors side by side. An
-    utterance lacks the modality where the first model's own encoder, which reads for all of them, says so.
+    There is one model, or those of an ensemble: one recipe trained with several seeds, their vectors side by side. The
+    first model's encoder reads for all of them and decides whether an utterance has the modality.
     """
 
     def __init__(self, config: ExtractorConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> None:
@@ -236,18 +235,17 @@ class _Conversation:
     utterances: tuple[Utterance, ...]
     root: Path
     turns: Sequence[Turn]
-    """As the model's own encoder reads them."""
+    """With the context that the model's own encoder reads."""
     contents: Sequence[str | None]
     digest: str
     """Of all contents and speakers."""
 
 
 class ConversationFeatureExtractor(FeatureExtractor):
-    """One vector per turn of a model that reads conversations: as its own predictions, made of the whole conversation.
+    """One vector per turn by a model that reads conversations, which it reads whole.
 
-    A turn brings its conversation along, ``previous`` and ``following``. Every conversation is run by itself, so that
-    its vectors are the same to the last bit in whatever batches its turns are asked for, and once where they are asked
-    for one after the other.
+    A turn comes with its whole conversation, ``previous`` and ``following``. Each conversation is run by itself, so
+    that its vectors do not depend on how its turns are batched, and only once where its turns come in sequence.
     """
 
     def __init__(self, config: ExtractorConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> None:
@@ -270,7 +268,7 @@ class ConversationFeatureExtractor(FeatureExtractor):
         return hashlib.blake2b(f"{number} {conversation.digest}".encode(), digest_size=20).hexdigest()
 
     def duration_s(self, turn: Turn) -> float:
-        """Return the mean of the conversation: its turns stay together where they are sorted."""
+        """Return the mean over the conversation, so that its turns stay together when sorted."""
         turns = self._conversation(turn).turns
         return sum(self._read_by.duration_s(each) for each in turns) / len(turns)
 
@@ -286,7 +284,7 @@ class ConversationFeatureExtractor(FeatureExtractor):
         return arrays
 
     def _conversation(self, turn: Turn) -> _Conversation:
-        """Return a turn's conversation; of words the last one is remembered, while a recording may change on disk."""
+        """Return a turn's conversation; the last one is remembered for text, while recordings may change on disk."""
         whole, seen = (*turn.previous, turn.utterance, *turn.following), self._seen
         if seen is not None and (seen.root, seen.utterances) == (turn.root, whole) and self.modality == "text":
             return seen
@@ -306,11 +304,11 @@ class ConversationFeatureExtractor(FeatureExtractor):
 
 
 def checkpoint_hash(checkpoint: Path) -> str:
-    """Return 40 hexadecimal digits of all that a checkpoint's answers depend on, wherever it lies."""
+    """Return 40 hexadecimal digits of the content of all files that a checkpoint's predictions depend on."""
     digest = hashlib.blake2b(digest_size=20)
     for path in _files(checkpoint):
         name = path.relative_to(checkpoint).as_posix()
-        if path.name not in _TOLD:
+        if path.name not in _NOTES:
             digest.update(f"{name} {file_hash(path)}\n".encode())
     return digest.hexdigest()
 
@@ -320,7 +318,7 @@ def _files(checkpoint: Path) -> list[Path]:
 
 
 def members_of(folder: Path) -> list[Path]:
-    """Return the checkpoints ``member-*`` of an ensemble's folder; a checkpoint is its own only member."""
+    """Return the checkpoints ``member-*`` of an ensemble's folder; a single checkpoint is its only member."""
     return sorted(folder.glob("member-*")) or [folder]
 
 

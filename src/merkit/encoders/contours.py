@@ -1,4 +1,4 @@
-"""The course of pitch and intensity by Praat: prosody where it happens, for models that look at words or moments."""
+"""Pitch and intensity over time by Praat, for models that read frames or words."""
 
 import math
 from collections.abc import Mapping
@@ -15,23 +15,23 @@ from merkit.encoders.sound.samples import RATE_HZ
 COLUMNS = ("pitch", "intensity", "voiced")
 """Semitones, NaN where unvoiced; dB; 1 or 0."""
 
-_STEP_S = 0.01
+_HOP_S = 0.01
 _REFERENCE_HZ = 100.0
 
 
 class ContoursConfig(EncoderConfig):
-    """Where the scales of pitch and intensity begin."""
+    """The zero of the scales of pitch and intensity."""
 
     relative: bool = True
-    """At the recording's own medians, of voiced frames for pitch and of all, pauses included, for intensity. Otherwise
-    at 100 Hz and 0 dB."""
+    """Relative to the recording's medians (of voiced frames for pitch, of all frames for intensity); otherwise to
+    100 Hz and 0 dB."""
 
 
 class Contours(SoundRows):
-    """Pitch, intensity and voicing ``[*batch, frames, 3]``, 100 frames per second, standardised with the training part.
+    """Pitch, intensity and voicing ``[*batch, frames, 3]``, 100 frames a second, standardised with the training split.
 
-    Pitch is that of Praat's autocorrelation from 75 to 600 Hz; where there is none it becomes the training mean. A
-    recording below 80 ms has neither pitch nor intensity.
+    Pitch is Praat's autocorrelation from 75 to 600 Hz; where undefined it becomes the training mean. A recording below
+    80 ms has neither pitch nor intensity.
     """
 
     name: ClassVar[str] = "contours"
@@ -40,8 +40,8 @@ class Contours(SoundRows):
     def __init__(self, config: ContoursConfig) -> None:
         super().__init__(COLUMNS)
         self.config = config
-        self.hop_s = _STEP_S
-        self.centre_s = _STEP_S / 2
+        self.hop_s = _HOP_S
+        self.centre_s = _HOP_S / 2
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {**super().fingerprint(), "relative": self.config.relative}
@@ -54,27 +54,27 @@ class Contours(SoundRows):
 
 
 def contours(samples: npt.NDArray[np.floating[Any]], rate_hz: int, *, relative: bool) -> npt.NDArray[np.float64]:
-    """Return ``[frames, 3]`` of a waveform ``[time]``, in the order of ``COLUMNS``: a frame for each 10 ms begun.
+    """Return ``[frames, 3]`` of a waveform ``[time]``, in the order of ``COLUMNS``; frames of 10 ms, rounded up.
 
-    Each frame has the pitch that Praat finds nearest to its middle, and the intensity interpolated there; before the
-    first window's middle and after the last one's it is that window's. Below 0 dB, as in digital silence, it is 0.
+    A frame has Praat's pitch nearest to its middle, and the intensity interpolated there; before the middle of the
+    first window and after that of the last it is that window's. Below 0 dB, as in digital silence, it is 0.
 
     Raises:
         MerkitError: The extra ``prosody`` is not installed.
     """
     duration_s = len(samples) / rate_hz
-    times = _STEP_S * (np.arange(max(math.ceil(duration_s / _STEP_S - 1e-9), 1)) + 0.5)
+    times = _HOP_S * (np.arange(max(math.ceil(duration_s / _HOP_S - 1e-9), 1)) + 0.5)
     if duration_s < SHORTEST_S:
         return np.stack([np.full(len(times), np.nan)] * 2 + [np.zeros(len(times))], axis=1)
     sound = load_parselmouth().Sound(samples.astype(np.float64), rate_hz)
-    pitch = sound.to_pitch(time_step=_STEP_S)
+    pitch = sound.to_pitch(time_step=_HOP_S)
     frequency, middles = pitch.selected_array["frequency"], pitch.xs()
-    nearest = np.rint((times - middles[0]) / _STEP_S).astype(np.int64)
+    nearest = np.rint((times - middles[0]) / _HOP_S).astype(np.int64)
     inside = (nearest >= 0) & (nearest < len(frequency))
-    found = np.where(inside, frequency[nearest.clip(0, len(frequency) - 1)], 0.0)
-    voiced = found > 0.0
-    semitones = np.where(voiced, 12.0 * np.log2(np.where(voiced, found, 1.0) / _REFERENCE_HZ), np.nan)
-    loudness = sound.to_intensity(time_step=_STEP_S)
+    pitch_hz = np.where(inside, frequency[nearest.clip(0, len(frequency) - 1)], 0.0)
+    voiced = pitch_hz > 0.0
+    semitones = np.where(voiced, 12.0 * np.log2(np.where(voiced, pitch_hz, 1.0) / _REFERENCE_HZ), np.nan)
+    loudness = sound.to_intensity(time_step=_HOP_S)
     intensity = np.interp(times, loudness.xs(), np.maximum(loudness.values[0], 0.0))
     if relative:
         semitones = semitones - (np.median(semitones[voiced]) if voiced.any() else 0.0)

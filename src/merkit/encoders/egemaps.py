@@ -1,4 +1,4 @@
-"""The 88 measures of eGeMAPS (v02) by openSMILE: the field's common set of voice measures, one row per utterance.
+"""The 88 voice measures of eGeMAPS (v02) by openSMILE, one row per utterance.
 
 Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set (GeMAPS) for Voice Research and Affective Computing", IEEE
 Transactions on Affective Computing 7 (2016). openSMILE is free for research and private use, not for products.
@@ -20,13 +20,13 @@ _SHORTEST_S = 0.06
 
 
 class EgemapsConfig(EncoderConfig):
-    """Nothing to choose: the set is fixed."""
+    """No settings: the set is fixed."""
 
 
 class Egemaps(SoundMeasures):
-    """88 measures per utterance, ``[1, 88]``, standardised with the training part's statistics.
+    """88 measures per utterance, ``[1, 88]``, standardised with the training split's statistics.
 
-    A recording too short for openSMILE's windows has none of them.
+    All are undefined in a recording too short for openSMILE's windows.
     """
 
     name: ClassVar[str] = "egemaps"
@@ -37,7 +37,7 @@ class Egemaps(SoundMeasures):
         self._smile = smile
 
     def measure(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        if len(samples) < _SHORTEST_S * RATE_HZ:  # openSMILE would warn, and give the same
+        if len(samples) < _SHORTEST_S * RATE_HZ:  # openSMILE would warn and return the same
             return np.full(len(self.columns), np.nan)
         table = self._smile.process_signal(samples, RATE_HZ)
         measures: npt.NDArray[np.float64] = np.asarray(table, dtype=np.float64)[0]

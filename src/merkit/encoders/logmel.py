@@ -1,4 +1,4 @@
-"""Log-mel energies and a small convolutional network on them, trained from scratch: sound without any download."""
+"""Log-mel energies and a small convolutional network trained from scratch: an audio encoder without a download."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -27,40 +27,40 @@ _FLOOR = 1e-8
 
 
 class LogMelConfig(EncoderConfig):
-    """The network's size, and how training recordings are varied (never in evaluation)."""
+    """The network's size, and the augmentation of recordings in training."""
 
     n_mels: int = Field(default=64, ge=8, le=128)
     channels: int = Field(default=8, ge=1)
-    """Of the two convolutions over time and bands, which come first and halve both."""
+    """Of the first two convolutions, which halve both time and bands."""
     layers: int = Field(default=3, ge=1)
-    """Convolutions over time that follow."""
+    """Convolutions over time after these."""
     dim: int = Field(default=64, ge=1)
     kernel: int = Field(default=5, ge=1)
-    """Frames that a convolution over time sees; odd."""
+    """Frames of a convolution over time; odd."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     output_norm: bool = False
-    """Batch normalisation of what comes out. Sums of ReLUs are positive everywhere, and beside that common part a mean
-    over frames differs little from one recording to another, which a fusion then finds late."""
+    """Batch normalisation of the output. Sums of ReLUs are positive everywhere; beside that common offset, means over
+    frames differ little between recordings, and a fusion learns slowly from them."""
     normalize: Literal["corpus", "speaker"] = "corpus"
-    """``speaker`` first standardises with all of the speaker's recordings, test ones included; uses no label."""
+    """``speaker`` standardises first with all recordings of the speaker, test ones included; uses no label."""
     subtract: Literal["nothing", "level", "bands"] = "level"
-    """Of each recording alone: its mean level, or each band's mean, which hides the voice's and microphone's colour."""
+    """From each recording: its mean level, or the mean of each band, which removes voice and microphone timbre."""
     mel_shift: float = Field(default=4.0, ge=0.0)
-    """Bands that a recording is moved up or down at most: another voice's pitch and vocal tract."""
+    """Bands by which a recording is shifted at most, as by another pitch and vocal tract."""
     stretch: float = Field(default=0.15, ge=0.0, lt=1.0)
-    """Part by which a recording is made longer or shorter at most."""
+    """Fraction by which a recording is made longer or shorter at most."""
     time_masks: int = Field(default=2, ge=0)
     time_mask: int = Field(default=20, ge=0)
-    """Frames that a mask covers at most."""
+    """Frames of a mask at most."""
     mel_masks: int = Field(default=2, ge=0)
     mel_mask: int = Field(default=8, ge=0)
-    """Bands that a mask covers at most."""
+    """Bands of a mask at most."""
 
     @field_validator("kernel")
     @classmethod
     def _kernel_is_odd(cls, kernel: int) -> int:
         if kernel % 2 == 0:
-            raise ValueError("kernel must be odd, so that a frame lies in the middle of what is seen")
+            raise ValueError("kernel must be odd, so that a frame is in the middle of its window")
         return kernel
 
 
@@ -68,11 +68,11 @@ class LogMel(Encoder):
     """Log-mel energies ``[frames, n_mels]``, 100 frames per second, to vectors ``[*batch, frames / 4, dim]``.
 
     Windows of 25 ms at 16 kHz; a shorter recording is padded with zeros to one. Energies are standardised per band with
-    the training part's statistics. Two convolutions over time and bands find patterns (a harmonic that rises, an onset)
-    wherever on the mel scale a voice puts them; convolutions over time follow. Each sees zeros where there is no
-    recording and is followed by batch normalisation over the real frames alone, so that padding changes nothing;
-    outside training its statistics are fixed, so that batch mates change nothing either. (Layer normalisation, frame by
-    frame, would hide how loud a frame is beside its neighbours.)
+    the training split's statistics. Two convolutions over time and bands find patterns (a rising harmonic, an onset)
+    anywhere on the mel scale; convolutions over time follow. The input of each is zero where there is no recording, and
+    batch normalisation runs over real frames alone, so that padding changes nothing; outside training its statistics
+    are fixed, so that batch mates change nothing either. (Layer normalisation of each frame would remove how loud it is
+    relative to its neighbours.)
     """
 
     def __init__(self, config: LogMelConfig) -> None:
@@ -81,7 +81,7 @@ class LogMel(Encoder):
         self.config = config
         self.dim = config.dim
         self.normalize_by_speaker = config.normalize == "speaker"
-        # a recording that training stretches no longer keeps the time of what is said in it
+        # a stretched recording no longer keeps the times of its words
         self.hop_s = None if config.stretch else 4 * _HOP / RATE_HZ
         self.centre_s = _WINDOW / 2 / RATE_HZ
         self.standardizer = Standardizer(config.n_mels)
@@ -115,9 +115,9 @@ class LogMel(Encoder):
             return absent(batch, self.dim, padded.data.device)
         mask = present.mask
         data = self.standardizer(_without_mean(present.data, mask, self.config.subtract))
-        data = torch.where(mask.unsqueeze(-1), data, 0.0)  # to vary it, what is not real must be finite
+        data = torch.where(mask.unsqueeze(-1), data, 0.0)  # augmentation needs finite values
         if self.training:
-            data, mask = self._varied(data, mask)
+            data, mask = self._augmented(data, mask)
         plane = torch.where(mask.unsqueeze(-1), data, 0.0).unsqueeze(-1)
         for convolution in self.planes:
             plane, mask = convolution(plane, mask)
@@ -135,7 +135,7 @@ class LogMel(Encoder):
     def describe(self) -> Mapping[str, Any]:
         return {"encoder": "logmel", "trained": True, "n_mels": self.config.n_mels, "dim": self.dim}
 
-    def _varied(
+    def _augmented(
         self, data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"]
     ) -> tuple[Float[Tensor, "rows new bands"], Bool[Tensor, "rows new"]]:
         config = self.config
@@ -159,9 +159,9 @@ class _Plane(nn.Module):
     def forward(
         self, data: Float[Tensor, "rows time bands inputs"], mask: Bool[Tensor, "rows time"]
     ) -> tuple[Float[Tensor, "rows half lower outputs"], Bool[Tensor, "rows half"]]:
-        found = self.convolution(data.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        output = self.convolution(data.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         mask = mask[:, ::2]
-        return torch.relu(_normalised(self.norm, found, mask)), mask
+        return torch.relu(_normalised(self.norm, output, mask)), mask
 
 
 class _Block(nn.Module):
@@ -177,24 +177,24 @@ class _Block(nn.Module):
     def forward(
         self, data: Float[Tensor, "rows time inputs"], mask: Bool[Tensor, "rows time"]
     ) -> Float[Tensor, "rows time outputs"]:
-        found = self.convolution(data.transpose(1, 2)).transpose(1, 2)
-        new: Tensor = self.dropout(torch.relu(_normalised(self.norm, found, mask)))
+        output = self.convolution(data.transpose(1, 2)).transpose(1, 2)
+        new: Tensor = self.dropout(torch.relu(_normalised(self.norm, output, mask)))
         return new + data if self.residual else new
 
 
 def _normalised(
     norm: nn.BatchNorm1d, data: Float[Tensor, "rows time *bands channels"], mask: Bool[Tensor, "rows time"]
 ) -> Float[Tensor, "rows time *bands channels"]:
-    """Normalise real frames, per channel; the others become 0, and ReLU and dropout leave them so."""
+    """Normalise real frames, per channel; the others become 0, which ReLU and dropout keep."""
     frames = data[mask]
     real = frames.reshape(-1, frames.shape[-1])
-    if norm.training and len(real) == 1:  # one frame has no deviation: the running statistics stand in
+    if norm.training and len(real) == 1:  # one frame has no variance: use the running statistics
         real = nn.functional.batch_norm(real, norm.running_mean, norm.running_var, norm.weight, norm.bias)
     else:
         real = norm(real)
-    everywhere = torch.zeros_like(data, dtype=real.dtype)
-    everywhere[mask] = real.reshape(frames.shape)
-    return everywhere
+    output = torch.zeros_like(data, dtype=real.dtype)
+    output[mask] = real.reshape(frames.shape)
+    return output
 
 
 def _quarter(bands: int) -> int:
@@ -226,7 +226,7 @@ def _mel(frequency_hz: float) -> float:
 def _without_mean(
     data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"], of: Literal["nothing", "level", "bands"]
 ) -> Float[Tensor, "rows time bands"]:
-    """Subtract each recording's mean over real frames, and over the bands too where only the level is to go."""
+    """Subtract each recording's mean over real frames, for its level over the bands too."""
     if of == "nothing":
         return data
     mean = torch.where(mask.unsqueeze(-1), data, 0.0).sum(1, keepdim=True) / mask.sum(1)[:, None, None]

@@ -1,6 +1,6 @@
-"""Prosody in eight numbers, measured by Praat: the measures that are published with MELD's clips.
+"""Eight measures of prosody by Praat: those published with MELD's clips.
 
-Defined as in those files where they show it: an utterance without a voiced frame has no average pitch, and 0 for the
+Defined as in those files where they tell: an utterance without a voiced frame has no average pitch, and 0 as standard
 deviation and range of its pitch; one without a syllable has no articulation rate.
 """
 
@@ -27,7 +27,7 @@ COLUMNS = (
 """s, dB, dB, Hz, Hz, Hz, syllables per second of phonation, dB."""
 
 SHORTEST_S = 0.08
-"""Praat's windows (64 ms for intensity from 100 Hz, 40 ms for pitch from 75 Hz) do not fit into much less."""
+"""Praat's windows (64 ms for intensity from 100 Hz, 40 ms for pitch from 75 Hz) need about this much."""
 _SHORTEST_SPEECH_S = 0.13
 """The same for the intensity from 50 Hz that syllables are counted on: 6.4 periods."""
 # de Jong & Wempe (2009), "Praat script to detect syllable nuclei and measure speech rate automatically", Behavior
@@ -39,11 +39,11 @@ _SHORTEST_SOUNDING_S = 0.1
 
 
 class PraatConfig(EncoderConfig):
-    """Nothing to choose: the measures are those of MELD's published table."""
+    """No settings: the measures are those of MELD's published table."""
 
 
 class Praat(SoundMeasures):
-    """Eight prosodic measures per utterance, ``[1, 8]``, standardised with the training part's statistics."""
+    """Eight prosodic measures per utterance, ``[1, 8]``, standardised with the training split's statistics."""
 
     name: ClassVar[str] = "praat"
     version: ClassVar[int] = 1
@@ -58,8 +58,8 @@ class Praat(SoundMeasures):
 def prosody(samples: npt.NDArray[np.floating[Any]], rate_hz: int) -> npt.NDArray[np.float64]:
     """Return the measures ``[8]`` of a waveform ``[time]``, in the order of ``COLUMNS``; NaN where undefined.
 
-    Below 80 ms nothing but the duration is defined, below 130 ms no articulation rate. Intensity is that of the
-    pressure in pascals, as Praat reads files; frames below 0 dB, such as digital silence, count as 0 dB.
+    Below 80 ms only the duration is defined; below 130 ms there is no articulation rate. Samples are taken as pascals,
+    as Praat reads files; frames below 0 dB, such as digital silence, count as 0 dB.
 
     Raises:
         MerkitError: The extra ``prosody`` is not installed.
@@ -72,17 +72,17 @@ def prosody(samples: npt.NDArray[np.floating[Any]], rate_hz: int) -> npt.NDArray
     pitch = sound.to_pitch()
     frequency = pitch.selected_array["frequency"]
     voiced = frequency[frequency > 0.0]
-    there = len(voiced) > 0
+    any_voiced = len(voiced) > 0
     harmonicity = sound.to_harmonicity_cc().values
-    harmonic = harmonicity[harmonicity > -200.0]  # Praat's word for a frame without periodicity
+    harmonic = harmonicity[harmonicity > -200.0]  # Praat's value of a frame without periodicity
     return np.array(
         [
             duration_s,
             intensity.mean(),
             intensity.std(),
-            voiced.mean() if there else np.nan,
-            voiced.std() if there else 0.0,
-            np.ptp(voiced) if there else 0.0,
+            voiced.mean() if any_voiced else np.nan,
+            voiced.std() if any_voiced else 0.0,
+            np.ptp(voiced) if any_voiced else 0.0,
             articulation_rate(sound, pitch),
             harmonic.mean() if len(harmonic) else np.nan,
         ]
@@ -92,8 +92,8 @@ def prosody(samples: npt.NDArray[np.floating[Any]], rate_hz: int) -> npt.NDArray
 def articulation_rate(sound: Any, pitch: Any) -> float:
     """Return syllables per second of phonation, NaN where there is no syllable (de Jong & Wempe 2009).
 
-    A syllable's nucleus is a voiced peak of the intensity above the silence threshold that rises by at least 2 dB from
-    the dip between it and the peak before. Phonation is what lies between pauses of at least 0.3 s.
+    A syllable's nucleus is a voiced peak of the intensity above the silence threshold, at least 2 dB above the dip
+    between it and the peak before. Phonation is the time outside pauses of at least 0.3 s.
     """
     if sound.duration < _SHORTEST_SPEECH_S:
         return float("nan")

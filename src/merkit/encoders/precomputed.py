@@ -1,4 +1,4 @@
-"""Features that came with a corpus, used as they are: how they were made is not known here, and an error says so."""
+"""Features published with a corpus, used as they are: recordings cannot be encoded, and an error says so."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ class PrecomputedConfig(EncoderConfig):
     features: str = Field(min_length=1, pattern=r"^[^./\\][^/\\]*$")
     """Name of the features: a folder in the manifest's ``precomputed``."""
     standardise: bool | None = None
-    """Standardise each column with the training part's statistics; unset: yes, but for text."""
+    """Standardise each column with the training split's statistics; unset: yes, except for text."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Of the features, in training."""
 
@@ -38,7 +38,7 @@ class PrecomputedConfig(EncoderConfig):
 class Precomputed(Encoder):
     """One stored array ``[time, dim]`` per utterance; an utterance without one lacks the modality.
 
-    An undefined value (NaN) becomes the training mean, which is 0 after standardisation.
+    An undefined value (NaN) becomes the training mean, 0 after standardisation.
     """
 
     stored = False
@@ -59,7 +59,7 @@ class Precomputed(Encoder):
         self._sound: set[str] = set()
 
     def offer(self, arrays: Mapping[str, Array]) -> None:
-        """Take the float32 arrays ``[time, dim]`` by utterance id that ``extract`` answers from."""
+        """Set the float32 arrays ``[time, dim]`` by utterance id that ``extract`` returns."""
         self._arrays = arrays
         self._contents.clear()
         self._sound.clear()
@@ -71,7 +71,7 @@ class Precomputed(Encoder):
         name, arrays = turn.utterance.id, self._known()
         if name not in arrays:
             return None
-        if name not in self._contents:  # asked for every utterance in every epoch
+        if name not in self._contents:  # read for every utterance in every epoch
             array = arrays[name]
             whole = f"{array.shape}".encode() + array.tobytes()
             self._contents[name] = hashlib.blake2b(whole, digest_size=20).hexdigest()
@@ -133,10 +133,10 @@ class Precomputed(Encoder):
 def build(config: PrecomputedConfig, modality: str, home: EncoderHome) -> Precomputed:
     """Return the encoder with the features of the manifest's folder.
 
-    One that comes out of a checkpoint can do without them until it is asked for an utterance.
+    An encoder restored from a checkpoint needs them only when an utterance is extracted.
 
     Raises:
-        MerkitError: The features are not there, or are not what the configuration or the checkpoint says.
+        MerkitError: The features are missing, or are not what the configuration or the checkpoint says.
     """
     published = _published(config.features, home)
     if published is not None and published.modality != modality:
@@ -144,13 +144,13 @@ def build(config: PrecomputedConfig, modality: str, home: EncoderHome) -> Precom
             f"The published features '{published.name}' are {published.modality}, "
             f"the recipe uses them as {modality}: move them to [encoders.{published.modality}]"
         )
-    there = None if published is None else int(next(iter(published.arrays.values())).shape[-1])
-    dim, columns = (there, published.columns if published else ()) if home.assets is None else _kept(home.assets)
+    found_dim = None if published is None else int(next(iter(published.arrays.values())).shape[-1])
+    dim, columns = (found_dim, published.columns if published else ()) if home.assets is None else _kept(home.assets)
     if dim is None:
         raise MerkitError(f"The published features '{config.features}' lie in a prepared corpus; none was given")
-    if there is not None and there != dim:
+    if found_dim is not None and found_dim != dim:
         raise MerkitError(
-            f"The published features '{config.features}' have {there} columns, the checkpoint was trained on {dim}"
+            f"The published features '{config.features}' have {found_dim} columns, the checkpoint was trained on {dim}"
         )
     standardise = modality != "text" if config.standardise is None else config.standardise
     encoder = Precomputed(config.features, modality, columns, dim, standardise=standardise, dropout=config.dropout)
@@ -160,7 +160,7 @@ def build(config: PrecomputedConfig, modality: str, home: EncoderHome) -> Precom
 
 
 def _published(name: str, home: EncoderHome) -> PublishedFeatures | None:
-    """Return the features, or ``None`` where a checkpoint or nobody brings a corpus with them."""
+    """Return the features, or ``None`` where there is no corpus, or a checkpoint is opened beside one without them."""
     if home.data is None or (home.assets is not None and not (home.data / FOLDER / name).is_dir()):
         return None
     return read_published(home.data / FOLDER / name)

@@ -34,22 +34,22 @@ from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration
 from merkit.nn.sequences import mean_position, pad_sequences
 
 _TYPES = ("wav2vec2", "hubert", "wavlm")
-"""Types of network whose parts are known to be safe as they are run here; each is tested."""
+"""Types of network that are known to be independent of batch mates as they are run here; each is tested."""
 _FRONT_END = ("conv_stride", "conv_kernel", "feat_extract_norm", "feat_extract_activation")
-"""What of a network's configuration decides its front end's frames, besides weights and their shapes."""
+"""The settings that a front end's frames depend on, besides weights and their shapes."""
 
 
 class Wav2Vec2Config(NetworkConfig):
     """Which network, and which of its weights are trained."""
 
     freeze_front_end: bool = True
-    """Never train the convolutional front end, as usual; ``false`` only where all of the network is trained."""
+    """Do not train the convolutional front end; ``false`` only where the whole network is trained."""
     cache_front_end: bool = False
-    """Of a trained network: run the front end, which never changes, once per utterance, and train from its stored
-    frames. They take 369 MB an hour of speech with the published 512 channels; training announces it first."""
+    """Of a trained network: run the front end, which does not change, once per utterance, and train on its stored
+    frames. They take 369 MB an hour of speech with the published 512 channels; training says so first."""
     unmasked_padding: bool = False
-    """Run a batch as one block of waveforms filled up with zeros, without a mask, as some released code does. Batch
-    mates then change an answer: for repeating such papers, never for use."""
+    """Run a batch as one block of waveforms padded with zeros, without a mask, as some released code does. Predictions
+    then depend on batch mates: only for repeating such papers."""
 
     @model_validator(mode="after")
     def _front_end_fits(self) -> "Wav2Vec2Config":
@@ -58,7 +58,7 @@ class Wav2Vec2Config(NetworkConfig):
         if self.cache_front_end and self.frozen:
             raise ValueError("cache_front_end needs frozen = false: a frozen network's vectors are stored already")
         if self.cache_front_end and not self.freeze_front_end:
-            raise ValueError("cache_front_end needs freeze_front_end = true: one that is trained changes at every step")
+            raise ValueError("cache_front_end needs freeze_front_end = true: a trained one changes with every step")
         if self.unmasked_padding and (self.frozen or self.cache_front_end):
             raise ValueError(
                 "unmasked_padding needs frozen = false and no cache_front_end: nothing stored depends on batch mates"
@@ -145,7 +145,7 @@ class UnmaskedWav2Vec2(Wav2Vec2):
     """Speech networks run on one block of waveforms, without a mask, as some released code does."""
 
     def frames(self, network: nn.Module, padded: Padded) -> Padded:
-        """Return the frames of recordings filled up with zeros, and which of them are a recording's own."""
+        """Return the frames of recordings padded with zeros, and which of them are a recording's own."""
         parts: Any = network
         data = parts.feature_extractor(padded.data.masked_fill(~padded.mask, 0.0)).transpose(1, 2)
         lengths = parts._get_feat_extract_output_lengths(padded.mask.sum(dim=1))
@@ -156,7 +156,7 @@ class UnmaskedWav2Vec2(Wav2Vec2):
 
 
 class CachedFrontEnd(TrainedNetwork):
-    """A trained network whose front end, which never changes, is run once per utterance (``cache_front_end``).
+    """A trained network whose frozen front end is run once per utterance (``cache_front_end``).
 
     ``extract`` returns the front end's frames ``[frames, channels]``; the network continues from them with the same
     numbers. They are stored while training; an encoder restored from a checkpoint stores none: prediction reads them
@@ -220,17 +220,17 @@ def _identity(front_end: nn.Module, network_config: Any) -> str:
 
 
 def _settled(network_config: Any) -> Any:
-    """Return the configuration without what would make training depend on chance beyond dropout.
+    """Return the configuration without SpecAugment and LayerDrop: dropout is the only randomness of training.
 
     Raises:
-        ConfigError: The network has a part that padding could reach or that is not run here.
+        ConfigError: The network is of an unknown type or has a part that is not supported.
     """
     if network_config.model_type not in _TYPES:
         known = ", ".join(_TYPES)
         raise ConfigError(f"No speech encoder of type '{network_config.model_type}' is known. Known: {known}")
-    for part in ("add_adapter", "conv_pos_batch_norm"):
-        if getattr(network_config, part, False):
-            raise ConfigError(f"A network with '{part}' is not supported: choose a checkpoint without it")
+    for option in ("add_adapter", "conv_pos_batch_norm"):
+        if getattr(network_config, option, False):
+            raise ConfigError(f"A network with '{option}' is not supported: choose a checkpoint without it")
     network_config.apply_spec_augment = False
     network_config.mask_time_prob = network_config.mask_feature_prob = 0.0
     network_config.layerdrop = 0.0
@@ -238,7 +238,7 @@ def _settled(network_config: Any) -> Any:
 
 
 def _normalises(files: NetworkFiles) -> bool:
-    """Tell whether the network was trained on normalised waveforms; without a preprocessor's word: yes, as the library.
+    """Return whether the network was trained on normalised waveforms; as in the library, yes where nothing says so.
 
     Raises:
         MerkitError: The preprocessor cannot be read, or the network is not for 16 kHz.
@@ -247,8 +247,8 @@ def _normalises(files: NetworkFiles) -> bool:
     if not path.is_file():
         return True
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        normalise, rate_hz = bool(found.get("do_normalize", True)), found.get("sampling_rate", RATE_HZ)
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        normalise, rate_hz = bool(settings.get("do_normalize", True)), settings.get("sampling_rate", RATE_HZ)
     except (OSError, ValueError, AttributeError) as error:
         raise MerkitError(f"Cannot read '{path}': {error}") from error
     if rate_hz != RATE_HZ:
@@ -257,7 +257,7 @@ def _normalises(files: NetworkFiles) -> bool:
 
 
 def receptive_field(network_config: Any) -> int:
-    """Return the samples that one frame sees."""
+    """Return how many samples a frame is computed from."""
     field = 1
     for kernel, stride in zip(reversed(network_config.conv_kernel), reversed(network_config.conv_stride), strict=True):
         field = (field - 1) * stride + kernel

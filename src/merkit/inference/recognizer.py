@@ -1,4 +1,4 @@
-"""The recognizer: the only road from a model to a prediction, for evaluation, the command line and a server alike."""
+"""The recognizer: the only way from a model to a prediction, for evaluation, the command line and Python."""
 
 import dataclasses
 import math
@@ -21,7 +21,7 @@ from merkit.data.segments import open_segments
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 
 CHUNK = 2048
-"""Utterances whose features are looked up together; bounds memory, and is what a killed prediction repeats at most."""
+"""Utterances that are extracted and predicted together; bounds memory, and what a resumed prediction repeats."""
 
 
 class Recognizer:

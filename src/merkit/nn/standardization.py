@@ -1,4 +1,4 @@
-"""Standardisation with the training part's statistics: kept in the state, so that a checkpoint carries them."""
+"""Standardisation with the training split's statistics, which are part of the state, so that checkpoints hold them."""
 
 from collections.abc import Iterable
 
@@ -11,16 +11,16 @@ from merkit.core.batch import Padded
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 
-_SMALLEST_DEVIATION = 1e-6
-"""Relative to the mean's size (at least 1); below it a column is constant and its deviation is rounding noise."""
+_SMALLEST_STD = 1e-6
+"""Relative to the mean's size (at least 1); a column below it is constant, with rounding noise."""
 
 
 class Standardizer(nn.Module):
-    """Subtract the training mean and divide by the training deviation (of the population), column by column.
+    """Subtract the training mean and divide by the training standard deviation (of the population), by column.
 
     An undefined value (NaN) becomes the training mean, which is 0 afterwards. So does every value of a column that was
-    constant or undefined in all of the training part: nothing can have been learned from it. Before ``fit`` it changes
-    nothing but undefined values.
+    constant or undefined in the whole training split: nothing can be learned from it. Before ``fit`` only undefined
+    values change.
     """
 
     mean: Tensor
@@ -32,14 +32,14 @@ class Standardizer(nn.Module):
         self.register_buffer("scale", torch.ones(dim))
 
     def fit(self, arrays: Iterable[Array]) -> None:
-        """Learn mean and deviation from arrays ``[time, dim]``, one after the other, in float64.
+        """Learn mean and standard deviation from arrays ``[time, dim]``, one after the other, in float64.
 
         Raises:
-            MerkitError: There is no array at all.
+            MerkitError: There is no array.
         """
-        mean, deviation = _moments(arrays, self.mean.shape[0])
-        constant = deviation <= _SMALLEST_DEVIATION * np.maximum(np.abs(mean), 1.0)
-        scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
+        mean, std = _moments(arrays, self.mean.shape[0])
+        constant = std <= _SMALLEST_STD * np.maximum(np.abs(mean), 1.0)
+        scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, std))
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))
 
@@ -48,7 +48,7 @@ class Standardizer(nn.Module):
         return torch.nan_to_num(self.scaled(data), nan=0.0)
 
     def scaled(self, data: Shaped[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """Return the standardised values of what must be defined: NaN stays, for who trains to notice."""
+        """Return the standardised values; NaN stays, so that training notices it."""
         return (data - self.mean) * self.scale
 
 
@@ -60,15 +60,15 @@ def standardised(padded: Padded, standardizer: Standardizer | None) -> Padded:
 
 
 def _moments(arrays: Iterable[Array], dim: int) -> tuple[Array, Array]:
-    """Return mean and deviation ``[dim]`` of the defined values of all rows, by Chan's update of Welford's."""
+    """Return mean and standard deviation ``[dim]`` of the defined values of all rows, by Chan's update of Welford's."""
     count, mean, squares, seen = np.zeros(dim), np.zeros(dim), np.zeros(dim), False
     for array in arrays:
         seen = True
         rows = array.astype(np.float64)
         defined = ~np.isnan(rows)
         added = defined.sum(0)
-        there = np.maximum(added, 1)
-        new_mean = np.where(defined, rows, 0.0).sum(0) / there
+        at_least_one = np.maximum(added, 1)
+        new_mean = np.where(defined, rows, 0.0).sum(0) / at_least_one
         new_squares = (np.where(defined, rows - new_mean, 0.0) ** 2).sum(0)
         total = np.maximum(count + added, 1)
         difference = np.where(added > 0, new_mean - mean, 0.0)

@@ -1,4 +1,4 @@
-"""Another wording by leaving words out and moving others a little: needs no network and no dictionary."""
+"""Rewords a text by dropping some words and moving others a little; needs no network and no dictionary."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,19 +10,19 @@ from merkit.core.view import TextEngine, ViewConfig, ViewSpec, Wording
 
 
 class EditConfig(ViewConfig):
-    """How far a wording may be from the text."""
+    """The amount of noise."""
 
     drop: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Probability that a word is left out; one always stays."""
+    """Probability that a word is dropped; one always stays."""
     reach: int = Field(default=2, ge=0)
-    """Places that a word may move at most."""
+    """Positions that a word may move at most."""
 
 
 class Edit(TextEngine):
     """The noise of Lample et al., "Unsupervised Machine Translation Using Monolingual Corpora Only", ICLR 2018, 2.3.
 
-    Each word is left out with probability ``drop``; what stays is sorted by ``place + u``, u uniform in [0, reach + 1),
-    so that no word moves farther than ``reach``.
+    Each word is dropped with probability ``drop``; the others are sorted by ``position + u``, u uniform in
+    [0, reach + 1), so that no word moves farther than ``reach``.
     """
 
     batch = 256
@@ -52,7 +52,7 @@ class Edit(TextEngine):
 SPEC = ViewSpec(
     name="edit",
     modality="text",
-    summary="words left out, others moved by a few places",
+    summary="words dropped, others moved by a few positions",
     config=EditConfig,
     build=Edit,
 )

@@ -1,4 +1,4 @@
-"""The view's words spoken by eSpeak NG, as high, as lively, as fast and as loud as a donor of the same emotion."""
+"""The view's words spoken by eSpeak NG, with pitch, pitch range, rate and loudness of a donor of the same emotion."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -9,8 +9,7 @@ from pydantic import Field
 from merkit.core.errors import MerkitError
 from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpec
 from merkit.corpora._parley_cast import VOICES
-from merkit.corpora._parley_voice import Manner, engine, speak
-from merkit.corpora._parley_voice import Voice as Throat
+from merkit.corpora._parley_voice import Manner, Voice, engine, speak
 from merkit.encoders.sound.samples import waveform
 from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz
 
@@ -18,12 +17,12 @@ _POINTS_PER_OCTAVE = 64  # of eSpeak's scale of pitch
 _MIDDLE = 50  # of its scales of pitch and range: the voice's own
 _RATE_WPM = (80, 450)  # what it can speak
 _HIGHEST = 99  # of its scales of pitch and range
-_CORRECTIONS = 2  # the range moves the pitch a little, and the other way round
-_TRIES = 4  # throats, where one is too high or too low for the donor
+_CORRECTIONS = 2  # range and pitch influence each other a little
+_TRIES = 4  # voices, where one is too high or too low for the donor
 
 
 class EspeakConfig(ViewConfig):
-    """Whose throats speak."""
+    """Which voices speak."""
 
     voices: tuple[str, ...] = Field(default=tuple(voice.name for voice in VOICES), min_length=1)
     """Accent and variant of eSpeak NG, such as ``gmw/en-US+f2``; one is drawn. By default English ones; for another
@@ -31,10 +30,10 @@ class EspeakConfig(ViewConfig):
 
 
 class Espeak(AudioEngine):
-    """Speaks a view in a drawn voice, first in its own pitch to measure it, then as near to the donor's as it can.
+    """Speaks a view in a randomly drawn voice, first at its own pitch to measure it, then near the donor's.
 
-    From the donor come the median of the pitch, its spread, words per minute and loudness: eSpeak NG cannot take over
-    a timbre. Each of its voices has about 1.5 octaves: one that cannot reach the donor's pitch gives way to the next.
+    The donor determines the median pitch, its standard deviation, words per minute and loudness; eSpeak NG cannot copy
+    a timbre. Each of its voices spans about 1.5 octaves: where one cannot reach the donor's pitch, the next is tried.
     """
 
     needs_donor: ClassVar[bool] = True
@@ -51,33 +50,33 @@ class Espeak(AudioEngine):
         if speaking.donor is None or not speaking.text or not any(c.isalnum() for c in speaking.text):
             raise MerkitError(f"Utterance '{name}': eSpeak NG needs words to speak and a donor, found neither or one")
         words, donor = speaking.text.split(), waveform(speaking.donor)
-        said = (speaking.donor.utterance.text or "").split()
-        rate = 60.0 * len(said) * RATE_HZ / len(donor) if said else 175.0  # eSpeak's own
+        donor_words = (speaking.donor.utterance.text or "").split()
+        rate = 60.0 * len(donor_words) * RATE_HZ / len(donor) if donor_words else 175.0  # eSpeak's own
         manner = Manner(_MIDDLE, _MIDDLE, round(float(np.clip(rate, *_RATE_WPM))), 100)
         wanted_hz, voices = pitch_hz(donor), self.config.voices
         for attempt in range(min(_TRIES, len(voices))):
-            throat = Throat(voices[(speaking.seed + attempt) % len(voices)], gender="")
-            samples, reached = _tuned(words, throat, manner, wanted_hz)
+            voice = Voice(voices[(speaking.seed + attempt) % len(voices)], gender="")
+            samples, reached = _tuned(words, voice, manner, wanted_hz)
             if reached:
                 break
         return at_level(samples, level(donor))
 
 
-def _tuned(words: Sequence[str], throat: Throat, manner: Manner, wanted_hz: Frequencies) -> tuple[Wave, bool]:
-    """Return the words spoken as near to a pitch as a throat comes, and whether that was within its scale."""
-    samples = speak(words, throat, manner).samples
+def _tuned(words: Sequence[str], voice: Voice, manner: Manner, wanted_hz: Frequencies) -> tuple[Wave, bool]:
+    """Return the words spoken as near to a pitch as the voice can, and whether it was within its scale."""
+    samples = speak(words, voice, manner).samples
     for _ in range(_CORRECTIONS):
-        found_hz = pitch_hz(samples)
-        if len(wanted_hz) and len(found_hz):
-            manner = _nearer(manner, wanted_hz, found_hz)
-            samples = speak(words, throat, manner).samples
+        spoken_hz = pitch_hz(samples)
+        if len(wanted_hz) and len(spoken_hz):
+            manner = _nearer(manner, wanted_hz, spoken_hz)
+            samples = speak(words, voice, manner).samples
     return samples, 0 < manner.pitch < _HIGHEST
 
 
-def _nearer(manner: Manner, wanted_hz: Frequencies, found_hz: Frequencies) -> Manner:
-    """Return the manner with a pitch and a range that bring what was found nearer to what is wanted."""
-    octaves = np.log2(np.median(wanted_hz) / np.median(found_hz))
-    lively = np.std(np.log2(wanted_hz)) / max(float(np.std(np.log2(found_hz))), 0.01)
+def _nearer(manner: Manner, wanted_hz: Frequencies, spoken_hz: Frequencies) -> Manner:
+    """Return the manner with pitch and range corrected towards the wanted ones."""
+    octaves = np.log2(np.median(wanted_hz) / np.median(spoken_hz))
+    lively = np.std(np.log2(wanted_hz)) / max(float(np.std(np.log2(spoken_hz))), 0.01)
     pitch = int(np.clip(round(manner.pitch + _POINTS_PER_OCTAVE * octaves), 0, _HIGHEST))
     spread = int(np.clip(round(max(manner.pitch_range, 1) * lively), 0, _HIGHEST))
     return Manner(pitch, spread, manner.rate_wpm, manner.volume)
@@ -86,7 +85,7 @@ def _nearer(manner: Manner, wanted_hz: Frequencies, found_hz: Frequencies) -> Ma
 SPEC = ViewSpec(
     name="espeak",
     modality="audio",
-    summary="the view's words spoken by eSpeak NG in a donor's pitch, liveliness, rate and loudness, same emotion",
+    summary="the view's words spoken by eSpeak NG with a donor's pitch, pitch range, rate and loudness, same emotion",
     config=EspeakConfig,
     build=Espeak,
 )

@@ -1,4 +1,4 @@
-"""The same recording played otherwise: faster or slower, higher or lower, louder or softer, with noise, in a room."""
+"""The recording with another speed, pitch and loudness, with noise and reverberation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,17 +17,17 @@ _DECAY = 3.0 * np.log(10.0)  # e^-6.9 is 60 dB down in amplitude, where the reve
 
 
 class PerturbConfig(ViewConfig):
-    """How far each change may go; 0 (or, for ``noise_db``, an empty list) leaves it out."""
+    """The range of each change; 0 (or, for ``noise_db``, an empty list) leaves it out."""
 
     speed: float = Field(default=0.1, ge=0.0, lt=0.5)
-    """Largest change of speed, pitch with it, as a part; 0.1 is that of Ko et al., "Audio Augmentation for Speech
+    """Largest relative change of speed, and with it of pitch; 0.1 is that of Ko et al., "Audio Augmentation for Speech
     Recognition", Interspeech 2015."""
     pitch: float = Field(default=2.0, ge=0.0, le=12.0)
     """Largest change of pitch alone, in semitones."""
     gain_db: float = Field(default=6.0, ge=0.0, le=40.0)
     """Largest change of loudness."""
     noise_db: tuple[float, float] | tuple[()] = (15.0, 35.0)
-    """Least and largest ratio of speech to added white noise."""
+    """Range of the ratio of speech to added white noise."""
     room_s: float = Field(default=0.3, ge=0.0, le=3.0)
     """Longest reverberation time (to -60 dB)."""
 
@@ -64,7 +64,7 @@ def at_speed(samples: Wave, factor: float) -> Wave:
 
 
 def at_pitch(samples: Wave, semitones: float) -> Wave:
-    """Return the recording higher by so many semitones and as long as before: stretched, then played faster."""
+    """Return the recording higher by so many semitones and of the same length: stretched, then played faster."""
     factor = 2.0 ** (semitones / 12.0)
     moved = at_speed(stretched(samples, factor), factor)
     return np.pad(moved, (0, max(len(samples) - len(moved), 0)))[: len(samples)]
@@ -78,36 +78,36 @@ def stretched(samples: Wave, factor: float) -> Wave:
     if len(samples) < _WINDOW:
         return samples
     bins = stft(samples, RATE_HZ, nperseg=_WINDOW, noverlap=_WINDOW - _HOP)[2]
-    places = np.arange(0, bins.shape[1] - 1, 1.0 / factor)
-    first = places.astype(int)
-    share = places - first
+    positions = np.arange(0, bins.shape[1] - 1, 1.0 / factor)
+    first = positions.astype(int)
+    share = positions - first
     magnitude = (1 - share) * np.abs(bins[:, first]) + share * np.abs(bins[:, first + 1])
     advance = np.angle(bins[:, first + 1]) - np.angle(bins[:, first])
     expected = 2 * np.pi * _HOP * np.arange(len(bins))[:, None] / _WINDOW
     advance = expected + (advance - expected + np.pi) % (2 * np.pi) - np.pi
     phase = np.angle(bins[:, :1]) + np.cumsum(np.pad(advance[:, :-1], ((0, 0), (1, 0))), axis=1)
-    found = istft(magnitude * np.exp(1j * phase), RATE_HZ, nperseg=_WINDOW, noverlap=_WINDOW - _HOP)[1]
-    return np.asarray(found, dtype=np.float32)
+    output = istft(magnitude * np.exp(1j * phase), RATE_HZ, nperseg=_WINDOW, noverlap=_WINDOW - _HOP)[1]
+    return np.asarray(output, dtype=np.float32)
 
 
 def in_room(samples: Wave, seconds: float, generator: np.random.Generator) -> Wave:
-    """Return the recording in a room whose sound falls by 60 dB within ``seconds``; as long and as loud as before.
+    """Return the recording with a reverberation time (60 dB) of ``seconds``, of the same length and loudness.
 
-    The room's answer is the direct sound and noise that dies away exponentially, with the same energy (after Polack's
+    The impulse response is the direct sound and exponentially decaying noise of the same energy (after Polack's
     statistical model).
     """
     length = round(seconds * RATE_HZ)
     if length < 2:
         return samples
     tail = generator.normal(size=length) * np.exp(-_DECAY * np.arange(length) / length)
-    answer = np.concatenate([[1.0], tail / np.linalg.norm(tail)])
-    heard = fftconvolve(samples, answer)[: len(samples)].astype(np.float32)
+    response = np.concatenate([[1.0], tail / np.linalg.norm(tail)])
+    heard = fftconvolve(samples, response)[: len(samples)].astype(np.float32)
     before, after = level(samples), level(heard)
     return np.asarray(heard * np.float32(before / after) if after else heard, dtype=np.float32)
 
 
 def with_noise(samples: Wave, ratio_db: float, generator: np.random.Generator) -> Wave:
-    """Return the recording with white noise that is softer by ``ratio_db``."""
+    """Return the recording with white noise, softer by ``ratio_db``."""
     noise = generator.normal(size=len(samples)) * level(samples) * 10 ** (-ratio_db / 20)
     return (samples + noise).astype(np.float32)
 

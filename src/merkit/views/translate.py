@@ -1,4 +1,4 @@
-"""Another wording by translation into another language and back, by two checkpoints of Hugging Face's format."""
+"""Rewords a text by translation into another language and back, with two networks in Hugging Face's format."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -7,44 +7,44 @@ import torch
 from pydantic import Field
 
 from merkit.core.errors import MerkitError
+from merkit.core.once import once
 from merkit.core.view import TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.files import file_hash
-from merkit.encoders.networks.files import NetworkFiles
+from merkit.encoders.networks.files import NetworkFiles, first_line
 from merkit.encoders.networks.loading import quiet
 
 
 class TranslateConfig(ViewConfig):
-    """Which two networks; MarianMT's are pairs by design (``opus-mt-en-de`` and ``opus-mt-de-en``)."""
+    """Which two networks, such as MarianMT's pair ``opus-mt-en-de`` and ``opus-mt-de-en``."""
 
-    there: str
+    forward: str
     """A local folder, or a hub id, of a network from the corpus' language into another."""
-    there_revision: str | None = None
+    forward_revision: str | None = None
     """Commit of a hub id, 40 hexadecimal digits."""
-    back: str
-    """The same for the way back."""
-    back_revision: str | None = None
+    backward: str
+    """The same from that language back."""
+    backward_revision: str | None = None
     beams: int = Field(default=4, ge=1)
-    """Width of the beam search on both ways; the views of an utterance are the best so many wordings of the way back,
-    so that ``count`` may not be more."""
+    """Beams of both searches; the views of an utterance are the best wordings of the search back, so that ``count``
+    must not exceed it."""
     longest: int = Field(default=128, ge=2)
     """Tokens of a translation at most."""
 
 
 class Translate(TextEngine):
-    """Back-translation: the best translation, and of it the n-th best one back, for the utterance's n-th view."""
+    """Back-translation: an utterance's n-th view is the n-th best translation back of its best translation."""
 
     batch: ClassVar[int] = 16
 
     def __init__(self, config: TranslateConfig) -> None:
         self.config = config
         self._files = (
-            NetworkFiles(config.there, config.there_revision, None),
-            NetworkFiles(config.back, config.back_revision, None),
+            NetworkFiles(config.forward, config.forward_revision, None),
+            NetworkFiles(config.backward, config.backward_revision, None),
         )
-        self._loaded: list[tuple[Any, Any]] = []
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what a wording depends on; local folders count by the content of all their files."""
+        """Return what a wording depends on; local folders are identified by the content of all their files."""
         networks = [_identity(files) for files in self._files]
         return {
             "engine": "translate",
@@ -55,33 +55,35 @@ class Translate(TextEngine):
         }
 
     def rewrite(self, wordings: Sequence[Wording]) -> list[str]:
-        if not self._loaded:
-            self._loaded = [_load(files) for files in self._files]
         for wording in wordings:
             if wording.number >= self.config.beams:
                 raise MerkitError(
                     f"views.text: {self.config.beams} beams give {self.config.beams} wordings, view "
                     f"{wording.number + 1} was asked for: raise views.text.beams or lower views.count"
                 )
-        (there, there_words), (back, back_words) = self._loaded
-        abroad = self._translate(there, there_words, [wording.text for wording in wordings], 1)
-        home = self._translate(back, back_words, [found[0] for found in abroad], self.config.beams)
-        return [found[wording.number] for found, wording in zip(home, wordings, strict=True)]
+        forward, backward = self._networks
+        translated = self._translate(*forward, [wording.text for wording in wordings], 1)
+        back = self._translate(*backward, [texts[0] for texts in translated], self.config.beams)
+        return [texts[wording.number] for texts, wording in zip(back, wordings, strict=True)]
+
+    @once
+    def _networks(self) -> list[tuple[Any, Any]]:
+        return [_load(files) for files in self._files]
 
     def _translate(self, network: Any, tokenizer: Any, texts: Sequence[str], best: int) -> list[list[str]]:
-        """Return the best so many translations of each text."""
+        """Return the ``best`` best translations of each text."""
         inputs = tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True)
         inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
-            found = network.generate(
+            output = network.generate(
                 **inputs,
                 num_beams=max(self.config.beams, best),
                 num_return_sequences=best,
                 do_sample=False,
                 max_length=self.config.longest,
             )
-        told = [text.strip() for text in tokenizer.batch_decode(found, skip_special_tokens=True)]
-        return [told[first : first + best] for first in range(0, len(told), best)]
+        decoded = [text.strip() for text in tokenizer.batch_decode(output, skip_special_tokens=True)]
+        return [decoded[first : first + best] for first in range(0, len(decoded), best)]
 
 
 def _identity(files: NetworkFiles) -> Mapping[str, Any]:
@@ -95,7 +97,7 @@ def _load(files: NetworkFiles) -> tuple[Any, Any]:
     """Return a translation network and its tokenizer.
 
     Raises:
-        MerkitError: It cannot be had or read.
+        MerkitError: It cannot be downloaded or read.
     """
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -107,10 +109,9 @@ def _load(files: NetworkFiles) -> tuple[Any, Any]:
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        told = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MerkitError(
-            f"Cannot load the translation network '{files.weights}': {told}. It needs model.safetensors and a "
-            "tokenizer; MarianMT's tokenizers need: pip install 'merkit[translate]'"
+            f"Cannot load the translation network '{files.weights}': {first_line(error)}. It needs model.safetensors "
+            "and a tokenizer; MarianMT's tokenizers need: pip install 'merkit[translate]'"
         ) from error
     return network.eval(), tokenizer
 
@@ -123,8 +124,9 @@ def _whole(files: NetworkFiles) -> Any:
     try:
         return snapshot_download(files.weights, revision=files.revision, allow_patterns=patterns)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        told = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise MerkitError(f"Cannot get '{files.weights}' at {files.revision} from the hub: {told}") from error
+        raise MerkitError(
+            f"Cannot get '{files.weights}' at {files.revision} from the hub: {first_line(error)}"
+        ) from error
 
 
 SPEC = ViewSpec(

@@ -1,4 +1,4 @@
-"""The same recording moved towards another speaker's voice: pitch, its range, formants and loudness, by Praat."""
+"""Voice conversion by Praat: pitch, its range, formants and loudness of another speaker."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -7,14 +7,15 @@ import numpy as np
 from pydantic import Field
 
 from merkit.core.view import RATE_HZ, AudioEngine, Speaking, ViewConfig, ViewSpec
+from merkit.encoders.praat import load_parselmouth
 from merkit.encoders.sound.samples import waveform
-from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz, praat
+from merkit.views._audio import Frequencies, Wave, at_level, level, pitch_hz
 
 _FLOOR_HZ, _CEILING_HZ = 75.0, 600.0  # Praat's own limits of the voice
 
 
 class VoiceConversionConfig(ViewConfig):
-    """How formants follow the pitch."""
+    """The relation of formants to pitch."""
 
     formants: float = Field(default=0.3, ge=0.0, le=1.0)
     """Exponent from the ratio of two voices' pitches to that of their formants: between the men and women of
@@ -22,10 +23,9 @@ class VoiceConversionConfig(ViewConfig):
 
 
 class VoiceConversion(AudioEngine):
-    """Praat's "Change gender" towards the donor's median pitch and its spread, then the donor's loudness.
+    """Praat's "Change gender" to the donor's median pitch and pitch range, then the donor's loudness.
 
-    Words, timing and everything else stay the utterance's own. Where either recording has no voiced frame, only the
-    loudness is taken over.
+    Words and timing stay. Where one of the recordings has no voiced frame, only the loudness changes.
     """
 
     needs_donor: ClassVar[bool] = True
@@ -48,8 +48,9 @@ class VoiceConversion(AudioEngine):
         wanted = float(np.median(donor_hz))
         ratio = wanted / float(np.median(own_hz))
         spread = _spread(donor_hz) / max(_spread(own_hz), 0.1)
-        sound = praat().Sound(samples.astype(np.float64), RATE_HZ)
-        moved = praat().praat.call(
+        praat = load_parselmouth()
+        sound = praat.Sound(samples.astype(np.float64), RATE_HZ)
+        moved = praat.praat.call(
             sound,
             "Change gender",
             _FLOOR_HZ,
@@ -63,7 +64,7 @@ class VoiceConversion(AudioEngine):
 
 
 def _spread(frequencies_hz: Frequencies) -> float:
-    """Return the deviation of a pitch in semitones."""
+    """Return the standard deviation of a pitch in semitones."""
     return float(np.std(12.0 * np.log2(frequencies_hz)))
 
 

@@ -115,7 +115,7 @@ def test_the_layers_of_a_network_in_training_are_computed_twice(networks):
 
 
 def test_a_network_that_cannot_is_refused():
-    with pytest.raises(ConfigError, match=r"gradient_checkpointing: 'w' \(Linear\) cannot do it"):
+    with pytest.raises(ConfigError, match=r"gradient_checkpointing: 'w' \(Linear\) does not support it"):
         checkpoint_layers(torch.nn.Linear(1, 1), "w")
 
 

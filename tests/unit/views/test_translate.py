@@ -50,7 +50,7 @@ def marian(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def engine(marian: Path, **settings: object) -> TextEngine:
     spec = load("views", "translate")
-    built: TextEngine = spec.build(spec.config(there=str(marian), back=str(marian), longest=8, **settings))
+    built: TextEngine = spec.build(spec.config(forward=str(marian), backward=str(marian), longest=8, **settings))
     return built
 
 
@@ -85,7 +85,7 @@ def test_a_network_is_known_by_its_files(marian: Path, tmp_path: Path) -> None:
 def test_what_is_no_translation_network_is_told(marian: Path, tmp_path: Path) -> None:
     spec = load("views", "translate")
     with pytest.raises(ConfigError, match="No folder 'nowhere'"):
-        spec.build(spec.config(there="nowhere", back=str(marian)))
+        spec.build(spec.config(forward="nowhere", backward=str(marian)))
     (tmp_path / "config.json").write_text((marian / "config.json").read_text())
     with pytest.raises(MerkitError, match=r"Cannot load the translation network.*merkit\[translate\]"):
         engine(tmp_path).rewrite([Wording("so", 0, 0)])

@@ -7,7 +7,7 @@
 | ``.wdseg .phseg .syseg`` | Sphinx, as shipped with IEMOCAP: first and last frame of 10 ms | one tier |
 | ``.json`` | as shipped with parley: utterances with words and phones | words and phones of a recording |
 
-Readers give tiers as they stand in the file, silence included; ``merkit.aligners.segments.tiers`` checks them.
+Readers return tiers as they are in the file, silence included; ``merkit.aligners.segments.tiers`` checks them.
 """
 
 import json
@@ -30,11 +30,11 @@ _TIER_OF: Mapping[str, TierName] = {
     **dict.fromkeys(("phone", "phones", "phoneme", "phonemes", "segments", "phn", "mau"), "phone"),
     **dict.fromkeys(("syllable", "syllables", "syll", "syl", "mas"), "syllable"),
 }
-"""Names of tiers as the Montreal Forced Aligner, WebMAUS, Praat's own aligner and people write them, lower case."""
+"""Names of tiers of the Montreal Forced Aligner, WebMAUS, Praat's aligner and manual annotation, in lower case."""
 
 
 def read_textgrid(path: Path) -> Tiers:
-    """Read a Praat TextGrid, long or short; a speaker's name before `` - `` in a tier's name is passed over.
+    """Read a Praat TextGrid, long or short; a speaker's name before `` - `` in a tier's name is ignored.
 
     Raises:
         MerkitError: It is damaged, or none of its tiers is one of words, syllables or phones.
@@ -42,7 +42,7 @@ def read_textgrid(path: Path) -> Tiers:
     grid = _praatio().openTextgrid
     try:
         content = grid(str(path), includeEmptyIntervals=False, reportingMode="silence")
-    except Exception as error:  # praatio's parser meets bad files with whatever its own code runs into
+    except Exception as error:  # praatio raises errors of any kind on bad files
         raise MerkitError(
             f"{path}: not a TextGrid that can be read ({_line(error)}). Save it again with Praat"
         ) from error
@@ -67,7 +67,7 @@ def read_ctm(path: Path) -> dict[str, list[Interval]]:
     Raises:
         MerkitError: A line is not file, channel, start, duration and label; names it.
     """
-    found: dict[str, list[Interval]] = {}
+    intervals: dict[str, list[Interval]] = {}
     for number, line in _lines(path):
         fields = line.split()
         if not fields or line.startswith(";;"):
@@ -77,20 +77,20 @@ def read_ctm(path: Path) -> dict[str, list[Interval]]:
             interval = Interval(label, float(start), round(float(start) + float(duration), 6))
         except ValueError:
             raise _bad(path, number, line, "file channel start duration label") from None
-        found.setdefault(name, []).append(interval)
-    return found
+        intervals.setdefault(name, []).append(interval)
+    return intervals
 
 
 def read_seg(path: Path) -> list[Interval]:
     """Read one of Sphinx' segment files (IEMOCAP's ``.wdseg``, ``.phseg``, ``.syseg``).
 
-    Columns are first frame, last frame, score and label; a phone's neighbours, behind it, are not read. The header and
-    the closing ``Total score`` are passed over.
+    Columns are first frame, last frame, score and label; a phone's neighbours, after it, are ignored, and so are the
+    header and the ``Total score`` at the end.
 
     Raises:
-        MerkitError: Another line has no such columns; names it.
+        MerkitError: Another line has other columns; names it.
     """
-    found = []
+    intervals = []
     for number, line in _lines(path):
         fields = line.split()
         if not fields or fields[0] in ("SFrm", "Total"):
@@ -100,14 +100,14 @@ def read_seg(path: Path) -> list[Interval]:
             start_s, end_s = int(first) * SEG_FRAME_S, (int(last) + 1) * SEG_FRAME_S
         except ValueError:
             raise _bad(path, number, line, "first frame, last frame, score, label") from None
-        found.append(Interval(label, round(start_s, 4), round(end_s, 4)))
-    return found
+        intervals.append(Interval(label, round(start_s, 4), round(end_s, 4)))
+    return intervals
 
 
 def read_json(path: Path) -> dict[str, Tiers]:
-    """Read parley's alignment of a recording: the tiers of each of its utterances, counted from the utterance's start.
+    """Read parley's alignment of a recording: the tiers of each utterance, in seconds from the utterance's start.
 
-    Words that were spoken as one are joined. JSON of another kind (no ``utterances``) gives nothing.
+    Words that were spoken as one are merged. JSON of another kind (no ``utterances``) has no tiers.
 
     Raises:
         MerkitError: The file is damaged.
@@ -117,7 +117,7 @@ def read_json(path: Path) -> dict[str, Tiers]:
         rows = content["utterances"] if isinstance(content, dict) and "utterances" in content else ()
         return {str(row["id"]): {"word": _spans(row, "words"), "phone": _spans(row, "phones")} for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MerkitError(f"{path}: not an alignment as parley's are ({_line(error)})") from error
+        raise MerkitError(f"{path}: not an alignment in parley's format ({_line(error)})") from error
 
 
 def _spans(row: Mapping[str, Any], key: str) -> list[Interval]:

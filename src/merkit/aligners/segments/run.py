@@ -10,7 +10,7 @@ from merkit.core.types import Turn
 from merkit.data.segments import Alignments, Row, input_hash
 
 _PART_ROWS = 100
-"""Utterances that a killed alignment loses at most."""
+"""Utterances that are stored at a time: a killed alignment loses no more."""
 _NAMED = 5
 
 
@@ -33,7 +33,9 @@ def align(
     unaligned_as_frames: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Aligned:
-    """Align what the store lacks; who cannot be aligned is named, or (``unaligned_as_frames``) stored without tiers.
+    """Align the utterances that the store lacks; those that cannot be aligned are named.
+
+    With ``unaligned_as_frames`` these are also stored, without tiers.
 
     Raises:
         MerkitError: A recording or file cannot be read.

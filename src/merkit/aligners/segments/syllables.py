@@ -1,8 +1,8 @@
-"""Syllables from phones: each vowel is a nucleus, and what stands between two goes to the second as far as it may.
+"""Syllables from phones by maximal onset: each vowel is a nucleus, and consonants go to the following one if legal.
 
-The principle of maximal onset (Kahn, "Syllable-based generalizations in English phonology", 1976): the consonants
-between two vowels of a word begin the second one's syllable, as many of them as are a legal beginning of an English
-word; the others end the first. Phones are ARPAbet (``AH0``, ``t``) or IPA (``ə``, ``tʃ``).
+The principle of maximal onset (Kahn, "Syllable-based generalizations in English phonology", 1976): of the consonants
+between two vowels of a word, as many as can begin an English word begin the second syllable; the others end the first.
+Phones are ARPAbet (``AH0``, ``t``) or IPA (``ə``, ``tʃ``).
 """
 
 import unicodedata
@@ -35,50 +35,50 @@ LEGAL_ONSETS = frozenset(
         "S P R", "S P Y", "S T R", "S T Y",
     )
 )  # fmt: skip
-"""Consonants that may begin a syllable: those that begin words of the CMU Pronouncing Dictionary, names aside."""
+"""Consonants that can begin a syllable: those that begin words of the CMU Pronouncing Dictionary, except names."""
 
 
 def syllables_of(words: Sequence[Interval], phones: Sequence[Interval]) -> tuple[Interval, ...]:
-    """Return the syllables of all words; labels are their phones with spaces between them.
+    """Return the syllables of all words; labels are their phones, separated by spaces.
 
-    A phone belongs to the word in which its middle lies; one in no word is left out. A word without a vowel is one
-    syllable. A syllable reaches from the beginning of its first phone to the end of its last.
+    A phone belongs to the word that contains its middle; phones in no word are left out. A word without a vowel is one
+    syllable. A syllable lasts from the start of its first phone to the end of its last.
     """
-    found: list[Interval] = []
-    place = 0
+    syllables: list[Interval] = []
+    index = 0
     for word in words:
         own: list[Interval] = []
-        while place < len(phones) and _middle(phones[place]) < word.end_s:
-            if _middle(phones[place]) >= word.start_s:
-                own.append(phones[place])
-            place += 1
-        found += _within(own)
-    return tuple(found)
+        while index < len(phones) and _middle(phones[index]) < word.end_s:
+            if _middle(phones[index]) >= word.start_s:
+                own.append(phones[index])
+            index += 1
+        syllables += _within(own)
+    return tuple(syllables)
 
 
 def cuts(phones: Sequence[str]) -> list[int]:
-    """Return where the syllables of one word begin: places in the list of its phones, the first is 0.
+    """Return where the syllables of one word begin, as indices of its phones.
 
     >>> cuts("EH K S T R AH".split())  # extra: EH K . S T R AH
     [0, 2]
     """
     symbols = [_symbol(phone) for phone in phones]
-    nuclei = [place for place, phone in enumerate(phones) if _is_vowel(phone)]
-    found = [0]
+    nuclei = [index for index, phone in enumerate(phones) if _is_vowel(phone)]
+    starts = [0]
     for before, after in pairwise(nuclei):
         start = before + 1
         while start < after and tuple(symbols[start:after]) not in LEGAL_ONSETS:
             start += 1
-        found.append(start)
-    return found
+        starts.append(start)
+    return starts
 
 
 def _within(phones: Sequence[Interval]) -> list[Interval]:
     if not phones:
         return []
     starts = cuts([phone.label for phone in phones])
-    parts = [phones[a:b] for a, b in zip(starts, [*starts[1:], len(phones)], strict=True)]
-    return [Interval(" ".join(p.label for p in part), part[0].start_s, part[-1].end_s) for part in parts]
+    groups = [phones[a:b] for a, b in zip(starts, [*starts[1:], len(phones)], strict=True)]
+    return [Interval(" ".join(p.label for p in group), group[0].start_s, group[-1].end_s) for group in groups]
 
 
 def _middle(interval: Interval) -> float:

@@ -1,4 +1,4 @@
-"""Words as they are spoken, from a transcript as it is written."""
+"""The spoken words of a written transcript."""
 
 import re
 import unicodedata
@@ -11,13 +11,13 @@ _MARKS = re.compile(r"[^\w']+")
 
 
 def spoken_words(text: str) -> list[str]:
-    """Return the words of a transcript in lower case, without punctuation; hyphens and dashes part words.
+    """Return the words of a transcript in lower case, without punctuation; hyphens and dashes separate words.
 
     >>> spoken_words("Well\u2014I'm over-tired, \u2018honestly\u2019!")
     ['well', "i'm", 'over', 'tired', 'honestly']
 
     Raises:
-        UnalignableError: There is none, or one has digits: nobody can tell how they were spoken.
+        UnalignableError: There is none, or one has digits, whose pronunciation is not known.
     """
     plain = unicodedata.normalize("NFC", text).translate(_APOSTROPHES).lower()
     words = [_MARKS.sub("", part).strip("'") for part in _BREAKS.sub(" ", plain).split()]

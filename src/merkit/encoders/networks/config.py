@@ -17,23 +17,23 @@ class NetworkConfig(EncoderConfig):
     frozen: bool = True
     """Frozen: vectors are extracted once and stored. Otherwise the network is trained with the model."""
     trainable_layers: int | None = Field(default=None, ge=0)
-    """Train only the last so many layers; unset: all of the network. Those below take no dropout. Not with
+    """Train only the last so many layers; unset: the whole network. The layers below have no dropout. Not with
     ``frozen``."""
     lora: LoraConfig | None = None
-    """Train low-rank adapters in place of the network's weights, which stay as published. Not with ``frozen``."""
+    """Train low-rank adapters instead of the network's weights, which stay as published. Not with ``frozen``."""
     gradient_checkpointing: bool = False
-    """In training, compute each layer a second time in place of keeping what it computed: less memory, more time."""
+    """In training, compute each layer twice instead of keeping its activations: less memory, more time."""
     layer: Layer = "last"
     """``last``, a learned ``mix`` of all states, or (``frozen``) one state's number, or several side by side such as
     ``[3, 6]``: 0 is what enters layer 1."""
     pooled: bool = False
-    """One vector per utterance, the mean over its steps, in place of one per step."""
+    """One vector per utterance, the mean over time, instead of one per token or frame."""
     standardise: bool = False
-    """Standardise the vectors, column by column, with the training part's statistics. A few of BERT's columns are many
-    times as wide as the others. For a network that is trained the statistics are those of the published weights, taken
-    in one pass over the training part before training."""
+    """Standardise the vectors by column with the training split's statistics. The range of a few of BERT's columns is
+    many times that of the others. For a trained network the statistics are those of the published weights, taken in one
+    pass over the training split before training."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Of a frozen network's vectors: wide ones are soon memorised."""
+    """Of a frozen network's vectors: large ones are soon memorised."""
 
     @property
     def trains_network(self) -> bool:
@@ -46,11 +46,11 @@ class NetworkConfig(EncoderConfig):
         if self.lora is not None and (self.frozen or self.trainable_layers is not None):
             raise ValueError("lora needs frozen = false and no trainable_layers: its adapters are what is trained")
         if self.gradient_checkpointing and self.frozen:
-            raise ValueError("gradient_checkpointing needs frozen = false: a frozen network keeps nothing")
+            raise ValueError("gradient_checkpointing needs frozen = false: a frozen network keeps no activations")
         if not self.frozen and not isinstance(self.layer, str):
-            raise ValueError(f"layer = {self.layer} needs frozen = true; a trained network gives 'last' or 'mix'")
+            raise ValueError(f"layer = {self.layer} needs frozen = true; a trained network offers 'last' or 'mix'")
         if isinstance(self.layer, tuple) and len(set(self.layer)) < max(len(self.layer), 1):
-            raise ValueError("layer: a list names at least one state and none twice")
+            raise ValueError("layer: a list must name at least one state, and none twice")
         if self.dropout and not self.frozen:
             raise ValueError("dropout needs frozen = true; a trained network has its own")
         if self.standardise and self.layer == "mix":

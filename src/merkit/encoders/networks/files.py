@@ -45,7 +45,7 @@ class NetworkFiles:
     ``assets`` is the folder in a checkpoint that ``copy`` filled; it then takes the original's place.
 
     Raises:
-        ConfigError: The name is none, its folder is not there, or a hub id has no pinned revision.
+        ConfigError: The name is unknown, its folder is missing, or a hub id has no pinned revision.
     """
 
     def __init__(self, weights: str, revision: str | None, assets: Path | None) -> None:
@@ -64,10 +64,10 @@ class NetworkFiles:
 
     @cached_property
     def weights_folder(self) -> Path:
-        """The folder with the weights, checked as far as they are known.
+        """The folder with the weights; those of ``builtin:minilm`` are checked by their hash.
 
         Raises:
-            MerkitError: There are no safetensors weights, or they are not those they should be.
+            MerkitError: There are no safetensors weights, or they have another hash.
         """
         kept = self._assets is not None and bool(_matching(self._assets, _WEIGHTS))
         if self._assets is not None and not kept and self.kind == "local":
@@ -88,9 +88,9 @@ class NetworkFiles:
         return bool(_matching(self.folder, _VOCABULARY))
 
     def identity(self, *, with_weights: bool) -> Mapping[str, Any]:
-        """Return what tells this network from every other, as JSON values.
+        """Return what identifies this network, as JSON values.
 
-        A local folder is known by its files' content, so that it may be moved.
+        A local folder is identified by its files' content, so that it can be moved.
         """
         if self.kind == "builtin":
             return {"weights": MINILM, "sha256": MINILM_SHA256}
@@ -104,7 +104,7 @@ class NetworkFiles:
     def copy(self, folder: Path, *, with_weights: bool) -> None:
         """Copy the description, and a local folder's weights if asked for, into a checkpoint.
 
-        Weights that can be had again from their revision or package are not copied.
+        Weights of a hub revision or a package are not copied: they can be loaded from there again.
         """
         files = _matching(self.folder, _DESCRIPTION)
         if with_weights and self.kind == "local":
@@ -114,7 +114,7 @@ class NetworkFiles:
                 shutil.copyfile(file, path)
 
     def describe(self) -> Mapping[str, Any]:
-        """Return what a model card says about where the network is from."""
+        """Return what a model card says about the network's origin."""
         known = (
             {"weights": self.weights} if self.revision is None else {"weights": self.weights, "revision": self.revision}
         )
@@ -150,7 +150,7 @@ def _kind(weights: str, revision: str | None, *, restored: bool) -> str:
         found = "no revision" if revision is None else f"revision '{revision}'"
         raise ConfigError(
             f"weights '{weights}' with {found}: a hub id needs the 40 hexadecimal digits of a commit, "
-            "so that the network never changes unseen"
+            "so that the network never changes unnoticed"
         )
     if kind != "hub" and revision is not None:
         raise ConfigError(f"weights '{weights}' take no revision: only a hub id does")

@@ -12,11 +12,11 @@ from merkit.core.errors import ConfigError
 _FINAL_NORMS = ("final_norm.", "final_layer_norm.", "encoder.final_layer_norm.")
 
 Layer = Literal["last", "mix"] | int | tuple[int, ...]
-"""``last``, ``mix``, or numbers of states: 0 is what enters the first layer, n what the n-th layer gives."""
+"""``last``, ``mix``, or numbers of states: 0 is the input of the first layer, n the output of the n-th."""
 
 
 class LayerMix(nn.Module):
-    """Weigh a network's states with a learned softmax; all weigh the same at first."""
+    """Weigh a network's states with a learned softmax, equally at first."""
 
     def __init__(self, states: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def state_numbers(layer: int | tuple[int, ...]) -> tuple[int, ...]:
 def choose_states(
     states: Sequence[Float[Tensor, "rows time dim"]], layer: Layer
 ) -> Float[Tensor, "rows time *states chosen"]:
-    """Return the last of a network's states, for ``mix`` all of them on an axis of their own, or some side by side."""
+    """Return the last state of a network, for ``mix`` all states on an axis of their own, or some side by side."""
     if layer == "mix":
         return torch.stack(list(states), dim=2)
     numbers = (-1,) if layer == "last" else state_numbers(layer)
@@ -45,20 +45,21 @@ def choose_states(
 def transformer_layers(network: nn.Module, config: Any) -> nn.ModuleList:
     """Return the network's stack of transformer layers.
 
-    Where another list is as long by chance (the seven convolutions of wav2vec 2.0), that of the larger parts counts.
+    Where another list has the same length by chance (the seven convolutions of wav2vec 2.0), the one with more modules
+    counts.
 
     Raises:
-        ConfigError: None is found.
+        ConfigError: There is none.
     """
     lists = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
-    stacks = [found for found in lists if len(found) == config.num_hidden_layers]
+    stacks = [modules for modules in lists if len(modules) == config.num_hidden_layers]
     if stacks:
         return max(stacks, key=lambda stack: sum(1 for _ in stack.modules()))
     raise ConfigError(f"No stack of {config.num_hidden_layers} layers in a network of type '{config.model_type}'")
 
 
 def train_last_layers(network: nn.Module, config: Any, count: int | None) -> None:
-    """Leave only the last ``count`` layers' weights to training (``None``: all of the network's).
+    """Train only the last ``count`` layers (``None``: the whole network).
 
     Raises:
         ConfigError: There are fewer layers.
@@ -73,9 +74,9 @@ def train_last_layers(network: nn.Module, config: Any, count: int | None) -> Non
 
 
 def parameters_by_layer(network: nn.Module, config: Any) -> list[list[nn.Parameter]]:
-    """Return a network's weights layer by layer, lowest first: what lies below the first layer, then layer by layer.
+    """Return a network's weights by layer, lowest first, after those below the first layer.
 
-    A normalisation after the last layer belongs to that layer; convolutions, projections and embeddings lie below.
+    A normalisation after the last layer belongs to that layer; convolutions, projections and embeddings come first.
     """
     stack = [list(layer.parameters()) for layer in transformer_layers(network, config)]
     inside = {id(parameter) for layer in stack for parameter in layer}
@@ -88,15 +89,17 @@ def parameters_by_layer(network: nn.Module, config: Any) -> list[list[nn.Paramet
 
 
 def checkpoint_layers(network: nn.Module, weights: str) -> None:
-    """Have a network keep, in training, what enters each layer alone and compute the rest again in the backward pass.
+    """Make a network keep only the input of each layer in training, and compute the rest again in the backward pass.
 
-    Gradients are those without it: dropout draws the same numbers again.
+    Gradients do not change: dropout draws the same numbers again.
 
     Raises:
-        ConfigError: The network's class cannot do it.
+        ConfigError: The network's class does not support it.
     """
     if not getattr(network, "supports_gradient_checkpointing", False):
-        raise ConfigError(f"gradient_checkpointing: '{weights}' ({type(network).__name__}) cannot do it; leave it out")
+        raise ConfigError(
+            f"gradient_checkpointing: '{weights}' ({type(network).__name__}) does not support it; leave it out"
+        )
     known: Any = network
     how = {"use_reentrant": False}
     if hasattr(known, "activation_checkpointing_enable"):  # what later releases of transformers 5 call it

@@ -1,9 +1,9 @@
-"""Low-rank adapters (LoRA): a network's weights stay as published, and small matrices beside some of them are trained.
+"""Low-rank adapters (LoRA): a network's weights stay as published; small matrices beside some of them are trained.
 
 Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, equation 3:
 ``h = W x + (alpha / rank) B A x`` with ``B`` zero at first, so that training begins with the published network. The
-adapters are peft's. They are never merged into the weights: a checkpoint holds them alone, and prediction adds what
-training added.
+adapters are peft's. They are never merged into the weights: a checkpoint holds the adapters alone, and prediction adds
+them as training did.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from merkit.core.errors import ConfigError, MerkitError
 
 _READ_DIRECTLY = {"wavlm": ("q_proj", "k_proj", "v_proj", "out_proj")}
-"""By type of network: layers whose weights the network reads without calling them, so that an adapter does nothing."""
+"""By type of network: layers whose weights the network reads without calling the layer, so that adapters do nothing."""
 _USUAL = (("q_proj", "v_proj"), ("query", "value"), ("q_lin", "v_lin"), ("query_proj", "value_proj"))
 _USUAL_WITHOUT_ATTENTION = ("intermediate_dense", "output_dense")
 
@@ -27,7 +27,7 @@ class LoraConfig(BaseModel):
     rank: PositiveInt = 8
     """[paper] Table 9, RoBERTa base."""
     alpha: PositiveInt = 8
-    """[paper] Table 9, RoBERTa base; what is added is scaled by ``alpha / rank``."""
+    """[paper] Table 9, RoBERTa base; the adapter's output is scaled by ``alpha / rank``."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Of an adapter's input. [paper] none."""
     targets: tuple[str, ...] | None = Field(default=None, min_length=1)
@@ -36,7 +36,7 @@ class LoraConfig(BaseModel):
 
 
 def add_adapters(network: nn.Module, config: LoraConfig, kind: str) -> str:
-    """Put adapters into a network, in place, leave nothing but them to training, and return what they are in words.
+    """Put adapters into a network, in place, train nothing else, and return a description of them.
 
     Args:
         network: With its published weights.
@@ -45,7 +45,7 @@ def add_adapters(network: nn.Module, config: LoraConfig, kind: str) -> str:
 
     Raises:
         MerkitError: The extra ``lora`` is not installed.
-        ConfigError: A target is no linear layer of the network, or one that adapters do nothing to.
+        ConfigError: A target is no linear layer of the network, or one on which adapters do nothing.
     """
     linear = {name.rpartition(".")[2] for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     targets = _targets(config.targets, linear, kind)
@@ -64,9 +64,9 @@ def add_adapters(network: nn.Module, config: LoraConfig, kind: str) -> str:
 
 
 def keep_adapters_alone(module: nn.Module, network: str) -> None:
-    """Leave a frozen network's published weights out of a module's state, and take them as they are when one is loaded.
+    """Leave a frozen network's published weights out of a module's state, also when a state is loaded.
 
-    Loading stays strict: a missing adapter is missing, and a published weight in a state is one too many.
+    Loading stays strict: a missing adapter is an error, and so is a published weight in the state.
     """
     inside = module.get_submodule(network)
     trained = {name for name, parameter in inside.named_parameters() if parameter.requires_grad}
@@ -79,17 +79,17 @@ def keep_adapters_alone(module: nn.Module, network: str) -> None:
     def fill_in(module: nn.Module, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         _, _, _, unexpected, _ = rest
         unexpected += [prefix + name for name in published if prefix + name in state]
-        there = module.get_submodule(network).state_dict()
-        state.update({prefix + name: there[name.removeprefix(f"{network}.")] for name in published})
+        weights = module.get_submodule(network).state_dict()
+        state.update({prefix + name: weights[name.removeprefix(f"{network}.")] for name in published})
 
     hooked: Any = module  # torch gives these methods no types
     hooked.register_state_dict_post_hook(leave_out)
     hooked.register_load_state_dict_pre_hook(fill_in)
 
 
-def _targets(asked: tuple[str, ...] | None, there: set[str], kind: str) -> set[str]:
+def _targets(asked: tuple[str, ...] | None, linear: set[str], kind: str) -> set[str]:
     idle = _READ_DIRECTLY.get(kind, ())
-    fitting = sorted(there - set(idle))
+    fitting = sorted(linear - set(idle))
     if asked is None:
         for names in (_USUAL_WITHOUT_ATTENTION,) if idle else _USUAL:
             if set(names) <= set(fitting):

@@ -1,7 +1,7 @@
-"""Conversations as sequences of tokens: the lines of their turns are joined to windows that a network can read.
+"""Conversations as sequences of tokens: the lines of the turns are joined into windows that a network can read.
 
-A window is one token that begins it and as many lines as fit. A full one is followed by one that begins with the last
-turns, as many as fit into half a window: they are context there, and their vectors are those of the window before.
+A window is a begin token and as many lines as fit. The next window begins with the last turns of the one before, as
+many as fit into half a window: there they are context, and their vectors are those of the window before.
 """
 
 from collections.abc import Sequence
@@ -19,32 +19,32 @@ from merkit.core.batch import Padded
 
 @dataclass(frozen=True)
 class Positions:
-    """Where the tokens of a batch of conversations stand in their windows."""
+    """The positions of the tokens of a batch of conversations in their windows."""
 
     mask: Bool[Tensor, "items turns time"]
-    """Which tokens there are."""
+    """Which tokens are real."""
     tokens: Int[Tensor, " tokens"]
-    """Each token's number in the flat batch …"""
+    """The index of each token in the flat batch …"""
     states: Int[Tensor, " tokens"]
     """… and in the flat windows."""
 
-    def put_back(self, states: Float[Tensor, "windows steps dim"]) -> Padded:
-        """Return each turn's own states ``[items, turns, time, dim]``; what is absent is masked zeros."""
+    def put_back(self, states: Float[Tensor, "windows positions dim"]) -> Padded:
+        """Return each turn's own states ``[items, turns, time, dim]``; the others are masked zeros."""
         own = states.flatten(0, 1).index_select(0, self.states)
         data = own.new_zeros(self.mask.numel(), own.shape[-1]).index_copy(0, self.tokens, own)
         return Padded(data.reshape(*self.mask.shape, -1), self.mask)
 
 
 def longest_line(most: int) -> int:
-    """Return how many tokens a line may have, so that the last turn always fits into half a window of ``most``."""
+    """Return how many tokens a line may have, so that the last turn fits into half a window of ``most`` tokens."""
     return most // 2 - 1
 
 
 def cut_windows(lengths: Sequence[int], most: int) -> list[tuple[int, int, int]]:
     """Return a conversation's windows of at most ``most`` tokens as ``(first, own, end)``.
 
-    A window reads the lines ``first`` to ``end`` (excluded), of which those from ``own`` on are its own and the others
-    context. ``lengths`` are the tokens of each line, ``longest_line(most)`` at most.
+    A window has the lines ``first`` to ``end`` (excluded); those from ``own`` on are its own, the others context.
+    ``lengths`` are the tokens of each line, ``longest_line(most)`` at most.
     """
     windows = []
     first = own = 0
@@ -64,34 +64,34 @@ def cut_windows(lengths: Sequence[int], most: int) -> list[tuple[int, int, int]]
 
 
 def join_lines(lines: Padded, most: int, begins: int) -> tuple[Padded, Positions]:
-    """Join the lines of each conversation that are there, in order.
+    """Join the present lines of each conversation, in order.
 
     Args:
-        lines: ``[items, turns, time, 3]``, of each token its number, segment and 1.
-        most: How many tokens a window has at most.
-        begins: Number of the token that begins a window.
+        lines: ``[items, turns, time, 3]``: of each token its number, its segment and 1.
+        most: Tokens of a window at most.
+        begins: Number of the begin token.
 
     Returns:
-        The windows of all conversations, ``[windows, steps, 3]`` (token, segment 0, and 1 for the window's own tokens
-        or 0 for what is context), and how to put their states back.
+        The windows of all conversations, ``[windows, positions, 3]`` (token, segment 0, and 1 for the window's own
+        tokens or 0 for context), and how to put their states back.
     """
-    there = lines.mask.cpu().numpy()
-    tokens = np.flatnonzero(there)  # of one conversation side by side, in order: a window is a part of them
-    first, own, end = _spans(there.sum(-1).tolist(), most)
-    step = np.arange((end - first).max(initial=0) + 1)
-    token = first + step - 1
+    present = lines.mask.cpu().numpy()
+    tokens = np.flatnonzero(present)  # those of a conversation side by side, in order: a window is a slice of them
+    first, own, end = _spans(present.sum(-1).tolist(), most)
+    position = np.arange((end - first).max(initial=0) + 1)
+    token = first + position - 1
     real = token < end
     is_own = (token >= own) & real
-    place = tokens[np.clip(token, first, end - 1)]
-    numbers = lines.data[..., 0].flatten()[_like(lines, place)]
+    index = tokens[np.clip(token, first, end - 1)]
+    numbers = lines.data[..., 0].flatten()[_like(lines, index)]
     numbers[:, 0] = begins
     data = torch.stack([numbers, torch.zeros_like(numbers), _like(lines, is_own).to(numbers.dtype)], dim=-1)
-    places = Positions(lines.mask, _like(lines, tokens), _like(lines, np.flatnonzero(is_own)))
-    return Padded(data, _like(lines, real)), places
+    positions = Positions(lines.mask, _like(lines, tokens), _like(lines, np.flatnonzero(is_own)))
+    return Padded(data, _like(lines, real)), positions
 
 
 def _spans(lengths: Sequence[Sequence[int]], most: int) -> npt.NDArray[np.int64]:
-    """Return the windows' first, first own and last token (excluded), ``[3, windows, 1]``, as numbers of tokens."""
+    """Return each window's first, first own and end token (excluded), ``[3, windows, 1]``, as indices of tokens."""
     spans: list[tuple[int, int, int]] = []
     start = 0
     for turns in lengths:

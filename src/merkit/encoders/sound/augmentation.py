@@ -1,4 +1,4 @@
-"""Variation of spectrograms in training: another voice, another tempo, parts hidden. Chance is torch's generator."""
+"""Augmentation of spectrograms in training: shifted bands, another tempo, masks. Random numbers are torch's."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,9 +9,9 @@ from torch.nn.functional import grid_sample
 def warp(
     data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"], *, shift: float, stretch: float
 ) -> tuple[Float[Tensor, "rows new bands"], Bool[Tensor, "rows new"]]:
-    """Move each spectrogram by up to ``shift`` bands and change its length by up to the part ``stretch``.
+    """Shift each spectrogram by up to ``shift`` bands and change its length by up to the fraction ``stretch``.
 
-    On a mel axis, a shift is about what another vocal tract does (after Jaitly & Hinton, "Vocal tract length
+    On a mel axis, a shift is about the effect of another vocal tract (after Jaitly & Hinton, "Vocal tract length
     perturbation improves speech recognition", ICML workshop 2013, who scale frequencies). Edges are repeated. Only real
     frames are read; ``data`` must be finite everywhere.
     """
@@ -65,6 +65,6 @@ def _symmetric(data: Float[Tensor, "rows ..."]) -> Float[Tensor, " rows"]:
     return 2.0 * torch.rand(len(data), device=data.device) - 1.0
 
 
-def _scaled(place: Float[Tensor, "*any"], size: int) -> Float[Tensor, "*any"]:
-    """Return places counted from 0 as ``grid_sample`` counts them, from -1 to 1."""
-    return 2.0 * place / max(size - 1, 1) - 1.0
+def _scaled(index: Float[Tensor, "*any"], size: int) -> Float[Tensor, "*any"]:
+    """Return indices from 0 on the scale of ``grid_sample``, from -1 to 1."""
+    return 2.0 * index / max(size - 1, 1) - 1.0

@@ -1,4 +1,4 @@
-"""Encoders whose whole result is rows of measures: extracted once, standardised in the model."""
+"""Encoders of acoustic measures: extracted once, standardised in the model."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,10 +16,10 @@ from merkit.nn.standardization import Standardizer, standardised
 
 
 class SoundRows(Encoder):
-    """Measures of a sound, ``[rows, dim]``, standardised with the training part's statistics.
+    """Measures of a recording, ``[rows, dim]``, standardised with the training split's statistics.
 
-    An undefined measure (NaN, a whisper's pitch) becomes the training mean.
-    A kind of measure is a subclass with ``name``, ``version``, ``columns`` and ``rows``.
+    An undefined measure (NaN, a whisper's pitch) becomes the training mean. A subclass has ``name``, ``version``,
+    ``columns`` and ``rows``.
     """
 
     may_be_undefined: ClassVar[bool] = True
@@ -72,9 +72,9 @@ class SoundRows(Encoder):
 
 
 class SoundMeasures(SoundRows):
-    """Measures of a whole utterance's sound, one row ``[1, dim]``; a subclass has ``measure``.
+    """Measures of a whole utterance, one row ``[1, dim]``; a subclass has ``measure``.
 
-    There is no column that tells whether a measure was undefined.
+    No column marks undefined measures.
     """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What all encoders of sound share: which part of which recording a turn is, at which rate, and how long it takes."""
+"""The recording of a turn: its samples at 16 kHz, the hash of what is read, its duration."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ from merkit.core.types import Turn
 from merkit.data.media.audio import duration_s, read_audio, recording_hash
 
 RATE_HZ = 16_000
-"""The rate all of them work at: that of the published speech encoders."""
+"""The rate of all audio encoders: that of the published speech encoders."""
 
 
 def audio_content(turn: Turn) -> str | None:
@@ -19,7 +19,7 @@ def audio_content(turn: Turn) -> str | None:
     Of a file the bytes are hashed, of a waveform the samples.
 
     Raises:
-        MerkitError: The manifest names a recording that is not there.
+        MerkitError: The recording is missing.
     """
     recording, utterance = turn.recording, turn.utterance
     if recording is None:
@@ -29,7 +29,7 @@ def audio_content(turn: Turn) -> str | None:
 
 
 def audio_duration_s(turn: Turn) -> float:
-    """Return the seconds of sound that reading this turn gives."""
+    """Return how many seconds of a recording this turn has."""
     recording, utterance = turn.recording, turn.utterance
     if recording is None:
         return 0.0

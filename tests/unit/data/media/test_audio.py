@@ -474,7 +474,7 @@ def test_a_picture_deep_in_a_long_video_is_found_by_a_jump(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("time_s", [3.3, 60.0, -0.1, math.nan])
 def test_a_time_outside_of_the_video_is_an_error(video: Path, time_s: float) -> None:
-    with pytest.raises(MediaError, match=r"grey\.mp4' has .*picture"):
+    with pytest.raises(MediaError, match=r"grey\.mp4' has .*frame"):
         video_frames(video, [0.0, time_s])
 
 
@@ -482,7 +482,7 @@ def test_pictures_that_begin_late_are_not_shown_before(tmp_path: Path) -> None:
     encode(tmp_path / "late.mkv", "pcm_s16le", 16000, wave(16000), pictures=10, picture_delay_s=1.0)
 
     assert greys(video_frames(tmp_path / "late.mkv", [0.95, 1.15])) == [0, 1]
-    with pytest.raises(MediaError, match=r"has its first picture at 1\.000 s, none at 0\.500 s"):
+    with pytest.raises(MediaError, match=r"has its first frame at 1\.000 s, none at 0\.500 s"):
         video_frames(tmp_path / "late.mkv", [0.5])
 
 
@@ -495,7 +495,7 @@ def test_a_video_track_without_pictures_is_an_error(tmp_path: Path) -> None:
         block.sample_rate = 16000
         container.mux(sound.encode(block))
 
-    with pytest.raises(MediaError, match=r"none\.mkv' has a video track without pictures"):
+    with pytest.raises(MediaError, match=r"none\.mkv' has a video track without frames"):
         video_frames(tmp_path / "none.mkv", [0.0])
 
 
