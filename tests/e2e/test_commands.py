@@ -285,6 +285,8 @@ def test_words_alone_need_a_transcript(home: Path) -> None:
 
     done = call("analyze", home / "calls" / "6.wav", "--checkpoint", checkpoint(home, "words"))
 
+    card = (checkpoint(home, "words") / "README.md").read_text()
+    assert "\nmerkit analyze recording.wav --transcript words.srt --checkpoint THIS_FOLDER\n" in card
     assert done.code == 2
     assert "give a transcript" in done.error
 

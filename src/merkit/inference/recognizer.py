@@ -62,7 +62,7 @@ class Recognizer:
     @property
     def reads(self) -> set[str]:
         """The modalities that a prediction can rest on."""
-        return set(self.encoders) | ({"text"} if "texts" in self.spec.inputs else set())
+        return self.config.reads
 
     @property
     def reach(self) -> tuple[int, int]:
