@@ -17,7 +17,6 @@ from merkit.core.lookup import load
 from merkit.experiments.code import code_hashes
 from merkit.training import loop
 
-
 MODEL = '''
 import torch
 from torch import nn
