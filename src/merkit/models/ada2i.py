@@ -189,9 +189,7 @@ class Ada2i(Model):
         AFW's input features ``encoded.<modality>`` of the same shape, and ``mapping``, the L1 distances of the
         attention mapping, summed over layers.
         """
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.order}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.order, self.config.modality_dropout, self.training)
         features: dict[str, Tensor] = {}
         seen: dict[str, Tensor] = {}
         for name in self.order:

@@ -159,9 +159,7 @@ class AuxFusion(Model):
         ``[items, dim]``; and what the auxiliary tasks recombine, ``stream.<modality>`` ``[items, time, dim]`` with
         ``stream_mask.<modality>``.
         """
-        kept = drop_modalities(
-            {name: batch.present[name] for name in self.names}, self.config.modality_dropout, self.training
-        )
+        kept = drop_modalities(batch.present, self.names, self.config.modality_dropout, self.training)
         streams: dict[str, Padded] = {}
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])

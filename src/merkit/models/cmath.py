@@ -248,9 +248,7 @@ class Cmath(Model):
 
     def _streams(self, batch: Batch, auxiliary: dict[str, Tensor]) -> dict[str, Padded]:
         """Return each modality's stream: its compressed representation plus codes of position and speaker."""
-        kept = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        kept = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         added = torch.zeros((), device=batch.mask.device)
         if self.config.positions:
             added = added + sinusoidal_positions(batch.mask.shape[1], self.config.dim, batch.mask.device)

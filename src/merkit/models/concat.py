@@ -44,9 +44,7 @@ class Concat(Model):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, classes]`` and the concatenated vectors, ``embedding``."""
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         vectors = []
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])

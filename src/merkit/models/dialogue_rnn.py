@@ -188,9 +188,7 @@ class DialogueRnn(Model):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]`` and the dense layer's activations, ``embedding``."""
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         vectors = []
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])

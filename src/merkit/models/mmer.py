@@ -196,9 +196,7 @@ class Mmer(Model):
         return Interaction(speech, heard, read, gate, torch.cat([read, gate * speech], dim=-1))
 
     def _embed(self, batch: Batch) -> tuple[Float[Tensor, "items both"], Padded]:
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         text, audio = (_clean(self.encoders[name](batch.inputs[name]), present[name]) for name in ("text", "audio"))
         fused = self.interact(text, audio).fused
         heard = self.pooled["audio"](audio.data, audio.mask, present["audio"])

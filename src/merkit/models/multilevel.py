@@ -164,9 +164,7 @@ class Multilevel(Model):
         Auxiliary: of each member its ``logits.<member>`` and ``counts.<member>`` ``[items]``: 2 where all that it reads
         is present, 1 where something is, else 0; ``embedding``, all members' vectors concatenated.
         """
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         streams = {
             name: self._masked(encoder(batch.inputs[name]), present[name]) for name, encoder in self.encoders.items()
         }

@@ -135,9 +135,7 @@ class Sdt(Model):
         ``present.<modality>`` ``[items, turns]``, and its mean share of the fusion, ``share.<modality>``
         ``[items, turns]``.
         """
-        kept = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        kept = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         added = sinusoidal_positions(batch.mask.shape[1], self.head.in_features, batch.mask.device)
         by_name = self.config.speaker_order == "name"
         added = added + self.speakers(batch.extras["speakers.by_name"] if by_name else batch.speakers, batch.mask)

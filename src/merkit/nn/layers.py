@@ -1,6 +1,6 @@
 """Layers that several models share: dropout, learned vectors for absent utterances, modality dropout, heads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from jaxtyping import Bool, Float
@@ -46,15 +46,16 @@ class PooledUtterance(nn.Module):
 
 
 def drop_modalities(
-    present: Mapping[str, Bool[Tensor, "*batch"]], rate: float, training: bool
+    present: Mapping[str, Bool[Tensor, "*batch"]], names: Iterable[str], rate: float, training: bool
 ) -> dict[str, Bool[Tensor, "*batch"]]:
-    """Return presence with each modality of each utterance dropped at random.
+    """Return the presence of the named modalities, with each one of each utterance dropped at random.
 
     An utterance that would lose all its modalities keeps them. Outside training and at rate 0 nothing is dropped.
     """
+    had = {name: present[name] for name in names}
     if not training or rate == 0.0:
-        return dict(present)
-    kept = {name: has & (torch.rand(has.shape, device=has.device) >= rate) for name, has in present.items()}
+        return had
+    kept = {name: has & (torch.rand(has.shape, device=has.device) >= rate) for name, has in had.items()}
     none_left = ~torch.stack(list(kept.values())).any(dim=0)
     return {name: torch.where(none_left, present[name], has) for name, has in kept.items()}
 
