@@ -347,7 +347,7 @@ def test_the_terms_are_those_of_the_equations() -> None:
 
 def test_a_term_of_weight_0_is_left_out() -> None:
     batch = batch_of(SPEC, 3, labels=all_labels())
-    weights = ("branch", "answer", "latent", "prior", "reconstruction")
+    weights = ("branch", "prediction", "latent", "prior", "reconstruction")
 
     everything = set(terms_of(make(), batch))
     nothing = set(terms_of(make(**{f"{name}_weight": 0.0 for name in weights}), batch))
