@@ -34,7 +34,7 @@ _WITHOUT_EFFECT = frozenset(
         "io.provenance",
     )
 )
-"""Modules that describe or find a result and have no part in it."""
+"""Modules that describe or find results and do not compute them."""
 
 
 def code_hashes(plug_ins: Iterable[PlugInSpec]) -> dict[str, str]:

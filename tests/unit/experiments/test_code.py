@@ -10,13 +10,49 @@ from pathlib import Path
 
 import pytest
 from tests.commandline import Called, call
-from tests.plug_ins import MODEL
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
 import merkit
 from merkit.core.lookup import load
 from merkit.experiments.code import code_hashes
 from merkit.training import loop
+
+MODEL = '''
+import torch
+from torch import nn
+
+from merkit.core.batch import ModelOutput
+from merkit.core.model import Model, ModelConfig, ModelSpec
+from merkit.nn.layers import PooledUtterance
+
+
+class Config(ModelConfig):
+    scale: float = 1.0
+
+
+class Linear(Model):
+    """A linear layer on the means of all modalities."""
+
+    def __init__(self, encoders, classes, config):
+        super().__init__(encoders)
+        self.scale = config.scale
+        self.pooled = nn.ModuleDict({name: PooledUtterance(encoder.dim) for name, encoder in encoders.items()})
+        self.head = nn.Linear(sum(encoder.dim for encoder in encoders.values()), classes)
+
+    def forward(self, batch):
+        vectors = []
+        for name, encoder in self.encoders.items():
+            frames = encoder(batch.inputs[name])
+            vectors.append(self.pooled[name](frames.data, frames.mask, batch.present[name]))
+        return ModelOutput(self.scale * self.head(torch.cat(vectors, dim=-1)), {})
+
+
+def unused():
+    return 1
+
+
+SPEC = ModelSpec(name="gmu", summary="linear", level="utterance", config=Config, build=Linear)
+'''
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +62,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A model in a file of the user, with a module beside it."""
+    """A model in a file of the user."""
     path = tmp_path / "gmu.py"
-    path.write_text(MODEL.replace("NAME", "gmu") + "\n\ndef unused():\n    return 1\n")
+    path.write_text(MODEL)
     return path
 
 

@@ -161,7 +161,7 @@ _KINDS = {
     "missing-media": ("error", "name a recording that is missing"),
     "unreadable-media": ("error", "have a recording that cannot be read"),
     "no-sound": ("error", "name as audio a file without sound"),
-    "no-picture": ("error", "name as video a file without video"),
+    "no-picture": ("error", "name as video a file without a video track"),
     "cut-outside": ("error", "are cut from outside of their recording"),
     "silence": ("warning", f"are silent (peak below {SILENT_PEAK:g} of full scale)"),
     "clipping": ("warning", f"are clipped (more than {CLIPPED_SHARE:.1%} of samples at full scale)"),

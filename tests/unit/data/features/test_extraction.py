@@ -266,7 +266,7 @@ def test_lost_data_is_told_and_extracted_again(store: FeatureStore, caplog: pyte
 
     assert "is missing: its features will be extracted again" in caplog.text
     assert again.missing({"a": "x"}) == ["a"]
-    with pytest.raises(MerkitError, match="is damaged or gone"):
+    with pytest.raises(MerkitError, match="is damaged or missing"):
         store.get("a", "x")
 
 
