@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.commandline import Called, call
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
 import merkit
-from merkit.core.lookup import load
+from merkit.core.lookup import Origin, load
 from merkit.experiments.code import code_hashes
 from merkit.training import loop
 
@@ -123,6 +124,19 @@ def test_modules_beside_a_model_count(model: Path) -> None:
         sys.path.remove(str(model.parent))
 
     assert [name for name in before if before[name] != after[name]] == ["gmu_layers.py"]
+
+
+@pytest.mark.parametrize("imports", ["from thesis import layers", "import thesis.layers", "from .layers import SIZE"])
+def test_modules_of_a_models_package_count(tmp_path: Path, imports: str) -> None:
+    package = tmp_path / "thesis"
+    package.mkdir()
+    for name, text in (("__init__", ""), ("gmu", f"{imports}\n{MODEL}"), ("layers", "SIZE = 1\n")):
+        (package / f"{name}.py").write_text(text)
+    origin = Origin("models", "gmu", "thesis.gmu", package / "gmu.py", "", "thesis", "1")
+
+    names = code_hashes([replace(load("models", "concat"), origin=origin)])
+
+    assert {"thesis/gmu.py", "thesis/layers.py"} <= names.keys()
 
 
 @pytest.fixture
