@@ -10,8 +10,11 @@ from merkit.core.errors import MerkitError
 from merkit.core.once import once
 from merkit.core.view import TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.files import file_hash
-from merkit.encoders.networks.files import NetworkFiles, first_line
+from merkit.encoders.networks.files import NetworkFiles, download_snapshot, first_line
 from merkit.encoders.networks.loading import quiet
+
+_PATTERNS = ("*.json", "*.spm", "*.model", "*.txt", "*.safetensors")
+"""Files of a network and its tokenizer."""
 
 
 class TranslateConfig(ViewConfig):
@@ -101,7 +104,7 @@ def _load(files: NetworkFiles) -> tuple[Any, Any]:
     """
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    folder = files.folder if files.kind == "local" else _whole(files)
+    folder = files.folder if files.kind == "local" else download_snapshot(files.weights, str(files.revision), _PATTERNS)
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -114,19 +117,6 @@ def _load(files: NetworkFiles) -> tuple[Any, Any]:
             "and a tokenizer; MarianMT's tokenizers need: pip install 'merkit[translate]'"
         ) from error
     return network.eval(), tokenizer
-
-
-def _whole(files: NetworkFiles) -> Any:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    patterns = ["*.json", "*.spm", "*.model", "*.txt", "*.safetensors"]
-    try:
-        return snapshot_download(files.weights, revision=files.revision, allow_patterns=patterns)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise MerkitError(
-            f"Cannot get '{files.weights}' at {files.revision} from the hub: {first_line(error)}"
-        ) from error
 
 
 SPEC = ViewSpec(
