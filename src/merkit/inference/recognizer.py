@@ -50,9 +50,9 @@ class Recognizer:
             CheckpointError: The folder is no checkpoint, is incomplete, or is newer than this merkit.
             ConfigError: The machine has no such device.
         """
-        place = _device(device)
+        chosen = _device(device)
         model, config = load_checkpoint(checkpoint, data)
-        return cls(model.to(place), config)
+        return cls(model.to(chosen), config)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ class Recognizer:
     @property
     def reads(self) -> set[str]:
         """The modalities that a prediction can rest on."""
-        return set(self.encoders) | ({"text"} if "texts" in self.spec.inputs else set())
+        return self.config.reads
 
     @property
     def reach(self) -> tuple[int, int]:

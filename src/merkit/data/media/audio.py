@@ -145,7 +145,7 @@ def audio_blocks(
     if not begin >= 0 or not math.isfinite(begin) or (end_s is not None and not begin < end_s < math.inf):
         end = "its end" if end_s is None else f"{end_s} s"
         raise MediaError(
-            f"'{path}': no part from {begin} s to {end}. Expected 0 <= start_s < end_s; check the manifest"
+            f"'{path}': no interval from {begin} s to {end}. Expected 0 <= start_s < end_s; check the manifest"
         )
     return _in_blocks(_part(path, rate_hz, begin, end_s, channel), max(1, round(block_s * rate_hz)))
 
@@ -205,12 +205,12 @@ def _check_part(
             length_s = source.duration_s
         until = "its end" if end_s is None else f"{end_s:.3f} s"
         raise MediaError(
-            f"'{path}' ends at {length_s:.3f} s, but the part from {start_s:.3f} s to {until} was asked for. "
+            f"'{path}' ends at {length_s:.3f} s, but the interval from {start_s:.3f} s to {until} was requested. "
             "Check start_s and end_s in the manifest"
         )
     if not count:
         raise MediaError(
-            f"'{path}' holds no samples in the asked part ({seen} at {source.rate_hz} Hz seen). Leave it out"
+            f"'{path}' holds no samples in the requested interval ({seen} at {source.rate_hz} Hz seen). Leave it out"
         )
 
 

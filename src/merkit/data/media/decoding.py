@@ -100,10 +100,10 @@ class PlainSource(Source):
         # libsndfile corrects a wrong size by itself and only says so in its log
         match = re.search(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", self._file.extra_info, re.MULTILINE)
         if match and self.container in {"wav", "wavex"}:
-            promised, there = int(match[1]), int(match[2])
-            if there + _HEADER_SLIP < promised < _UNKNOWN_SIZE:
+            promised, actual = int(match[1]), int(match[2])
+            if actual + _HEADER_SLIP < promised < _UNKNOWN_SIZE:
                 raise MediaError(
-                    f"'{self.path}' promises {promised} bytes of samples in its header, but holds {there}. {AGAIN}"
+                    f"'{self.path}' promises {promised} bytes of samples in its header, but holds {actual}. {AGAIN}"
                 )
         if self.container == "ogg" and not _ends_as_ogg(self.path):
             raise MediaError(f"'{self.path}' is an Ogg file without an end mark. {AGAIN}")

@@ -103,7 +103,7 @@ class FFmpegSource(Source):
         self._container.close()
 
     def _jump(self, start: int) -> Iterator[tuple[int, Samples]] | None:
-        """Return blocks from shortly before a sample on, or ``None`` where its exact place cannot be told."""
+        """Return blocks from shortly before a sample on, or ``None`` where its exact position cannot be determined."""
         coarse = self._time_base * self.rate_hz > 1
         grid = self._grid() if coarse else (0, 1)
         if grid is None:

@@ -252,19 +252,19 @@ def test_a_part_behind_the_end_is_an_error_that_tells_the_end(
     recordings: Path, name: str, start_s: float | None, end_s: float | None
 ) -> None:
     with pytest.raises(
-        MediaError, match=rf"{name}' ends at 3\.0.. s, but the part from .* was asked for\. Check start_s"
+        MediaError, match=rf"{name}' ends at 3\.0.. s, but the interval from .* was requested\. Check start_s"
     ):
         read_audio(recordings / name, 16000, start_s, end_s)
 
 
 @pytest.mark.parametrize(("start_s", "end_s"), [(2.0, 1.0), (1.0, 1.0), (-0.1, 1.0), (math.nan, 1.0), (0.0, math.nan)])
 def test_a_part_that_is_none_is_an_error(recordings: Path, start_s: float, end_s: float) -> None:
-    with pytest.raises(MediaError, match=r"a\.wav': no part from .* check the manifest"):
+    with pytest.raises(MediaError, match=r"a\.wav': no interval from .* check the manifest"):
         read_audio(recordings / "a.wav", 16000, start_s, end_s)
 
 
 def test_a_part_shorter_than_a_sample_is_an_error(recordings: Path) -> None:
-    with pytest.raises(MediaError, match="holds no samples in the asked part"):
+    with pytest.raises(MediaError, match="holds no samples in the requested interval"):
         read_audio(recordings / "a.wav", 16000, 1.0, 1.000001)
 
 
