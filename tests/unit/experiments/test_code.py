@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.commandline import Called, call
-from tests.plug_ins import MODEL
+from tests.plug_ins import source
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
 import merkit
@@ -28,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(tmp_path: Path) -> Path:
     """A model in a file of the user, with a module beside it."""
     path = tmp_path / "gmu.py"
-    path.write_text(MODEL.replace("NAME", "gmu") + "\n\ndef unused():\n    return 1\n")
+    path.write_text(source("models", "gmu") + "\n\ndef unused():\n    return 1\n")
     return path
 
 
@@ -47,7 +47,7 @@ def test_the_code_of_a_cell_is_its_plug_ins_and_what_they_and_the_runner_import(
 
     names = set(code_hashes(specs))
 
-    wanted = {"models/bc_lstm", "nn/recurrent", "encoders/precomputed", "protocols/meld7", "protocols/_meld"}
+    wanted = {"models/bc_lstm", "nn/recurrent", "encoders/precomputed", "protocols/meld7", "protocols/_official"}
     wanted |= {"training/loop", "training/optimisation", "data/dataset", "experiments/run_cell", "core/model"}
     assert names > {f"merkit/{name}.py" for name in wanted}
     assert not [n for n in names if n.startswith(("merkit/cli", "merkit/api", "merkit/reporting", "merkit/evaluation"))]
@@ -57,12 +57,12 @@ def test_the_code_of_a_cell_is_its_plug_ins_and_what_they_and_the_runner_import(
 @pytest.mark.parametrize(
     ("old", "new", "counts"),
     [
-        ("self.scale = config.scale", "self.scale = config.scale  # of the logits", False),
-        ('"""A linear layer on the means of all modalities."""', '"""Another docstring."""', False),
-        ("vectors = []", "vectors = (\n            []\n        )", False),
+        ("hidden = config.hidden_size", "hidden = config.hidden_size  # of the sum", False),
+        ('"""Settings of ``gmu``."""', '"""Another docstring."""', False),
+        ("vectors = {}", "vectors = (\n            {}\n        )", False),
         ("return 1", "return 2", True),
         ("unused", "renamed", True),
-        ("float = 1.0", "float = 2.0", True),
+        ("default=256", "default=128", True),
     ],
 )
 def test_comments_docstrings_and_layout_do_not_count(model: Path, old: str, new: str, counts: bool) -> None:
@@ -109,11 +109,11 @@ def test_a_run_of_edited_code_is_refused_and_trained_with_again(
     code = json.loads(next((tmp_path / "run").glob("fold-*/seed-0/checkpoint/provenance.json")).read_text())["code"]
     assert code["gmu.py"] == hashes(model)["gmu.py"]
 
-    edit(model, "self.scale = config.scale", "self.scale = config.scale  # a comment")
+    edit(model, "hidden = config.hidden_size", "hidden = config.hidden_size  # a comment")
     assert train().code == 0
     assert made(tmp_path / "run") == before
 
-    edit(model, "self.scale * self.head", "2 * self.head")
+    edit(model, "self.head(fused)", "2 * self.head(fused)")
     refused = train()
     assert refused.code == 2
     assert "seed-0' was made by other code, from the same settings and data: gmu.py changed since" in refused.error
@@ -146,7 +146,7 @@ def test_a_killed_cell_is_not_resumed_by_other_code(
         patched.setattr(loop, "save_state", deadly)
         with pytest.raises(Killed):
             train()
-    edit(model, "self.scale * self.head", "2 * self.head")
+    edit(model, "self.head(fused)", "2 * self.head(fused)")
 
     refused = train()
     assert refused.code == 2
