@@ -56,6 +56,8 @@ def test_train_prints_labels_and_the_runs_path(home: Path) -> None:
         assert label in printed
     assert f"run:  {home}/run [final]\n" in printed
     assert f"merkit report '{home}/run [final]' --out report" in printed
+    checkpoint = f"'{home}/run [final]/fold-split/seed-0/checkpoint'"
+    assert f"merkit analyze RECORDING --transcript TRANSCRIPT --checkpoint {checkpoint}\n" in printed
 
 
 def test_report_prints_the_paths_of_its_files(home: Path) -> None:

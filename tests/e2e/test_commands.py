@@ -254,6 +254,19 @@ def test_analyze_labels_a_whole_file_or_cuts_it_by_a_transcript(home: Path, tmp_
     assert call("analyze", recording, recording, "--checkpoint", ears, "--transcript", tmp_path / "t.csv").code == 2
 
 
+def test_analyze_reads_the_channels_that_are_chosen(home: Path, tmp_path: Path) -> None:
+    samples, rate_hz = soundfile.read(home / "calls" / "6.wav")
+    soundfile.write(tmp_path / "stereo.wav", np.stack([samples, -0.5 * samples], axis=1), rate_hz)
+    options = "--checkpoint", checkpoint(home, "ears"), "--json"
+
+    split = call("-q", "analyze", tmp_path / "stereo.wav", *options, "--channels", "split")
+    refused = call("-q", "analyze", tmp_path / "stereo.wav", *options, "--channels", "both")
+
+    assert [segment["speaker"] for segment in json.loads(split.out)["segments"]] == ["left", "right"]
+    assert refused.code == 2
+    assert "channels is 'both', expected one of mix, left, right, split" in refused.error
+
+
 def test_recordings_of_one_name_do_not_overwrite_each_others_analysis(home: Path, tmp_path: Path) -> None:
     recordings = [home / "calls" / "6.wav", tmp_path / "6.wav"]
     shutil.copy(*recordings)
@@ -272,6 +285,8 @@ def test_words_alone_need_a_transcript(home: Path) -> None:
 
     done = call("analyze", home / "calls" / "6.wav", "--checkpoint", checkpoint(home, "words"))
 
+    card = (checkpoint(home, "words") / "README.md").read_text()
+    assert "\nmerkit analyze recording.wav --transcript words.srt --checkpoint THIS_FOLDER\n" in card
     assert done.code == 2
     assert "give a transcript" in done.error
 

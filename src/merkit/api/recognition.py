@@ -37,6 +37,7 @@ class Predictions(Tabular, Sequence[Prediction]):
     labels: tuple[str, ...]
     predictions: tuple[Prediction, ...]
     utterances: tuple[Utterance, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -59,7 +60,7 @@ class Predictions(Tabular, Sequence[Prediction]):
 
     def __getitem__(self, index: int | slice) -> "Prediction | Predictions":
         if isinstance(index, slice):
-            return Predictions(self.labels, self.predictions[index], self.utterances[index])
+            return Predictions(self.labels, self.predictions[index], self.utterances[index], self.notes)
         return self.predictions[index]
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -183,7 +184,7 @@ class EmotionRecognizer:
     ) -> Predictions:
         recognizer = self._recognizer
         turns = list(conversation_turns(utterances, root, *recognizer.reach))
-        segments = None if aligned else align_turns(recognizer.request, turns)[0]
+        segments, note = (None, None) if aligned else align_turns(recognizer.request, turns)
         by_id = {
             prediction.id: prediction
             for prediction in recognizer.predict_turns(
@@ -192,7 +193,8 @@ class EmotionRecognizer:
         }
         if by_id and not any(prediction.modalities for prediction in by_id.values()):
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, which no row has")
-        return Predictions(self.labels, tuple(by_id[u.id] for u in utterances), tuple(utterances))
+        notes = () if note is None else (note,)
+        return Predictions(self.labels, tuple(by_id[u.id] for u in utterances), tuple(utterances), notes)
 
 
 def load(checkpoint: str | Path, device: str = "auto", *, data: str | Path | None = None) -> EmotionRecognizer:

@@ -58,7 +58,8 @@ def print_scores(scores: dict[str, Any]) -> None:
 
 def print_next_steps(run: Path, scores: dict[str, Any]) -> None:
     """Print where a finished run is, its first score, and the commands that use it."""
-    from merkit.io.checkpoint import stored_published_features
+    from merkit.io.card import analyze_command
+    from merkit.io.checkpoint import read_config, stored_published_features
 
     metric, score = next(iter(scores["test"].items()))
     interval = _interval(score, 1)
@@ -70,7 +71,7 @@ def print_next_steps(run: Path, scores: dict[str, Any]) -> None:
     if published:
         show(f"note: the checkpoints read published features ({', '.join(published)}) and cannot read recordings")
     else:
-        show(f"      merkit analyze RECORDING --checkpoint {quote(checkpoint)}")
+        show(f"      {analyze_command(read_config(checkpoint), 'RECORDING', quote(checkpoint), 'TRANSCRIPT')}")
 
 
 def checkpoint_of(run: Path) -> Path:
@@ -150,7 +151,7 @@ def print_grid(group: "Group") -> None:
 
 def print_conditions(group: "Group") -> None:
     """Print the scores with subsets of modalities, of linear probes and with another text column, where requested."""
-    from merkit.reporting.sections import probe_section, subset_section, text_section
+    from merkit.reporting.condition_sections import probe_section, subset_section, text_section
 
     for section in (subset_section(group), probe_section(group), text_section(group)):
         shown = [n for n, column in enumerate(section.columns) if not column.wide]

@@ -1,4 +1,4 @@
-"""What flows into a model and out of it. Masks are ``True`` where data is real."""
+"""The input and output of a model. Masks are ``True`` where data is real."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,10 +10,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Padded:
-    """Sequences of unequal length side by side.
+    """Sequences of unequal length in one tensor.
 
-    ``data`` may have no feature axis (token numbers, samples of a waveform). What stands in padded places is garbage
-    by contract: whoever reads ``data`` without ``mask`` is wrong.
+    ``data`` may have no feature axis (token numbers, samples of a waveform). Padded positions hold arbitrary values:
+    whoever reads ``data`` without ``mask`` is wrong.
     """
 
     data: Shaped[Tensor, "..."]
@@ -30,7 +30,7 @@ class Padded:
 class Batch:
     """Utterances (``*batch`` is ``[items]``) or conversations (``*batch`` is ``[items, turns]``), by the model's level.
 
-    ``ids`` and ``texts`` are flat and follow the ``True`` places of ``mask`` in row-major order, so that
+    ``ids`` and ``texts`` are flat and follow the ``True`` positions of ``mask`` in row-major order, so that
     ``output.logits[batch.mask]`` lines up with ``batch.ids``.
     """
 
@@ -40,26 +40,27 @@ class Batch:
     inputs: Mapping[str, Padded]
     """By modality: ``[*batch, time, *dim]``."""
     present: Mapping[str, Bool[Tensor, "*batch"]]
-    """By modality: is it there? ``False`` in padded places; where it is not, the mask of ``inputs`` has no ``True``."""
+    """By modality: whether the utterance has it. ``False`` in padded positions; where it is missing, the mask of
+    ``inputs`` has no ``True``."""
     speakers: Int[Tensor, "*batch"]
-    """Number of the speaker within the conversation, in order of first appearance; 0 in padded places."""
+    """Number of the speaker within the conversation, in order of first appearance; 0 in padded positions."""
     labels: Int[Tensor, "*batch"] | None = None
-    """Class numbers; -100 where there is none to learn from. ``None`` outside training."""
+    """Class numbers; -100 where an utterance has no label. ``None`` outside training."""
     teacher: Float[Tensor, "*batch classes"] | None = None
-    """What a teacher answers, as probabilities; zeros where it was not asked. ``None`` without a teacher."""
+    """A teacher's probabilities; zeros where it has none. ``None`` without distillation."""
     texts: tuple[str | None, ...] = ()
     """Transcripts; filled only for a model whose ``SPEC.inputs`` has ``texts``."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
-    """What some models read besides.
+    """Further input that some models read.
 
     ``speakers.by_name``: as ``speakers``, numbered in the alphabetical order of the speakers' names.
 
     Segments of a tier: ``segments.<tier>`` ``[*batch, segments, 2]``, start and end in seconds from the utterance's
-    beginning (float64), garbage where ``segments.<tier>.mask`` ``[*batch, segments]`` is ``False``. No ``True``: the
-    utterance has no such segments.
+    beginning (float64), arbitrary where ``segments.<tier>.mask`` ``[*batch, segments]`` is ``False``. Without any
+    ``True`` the utterance has no such segments.
     """
     view: "Batch | None" = None
-    """The same items in another guise (``SPEC.inputs`` has ``views``), in training alone; it has no labels."""
+    """Augmented views of the same items, without labels; only in training, where ``SPEC.inputs`` has ``views``."""
 
     def to(self, device: torch.device) -> "Batch":
         """Return the same batch on another device."""
@@ -67,7 +68,7 @@ class Batch:
             self,
             mask=self.mask.to(device),
             inputs={name: padded.to(device) for name, padded in self.inputs.items()},
-            present={name: there.to(device) for name, there in self.present.items()},
+            present={name: present.to(device) for name, present in self.present.items()},
             speakers=self.speakers.to(device),
             labels=None if self.labels is None else self.labels.to(device),
             teacher=None if self.teacher is None else self.teacher.to(device),

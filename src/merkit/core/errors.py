@@ -1,8 +1,8 @@
-"""Errors that a user can mend: each says what was found, what was expected and what to do."""
+"""Errors that a user can correct: each says what was found, what was expected and what to do."""
 
 
 class MerkitError(Exception):
-    """A mistake in the input, told in one line; the command line prints it and exits with code 2."""
+    """A mistake in the input, described in one line; the command line prints it and exits with code 2."""
 
 
 class ManifestError(MerkitError):
@@ -22,19 +22,19 @@ class ConfigError(MerkitError):
 
 
 class CheckpointError(MerkitError):
-    """A checkpoint that is incomplete, foreign or newer than this version."""
+    """A checkpoint that is incomplete, damaged, of another format or newer than this version."""
 
 
 class UnsafeFileError(MerkitError):
-    """A file that asks for code to be run when it is read."""
+    """A file that would run code when it is read."""
 
 
 class NonFiniteLossError(MerkitError):
-    """A loss that became NaN or infinite; names the batch."""
+    """A loss that became NaN or infinite; the message names the batch."""
 
 
 class UnknownNameError(MerkitError):
-    """A plug-in name that no file carries."""
+    """A name that no plug-in, recipe or model has."""
 
 
 class PluginError(MerkitError):
@@ -42,4 +42,4 @@ class PluginError(MerkitError):
 
 
 class UnalignableError(MerkitError):
-    """An utterance whose words cannot be found in its recording."""
+    """An utterance whose words an aligner cannot find in its recording."""

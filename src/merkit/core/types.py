@@ -1,4 +1,4 @@
-"""The nouns of the field: utterances, turns, conversations and predictions. Nothing here imports torch."""
+"""Utterances, turns, conversations and predictions. Nothing here imports torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from pathlib import Path
 from merkit.core.waveform import Waveform
 
 Scalar = str | float | int | bool | None
-"""A value of an attribute as shipped by a corpus."""
+"""A value of an attribute, as a corpus has it."""
 
 MODALITIES = ("text", "audio", "video")
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One utterance as a corpus shipped it, before any protocol has decided anything.
+    """One utterance as a corpus has it, before a protocol chooses utterances or labels.
 
     ``None`` in ``text``, ``audio`` or ``video`` means that the corpus has none; an empty text is a text. ``audio`` is a
     path, or a waveform where no corpus is behind the utterance. ``start_s`` and ``end_s`` (seconds) cut the utterance
@@ -63,10 +63,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An utterance with what came before it in its conversation (oldest first) and the folder its media lie in.
+    """What an encoder reads: an utterance, its context in the conversation, and the folder of its media.
 
-    This is what an encoder reads: it carries no attribute that a label could hide in. ``following`` is what comes after
-    it, next one first, for encoders that ask for it.
+    ``previous`` are the utterances before it, oldest first; ``following`` those after it, next one first, for encoders
+    that read them. Utterances carry no attributes here, so no label can reach an encoder.
     """
 
     utterance: Utterance
@@ -82,15 +82,15 @@ class Turn:
 
 
 def turns_of(utterances: Sequence[Utterance], root: Path, context: int = 0, following: int = 0) -> Iterator[Turn]:
-    """Yield the turns of one conversation, each with so many previous and so many following ones at most."""
-    for place, utterance in enumerate(utterances):
-        previous = tuple(utterances[max(0, place - context) : place])
-        yield Turn(utterance, previous, root, tuple(utterances[place + 1 : place + 1 + following]))
+    """Yield the turns of one conversation, each with at most ``context`` previous and ``following`` later ones."""
+    for number, utterance in enumerate(utterances):
+        previous = tuple(utterances[max(0, number - context) : number])
+        yield Turn(utterance, previous, root, tuple(utterances[number + 1 : number + 1 + following]))
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of one utterance.
+    """A model's prediction for one utterance.
 
     ``probabilities`` are by label name and sum to 1; ``confidence`` is the largest of them; ``modalities`` are those
     that were present.

@@ -1,4 +1,4 @@
-"""Sound in memory: samples and their rate, checked once, so that nothing that reads them has to ask again."""
+"""Audio in memory: samples and their rate, checked once when the value is made."""
 
 import hashlib
 from dataclasses import dataclass

@@ -248,11 +248,6 @@ def _read_cell(
 ) -> StoredCell:
     path = folder / "predictions.parquet"
     table = _read_table(path)
-    if "split" not in table.column_names:
-        raise MerkitError(
-            f"{path}: no column 'split' found, so an earlier version of merkit stored it; train the run again in a new"
-            " folder, or use that version"
-        )
     splits = np.array(table.column("split").to_pylist(), dtype=object)
     joined = {}
     for split, expected in (("train", fold.train), ("valid", fold.valid), ("test", fold.test)):
@@ -293,8 +288,8 @@ def _check_probabilities(
 ) -> None:
     # 1e-3 and 1e-6: probabilities may have been stored in half or single precision.
     sums = np.abs(probabilities.sum(axis=1) - 1.0) < 1e-3
-    chosen = probabilities[np.arange(len(ids)), predictions]
-    fine = sums & (probabilities >= 0).all(axis=1) & (predictions >= 0) & (chosen >= probabilities.max(axis=1) - 1e-6)
+    largest = probabilities[np.arange(len(ids)), predictions]
+    fine = sums & (probabilities >= 0).all(axis=1) & (predictions >= 0) & (largest >= probabilities.max(axis=1) - 1e-6)
     if not fine.all():
         wrong = ids[int(np.flatnonzero(~fine)[0])]
         raise MerkitError(f"{where}: '{wrong}' has no distribution whose largest value is its label's; predict again")

@@ -1,7 +1,7 @@
 """Test scores of a run with every subset of its modalities, predicted from its checkpoints.
 
-A removed modality is absent in every utterance, context included: the batch's masks mark it as missing, and the model
-uses what training taught it about missing modalities.
+A removed modality is absent in every utterance, context included: the batch's masks mark it as missing, as they
+mark modalities that a corpus lacks.
 """
 
 from collections.abc import Sequence

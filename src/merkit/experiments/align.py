@@ -1,4 +1,4 @@
-"""Aligning a whole corpus, as `merkit align` does."""
+"""Align a whole corpus, as `merkit align` does."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from merkit.experiments.mistakes import check_options
 
 @dataclass(frozen=True)
 class AlignedCorpus:
-    """What a call did, and where it lies."""
+    """The alignment of a corpus, and what this call added."""
 
     folder: Path
     done: Aligned
     unaligned: str | None
-    """What could not be aligned, in words; ``None``: all was."""
+    """Message about the utterances that could not be aligned; ``None``: all were."""
 
 
 def align_corpus(
@@ -48,10 +48,10 @@ def align_corpus(
     store = AlignmentStore.create(folder, aligner, made.fingerprint())
     turns = list(manifest.turns())
     done = align(made, turns, store, unaligned_as_frames=unaligned_as_frames, progress=progress)
-    told = describe_failures(done.failed, len(turns) - done.absent) if done.failed else None
-    if told is not None and not unaligned_as_frames:
+    failures = describe_failures(done.failed, len(turns) - done.absent) if done.failed else None
+    if failures is not None and not unaligned_as_frames:
         raise UnalignableError(
-            f"{told}. The others are aligned and kept. Mend these, or have them read frame by frame with "
+            f"{failures}. The others are aligned and kept. Correct these, or read them frame by frame with "
             "--unaligned frame"
         )
-    return AlignedCorpus(folder, done, told)
+    return AlignedCorpus(folder, done, failures)

@@ -1,4 +1,4 @@
-"""Making the augmented views of a recipe ahead of training, as ``merkit augment`` does."""
+"""Generate the augmented views of a recipe before training, as ``merkit augment`` does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from merkit.experiments.transforms.augmented_views import Maker, ViewsChoice
 
 @dataclass(frozen=True)
 class Augmented:
-    """What was made for one fold and seed."""
+    """The views of one fold and seed."""
 
     fold: str
     seed: int
@@ -22,33 +22,33 @@ class Augmented:
     views: int
     new: int
     kept: int
-    """Views with the utterance's own recording, since its words hold nothing that could be spoken."""
+    """Views with the utterance's own recording, since its text has no words to speak."""
     voices: tuple[str, ...]
-    """Whose voices are heard, sorted."""
+    """Speakers whose voices are used, sorted."""
     tested: tuple[str, ...]
-    """The speakers of the test part, sorted."""
+    """The speakers of the test split, sorted."""
 
 
 def augment_recipe(
     recipe: Recipe, data: Path, *, allow_partial: bool = False, progress: ProgressCallback | None = None
 ) -> Sequence[Augmented]:
-    """Make the views of all folds and seeds of a recipe that are not there yet.
+    """Generate the missing views of all folds and seeds of a recipe.
 
     Raises:
         MerkitError: The recipe has no ``[views]``, or anything else a user can mend.
     """
     views = recipe.transforms.get("views")
     if not isinstance(views, ViewsChoice):
-        raise ConfigError("the recipe has no table [views]: nothing says how views are to be made")
+        raise ConfigError("the recipe has no table [views]: add one, which names engines")
     manifest = read_manifest(data)
     protocol = open_protocol(recipe, manifest, allow_partial or manifest.info.partial)
     maker = Maker(views, manifest)
     turns = {turn.utterance.id: turn for turn in manifest.turns()}
-    found = []
+    rows = []
     for seed in range(recipe.seeds):
         for fold in protocol.folds(manifest.utterances, seed):
             made = maker.make(maker.plan(fold), turns, progress)
-            found.append(
+            rows.append(
                 Augmented(
                     fold=fold.name,
                     seed=seed,
@@ -60,4 +60,4 @@ def augment_recipe(
                     tested=tuple(sorted({manifest.by_id[name].speaker for name in fold.test})),
                 )
             )
-    return found
+    return rows

@@ -34,7 +34,7 @@ _WITHOUT_EFFECT = frozenset(
         "io.provenance",
     )
 )
-"""Modules that describe or find a result and have no part in it."""
+"""Modules that describe or find results and do not compute them."""
 
 
 def code_hashes(plug_ins: Iterable[PlugInSpec]) -> dict[str, str]:
@@ -127,13 +127,20 @@ def _module_file(name: str) -> Path | None:
 
 
 def _neighbour(file: Path, name: str) -> Path | None:
-    """Return the file of a module beside a plug-in's, by its absolute or relative name."""
+    """Return the file of a module beside a plug-in's, or of its package, by the module's absolute or relative name."""
     if file.is_relative_to(_PACKAGE):
         return None
-    levels = max(len(name) - len(name.lstrip(".")), 1)
-    path = file.parents[levels - 1].joinpath(*name.lstrip(".").split(".")).with_suffix(".py")
+    level = len(name) - len(name.lstrip("."))
+    base = file.parents[level - 1] if level else _root(file)
+    path = base.joinpath(*name.lstrip(".").split(".")).with_suffix(".py")
     return path if path.is_file() else None
 
 
+def _root(file: Path) -> Path:
+    """Return the folder from which a file outside merkit is imported: that of its package, or its own."""
+    return next(folder for folder in file.parents if not (folder / "__init__.py").exists())
+
+
 def _name(file: Path) -> str:
-    return file.relative_to(_PACKAGE.parent).as_posix() if file.is_relative_to(_PACKAGE) else file.name
+    root = _PACKAGE.parent if file.is_relative_to(_PACKAGE) else _root(file)
+    return file.relative_to(root).as_posix()

@@ -63,7 +63,7 @@ def check_named(recipe: Recipe, protocol: Protocol, fold: Fold, seed: int) -> No
     """Refuse a feature extractor that was trained elsewhere on other classes, or on what this fold is measured on.
 
     Raises:
-        MerkitError: It is such a one, or there is none.
+        MerkitError: It is such a one, or the checkpoint is missing.
     """
     for modality, (_, config) in recipe.encoders.items():
         if not isinstance(config, ExtractorConfig) or config.checkpoint is None:

@@ -1,4 +1,4 @@
-"""Filling a feature store for a whole corpus, as `merkit features` does."""
+"""Fill a feature store for a whole corpus, as `merkit features` does."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from merkit.io.checkpoint import build_encoders
 
 @dataclass(frozen=True)
 class Filled:
-    """What a call did: the store's folder and how many utterances."""
+    """A feature store, and the numbers of utterances in it."""
 
     folder: Path
     modality: str
@@ -35,7 +35,7 @@ def fill_store(
     features: Path | None,
     progress: ProgressCallback | None,
 ) -> Filled:
-    """Extract what the store of one encoder lacks.
+    """Extract the features that the store of one encoder lacks.
 
     Raises:
         MerkitError: An unknown encoder, setting or modality, an encoder that stores nothing, or unreadable input.

@@ -1,4 +1,4 @@
-"""Ablation grids: named changes to one recipe, each a run of its own, to be read in one table.
+"""Ablation grids: named changes to one recipe, each a run of its own, shown in one table.
 
 A grid is a TOML file with a list of ``[[variants]]``. Each has a ``name`` (its run's folder), tables below ``set`` that
 are merged into the recipe's, and keys or tables to ``remove`` from it first::
@@ -11,7 +11,7 @@ are merged into the recipe's, and keys or tables to ``remove`` from it first::
     name = "without-audio"
     remove = ["encoders.audio"]
 
-The recipe as it is, is the run ``base``.
+The unchanged recipe is the run ``base``.
 """
 
 import json
@@ -53,13 +53,13 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What one run of a grid is called and how it differs from the base."""
+    """The name of one run of a grid and how it differs from the base."""
 
     name: str
     changes: tuple[str, ...]
-    """In words, such as ``config.causal = true``; empty for the base."""
+    """Such as ``config.causal = true``; empty for the base."""
     number: int
-    """Its place in the grid; 0: the base."""
+    """Its position in the grid; 0: the base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def read_grid(named: str | Path, recipe: str | Path, overrides: Sequence[str] = 
 
     Args:
         named: The grid, a file or the name of a shipped one.
-        recipe: The recipe, likewise: the base.
+        recipe: The base recipe, a file or a name as well.
         overrides: As for `read_recipe`, for all variants.
 
     Raises:
@@ -107,7 +107,7 @@ def train_grid(
     again: bool = False,
     progress: ProgressCallback | None = None,
 ) -> list[Path]:
-    """Run every variant in a folder of its own below ``out``, go on where an earlier call was stopped.
+    """Train every variant in a folder of its own below ``out``; an interrupted call is resumed.
 
     Further arguments are those of `train_recipe`.
 
@@ -115,7 +115,7 @@ def train_grid(
         The runs' folders in the grid's order.
 
     Raises:
-        MerkitError: Anything a user can mend.
+        MerkitError: As `train_recipe`.
     """
     runs = []
     for variant in variants:
@@ -131,8 +131,8 @@ def train_grid(
             progress=progress,
         )
         with atomic_path(run / FILE) as temporary:
-            said = {"name": variant.name, "changes": list(variant.changes), "number": variant.number}
-            temporary.write_text(json.dumps(said, indent=2))
+            variant_values = {"name": variant.name, "changes": list(variant.changes), "number": variant.number}
+            temporary.write_text(json.dumps(variant_values, indent=2))
         runs.append(run)
     return runs
 
@@ -142,8 +142,8 @@ def variant_of(run: Path) -> Variant | None:
     path = run / FILE
     if not path.is_file():
         return None
-    said = json.loads(path.read_text())
-    return Variant(said["name"], tuple(said["changes"]), said["number"])
+    values = json.loads(path.read_text())
+    return Variant(values["name"], tuple(values["changes"]), values["number"])
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -156,22 +156,22 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _plan(variant: _Variant, planned: Sequence[PlannedVariant], where: str) -> PlannedVariant:
-    """Return a variant with its checked recipe, which must be none of those that are there."""
+    """Return a variant with its checked recipe, which must differ from those of all earlier ones."""
     if variant.name == BASE:
-        raise ConfigError(f"variants: '{BASE}' is the recipe as it is; choose another name")
+        raise ConfigError(f"variants: '{BASE}' is the name of the unchanged recipe; choose another one")
     if any(other.name == variant.name for other in planned):
-        raise ConfigError(f"variants: '{variant.name}' is there more than once")
+        raise ConfigError(f"variants: '{variant.name}' appears more than once")
     touched = {*variant.set, *(key.split(".")[0] for key in variant.remove)}
     if fixed := sorted({"seeds", "protocol", "options"} & touched):
-        raise ConfigError(f"{where}: {fixed[0]} is the same for all variants; only so can they be compared")
+        raise ConfigError(f"{where}: {fixed[0]} must be the same for all variants, else they cannot be compared")
     values = planned[0].recipe.resolved()
     for key in variant.remove:
         _remove(values, key, where)
     recipe = check_recipe(_merged(values, variant.set), where)
     twin = next((other for other in planned if other.recipe.resolved() == recipe.resolved()), None)
     if twin is not None:
-        said = "changes nothing" if twin is planned[0] else f"is the same as '{twin.name}'"
-        raise ConfigError(f"variants: '{variant.name}' {said}")
+        relation = "changes nothing" if twin is planned[0] else f"is the same as '{twin.name}'"
+        raise ConfigError(f"variants: '{variant.name}' {relation}")
     changes = [f"without {key}" for key in variant.remove]
     changes += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in _leaves(variant.set)]
     return PlannedVariant(variant.name, tuple(changes), len(planned), recipe)
@@ -179,16 +179,16 @@ def _plan(variant: _Variant, planned: Sequence[PlannedVariant], where: str) -> P
 
 def _remove(values: dict[str, Any], key: str, where: str) -> None:
     *tables, last = key.split(".")
-    place: Any = values
+    owner: Any = values
     for table in tables:
-        place = place.get(table) if isinstance(place, dict) else None
-    if not isinstance(place, dict) or last not in place:
+        owner = owner.get(table) if isinstance(owner, dict) else None
+    if not isinstance(owner, dict) or last not in owner:
         raise ConfigError(f"{where}: remove = '{key}': not in the recipe")
-    del place[last]
+    del owner[last]
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values with changes put in, tables key by key."""
+    """Return values with changes merged in, tables key by key."""
     merged = dict(values)
     for key, value in changes.items():
         old = merged.get(key)
@@ -196,9 +196,9 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _leaves(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{place}{key}.")
+            yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield f"{place}{key}", value
+            yield f"{prefix}{key}", value

@@ -15,15 +15,15 @@ _LOCK = ".lock"
 
 @contextmanager
 def alone(run: Path) -> Iterator[None]:
-    """Keep other processes out of a run's folder; the system lets go of the lock when this one is killed.
+    """Lock a run's folder against other processes; the system releases the lock when this one ends.
 
     Raises:
-        MerkitError: Another process is at work there.
+        MerkitError: Another process holds it.
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
         file = (run / _LOCK).open("w")
-    except OSError:  # told in words by the first file that is written
+    except OSError:  # the first file that is written raises a clear error
         yield
         return
     with file:
@@ -31,7 +31,7 @@ def alone(run: Path) -> Iterator[None]:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise MerkitError(
-                f"Another process is at work on '{run}': wait for it or stop it, or give another folder with --out."
+                f"Another process is working in '{run}': wait for it or stop it, or give another folder with --out."
             ) from None
         except OSError as error:  # a file system without locks
             _log.debug("'%s' is not locked: %s", run, error)

@@ -1,4 +1,4 @@
-"""Tables of a recipe checked by their classes, with every mistake in words: key, value, what is allowed."""
+"""Tables of a recipe checked by their classes, with a message for every mistake: key, value, what is allowed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
@@ -12,7 +12,7 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def validated(kind: type[Checked], values: Any, table: tuple[str, ...], mistakes: list[str]) -> Checked | None:
-    """Return a table's values as their class has them; or ``None``, and what is wrong with them joins ``mistakes``."""
+    """Return a table as an instance of its class; ``None`` if it has errors, each a message in ``mistakes``."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -35,7 +35,7 @@ def check_options(kind: type[Checked], values: Mapping[str, Any], source: str) -
 
 
 def plug_in(package: str, name: Any, key: str, mistakes: list[str]) -> Any:
-    """Return the ``SPEC`` of a plug-in; ``None``, and a mistake, if there is none of this name."""
+    """Return the ``SPEC`` of a plug-in; ``None``, and a mistake, if none has this name."""
     if not isinstance(name, str):
         return None  # the check of the file's own keys reports it
     try:
@@ -54,7 +54,7 @@ def joined(mistakes: Sequence[str]) -> str:
 
 def _describe(kind: type[BaseModel], item: Any, table: tuple[str, ...]) -> str:
     """Describe one of pydantic's errors: key, value, what is allowed."""
-    path = [str(part) for part in item["loc"]]
+    path = [str(key) for key in item["loc"]]
     key = ".".join((*table, *path))
     if item["type"] == "extra_forbidden":
         owner = _owner(kind, path[:-1])
@@ -63,14 +63,14 @@ def _describe(kind: type[BaseModel], item: Any, table: tuple[str, ...]) -> str:
     if item["type"] == "missing":
         return f"{key}: is missing"
     message = item["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(item["input"], Mapping) else f" = {item['input']!r}"  # a whole table says nothing
+    given = "" if isinstance(item["input"], Mapping) else f" = {item['input']!r}"  # a whole table is too long
     return f"{key}{given}: {message[:1].lower() + message[1:]}"
 
 
 def _owner(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
     """Return the class whose field a path leads into."""
-    for part in path:
-        field = kind.model_fields.get(part)
+    for name in path:
+        field = kind.model_fields.get(name)
         annotation = None if field is None else field.annotation
         candidates = [annotation, *get_args(annotation)] if get_origin(annotation) else [annotation]
         models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]

@@ -1,4 +1,4 @@
-"""What a run and its checkpoints tell of where they come from."""
+"""The provenance of a run."""
 
 import datetime
 import hashlib
@@ -15,14 +15,14 @@ from merkit.io.provenance import RUN_FORMAT, describe_environment
 
 
 def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any]:
-    """Return what stands in a run's ``provenance.json``: environment, command, data, recipe and encoders."""
+    """Return the content of a run's ``provenance.json``: environment, command, data, recipe and encoders."""
     settings = recipe.resolved()["encoders"]
     choices = {modality: choice for modality, choice in recipe.encoders.items() if modality not in recipe.extractors}
-    there = build_encoders(choices, manifest.root, None)
-    encoders = {modality: dict(encoder.describe()) for modality, encoder in there.items()}
-    for modality, stage in recipe.extractors.items():
+    built = build_encoders(choices, manifest.root, None)
+    encoders = {modality: dict(encoder.describe()) for modality, encoder in built.items()}
+    for modality, extractor in recipe.extractors.items():
         features = describe_extractors({modality: settings[modality]})
-        encoders[modality] = {"encoder": "checkpoint", "feature extractor": stage.model.name, "features": features}
+        encoders[modality] = {"encoder": "checkpoint", "feature extractor": extractor.model.name, "features": features}
     return {
         "format": RUN_FORMAT,
         **describe_environment(),
@@ -43,5 +43,5 @@ def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, An
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """Return a hash of all that a recipe sets but its number of seeds."""
+    """Return a hash of a recipe without its number of seeds."""
     return hashlib.sha256(json.dumps(recipe.without_seeds(), sort_keys=True).encode()).hexdigest()

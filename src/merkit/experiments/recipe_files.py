@@ -1,4 +1,4 @@
-"""Recipe files as they stand: the files that they name, and overrides such as ``training.epochs=3``."""
+"""Recipe files before they are checked: the files that they name, and overrides such as ``training.epochs=3``."""
 
 import tomllib
 from collections.abc import Mapping
@@ -71,21 +71,21 @@ def _beside(path: Path, named: str) -> Path:
 
 
 def put_override(values: dict[str, Any], override: str) -> None:
-    """Set one key, ``table.key=VALUE`` with a TOML value; what is no TOML is a string.
+    """Set one key, ``table.key=VALUE``; a value that is not TOML is a string.
 
     Raises:
-        ConfigError: It is no key and value, or leads into a value.
+        ConfigError: It has no key or no value, or its key leads into a value.
     """
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {override}: expected KEY=VALUE, such as training.epochs=3")
     *tables, last = key.split(".")
-    place: Any = values
+    owner: Any = values
     for table in tables:
-        place = place.setdefault(table, {})
-        if not isinstance(place, dict):
+        owner = owner.setdefault(table, {})
+        if not isinstance(owner, dict):
             raise ConfigError(f"--set {override}: '{table}' is a value, not a table")
     try:
-        place[last] = tomllib.loads(f"value = {text}")["value"]
+        owner[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        place[last] = text
+        owner[last] = text

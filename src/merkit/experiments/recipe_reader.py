@@ -173,19 +173,19 @@ def _encoders(tables: Any, mistakes: list[str]) -> dict[str, tuple[EncoderSpec, 
     return encoders
 
 
-def _check_modalities(model: ModelSpec, found: int, mistakes: list[str]) -> None:
+def _check_modalities(model: ModelSpec, count: int, mistakes: list[str]) -> None:
     fewest, most = model.modalities
-    if not mistakes and not fewest <= found <= most:
+    if not mistakes and not fewest <= count <= most:
         wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
         mistakes.append(
-            f"encoders: {found} found, '{model.name}' takes {wanted}; each is a table [encoders.<modality>]"
+            f"encoders: {count} found, '{model.name}' takes {wanted}; each is a table [encoders.<modality>]"
         )
 
 
 def _check_training(
     training: TrainingConfig, encoders: Mapping[str, tuple[EncoderSpec, EncoderConfig]], mistakes: list[str]
 ) -> None:
-    """Tell of settings of training that the encoders leave nothing to do, before anything is extracted for them."""
+    """Report training settings that have no effect with these encoders, before anything is extracted."""
     if training.batch_seconds is not None and "audio" not in encoders:
         mistakes.append(f"training.batch_seconds = {training.batch_seconds}: there is no [encoders.audio] to bound")
     if training.layer_decay < 1.0 and not any(config.trains_network for _, config in encoders.values()):

@@ -1,4 +1,4 @@
-"""The run: folds times seeds of one recipe on one corpus, resumable, ending in stored predictions."""
+"""The run: every fold and seed of one recipe on one corpus, resumable; it ends in stored predictions."""
 
 import json
 import logging
@@ -43,14 +43,14 @@ def train_recipe(
 ) -> None:
     """Train every fold and seed of a recipe on a manifest and store their predictions; finished ones are kept.
 
-    Nothing is scored here: what trains cannot reach a test label.
+    Nothing is scored here: code that trains cannot reach a label of the test split.
 
     Args:
-        recipe: What to do.
+        recipe: The experiment.
         data: The manifest's folder.
-        run: The run's folder; made if need be.
+        run: The run's folder; created if missing.
         features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
-        allow_partial: Accept counts that differ from the published ones; said in the result.
+        allow_partial: Accept counts that differ from the published ones; the scores report them.
         legacy_best_on_test: Compute the leaky best-epoch-on-test score beside the clean one.
         extractors: Folder of the feature extractors, which several runs may share; ``None``: ``feature-extractors`` in
             the run's folder.
@@ -65,38 +65,8 @@ def train_recipe(
     _check_folder(run, recipe, manifest)
     accelerator = open_accelerator(recipe)
     provenance = describe_run(recipe, manifest, data)
-    cells = _cells(recipe, protocol, manifest, run, features, extractors, legacy_best_on_test)
-    for cell in cells:
-        check_named(recipe, protocol, cell.fold, cell.seed)
-        transforms_of(cell)  # its checks
-    for transform in transforms_of(cells[0]).values():
-        transform.check()
-    for modality in recipe.extractors:
-        check_offer(recipe, modality, manifest, protocol)
-    others = _OtherCells(data, progress, again)
-    with alone(run) if accelerator.is_main_process else nullcontext():
-        if accelerator.is_main_process:
-            _check_folder(run, recipe, manifest)  # again: another process may have finished something meanwhile
-            _write(run / "recipe.toml", recipe.to_toml())
-            _write(run / "provenance.json", json.dumps(provenance if again else _of_run(run, provenance), indent=2))
-        for modality in recipe.extractors:
-            cells = _train_extractor(cells, modality, data, allow_partial=allow_partial, progress=progress, again=again)
-        for number, cell in enumerate(cells):
-            run_cell(cell, provenance, others, progress, Share(run.name, number, len(cells)), again=again)
-    open_accelerator(recipe).wait_for_everyone()
-
-
-def _cells(
-    recipe: Recipe,
-    protocol: Protocol,
-    manifest: Manifest,
-    run: Path,
-    features: Path | None,
-    extractors: Path | None,
-    legacy_best_on_test: bool,
-) -> list[Cell]:
     members = [utterance.id for utterance in protocol.members(manifest.utterances)]
-    return [
+    cells = [
         Cell(
             folder=run / f"fold-{fold.name}" / f"seed-{seed}",
             run=run,
@@ -113,6 +83,24 @@ def _cells(
         for seed in range(recipe.seeds)
         for fold in protocol.folds(manifest.utterances, seed)
     ]
+    for cell in cells:
+        check_named(recipe, protocol, cell.fold, cell.seed)
+        transforms_of(cell)  # refuses what cannot be cut
+    for transform in transforms_of(cells[0]).values():
+        transform.check()
+    for modality in recipe.extractors:
+        check_offer(recipe, modality, manifest, protocol)
+    others = _OtherCells(data, progress, again)
+    with alone(run) if accelerator.is_main_process else nullcontext():
+        if accelerator.is_main_process:
+            _check_folder(run, recipe, manifest)  # again: another process may have finished something meanwhile
+            _write(run / "recipe.toml", recipe.to_toml())
+            _write(run / "provenance.json", json.dumps(provenance if again else _of_run(run, provenance), indent=2))
+        for modality in recipe.extractors:
+            cells = _train_extractor(cells, modality, data, allow_partial=allow_partial, progress=progress, again=again)
+        for number, cell in enumerate(cells):
+            run_cell(cell, provenance, others, progress, Share(run.name, number, len(cells)), again=again)
+    open_accelerator(recipe).wait_for_everyone()
 
 
 @dataclass
@@ -132,30 +120,16 @@ class _OtherCells:
             self._done.add(cell.folder)
 
 
-def _train_extractor(
-    cells: Sequence[Cell],
-    modality: str,
-    data: Path,
-    *,
-    allow_partial: bool,
-    progress: ProgressCallback | None,
-    again: bool,
-) -> list[Cell]:
+def _train_extractor(cells: Sequence[Cell], modality: str, data: Path, **options: Any) -> list[Cell]:
     """Train the feature extractor of a modality on the whole training splits, and return the cells with it."""
-    recipe, config = cells[0].recipe.extractors[modality], cells[0].recipe.encoders[modality][1]
+    first = cells[0]
+    recipe, config = first.recipe.extractors[modality], first.recipe.encoders[modality][1]
     assert isinstance(config, ExtractorConfig)
     seeds = [ensemble_seeds(cell, config.ensemble) for cell in cells]
-    folder = cells[0].extractor_folder / modality
+    folder = first.extractor_folder / modality
     _log.info("feature extractor, %s", modality)
-    train_recipe(
-        replace(recipe, seeds=config.ensemble or cells[0].recipe.seeds),
-        data,
-        folder,
-        features=cells[0].features,
-        allow_partial=allow_partial,
-        progress=progress,
-        again=again,
-    )
+    seeded = replace(recipe, seeds=config.ensemble or first.recipe.seeds)
+    train_recipe(seeded, data, folder, features=first.features, **options)
     served = []
     for cell, own in zip(cells, seeds, strict=True):
         checkpoints = [folder / f"fold-{cell.fold.name}" / f"seed-{seed}" / "checkpoint" for seed in own]
@@ -184,34 +158,34 @@ def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Pr
 def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:
     """Refuse a folder that holds another experiment; more seeds of the same one are welcome.
 
-    What failed or was stopped before its first epoch ended holds nothing.
+    A run that failed or was stopped before the end of its first epoch does not count.
     """
-    found = _begun(run)
-    if found is None:
+    begun = _begun(run)
+    if begun is None:
         return
-    check_run_format(run, found)
-    if found["recipe_sha256"] != recipe_hash(recipe) or found["data"]["sha256"] != manifest.sha256:
-        what = "recipe" if found["recipe_sha256"] != recipe_hash(recipe) else "corpus"
+    check_run_format(run, begun)
+    if begun["recipe_sha256"] != recipe_hash(recipe) or begun["data"]["sha256"] != manifest.sha256:
+        what = "recipe" if begun["recipe_sha256"] != recipe_hash(recipe) else "corpus"
         raise MerkitError(f"'{run}' holds a run of another {what}: give another folder with --out, or remove this one.")
 
 
 def _of_run(run: Path, now: dict[str, Any]) -> dict[str, Any]:
-    """Return the provenance that a run began with, and where its data lies now: asking again is not making it again."""
+    """Return the provenance that a run began with, with the present folder of its data: a second call made nothing."""
     begun = _begun(run)
     return now if begun is None else {**begun, "data": now["data"]}
 
 
 def _begun(run: Path) -> dict[str, Any] | None:
-    """Return the provenance of what a folder holds; ``None``: no epoch and no cell of it was ever finished.
+    """Return the provenance of the run in a folder; ``None``: no epoch and no cell of it was ever finished.
 
-    Teachers do not count: a student that failed at once leaves them to a mended one, as far as they are the same.
+    Teachers do not count: they can serve another student, as far as they are the same.
     """
     path = run / "provenance.json"
     finished = (file for name in ("history.jsonl", "cell.json") for file in run.rglob(name))
     if not path.exists() or all(TEACHERS in file.relative_to(run).parts for file in finished):
         return None
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    provenance: dict[str, Any] = json.loads(path.read_text())
+    return provenance
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Run one cell: from a recipe to a checkpoint and stored predictions."""
+"""Train one cell: from a recipe to a checkpoint and stored predictions."""
 
 import json
 import logging
@@ -71,7 +71,7 @@ def run_cell(
         again: Train anew what other code made.
 
     Raises:
-        MerkitError: Other code made the cell, and ``again`` is false; or anything else a user can mend.
+        MerkitError: Other code made the cell, and ``again`` is false; or the input cannot be used.
     """
     started = time.perf_counter()
     recipe = cell.recipe
@@ -79,7 +79,7 @@ def run_cell(
     for transform in transforms.values():
         transform.prepare(train_other)
     accelerator = open_accelerator(recipe)
-    seed_torch(derived_seed(cell.seed, "encoders"))  # not what the process drew before: that differs once it was killed
+    seed_torch(derived_seed(cell.seed, "encoders"))  # independent of what the process drew before
     encoders = build_encoders(recipe.encoders, cell.manifest.root, None, cell.extractors)
     check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
     around = reach(encoders.values())
@@ -210,11 +210,10 @@ def _train(
         if model.fits_on_validation:
             outputs = recognizer.outputs(datasets["valid"], batch_seconds=seconds)
             model.fit_on_validation(_labelled(outputs, fold.valid))
-        answers = recognizer.predict_dataset(datasets["valid"], batch_seconds=seconds)
-        predictions = _of(answers, list(fold.valid))
-        guesses = np.array([config.labels.index(prediction.label) for prediction in predictions])
-        figures = {name: METRICS[name](truth, guesses, len(config.labels)) for name in cell.protocol.metrics}
-        return {**figures, "loss": _negative_log_likelihood(predictions, [config.labels[label] for label in truth])}
+        predictions = _of(recognizer.predict_dataset(datasets["valid"], batch_seconds=seconds), list(fold.valid))
+        predicted = np.array([config.labels.index(prediction.label) for prediction in predictions])
+        scores = {name: METRICS[name](truth, predicted, len(config.labels)) for name in cell.protocol.metrics}
+        return {**scores, "loss": _negative_log_likelihood(predictions, [config.labels[label] for label in truth])}
 
     def listen(_: Model, row: Mapping[str, Any]) -> None:
         names = ("loss", *cell.protocol.metrics[:2])  # all of them are in history.jsonl
@@ -250,7 +249,7 @@ def _report_epoch(cell: Cell, progress: ProgressCallback | None, share: Share, d
 def _labelled(
     outputs: Iterable[tuple[Batch, ModelOutput]], labels: Mapping[str, int]
 ) -> Iterator[tuple[ModelOutput, torch.Tensor]]:
-    """Put class numbers ``[*batch]`` beside a model's outputs; -100 where there is none."""
+    """Yield a model's outputs with class numbers ``[*batch]``; -100 where there is no label."""
     for batch, output in outputs:
         numbers = torch.full(batch.mask.shape, IGNORED)
         numbers[batch.mask] = torch.tensor([labels.get(name, IGNORED) for name in batch.ids])
@@ -283,6 +282,6 @@ def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str
 
 
 def _of(predictions: Iterable[Prediction], ids: Sequence[str]) -> list[Prediction]:
-    """Return the predictions of these utterances in this order; a conversation's others were context."""
-    found = {prediction.id: prediction for prediction in predictions}
-    return [found[utterance] for utterance in ids]
+    """Return the predictions of these utterances in this order; other utterances of a conversation are context."""
+    by_id = {prediction.id: prediction for prediction in predictions}
+    return [by_id[utterance] for utterance in ids]

@@ -1,1 +1,1 @@
-"""Inference: the only road from a checkpoint to a prediction."""
+"""Inference: from a checkpoint to predictions."""

@@ -1,4 +1,4 @@
-"""Predicting a whole corpus into one file: part by part, so that a killed prediction goes on where it was."""
+"""Predict a whole corpus into one file, chunk by chunk, so that a killed prediction can be resumed."""
 
 import hashlib
 import json
@@ -35,12 +35,12 @@ def predict_corpus(
 ) -> int:
     """Write a prediction for every utterance of a manifest to ``out``; return how many.
 
-    ``text_column`` is read in the place of the transcript. Parts already predicted by the same checkpoint for the same
-    utterances, of the same content, lie in ``<out>.parts`` and are used again.
+    ``text_column`` is read in place of the transcript. A stopped prediction is resumed: finished chunks are kept in
+    ``<out>.parts`` and used again if the checkpoint, the utterances and their content are the same.
 
     Raises:
-        MerkitError: An unknown file ending, a text column that is not there or not read, or anything wrong with
-            checkpoint or media.
+        MerkitError: The file ending is unknown, the text column is missing or not read by the model, or the checkpoint
+            or a recording cannot be read.
     """
     if out.suffix not in ENDINGS:
         raise MerkitError(f"Cannot write predictions as '{out.name}': the ending must be one of {', '.join(ENDINGS)}.")
@@ -49,14 +49,14 @@ def predict_corpus(
     if text_column is not None and "text" not in recognizer.reads:
         reads = " and ".join(sorted(recognizer.reads)) or "nothing"
         raise ConfigError(f"--text-column {text_column}: '{checkpoint}' reads {reads}, no text; leave the option out")
-    parts = _open_parts(out.with_name(out.name + ".parts"), checkpoint, manifest)
+    finished = _open_parts(out.with_name(out.name + ".parts"), checkpoint, manifest)
     turns = list(manifest.turns(None, *recognizer.reach))
     store = manifest.root / "features" if features is None else features
     statistics = recognizer.speaker_statistics(turns, store, progress)
     chunks = recognizer.chunks(turns, manifest.by_id)
     written = []
     for number, chunk in enumerate(chunks):
-        part = parts / f"part-{number:05d}-{_content(recognizer, chunk)}.parquet"
+        part = finished / f"part-{number:05d}-{_content(recognizer, chunk)}.parquet"
         written.append(part)
         if not part.exists():
             predictions = recognizer.predict_chunk(chunk, statistics, store, batch_size, progress=progress)
@@ -65,12 +65,12 @@ def predict_corpus(
             progress("predictions", number + 1, len(chunks))
     table = pa.concat_tables([pq.read_table(part) for part in written])
     _write(out, table)
-    shutil.rmtree(parts)
+    shutil.rmtree(finished)
     return int(table.num_rows)
 
 
 def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]]) -> str:
-    """Return a hash of what the encoders read of these utterances: a recording may change between two calls."""
+    """Return a hash of all input that the encoders read of these utterances, which may change between two calls."""
     digest = hashlib.sha256()
     segments = recognizer.segments([turn for item in chunk for turn in item])
     for turn in (turn for item in chunk for turn in item):
@@ -82,7 +82,7 @@ def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]]) -> str:
 
 
 def _open_parts(folder: Path, checkpoint: Path, manifest: Manifest) -> Path:
-    """Make the parts' folder, empty unless its parts are of this checkpoint and these utterances."""
+    """Make the folder of finished chunks; empty it unless they are of this checkpoint and these utterances."""
     key = hashlib.sha256()
     for path in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
         key.update(f"{path.relative_to(checkpoint)} {file_hash(path)}\n".encode())

@@ -1,4 +1,4 @@
-"""The recognizer: the only road from a model to a prediction, for evaluation, the command line and a server alike."""
+"""The recognizer: the only way from a model to a prediction, for evaluation, the command line and Python."""
 
 import dataclasses
 import math
@@ -21,7 +21,7 @@ from merkit.data.segments import open_segments
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 
 CHUNK = 2048
-"""Utterances whose features are looked up together; bounds memory, and is what a killed prediction repeats at most."""
+"""Utterances that are extracted and predicted together; bounds memory, and what a resumed prediction repeats."""
 
 
 class Recognizer:
@@ -50,9 +50,9 @@ class Recognizer:
             CheckpointError: The folder is no checkpoint, is incomplete, or is newer than this merkit.
             ConfigError: The machine has no such device.
         """
-        place = _device(device)
+        chosen = _device(device)
         model, config = load_checkpoint(checkpoint, data)
-        return cls(model.to(place), config)
+        return cls(model.to(chosen), config)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ class Recognizer:
     @property
     def reads(self) -> set[str]:
         """The modalities that a prediction can rest on."""
-        return set(self.encoders) | ({"text"} if "texts" in self.spec.inputs else set())
+        return self.config.reads
 
     @property
     def reach(self) -> tuple[int, int]:

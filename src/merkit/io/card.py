@@ -52,7 +52,7 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
             else []
         ),
         "```",
-        *([] if published else ["merkit analyze recording.wav --checkpoint THIS_FOLDER"]),
+        *([] if published else [analyze_command(config, "recording.wav", "THIS_FOLDER", "words.srt")]),
         "merkit predict DATA --checkpoint THIS_FOLDER --out predictions.parquet",
         "```",
         "",
@@ -62,6 +62,12 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         "",
     ]
     return "\n".join(lines)
+
+
+def analyze_command(config: CheckpointConfig, recording: str, checkpoint: str, transcript: str) -> str:
+    """Return the command that labels a recording; its arguments are given as words of the shell."""
+    words = f" --transcript {transcript}" if "text" in config.reads else ""
+    return f"merkit analyze {recording}{words} --checkpoint {checkpoint}"
 
 
 def _transforms(described: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -48,6 +48,11 @@ class CheckpointConfig:
     temperature: float = 1.0
     """What logits are divided by before softmax; 1: not calibrated."""
 
+    @property
+    def reads(self) -> set[str]:
+        """The modalities that a prediction can rest on."""
+        return set(self.encoders) | ({"text"} if "texts" in self.spec.inputs else set())
+
     def to_json(self) -> str:
         """Return the text of ``config.json``."""
         values = {

@@ -1,8 +1,8 @@
-"""Figures for whether a classifier knows how sure it may be.
+"""Metrics of calibration: does a classifier's confidence match its accuracy?
 
 Conventions: ``probabilities [utterances, classes]`` are non-negative and sum to 1 in each row; ``labels`` are class
 numbers.
-Confidence is the largest probability of a row and its place the prediction (the first of equal ones).
+Confidence is the largest probability of a row, the prediction its class (the first of equal ones).
 """
 
 from dataclasses import dataclass
@@ -25,22 +25,22 @@ class ReliabilityBin:
     confidence: float
     """Mean confidence."""
     accuracy: float
-    """Share predicted rightly."""
+    """Share of correct predictions."""
 
 
 def reliability_bins(labels: IntArray, probabilities: Probabilities, bins: int = 15) -> list[ReliabilityBin]:
-    """Sort utterances by confidence into bins of equal width over (0, 1] and compare confidence with accuracy.
+    """Return the mean confidence and the accuracy of utterances in bins of confidence of equal width over (0, 1].
 
     Raises:
         ValueError: No utterance, rows that are no distributions, or labels out of range.
     """
-    confidence, right = _confidence(labels, probabilities)
+    confidence, correct = _confidence(labels, probabilities)
     edges = np.linspace(0.0, 1.0, bins + 1)
-    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
+    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    counts = np.bincount(index, minlength=bins)
     shown = np.maximum(counts, 1)
-    means = np.where(counts > 0, np.bincount(place, confidence, bins) / shown, np.nan)
-    rates = np.where(counts > 0, np.bincount(place, right, bins) / shown, np.nan)
+    means = np.where(counts > 0, np.bincount(index, confidence, bins) / shown, np.nan)
+    rates = np.where(counts > 0, np.bincount(index, correct, bins) / shown, np.nan)
     return [
         ReliabilityBin(float(edges[i]), float(edges[i + 1]), int(counts[i]), float(means[i]), float(rates[i]))
         for i in range(bins)
@@ -51,20 +51,20 @@ def expected_calibration_error(labels: IntArray, probabilities: Probabilities, b
     """Return the mean gap between confidence and accuracy over bins of equal width, weighted by their counts.
 
     In [0, 1], lower is better. Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3, with its
-    15 bins. It depends on the number of bins, so figures compare only with those of the same number.
+    15 bins. It depends on the number of bins, so values compare only with those of the same number.
 
     Raises:
         ValueError: As `reliability_bins`.
     """
-    found = [b for b in reliability_bins(labels, probabilities, bins) if b.count]
-    total = sum(b.count for b in found)
-    return sum(b.count * abs(b.accuracy - b.confidence) for b in found) / total
+    filled = [b for b in reliability_bins(labels, probabilities, bins) if b.count]
+    total = sum(b.count for b in filled)
+    return sum(b.count * abs(b.accuracy - b.confidence) for b in filled) / total
 
 
 def brier(labels: IntArray, probabilities: Probabilities) -> float:
     """Return the mean over utterances of the squared distance between probabilities and the one-hot truth.
 
-    In [0, 2], lower is better: summed over classes, as in Brier (1950), so two classes give twice the figure that is
+    In [0, 2], lower is better: summed over classes, as in Brier (1950), so two classes give twice the value that is
     often quoted for binary problems.
 
     Raises:
@@ -76,17 +76,17 @@ def brier(labels: IntArray, probabilities: Probabilities) -> float:
 
 
 def risk_coverage_area(labels: IntArray, probabilities: Probabilities) -> float:
-    """Return the error rate among the k most confident utterances, averaged over k = 1 to all of them.
+    """Return the area under the risk-coverage curve: the error rate of the k most confident, averaged over all k.
 
-    In [0, 1], lower is better: the area under the risk-coverage curve of a classifier that may abstain (Geifman and
-    El-Yaniv, 2017). Utterances of equal confidence come in no order: each counts with the error rate of all of them.
+    In [0, 1], lower is better; for a classifier that may abstain (Geifman and El-Yaniv, 2017). Utterances of equal
+    confidence have no order: each counts with the error rate of all of them.
 
     Raises:
         ValueError: As `reliability_bins`.
     """
-    confidence, right = _confidence(labels, probabilities)
-    _, place, counts = np.unique(-confidence, return_inverse=True, return_counts=True)
-    rates = np.bincount(place, 1.0 - right) / counts
+    confidence, correct = _confidence(labels, probabilities)
+    _, index, counts = np.unique(-confidence, return_inverse=True, return_counts=True)
+    rates = np.bincount(index, 1.0 - correct) / counts
     errors = np.repeat(rates, counts)
     return float((np.cumsum(errors) / np.arange(1, errors.size + 1)).mean())
 

@@ -1,15 +1,15 @@
-"""Figures for one class per utterance, all of them functions of the confusion matrix.
+"""Metrics for one class per utterance, all of them functions of the confusion matrix.
 
-Goal: say how often a classifier is right, over utterances and over classes.
-Conventions: class numbers run from 0; rows of a confusion matrix are true classes, columns predicted ones. Every figure
+Goal: how often a classifier is right, over utterances and over classes.
+Conventions: class numbers run from 0; rows of a confusion matrix are true classes, columns predicted ones. Every value
 lies in [0, 1]; tables print it times 100. "Support" of a class is its number of true utterances.
 Absent classes: a class without support has no recall and is left out of `mean_recall`; it has no weight in
 `weighted_f1`; in `macro_f1` it counts (as 0) only where it was predicted by mistake.
 In print `accuracy` is this field's "WA" and `mean_recall` its "UA" or "UAR"; papers swap the two, so the code never
 uses those names.
 
-A figure's two forms: `accuracy(labels, predictions)` and friends for one set of predictions, and the functions in
-`FROM_CONFUSION` for any number of confusion matrices at once, `[..., classes, classes]`, on which resampling relies.
+Each metric has two forms: `accuracy(labels, predictions)` and the like for one set of predictions, and the functions
+in `FROM_CONFUSION` for any number of confusion matrices at once, `[..., classes, classes]`, on which resampling relies.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,12 +51,12 @@ def confusion(labels: IntArray, predictions: IntArray, classes: int) -> npt.NDAr
 def grouped_confusion(
     labels: IntArray, predictions: IntArray, groups: IntArray, count: int, classes: int
 ) -> npt.NDArray[np.int64]:
-    """Count utterances as `confusion` does, apart for each group 0 to ``count - 1``: ``[count, classes, classes]``.
+    """Count utterances as `confusion` does, for each group 0 to ``count - 1``: ``[count, classes, classes]``.
 
     The matrices of all groups add up to that of the whole set, which makes resampling of groups a weighted sum.
 
     Raises:
-        ValueError: As `confusion`; or as many groups as utterances were not given, or one lies out of range.
+        ValueError: As `confusion`; or not one group per utterance, or a group out of range.
     """
     confusion(labels, predictions, classes)
     if groups.shape != labels.shape or groups.min() < 0 or groups.max() >= count:
@@ -165,7 +165,7 @@ FROM_CONFUSION: Mapping[str, Callable[[Matrices], FloatArray]] = {
     "weighted_f1": weighted_f1_of,
     "macro_f1": macro_f1_of,
 }
-"""Figure by name, from confusion matrices ``[..., classes, classes]`` to ``[...]``."""
+"""Metric by name, from confusion matrices ``[..., classes, classes]`` to ``[...]``."""
 
 METRICS: Mapping[str, Callable[[IntArray, IntArray, int], float]] = {
     "accuracy": lambda labels, predictions, classes: accuracy(labels, predictions),
@@ -173,7 +173,7 @@ METRICS: Mapping[str, Callable[[IntArray, IntArray, int], float]] = {
     "weighted_f1": weighted_f1,
     "macro_f1": macro_f1,
 }
-"""Figure by name, from labels, predictions and the number of classes."""
+"""Metric by name, from labels, predictions and the number of classes."""
 
 
 def _checked(labels: IntArray, predictions: IntArray) -> tuple[IntArray, IntArray]:

@@ -1,7 +1,7 @@
-"""Is one system better than another? Paired permutation over clusters, Holm's correction, and a verdict in words.
+"""Is one system better than another? Paired permutation test over clusters, Holm's correction, a verdict in words.
 
-Goal: the probability of a difference at least as large as the one found if it did not matter which of the two systems
-had spoken in each conversation. Both systems must have answered the same utterances. Whole clusters (conversations or
+Goal: the probability of a difference at least as large as the observed one if the two systems were exchangeable within
+each conversation. Both must have predicted the same utterances. The predictions of whole clusters (conversations or
 speakers) are swapped, because utterances of one conversation are not independent.
 """
 
@@ -11,52 +11,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from merkit.metrics.intervals import number_clusters
-
 Array = npt.NDArray[Any]
 NOT_DISTINGUISHABLE = "Not distinguishable"
 _CHUNK = 500  # swaps worked on at once: bounds memory at some 100 MB for 10 folds, 5 seeds and 8 classes
 
 
-def paired_permutation(
-    statistic: Callable[[Array], float],
-    first: Array,
-    second: Array,
-    clusters: Sequence[str],
-    permutations: int = 10_000,
-    seed: int = 0,
-) -> float:
-    """Return the two-sided p-value of ``statistic(first) - statistic(second)`` under swaps of whole clusters.
-
-    ``first`` and ``second`` hold the two systems' predictions, one row per utterance. With 13 clusters or fewer every
-    swap is tried and p is exact; with more, swaps are drawn and p is (1 + as large) / (1 + drawn), never 0 (Phipson and
-    Smyth 2010).
-
-    Raises:
-        ValueError: No utterance, or unequal lengths.
-    """
-    if first.shape != second.shape or len(first) != len(clusters):
-        raise ValueError(
-            f"{len(first)} and {len(second)} predictions and {len(clusters)} clusters found, equal expected"
-        )
-    numbers, count = number_clusters(clusters)
-    shape = (-1,) + (1,) * (first.ndim - 1)
-    differences = []
-    for swaps in _swaps(count, permutations, seed):
-        for swap in swaps[:, numbers]:
-            swapped = swap.reshape(shape)
-            one, other = np.where(swapped, second, first), np.where(swapped, first, second)
-            differences.append(statistic(one) - statistic(other))
-    return _p_value(np.array(differences), statistic(first) - statistic(second), count, permutations)
-
-
 def paired_permutation_of(
     statistic: Callable[[Array], Array], first: Array, second: Array, permutations: int = 10_000, seed: int = 0
 ) -> float:
-    """Return the p-value as `paired_permutation` does, for a statistic of sums over clusters.
+    """Return the two-sided p-value of ``statistic(first) - statistic(second)`` under swaps of whole clusters.
 
-    ``first`` and ``second`` are ``[clusters, ...]`` (confusion matrices, say, of every seed and fold) and ``statistic``
-    maps sums ``[swaps, ...]`` to figures ``[swaps]``. Many times faster, since swapping clusters is a matrix product.
+    Where all swaps are no more than ``permutations``, each is tried and p is exact; otherwise swaps are drawn and p is
+    (1 + as large) / (1 + drawn), never 0 (Phipson and Smyth 2010).
+
+    Args:
+        statistic: Maps sums over clusters ``[swaps, ...]`` to values ``[swaps]``.
+        first: Counts of one system by cluster ``[clusters, ...]``, such as confusion matrices of every seed and fold.
+        second: Those of the other system.
+        permutations: How many swaps are tried at most.
+        seed: Of the draws.
 
     Raises:
         ValueError: No cluster, or unequal shapes.
@@ -76,7 +49,7 @@ def paired_permutation_of(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number so that any false alarm stays below the level (Holm 1979).
+    """Return p-values adjusted so that the family-wise error rate stays below the level (Holm 1979).
 
     The k-th smallest of n is multiplied by n - k + 1; the results never decrease along that order and stop at 1.
 
@@ -97,7 +70,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict(difference: float, p_value: float, level: float = 0.05) -> str:
-    """Say what a difference (of a figure where more is better) and its adjusted p-value allow to be said.
+    """Return the verdict on a difference of a metric (higher is better) with its adjusted p-value.
 
     >>> verdict(1.2, 0.3)
     'Not distinguishable'

@@ -1,4 +1,4 @@
-"""Figures for dimensions of emotion (valence, arousal, dominance), in the units of the labels."""
+"""Metrics for dimensions of emotion (valence, arousal, dominance), in the units of the labels."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ def ccc(labels: Floats, predictions: Floats) -> float:
     """Return Lin's concordance correlation coefficient: 2 cov / (var + var + (difference of means)^2).
 
     In [-1, 1], higher is better; 1 only for equal values, not for merely proportional ones. Variances and covariance
-    divide by n (Lin 1989). Concatenate recordings before calling it: a mean over recordings is another figure.
+    divide by n (Lin 1989). Concatenate recordings before calling it: a mean over recordings is another value.
 
     Raises:
         ValueError: Fewer than two values, unequal lengths, values that are not finite, or both lists one and the same

@@ -1,4 +1,4 @@
-"""From a recording, with or without its transcript, to labelled utterances."""
+"""Label the utterances of a recording, with or without a transcript."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from merkit.recordings.transcripts import Line, read_transcript
 
 @dataclass(frozen=True)
 class Segment:
-    """One utterance of a recording and what was recognised in it."""
+    """One utterance of a recording and its prediction."""
 
     start_s: float
     end_s: float
@@ -33,7 +33,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Analysis(Tabular):
-    """A recording's utterances in order, with what a reader must know about them."""
+    """The labelled utterances of a recording in order, with notes on how far they can be relied on."""
 
     recording: Path
     """Its file, or the name of a recording in memory."""

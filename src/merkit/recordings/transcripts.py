@@ -1,4 +1,4 @@
-"""Transcripts with times, as people have them: CSV, JSON, SRT, WebVTT, or plain text for a whole recording."""
+"""Transcripts with times in CSV, JSON, SRT or WebVTT, or plain text of a whole recording."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one speaker said from ``start_s`` to ``end_s`` (``None``: the recording's beginning and end)."""
+    """The words of one speaker from ``start_s`` to ``end_s`` (``None``: the recording's beginning and end)."""
 
     start_s: float | None
     end_s: float | None
@@ -37,10 +37,10 @@ class Line:
 
 
 def read_transcript(path: Path) -> list[Line]:
-    """Read a transcript by its ending, lines in order of their beginning.
+    """Read a transcript, in the format that the file's ending names; return its lines in order of start times.
 
-    ``.csv`` and ``.tsv`` need the columns ``start_s``, ``end_s`` and ``text`` (``start``, ``end`` are understood), and
-    may have ``speaker``; ``.json`` is a list of objects with those keys, or an object that holds it under ``segments``
+    ``.csv`` and ``.tsv`` need the columns ``start_s``, ``end_s`` and ``text`` (or ``start`` and ``end``), and may have
+    ``speaker``; ``.json`` is a list of objects with those keys, or an object that holds it under ``segments``
     or ``utterances``; ``.jsonl`` one object a line; ``.srt`` and ``.vtt`` are subtitles, whose speakers are named by
     ``<v NAME>``, by ``[NAME]: `` before the words, or by ``NAME: `` where there are several cues and each begins so;
     ``.txt`` is the text of the whole recording.
@@ -73,36 +73,36 @@ def read_transcript(path: Path) -> list[Line]:
 def _objects(content: str, path: Path) -> list[Mapping[str, Any]]:
     try:
         if path.suffix == ".jsonl":
-            found = [json.loads(line) for line in content.splitlines() if line.strip()]
+            rows = [json.loads(line) for line in content.splitlines() if line.strip()]
         else:
-            found = json.loads(content)
+            rows = json.loads(content)
     except ValueError as error:
         raise MerkitError(f"'{path}' is not JSON: {error}") from error
-    if isinstance(found, dict):
-        found = found.get("segments", found.get("utterances"))
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+    if isinstance(rows, dict):
+        rows = rows.get("segments", rows.get("utterances"))
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise MerkitError(f"'{path}': expected a list of objects with start_s, end_s and text.")
-    return found
+    return rows
 
 
 def _read_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> list[Line]:
     lines = []
     for number, row in enumerate(rows, start=1):
         values = {key: next((row[name] for name in names if name in row), None) for key, names in _NAMES.items()}
-        place = f"'{path}', line {number}"
+        where = f"'{path}', line {number}"
         if values["text"] is None:
-            raise MerkitError(f"{place}: no column 'text' among {', '.join(map(str, row))}.")
-        start, end = (_seconds(values[key], key, place) for key in ("start", "end"))
-        lines.append(_checked(Line(start, end, str(values["speaker"] or ""), str(values["text"])), place))
+            raise MerkitError(f"{where}: no column 'text' among {', '.join(map(str, row))}.")
+        start, end = (_seconds(values[key], key, where) for key in ("start", "end"))
+        lines.append(_checked(Line(start, end, str(values["speaker"] or ""), str(values["text"])), where))
     return lines
 
 
-def _seconds(value: Any, key: str, place: str) -> float:
+def _seconds(value: Any, key: str, where: str) -> float:
     try:
         seconds = float(value)
     except (TypeError, ValueError):
         raise MerkitError(
-            f"{place}: {key} is {value!r}, expected seconds; a text without times goes into a .txt file."
+            f"{where}: {key} is {value!r}, expected seconds; a text without times goes into a .txt file."
         ) from None
     return seconds
 
@@ -112,31 +112,31 @@ def _read_cues(content: str, path: Path) -> list[Line]:
     for block in re.split(r"\n\s*\n", content.replace("\r\n", "\n")):
         if "-->" not in block:  # a header, a style, a note
             continue
-        found = _CUE.search(block)
-        if found is None or block.count("-->") > 1:
+        cue = _CUE.search(block)
+        if cue is None or block.count("-->") > 1:
             raise MerkitError(
                 f"'{path}': expected one cue, with times such as 00:00:01.500 --> 00:00:02.000, between blank lines, "
                 f"found {block.strip()[:80]!r}."
             )
-        text = block[found.end() :].partition("\n")[2]
+        text = block[cue.end() :].partition("\n")[2]
         voice = _VOICE.search(text)
         speaker = "" if voice is None else voice.group(1).strip()
         spoken = "\n".join(row.strip() for row in _TAG.sub("", text).strip().splitlines())
-        times = found.groups()
+        times = cue.groups()
         line = Line(_clock(times[:4]), _clock(times[4:]), speaker, spoken)
         lines.append(_checked(line, f"'{path}', cue {len(lines) + 1}"))
     return lines
 
 
 def _with_speakers(lines: Sequence[Line], path: Path) -> list[Line]:
-    """Take the speakers' names from before the words, unless voices are marked, and join the rows of each cue."""
+    """Take speakers' names from the front of each cue, unless ``<v NAME>`` marks them, and join the rows of a cue."""
     marked = any(line.speaker for line in lines)
-    found = [[] if marked else list(_SPEAKER.finditer(line.text or "")) for line in lines]
-    first = [names[0] if names and names[0].start() == 0 else None for names in found]
+    names_of = [[] if marked else list(_SPEAKER.finditer(line.text or "")) for line in lines]
+    first = [names[0] if names and names[0].start() == 0 else None for names in names_of]
     plain = len(lines) > 1 and all(name is not None and name.group(2) for name in first)
     known = {name.group(2) for name in first if name is not None}
     read = []
-    for number, (line, names, name) in enumerate(zip(lines, found, first, strict=True), start=1):
+    for number, (line, names, name) in enumerate(zip(lines, names_of, first, strict=True), start=1):
         speaker, text = line.speaker, line.text or ""
         if name is not None and (plain or name.group(1)):
             if any(other.group(1) or other.group(2) in known for other in names[1:]):
@@ -153,8 +153,8 @@ def _clock(parts: tuple[str | None, ...]) -> float:
     return 3600 * hours + 60 * minutes + seconds + thousandths / 1000
 
 
-def _checked(line: Line, place: str) -> Line:
+def _checked(line: Line, where: str) -> Line:
     start, end = line.start_s or 0.0, line.end_s or 0.0
     if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
-        raise MerkitError(f"{place}: from {start} to {end} s is no stretch of time.")
+        raise MerkitError(f"{where}: from {start} to {end} s is no time span, expected 0 <= start < end.")
     return line

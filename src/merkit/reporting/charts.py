@@ -71,7 +71,7 @@ class Curve:
     values: Sequence[float | None]
     chosen: int | None = None
     kind: str = ""
-    """A class of the style sheet: its colour, where there are several lines."""
+    """A class of the style sheet: its colour among several lines."""
 
 
 def curves(lines: Sequence[Curve], title: str, factor: float = 1.0) -> str:

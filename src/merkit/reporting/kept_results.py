@@ -6,22 +6,16 @@ rendered from the file, so they can be renewed without any run.
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.reporting.csv_file import read_text
 from merkit.reporting.reference import Reference
 from merkit.reporting.results import Group
-from merkit.reporting.rows import ResultRow, by_run, read_rows, read_text, rows_csv
-from merkit.reporting.section import Cell, Column, Row, Section, section_markdown
-from merkit.reporting.sections import (
-    PUBLISHED,
-    cost_section,
-    features_cell,
-    reference_section,
-    results_section,
-    row_cell,
-)
-from merkit.reporting.text import METRIC_NAMES
+from merkit.reporting.rows import ResultRow, by_run, read_rows, rows_csv
+from merkit.reporting.section import section_markdown
+from merkit.reporting.sections import cost_section, reference_section, results_section
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 """Marks between which the tables of a README or page stand."""
@@ -91,32 +85,17 @@ def best_of_each_model(rows: Iterable[ResultRow], most: int = MOST) -> list[dict
 
 
 def _short_table(rows: Sequence[ResultRow], link: str | None) -> str:
-    runs = [next(iter(run.values())) for run in best_of_each_model(rows)]
-    first = runs[0]
-    metric = Column(f"{METRIC_NAMES[first.metric]}, test", numeric=True)
-    columns = [Column("Model"), Column("Features"), metric, Column("Seeds", numeric=True)]
-    best = max(row.mean for row in runs)
-    lines = [
-        Row(
-            [
-                Cell(row.model, tag="baseline" if row.is_baseline else ""),
-                features_cell(row),
-                row_cell(row, bold=row.mean == best),
-                Cell(str(row.seed_count)),
-            ]
-        )
-        for row in runs
-    ]
-    several = " ± standard deviation over seeds" if any(row.seed_count > 1 for row in runs) else ""
-    caption = (
-        f"Protocol {first.protocol}: percent{several} [95 % bootstrap confidence interval over {first.clusters}"
-        f" {first.cluster}s]; test split of {first.support:,} utterances. Of each model the run with the best"
-        " validation score."
+    section = results_section([row for run in best_of_each_model(rows) for row in run.values()], [])
+    kept = (0, 1, -2, -1)
+    short = replace(
+        section,
+        columns=[section.columns[number] for number in kept],
+        rows=[
+            replace(row, cells=[row.cells[number] for number in kept]) for row in section.rows if row.kind != "leaky"
+        ],
+        caption=f"Protocol {rows[0].protocol}; of each model the run with the best validation score. {section.caption}",
     )
-    if not all(row.reads_recordings for row in runs):
-        caption += f" {PUBLISHED} An input is published features: the checkpoint cannot read recordings."
-    more = f"\n\n[All runs, metrics and protocols]({link})" if link else ""
-    return section_markdown(Section("", columns, lines, caption)) + more
+    return section_markdown(short) + (f"\n\n[All runs, metrics and protocols]({link})" if link else "")
 
 
 def _tables(protocol: str, rows: Sequence[ResultRow], references: Sequence[Reference]) -> str:

@@ -1,20 +1,19 @@
 """Scores printed in papers (``results/reference.csv``), shown above our own and never mixed with them."""
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 import merkit
-from merkit.core.errors import MerkitError
-from merkit.metrics.classification import METRICS
-
-EVIDENCE = ("paper", "secondary", "derived")
+from merkit.reporting.csv_file import known_metric, read_csv
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(BaseModel):
     """One printed score; the fields are the columns of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     system: str
     """Name of the model where merkit has it."""
@@ -24,15 +23,15 @@ class Reference:
     """Name of the protocol, or the beginning of the names of a family such as ``iemocap4``."""
     modalities: str
     """Joined by ``+``."""
-    metric: str
+    metric: Annotated[str, AfterValidator(known_metric)]
     """Name of the metric by its formula, whatever the paper calls it."""
-    value: float
+    value: Annotated[float, Field(gt=0, lt=100)]
     """Percent, as printed."""
     selection: str
     """What the paper selected the epoch on."""
     features: str
     source: str
-    evidence: str
+    evidence: Literal["paper", "secondary", "derived"]
     """``paper``; ``secondary``: quoted elsewhere; ``derived``: computed from other printed values."""
     note: str
 
@@ -57,19 +56,9 @@ def read_references(path: Path) -> list[Reference]:
     """Read the file.
 
     Raises:
-        MerkitError: It is missing, lacks a column, or a row has an unknown metric, a value that is no percentage, or
-            unknown evidence; names the line.
+        MerkitError: It cannot be read or has other columns, or a row is invalid; names the line.
     """
-    columns = [field.name for field in fields(Reference)]
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if reader.fieldnames != columns:
-                raise MerkitError(f"{path}: columns {reader.fieldnames} found, {columns} expected")
-            rows = list(reader)
-    except OSError as error:
-        raise MerkitError(f"Cannot read the table of printed scores '{path}': {error.strerror}") from error
-    return [_reference(path, number, row) for number, row in enumerate(rows, start=2)]
+    return read_csv(path, Reference, "correct the file")
 
 
 def above(references: Sequence[Reference], model: str, protocol: str, modalities: str) -> list[Reference]:
@@ -77,30 +66,3 @@ def above(references: Sequence[Reference], model: str, protocol: str, modalities
     printed = [r for r in references if r.system == model and not r.variant and r.is_for(protocol)]
     same = [r for r in printed if r.modalities == modalities]
     return same or [r for r in printed if r.modalities == printed[0].modalities]
-
-
-def _reference(path: Path, line: int, row: dict[str, str]) -> Reference:
-    try:
-        value = float(row["value"])
-    except (TypeError, ValueError):
-        raise MerkitError(f"{path} line {line}: value '{row['value']}' found, a percentage expected") from None
-    for name, known in (("metric", tuple(METRICS)), ("evidence", EVIDENCE)):
-        if row[name] not in known:
-            raise MerkitError(f"{path} line {line}: {name} '{row[name]}' found, one of {', '.join(known)} expected")
-    if not 0 < value < 100 or None in row:
-        raise MerkitError(
-            f"{path} line {line}: value {value} or a surplus cell found, a percentage and 11 cells expected"
-        )
-    return Reference(
-        system=row["system"],
-        variant=row["variant"],
-        protocol=row["protocol"],
-        modalities=row["modalities"],
-        metric=row["metric"],
-        value=value,
-        selection=row["selection"],
-        features=row["features"],
-        source=row["source"],
-        evidence=row["evidence"],
-        note=row["note"] or "",
-    )

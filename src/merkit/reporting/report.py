@@ -1,13 +1,13 @@
 """`merkit report`: runs to one HTML page, one Markdown file and CSV files, all scores computed anew."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
-from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.data.corpus.manifest import read_manifest
 from merkit.data.files import write_texts
 from merkit.evaluation.probes import probe_scores
 from merkit.evaluation.subsets import modalities_of, subset_conditions
@@ -83,12 +83,26 @@ def write_report(
     references = read_references(printed or shipped_references())
     groups = gather(runs, references, data=data, reference=reference)
     kept = renewed(groups, results, readme, results_page, references)
-    if subsets:
-        groups = _with_subsets(groups, data, features, progress)
-    if probes:
-        groups = _with_probes(groups, data, features, progress)
-    if text_column is not None:
-        groups = _with_texts(groups, text_column, data, features, progress)
+    if subsets and all(len(modalities_of(entry.run)) < 2 for group in groups for entry in group.entries):
+        raise ConfigError("--subsets: none of the runs has more than one modality; leave the option out")
+    if text_column and not any("text" in modalities_of(entry.run) for group in groups for entry in group.entries):
+        raise ConfigError(f"--text-column {text_column}: none of the runs reads text; leave the option out")
+
+    def with_conditions(entry: Entry) -> Entry:
+        if not (subsets or probes or text_column):
+            return entry
+        run = entry.run
+        manifest = read_manifest(data or Path(run.provenance["data"]["path"]))
+        return replace(
+            entry,
+            subsets=tuple(subset_conditions(run, manifest, features, progress)) if subsets else (),
+            probes=tuple(probe_scores(run, manifest, features, progress)) if probes else None,
+            texts=tuple(text_conditions(run, manifest, text_column, features, progress))
+            if text_column and "text" in modalities_of(run)
+            else (),
+        )
+
+    groups = [replace(group, entries=tuple(map(with_conditions, group.entries))) for group in groups]
     title = title or "Results on " + ", ".join(group.protocol for group in groups)
     html, markdown, csv = (out / f"report.{ending}" for ending in ("html", "md", "csv"))
     sections = {group.protocol: sections_of(group) for group in groups}
@@ -115,62 +129,6 @@ def renew_tables(results: Path, readme: Path | None = None, page: Path | None = 
     texts = renewed([], results, readme, page, read_references(shipped_references()))
     write_texts(texts)
     return tuple(texts)
-
-
-def _with_subsets(
-    groups: Sequence[Group], data: Path | None, features: Path | None, progress: ProgressCallback | None
-) -> list[Group]:
-    """Return the groups with the scores of each run's subsets of modalities.
-
-    Raises:
-        ConfigError: No run has more than one modality.
-    """
-    if all(len(modalities_of(entry.run)) < 2 for group in groups for entry in group.entries):
-        raise ConfigError("--subsets: none of the runs has more than one modality; leave the option out")
-
-    def shown(entry: Entry) -> Entry:
-        return replace(entry, subsets=tuple(subset_conditions(entry.run, _manifest(entry, data), features, progress)))
-
-    return _each(groups, shown)
-
-
-def _with_probes(
-    groups: Sequence[Group], data: Path | None, features: Path | None, progress: ProgressCallback | None
-) -> list[Group]:
-    """Return the groups with the scores of linear probes of each run's representations."""
-
-    def shown(entry: Entry) -> Entry:
-        return replace(entry, probes=tuple(probe_scores(entry.run, _manifest(entry, data), features, progress)))
-
-    return _each(groups, shown)
-
-
-def _with_texts(
-    groups: Sequence[Group], column: str, data: Path | None, features: Path | None, progress: ProgressCallback | None
-) -> list[Group]:
-    """Return the groups with the scores of those runs that read text.
-
-    Raises:
-        ConfigError: None of them does.
-    """
-    if not any("text" in modalities_of(entry.run) for group in groups for entry in group.entries):
-        raise ConfigError(f"--text-column {column}: none of the runs reads text; leave the option out")
-
-    def shown(entry: Entry) -> Entry:
-        if "text" not in modalities_of(entry.run):
-            return entry
-        conditions = text_conditions(entry.run, _manifest(entry, data), column, features, progress)
-        return replace(entry, texts=tuple(conditions))
-
-    return _each(groups, shown)
-
-
-def _each(groups: Sequence[Group], shown: Callable[[Entry], Entry]) -> list[Group]:
-    return [replace(group, entries=tuple(map(shown, group.entries))) for group in groups]
-
-
-def _manifest(entry: Entry, data: Path | None) -> Manifest:
-    return read_manifest(data or Path(entry.run.provenance["data"]["path"]))
 
 
 def _markdown(sections: Mapping[str, Sequence[Section]], title: str) -> str:

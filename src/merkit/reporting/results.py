@@ -1,5 +1,7 @@
 """Runs gathered for a report: read, scored, grouped by protocol, ordered, and compared."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -93,7 +95,7 @@ def gather(
     Args:
         runs: Folders that `merkit train` wrote.
         printed: Scores printed in papers.
-        data: Where the manifest lies, if not where the runs found it.
+        data: The manifest's folder, if it was moved since training.
         reference: Name of the run (its folder's) that the others of its protocol are compared with. For other
             protocols, and by default: the base, if the runs are of one grid; else the `single` model with the best
             validation score; else the baseline with the best validation score.
@@ -117,15 +119,15 @@ def gather(
 def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference], reference: str | None) -> Group:
     ordered = sorted(entries, key=_position)
     named = next((entry for entry in ordered if entry.name == reference), None)
-    chosen = named or _base(ordered) or _default_reference(ordered)
-    compared = [entry for entry in ordered if entry is not chosen]
-    comparisons = compare_all([entry.run for entry in compared], chosen.run)
+    compared_with = named or _base(ordered) or _default_reference(ordered)
+    compared = [entry for entry in ordered if entry is not compared_with]
+    comparisons = compare_all([entry.run for entry in compared], compared_with.run)
     return Group(
         protocol=protocol,
         entries=tuple(ordered),
-        compared_with=chosen,
+        compared_with=compared_with,
         comparisons=tuple(
-            replace(comparison, system=entry.name, reference=chosen.name)
+            replace(comparison, system=entry.name, reference=compared_with.name)
             for entry, comparison in zip(compared, comparisons, strict=True)
         ),
         printed=tuple(reference for reference in printed if reference.is_for(protocol)),
@@ -135,7 +137,6 @@ def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference]
 def _row(entry: Entry, metric: str) -> ResultRow:
     scores, provenance = entry.scores, entry.run.provenance
     score, leaky = scores["test"][metric], scores["legacy_best_on_test"]
-    codes = {str(cell.facts.get("code_sha256") or "") for cell in entry.run.cells}
     return ResultRow(
         protocol=scores["protocol"],
         run=entry.name,
@@ -169,8 +170,14 @@ def _row(entry: Entry, metric: str) -> ResultRow:
         recipe_sha256=provenance["recipe_sha256"],
         merkit=provenance["merkit"],
         commit=provenance.get("commit") or "",
-        code_sha256=" ".join(sorted(codes)),
+        code_sha256=" ".join(sorted(_code_hashes(entry.run))),
     )
+
+
+def _code_hashes(run: Run) -> set[str]:
+    """Return one hash for each set of source files that made cells of a run, of the files' names and hashes."""
+    codes = {json.dumps(cell.facts["code"], sort_keys=True) for cell in run.cells if "code" in cell.facts}
+    return {hashlib.sha256(code.encode()).hexdigest() for code in codes}
 
 
 def _reads_published(recipe: Mapping[str, Any]) -> bool:

@@ -1,22 +1,18 @@
 """Rows of ``report.csv`` and ``results/ours.csv``: one for each run and metric, with all that describes the score."""
 
-import csv
-import io
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-from merkit.core.errors import MerkitError
-from merkit.metrics.classification import METRICS
+from merkit.reporting.csv_file import known_metric, read_csv
 from merkit.reporting.section import to_csv
 
 BASELINES = ("majority", "text_lookup", "bag_of_words")
 """Models that every system must beat, in the order of the table."""
 Percent = Annotated[float | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
-Metric = Annotated[str, BeforeValidator(lambda cell: _known_metric(cell))]
 
 
 class ResultRow(BaseModel):
@@ -32,7 +28,7 @@ class ResultRow(BaseModel):
     features: str
     changes: str
     """What a variant of a grid changes; empty elsewhere."""
-    metric: Metric
+    metric: Annotated[str, AfterValidator(known_metric)]
     mean: float
     """Over seeds."""
     std: Percent
@@ -72,17 +68,12 @@ class ResultRow(BaseModel):
     merkit: str
     commit: str
     code_sha256: str
-    """Of the code that the results depend on; empty where the run did not record it."""
+    """Of the names and hashes of the source files that made the run; several where the code of its cells differs."""
 
     @property
     def is_baseline(self) -> bool:
         """Whether the model is one that every system must beat."""
         return self.model in BASELINES
-
-    @property
-    def share_std(self) -> float | None:
-        """The standard deviation between 0 and 1."""
-        return None if self.std is None else self.std / 100
 
     @property
     def seed_count(self) -> int:
@@ -104,62 +95,15 @@ def rows_csv(rows: Iterable[ResultRow]) -> str:
 
 
 def read_rows(path: Path) -> list[ResultRow]:
-    """Read a file of results; nothing where there is no file.
+    """Read a file of results; nothing where the file is missing.
 
     Raises:
-        MerkitError: The file cannot be read or has other columns, or a row is none; names the line.
+        MerkitError: The file cannot be read or has other columns, or a row is invalid; names the line.
     """
-    if not path.exists():
-        return []
-    remedy = "move it away and give the runs of all its protocols"
-    reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
-    rows = []
-    try:
-        found = list(reader.fieldnames or ())
-        if found != list(COLUMNS):
-            missing, unknown = (
-                ", ".join(name for name in names if name not in others) or "none"
-                for names, others in ((COLUMNS, found), (found, COLUMNS))
-            )
-            raise MerkitError(
-                f"{path}: columns missing: {missing}, unknown: {unknown}; {len(COLUMNS)} expected in the order"
-                f" {', '.join(COLUMNS)}; {remedy}"
-            )
-        for cells in reader:
-            if None in cells or None in cells.values():
-                raise MerkitError(f"{path}: line {reader.line_num}: not {len(COLUMNS)} cells, as expected; {remedy}")
-            rows.append(ResultRow.model_validate(cells))
-    except csv.Error as error:
-        raise MerkitError(f"{path}: line {reader.line_num}: not CSV ({error}); {remedy}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise MerkitError(
-            f"{path}: line {reader.line_num}: {first['loc'][0]} '{first['input']}': {first['msg']}; {remedy}"
-        ) from error
-    return rows
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file.
-
-    Raises:
-        MerkitError: It cannot be read, or has another encoding.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise MerkitError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
-    except OSError as error:
-        raise MerkitError(f"Cannot read '{path}': {error.strerror}") from error
+    return read_csv(path, ResultRow, "move it away and give the runs of all its protocols") if path.exists() else []
 
 
 def _printed(value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else value
-
-
-def _known_metric(cell: str) -> str:
-    if cell not in METRICS:
-        raise ValueError(f"one of {', '.join(METRICS)} expected")
-    return cell

@@ -13,6 +13,8 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+from merkit.reporting.text import METRIC_NAMES, interval_text, spread_text
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -22,7 +24,7 @@ class Column:
     numeric: bool = False
     """Whether it is aligned to the right."""
     wide: bool = False
-    """Whether it is left out where there is little room, as on a terminal."""
+    """Whether a narrow table leaves it out, as on a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A table with its title, caption and charts; without columns there is no table."""
+    """A table with its title, caption and charts; without rows it has no table."""
 
     title: str
     columns: Sequence[Column] = ()
@@ -64,6 +66,19 @@ class Section:
     """Name of the CSV file with the section's records; empty: none."""
     records: Sequence[Mapping[str, Any]] = ()
     """Rows of the file, with full precision."""
+
+
+SYSTEM = Column("System")
+
+
+def score_cell(score: Mapping[str, Any], bold: bool = False) -> Cell:
+    """Return mean, standard deviation over seeds and interval of a score between 0 and 1, in percent."""
+    return Cell(spread_text(score["mean"], score["std"]), interval_text(score["interval"]), bold=bold)
+
+
+def metric_columns(metrics: Iterable[str]) -> list[Column]:
+    """Return the heads of the columns of scores; a narrow table shows the first metric alone."""
+    return [Column(METRIC_NAMES[metric], numeric=True, wide=number > 0) for number, metric in enumerate(metrics)]
 
 
 def section_html(section: Section) -> str:

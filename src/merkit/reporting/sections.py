@@ -4,19 +4,16 @@ A new section is a function that returns a `Section`, and its name in `sections_
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from merkit.evaluation.conditions import Condition, Difference
-from merkit.evaluation.probes import SETTINGS, representations_of
-from merkit.evaluation.scores import Scores
-from merkit.evaluation.subsets import training_note
 from merkit.metrics.comparison import NOT_DISTINGUISHABLE
+from merkit.reporting.condition_sections import probe_section, subset_section, text_section
 from merkit.reporting.details import details_section, forest
 from merkit.reporting.reference import Reference, above
-from merkit.reporting.results import Entry, Group
+from merkit.reporting.results import Group
 from merkit.reporting.rows import ResultRow, by_run
-from merkit.reporting.section import Cell, Column, Row, Section
+from merkit.reporting.section import SYSTEM, Cell, Column, Row, Section, metric_columns, score_cell
 from merkit.reporting.text import (
     METRIC_NAMES,
     counted,
@@ -38,7 +35,6 @@ PUBLISHED = "†"
 """Marks features that a checkpoint cannot compute from recordings."""
 _VERDICTS = {NOT_DISTINGUISHABLE: ("same", "≈"), "Better": ("good", "▲"), "Worse": ("bad", "▼")}
 _EVIDENCE = {"paper": "", "secondary": "quoted from a secondary source", "derived": "derived from other values"}
-_SYSTEM = Column("System")
 
 
 def sections_of(group: Group) -> list[Section]:
@@ -74,19 +70,16 @@ def results_section(rows: Sequence[ResultRow], references: Sequence[Reference], 
         scores = [row_cell(run[metric], bold=run[metric].mean == best[metric]) for metric in metrics]
         name = Cell(first.run, first.changes, "baseline" if first.is_baseline else "")
         last = [Cell(_number(first.valid)), SELECTIONS[first.selection], Cell(str(first.seed_count))]
-        lines.append(Row([name, features_cell(first), *scores, *last], "baseline" if first.is_baseline else ""))
+        lines.append(Row([name, *scores, *last, features_cell(first)], "baseline" if first.is_baseline else ""))
         if first.leaky_best_on_test is not None:
             leaky = [Cell(_number(run[metric].leaky_best_on_test)) for metric in metrics]
             source = Cell("never a result: for papers that select so")
-            lines.append(
-                Row(
-                    [Cell(first.run, tag="leaky"), source, *leaky, Cell(""), SELECTIONS["best_test"], Cell("")], "leaky"
-                )
-            )
+            cells = [Cell(first.run, tag="leaky"), *leaky, Cell(""), SELECTIONS["best_test"], Cell(""), source]
+            lines.append(Row(cells, "leaky"))
     valid = Column(f"{METRIC_NAMES[metrics[0]]}, validation", numeric=True)
     return Section(
         "Results",
-        [_SYSTEM, Column("Features"), *_metric_columns(metrics), valid, Column("Epoch"), Column("Seeds", numeric=True)],
+        [SYSTEM, *metric_columns(metrics), valid, Column("Epoch"), Column("Seeds", numeric=True), Column("Features")],
         lines,
         results_caption(rows),
         warning,
@@ -142,72 +135,7 @@ def comparison_section(group: Group) -> Section:
         " verdict, at 5 %."
     )
     title = f"{METRIC_NAMES[group.metric]} compared with {name}"
-    return Section(title, [_SYSTEM, *numeric, Column("Verdict")], rows, caption if rows else "")
-
-
-def subset_section(group: Group) -> Section:
-    """Return the scores of each run with every subset of its modalities, where they were requested."""
-    systems: dict[str, list[str]] = {}
-    for entry in group.entries:
-        if entry.subsets:
-            systems.setdefault(training_note(entry.run), []).append(entry.name)
-    notes = "; ".join(f"{', '.join(names)}: {note}" for note, names in systems.items())
-    caption = (
-        "The stored checkpoints on the test split; the other modalities are missing in every utterance."
-        f" {_drop_caption(group, 'all modalities')} {notes}."
-    )
-    found = [(entry, entry.subsets) for entry in group.entries if entry.subsets]
-    records = _condition_records("modalities", found, lambda entry, _: {"training": training_note(entry.run)})
-    return _condition_section(group, "Subsets of the modalities", "Modalities", found, caption, "subsets.csv", records)
-
-
-def text_section(group: Group) -> Section:
-    """Return the scores of each run with the transcript and with another column of texts, where they were requested."""
-    found = [(entry, entry.texts) for entry in group.entries if entry.texts]
-    missing = "; ".join(f"{condition.name}: {condition.missing}" for condition in (found[0][1] if found else ()))
-    caption = (
-        "The stored checkpoints, trained on 'text', on the test split with another column in its place."
-        f" {_drop_caption(group, 'the column text')} Test utterances without a text: {missing}."
-    )
-    records = _condition_records("text_column", found, lambda _, condition: {"missing": condition.missing})
-    return _condition_section(group, "Another text column", "Text column", found, caption, "text-column.csv", records)
-
-
-def probe_section(group: Group) -> Section:
-    """Return the scores of linear probes of each run's representations, where they were requested."""
-    found = [(entry, probe) for entry in group.entries for probe in entry.probes or ()]
-    metrics = list(found[0][1].scores) if found else []
-    rows = []
-    for entry, probe in found:
-        tone, sign, words = ("good", "▲", "above") if probe.above_chance else ("same", "≈", "not above")
-        above = Cell(points(probe.above.mean, sign=True), interval_text(probe.above.interval))
-        scores = [score_cell(probe.scores[metric]) for metric in metrics]
-        rows.append(
-            Row([Cell(entry.name), Cell(probe.name), *scores, above, Cell(f"{sign} {words} chance", tone=tone)])
-        )
-    records = [
-        {
-            "protocol": entry.scores["protocol"],
-            "run": entry.name,
-            "representation": probe.representation,
-            "modality": probe.modality,
-            **_score_record(metric, probe.scores),
-            **_difference_record("above_chance", probe.above),
-            "verdict": "above chance" if probe.above_chance else "not above chance",
-            "probe": SETTINGS,
-        }
-        for entry, probe in found
-        for metric in probe.scores
-    ]
-    difference = Column("Above chance, points of UA", numeric=True)
-    return Section(
-        "Linear probes",
-        [_SYSTEM, Column("Representation"), *_metric_columns(metrics), difference, Column("Verdict")],
-        rows,
-        _probe_caption(group),
-        file="probes.csv" if any(entry.probes is not None for entry in group.entries) else "",
-        records=records,
-    )
+    return Section(title, [SYSTEM, *numeric, Column("Verdict")], rows, caption if rows else "")
 
 
 def reference_section(rows: Sequence[ResultRow], references: Sequence[Reference]) -> Section:
@@ -242,7 +170,7 @@ def class_section(group: Group) -> Section:
         for e in group.entries
     ]
     caption = "Percent, folds pooled, mean over seeds; in parentheses the number of test utterances."
-    return Section("F1 by class", [_SYSTEM, *columns], rows, caption)
+    return Section("F1 by class", [SYSTEM, *columns], rows, caption)
 
 
 def cost_section(rows: Sequence[ResultRow]) -> Section:
@@ -260,7 +188,7 @@ def cost_section(rows: Sequence[ResultRow]) -> Section:
             memory_text(row.peak_memory_bytes),
         ]
         lines.append(Row([Cell(row.run), *map(Cell, cells)]))
-    return Section("Cost", [_SYSTEM, *(Column(name, numeric=True) for name in names)], lines)
+    return Section("Cost", [SYSTEM, *(Column(name, numeric=True) for name in names)], lines)
 
 
 def provenance_section(group: Group) -> Section:
@@ -274,7 +202,7 @@ def provenance_section(group: Group) -> Section:
         facts = {
             "Command": provenance["command"],
             "Code": f"merkit {row.merkit}, commit {row.commit[:16] or 'unknown'}"
-            + (f", hash of the code {row.code_sha256[:16]}" if row.code_sha256 else ""),
+            + "".join(f", source files {code[:16]}" for code in row.code_sha256.split()),
             "Recipe": f"{row.recipe_sha256[:16]}; seeds {', '.join(row.seeds.split())};"
             f" {counted(row.folds, 'fold')}: {', '.join(entry.scores['folds'])}",
             "Data": f"{data['corpus']}, version {data['corpus_version']}, {data['sha256'][:16]};"
@@ -284,24 +212,21 @@ def provenance_section(group: Group) -> Section:
             "Machine": f"{_facts(provenance['machine'])}; started {provenance['started']}",
         }
         rows += [Row([Cell(entry.name), Cell(name), Cell(text, tone="fact")]) for name, text in facts.items()]
-    return Section("Provenance", [_SYSTEM, Column(""), Column("")], rows)
-
-
-def score_cell(score: Mapping[str, Any], bold: bool = False) -> Cell:
-    """Return mean, standard deviation over seeds and interval of a score between 0 and 1, in percent."""
-    return Cell(spread_text(score["mean"], score["std"]), interval_text(score["interval"]), bold=bold)
+    return Section("Provenance", [SYSTEM, Column(""), Column("")], rows)
 
 
 def row_cell(row: ResultRow, bold: bool = False) -> Cell:
     """Return mean, standard deviation over seeds and interval of a row, in percent."""
-    return score_cell({"mean": row.mean / 100, "std": row.share_std, "interval": (row.low / 100, row.high / 100)}, bold)
+    std = None if row.std is None else row.std / 100
+    return score_cell({"mean": row.mean / 100, "std": std, "interval": (row.low / 100, row.high / 100)}, bold)
 
 
 def _paper_row(printed: Sequence[Reference], metrics: Sequence[str]) -> Row:
     first = printed[0]
     values = [next((f"{r.value:g}" for r in printed if r.metric == metric), "") for metric in metrics]
-    cells = [Cell(first.system, tag="paper"), Cell(first.made_of, _source(first), tone="features")]
-    return Row([*cells, *map(Cell, values), Cell(""), _selected(first.selection), Cell("")], "printed")
+    features = Cell(first.made_of, _source(first), tone="features")
+    name, epoch = Cell(first.system, tag="paper"), _selected(first.selection)
+    return Row([name, *map(Cell, values), Cell(""), epoch, Cell(""), features], "printed")
 
 
 def _selected(selection: str) -> Cell:
@@ -324,98 +249,8 @@ def _counts_warning(group: Group) -> str:
     return f"Not the published corpus. Its counts differ: {listed}." if differences else ""
 
 
-def _metric_columns(metrics: Iterable[str]) -> list[Column]:
-    return [Column(METRIC_NAMES[metric], numeric=True, wide=number > 0) for number, metric in enumerate(metrics)]
-
-
 def _number(percent: float | None) -> str:
     return "" if percent is None else f"{percent:.2f}"
-
-
-def _drop_caption(group: Group, whole: str) -> str:
-    cluster = group.entries[0].scores["cluster"]
-    return (
-        f"Drop: {METRIC_NAMES[group.metric]} with {whole} less that of the row [95 % bootstrap confidence interval over"
-        f" {cluster}s, the same draws for both]."
-    )
-
-
-def _condition_section(
-    group: Group,
-    title: str,
-    head: str,
-    found: Sequence[tuple[Entry, Sequence[Condition]]],
-    caption: str,
-    file: str,
-    records: Sequence[Mapping[str, Any]],
-) -> Section:
-    metrics = group.entries[0].run.protocol.metrics
-    rows = []
-    for entry, conditions in found:
-        for condition in conditions:
-            drop = condition.drops.get(group.metric)
-            lost = Cell("") if drop is None else Cell(points(drop.mean), interval_text(drop.interval))
-            scores = [score_cell(condition.scores[metric], bold=not condition.drops) for metric in metrics]
-            rows.append(Row([Cell(entry.name), Cell(condition.name), *scores, lost]))
-    columns = [_SYSTEM, Column(head), *_metric_columns(metrics), Column("Drop, points", numeric=True)]
-    return Section(title, columns, rows, caption if rows else "", file=file if rows else "", records=records)
-
-
-def _condition_records(
-    column: str,
-    found: Sequence[tuple[Entry, Sequence[Condition]]],
-    more: Callable[[Entry, Condition], Mapping[str, Any]],
-) -> list[Mapping[str, Any]]:
-    """Return a record for each run, condition and metric; scores in percent, drops in points."""
-    return [
-        {
-            "protocol": entry.scores["protocol"],
-            "run": entry.name,
-            column: condition.name,
-            **_score_record(metric, condition.scores),
-            **_difference_record("drop", condition.drops.get(metric)),
-            **more(entry, condition),
-        }
-        for entry, conditions in found
-        for condition in conditions
-        for metric in condition.scores
-    ]
-
-
-def _score_record(metric: str, scores: Scores) -> dict[str, Any]:
-    score = scores[metric]
-    shares = {"mean": score["mean"], "std": score["std"], "low": score["interval"][0], "high": score["interval"][1]}
-    return {"metric": metric, **{name: None if share is None else 100 * share for name, share in shares.items()}}
-
-
-def _difference_record(name: str, difference: Difference | None) -> dict[str, Any]:
-    ends = (None, None, None) if difference is None else (difference.mean, *difference.interval)
-    names = (name, f"{name}_low", f"{name}_high")
-    return {name: None if share is None else 100 * share for name, share in zip(names, ends, strict=True)}
-
-
-def _probe_caption(group: Group) -> str:
-    probed = [entry for entry in group.entries if entry.probes]
-    without = [entry.name for entry in group.entries if entry.probes == ()]
-    sentences = []
-    if probed:
-        kinds = dict.fromkeys(
-            f"{name}: {description} ({entry.run.model})"
-            for entry in probed
-            for name, description in representations_of(entry.run).items()
-        )
-        scores = probed[0].scores
-        sentences = [
-            f"Linear probes ({SETTINGS}) of what the stored checkpoints compute from each modality, fitted to the"
-            " training utterances that have it, scored on the test split; test utterances without the modality get the"
-            " class shares of the training split. Above chance: mean recall (UA) less that of a prediction without"
-            f" knowledge of the class, 1 in {len(scores['labels'])} [95 % bootstrap confidence interval over"
-            f" {scores['cluster']}s].",
-            f"{'; '.join(kinds)}.",
-        ]
-    if without:
-        sentences.append(f"Models without a representation of a single modality: {', '.join(without)}.")
-    return " ".join(sentences)
 
 
 def _facts(values: Mapping[str, Any]) -> str:

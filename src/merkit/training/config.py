@@ -8,7 +8,7 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class TrainingConfig(BaseModel):
-    """How a model is trained; says nothing of what it is."""
+    """How a model is trained, whatever the model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,14 +38,14 @@ class TrainingConfig(BaseModel):
     momentum: Fraction = 0.9
     """For ``sgd`` alone."""
     schedule: Literal["constant", "linear", "cosine", "plateau"] = "constant"
-    """Shape after warm-up; ``linear`` and ``cosine`` end at 0 with the last epoch, ``plateau`` falls whenever the
-    validation loss does not."""
+    """Shape after warm-up; ``linear`` and ``cosine`` end at 0 with the last epoch, ``plateau`` falls when the
+    validation loss stops falling."""
     plateau_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """What ``plateau`` multiplies the learning rates by."""
     plateau_patience: Annotated[int, Field(ge=0)] = 10
-    """Epochs without a lower validation loss that ``plateau`` bears; the next one makes it fall."""
+    """Epochs without a lower validation loss after which ``plateau`` waits one more and lowers the rates."""
     warmup: Fraction = 0.0
-    """Part of all steps over which the learning rate rises from 0."""
+    """Fraction of all steps over which the learning rate rises from 0."""
     clip: Annotated[float, Field(ge=0.0)] = 1.0
     """Largest norm of all gradients together; 0: no clipping."""
     patience: PositiveInt | None = None

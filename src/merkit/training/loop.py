@@ -1,7 +1,7 @@
 """The training loop: one for every model, on one process or many, resumable after any epoch.
 
-The loop never sees a test label: it is given labelled batches of the training part and a function that measures the
-validation part. What is special about a model lives in the model (`loss`, `parameter_groups`, `figures` and the hooks
+The loop never sees a test label: it reads labelled batches of the training split and calls a function that scores the
+validation split. What is special about a model lives in the model (`loss`, `parameter_groups`, `figures` and the hooks
 around a step).
 """
 
@@ -38,14 +38,14 @@ from merkit.training.seeding import derived_seed, seed_torch
 from merkit.training.state import TrainingProgress, load_best, load_state, save_state
 
 _CHECK_EVERY = 20
-"""Steps between two looks at the losses: looking waits for the device."""
+"""Steps between two checks of the losses, as each waits for the device."""
 
 _log = logging.getLogger(__name__)
 
 Measure = Callable[[Model], Mapping[str, float]]
-"""The validation part's figures of a model as it is now, ``loss`` among them if the schedule is ``plateau``."""
+"""Returns the validation scores of a model, with ``loss`` if the schedule is ``plateau``."""
 Listener = Callable[[Model, Mapping[str, Any]], None]
-"""Told after every epoch: the model and the epoch's row of the history."""
+"""Called after every epoch with the model and the epoch's row of the history."""
 EpochCallback = Callable[[int, float | None], None]
 """Called when training starts or resumes and after every epoch: epochs done, best value of the metric so far."""
 
@@ -53,7 +53,7 @@ EpochCallback = Callable[[int, float | None], None]
 class _Step(nn.Module):
     """Forward and loss as one module: mixed precision and gradient averaging wrap both, and the model stays bare.
 
-    What a teacher answered is one more term, whatever the model: its answer is to be like the teacher's.
+    For every model, distillation is one more term: its probabilities are pulled towards the teacher's.
     """
 
     def __init__(self, model: Model, teacher_weight: float):
@@ -73,10 +73,10 @@ class _Step(nn.Module):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training leaves behind: the chosen epoch's weights are in the model."""
+    """The result of training; the weights of the selected epoch are in the model."""
 
     epoch: int
-    """The chosen one."""
+    """The selected one."""
     epochs_run: int
     seconds: float
     history: Sequence[Mapping[str, Any]]
@@ -96,19 +96,19 @@ def train(
     listener: Listener | None = None,
     on_epoch: EpochCallback | None = None,
 ) -> Trained:
-    """Train a model and leave the chosen epoch's weights in it.
+    """Train a model and leave the selected epoch's weights in it.
 
     Args:
         model: Fresh from its ``build``; encoders' statistics are fitted.
-        dataset: The labelled training part.
+        dataset: The labelled training split.
         config: How to train.
-        seed: Decides order, dropout and whatever else is drawn, epoch by epoch.
-        folder: Of this run's cell: ``state/`` and ``history.jsonl`` are written there, and training goes on from them.
-        measure: Figures of the validation part; ``metric`` must be among them, for the schedule ``plateau`` ``loss``.
+        seed: Decides order, dropout and all other random draws, epoch by epoch.
+        folder: Of this run's cell: ``state/`` and ``history.jsonl`` are written there, and training resumes from them.
+        measure: Scores of the validation split, with ``metric``, and ``loss`` for the schedule ``plateau``.
         metric: What chooses the epoch (higher is better) and stops early.
         selection: ``best_valid``: the epoch best on validation, the first of equals; ``last``: the last one.
         accelerator: Devices, processes and precision.
-        listener: Told after every epoch.
+        listener: Called after every epoch.
         on_epoch: Called at the start and after every epoch, for a progress bar.
 
     Raises:
@@ -164,12 +164,12 @@ def train(
             model.after_step()
             optimizer.zero_grad()
             progress.step += 1
-        means = losses.means()  # a loss that is not finite is told before anything is measured with what it left
+        means = losses.means()  # raises for a loss that is not finite before its weights are scored
         model.eval()
-        figures = dict(measure(model))
+        scores = dict(measure(model))
         progress.epoch = epoch
-        if selection == "last" or progress.best_value is None or figures[metric] > progress.best_value:
-            progress.best_epoch, progress.best_value = epoch, figures[metric]
+        if selection == "last" or progress.best_value is None or scores[metric] > progress.best_value:
+            progress.best_epoch, progress.best_value = epoch, scores[metric]
         seconds = time.perf_counter() - started
         progress.seconds += seconds
         row = {
@@ -177,7 +177,7 @@ def train(
             "seconds": seconds,
             "loss": means,
             "learning_rate": {group["name"]: group["lr"] for group in optimizer.param_groups},
-            "valid": figures,
+            "valid": scores,
             "model": dict(model.logged_values()),
         }
         progress.history.append(row)
@@ -209,7 +209,7 @@ def _is_over(progress: TrainingProgress, config: TrainingConfig) -> bool:
 
 
 class _Losses:
-    """Running means of the loss terms, and the watch for non-finite ones; stays on the device between looks."""
+    """Running means of the loss terms and a check for non-finite ones; stays on the device between checks."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -225,14 +225,14 @@ class _Losses:
         self._epoch = epoch
         self._unseen.append((torch.stack([term.detach().float() for term in terms.values()]), batch.ids))
         if len(self._unseen) >= _CHECK_EVERY:
-            self._look(list(terms))
+            self._check(list(terms))
 
     def means(self) -> dict[str, float]:
-        self._look(list(self._sums))
+        self._check(list(self._sums))
         means = {name: float(total) / self._count for name, total in self._sums.items()}
         return {"total": sum(means.values()), **means}
 
-    def _look(self, names: Sequence[str]) -> None:
+    def _check(self, names: Sequence[str]) -> None:
         if not self._unseen:
             return
         finite = torch.isfinite(torch.stack([values for values, _ in self._unseen])).tolist()

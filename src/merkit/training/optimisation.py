@@ -15,7 +15,7 @@ from merkit.core.model import Model
 from merkit.training.config import TrainingConfig
 
 Layers = Mapping[str, Sequence[Sequence[nn.Parameter]]]
-"""By modality: an encoder's weights by layer, lowest first, as ``Encoder.layers`` gives them."""
+"""By modality: an encoder's weights by layer, lowest first, as ``Encoder.layers`` returns them."""
 
 _PLATEAU_THRESHOLD = 1e-4
 
@@ -45,8 +45,8 @@ def groups_of(model: Model, names: Collection[str] = ()) -> dict[str, list[nn.Pa
 
 def layers_of(model: Model) -> Layers:
     """Return the layers of a model's encoders, those that have any."""
-    found = {name: encoder.layers() for name, encoder in model.encoders.items() if isinstance(encoder, Encoder)}
-    return {name: layers for name, layers in found.items() if layers}
+    layers = {name: encoder.layers() for name, encoder in model.encoders.items() if isinstance(encoder, Encoder)}
+    return {name: stack for name, stack in layers.items() if stack}
 
 
 def build_optimizer(
@@ -59,8 +59,8 @@ def build_optimizer(
     scalars (biases, norms) are not decayed: weight decay is for matrices.
 
     Raises:
-        ConfigError: A parameter group has no learning rate, a learning rate has no group, or ``layer_decay`` finds no
-            layers that are trained.
+        ConfigError: A parameter group has no learning rate, a learning rate has no group, or there are no layers
+            for ``layer_decay``.
     """
     for name in config.learning_rates:
         if name not in groups:
@@ -94,21 +94,21 @@ def _by_layer(
     if decay == 1.0:
         yield from ((name, name, 1.0, parameters) for name, parameters in groups.items())
         return
-    places: dict[int, tuple[str, float]] = {}
+    layer_of: dict[int, tuple[str, float]] = {}
     for modality, stack in layers.items():
         for number, parameters in enumerate(stack):
             name = f"encoders.{modality}." + (f"layer-{number}" if number else "below")
-            places |= {id(parameter): (name, decay ** (len(stack) - 1 - number)) for parameter in parameters}
-    if not any(id(parameter) in places for parameters in groups.values() for parameter in parameters):
+            layer_of |= {id(parameter): (name, decay ** (len(stack) - 1 - number)) for parameter in parameters}
+    if not any(id(parameter) in layer_of for parameters in groups.values() for parameter in parameters):
         raise ConfigError(
             f"training.layer_decay = {decay}: no encoder here is a trained network of layers; leave it out, or set "
             "frozen = false of one"
         )
     for base, parameters in groups.items():
-        parts: dict[tuple[str, float], list[nn.Parameter]] = {}
+        by_layer: dict[tuple[str, float], list[nn.Parameter]] = {}
         for parameter in parameters:
-            parts.setdefault(places.get(id(parameter), (base, 1.0)), []).append(parameter)
-        for (name, factor), chosen in parts.items():
+            by_layer.setdefault(layer_of.get(id(parameter), (base, 1.0)), []).append(parameter)
+        for (name, factor), chosen in by_layer.items():
             yield base, name, factor, chosen
 
 

@@ -1,4 +1,4 @@
-"""The batches of every epoch: drawn anew for each from a seed of its own, and counted ahead for the schedule."""
+"""The batches of every epoch: drawn anew for each from a seed of its own, and counted in advance for the schedule."""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from merkit.training.seeding import derived_seed
 
 @dataclass(frozen=True)
 class Plan:
-    """Which items make which batches; the same for the same seed and epoch, whoever asks and when."""
+    """Which items make which batches; the same for the same seed and epoch in every process."""
 
     lengths: Sequence[int]
-    """What items are sorted by."""
+    """By item: the length that items are sorted by."""
     classes: Sequence[int] | None
-    """What batches are balanced by, if they are."""
+    """By item: the class that batches are balanced by; ``None``: they are not."""
     bound: Bound | None
     config: TrainingConfig
     seed: int
@@ -25,11 +25,11 @@ class Plan:
 
     @classmethod
     def of(cls, dataset: Dataset, config: TrainingConfig, seed: int, processes: int = 1) -> "Plan":
-        """Return the plan for a training part.
+        """Return the plan for a training split.
 
         Raises:
-            ConfigError: ``batch_seconds`` is set and nothing tells how long the audio is, or ``balanced`` and items are
-                conversations.
+            ConfigError: ``batch_seconds`` is set and no encoder knows the duration of audio, or items of
+                ``balanced`` batches are conversations.
         """
         classes = dataset.classes() if config.balanced else None
         bound = None if config.batch_seconds is None else dataset.bound(config.batch_seconds)

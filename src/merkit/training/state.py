@@ -1,4 +1,4 @@
-"""The state of a training run between two epochs: what a killed run goes on from, without pickle."""
+"""The state of a training run between two epochs, from which a killed run resumes; no pickle."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _PROGRESS = "progress.json"
 
 @dataclass
 class TrainingProgress:
-    """How far training has come."""
+    """How far training has proceeded."""
 
     epoch: int = 0
     """Epochs done."""
@@ -49,12 +49,12 @@ def save_state(
 ) -> None:
     """Write the state after an epoch as ``folder/epoch-<n>`` and remove the one before; a kill leaves one of the two.
 
-    The best weights so far travel along: this epoch's if it is the best, else a hard link to the earlier ones.
+    The best weights so far are stored with it: this epoch's if it is the best, else a hard link to the earlier ones.
     """
     before = _newest(folder)
     with atomic_path(folder / f"epoch-{progress.epoch:05d}") as temporary:
         temporary.mkdir(parents=True)
-        # clones: safetensors refuses tensors that share memory, as a layer's that is used in two places
+        # clones: safetensors refuses tensors that share memory, as those of a layer that is used twice
         state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model_state.items()}
         save_file(state, temporary / _MODEL)
         if progress.best_epoch == progress.epoch:
@@ -68,7 +68,7 @@ def save_state(
 
 
 def load_state(folder: Path, model: torch.nn.Module, optimizer: Optimizer) -> TrainingProgress:
-    """Load the newest state into model and optimiser; a fresh ``TrainingProgress`` where there is none."""
+    """Load the newest state into model and optimiser; a fresh ``TrainingProgress`` if none is stored."""
     newest = _newest(folder)
     if newest is None:
         return TrainingProgress()
@@ -90,8 +90,8 @@ def load_best(folder: Path, model: torch.nn.Module) -> None:
 
 
 def _newest(folder: Path) -> Path | None:
-    found = sorted(path for path in folder.glob("epoch-*") if path.name[6:].isdigit())
-    return found[-1] if found else None
+    states = sorted(path for path in folder.glob("epoch-*") if path.name[6:].isdigit())
+    return states[-1] if states else None
 
 
 def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -387,6 +387,22 @@ def test_eight_threads_of_two_hundred_calls_predict_what_serial_calls_do(checkpo
         np.testing.assert_allclose(result, serial[number % 200], atol=1e-6)
 
 
+@pytest.mark.parametrize("model", ["audio", "both"])
+def test_threads_share_a_model_that_reads_audio(checkpoints: Path, model: str) -> None:
+    recognizer = merkit.load(checkpoints / model)
+    waveforms = [merkit.Waveform(SPEECH[: 4000 + 1000 * number], 16_000) for number in range(8)]
+
+    def run(waveform: merkit.Waveform) -> list[list[float]]:
+        return probabilities(recognizer(waveform, text="hello"))
+
+    with ThreadPoolExecutor(8) as pool:
+        threaded = list(pool.map(run, waveforms * 8))
+    serial = [run(waveform) for waveform in waveforms]
+
+    for number, result in enumerate(threaded):
+        np.testing.assert_allclose(result, serial[number % 8], atol=1e-6)
+
+
 def test_a_call_changes_neither_the_global_generator_nor_the_modes_of_the_model(
     both: merkit.EmotionRecognizer, call_file: Path
 ) -> None:

@@ -277,17 +277,6 @@ def test_a_fold_that_the_protocol_does_not_have_is_named(parley, make_run, tmp_p
         read_run(run, parley.protocol, parley.manifest)
 
 
-def test_predictions_of_an_earlier_version_are_refused_in_one_line(parley, make_run, tmp_path, change_predictions):
-    run = make_run(tmp_path / "run", parley)
-    names = {"split": "part"}
-    change_predictions(
-        run / "fold-made/seed-0", lambda table: table.rename_columns([names.get(n, n) for n in table.column_names])
-    )
-
-    with pytest.raises(MerkitError, match="no column 'split' found, so an earlier version of merkit stored it"):
-        open_run(run)
-
-
 def test_a_model_without_epochs_claims_no_selection(parley, make_run, tmp_path):
     assert score_run(make_run(tmp_path / "one", parley, "majority", epochs=0))["selection"] == "none"
     assert score_run(make_run(tmp_path / "two", parley, selection="last"))["selection"] == "last"

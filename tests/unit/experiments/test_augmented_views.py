@@ -177,12 +177,12 @@ def test_an_utterance_that_finds_no_voice_is_an_error(corpus: tuple[Manifest, Fo
     manifest, fold = corpus
     alone = replace(fold, train={"u0": 0, "u1": 0, "u2": 1})
 
-    with pytest.raises(ConfigError, match=r"'u0' of fold f finds no voice.*'perturb'"):
+    with pytest.raises(ConfigError, match=r"'u0' of fold f has no donor of a voice.*'perturb'"):
         Maker(choice(audio="voice"), manifest).plan(alone)
     nameless = write_manifest(
         manifest.root / "n", [replace(u, speaker="") for u in manifest.utterances], name="n", version=1
     )
-    with pytest.raises(ConfigError, match="who are not known"):
+    with pytest.raises(ConfigError, match="unknown ones do not"):
         Maker(choice(audio="voice"), nameless).plan(fold)
 
 
@@ -202,7 +202,7 @@ def test_an_encoder_that_cannot_read_views_is_told(corpus: tuple[Manifest, Fold]
     deaf = spec.build(spec.config(), "audio", EncoderHome())
     deaf.content = lambda turn: None if "#" in turn.utterance.id else "x"
 
-    with pytest.raises(MerkitError, match=r"encoders.audio: knows nothing of the augmented view 'u0#0-"):
+    with pytest.raises(MerkitError, match=r"encoders.audio: cannot encode the augmented view 'u0#0-"):
         open_views(made, {"audio": deaf}, manifest.root / "features", None)
 
 

@@ -6,17 +6,54 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.commandline import Called, call
-from tests.plug_ins import source
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
 import merkit
-from merkit.core.lookup import load
+from merkit.core.lookup import Origin, load
 from merkit.experiments.code import code_hashes
 from merkit.training import loop
+
+MODEL = '''
+import torch
+from torch import nn
+
+from merkit.core.batch import ModelOutput
+from merkit.core.model import Model, ModelConfig, ModelSpec
+from merkit.nn.layers import PooledUtterance
+
+
+class Config(ModelConfig):
+    scale: float = 1.0
+
+
+class Linear(Model):
+    """A linear layer on the means of all modalities."""
+
+    def __init__(self, encoders, classes, config):
+        super().__init__(encoders)
+        self.scale = config.scale
+        self.pooled = nn.ModuleDict({name: PooledUtterance(encoder.dim) for name, encoder in encoders.items()})
+        self.head = nn.Linear(sum(encoder.dim for encoder in encoders.values()), classes)
+
+    def forward(self, batch):
+        vectors = []
+        for name, encoder in self.encoders.items():
+            frames = encoder(batch.inputs[name])
+            vectors.append(self.pooled[name](frames.data, frames.mask, batch.present[name]))
+        return ModelOutput(self.scale * self.head(torch.cat(vectors, dim=-1)), {})
+
+
+def unused():
+    return 1
+
+
+SPEC = ModelSpec(name="gmu", summary="linear", level="utterance", config=Config, build=Linear)
+'''
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +63,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A model in a file of the user, with a module beside it."""
+    """A model in a file of the user."""
     path = tmp_path / "gmu.py"
-    path.write_text(source("models", "gmu") + "\n\ndef unused():\n    return 1\n")
+    path.write_text(MODEL)
     return path
 
 
@@ -57,12 +94,12 @@ def test_the_code_of_a_cell_is_its_plug_ins_and_what_they_and_the_runner_import(
 @pytest.mark.parametrize(
     ("old", "new", "counts"),
     [
-        ("hidden = config.hidden_size", "hidden = config.hidden_size  # of the sum", False),
-        ('"""Settings of ``gmu``."""', '"""Another docstring."""', False),
-        ("vectors = {}", "vectors = (\n            {}\n        )", False),
+        ("self.scale = config.scale", "self.scale = config.scale  # of the logits", False),
+        ('"""A linear layer on the means of all modalities."""', '"""Another docstring."""', False),
+        ("vectors = []", "vectors = (\n            []\n        )", False),
         ("return 1", "return 2", True),
         ("unused", "renamed", True),
-        ("default=256", "default=128", True),
+        ("float = 1.0", "float = 2.0", True),
     ],
 )
 def test_comments_docstrings_and_layout_do_not_count(model: Path, old: str, new: str, counts: bool) -> None:
@@ -89,6 +126,19 @@ def test_modules_beside_a_model_count(model: Path) -> None:
     assert [name for name in before if before[name] != after[name]] == ["gmu_layers.py"]
 
 
+@pytest.mark.parametrize("imports", ["from thesis import layers", "import thesis.layers", "from .layers import SIZE"])
+def test_modules_of_a_models_package_count(tmp_path: Path, imports: str) -> None:
+    package = tmp_path / "thesis"
+    package.mkdir()
+    for name, text in (("__init__", ""), ("gmu", f"{imports}\n{MODEL}"), ("layers", "SIZE = 1\n")):
+        (package / f"{name}.py").write_text(text)
+    origin = Origin("models", "gmu", "thesis.gmu", package / "gmu.py", "", "thesis", "1")
+
+    names = code_hashes([replace(load("models", "concat"), origin=origin)])
+
+    assert {"thesis/gmu.py", "thesis/layers.py"} <= names.keys()
+
+
 @pytest.fixture
 def train(data: Path, model: Path, tmp_path: Path) -> Callable[..., Called]:
     """Train the user's model, two seeds."""
@@ -109,11 +159,11 @@ def test_a_run_of_edited_code_is_refused_and_trained_with_again(
     code = json.loads(next((tmp_path / "run").glob("fold-*/seed-0/checkpoint/provenance.json")).read_text())["code"]
     assert code["gmu.py"] == hashes(model)["gmu.py"]
 
-    edit(model, "hidden = config.hidden_size", "hidden = config.hidden_size  # a comment")
+    edit(model, "self.scale = config.scale", "self.scale = config.scale  # a comment")
     assert train().code == 0
     assert made(tmp_path / "run") == before
 
-    edit(model, "self.head(fused)", "2 * self.head(fused)")
+    edit(model, "self.scale * self.head", "2 * self.head")
     refused = train()
     assert refused.code == 2
     assert "seed-0' was made by other code, from the same settings and data: gmu.py changed since" in refused.error
@@ -146,7 +196,7 @@ def test_a_killed_cell_is_not_resumed_by_other_code(
         patched.setattr(loop, "save_state", deadly)
         with pytest.raises(Killed):
             train()
-    edit(model, "self.head(fused)", "2 * self.head(fused)")
+    edit(model, "self.scale * self.head", "2 * self.head")
 
     refused = train()
     assert refused.code == 2

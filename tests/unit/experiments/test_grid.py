@@ -87,7 +87,7 @@ def test_a_removed_table_is_gone_and_a_removed_key_has_its_default(tmp_path: Pat
         ("", "variants: is missing"),
         ("variants = []", "variants"),
         ('[[variants]]\nname = "a b"\nset.seeds = 1', "name = 'a b'"),
-        ('[[variants]]\nname = "base"\nset.seeds = 1', "'base' is the recipe as it is"),
+        ('[[variants]]\nname = "base"\nset.seeds = 1', "'base' is the name of the unchanged recipe"),
         ('[[variants]]\nname = "a"\nste.seeds = 1', "No key named 'ste'. Did you mean 'set'"),
         ('[[variants]]\nname = "a"\n', "'a' changes nothing"),
         ('[[variants]]\nname = "a"\nset.training.epochs = 2', "'a' changes nothing"),
@@ -99,10 +99,13 @@ def test_a_removed_table_is_gone_and_a_removed_key_has_its_default(tmp_path: Pat
             '[[variants]]\nname = "a"\nset.config.hiden_size = 2',
             "variant 'a': config: No key named 'hiden_size'. Did you mean 'hidden_size'",
         ),
-        ('[[variants]]\nname = "a"\nset.seeds = 3', "seeds is the same for all"),
-        ('[[variants]]\nname = "a"\nset.protocol = "parley"', "protocol is the same for all"),
-        ('[[variants]]\nname = "a"\nremove = ["options"]\nset.config.hidden_size = 1', "options is the same for all"),
-        (GRID + '[[variants]]\nname = "wide"\nset.config.hidden_size = 3', "'wide' is there more than once"),
+        ('[[variants]]\nname = "a"\nset.seeds = 3', "seeds must be the same for all"),
+        ('[[variants]]\nname = "a"\nset.protocol = "parley"', "protocol must be the same for all"),
+        (
+            '[[variants]]\nname = "a"\nremove = ["options"]\nset.config.hidden_size = 1',
+            "options must be the same for all",
+        ),
+        (GRID + '[[variants]]\nname = "wide"\nset.config.hidden_size = 3', "'wide' appears more than once"),
         (GRID + '[[variants]]\nname = "w"\nset.config = { hidden_size = 16, layers = 2 }', "'w' is the same as 'wide'"),
         ("variants = [", "not TOML"),
     ],
@@ -223,8 +226,13 @@ def test_the_report_says_what_a_variant_changes(done: Path, tmp_path: Path) -> N
 
     assert call("-q", "report", *runs, "--out", tmp_path).code == 0
 
-    expected = "| causal (config.causal = true, training.epochs = 1) | audio: published features (sound) † |"
-    assert expected in (tmp_path / "report.md").read_text()
+    markdown = (tmp_path / "report.md").read_text()
+    row = next(
+        line
+        for line in markdown.splitlines()
+        if line.startswith("| causal (config.causal = true, training.epochs = 1) |")
+    )
+    assert row.endswith("| audio: published features (sound) † |")
     assert "config.causal = true" in (tmp_path / "report.html").read_text()
 
 

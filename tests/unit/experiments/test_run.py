@@ -101,7 +101,7 @@ def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(MerkitError, match="Another process is at work"):
+        with pytest.raises(MerkitError, match="Another process is working in"):
             train_recipe(recipe, tmp_path / "data", tmp_path / "run")
         assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
         other.kill()

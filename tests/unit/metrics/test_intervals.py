@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from merkit.metrics.classification import accuracy, accuracy_of, grouped_confusion
-from merkit.metrics.intervals import cluster_bootstrap, draw_weights, number_clusters, percentile_interval
+from merkit.metrics.intervals import draw_weights, percentile_interval
 
 
 def answers(n=600, clusters=40, seed=0):
@@ -12,22 +12,30 @@ def answers(n=600, clusters=40, seed=0):
     return labels, np.where(generator.random(n) < 0.6, labels, 0), names
 
 
+def resampled(statistic, clusters, draws=1000, seed=0):
+    """Return the interval of any statistic of a set of utterances, resampled one draw after the other."""
+    names, numbers = np.unique(np.asarray(clusters), return_inverse=True)
+    every = np.arange(len(numbers))
+    rows = draw_weights(len(names), draws, seed)
+    return percentile_interval(np.array([statistic(np.repeat(every, row[numbers])) for row in rows]))
+
+
 def test_weighing_matrices_of_clusters_gives_the_very_interval_of_resampling_utterances():
     labels, predictions, names = answers()
-    numbers, count = number_clusters(names)
+    numbers, count = np.unique(names, return_inverse=True)[1], len(set(names))
 
-    slow = cluster_bootstrap(lambda i: accuracy(labels[i], predictions[i]), names, draws=200, seed=3)
+    slow = resampled(lambda i: accuracy(labels[i], predictions[i]), names, draws=200, seed=3)
     matrices = grouped_confusion(labels, predictions, numbers, count, 3)
     fast = percentile_interval(accuracy_of(np.tensordot(draw_weights(count, 200, seed=3), matrices, axes=1)))
 
     assert fast == pytest.approx(slow)
 
 
-def test_the_interval_of_a_mean_has_the_dim_of_theory():
-    # 400 independent values of deviation 1: the mean's standard error is 0.05, the interval 2 * 1.96 * 0.05 = 0.196
+def test_the_interval_of_a_mean_has_the_width_of_theory():
+    # 400 values of standard deviation 1: the mean's standard error is 0.05, the interval 2 * 1.96 * 0.05 = 0.196
     values = np.random.default_rng(0).standard_normal(400)
 
-    low, high = cluster_bootstrap(lambda i: float(values[i].mean()), [str(i) for i in range(400)], draws=2000)
+    low, high = resampled(lambda i: float(values[i].mean()), [str(i) for i in range(400)], draws=2000)
 
     assert high - low == pytest.approx(0.196, rel=0.1)
     assert low < values.mean() < high
@@ -38,8 +46,8 @@ def test_alike_utterances_of_one_cluster_widen_the_interval():
     by_cluster = [str(i // 10) for i in range(400)]
     alone = [str(i) for i in range(400)]
 
-    low, high = cluster_bootstrap(lambda i: float(values[i].mean()), by_cluster)
-    narrow_low, narrow_high = cluster_bootstrap(lambda i: float(values[i].mean()), alone)
+    low, high = resampled(lambda i: float(values[i].mean()), by_cluster)
+    narrow_low, narrow_high = resampled(lambda i: float(values[i].mean()), alone)
 
     assert high - low > 2 * (narrow_high - narrow_low)
 
@@ -54,17 +62,15 @@ def test_each_draw_takes_as_many_clusters_as_there_are():
 
 
 def test_a_single_cluster_says_nothing_about_spread():
-    assert cluster_bootstrap(lambda i: float(len(i)), ["a"] * 5, draws=10) == (5.0, 5.0)
+    assert resampled(lambda i: float(len(i)), ["a"] * 5, draws=10) == (5.0, 5.0)
 
 
-def test_figures_that_are_no_numbers_are_left_out():
+def test_values_that_are_no_numbers_are_left_out():
     assert percentile_interval(np.array([1.0, np.nan, 1.0])) == (1.0, 1.0)
 
 
 def test_an_interval_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="no utterance"):
-        cluster_bootstrap(lambda i: 0.0, [])
-    with pytest.raises(ValueError, match="no figure"):
+    with pytest.raises(ValueError, match="no value"):
         percentile_interval(np.array([np.nan]))
 
 

@@ -1,4 +1,4 @@
-"""Where the arrays of a modality come from: the feature store, or the encoder itself."""
+"""Sources of a modality's feature arrays: a feature store, or the encoder itself."""
 
 import logging
 import shutil
@@ -18,22 +18,22 @@ from merkit.data.features.store import MemoryStore
 SpeakerStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Mean and standard deviation ``[dim]``."""
 SpeakerKey = tuple[str, str]
-"""A speaker's name; of one who is not known, the conversation."""
+"""A speaker's name, or the conversation where the speaker is unknown."""
 
 _log = logging.getLogger(__name__)
 
 CACHE_BYTES = 256 << 20
-"""What a source keeps in memory of the arrays it has read."""
+"""How much a source keeps in memory of the arrays that it has read."""
 _SMALLEST_STD = 1e-5
-"""Below it a measure is constant for a speaker, and dividing would only raise noise."""
+"""A measure with a smaller standard deviation is constant for a speaker; dividing by it would amplify noise."""
 
 
 class FeatureSource:
-    """The arrays of one modality: read from the store where the encoder's extraction is stored, else extracted now.
+    """The arrays of one modality: read from a store, or extracted when they are needed (``store=None``).
 
-    What was read is kept in memory up to ``CACHE_BYTES``, so that a small corpus is read once and a large one never
-    fills the memory. ``statistics`` maps a speaker to the mean and standard deviation of all the speaker's arrays, for
-    an encoder with ``normalize_by_speaker``.
+    Arrays from a store are kept in memory up to ``CACHE_BYTES``, so that a small corpus is read once and a large one
+    does not fill the memory. ``statistics`` maps a speaker to the mean and standard deviation of all the speaker's
+    arrays, for an encoder with ``normalize_by_speaker``.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class FeatureSource:
         return ((array - mean) / std).astype(array.dtype)
 
     def length(self, turn: Turn) -> int:
-        """Return the length that batches are sorted by: steps of a stored array, else hundredths of a second."""
+        """Return the length that batches are sorted by: frames of a stored array, else hundredths of a second."""
         if self.encoder.content(turn) is None:
             return 0
         if self._store is not None:
@@ -85,9 +85,9 @@ def speaker_statistics(
 ) -> dict[SpeakerKey, SpeakerStatistics]:
     """Return mean and standard deviation ``[dim]`` over all frames of each speaker's arrays.
 
-    No label is read, but all of the speaker's recordings in ``turns`` are: with a test speaker among them, the figure
-    is that of a system that has heard the speaker's other recordings. Those whose speaker is not known are one person
-    within a conversation, and never across two. Undefined measures (NaN) do not count.
+    No label is read, but all of the speaker's recordings in ``turns`` are: a test score is then that of a system that
+    has access to the speaker's other recordings. Unknown speakers are one person within a conversation, and never
+    across two. Undefined measures (NaN) do not count.
     """
     sums: dict[SpeakerKey, list[npt.NDArray[np.float64]]] = {}
     for turn in turns:
@@ -97,10 +97,10 @@ def speaker_statistics(
         array = store.get(turn.utterance.id, content).astype(np.float64)
         defined = np.isfinite(array)
         array = np.where(defined, array, 0.0)
-        parts = [defined.sum(0).astype(np.float64), array.sum(0), (array**2).sum(0)]
+        moments = [defined.sum(0).astype(np.float64), array.sum(0), (array**2).sum(0)]
         speaker = _speaker_key(turn)
         known = sums.get(speaker)
-        sums[speaker] = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
+        sums[speaker] = moments if known is None else [a + b for a, b in zip(known, moments, strict=True)]
     statistics = {}
     for speaker, (count, total, squares) in sums.items():
         count = np.maximum(count, 1.0)
@@ -112,16 +112,16 @@ def speaker_statistics(
 
 
 def open_store(encoder: Encoder, features: Path) -> FeatureStore:
-    """Open (or begin) the store of what this encoder extracts, below the folder ``features``."""
+    """Open or begin the store of this encoder's features, below the folder ``features``."""
     fingerprint = encoder.fingerprint()
     return FeatureStore.open(features, fingerprint, str(fingerprint["encoder"]))
 
 
 def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) -> None:
-    """Log how much space extracting what the store lacks will take, where the encoder says that it is much.
+    """Log the disk space of the features yet to be extracted, for encoders whose features take much.
 
     Raises:
-        MerkitError: The disk has not that much left.
+        MerkitError: The disk has less space left.
     """
     sizes = {turn.utterance.id: encoder.stored_bytes(turn) for turn in turns}
     if not any(sizes.values()):
@@ -145,11 +145,15 @@ def open_sources(
     progress: ProgressCallback | None = None,
     statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
 ) -> dict[str, FeatureSource]:
-    """Return a source for each modality; extracts first what the stores below ``features`` lack.
+    """Return a source for each modality; features that are not stored yet are extracted first.
 
-    ``features=None``: everything is extracted now and held in memory; no file is written.
-
-    Speaker statistics, where an encoder asks for them, are ``statistics`` by modality, or those of all ``turns``.
+    Args:
+        encoders: By modality.
+        turns: All turns that the sources will be asked for.
+        features: Folder of the stores; ``None``: all features are held in memory and no file is written.
+        progress: Called with the progress of the extraction.
+        statistics: Speaker statistics by modality, for encoders with ``normalize_by_speaker``; ``None``: those of
+            ``turns``.
     """
     sources = {}
     for modality, encoder in encoders.items():
@@ -162,8 +166,8 @@ def open_sources(
         else:
             store = open_store(encoder, features)
             announce_size(encoder, turns, store)
-        told = None if progress is None else _named(progress, f"{modality} features")
-        extract_features(encoder, turns, store, progress=told)
+        named = None if progress is None else _named(progress, f"{modality} features")
+        extract_features(encoder, turns, store, progress=named)
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
         if encoder.normalize_by_speaker:
             own = speaker_statistics(encoder, store, turns) if statistics is None else statistics[modality]

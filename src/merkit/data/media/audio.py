@@ -1,9 +1,9 @@
-"""Sound and pictures out of recordings, at the rate and time that are asked for.
+"""Audio and video frames of recordings, at the requested rate and times.
 
-Sound becomes one channel of float32 (the mean of all channels unless one is named) at the asked rate. Files are decoded
-and resampled in blocks, and a part is read without decoding what lies before it. A part is the same as that slice of
-the whole file, to the precision of the resampler; only codecs that draw noise while decoding (AAC with noise
-substitution) differ in the noise. Seconds count from where a player begins.
+Audio is returned as one channel of float32 (the mean of all channels unless one is chosen) at the requested rate. Files
+are decoded and resampled in blocks, and an interval is read without decoding what comes before it. An interval equals
+that slice of the whole file, to the precision of the resampler; only codecs that draw noise while decoding (AAC with
+noise substitution) differ in the noise. Seconds count from where a player begins.
 """
 
 import math
@@ -21,17 +21,17 @@ from merkit.core.errors import MediaError
 from merkit.core.waveform import Waveform
 from merkit.data.files import file_hash
 from merkit.data.media.decoding import open_audio
-from merkit.data.media.ffmpeg import container_name, has_picture, open_container
+from merkit.data.media.ffmpeg import container_name, has_video, open_container
 from merkit.data.media.sources import RecordingFile, Samples, Source, check_file
 from merkit.data.media.video import read_frames
 
 Recording = Path | Waveform
-"""What utterances are cut from."""
+"""A file, or audio in memory."""
 Wave = Float32[npt.NDArray[np.float32], " samples"]
 
 END_SLIP_S = 0.1
-"""How far an asked end may lie behind the recording's own: containers and annotations round."""
-_CONTEXT_S = 0.1  # resampled on either side of a part and thrown away; soxr's filter is ten times shorter
+"""How far a requested end may lie after the recording's own: containers and annotations round."""
+_CONTEXT_S = 0.1  # resampled on either side of an interval and discarded; soxr's filter is ten times shorter
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class MediaInfo:
 
     ``rate_hz`` is ``None`` and ``channels`` 0 where it has no audio. ``container`` is ``wav``, ``flac``, ``ogg``,
     ``mp3``, ``mp4`` (M4A as well), ``matroska`` (WebM as well) or another name of soundfile's or FFmpeg's.
-    ``duration_s`` is that of the sound if there is some; Matroska tells only that of the whole file.
+    ``duration_s`` is that of the audio where there is any; Matroska has only that of the whole file.
     """
 
     duration_s: float
@@ -77,16 +77,18 @@ def decode(recording: RecordingFile) -> Waveform:
     """
     with closing(open_audio(recording)) as source:
         blocks: list[Samples] = []
+        count = 0
         for block in source.read(0):
-            _check_finite(recording, block, sum(map(len, blocks)), source.rate_hz)
+            _check_finite(recording, block, count, source.rate_hz)
             blocks.append(block)
+            count += len(block)
         if not blocks:
             raise MediaError(f"'{recording}' holds no samples. Leave it out")
         return Waveform(np.concatenate(blocks).T, source.rate_hz)
 
 
 def probe(path: RecordingFile) -> MediaInfo:
-    """Return what a recording's header says, without decoding it; see ``read_audio`` for lies found by reading only.
+    """Return what a recording's header says, without decoding it. Damage to the content shows only when it is read.
 
     Raises:
         MediaError: Missing, empty, not a recording, or its header promises more than the file's size allows.
@@ -98,7 +100,7 @@ def probe(path: RecordingFile) -> MediaInfo:
     except MediaError:
         check_file(path)
         with open_container(path) as container:
-            if container.streams.audio or not has_picture(container):
+            if container.streams.audio or not has_video(container):
                 raise
             seconds = (container.duration or 0) / 1e6  # FFmpeg's unit for whole files
             return MediaInfo(seconds, None, 0, False, True, container_name(container))
@@ -111,10 +113,10 @@ def read_audio(
     end_s: float | None = None,
     channel: int | None = None,
 ) -> Wave:
-    """Return a recording, or the part from ``start_s`` to ``end_s``, as one channel at ``rate_hz``.
+    """Return a recording, or the interval from ``start_s`` to ``end_s``, as one channel at ``rate_hz``.
 
     The mean of all channels, or one of them, counted from 0. Integer samples become -1 to 1; floating-point ones stay
-    as they are. ``end_s`` may lie up to 0.1 s behind the recording's end, which then is the end.
+    as they are. ``end_s`` may lie up to 0.1 s after the recording's end, which is then used.
 
     Raises:
         MediaError: See ``audio_blocks``.
@@ -130,12 +132,12 @@ def audio_blocks(
     end_s: float | None = None,
     channel: int | None = None,
 ) -> Iterator[Wave]:
-    """Yield what ``read_audio`` returns in blocks of ``block_s`` (the last one is shorter); memory does not grow.
+    """Yield the samples of ``read_audio`` in blocks of ``block_s`` (the last one is shorter), in constant memory.
 
     Raises:
         MediaError: The file is missing, empty, not a recording, without audio or samples, damaged, shorter than it
-            promises, or has NaN or infinite samples; the part is empty, begins before 0 or ends behind the recording's
-            end; it has no such channel. Some of this shows while reading only.
+            promises, or has NaN or infinite samples; the interval is empty, begins before 0 or ends after the
+            recording; or there is no such channel. Some of these errors are raised only while reading.
     """
     if rate_hz <= 0 or block_s <= 0:
         raise ValueError(f"rate_hz and block_s must be positive, not {rate_hz} and {block_s}")
@@ -143,16 +145,16 @@ def audio_blocks(
     if not begin >= 0 or not math.isfinite(begin) or (end_s is not None and not begin < end_s < math.inf):
         end = "its end" if end_s is None else f"{end_s} s"
         raise MediaError(
-            f"'{path}': no part from {begin} s to {end}. Expected 0 <= start_s < end_s; check the manifest"
+            f"'{path}': no interval from {begin} s to {end}. Expected 0 <= start_s < end_s; check the manifest"
         )
     return _in_blocks(_part(path, rate_hz, begin, end_s, channel), max(1, round(block_s * rate_hz)))
 
 
 def video_frames(path: Path, times_s: Sequence[float]) -> UInt8[npt.NDArray[np.uint8], "n height width 3"]:
-    """Return the RGB pictures that a player shows at the given seconds, in their order, as stored (never turned).
+    """Return the RGB frames that a player shows at the given seconds, in their order, as stored (never rotated).
 
     Raises:
-        MediaError: The file is missing, not a video, damaged, or a time lies more than 0.1 s outside of its pictures.
+        MediaError: The file is missing, not a video, damaged, or a time lies more than 0.1 s outside of the video.
     """
     check_file(path)
     return read_frames(path, times_s, END_SLIP_S)
@@ -203,12 +205,12 @@ def _check_part(
             length_s = source.duration_s
         until = "its end" if end_s is None else f"{end_s:.3f} s"
         raise MediaError(
-            f"'{path}' ends at {length_s:.3f} s, but the part from {start_s:.3f} s to {until} was asked for. "
+            f"'{path}' ends at {length_s:.3f} s, but the interval from {start_s:.3f} s to {until} was requested. "
             "Check start_s and end_s in the manifest"
         )
     if not count:
         raise MediaError(
-            f"'{path}' holds no samples in the asked part ({seen} at {source.rate_hz} Hz seen). Leave it out"
+            f"'{path}' holds no samples in the requested interval ({seen} at {source.rate_hz} Hz seen). Leave it out"
         )
 
 

@@ -1,15 +1,15 @@
-"""Recordings as streams of samples at their own rate: soundfile where it knows the format, FFmpeg (PyAV) otherwise.
+"""Open recordings as streams of samples at their own rate, with soundfile where it knows the format, else with FFmpeg.
 
-All kinds of source read from any sample on without decoding what lies before it, a block at a time. Time 0 is where a
-player begins. Sources see to it that a file which holds less than it promises is an error:
+Each source reads from any sample on, a block at a time, without decoding what comes before. Time 0 is where a player
+begins. A file that holds less than its header promises is an error, which is raised:
 
 * WAV and other plain formats: when opened (a size that says "unknown", as pipes write it, is read to the end);
 * Ogg: when opened (the last page must bear the end mark);
 * FLAC, MP3 with a frame count, MP4, Matroska: when reading runs into the missing end.
 
-An MP3 without a frame count promises nothing, so nothing can be missed; and damage within a lossy file shows only where
-its decoder does not conceal it. FFmpeg reads the first audio track; where a file's timestamps leave a gap (a track that
-begins after the picture), silence stands there, so that seconds stay true.
+An MP3 without a frame count promises no length, so truncation cannot be seen; damage within a lossy file shows only
+where its decoder does not conceal it. FFmpeg reads the first audio track; a gap in a file's timestamps (a track that
+begins after the video) is filled with silence, so that times stay right.
 """
 
 import io
@@ -100,10 +100,10 @@ class PlainSource(Source):
         # libsndfile corrects a wrong size by itself and only says so in its log
         match = re.search(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", self._file.extra_info, re.MULTILINE)
         if match and self.container in {"wav", "wavex"}:
-            promised, there = int(match[1]), int(match[2])
-            if there + _HEADER_SLIP < promised < _UNKNOWN_SIZE:
+            promised, actual = int(match[1]), int(match[2])
+            if actual + _HEADER_SLIP < promised < _UNKNOWN_SIZE:
                 raise MediaError(
-                    f"'{self.path}' promises {promised} bytes of samples in its header, but holds {there}. {AGAIN}"
+                    f"'{self.path}' promises {promised} bytes of samples in its header, but holds {actual}. {AGAIN}"
                 )
         if self.container == "ogg" and not _ends_as_ogg(self.path):
             raise MediaError(f"'{self.path}' is an Ogg file without an end mark. {AGAIN}")

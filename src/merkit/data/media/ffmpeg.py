@@ -15,7 +15,7 @@ from merkit.core.errors import MediaError
 from merkit.data.media.sources import AGAIN, BLOCK, PREROLL_S, RecordingFile, Samples, Source, handle
 
 _GAP_S = 0.05  # larger than any rounding of timestamps (Matroska: 1 ms), smaller than a syllable
-_TRUNCATED_S = 0.25  # MP4 and Matroska round durations to frames of picture and sound
+_TRUNCATED_S = 0.25  # MP4 and Matroska round durations to frames of video and audio
 _BY_NAME = {"tty", "image2"}  # what FFmpeg takes any file for whose name ends in .txt or .raw
 
 
@@ -52,7 +52,7 @@ class FFmpegSource(Source):
         self._container = open_container(path)
         try:
             streams = self._container.streams
-            self.has_video = has_picture(self._container)
+            self.has_video = has_video(self._container)
             if not streams.audio:
                 found = "video, but no audio track" if self.has_video else "neither audio nor video"
                 raise MediaError(f"'{path}' has {found}. Choose another file, or leave the column 'audio' empty for it")
@@ -103,7 +103,7 @@ class FFmpegSource(Source):
         self._container.close()
 
     def _jump(self, start: int) -> Iterator[tuple[int, Samples]] | None:
-        """Return blocks from shortly before a sample on, or ``None`` where its exact place cannot be told."""
+        """Return blocks from shortly before a sample on, or ``None`` where its exact position cannot be determined."""
         coarse = self._time_base * self.rate_hz > 1
         grid = self._grid() if coarse else (0, 1)
         if grid is None:
@@ -204,8 +204,8 @@ def container_name(container: InputContainer) -> str:
     return "mp4" if "mp4" in names else names[0]
 
 
-def has_picture(container: InputContainer) -> bool:
-    """Tell whether there is a video track; the cover of a record is none."""
+def has_video(container: InputContainer) -> bool:
+    """Return whether there is a video track; an attached cover image is none."""
     cover = av.stream.Disposition.attached_pic
     return any(not stream.disposition & cover for stream in container.streams.video)
 

@@ -1,4 +1,4 @@
-"""What a recording is to its readers: a file, the bytes of one, or a waveform, read as a stream of samples."""
+"""Recordings that can be opened: files, the bytes of files, and waveforms, each read as a stream of samples."""
 
 import io
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from merkit.core.waveform import Waveform
 Samples = npt.NDArray[np.float32]
 
 PREROLL_S = 1.0
-"""Decoded and thrown away before the wanted part: lossy codecs build on what came before (MP3 on up to ten blocks)."""
+"""Decoded and discarded before the requested interval: lossy codecs depend on earlier blocks (MP3 on up to ten)."""
 BLOCK = 1 << 16
 """Samples per channel that are read at once."""
 AGAIN = "Was it cut off while copying? Copy or export it again"
@@ -41,18 +41,18 @@ RecordingFile = Path | EncodedRecording
 
 
 class Source(ABC):
-    """An open recording; its header is read, its samples are not."""
+    """An open recording, of which only the header has been read."""
 
     rate_hz: int
     channels: int
     duration_s: float | None
-    """As its header says; ``None`` where that says nothing."""
+    """According to the header; ``None`` where it has no duration."""
     container: str
     has_video: bool = False
 
     @abstractmethod
     def read(self, start: int) -> Iterator[Samples]:
-        """Yield blocks ``[samples, channels]`` from a sample on to the end; may be called once.
+        """Yield blocks ``[samples, channels]`` from sample number ``start`` to the end; may be called once.
 
         Raises:
             MediaError: The recording is damaged or ends before its promised end.
@@ -60,7 +60,7 @@ class Source(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 class WaveformSource(Source):
@@ -73,12 +73,12 @@ class WaveformSource(Source):
         self.rate_hz, self.channels, self.duration_s = waveform.rate_hz, waveform.channels, waveform.duration_s
 
     def read(self, start: int) -> Iterator[Samples]:
-        """Yield blocks from a sample on; see ``Source``."""
+        """Yield blocks from a sample on, as ``Source.read``."""
         for begin in range(start, len(self._samples), BLOCK):
             yield self._samples[begin : begin + BLOCK]
 
     def close(self) -> None:
-        """Keep the samples: nothing is open."""
+        """Do nothing: no file is open."""
 
 
 def check_file(path: RecordingFile) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of a video by time: each is the one on the screen at that moment."""
+"""Frames of a video by time: each is the one on the screen at that moment."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,16 +12,16 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from merkit.core.errors import MediaError
-from merkit.data.media.ffmpeg import has_picture, open_container, origin_s
+from merkit.data.media.ffmpeg import has_video, open_container, origin_s
 
-_AHEAD_S = 5.0  # a jump this far seeks; a shorter one decodes on, which is cheaper than going back to a key picture
-_ROUNDING_S = 0.001  # Matroska stores milliseconds: a picture may be late by half of one
+_AHEAD_S = 5.0  # jumps of at least this length seek; decoding on is cheaper for shorter ones
+_ROUNDING_S = 0.001  # Matroska stores milliseconds: a frame may be late by half of one
 
 
 def read_frames(path: Path, times_s: Sequence[float], slip_s: float) -> npt.NDArray[np.uint8]:
-    """Return pictures ``[n, height, width, 3]`` in RGB for seconds in any order.
+    """Return frames ``[n, height, width, 3]`` in RGB for seconds in any order.
 
-    Decodes from the key picture before each group of times, so far-apart moments of a long file are cheap.
+    Decodes from the keyframe before each group of times, so far-apart moments of a long file are cheap.
 
     Raises:
         MediaError: Not a video, damaged, or a time outside of it by more than ``slip_s``.
@@ -29,9 +29,9 @@ def read_frames(path: Path, times_s: Sequence[float], slip_s: float) -> npt.NDAr
     order = sorted(range(len(times_s)), key=lambda index: times_s[index])
     if not order:
         raise ValueError("times_s is empty")
-    pictures: list[npt.NDArray[np.uint8] | None] = [None] * len(times_s)
+    frames: list[npt.NDArray[np.uint8] | None] = [None] * len(times_s)
     with open_container(path) as container:
-        if not has_picture(container):
+        if not has_video(container):
             raise MediaError(
                 f"'{path}' has no video track. Choose another file, or leave the column 'video' empty for it"
             )
@@ -39,15 +39,15 @@ def read_frames(path: Path, times_s: Sequence[float], slip_s: float) -> npt.NDAr
         stream.thread_type = "AUTO"
         shown = _Shown(path, container, stream)
         for index in order:
-            pictures[index] = shown.at(times_s[index], slip_s)
-    first = pictures[0]
-    if any(picture is None or first is None or picture.shape != first.shape for picture in pictures):
-        raise MediaError(f"'{path}' changes the size of its pictures. Convert it to one size")
-    return np.stack([picture for picture in pictures if picture is not None])
+            frames[index] = shown.at(times_s[index], slip_s)
+    first = frames[0]
+    if any(frame is None or first is None or frame.shape != first.shape for frame in frames):
+        raise MediaError(f"'{path}' changes the size of its frames. Convert it to one size")
+    return np.stack([frame for frame in frames if frame is not None])
 
 
 class _Shown:
-    """The picture on the screen while time moves on."""
+    """Decodes a video forward and returns the frame shown at each requested time."""
 
     def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
         self.path, self._container, self._stream = path, container, stream
@@ -57,32 +57,32 @@ class _Shown:
         self._frames = self._decode()
         self._current = self._next()
         if self._current is None:
-            raise MediaError(f"'{path}' has a video track without pictures. Is it damaged? Copy or export it again")
+            raise MediaError(f"'{path}' has a video track without frames. Is it damaged? Copy or export it again")
         self._following = self._next()
-        self._picture: npt.NDArray[np.uint8] | None = None
+        self._image: npt.NDArray[np.uint8] | None = None
 
     def at(self, time_s: float, slip_s: float) -> npt.NDArray[np.uint8]:
-        """Return the picture at a time not before the last one asked for."""
+        """Return the frame at a time not before the last one asked for."""
         if not math.isfinite(time_s) or time_s < 0:
-            raise MediaError(f"'{self.path}' has no picture at {time_s} s. Times count from 0")
+            raise MediaError(f"'{self.path}' has no frame at {time_s} s. Times count from 0")
         assert self._current is not None
         if time_s > self._seconds(self._current) + _AHEAD_S:
             self._seek(time_s)
         while self._following is not None and self._seconds(self._following) <= time_s + _ROUNDING_S:
             self._current, self._following = self._following, self._next()
-            self._picture = None
+            self._image = None
         begin_s = self._seconds(self._current)
         if time_s < begin_s - slip_s:
             raise MediaError(
-                f"'{self.path}' has its first picture at {begin_s:.3f} s, none at {time_s:.3f} s. Check the times"
+                f"'{self.path}' has its first frame at {begin_s:.3f} s, none at {time_s:.3f} s. Check the times"
             )
         if self._following is None and time_s > begin_s + self._frame_s + slip_s:
             raise MediaError(
-                f"'{self.path}' has its last picture at {begin_s:.3f} s, none at {time_s:.3f} s. Check the times"
+                f"'{self.path}' has its last frame at {begin_s:.3f} s, none at {time_s:.3f} s. Check the times"
             )
-        if self._picture is None:
-            self._picture = np.asarray(self._current.to_ndarray(format="rgb24"), np.uint8)
-        return self._picture
+        if self._image is None:
+            self._image = np.asarray(self._current.to_ndarray(format="rgb24"), np.uint8)
+        return self._image
 
     def _seek(self, time_s: float) -> None:
         assert self._stream.time_base is not None
@@ -91,7 +91,7 @@ class _Shown:
         except FFmpegError:
             return  # a file without an index: decode on
         self._frames = self._decode()
-        self._current, self._following, self._picture = self._next() or self._current, self._next(), None
+        self._current, self._following, self._image = self._next() or self._current, self._next(), None
 
     def _next(self) -> av.VideoFrame | None:
         return next(self._frames, None)
@@ -103,7 +103,7 @@ class _Shown:
                     yield frame
         except FFmpegError as error:
             raise MediaError(
-                f"'{self.path}' has pictures that cannot be decoded ({error.strerror}). Copy or export it again"
+                f"'{self.path}' has frames that cannot be decoded ({error.strerror}). Copy or export it again"
             ) from error
 
     def _seconds(self, frame: av.VideoFrame) -> float:

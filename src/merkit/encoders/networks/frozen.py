@@ -62,7 +62,9 @@ class FrozenNetwork(Encoder):
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         inputs = [self.architecture.read(turn) for turn in turns]
         device = self._device.device
-        network = self.network.to(device)
+        network = self.network
+        if next(network.parameters()).device != device:  # ``to`` walks through the network even where nothing moves
+            network.to(device)
         arrays: dict[int, Array] = {}
         for batch in batches_by_length([len(array) for array in inputs], self.architecture.max_positions):
             padded = pad_sequences([torch.from_numpy(inputs[index]) for index in batch]).to(device)

@@ -66,39 +66,39 @@ class ViewsChoice:
 
 @dataclass(frozen=True, slots=True)
 class PlannedView:
-    """One view that a fold's training part has."""
+    """One view of an utterance of a fold's training split."""
 
     utterance: Utterance
     number: int
     """From 0."""
     donor: Utterance | None
-    """Whose voice it takes; ``None``: the engine needs none."""
+    """Utterance whose voice it takes; ``None``: the engine needs none."""
 
     @property
     def seed(self) -> int:
-        """Return what an engine draws from."""
+        """Return the seed of the engine's random draws."""
         return seed_of("view", self.utterance.id, self.number)
 
     @property
     def voice(self) -> str:
-        """Return whose voice is heard."""
+        """Return the speaker whose voice is heard."""
         return (self.utterance if self.donor is None else self.donor).speaker
 
 
 @dataclass(frozen=True)
 class Made:
-    """A fold's views as turns, two lists side by side, and what was done for them."""
+    """The views of a fold: plans and turns, in the same order."""
 
     planned: Sequence[PlannedView]
     turns: Sequence[Turn]
     new: int
-    """Files that were not there before."""
+    """Number of files that were generated now."""
     kept: int
-    """Views whose recording is the utterance's own, since its words hold nothing that could be spoken."""
+    """Number of views with the utterance's own recording, as its text has no words to speak."""
 
 
 class Maker:
-    """The engines of a recipe at work on one manifest."""
+    """Generates the views of one manifest with the engines of a recipe."""
 
     def __init__(self, choice: ViewsChoice, manifest: Manifest) -> None:
         self.choice = choice
@@ -108,10 +108,10 @@ class Maker:
         self.text: TextEngine | None = built.get("text")
         self.audio: AudioEngine | None = built.get("audio")
         self.identity: Mapping[str, Any] = {name: dict(engine.identity()) for name, engine in built.items()}
-        """By modality what the views depend on besides utterances and donors, as JSON values."""
+        """By modality all that the views depend on besides utterances and donors, as JSON values."""
 
     def plan(self, fold: Fold) -> list[PlannedView]:
-        """Return the views of a fold's training part, in its order.
+        """Plan the views of a fold's training split, in its order.
 
         Raises:
             ConfigError: The engine needs a donor and an utterance has none.
@@ -127,18 +127,18 @@ class Maker:
     def make(
         self, planned: Sequence[PlannedView], turns: Mapping[str, Turn], progress: ProgressCallback | None = None
     ) -> Made:
-        """Return the planned views, each a turn of its own id; makes those that are not there yet.
+        """Return the planned views, each a turn with an id of its own; generates missing ones.
 
         Args:
-            planned: What ``plan`` gave.
-            turns: What encoders read of the utterances and donors, by id.
-            progress: Told how many are done.
+            planned: Result of ``plan``.
+            turns: Utterances and donors by id.
+            progress: Called with the number of finished views.
 
         Raises:
             MerkitError: An engine lacks what it needs, or a recording cannot be read.
         """
         texts, new = self._texts(planned, progress)
-        found, kept = [], 0
+        made, kept = [], 0
         for done, (view, text) in enumerate(zip(planned, texts, strict=True), start=1):
             turn = turns[view.utterance.id]
             changed = replace(turn.utterance, text=text)
@@ -146,54 +146,50 @@ class Maker:
                 if self.audio.reads_text and not any(character.isalnum() for character in text or ""):
                     kept += 1
                 else:
-                    place, is_new = self._recording(self.audio, view, turn, text, turns)
+                    file, is_new = self._recording(self.audio, view, turn, text, turns)
                     new += is_new
                     changed = replace(
-                        changed, audio=str(place), start_s=None, end_s=None, video=None, speaker=view.voice
+                        changed, audio=str(file), start_s=None, end_s=None, video=None, speaker=view.voice
                     )
             # by content, so that other folds' and recipes' views of this number have features of their own
             content = f"{seed_of(str(changed.text), Path(str(changed.audio)).name):016x}"
             changed = replace(changed, id=f"{view.utterance.id}#{view.number}-{content}")
-            found.append(replace(turn, utterance=changed))
+            made.append(replace(turn, utterance=changed))
             if progress is not None:
                 progress("views", done, len(planned))
-        return Made(planned, found, new, kept)
+        return Made(planned, made, new, kept)
 
     def _texts(self, planned: Sequence[PlannedView], progress: ProgressCallback | None) -> tuple[list[str | None], int]:
-        """Return each view's words and how many wordings are new."""
+        """Return the text of each view and the number of new wordings."""
         engine = self.text
         if engine is None:
             return [view.utterance.text for view in planned], 0
-        places: list[Path | None] = []
-        lacking: dict[Path, Wording] = {}
+        files: list[Path | None] = []
+        missing: dict[Path, Wording] = {}
         for view in planned:
-            text = view.utterance.text
-            if not text:
-                places.append(None)
-                continue
-            made_of = {"engine": self.identity["text"], "text": text, "number": view.number, "seed": view.seed}
-            place = self.cache.text(made_of)
-            places.append(place)
-            if not place.exists():
-                lacking[place] = Wording(text, view.number, view.seed)
-        waiting = list(lacking.items())
+            text, file = view.utterance.text, None
+            if text:
+                made_of = {"engine": self.identity["text"], "text": text, "number": view.number, "seed": view.seed}
+                file = self.cache.text(made_of)
+                if not file.exists():
+                    missing[file] = Wording(text, view.number, view.seed)
+            files.append(file)
+        waiting = list(missing.items())
         for first in range(0, len(waiting), engine.batch):
-            part = waiting[first : first + engine.batch]
-            for (place, _), text in zip(part, engine.rewrite([wording for _, wording in part]), strict=True):
-                write_text(place, text)
+            batch = waiting[first : first + engine.batch]
+            for (file, _), text in zip(batch, engine.rewrite([wording for _, wording in batch]), strict=True):
+                write_text(file, text)
             if progress is not None:
-                progress("wordings", first + len(part), len(waiting))
-        texts = [None if place is None else place.read_text(encoding="utf-8") for place in places]
-        return [view.utterance.text if text is None else text for view, text in zip(planned, texts, strict=True)], len(
-            waiting
-        )
+                progress("wordings", first + len(batch), len(waiting))
+        pairs = zip(planned, files, strict=True)
+        return [v.utterance.text if f is None else f.read_text(encoding="utf-8") for v, f in pairs], len(waiting)
 
     def _recording(
         self, engine: AudioEngine, view: PlannedView, turn: Turn, text: str | None, turns: Mapping[str, Turn]
     ) -> tuple[Path, bool]:
-        """Return where a view's recording lies, and whether it was made now."""
+        """Return the file of a view's recording, and whether it was generated now."""
         donor = None if view.donor is None else turns[view.donor.id]
-        place = self.cache.audio(
+        file = self.cache.audio(
             {
                 "engine": self.identity["audio"],
                 "said": text if engine.reads_text else None,
@@ -202,43 +198,43 @@ class Maker:
                 "seed": view.seed,
             }
         )
-        if place.exists():
-            return place, False
-        write_audio(place, engine.speak(Speaking(turn, text, donor, view.seed)))
-        return place, True
+        if file.exists():
+            return file, False
+        write_audio(file, engine.speak(Speaking(turn, text, donor, view.seed)))
+        return file, True
 
     def _donors(self, fold: Fold) -> dict[int, dict[str, list[Utterance]]]:
-        """Return who may lend a voice: by class and speaker, the training recordings; unknown speakers are nobody."""
+        """Return by class and speaker the training recordings whose voice may be taken; never of unknown speakers."""
         tested = {self.manifest.by_id[name].speaker for name in fold.test}
-        found: dict[int, dict[str, list[Utterance]]] = {}
+        donors: dict[int, dict[str, list[Utterance]]] = {}
         for name, label in fold.train.items():
             utterance = self.manifest.by_id[name]
             if utterance.audio is not None and utterance.speaker and utterance.speaker not in tested:
-                found.setdefault(label, {}).setdefault(utterance.speaker, []).append(utterance)
-        return found
+                donors.setdefault(label, {}).setdefault(utterance.speaker, []).append(utterance)
+        return donors
 
     def _donor(
         self, utterance: Utterance, number: int, donors: Mapping[int, Mapping[str, Sequence[Utterance]]], fold: Fold
     ) -> Utterance | None:
-        """Draw a speaker, then one of the speaker's recordings: whose hash with the view is smallest."""
+        """Draw a speaker, then one of the speaker's recordings: those with the smallest hash with the view."""
         if utterance.audio is None:
             return None
-        there = donors.get(fold.train[utterance.id], {})
-        speakers = [speaker for speaker in there if speaker != utterance.speaker]
+        by_speaker = donors.get(fold.train[utterance.id], {})
+        speakers = [speaker for speaker in by_speaker if speaker != utterance.speaker]
         if not speakers:
             raise ConfigError(
-                f"views.audio: utterance '{utterance.id}' of fold {fold.name} finds no voice: none of the training "
-                "part's other speakers has its emotion (speakers of the test part, and those who are not known, are "
-                "never asked). Choose an engine that needs none, such as 'perturb'."
+                f"views.audio: utterance '{utterance.id}' of fold {fold.name} has no donor of a voice: no other "
+                "speaker of the training split has its emotion (speakers of the test split and unknown ones do not "
+                "count). Choose an engine that needs none, such as 'perturb'."
             )
         speaker = min(speakers, key=lambda name: seed_of(utterance.id, number, name))
-        return min(there[speaker], key=lambda donor: seed_of(utterance.id, number, donor.id))
+        return min(by_speaker[speaker], key=lambda donor: seed_of(utterance.id, number, donor.id))
 
 
 def open_views(made: Made, encoders: Mapping[str, Encoder], features: Path, progress: ProgressCallback | None) -> Views:
-    """Return the made views for a training part; extracts first what the encoders' stores lack.
+    """Return the views for a training split; extracts missing features first.
 
-    Where an encoder normalises by speaker, a view counts for the voice that is heard in it.
+    Where an encoder normalises by speaker, the speaker of a view is the one whose voice is heard.
 
     Raises:
         MerkitError: An encoder cannot read views: its features were not extracted by merkit.
@@ -249,8 +245,8 @@ def open_views(made: Made, encoders: Mapping[str, Encoder], features: Path, prog
         for view, turn in zip(made.planned, turns, strict=True):
             if getattr(originals[view.utterance.id], modality) is not None and encoder.content(turn) is None:
                 raise MerkitError(
-                    f"encoders.{modality}: knows nothing of the augmented view '{turn.utterance.id}': choose an "
-                    "encoder that reads recordings and texts themselves"
+                    f"encoders.{modality}: cannot encode the augmented view '{turn.utterance.id}': choose an "
+                    "encoder that reads recordings and texts"
                 )
     sources = open_sources(encoders, turns, features, progress)
     by_utterance: dict[str, list[Turn]] = {}

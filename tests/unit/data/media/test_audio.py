@@ -252,19 +252,19 @@ def test_a_part_behind_the_end_is_an_error_that_tells_the_end(
     recordings: Path, name: str, start_s: float | None, end_s: float | None
 ) -> None:
     with pytest.raises(
-        MediaError, match=rf"{name}' ends at 3\.0.. s, but the part from .* was asked for\. Check start_s"
+        MediaError, match=rf"{name}' ends at 3\.0.. s, but the interval from .* was requested\. Check start_s"
     ):
         read_audio(recordings / name, 16000, start_s, end_s)
 
 
 @pytest.mark.parametrize(("start_s", "end_s"), [(2.0, 1.0), (1.0, 1.0), (-0.1, 1.0), (math.nan, 1.0), (0.0, math.nan)])
 def test_a_part_that_is_none_is_an_error(recordings: Path, start_s: float, end_s: float) -> None:
-    with pytest.raises(MediaError, match=r"a\.wav': no part from .* check the manifest"):
+    with pytest.raises(MediaError, match=r"a\.wav': no interval from .* check the manifest"):
         read_audio(recordings / "a.wav", 16000, start_s, end_s)
 
 
 def test_a_part_shorter_than_a_sample_is_an_error(recordings: Path) -> None:
-    with pytest.raises(MediaError, match="holds no samples in the asked part"):
+    with pytest.raises(MediaError, match="holds no samples in the requested interval"):
         read_audio(recordings / "a.wav", 16000, 1.0, 1.000001)
 
 
@@ -474,7 +474,7 @@ def test_a_picture_deep_in_a_long_video_is_found_by_a_jump(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("time_s", [3.3, 60.0, -0.1, math.nan])
 def test_a_time_outside_of_the_video_is_an_error(video: Path, time_s: float) -> None:
-    with pytest.raises(MediaError, match=r"grey\.mp4' has .*picture"):
+    with pytest.raises(MediaError, match=r"grey\.mp4' has .*frame"):
         video_frames(video, [0.0, time_s])
 
 
@@ -482,7 +482,7 @@ def test_pictures_that_begin_late_are_not_shown_before(tmp_path: Path) -> None:
     encode(tmp_path / "late.mkv", "pcm_s16le", 16000, wave(16000), pictures=10, picture_delay_s=1.0)
 
     assert greys(video_frames(tmp_path / "late.mkv", [0.95, 1.15])) == [0, 1]
-    with pytest.raises(MediaError, match=r"has its first picture at 1\.000 s, none at 0\.500 s"):
+    with pytest.raises(MediaError, match=r"has its first frame at 1\.000 s, none at 0\.500 s"):
         video_frames(tmp_path / "late.mkv", [0.5])
 
 
@@ -495,7 +495,7 @@ def test_a_video_track_without_pictures_is_an_error(tmp_path: Path) -> None:
         block.sample_rate = 16000
         container.mux(sound.encode(block))
 
-    with pytest.raises(MediaError, match=r"none\.mkv' has a video track without pictures"):
+    with pytest.raises(MediaError, match=r"none\.mkv' has a video track without frames"):
         video_frames(tmp_path / "none.mkv", [0.0])
 
 

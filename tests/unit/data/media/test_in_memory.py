@@ -44,7 +44,7 @@ def test_what_is_asked_of_a_waveform_and_not_there_is_an_error() -> None:
     waveform = Waveform(wave(16_000), 16_000)
 
     with pytest.raises(
-        MediaError, match=r"'waveform of 3.000 s' ends at 3.000 s, but the part from 2.000 s to 5.000 s"
+        MediaError, match=r"'waveform of 3.000 s' ends at 3.000 s, but the interval from 2.000 s to 5.000 s"
     ):
         read_audio(waveform, 16_000, 2.0, 5.0)
     with pytest.raises(MediaError, match=r"'waveform of 3.000 s' has channels 0 to 0, not 1"):
