@@ -10,11 +10,8 @@ from merkit.core.errors import MerkitError
 from merkit.core.once import once
 from merkit.core.view import TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.files import file_hash
-from merkit.encoders.networks.files import NetworkFiles, download_snapshot, first_line
+from merkit.encoders.networks.files import NetworkFiles, first_line
 from merkit.encoders.networks.loading import quiet
-
-_PATTERNS = ("*.json", "*.spm", "*.model", "*.txt", "*.safetensors")
-"""Files of a network and its tokenizer."""
 
 
 class TranslateConfig(ViewConfig):
@@ -104,7 +101,7 @@ def _load(files: NetworkFiles) -> tuple[Any, Any]:
     """
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    folder = files.folder if files.kind == "local" else download_snapshot(files.weights, str(files.revision), _PATTERNS)
+    folder = files.whole_folder
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
