@@ -196,12 +196,24 @@ def test_the_reference_has_every_key_command_and_plug_in(site: Path) -> None:
     assert all(f"<code>{key}</code>" in page for config in (TrainingConfig, LossConfig) for key in config.model_fields)
     assert all(f'id="{plug_in}"' in plug_ins for package in KINDS for plug_in in names(package))
     assert all(f"merkit {command}" in commands for command in typer.main.get_command(app).commands)
+    assert "Shape after warm-up" in page  # the docstring below a field
     for system in ("aux_fusion", "multilevel", "mmer", "cmath", "ada2i"):
         html = (site / "systems" / system / "index.html").read_text()
         spec = load("models", system)
         assert all(f"<code>{key}</code>" in html for key in spec.config.model_fields)
         assert html.count("<li>") >= len(spec.deviations)
         assert "million parameters" in html
+
+
+def test_the_cost_of_a_system_is_its_number_of_parameters(site: Path) -> None:
+    attention, norms = 4 * (768 * 768 + 768), 2 * 2 * 768
+    position_wise = 768 * 3072 + 3072 + 3072 * 768 + 768
+    heads, vectors = (1536 * 4 + 4) + 2 * (768 * 4 + 4), 2 * 768  # main, own_label; for what is missing
+    by_hand = 2 * 2 * (attention + norms + position_wise) + heads + vectors
+
+    page = (site / "systems" / "aux_fusion" / "index.html").read_text()
+
+    assert f"{by_hand / 1e6:.2f} million parameters" in page
     assert "generated: " not in "".join(
         page.read_text() for page in site.rglob("*.html") if page.parent.name != "contribute"
     )
