@@ -307,8 +307,8 @@ def python() -> str:
     parts = []
     for name in sorted(merkit.__all__, key=lambda name: (name[0].isupper(), name)):
         thing = getattr(merkit, name)
-        if not callable(thing):
-            continue
+        if not (inspect.isclass(thing) or inspect.isfunction(thing)):
+            continue  # a version, an alias of a type
         shown = name if name.endswith("Error") else _signature(name, thing)
         documented = re.sub(r"(?<!`)``(?!`)", "`", _docstring(inspect.getdoc(thing) or "") + "\n\n" + _methods(thing))
         parts.append(f"## `{name}`\n\n```text\n{shown}\n```\n\n{documented}")

@@ -8,6 +8,11 @@ from merkit.api.recognition import Predictions as Predictions
 from merkit.api.recognition import load as load
 from merkit.api.runs import Run as Run
 from merkit.api.runs import train as train
+from merkit.core.alignment import Aligner as Aligner
+from merkit.core.alignment import AlignerConfig as AlignerConfig
+from merkit.core.alignment import AlignerSpec as AlignerSpec
+from merkit.core.alignment import Alignment as Alignment
+from merkit.core.alignment import Interval as Interval
 from merkit.core.batch import Batch as Batch
 from merkit.core.batch import ModelOutput as ModelOutput
 from merkit.core.batch import Padded as Padded
@@ -16,6 +21,7 @@ from merkit.core.corpus import CorpusSpec as CorpusSpec
 from merkit.core.corpus import Finding as Finding
 from merkit.core.corpus import PublishedFeatures as PublishedFeatures
 from merkit.core.corpus import RawCorpus as RawCorpus
+from merkit.core.encoder import Array as Array
 from merkit.core.encoder import Encoder as Encoder
 from merkit.core.encoder import EncoderConfig as EncoderConfig
 from merkit.core.encoder import EncoderHome as EncoderHome
@@ -26,12 +32,16 @@ from merkit.core.errors import CountError as CountError
 from merkit.core.errors import ManifestError as ManifestError
 from merkit.core.errors import MediaError as MediaError
 from merkit.core.errors import MerkitError as MerkitError
+from merkit.core.errors import PluginError as PluginError
+from merkit.core.errors import UnalignableError as UnalignableError
 from merkit.core.errors import UnknownNameError as UnknownNameError
+from merkit.core.model import CausalConfig as CausalConfig
 from merkit.core.model import Citation as Citation
 from merkit.core.model import FittedModel as FittedModel
 from merkit.core.model import Model as Model
 from merkit.core.model import ModelConfig as ModelConfig
 from merkit.core.model import ModelSpec as ModelSpec
+from merkit.core.model import ReleasedCode as ReleasedCode
 from merkit.core.protocol import Fold as Fold
 from merkit.core.protocol import Protocol as Protocol
 from merkit.core.protocol import ProtocolOptions as ProtocolOptions

@@ -51,7 +51,7 @@ class Demonstration:
 
 
 def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
-    """Run the demonstration in a folder, or what is missing of it there."""
+    """Run the demonstration in a folder; steps that are finished there are kept."""
     data = folder / "data"
     _log.info("making the synthetic corpus 'parley' in %s", data)
     manifest = prepare("parley", data)

@@ -79,10 +79,12 @@ def cite(
         everything = sorted({known for package in packages for known in names(package)})
         raise UnknownNameError(unknown("model, corpus or protocol", name, everything))
     for spec in found:
-        if spec.citation is None:
+        corpus = getattr(spec, "corpus", None)
+        citation = spec.citation or (load("corpora", corpus).citation if corpus else None)
+        if citation is None:
             show(f"% {spec.name}: no publication; cite merkit (CITATION.cff)")
         else:
-            show(spec.citation.bibtex.strip())
+            show(citation.bibtex.strip())
         if isinstance(spec, ModelSpec):
             if spec.released is not None:
                 show(f"% compared with: {spec.released.url} at {spec.released.commit} (docs/parity.md)")

@@ -30,7 +30,7 @@ def shown_progress() -> Iterator[ProgressCallback]:
 
 
 class _Bar(Progress):
-    """The work that was reported last: its name, a bar, a note on the current unit, the time left."""
+    """The work that was reported last, until it is done: its name, a bar, a note on the current unit, the time left."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -49,11 +49,12 @@ class _Bar(Progress):
 
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
         note = visible(note or f"{done} of {total}")
-        if self._current is None or self._current[0] != what:
-            if done == total:  # nothing to wait for
-                return
-            if self._current is not None:
-                self.remove_task(self._current[1])
+        if self._current is not None and (self._current[0] != what or done == total):
+            self.remove_task(self._current[1])
+            self._current = None
+        if done == total:
+            return
+        if self._current is None:
             self._current = what, self.add_task(visible(what), completed=done, total=total, note=note)
         else:
             self.update(self._current[1], completed=done, total=total, note=note)

@@ -18,21 +18,21 @@ NO_LABEL = -100
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One utterance on its way into a batch; ``None`` in ``arrays`` is an absent modality."""
+    """One utterance of a batch; ``None`` in ``arrays`` is an absent modality."""
 
     id: str
     speaker: str
     arrays: Mapping[str, Array | None]
     label: int | None
     segments: Mapping[str, Array | None] = field(default_factory=dict)
-    """By tier ``[segments, 2]``, start and end in seconds; ``None``: none are known."""
+    """By tier ``[segments, 2]``, start and end in seconds; ``None`` where unknown."""
 
 
 def collate(items: Sequence[Sequence[Example]], level: Level, labelled: bool, blanks: Mapping[str, Array]) -> Batch:
     """Pad items to one batch.
 
     At utterance level every item is one example and ``*batch`` is ``[items]``; at conversation level ``*batch`` is
-    ``[items, turns]``. ``blanks`` gives for each modality one step ``[1, *dim]`` to pad with where no example has it.
+    ``[items, turns]``. ``blanks`` are zeros ``[1, *dim]`` for each modality, used where no example has it.
     """
     turns = max(len(item) for item in items)
     mask = torch.zeros(len(items), turns, dtype=torch.bool)
@@ -67,22 +67,22 @@ def collate(items: Sequence[Sequence[Example]], level: Level, labelled: bool, bl
 
 
 def _pad(arrays: Sequence[Sequence[Array | None]], turns: int, blank: Array, modality: str) -> tuple[Padded, Tensor]:
-    found = [array for item in arrays for array in item if array is not None] or [blank]
+    known = [array for item in arrays for array in item if array is not None] or [blank]
     dim = blank.shape[1:]
-    for array in found:
+    for array in known:
         if array.shape[1:] != dim:
             raise MerkitError(
                 f"{modality}: an array of shape {array.shape} where [time, {', '.join(map(str, dim))}] was expected; "
                 "were the features made by this encoder?"
             )
-    data = np.zeros((len(arrays), turns, max(len(array) for array in found), *dim), dtype=blank.dtype)
+    data = np.zeros((len(arrays), turns, max(len(array) for array in known), *dim), dtype=blank.dtype)
     mask = np.zeros(data.shape[:3], dtype=bool)
     present = np.zeros(data.shape[:2], dtype=bool)
     for row, item in enumerate(arrays):
-        for column, given in enumerate(item):
-            if given is not None:
-                data[row, column, : len(given)] = given
-                mask[row, column, : len(given)] = True
+        for column, array_or_none in enumerate(item):
+            if array_or_none is not None:
+                data[row, column, : len(array_or_none)] = array_or_none
+                mask[row, column, : len(array_or_none)] = True
                 present[row, column] = True
     return Padded(torch.from_numpy(data), torch.from_numpy(mask)), torch.from_numpy(present)
 

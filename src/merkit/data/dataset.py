@@ -1,4 +1,4 @@
-"""From utterances to batches: which utterances make an item, and in what order items are drawn."""
+"""From utterances to batches: items, and the order in which they are drawn."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from merkit.core.batch import Batch
-from merkit.core.encoder import Array, Encoder
+from merkit.core.encoder import Array
 from merkit.core.errors import ConfigError
 from merkit.core.model import Level
 from merkit.core.types import Turn
@@ -20,21 +20,21 @@ from merkit.data.features.sources import FeatureSource
 from merkit.data.views import Views
 
 SegmentTier = Callable[[str], Array | None]
-"""From an utterance's id to the times ``[segments, 2]`` of its segments in seconds; ``None``: it has none."""
+"""From an utterance's id to the times ``[segments, 2]`` of its segments in seconds, ``None`` where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How many seconds of audio a batch may hold, padding included, and what each item brings along."""
+    """How many seconds of audio a batch may have, padding included, and what each item contributes."""
 
     seconds: float
     utterances: Sequence[int]
-    """By item: how many of its utterances have audio."""
+    """Number of utterances with audio, by item."""
     longest_s: Sequence[float]
-    """By item: its longest utterance."""
+    """Longest utterance, by item."""
 
     def cost_s(self, batch: Sequence[int]) -> float:
-        """Return the seconds of a batch: its utterances with audio times the longest."""
+        """Return the seconds of a batch: number of utterances with audio times the longest."""
         return sum(self.utterances[item] for item in batch) * max(self.longest_s[item] for item in batch)
 
 
@@ -42,8 +42,8 @@ class Bound:
 class Dataset:
     """Items (utterances or conversations) with their labels, if any, ready to be drawn in batches.
 
-    ``items`` holds one turn per item at utterance level, all of a conversation's turns at conversation level. An id
-    that ``labels`` does not hold gives context and is not learned from.
+    ``items`` has one turn per item at utterance level, all turns of a conversation at conversation level. Utterances
+    without an entry in ``labels`` are context and not learned from.
     """
 
     items: Sequence[Sequence[Turn]]
@@ -51,16 +51,16 @@ class Dataset:
     level: Level
     labels: Mapping[str, int] | None = None
     teacher: Mapping[str, Array] | None = None
-    """A teacher's answers, as probabilities ``[classes]``; context has none."""
+    """A teacher's probabilities ``[classes]`` by utterance id; context has none."""
     teacher_weight: float = 1.0
     """Of the distillation loss beside the model's own terms."""
     with_texts: bool = False
     segments: Mapping[str, SegmentTier] = field(default_factory=dict)
-    """By tier what tells the times of an utterance's segments."""
+    """By tier."""
     views: Views | None = None
-    """Augmented views, for a model whose training reads them; an utterance without any is its own view."""
+    """Views for contrastive training; an utterance without any is its own view."""
     draw: int = 0
-    """Decides which view each utterance gets; the training loop changes it every epoch."""
+    """Seed of the choice of views; the training loop changes it every epoch."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -70,7 +70,7 @@ class Dataset:
         return chain.from_iterable(self.items)
 
     def lengths(self) -> list[int]:
-        """Return what batches are sorted by: turns of a conversation, else the longest modality's length."""
+        """Return the lengths that batches are sorted by: turns of a conversation, else that of the longest modality."""
         if self.level == "conversation":
             return [len(item) for item in self.items]
         return [max((source.length(item[0]) for source in self.sources.values()), default=1) for item in self.items]
@@ -87,22 +87,22 @@ class Dataset:
         return [labels.get(item[0].utterance.id, NO_LABEL) for item in self.items]
 
     def bound(self, seconds: float) -> Bound:
-        """Return what the items' recordings cost in batches of so many seconds of audio at most.
+        """Return the bound for batches of so many seconds of audio.
 
         Raises:
-            ConfigError: There is no audio, or its encoder cannot tell seconds.
+            ConfigError: There is no audio encoder, or it does not read recordings.
         """
         source = self.sources.get("audio")
-        if source is None or type(source.encoder).duration_s is Encoder.duration_s:
-            found = "there is none" if source is None else "this one reads none, so it cannot tell their seconds"
+        if source is None or source.encoder.published_features is not None:
+            found = "there is none" if source is None else "this one reads published features"
             raise ConfigError(
                 f"training.batch_seconds needs an audio encoder that reads recordings, but {found}: use batch_size"
             )
-        found_s = [[source.encoder.duration_s(turn) for turn in item] for item in self.items]
-        return Bound(seconds, [sum(s > 0 for s in item) for item in found_s], [max(item) for item in found_s])
+        durations_s = [[source.encoder.duration_s(turn) for turn in item] for item in self.items]
+        return Bound(seconds, [sum(s > 0 for s in item) for item in durations_s], [max(item) for item in durations_s])
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """Return the items of these numbers as one batch."""
+        """Return the items with these indices as one batch."""
         examples = [[self._example(turn) for turn in self.items[index]] for index in indices]
         blanks = {modality: source.encoder.blank() for modality, source in self.sources.items()}
         batch = collate(examples, self.level, self.labels is not None, blanks)
@@ -110,20 +110,19 @@ class Dataset:
             views = [[self._view(turn) for turn in self.items[index]] for index in indices]
             batch = replace(batch, view=collate(views, self.level, False, blanks))
         if self.teacher is not None:
-            batch = replace(batch, teacher=_answers(self.teacher, batch))
+            batch = replace(batch, teacher=_teacher_probabilities(self.teacher, batch))
         if not self.with_texts:
             return batch
         texts = tuple(turn.utterance.text for index in indices for turn in self.items[index])
         return replace(batch, texts=texts)
 
     def arrays(self, modality: str) -> Iterator[Array]:
-        """Yield the arrays of one modality, of labelled utterances alone where there are labels."""
-        for item in self.items:
-            for turn in item:
-                if self.labels is None or turn.utterance.id in self.labels:
-                    array = self.sources[modality].get(turn)
-                    if array is not None:
-                        yield array
+        """Yield the arrays of one modality, where there are labels only those of labelled utterances."""
+        for turn in self.turns():
+            if self.labels is None or turn.utterance.id in self.labels:
+                array = self.sources[modality].get(turn)
+                if array is not None:
+                    yield array
 
     def _view(self, turn: Turn) -> Example:
         if self.views is None or turn.utterance.id not in self.views.turns:
@@ -140,12 +139,12 @@ class Dataset:
         )
 
 
-def _answers(teacher: Mapping[str, Array], batch: Batch) -> Float[Tensor, "*batch classes"]:
-    """Return a teacher's answers to a batch; zeros for utterances that it was not asked about."""
+def _teacher_probabilities(teacher: Mapping[str, Array], batch: Batch) -> Float[Tensor, "*batch classes"]:
+    """Return a teacher's probabilities for a batch; zeros for utterances without any."""
     nothing = np.zeros_like(next(iter(teacher.values())))
-    answers = torch.zeros(*batch.mask.shape, len(nothing))
-    answers[batch.mask] = torch.from_numpy(np.stack([teacher.get(name, nothing) for name in batch.ids]))
-    return answers
+    probabilities = torch.zeros(*batch.mask.shape, len(nothing))
+    probabilities[batch.mask] = torch.from_numpy(np.stack([teacher.get(name, nothing) for name in batch.ids]))
+    return probabilities
 
 
 def items_of(
@@ -156,7 +155,7 @@ def items_of(
     context: int = 0,
     following: int = 0,
 ) -> list[list[Turn]]:
-    """Return the items that hold the ``wanted`` utterances, in the manifest's order.
+    """Return the items with the ``wanted`` utterances, in the manifest's order.
 
     Each turn carries up to ``context`` previous and ``following`` later members.
 
@@ -167,7 +166,7 @@ def items_of(
 
 
 def grouped_items(turns: Iterable[Turn], level: Level, wanted: Collection[str]) -> list[list[Turn]]:
-    """Return the items of these turns that hold ``wanted`` utterances, as `items_of`."""
+    """Return the items of these turns that have ``wanted`` utterances, as `items_of`."""
     chosen = set(wanted)
     if level == "utterance":
         return [[turn] for turn in turns if turn.utterance.id in chosen]
@@ -183,9 +182,9 @@ def bucketed_batches(
     """Return shuffled batches of items of similar length, the same for the same seed.
 
     Items are shuffled, cut into buckets of ``bucket`` batches, sorted by length within a bucket and cut into batches,
-    whose order is shuffled again. Every item is drawn once. With a ``bound`` a batch ends where one more item would
-    exceed it (an item that alone does is a batch of its own), so that the number of batches depends on the seed; with a
-    ``bucket`` of 1 as well, items are cut as they were shuffled.
+    whose order is shuffled again. Every item is drawn once. With a ``bound`` a batch ends where the next item would
+    exceed it (an item that does so alone is a batch of its own), so that the number of batches depends on the seed;
+    with a ``bucket`` of 1 as well, items are cut in shuffled order.
     """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(lengths))
@@ -194,8 +193,8 @@ def bucketed_batches(
     size = batch_size * bucket
     batches: list[list[int]] = []
     for start in range(0, len(order), size):
-        part = sorted(order[start : start + size].tolist(), key=lambda index: lengths[index])
-        batches += _cut(part, batch_size, bound)
+        items = sorted(order[start : start + size].tolist(), key=lambda index: lengths[index])
+        batches += _cut(items, batch_size, bound)
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
@@ -216,7 +215,7 @@ def _cut(items: Iterable[int], batch_size: int, bound: Bound | None) -> Iterator
 
 
 class Batches(torch.utils.data.Dataset[Batch]):
-    """A plan of batches over a dataset: item ``n`` is batch ``n``, so that worker processes can load ahead."""
+    """Batches of a dataset by their indices, so that worker processes can load them ahead."""
 
     def __init__(self, dataset: Dataset, plan: Sequence[Sequence[int]]):
         self.dataset = dataset

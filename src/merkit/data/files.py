@@ -1,7 +1,7 @@
-"""Files that are whole or not there: atomic writing, and hashes of content.
+"""Atomic writing of files, and hashes of their content.
 
-A file that merkit writes is never seen half-written, not even after a power cut: it grows under another name beside its
-place and is renamed when it is complete and on the disk.
+A file that merkit writes is never seen half-written, not even after a power cut: it is written under another name in
+the same folder and renamed when it is complete and on the disk.
 """
 
 import errno
@@ -17,7 +17,7 @@ from pathlib import Path
 from merkit.core.errors import MerkitError
 
 TEMPORARY = ".tmp-"
-"""How the name of an unfinished file begins; what carries it after a crash is rubbish."""
+"""Prefix of the names of unfinished files; those left by a crash can be removed."""
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -26,20 +26,19 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.EACCES: "no permission to write there: change the folder's permissions or choose another one",
     errno.EPERM: "no permission to write there: change the folder's permissions or choose another one",
-    errno.ENOTDIR: "a part of this path is a file: choose another folder",
+    errno.ENOTDIR: "a folder in this path is a file: choose another folder",
     errno.EISDIR: "a folder has the file's name: remove it or choose another name",
-    errno.EEXIST: "a part of this path is a file: choose another folder",
+    errno.EEXIST: "a folder in this path is a file: choose another folder",
 }
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling to write to; put it in ``path``'s place on success, remove it on failure.
+    """Yield a temporary path to write to; rename it to ``path`` on success, remove it on failure.
 
-    ``path`` is a file, or a folder that is not there yet (the caller makes the sibling a folder).
-
-    The sibling keeps the file's ending, so that writers which go by it work. Missing folders above it are made. An
-    older file at ``path`` stays until the last moment and is kept when writing fails.
+    ``path`` is a file, or a folder that does not exist yet (the caller makes the temporary path a folder). The
+    temporary path has the same suffix and lies in the same folder; missing folders are made. An older file at ``path``
+    is replaced only at the end and kept when writing fails.
 
     Raises:
         MerkitError: The folder cannot be written to (read-only, full, forbidden); names the folder and what to do.
@@ -58,7 +57,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
-    """Write several text files; none takes its place before all of them are written in full.
+    """Write several text files; none is renamed to its name before all of them are complete.
 
     Raises:
         MerkitError: As `atomic_path`.
@@ -69,7 +68,7 @@ def write_texts(texts: Mapping[Path, str]) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless it is there.
+    """Make a folder and its parents, unless it exists.
 
     Raises:
         MerkitError: It cannot be made (read-only, full, forbidden); names the folder and what to do.
@@ -81,7 +80,7 @@ def make_folder(path: Path) -> None:
 def file_hash(path: Path) -> str:
     """Return 40 hexadecimal digits (BLAKE2b) of a file's content.
 
-    Remembered in this process as long as the file's size and time of change stay the same.
+    Cached in this process as long as the file's size and modification time stay the same.
 
     Raises:
         MerkitError: There is no such file, or it cannot be read.
@@ -103,7 +102,7 @@ def _content_hash(path: str, size: int, mtime_ns: int) -> str:
 
 @contextmanager
 def _explained(path: Path, *others: Path) -> Iterator[None]:
-    """Say in one line what keeps ``path`` from being written, unless the error is a file's that was read meanwhile."""
+    """Turn errors of writing ``path`` into one line, but not those of files that are read meanwhile."""
     try:
         yield
     except OSError as error:
@@ -113,13 +112,13 @@ def _explained(path: Path, *others: Path) -> Iterator[None]:
 
 
 def _is_about(error: OSError, targets: Set[Path]) -> bool:
-    if error.filename is None:  # a full disk, met by write(), names nothing
+    if error.filename is None:  # a full disk, noticed by write(), names no file
         return True
     return Path(os.fsdecode(error.filename)) in targets
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until a file, or a folder with all that is in it, is on the disk."""
+    """Wait until a file, or a folder with its content, is on the disk."""
     if path.is_dir():
         for inside in path.iterdir():
             _to_disk(inside)

@@ -1,10 +1,10 @@
-"""Alignments on disk: found by the content they were made of, like features.
+"""Stored alignments, identified by the content they were made of, as features are.
 
 An alignment is a folder ``<data>/segments/<name>/`` with ``aligner.json`` (fingerprint, settings) and parts
 ``part-….parquet``, one row per utterance: ``id``, ``input`` (hash of recording and words), ``content`` (of what else
-the aligner read), ``tiers`` (names) and ``spans`` (tier, label, start and end in seconds). No tiers: the words could
-not be found, and the user chose that such an utterance is read frame by frame. Parts are whole or not there, so that a
-killed `merkit align` goes on where it was. Where an id was stored twice, the later part counts.
+the aligner read), ``tiers`` (names) and ``spans`` (tier, label, start and end in seconds). No tiers: the utterance
+could not be aligned, and the user chose to read such utterances frame by frame. Parts are written atomically, so that a
+killed `merkit align` can resume. Where an id was stored twice, the later part counts.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ _SCHEMA = pa.schema([*_STRINGS, ("tiers", pa.list_(pa.string())), ("spans", _SPA
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One utterance's alignment, and hashes of what it was made of."""
+    """One utterance's alignment, with hashes of what it was made of."""
 
     id: str
     input: str
@@ -58,11 +58,11 @@ class Alignments:
         self._rows: dict[str, Row] = {}
 
     def get(self, name: str) -> Row | None:
-        """Return an utterance's row, or ``None`` where it was never aligned."""
+        """Return an utterance's row, or ``None`` where it has none."""
         return self._rows.get(name)
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Hold the rows of utterances."""
+        """Add rows; an id's earlier row is replaced."""
         self._rows |= {row.id: row for row in rows}
 
     def times(self, tiers: Iterable[TierName]) -> dict[str, SegmentTier]:
@@ -94,7 +94,7 @@ class AlignmentStore(Alignments):
 
     @classmethod
     def create(cls, folder: Path, aligner: str, fingerprint: Mapping[str, Any]) -> "AlignmentStore":
-        """Open an alignment, or begin it.
+        """Open an alignment, or begin a new one.
 
         Raises:
             MerkitError: The folder holds an alignment by another aligner or other settings.
@@ -114,7 +114,7 @@ class AlignmentStore(Alignments):
         return store
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Store utterances in one piece."""
+        """Store rows in one part."""
         if not rows:
             return
         self._parts += 1
@@ -128,40 +128,40 @@ def input_hash(turn: Turn) -> str | None:
     """Return a hash of an utterance's recording and words, or ``None`` where it lacks one of them.
 
     Raises:
-        MerkitError: The recording is not there.
+        MerkitError: The recording is missing.
     """
     recording, utterance = turn.recording, turn.utterance
     if recording is None or utterance.text is None:
         return None
-    told = (recording_hash(recording), utterance.start_s, utterance.end_s, utterance.text)
-    return hashlib.blake2b(repr(told).encode(), digest_size=20).hexdigest()
+    read = (recording_hash(recording), utterance.start_s, utterance.end_s, utterance.text)
+    return hashlib.blake2b(repr(read).encode(), digest_size=20).hexdigest()
 
 
 def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: Path) -> dict[str, SegmentTier]:
     """Return the times of each requested tier, from the alignment beside a corpus.
 
-    Utterances without sound or words have no segments. All others must have been aligned, for certain.
+    Utterances without audio or words have no segments. All others must be stored with their present content.
 
     Args:
-        request: What the model asks for.
-        turns: All utterances that batches will be made of.
+        request: What the model reads.
+        turns: All utterances of the batches.
         data: The corpus' folder.
 
     Raises:
-        MerkitError: There is no such alignment, it lacks a tier or utterances; counts and names them.
+        MerkitError: There is no such alignment, or it lacks a tier or utterances; counts and names them.
     """
     if request is None:
         return {}
     folder = data / FOLDER / request.alignment
     store = AlignmentStore(folder)
     inputs = {turn.utterance.id: input_hash(turn) for turn in turns}
-    asked = {name: read for name, read in inputs.items() if read is not None}
-    current = {name: row for name, read in asked.items() if (row := store.get(name)) and row.input == read}
-    missing = [name for name in asked if name not in current]
+    wanted = {name: read for name, read in inputs.items() if read is not None}
+    current = {name: row for name, read in wanted.items() if (row := store.get(name)) and row.input == read}
+    missing = [name for name in wanted if name not in current]
     if missing:
         named = ", ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
         raise MerkitError(
-            f"'{folder}' lacks {len(missing)} of {len(asked)} utterances as they are now: {named}. Run 'merkit align "
+            f"'{folder}' lacks {len(missing)} of {len(wanted)} utterances as they are now: {named}. Run 'merkit align "
             f"{data}' again; with --unaligned frame, what cannot be aligned is read frame by frame"
         )
     for tier in request.tiers:
@@ -177,13 +177,14 @@ def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: P
 
 
 def describe_alignment(request: SegmentRequest, data: Path) -> Mapping[str, Any]:
-    """Return what a checkpoint must say of the alignment it was trained on: its name, and the aligner's fingerprint."""
+    """Return what a checkpoint records of its alignment: the name, and the aligner's fingerprint."""
     return {"name": request.alignment, "aligner": AlignmentStore(data / FOLDER / request.alignment).fingerprint}
 
 
 def segments_content(tiers: Mapping[str, SegmentTier], name: str) -> list[Any]:
-    """Return the times that a model reads of an utterance, as values to be hashed."""
-    return [(tier, None if (found := times(name)) is None else found.tolist()) for tier, times in tiers.items()]
+    """Return the times of an utterance's segments by tier, as values to be hashed."""
+    arrays = {tier: times(name) for tier, times in tiers.items()}
+    return [(tier, None if array is None else array.tolist()) for tier, array in arrays.items()]
 
 
 def _times(rows: Mapping[str, Row], tier: TierName, name: str) -> Array | None:

@@ -1,7 +1,7 @@
-"""Augmented views of utterances: where made ones lie on disk, and which one a batch gets.
+"""Views of utterances for contrastive training: their files, and the choice of a view for each batch.
 
-A view is a file named by the hash of all that it was made of, below ``views/`` in the manifest's folder: ``text/`` and
-``audio/`` (FLAC, 16 kHz). What is there is never made again, whichever fold, seed or recipe asks.
+A view is a file below ``views/`` in the manifest's folder, in ``text/`` or ``audio/`` (FLAC, 16 kHz), named by the hash
+of all that it was made of. It is made once for all folds, seeds and recipes.
 """
 
 import hashlib
@@ -26,20 +26,20 @@ FOLDER = "views"
 
 
 class ViewCache:
-    """The made views below a folder, by the hash of what they were made of."""
+    """The paths of views below a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def text(self, made_of: Mapping[str, Any]) -> Path:
-        """Return where a wording lies, whether or not it has been made."""
-        return self._place("text", made_of, ".txt")
+        """Return the path of a wording, whether or not it has been made."""
+        return self._path("text", made_of, ".txt")
 
     def audio(self, made_of: Mapping[str, Any]) -> Path:
-        """Return where a recording lies, whether or not it has been made."""
-        return self._place("audio", made_of, ".flac")
+        """Return the path of a recording, whether or not it has been made."""
+        return self._path("audio", made_of, ".flac")
 
-    def _place(self, kind: str, made_of: Mapping[str, Any], suffix: str) -> Path:
+    def _path(self, kind: str, made_of: Mapping[str, Any], suffix: str) -> Path:
         canonical = json.dumps(made_of, sort_keys=True, ensure_ascii=False)
         name = hashlib.blake2b(canonical.encode(), digest_size=20).hexdigest()
         return (self.folder / kind / name[:2] / name).with_suffix(suffix)
@@ -58,23 +58,23 @@ def write_audio(path: Path, samples: npt.NDArray[np.float32]) -> None:
 
 
 def seed_of(*words: str | int) -> int:
-    """Return a number below 2**63 that depends on all words and on nothing else."""
+    """Return a number below 2**63 that is derived from all words."""
     text = "/".join(map(str, words))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 @dataclass(frozen=True)
 class Views:
-    """The views of the training utterances, ready to be drawn; each has as many."""
+    """The views of the training utterances, the same number for each."""
 
     turns: Mapping[str, Sequence[Turn]]
     """By utterance id."""
     sources: Mapping[str, FeatureSource]
 
     def example(self, turn: Turn, draw: int) -> Example:
-        """Return the view that a draw gives an utterance, under the utterance's own id, without a label."""
+        """Return an utterance's view of this draw, with the utterance's id and without a label."""
         name = turn.utterance.id
-        there = self.turns[name]
-        view = there[seed_of(draw, name) % len(there)]
+        views = self.turns[name]
+        view = views[seed_of(draw, name) % len(views)]
         arrays = {modality: source.get(view) for modality, source in self.sources.items()}
         return Example(name, turn.utterance.speaker, arrays, None)

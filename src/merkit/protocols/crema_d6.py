@@ -1,14 +1,13 @@
 """CREMA-D, six emotions as the actors intended them, five folds of actors.
 
-The corpus has no published folds: its actors, sorted by number, are dealt into five (19, 18, 18, 18, 18). The twelve
-sentences are spoken in every emotion, so that text tells nothing. Validation: an eighth of the training actors, drawn
-by the run's seed.
+The corpus has no published folds: its actors, sorted by number, go in turn to one of five (19, 18, 18, 18, 18). The
+twelve sentences are spoken in every emotion, so that the text does not depend on the emotion. Validation: an eighth of
+the training actors, drawn by the run's seed.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from merkit.core.model import Citation
 from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
 from merkit.core.types import Utterance
 from merkit.protocols._folds import cut, dealt, held_out, speaker
@@ -34,7 +33,7 @@ class CremaD6(MappedProtocol):
     source: ClassVar[str] = "Cao et al. 2014 (7,442 clips)"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return the five folds; who is in which depends on the actors' numbers alone.
+        """Return the five folds, which depend on the actors' numbers alone.
 
         Raises:
             CountError: The counts differ from the published ones, or there are fewer actors than folds.
@@ -56,22 +55,4 @@ SPEC = ProtocolSpec(
     corpus="crema_d",
     options=ProtocolOptions,
     build=CremaD6,
-    citation=Citation(
-        title="CREMA-D: Crowd-Sourced Emotional Multimodal Actors Dataset",
-        authors="Cao, Cooper, Keutmann, Gur, Nenkova, Verma",
-        venue="IEEE Transactions on Affective Computing",
-        year=2014,
-        url="https://doi.org/10.1109/TAFFC.2014.2336244",
-        bibtex="""@article{cao2014cremad,
-  title   = {{CREMA-D}: Crowd-Sourced Emotional Multimodal Actors Dataset},
-  author  = {Cao, Houwei and Cooper, David G. and Keutmann, Michael K. and Gur, Ruben C. and Nenkova, Ani and
-             Verma, Ragini},
-  journal = {IEEE Transactions on Affective Computing},
-  volume  = {5},
-  number  = {4},
-  pages   = {377--390},
-  year    = {2014},
-  doi     = {10.1109/TAFFC.2014.2336244}
-}""",
-    ),
 )

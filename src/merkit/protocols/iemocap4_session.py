@@ -1,14 +1,14 @@
 """IEMOCAP, four emotions, leave one session out (five folds): the usual protocol of speech papers.
 
-Training, validation and test share no conversation, and the test speakers are in neither other part. Validation: a
-tenth of the training conversations, drawn by the run's seed.
+The three splits share no conversation, and test speakers are in neither other split. Validation: a tenth of the
+training conversations, drawn by the run's seed.
 """
 
 from collections.abc import Sequence
 
 from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
 from merkit.core.types import Utterance
-from merkit.protocols._iemocap import CITATION, VALID_SHARE, Iemocap4
+from merkit.protocols._iemocap import VALID_SHARE, Iemocap4
 from merkit.protocols._labels import attribute
 
 
@@ -39,5 +39,4 @@ SPEC = ProtocolSpec(
     corpus="iemocap",
     options=ProtocolOptions,
     build=Iemocap4Session,
-    citation=CITATION,
 )

@@ -108,7 +108,7 @@ def test_what_has_no_label_is_never_drawn() -> None:
 
 
 def test_batches_too_small_for_all_classes_are_refused() -> None:
-    with pytest.raises(ConfigError, match="batch_size is 3, the training part has 4 classes"):
+    with pytest.raises(ConfigError, match="batch_size is 3, the training split has 4 classes"):
         balanced_batches([1] * 8, [0, 1, 2, 3] * 2, 3, 0)
-    with pytest.raises(ConfigError, match="no item of the training part has one"):
+    with pytest.raises(ConfigError, match="no item of the training split has one"):
         balanced_batches([1] * 8, [NO_LABEL] * 8, 3, 0)

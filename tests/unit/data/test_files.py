@@ -71,7 +71,7 @@ def test_a_disk_that_cannot_be_written_to_is_told_with_folder_and_remedy(
 def test_a_folder_below_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(MerkitError, match="part of this path is a file"), atomic_path(tmp_path / "file" / "x"):
+    with pytest.raises(MerkitError, match="folder in this path is a file"), atomic_path(tmp_path / "file" / "x"):
         pytest.fail("not reached")
 
 
@@ -84,7 +84,7 @@ def test_of_several_texts_all_are_written_or_none(tmp_path: Path) -> None:
     first, second, blocked = tmp_path / "first", tmp_path / "new" / "second", tmp_path / "first" / "third"
     first.write_text("old")
 
-    with pytest.raises(MerkitError, match="a part of this path is a file"):
+    with pytest.raises(MerkitError, match="a folder in this path is a file"):
         write_texts({first: "new", second: "new", blocked: "new"})
     assert first.read_text() == "old"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [first]

@@ -1,4 +1,4 @@
-"""Checks of a corpus that need its table alone: damaged, empty and repeated texts, odd durations."""
+"""Checks of a corpus' table: damaged, empty and repeated texts, implausible durations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,19 +7,19 @@ from merkit.core.types import Utterance
 from merkit.data.corpus.mending import damage
 
 LONG_S = 30.0
-"""An utterance longer than this is reported: hardly a turn of talk, most often a wrong cut."""
+"""An utterance longer than this is reported: most often a wrong cut."""
 SHORT_S = 0.1
-"""An utterance shorter than this is reported: less than a syllable, and less than some encoders can read."""
+"""An utterance shorter than this is reported: less than a syllable, and too short for some encoders."""
 
 
 def check_texts(utterances: Sequence[Utterance]) -> list[Finding]:
-    """Report texts that are empty or went through a wrong encoding."""
-    words = {
+    """Report texts that are empty or were decoded wrongly."""
+    descriptions = {
         "controls": "hold control characters (U+0080 to U+009F), Windows-1252 letters as a rule",
         "mojibake": "hold UTF-8 that was read as Windows-1252",
         "replacement": "hold the replacement character U+FFFD: letters are lost",
     }
-    found: dict[str, list[str]] = {kind: [] for kind in words}
+    damaged: dict[str, list[str]] = {kind: [] for kind in descriptions}
     empty = []
     for utterance in utterances:
         if utterance.text is None:
@@ -27,10 +27,10 @@ def check_texts(utterances: Sequence[Utterance]) -> list[Finding]:
         if not utterance.text.strip():
             empty.append(utterance.id)
         for kind in damage(utterance.text):
-            found[kind].append(utterance.id)
+            damaged[kind].append(utterance.id)
     findings = [
-        Finding("warning", f"text-{kind}", f"{len(ids):,} texts {words[kind]}", tuple(ids))
-        for kind, ids in found.items()
+        Finding("warning", f"text-{kind}", f"{len(ids):,} texts {descriptions[kind]}", tuple(ids))
+        for kind, ids in damaged.items()
         if ids
     ]
     if empty:
@@ -39,7 +39,7 @@ def check_texts(utterances: Sequence[Utterance]) -> list[Finding]:
 
 
 def check_durations(durations_s: Mapping[str, float]) -> list[Finding]:
-    """Report utterances, by id, that are longer or shorter than a turn of talk can be."""
+    """Report utterances, by id, that are implausibly long or short."""
     findings = []
     long = tuple(name for name, seconds in durations_s.items() if seconds > LONG_S)
     short = tuple(name for name, seconds in durations_s.items() if seconds < SHORT_S)
@@ -54,9 +54,9 @@ def check_durations(durations_s: Mapping[str, float]) -> list[Finding]:
 
 
 def check_repeated_texts(utterances: Iterable[Utterance]) -> list[Finding]:
-    """Report texts of one split that occur word for word, but for case and blanks, in the training split.
+    """Report texts of one split that occur in the training split, apart from case and blanks.
 
-    Splits are those of the attribute ``split``; without a split ``train`` there is nothing to compare with.
+    Splits are those of the attribute ``split``; without a split ``train`` nothing is compared.
     """
     splits: dict[str, list[tuple[str, str]]] = {}
     for utterance in utterances:

@@ -1,6 +1,6 @@
-"""Is this corpus healthy? Counts, what its adapter noticed, texts, features, and every recording listened to.
+"""Checks of a prepared corpus: counts, the adapter's findings, texts, features, and the sound of every recording.
 
-Sound is measured in blocks at its own rate, so that memory stays flat. Thresholds are stated with the findings.
+Recordings are read in blocks at their own rate, so that memory is bounded. Findings state their thresholds.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,16 +20,16 @@ from merkit.data.features.published import read_published
 from merkit.data.media.audio import END_SLIP_S, MediaInfo, audio_blocks, probe
 
 SILENT_PEAK = 1e-3
-"""An utterance whose loudest sample is below this (-60 dB of full scale) is called silent."""
+"""An utterance whose loudest sample is below this (-60 dB of full scale) is reported as silent."""
 CLIPPED = 0.999
 """Samples at or above this are at full scale."""
 CLIPPED_SHARE = 1e-3
-"""An utterance with a larger share of samples at full scale is called clipped."""
+"""An utterance with a larger share of samples at full scale is reported as clipped."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """What listening to one utterance told."""
+class _Sound:
+    """Measures of one utterance's sound."""
 
     duration_s: float
     peak: float
@@ -39,14 +39,14 @@ class _Heard:
 def examine(
     manifest: Manifest, spec: CorpusSpec | None = None, progress: Callable[[int, int], None] | None = None
 ) -> list[Finding]:
-    """Return all that is noteworthy about a corpus, gravest first; see ``findings.render``.
+    """Return all findings about a corpus, most serious first; see ``findings.render``.
 
-    What the adapter noticed is among it, except where the same check now names other utterances.
+    Findings of the adapter are included, except where the same check now names other utterances.
 
     Args:
         manifest: The corpus.
         spec: Its adapter, for the published counts; ``None`` for a user's own table.
-        progress: Called with the number of utterances listened to and to be listened to.
+        progress: Called with the number of utterances done and of all utterances with media.
     """
     findings = check_counts(manifest, spec)
     findings += check_repeated_ids(manifest.utterances)
@@ -54,11 +54,11 @@ def examine(
     findings += check_media(manifest, progress)
     findings += check_features(manifest)
     findings += check_repeated_texts(manifest.utterances)
-    noticed = read_findings(manifest.root / "findings.json")
-    told = {(finding.code, frozenset(finding.ids)) for finding in noticed}
-    findings = [f for f in findings if (f.code, frozenset(f.ids)) not in told]
+    of_adapter = read_findings(manifest.root / "findings.json")
+    unchanged = {(finding.code, frozenset(finding.ids)) for finding in of_adapter}
+    findings = [f for f in findings if (f.code, frozenset(f.ids)) not in unchanged]
     changed = {finding.code for finding in findings}
-    findings += [finding for finding in noticed if finding.code not in changed]
+    findings += [finding for finding in of_adapter if finding.code not in changed]
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
@@ -78,7 +78,7 @@ def check_counts(manifest: Manifest, spec: CorpusSpec | None) -> list[Finding]:
 
 
 def check_repeated_ids(utterances: Iterable[Utterance]) -> list[Finding]:
-    """Report ids and stretches of recordings that occur more than once."""
+    """Report ids and parts of recordings that occur more than once."""
     ids: dict[str, int] = {}
     parts: dict[tuple[str, float | None, float | None], list[str]] = {}
     for utterance in utterances:
@@ -90,7 +90,7 @@ def check_repeated_ids(utterances: Iterable[Utterance]) -> list[Finding]:
     if twice := tuple(name for name, times in ids.items() if times > 1):
         findings.append(Finding("error", "repeated-id", f"{len(twice):,} ids occur more than once", twice))
     if shared := tuple(name for names in parts.values() if len(names) > 1 for name in names):
-        message = f"{len(shared):,} utterances share their stretch of a recording with another one"
+        message = f"{len(shared):,} utterances share their part of a recording with another one"
         findings.append(Finding("warning", "repeated-recording", message, shared))
     return findings
 
@@ -115,7 +115,7 @@ def check_features(manifest: Manifest) -> list[Finding]:
 
 
 def check_media(manifest: Manifest, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
-    """Report recordings that are missing, unreadable, silent or clipped, and cuts that lie outside of them."""
+    """Report recordings that are missing, unreadable, silent or clipped, and utterances outside of their recording."""
     with_media = [u for u in manifest.utterances if u.audio_path is not None or u.video is not None]
     headers = _headers(manifest, with_media)
     problems = _Problems()
@@ -127,19 +127,19 @@ def check_media(manifest: Manifest, progress: Callable[[int, int], None] | None 
         info = headers.get(utterance.audio_path) if utterance.audio_path is not None else None
         if isinstance(info, MediaInfo) and info.has_audio and info.rate_hz and _cut_is_inside(utterance, info):
             try:
-                heard = _listen(manifest.media_path(str(utterance.audio_path)), info.rate_hz, utterance)
+                sound = _measure(manifest.media_path(str(utterance.audio_path)), info.rate_hz, utterance)
             except MediaError as error:
                 problems.add("unreadable-media", utterance.id, str(error))
             else:
-                durations_s[utterance.id] = heard.duration_s
-                _check_sound(problems, utterance.id, heard)
+                durations_s[utterance.id] = sound.duration_s
+                _check_sound(problems, utterance.id, sound)
         if progress is not None:
             progress(number, len(with_media))
     return [*problems.findings(), *check_durations(durations_s)]
 
 
 class _Problems:
-    """Collects ids by kind of problem; the first one is told in words."""
+    """Collects ids by kind of problem, with details of the first one."""
 
     def __init__(self) -> None:
         self.ids: dict[str, dict[str, None]] = {}
@@ -158,7 +158,7 @@ class _Problems:
 
 
 _KINDS = {
-    "missing-media": ("error", "name a recording that is not there"),
+    "missing-media": ("error", "name a recording that is missing"),
     "unreadable-media": ("error", "have a recording that cannot be read"),
     "no-sound": ("error", "name as audio a file without sound"),
     "no-picture": ("error", "name as video a file without a video track"),
@@ -169,7 +169,7 @@ _KINDS = {
 
 
 def _headers(manifest: Manifest, utterances: Iterable[Utterance]) -> dict[str, MediaInfo | MediaError | None]:
-    """Return what each file's header says, the error it gives, or ``None`` where there is no file."""
+    """Return each file's header, the error of reading it, or ``None`` where there is no file."""
     headers: dict[str, MediaInfo | MediaError | None] = {}
     for relative in dict.fromkeys(path for u in utterances for path in (u.audio_path, u.video) if path is not None):
         path = manifest.media_path(relative)
@@ -206,18 +206,18 @@ def _cut_is_inside(utterance: Utterance, info: MediaInfo) -> bool:
     return start_s < info.duration_s and end_s <= info.duration_s + END_SLIP_S
 
 
-def _listen(path: Path, rate_hz: int, utterance: Utterance) -> _Heard:
+def _measure(path: Path, rate_hz: int, utterance: Utterance) -> _Sound:
     samples, clipped, peak = 0, 0, 0.0
     for block in audio_blocks(path, rate_hz, start_s=utterance.start_s, end_s=utterance.end_s):
         loudness = np.abs(block)
         samples += block.size
         clipped += int((loudness >= CLIPPED).sum())
         peak = max(peak, float(loudness.max(initial=0.0)))
-    return _Heard(samples / rate_hz, peak, clipped / max(1, samples))
+    return _Sound(samples / rate_hz, peak, clipped / max(1, samples))
 
 
-def _check_sound(problems: _Problems, identity: str, heard: _Heard) -> None:
-    if heard.peak < SILENT_PEAK:
+def _check_sound(problems: _Problems, identity: str, sound: _Sound) -> None:
+    if sound.peak < SILENT_PEAK:
         problems.add("silence", identity)
-    if heard.clipped > CLIPPED_SHARE:
+    if sound.clipped > CLIPPED_SHARE:
         problems.add("clipping", identity)

@@ -1,4 +1,4 @@
-"""What was noticed about a corpus, kept as JSON beside its manifest and told in words."""
+"""Findings about a corpus: stored as JSON beside its manifest, and rendered as text."""
 
 import json
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from merkit.core.errors import ManifestError
 from merkit.data.files import atomic_path
 
 LEVELS = ("error", "warning", "info")
-"""Gravest first: an ``error`` spoils results, a ``warning`` may, ``info`` is worth knowing."""
+"""Most serious first: an ``error`` makes results invalid, a ``warning`` may, ``info`` is worth knowing."""
 
 _SHOWN = 5
 
 
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:
     """Write findings as JSON, the same bytes for the same findings."""
-    with atomic_path(path) as place:
-        place.write_text(to_json(findings), encoding="utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_text(to_json(findings), encoding="utf-8")
 
 
 def read_findings(path: Path) -> list[Finding]:
@@ -43,7 +43,7 @@ def to_json(findings: Sequence[Finding]) -> str:
 
 
 def render(findings: Sequence[Finding]) -> str:
-    """Return findings as lines of text, gravest first, with at most five ids each and a last line that counts.
+    """Return findings as lines of text, most serious first, with at most five ids each and a last line of counts.
 
     >>> render([])
     'nothing to report'

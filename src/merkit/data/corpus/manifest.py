@@ -1,4 +1,4 @@
-"""The manifest: one table of utterances and one page about their corpus, the ground everything else stands on.
+"""The manifest of a prepared corpus: a table of utterances and a description of the corpus.
 
 A manifest is a folder with ``utterances.parquet`` (``.csv`` and ``.jsonl`` are read as well) and ``corpus.json``. The
 columns of ``rows.RESERVED`` mean what ``Utterance`` says; every other column is an attribute, which every utterance
@@ -7,12 +7,11 @@ then carries (``None`` where the cell is empty). Conventions:
 * ``id`` is required, and at least one of ``text``, ``audio`` and ``video``, as a column and in each row.
 * An absent or empty ``conversation`` is the utterance's own id; absent turns count up in the order of the rows.
 * An absent ``speaker`` is ``""``: not known. Within one conversation all unknown speakers count as one person.
-* Utterances come out by conversation, in order of first appearance, and by turn.
+* Utterances are sorted by conversation, in order of first appearance, and by turn.
 * A folder without ``corpus.json`` is a user's own table: corpus ``table``, version 0.
 
-``sha256`` is taken over the utterances' content, so that the same cells have the same hash in any of the three formats.
-``corpus.json`` is written before the utterances: whatever interrupts the writing leaves hashes that differ, which
-reading refuses, never a manifest that looks whole.
+``sha256`` is that of the utterances' content, the same in all three formats. ``corpus.json`` is written before the
+utterances: after an interruption the hashes differ, and reading is refused.
 """
 
 import hashlib
@@ -50,7 +49,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """What ``corpus.json`` says.
+    """The content of ``corpus.json``.
 
     ``counts`` holds ``utterances``, ``conversations`` and, where there is an attribute ``split``, ``<split>`` and
     ``<split>.conversations``. ``partial``: the counts differ from the published ones and the user allowed it.
@@ -91,11 +90,11 @@ class Manifest:
         return tuple(Conversation(name, tuple(members)) for name, members in _grouped(self.utterances).items())
 
     def turns(self, members: Collection[str] | None = None, context: int = 0, following: int = 0) -> Iterator[Turn]:
-        """Yield what an encoder reads of each member: no attributes, and the members around it that it asks for.
+        """Yield the turns that encoders read, without attributes, with as many members around each as asked for.
 
         Args:
-            members: Ids that take part; ``None`` means all. Who takes no part is in nobody's context either.
-            context: How many earlier members of the same conversation come along, oldest first.
+            members: Ids to use; ``None`` means all. Other utterances are not in a context either.
+            context: How many earlier members of the same conversation, oldest first.
             following: How many later ones, next one first.
 
         Raises:
@@ -103,22 +102,22 @@ class Manifest:
         """
         if members is not None:
             members = frozenset(members)
-            if strangers := sorted(members - self.by_id.keys()):
+            if unknown_ids := sorted(members - self.by_id.keys()):
                 raise ManifestError(
-                    f"{self.root}: {counted_names(strangers, 'asked-for utterance')} not in the manifest"
+                    f"{self.root}: {counted_names(unknown_ids, 'requested utterance')} not in the manifest"
                 )
         chosen = (u for u in self.utterances if members is None or u.id in members)
         yield from conversation_turns(chosen, self.root, context, following)
 
     def media_path(self, relative: str) -> Path:
-        """Return where a medium lies; an absolute path is returned as it is."""
+        """Return the path of a media file; an absolute path is returned as it is."""
         return self.root / relative
 
 
 def conversation_turns(
     utterances: Iterable[Utterance], root: Path, context: int = 0, following: int = 0
 ) -> Iterator[Turn]:
-    """Yield what an encoder reads of utterances, conversation by conversation; see `Manifest.turns`."""
+    """Yield the turns of utterances, conversation by conversation; see `Manifest.turns`."""
     for group in _grouped(utterances).values():
         yield from turns_of([replace(u, attributes={}) for u in group], root, context, following)
 
@@ -151,15 +150,15 @@ def write_manifest(
 ) -> Manifest:
     """Write ``corpus.json`` and ``utterances.parquet`` and return the manifest as it reads back.
 
-    The same utterances give the same bytes. Another table in the folder (``utterances.csv``) is refused, for nobody
-    could say which one counts.
+    The same utterances give the same bytes. Another table in the folder (``utterances.csv``) is refused: it would be
+    ambiguous.
 
     Raises:
         ManifestError: The utterances break the rules, or the folder cannot be written.
     """
     for other in SUFFIXES[1:]:
         if (folder / f"utterances{other}").exists():
-            raise ManifestError(f"{folder}: holds utterances{other} already; move it away or choose another folder")
+            raise ManifestError(f"{folder}: has utterances{other} already; move it or choose another folder")
     columns = to_columns(utterances)
     checked = _ordered(to_utterances(columns, "utterances"))
     info = CorpusInfo(
@@ -174,10 +173,12 @@ def write_manifest(
     )
     arrays = to_arrays(to_columns(checked))
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "corpus.json") as place:
-        place.write_text(json.dumps(vars(info), indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-    with atomic_path(folder / "utterances.parquet") as place:
-        pyarrow.parquet.write_table(pyarrow.table(arrays), place)
+    with atomic_path(folder / "corpus.json") as temporary:
+        temporary.write_text(
+            json.dumps(vars(info), indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    with atomic_path(folder / "utterances.parquet") as temporary:
+        pyarrow.parquet.write_table(pyarrow.table(arrays), temporary)
     return Manifest(folder, checked, info)
 
 
@@ -187,18 +188,18 @@ def count(utterances: Iterable[Utterance]) -> dict[str, int]:
     conversations: dict[str, set[str]] = {}
     for utterance in utterances:
         split = utterance.attributes.get("split")
-        for part in ("", *([] if split is None else [str(split)])):
-            rows[part] += 1
-            conversations.setdefault(part, set()).add(utterance.conversation)
+        for name in ("", *([] if split is None else [str(split)])):
+            rows[name] += 1
+            conversations.setdefault(name, set()).add(utterance.conversation)
     counts = {"utterances": rows[""], "conversations": len(conversations.get("", ()))}
-    for part in sorted(part for part in rows if part):
-        counts[part] = rows[part]
-        counts[f"{part}.conversations"] = len(conversations[part])
+    for name in sorted(name for name in rows if name):
+        counts[name] = rows[name]
+        counts[f"{name}.conversations"] = len(conversations[name])
     return counts
 
 
 def content_hash(utterances: Iterable[Utterance]) -> str:
-    """Return the SHA-256 of the utterances in their order; empty attributes and the attributes' order do not count."""
+    """Return the SHA-256 of the utterances in their order; empty attributes and their order do not matter."""
     digest = hashlib.sha256()
     for utterance in utterances:
         fields = {name: getattr(utterance, name) for name in RESERVED} | {"attributes": dict(utterance.attributes)}
@@ -211,13 +212,13 @@ def content_hash(utterances: Iterable[Utterance]) -> str:
 def _find_table(folder: Path) -> Path:
     if not folder.is_dir():
         raise ManifestError(f"{folder}: no such folder; `merkit prepare` makes one from a raw corpus")
-    found = [folder / f"utterances{suffix}" for suffix in SUFFIXES if (folder / f"utterances{suffix}").is_file()]
-    if not found:
-        holds = ", ".join(sorted(entry.name for entry in folder.iterdir())[:SHOWN]) or "nothing"
-        raise ManifestError(f"{folder}: expected utterances.parquet, .csv or .jsonl, found {holds}")
-    if len(found) > 1:
-        raise ManifestError(f"{folder}: expected one table, found {' and '.join(table.name for table in found)}")
-    return found[0]
+    tables = [folder / f"utterances{suffix}" for suffix in SUFFIXES if (folder / f"utterances{suffix}").is_file()]
+    if not tables:
+        present = ", ".join(sorted(entry.name for entry in folder.iterdir())[:SHOWN]) or "nothing"
+        raise ManifestError(f"{folder}: expected utterances.parquet, .csv or .jsonl, found {present}")
+    if len(tables) > 1:
+        raise ManifestError(f"{folder}: expected one table, found {' and '.join(table.name for table in tables)}")
+    return tables[0]
 
 
 def _read_info(path: Path, utterances: Sequence[Utterance]) -> CorpusInfo:

@@ -1,4 +1,4 @@
-"""From a raw release to a manifest: what an adapter read is counted, checked and written; media stay where they are."""
+"""Preparation of a raw release: reads it, checks the counts, writes the manifest. Media stay in the release."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def prepare(
     """Read a raw release with its adapter and write the manifest, published features and findings.
 
     Preparing again gives the same files. Nothing is written before the adapter has read everything and the counts are
-    right; the manifest itself comes last, so that an interrupted run leaves none that reads as whole.
+    correct; the manifest is written last, so that an interrupted run leaves none that could be read.
 
     Args:
         spec: The adapter.
@@ -48,8 +48,8 @@ def prepare(
     partial = _check_counts(spec, count(corpus.utterances), allow_partial)
     known = {utterance.id for utterance in corpus.utterances}
     for features in corpus.features:
-        if strangers := sorted(features.arrays.keys() - known):
-            names = counted_names(strangers, "id")
+        if unknown_ids := sorted(features.arrays.keys() - known):
+            names = counted_names(unknown_ids, "id")
             raise ManifestError(f"{spec.name}: features '{features.name}' of {names} that no utterance has")
     base = Path(os.path.relpath(raw.resolve(), out.resolve()))
     utterances = [_moved(utterance, base) for utterance in corpus.utterances]
@@ -92,12 +92,12 @@ def _checked_options(spec: CorpusSpec, options: CorpusOptions | Mapping[str, Any
 
 
 def _check_counts(spec: CorpusSpec, found: Mapping[str, int], allow_partial: bool) -> bool:
-    """Return whether the corpus is a part of the published one."""
+    """Return whether the corpus is incomplete."""
     differences = count_differences(found, spec.expected)
     if differences and not allow_partial:
         raise CountError(
             f"{spec.name}: counts differ from the published ones: {'; '.join(differences)}."
-            " Was everything unpacked? --allow-partial goes on with what is there"
+            " Was everything unpacked? --allow-partial uses what is present"
         )
     return bool(differences)
 
@@ -108,7 +108,7 @@ def _refuse_other_corpus(spec: CorpusSpec, out: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         return
     if name != spec.name:
-        raise ManifestError(f"{out}: holds corpus '{name}' already; choose another folder for '{spec.name}'")
+        raise ManifestError(f"{out}: has corpus '{name}' already; choose another folder for '{spec.name}'")
 
 
 def _moved(utterance: Utterance, base: Path) -> Utterance:

@@ -1,4 +1,4 @@
-"""Rows of a table to utterances and back, and every mistake that a row can hold, told all at once."""
+"""Rows of a table to utterances and back; all mistakes of a table are listed in one error."""
 
 import math
 from collections import Counter
@@ -13,7 +13,7 @@ from merkit.core.waveform import Waveform
 from merkit.data.corpus.tables import Columns
 
 RESERVED = ("id", "conversation", "turn", "speaker", "text", "audio", "video", "start_s", "end_s", "language")
-"""Columns that mean what ``Utterance`` says; every other column is an attribute."""
+"""Columns with the meaning of ``Utterance``'s fields; every other column is an attribute."""
 
 NAMES = ("id", "conversation", "speaker")
 STRINGS = ("text", "audio", "video", "language")
@@ -22,13 +22,13 @@ SHOWN = 10
 """How many mistakes an error lists before it counts the rest."""
 
 
-_WORDS_FOR = {
+_OTHER_NAMES = {
     "id": ("utterance_id", "utt_id", "uid", "name", "file_id", "filename", "file", "sr no."),
     "text": ("utterance", "transcript", "transcription", "sentence", "words"),
     "audio": ("wav", "path", "file", "filename", "clip", "audio_path", "wav_path", "speech"),
     "video": ("mp4", "video_path"),
 }
-"""What people call these columns elsewhere; only used to suggest a name."""
+"""Other common names of these columns; only used to suggest a name."""
 
 
 def counted_names(names: Sequence[str], noun: str) -> str:
@@ -77,7 +77,7 @@ def to_utterances(columns: Columns, source: str) -> list[Utterance]:
         raise _listed(source, mistakes)
     total = len(columns["id"])
     if not total:
-        raise ManifestError(f"{source}: holds no utterance; expected one row per utterance")
+        raise ManifestError(f"{source}: has no utterance; expected one row per utterance")
     attributes = {}
     for name in columns.keys() - set(RESERVED):
         attributes[name] = _attribute(name, columns[name], mistakes)
@@ -135,7 +135,7 @@ def _column_mistakes(columns: Columns) -> list[str]:
 
 
 def _suggestion(meant: Mapping[str, str], wanted: Iterable[str]) -> str:
-    renames = [f"'{name}' to '{word}'" for word in wanted for name in meant if meant[name] in _WORDS_FOR[word]]
+    renames = [f"'{name}' to '{word}'" for word in wanted for name in meant if meant[name] in _OTHER_NAMES[word]]
     return f": rename {' or '.join(renames)}?" if renames else ""
 
 

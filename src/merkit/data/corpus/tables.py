@@ -1,8 +1,8 @@
-"""Parquet, CSV and JSONL to columns of plain Python values, with nothing guessed that could lose a character.
+"""Parquet, CSV and JSONL to columns of plain Python values, without guesses that could lose a character.
 
 A cell is ``str``, ``int``, ``float``, ``bool`` or ``None`` (empty). In CSV an unquoted empty cell is ``None`` and
-``""`` an empty string; other words for "nothing" (``NA``, ``null``) are left as the words they are. A CSV column
-becomes numbers only where every cell is written as a number, without leading zeros.
+``""`` an empty string; other words for "nothing" (``NA``, ``null``) are text. A CSV column is
+read as numbers only where every cell is a number without leading zeros.
 """
 
 import csv
@@ -60,7 +60,7 @@ def _parquet(path: Path) -> Columns:
     _refuse_repeated(path, table.column_names)
     columns: Columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if name.startswith("__index_level_"):  # what pandas leaves behind
+        if name.startswith("__index_level_"):  # written by pandas
             continue
         kind = column.type
         if pyarrow.types.is_dictionary(kind):
@@ -131,7 +131,7 @@ def _refuse_repeated(path: Path, names: list[str]) -> None:
 
 
 def _number(cell: str | None) -> str | int | float | None:
-    """Return the number a cell holds (``nan`` and ``inf`` too, for the caller to refuse), or the cell."""
+    """Return the number in a cell (also ``nan`` and ``inf``, which the caller refuses), or the cell."""
     if cell is None or not cell.strip():
         return None
     if _WHOLE.fullmatch(cell.strip()):
@@ -143,7 +143,7 @@ def _number(cell: str | None) -> str | int | float | None:
 
 
 def _inferred(cells: list[str | None]) -> list[Any]:
-    """Return whole numbers, else real numbers, else the strings: whichever every cell that is not empty allows."""
+    """Return whole numbers, else real numbers, else the strings, by what all filled cells are."""
     filled = [cell for cell in cells if cell is not None]
     for pattern, convert in ((_WHOLE, int), (_REAL, float)):
         if filled and all(pattern.fullmatch(cell) for cell in filled):

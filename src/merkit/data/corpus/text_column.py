@@ -1,4 +1,4 @@
-"""Another column in the place of the transcript: the same recordings with the words that a recogniser heard."""
+"""Another column as the transcript, such as the output of speech recognition."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ def with_text_column(manifest: Manifest, column: str) -> Manifest:
     return replace(manifest, utterances=utterances, info=replace(manifest.info, sha256=content_hash(utterances)))
 
 
-def lacking(utterances: Sequence[Utterance]) -> int:
+def count_without_text(utterances: Sequence[Utterance]) -> int:
     """Return how many utterances have no text."""
     return sum(utterance.text is None for utterance in utterances)
 

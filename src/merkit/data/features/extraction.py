@@ -1,9 +1,9 @@
-"""Features of a whole corpus: in batches of bounded duration, resumable, flat in memory however long the list is.
+"""Extraction of features, in batches of bounded duration: resumable, with memory independent of the corpus' size.
 
-Turns are taken a window at a time. Within a window, batches are cut from *all* turns that have the modality, the
-longest first, and only then are those left out that the store already has. A shard holds whole batches. So an utterance
-has the same batch mates whether or not the work was interrupted before, and the arrays are equal to the last bit;
-otherwise the order of additions in a batch of another shape might show there.
+Turns are read a window at a time. Within a window, batches are cut from *all* turns that have the modality, the longest
+first; turns that the store has already are left out only then. A shard has whole batches. So an utterance has the same
+batch mates whether or not extraction was interrupted, and its array is the same: a batch of another shape could change
+the order of additions.
 """
 
 import time
@@ -24,7 +24,7 @@ WINDOW = 1024
 SHARD_ROWS = 4096
 SHARD_BYTES = 64 << 20
 SHARD_S = 30.0
-"""A shard is written when it has that many utterances or bytes, or when that many seconds have passed."""
+"""A shard is written when it has that many utterances or bytes, or after that many seconds."""
 
 _Item = tuple[Turn, str]
 """A turn and the hash of its content."""
@@ -38,14 +38,14 @@ def extract_features(
     batch_s: float = 60.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Extract and store what the store lacks; return how many utterances that were.
+    """Extract and store what the store lacks; return the number of these utterances.
 
-    ``turns`` is read once, as it comes; those without the encoder's modality are passed over. A batch is ``batch_s``
-    seconds at most after padding (number times longest), except for a single longer turn. ``progress`` is told
-    after each batch how many turns are dealt with and how many there are (0 where ``turns`` has no length).
+    ``turns`` is read once, lazily; those without the encoder's modality are skipped. A batch is ``batch_s`` seconds at
+    most with padding (number times longest), except for a single longer turn. ``progress`` is called after each batch
+    with the number of turns done and of all turns (0 where ``turns`` has no length).
 
-    When it ends early by an error or Ctrl-C, finished batches are stored first; after a kill, at most the last 30
-    seconds and a batch are lost. The same call goes on from there.
+    An error or Ctrl-C stores finished batches first; a kill loses at most the last 30 seconds and a batch. The same
+    call resumes.
 
     Raises:
         MerkitError: An input cannot be read, or gives NaN (unless the encoder ``may_be_undefined``) or infinite
@@ -75,7 +75,7 @@ def extract_features(
 
 
 class _Shard:
-    """Finished batches on their way to the disk."""
+    """Finished batches that are not stored yet."""
 
     def __init__(self, store: FeatureStore | MemoryStore) -> None:
         self._store = store
@@ -112,7 +112,7 @@ def _batches(encoder: Encoder, window: Sequence[Turn], batch_s: float) -> list[l
         content = encoder.content(turn)
         if content is not None:
             contents[turn.utterance.id] = (encoder.duration_s(turn), (turn, content))
-    ordered = sorted(contents.values(), key=lambda entry: -entry[0])  # stable: equal ones stay in the list's order
+    ordered = sorted(contents.values(), key=lambda entry: -entry[0])  # stable: equal ones keep their order
     return list(_cut(ordered, batch_s))
 
 
@@ -140,6 +140,6 @@ def _extract(encoder: Encoder, turns: Sequence[Turn]) -> list[Array]:
             what = "infinite" if encoder.may_be_undefined else "NaN or infinite"
             raise MerkitError(
                 f"Features of '{turn.utterance.id}' have {int(bad.sum())} {what} values of {array.size}. "
-                "Is its recording damaged or silent? `merkit doctor` tells; leave it out or mend it"
+                "Is its recording damaged or silent? Check with `merkit doctor`, and leave it out or correct it"
             )
     return arrays

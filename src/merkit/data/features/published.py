@@ -1,10 +1,10 @@
-"""Features that came with a release: reading the files of the literature, and keeping them beside a manifest.
+"""Published features: reading the files of the literature, and storing them beside a manifest.
 
-Files are read without the power to run code: pickles by ``read_pickle_safely``, npz without objects.
+Files cannot run code: pickles are read by ``read_pickle_safely``, npz files without objects.
 
-The folder ``precomputed/<name>`` of a manifest holds ``features.safetensors`` (all arrays one after the other,
+The folder ``precomputed/<name>`` of a manifest has ``features.safetensors`` (all arrays, concatenated,
 ``[time, dim]``), ``index.parquet`` (``id``, ``start``, ``length``) and ``columns.json`` (name, modality, column names,
-hashes of the other two), which is written last: an interrupted writing leaves hashes that differ, and reading says so.
+hashes of the other two), which is written last: after an interruption the hashes differ, and reading is refused.
 """
 
 import zipfile
@@ -28,7 +28,7 @@ _FEATURES, _INDEX, _PAGE = "features.safetensors", "index.parquet", "columns.jso
 
 
 class _Page(BaseModel):
-    """What ``columns.json`` holds."""
+    """The content of ``columns.json``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,7 +44,7 @@ def read_npz(path: Path) -> dict[str, Array]:
     """Read all arrays of an npz file.
 
     Raises:
-        UnsafeFileError: An array holds objects, which only a pickle could bring back.
+        UnsafeFileError: An array has objects, which only a pickle could load.
         MerkitError: The file is missing, truncated or no npz.
     """
     try:
@@ -84,10 +84,10 @@ def write_published(folder: Path, features: PublishedFeatures) -> None:
             "length": pyarrow.array(lengths),
         }
     )
-    with atomic_path(folder / _FEATURES) as place:
-        save_file({"features": as_float32(np.concatenate(list(features.arrays.values())))}, place)
-    with atomic_path(folder / _INDEX) as place:
-        pyarrow.parquet.write_table(index, place)
+    with atomic_path(folder / _FEATURES) as temporary:
+        save_file({"features": as_float32(np.concatenate(list(features.arrays.values())))}, temporary)
+    with atomic_path(folder / _INDEX) as temporary:
+        pyarrow.parquet.write_table(index, temporary)
     page = _Page(
         name=features.name,
         modality=features.modality,
@@ -96,19 +96,18 @@ def write_published(folder: Path, features: PublishedFeatures) -> None:
         features=file_hash(folder / _FEATURES),
         index=file_hash(folder / _INDEX),
     )
-    with atomic_path(folder / _PAGE) as place:
-        place.write_text(page.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    with atomic_path(folder / _PAGE) as temporary:
+        temporary.write_text(page.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def read_published(folder: Path) -> PublishedFeatures:
     """Read what ``write_published`` wrote; arrays are float32 ``[time, dim]``, undefined cells NaN.
 
     Raises:
-        ManifestError: The folder is missing, incomplete or was changed; the message names the sets that are there.
+        ManifestError: The folder is missing, incomplete or was changed; the message names the known sets.
     """
     if not (folder / _PAGE).is_file():
-        there = sorted(page.parent.name for page in folder.parent.glob(f"*/{_PAGE}"))
-        known = ", ".join(there) or "none"
+        known = ", ".join(sorted(page.parent.name for page in folder.parent.glob(f"*/{_PAGE}"))) or "none"
         raise ManifestError(f"No precomputed features '{folder.name}' in {folder.parent}. Known: {known}")
     try:
         page = _Page.model_validate_json((folder / _PAGE).read_bytes())

@@ -1,11 +1,11 @@
-"""Extracted features on disk: stored once per utterance, found by the content they were made of, not by a file's name.
+"""Stored features, once per utterance, identified by the content they were made of.
 
 A store is a folder ``<encoder>-<fingerprint>/`` with ``encoder.json`` (the whole fingerprint) and shards. A shard is
-two files: ``shard-….safetensors`` holds the arrays of some utterances, one behind the other along time, as the tensor
-``data``; ``shard-….parquet`` says where each one lies: ``id``, ``content``, ``offset``, ``length``. The index is the
-truth and comes last, so a killed process leaves at most data that no index knows; the next one to open the store
-removes it. Every shard has a name of its own, so several processes may fill one store; what they added is seen when it
-is opened again. Where an id was stored twice, the later shard counts.
+two files: ``shard-….safetensors`` has the arrays of some utterances, concatenated along time, as the tensor ``data``;
+``shard-….parquet`` has their ``id``, ``content``, ``offset`` and ``length``. The index is written last, so that a
+killed process leaves at most data without an index, which is removed when the store is opened again. Every shard has a
+name of its own, so that several processes can fill one store; each sees what the others added when it opens the store
+again. Where an id was stored twice, the later shard counts.
 """
 
 import fcntl
@@ -47,7 +47,7 @@ def fingerprint_hash(fingerprint: Mapping[str, Any]) -> str:
 
 
 class MemoryStore:
-    """The arrays ``[time, *dim]`` of one encoder in memory, in the place of a `FeatureStore`."""
+    """The arrays ``[time, *dim]`` of one encoder in memory, with the interface of `FeatureStore`."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, tuple[str, Array]] = {}
@@ -64,11 +64,11 @@ class MemoryStore:
         return len(self._arrays[utterance_id][1])
 
     def missing(self, wanted: Mapping[str, str]) -> list[str]:
-        """Return those ids of ``wanted`` (id to content hash) that are not held with that content, in its order."""
+        """Return those ids of ``wanted`` (id to content hash) that are missing with that content, in its order."""
         return [name for name, content in wanted.items() if self._arrays.get(name, ("",))[0] != content]
 
     def add(self, rows: Sequence[tuple[str, str, Array]]) -> None:
-        """Hold arrays: id, content hash, array.
+        """Add arrays: id, content hash, array.
 
         Raises:
             MerkitError: An array is empty or differs in type or ``dim`` from the others.
@@ -83,8 +83,7 @@ class MemoryStore:
 class FeatureStore:
     """The stored arrays ``[time, *dim]`` of one encoder; all share their type and ``dim``.
 
-    Reading opens a file for the moment of reading alone, so a store may be handed to other processes, and memory does
-    not grow with what was read.
+    A file is open only while it is read, so that a store can be passed to other processes and memory does not grow.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,7 +94,7 @@ class FeatureStore:
 
     @classmethod
     def open(cls, features: Path, fingerprint: Mapping[str, Any], name: str) -> "FeatureStore":
-        """Open the store of an encoder below the folder ``features``, or begin it; removes what killed writers left.
+        """Open or begin the store of an encoder below the folder ``features``; remove files left by killed writers.
 
         Raises:
             MerkitError: The folder cannot be written to, belongs to another fingerprint, or holds damaged files.
@@ -143,13 +142,13 @@ class FeatureStore:
         return location.stop - location.start
 
     def missing(self, wanted: Mapping[str, str]) -> list[str]:
-        """Return those ids of ``wanted`` (id to content hash) that are not stored with that content, in its order."""
+        """Return those ids of ``wanted`` (id to content hash) that are missing with that content, in its order."""
         return [
             utterance_id for utterance_id, content in wanted.items() if self._index.find(utterance_id, content) is None
         ]
 
     def add(self, rows: Sequence[tuple[str, str, Array]]) -> None:
-        """Store arrays as one shard: after it, all rows (id, content hash, array) are there, before it none.
+        """Store rows (id, content hash, array) as one shard, atomically.
 
         Raises:
             MerkitError: An array is empty or differs in type or ``dim`` from the store's, or the disk is full.
@@ -187,7 +186,7 @@ class FeatureStore:
         for path in sorted(path for path in present if path.suffix == ".parquet" and path.name.startswith("shard-")):
             data = path.with_suffix(".safetensors")
             if data not in present and not data.exists():  # another process may have added it since
-                _LOG.warning("'%s' is gone: what it held will be extracted again", data)
+                _LOG.warning("'%s' is missing: its features will be extracted again", data)
                 continue
             try:
                 table = pyarrow.parquet.read_table(
@@ -214,12 +213,12 @@ class FeatureStore:
                         orphan and f"{name.removesuffix('.safetensors')}.parquet" not in present
                     ):
                         (self.folder / name).unlink(missing_ok=True)
-        except OSError as error:  # locked, or a store that may only be read
+        except OSError as error:  # locked, or a read-only store
             _LOG.debug("leftovers in '%s' stay: %s", self.folder, error)
 
     @contextmanager
     def _lock(self, kind: int) -> Iterator[None]:
-        """Hold the folder's lock, which the system lets go of when the process is killed."""
+        """Hold the folder's lock, which the system releases when the process is killed."""
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, kind)
@@ -236,7 +235,7 @@ def _opened(shard: Path) -> Iterator[Any]:
     except (SafetensorError, OSError) as error:
         index = shard.with_suffix(".parquet").name
         raise MerkitError(
-            f"'{shard}' is damaged or gone ({error}). Remove it and '{index}' and extract again"
+            f"'{shard}' is damaged or missing ({error}). Remove it and '{index}' and extract again"
         ) from error
 
 

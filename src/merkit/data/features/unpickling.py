@@ -1,9 +1,9 @@
-"""An unpickler that cannot run code: it knows containers, strings, numbers and arrays, and refuses every other name.
+"""An unpickler that cannot run code: it reads containers, strings, numbers and arrays, and refuses everything else.
 
-A pickle is a program whose only way to harm is to look up a function by name and call it. Here each name that occurs in
-files of numbers is answered with an own builder, and any other name ends the reading before anything was called. Arrays
-are rebuilt from their bytes with plain element types, because NumPy's own reconstruction believes what a pickle says
-about memory: a forged element type could turn bytes into pointers.
+A pickle is a program that can only do harm by looking up a function by name and calling it. Here each name that occurs
+in files of numbers is replaced by a builder of this module, and any other name is an error before anything is called.
+Arrays are rebuilt from their bytes with plain element types, because NumPy's own reconstruction trusts what a pickle
+says about memory: a forged element type could turn bytes into pointers.
 """
 
 import collections
@@ -19,7 +19,7 @@ from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError, UnsafeFileError
 
 _ELEMENTS = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)|[SU][0-9]+|O8?")
-"""Element types without structure: truth values, numbers, strings, objects."""
+"""Element types without structure: booleans, numbers, strings, objects."""
 
 _MALFORMED = (
     pickle.UnpicklingError,
@@ -31,17 +31,17 @@ _MALFORMED = (
     TypeError,
     ValueError,
 )
-"""What the unpickler and the builders below raise over bytes that make no sense."""
+"""Errors that the unpickler and the builders below raise on malformed bytes."""
 
 
 def read_pickle_safely(path: Path) -> Any:
     """Read a pickle made of containers, strings, numbers and NumPy arrays.
 
-    Strings that Python 2 wrote are read as Latin-1, as the literature's feature files need. Subclasses of ``dict`` come
-    out as ``dict``.
+    Strings that Python 2 wrote are read as Latin-1, as the literature's feature files need. Subclasses of ``dict`` are
+    returned as ``dict``.
 
     Raises:
-        UnsafeFileError: The file asks for anything else; the name is in the message, and nothing was called.
+        UnsafeFileError: The file asks for anything else; names it, and nothing was called.
         MerkitError: The file is missing, truncated or no pickle.
     """
     try:
@@ -61,7 +61,7 @@ def read_pickle_safely(path: Path) -> Any:
 
 
 class _Builder:
-    """A function that a pickle may call but not change."""
+    """A function that a pickle can call but not change."""
 
     __slots__ = ("_build",)
 
@@ -76,7 +76,7 @@ class _Builder:
 
 
 class _Element:
-    """Stands for ``numpy.dtype`` while reading; takes plain element types and byte orders only."""
+    """Replaces ``numpy.dtype`` while reading; accepts plain element types and byte orders only."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         self.dtype = np.dtype(bool)
@@ -92,7 +92,7 @@ class _Element:
 
 
 class _Rebuilt:
-    """Stands for an array until its state has come; ``_plain`` puts the array in its place."""
+    """Replaces an array until its state is read; ``_plain`` then inserts the array."""
 
     def __init__(self) -> None:
         self.flat: Array = np.empty(0)
@@ -107,36 +107,36 @@ class _Rebuilt:
             if not isinstance(content, list):
                 raise UnsafeFileError("asks for objects made of bytes")
             self.flat = np.empty(len(content), dtype=object)
-            for place, thing in enumerate(content):
-                self.flat[place] = thing
+            for index, element_object in enumerate(content):
+                self.flat[index] = element_object
         else:
             self.flat = np.frombuffer(_as_bytes(content), dtype=element.dtype).copy()
         self.array = self.flat.reshape(shape, order=order)
 
 
 def _reconstruct(kind: Any, *_: Any) -> _Rebuilt:
-    """Stand for ``numpy._core.multiarray._reconstruct``."""
+    """Replace ``numpy._core.multiarray._reconstruct``."""
     if kind is not _NDARRAY:
         raise UnsafeFileError("asks for a subclass of array")
     return _Rebuilt()
 
 
 def _from_buffer(content: Any, element: _Element, shape: tuple[int, ...], order: Any) -> _Rebuilt:
-    """Stand for ``numpy._core.numeric._frombuffer``."""
+    """Replace ``numpy._core.numeric._frombuffer``."""
     rebuilt = _Rebuilt()
     rebuilt.fill(content, element, shape, order)
     return rebuilt
 
 
 def _scalar(element: _Element, content: Any) -> Any:
-    """Stand for ``numpy._core.multiarray.scalar``."""
+    """Replace ``numpy._core.multiarray.scalar``."""
     if element.dtype.hasobject:
         raise UnsafeFileError("asks for an object where a number should be")
     return np.frombuffer(_as_bytes(content), dtype=element.dtype)[0]
 
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    """Stand for ``_codecs.encode``, which old pickle protocols write bytes with."""
+    """Replace ``_codecs.encode``, which old pickle protocols write bytes with."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise UnsafeFileError(f"asks for the codec {str(encoding)[:40]!r}")
     return text.encode("latin1")
@@ -169,7 +169,7 @@ _KNOWN: Mapping[tuple[str, str], Any] = {
         for kind in (set, frozenset, list, dict, tuple, str, bytes, bytearray, int, float, complex, bool)
     },
 }
-"""Every name that a pickle may ask for, and what it gets."""
+"""Every name that a pickle may look up, and its replacement."""
 
 
 class _Reader(pickle.Unpickler):
@@ -181,25 +181,25 @@ class _Reader(pickle.Unpickler):
 
 
 def _plain(thing: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
-    """Return a thing with arrays in the places of their stand-ins, lists changed in place; loops are followed once."""
+    """Return a value with arrays instead of their replacements; lists are changed in place, loops followed once."""
     if type(thing) in (str, int, float, bool, bytes, type(None)):
         return thing
     if id(thing) in seen:
         return seen[id(thing)][1]
     if isinstance(thing, list):
         seen[id(thing)] = (thing, thing)
-        thing[:] = [_plain(part, seen) for part in thing]
+        thing[:] = [_plain(item, seen) for item in thing]
     elif isinstance(thing, dict):
         result: dict[Any, Any] = {}
         seen[id(thing)] = (thing, result)
         result.update((_plain(key, seen), _plain(value, seen)) for key, value in thing.items())
     elif isinstance(thing, (tuple, set, frozenset)):
-        seen[id(thing)] = (thing, type(thing)(_plain(part, seen) for part in thing))
+        seen[id(thing)] = (thing, type(thing)(_plain(item, seen) for item in thing))
     elif isinstance(thing, _Rebuilt):
         seen[id(thing)] = (thing, thing.array)
         if thing.flat.dtype.hasobject:
-            for place, part in enumerate(thing.flat):
-                thing.flat[place] = _plain(part, seen)
+            for index, item in enumerate(thing.flat):
+                thing.flat[index] = _plain(item, seen)
     elif isinstance(thing, (complex, bytearray, np.generic)):
         return thing
     else:

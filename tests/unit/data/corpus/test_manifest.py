@@ -216,7 +216,7 @@ def test_a_missing_column_is_named_with_what_was_found(tmp_path, header, message
 def test_a_table_without_rows_is_an_error(tmp_path, suffix):
     (tmp_path / f"t{suffix}").write_text("id,text\n" if suffix == ".csv" else "", encoding="utf-8")
 
-    with pytest.raises(ManifestError, match=r"holds no utterance|no column"):
+    with pytest.raises(ManifestError, match=r"has no utterance|no column"):
         read_manifest(tmp_path / f"t{suffix}")
 
 
@@ -288,7 +288,7 @@ def test_two_tables_in_one_folder_are_an_error(tmp_path):
 def test_writing_beside_another_table_is_refused(tmp_path):
     write_table(tmp_path, ROWS, ".csv")
 
-    with pytest.raises(ManifestError, match=r"holds utterances\.csv already"):
+    with pytest.raises(ManifestError, match=r"has utterances\.csv already"):
         written(tmp_path, [utterance("c0")])
 
 
@@ -405,5 +405,5 @@ def test_without_members_everybody_takes_part_and_context_is_none_unless_asked_f
 
 
 def test_an_unknown_member_is_an_error(tmp_path):
-    with pytest.raises(ManifestError, match=r"1 asked-for utterance \(zz\) not in the manifest"):
+    with pytest.raises(ManifestError, match=r"1 requested utterance \(zz\) not in the manifest"):
         list(conversation_of_five(tmp_path).turns(members=["c0", "zz"]))

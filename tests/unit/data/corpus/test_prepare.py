@@ -125,7 +125,7 @@ def test_an_empty_corpus_is_an_error_even_where_parts_are_allowed(tmp_path):
 def test_a_folder_of_another_corpus_is_not_overwritten(tmp_path):
     prepare(toy(), tmp_path / "raw", tmp_path / "data")
 
-    with pytest.raises(ManifestError, match="holds corpus 'toy' already"):
+    with pytest.raises(ManifestError, match="has corpus 'toy' already"):
         prepare(toy(name="game"), tmp_path / "raw", tmp_path / "data")
 
 

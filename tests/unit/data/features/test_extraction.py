@@ -264,9 +264,9 @@ def test_lost_data_is_told_and_extracted_again(store: FeatureStore, caplog: pyte
     with caplog.at_level(logging.WARNING):
         again = reopened(store)
 
-    assert "is gone: what it held will be extracted again" in caplog.text
+    assert "is missing: its features will be extracted again" in caplog.text
     assert again.missing({"a": "x"}) == ["a"]
-    with pytest.raises(MerkitError, match="is damaged or gone"):
+    with pytest.raises(MerkitError, match="is damaged or missing"):
         store.get("a", "x")
 
 
