@@ -23,8 +23,8 @@ VOICES = (
 """In the order of speakers; two neighbours make a session."""
 
 JITTER = 0.04
-"""Standard deviation between utterances of one class: of log rate (of log volume: twice as much), and of pitch and range
-as shares of 100."""
+"""Standard deviation between utterances of one class: of log rate, half of that of log volume, and of pitch and
+range as shares of 100."""
 
 
 @dataclass(frozen=True, slots=True)
