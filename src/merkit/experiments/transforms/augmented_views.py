@@ -28,7 +28,7 @@ from merkit.data.features.sources import open_sources
 from merkit.data.views import FOLDER, ViewCache, Views, seed_of, write_audio, write_text
 from merkit.encoders.sound.samples import audio_content
 from merkit.experiments.cell import Cell
-from merkit.experiments.mistakes import plug_in, validated
+from merkit.experiments.mistakes import plug_in_table
 from merkit.experiments.recipe import RecipeDraft
 from merkit.experiments.transform import Resources, Transform, TransformSpec
 
@@ -104,11 +104,14 @@ class Maker:
         self.choice = choice
         self.manifest = manifest
         self.cache = ViewCache((manifest.root / FOLDER).resolve())  # media paths are relative to the root or absolute
-        built = {modality: spec.build(config) for modality, (spec, config) in choice.engines.items()}
-        self.text: TextEngine | None = built.get("text")
-        self.audio: AudioEngine | None = built.get("audio")
-        self.identity: Mapping[str, Any] = {name: dict(engine.identity()) for name, engine in built.items()}
+        self._engines = {modality: spec.build(config) for modality, (spec, config) in choice.engines.items()}
+        self.text: TextEngine | None = self._engines.get("text")
+        self.audio: AudioEngine | None = self._engines.get("audio")
+
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
         """By modality all that the views depend on besides utterances and donors, as JSON values."""
+        return {modality: dict(engine.identity()) for modality, engine in self._engines.items()}
 
     def plan(self, fold: Fold) -> list[PlannedView]:
         """Plan the views of a fold's training split, in its order.
@@ -305,24 +308,12 @@ def _check(table: ViewsTable | None, draft: RecipeDraft, mistakes: list[str]) ->
     tables = {"text": table.text, "audio": table.audio}
     if not any(tables.values()):
         mistakes.append("views: names no engine; give [views.text], [views.audio] or both")
-    engines: dict[str, tuple[ViewSpec, ViewConfig]] = {}
-    for modality, keys in tables.items():
-        if keys is None:
-            continue
-        name = keys.get("name")
-        if not isinstance(name, str):
-            mistakes.append(f"views.{modality}: 'name' is missing; 'merkit list views' names the engines")
-            continue
-        spec = plug_in("views", name, f"views.{modality}.name", mistakes)
-        if spec is None:
-            continue
-        if spec.modality != modality:
-            mistakes.append(f"views.{modality}: '{spec.name}' is an engine for {spec.modality}")
-            continue
-        others = {key: value for key, value in keys.items() if key != "name"}
-        config = validated(spec.config, others, ("views", modality), mistakes)
-        if config is not None:
-            engines[modality] = (spec, config)
+    choices = {
+        modality: plug_in_table("views", modality, keys, ("views", modality), mistakes)
+        for modality, keys in tables.items()
+        if keys is not None
+    }
+    engines = {modality: choice for modality, choice in choices.items() if choice is not None}
     return ViewsChoice(table.count, engines)
 
 
