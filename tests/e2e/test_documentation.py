@@ -44,7 +44,7 @@ SMALLER = {
     "--out runs/concat\n": "--out runs/concat --seeds 1 --set training.epochs=3\n",
     "c0047": "c0009",
 }
-"""The README's commands to those that the test runs in their place: a smaller corpus, one of its calls, a short training."""
+"""What the README shows, and what runs in its place: a smaller corpus, one of its calls, a short training."""
 GUIDES = ("start", "learn", "systems", "how-to")
 RUN, CHECKED, DATA = ("console", "python"), ("toml",), ("text", "csv")
 
