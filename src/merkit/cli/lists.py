@@ -72,6 +72,7 @@ def cite(
     from merkit.core.errors import UnknownNameError
     from merkit.core.lookup import load, names, unknown
     from merkit.core.model import ModelSpec
+    from merkit.core.protocol import ProtocolSpec
 
     packages = ("models", "corpora", "protocols")
     found = [load(package, name) for package in packages if name in names(package)]
@@ -79,10 +80,13 @@ def cite(
         everything = sorted({known for package in packages for known in names(package)})
         raise UnknownNameError(unknown("model, corpus or protocol", name, everything))
     for spec in found:
-        if spec.citation is None:
+        citation = spec.citation
+        if citation is None and isinstance(spec, ProtocolSpec) and spec.corpus is not None:
+            citation = load("corpora", spec.corpus).citation
+        if citation is None:
             show(f"% {spec.name}: no publication; cite merkit (CITATION.cff)")
         else:
-            show(spec.citation.bibtex.strip())
+            show(citation.bibtex.strip())
         if isinstance(spec, ModelSpec) and spec.released is not None:
             show(f"% compared with: {spec.released.url} at {spec.released.commit} (docs/parity.md)")
         for deviation in getattr(spec, "deviations", ()):

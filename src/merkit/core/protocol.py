@@ -91,5 +91,6 @@ class ProtocolSpec(PlugInSpec):
     build: Callable[[Any, bool], Protocol]
     """``build(options, allow_partial)``."""
     citation: Citation | None = None
+    """``None``: that of its corpus."""
     example: Callable[[], Sequence[Utterance]] | None = None
     """For the contract tests: return a small made-up corpus that has every class in every split."""

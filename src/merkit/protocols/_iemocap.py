@@ -23,30 +23,8 @@ VALID_CONVERSATIONS = 12
 _LEFT_OUT: Mapping[str, str | None] = dict.fromkeys(("fea", "sur", "dis", "oth", "xxx"))
 """Rare labels and ``xxx``, on which the raters did not agree."""
 
-CITATION = Citation(
-    title="IEMOCAP: Interactive emotional dyadic motion capture database",
-    authors="Busso, Bulut, Lee, Kazemzadeh, Mower, Kim, Chang, Lee, Narayanan",
-    venue="Language Resources and Evaluation",
-    year=2008,
-    url="https://doi.org/10.1007/s10579-008-9076-6",
-    bibtex="""@article{busso2008iemocap,
-  title   = {{IEMOCAP}: Interactive emotional dyadic motion capture database},
-  author  = {Busso, Carlos and Bulut, Murtaza and Lee, Chi-Chun and Kazemzadeh, Abe and Mower, Emily and Kim, Samuel and
-             Chang, Jeannette N. and Lee, Sungbok and Narayanan, Shrikanth S.},
-  journal = {Language Resources and Evaluation},
-  volume  = {42},
-  number  = {4},
-  pages   = {335--359},
-  year    = {2008},
-  doi     = {10.1007/s10579-008-9076-6}
-}""",
-)
 
 CITATION_SIX = Citation(
-    title="DialogueRNN: An Attentive RNN for Emotion Detection in Conversations",
-    authors="Majumder, Poria, Hazarika, Mihalcea, Gelbukh, Cambria",
-    venue="AAAI",
-    year=2019,
     url="https://doi.org/10.1609/aaai.v33i01.33016818",
     bibtex="""@inproceedings{majumder2019dialoguernn,
   title     = {{DialogueRNN}: An Attentive {RNN} for Emotion Detection in Conversations},

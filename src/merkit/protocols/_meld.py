@@ -3,28 +3,10 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from merkit.core.model import Citation
 from merkit.core.protocol import Fold
 from merkit.core.types import Utterance
 from merkit.protocols._folds import fold
 from merkit.protocols._labels import MappedProtocol, attribute
-
-CITATION = Citation(
-    title="MELD: A Multimodal Multi-Party Dataset for Emotion Recognition in Conversations",
-    authors="Poria, Hazarika, Majumder, Naik, Cambria, Mihalcea",
-    venue="ACL",
-    year=2019,
-    url="https://aclanthology.org/P19-1050",
-    bibtex="""@inproceedings{poria2019meld,
-  title     = {{MELD}: A Multimodal Multi-Party Dataset for Emotion Recognition in Conversations},
-  author    = {Poria, Soujanya and Hazarika, Devamanyu and Majumder, Navonil and Naik, Gautam and Cambria, Erik and
-               Mihalcea, Rada},
-  booktitle = {Proceedings of the 57th Annual Meeting of the Association for Computational Linguistics},
-  pages     = {527--536},
-  year      = {2019},
-  doi       = {10.18653/v1/P19-1050}
-}""",
-)
 
 
 class OfficialSplit(MappedProtocol):

@@ -8,7 +8,6 @@ by the run's seed.
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from merkit.core.model import Citation
 from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
 from merkit.core.types import Utterance
 from merkit.protocols._folds import cut, dealt, held_out, speaker
@@ -56,22 +55,4 @@ SPEC = ProtocolSpec(
     corpus="crema_d",
     options=ProtocolOptions,
     build=CremaD6,
-    citation=Citation(
-        title="CREMA-D: Crowd-Sourced Emotional Multimodal Actors Dataset",
-        authors="Cao, Cooper, Keutmann, Gur, Nenkova, Verma",
-        venue="IEEE Transactions on Affective Computing",
-        year=2014,
-        url="https://doi.org/10.1109/TAFFC.2014.2336244",
-        bibtex="""@article{cao2014cremad,
-  title   = {{CREMA-D}: Crowd-Sourced Emotional Multimodal Actors Dataset},
-  author  = {Cao, Houwei and Cooper, David G. and Keutmann, Michael K. and Gur, Ruben C. and Nenkova, Ani and
-             Verma, Ragini},
-  journal = {IEEE Transactions on Affective Computing},
-  volume  = {5},
-  number  = {4},
-  pages   = {377--390},
-  year    = {2014},
-  doi     = {10.1109/TAFFC.2014.2336244}
-}""",
-    ),
 )

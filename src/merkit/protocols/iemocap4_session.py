@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
 from merkit.core.types import Utterance
-from merkit.protocols._iemocap import CITATION, VALID_SHARE, Iemocap4
+from merkit.protocols._iemocap import VALID_SHARE, Iemocap4
 from merkit.protocols._labels import attribute
 
 
@@ -39,5 +39,4 @@ SPEC = ProtocolSpec(
     corpus="iemocap",
     options=ProtocolOptions,
     build=Iemocap4Session,
-    citation=CITATION,
 )

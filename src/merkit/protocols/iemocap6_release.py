@@ -7,7 +7,7 @@ to be put into one column. Validation: 12 of the 120 training conversations, dra
 from typing import ClassVar
 
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
-from merkit.protocols._iemocap import CITATION, SIX
+from merkit.protocols._iemocap import SIX
 from merkit.protocols._iemocap import Iemocap6 as SixClasses
 from merkit.protocols._labels import Counts
 
@@ -29,5 +29,4 @@ SPEC = ProtocolSpec(
     corpus="iemocap",
     options=ProtocolOptions,
     build=Iemocap6Release,
-    citation=CITATION,
 )

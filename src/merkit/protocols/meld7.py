@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.protocols._labels import Counts
-from merkit.protocols._meld import CITATION, OfficialSplit
+from merkit.protocols._meld import OfficialSplit
 
 LABELS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 
@@ -30,5 +30,4 @@ SPEC = ProtocolSpec(
     corpus="meld",
     options=ProtocolOptions,
     build=Meld7,
-    citation=CITATION,
 )

@@ -6,7 +6,6 @@ Validation: one of the other eight speakers, drawn by the run's seed; voices are
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-from merkit.core.model import Citation
 from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
 from merkit.core.types import Utterance
 from merkit.protocols._folds import cut, held_out, speaker
@@ -62,19 +61,4 @@ SPEC = ProtocolSpec(
     corpus="nemo",
     options=Nemo6Options,
     build=Nemo6,
-    citation=Citation(
-        title="nEMO: Dataset of Emotional Speech in Polish",
-        authors="Christop",
-        venue="LREC-COLING",
-        year=2024,
-        url="https://arxiv.org/abs/2404.06292",
-        bibtex="""@inproceedings{christop2024nemo,
-  title     = {{nEMO}: Dataset of Emotional Speech in {P}olish},
-  author    = {Christop, Iwona},
-  booktitle = {Proceedings of the 2024 Joint International Conference on Computational Linguistics, Language Resources
-               and Evaluation (LREC-COLING 2024)},
-  year      = {2024},
-  note      = {arXiv:2404.06292}
-}""",
-    ),
 )
