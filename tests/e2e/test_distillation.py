@@ -212,8 +212,8 @@ def test_a_feature_extractor_may_have_a_teacher(home: Path, tmp_path: Path) -> N
     assert (
         len(list((tmp_path / "run" / "feature-extractors" / "audio" / "teacher").glob("fold-*/seed-0/part-*"))) == PARTS
     )
-    told = gather([tmp_path / "run"])[0].entries[0].features
-    assert told == "audio: single (distilled from bc_lstm on audio) on precomputed (sound), not cross-fitted"
+    features = gather([tmp_path / "run"])[0].entries[0].features
+    assert features == "audio: single (distilled from bc_lstm on audio) on published features (sound), not cross-fitted"
 
 
 def test_a_report_names_the_teacher(home: Path) -> None:

@@ -52,12 +52,12 @@ def make_corpus(folder, name="parley", conversations=30, turns=6):
 
 
 def predict(corpus, ids, skill, generator):
-    """Predictions that are right the more often the higher the skill; each id has its own difficulty."""
-    answers = true_labels(corpus.protocol, corpus.manifest.utterances)
+    """Predictions that are correct the more often the higher the skill."""
+    labels_of = true_labels(corpus.protocol, corpus.manifest.utterances)
     found = []
     for id_ in ids:
         scores = generator.normal(size=len(corpus.protocol.labels))
-        scores[answers[id_]] += skill
+        scores[labels_of[id_]] += skill
         p = np.exp(scores) / np.exp(scores).sum()
         labels = corpus.protocol.labels
         found.append(
@@ -77,10 +77,10 @@ def make_run(
     epochs=6,
     by_epoch=False,
     selection="best_valid",
-    figures=lambda seed, epoch: {},
+    logged=lambda seed, epoch: {},
     encoders=ENCODERS,
 ):
-    """A whole run folder; ``figures`` is what the model says of itself after an epoch."""
+    """A whole run folder; ``logged`` returns what the model logs after an epoch."""
     labels = corpus.protocol.labels
     path.mkdir(parents=True)
     (path / "recipe.toml").write_text(
@@ -134,7 +134,7 @@ def make_run(
                     "loss": {"total": 1.5 - c + 0.05 * generator.random(), "classification": 1.5 - c},
                     "learning_rate": {"head": 1e-3},
                     "valid": {name: 0.3 + 0.4 * c + 0.03 * generator.random() for name in corpus.protocol.metrics},
-                    "model": figures(seed, epoch),
+                    "model": logged(seed, epoch),
                 }
                 for epoch, c in enumerate(curve, start=1)
             ]

@@ -72,7 +72,6 @@ def cite(
     from merkit.core.errors import UnknownNameError
     from merkit.core.lookup import load, names, unknown
     from merkit.core.model import ModelSpec
-    from merkit.core.protocol import ProtocolSpec
 
     packages = ("models", "corpora", "protocols")
     found = [load(package, name) for package in packages if name in names(package)]
@@ -80,9 +79,8 @@ def cite(
         everything = sorted({known for package in packages for known in names(package)})
         raise UnknownNameError(unknown("model, corpus or protocol", name, everything))
     for spec in found:
-        citation = spec.citation
-        if citation is None and isinstance(spec, ProtocolSpec) and spec.corpus is not None:
-            citation = load("corpora", spec.corpus).citation
+        corpus = getattr(spec, "corpus", None)
+        citation = spec.citation or (load("corpora", corpus).citation if corpus else None)
         if citation is None:
             show(f"% {spec.name}: no publication; cite merkit (CITATION.cff)")
         else:

@@ -1,4 +1,4 @@
-"""The seam of a corpus adapter: from a raw release to utterances and the features published with them."""
+"""The interface of a corpus adapter: from a raw release to utterances and the features published with them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class CorpusOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that `merkit doctor` says: how grave, what kind, about which utterances, in words."""
+    """One line of `merkit doctor`: level, kind, description, and the utterances concerned."""
 
     level: str
     """``info``, ``warning`` or ``error``."""
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class PublishedFeatures:
-    """Features that came with a release, one array ``[time, dim]`` per utterance id; NaN means undefined."""
+    """Features that come with a release, one array ``[time, dim]`` per utterance id; NaN means undefined."""
 
     name: str
     modality: str
@@ -43,21 +43,20 @@ class PublishedFeatures:
 
 @dataclass(frozen=True, slots=True)
 class RawCorpus:
-    """What an adapter read: utterances ordered by conversation and turn, features, and what it noticed or mended."""
+    """What an adapter reads: utterances by conversation and turn, features, and findings."""
 
     utterances: Sequence[Utterance]
     features: Sequence[PublishedFeatures] = ()
     findings: Sequence[Finding] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values to keep in ``corpus.json`` (parley: its parameters and best reachable accuracy)."""
+    """JSON values for ``corpus.json`` (parley: its parameters and best reachable accuracy)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusSpec(PlugInSpec):
     """What an adapter's file exports as ``SPEC``.
 
-    ``read(raw, options)`` reads a release; media paths in the result are relative to ``raw``. Adapters that make their
-    corpus (parley) write media below ``raw``.
+    ``read(raw, options)`` reads a release; media paths in the result are relative to ``raw``.
     """
 
     kind: ClassVar[str] = "corpora"
@@ -72,4 +71,4 @@ class CorpusSpec(PlugInSpec):
     example: Callable[[Path], Mapping[str, Any] | None] | None = None
     """For the contract tests: write a tiny made-up release below a folder, return options to read it with, if any."""
     makes_media: bool = False
-    """The adapter makes its corpus (parley): no raw release is needed."""
+    """Whether the adapter makes its corpus below ``raw`` (parley), so that no release is needed."""

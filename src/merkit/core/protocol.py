@@ -1,4 +1,4 @@
-"""The seam of a protocol: from a corpus' utterances to folds whose test part carries no label."""
+"""The interface of a protocol: from the utterances of a corpus to folds whose test split has no labels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from merkit.core.model import Citation
 from merkit.core.types import Utterance
 
 Selection = Literal["best_valid", "last"]
-"""Which epoch is reported. The best one on the test part is no choice: see `merkit train --legacy-best-on-test`."""
+"""Which epoch is reported: the best on validation, or the last."""
 
 
 class ProtocolOptions(BaseModel):
@@ -23,9 +23,9 @@ class ProtocolOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One split of a corpus. The test part is ids alone: the seal.
+    """A corpus in three splits that share no utterance.
 
-    ``train`` and ``valid`` map utterance ids to class numbers. The three parts share no utterance.
+    ``train`` and ``valid`` map utterance ids to class numbers; ``test`` has ids alone, so that training sees no label.
     """
 
     name: str
@@ -35,47 +35,47 @@ class Fold:
 
 
 class Protocol(ABC):
-    """A published way of measuring: label map, folds, selection rule, metrics, expected counts."""
+    """A published way to measure: label map, folds, selection rule, metrics, expected counts."""
 
     labels: tuple[str, ...]
     """Class names in the order of class numbers."""
     selection: Selection = "best_valid"
     metrics: tuple[str, ...]
-    """Names of ``merkit.metrics``; the first selects the epoch."""
+    """Names of ``merkit.metrics``; the first one selects the epoch."""
     cluster: Literal["conversation", "speaker"] = "conversation"
-    """What the bootstrap draws."""
+    """What the bootstrap of the intervals draws."""
     pooled: bool = False
-    """Score the test predictions of all folds as one set, instead of averaging figures over folds too small for one."""
+    """Whether the test predictions of all folds are scored as one set, for folds that are too small for a score."""
 
     @abstractmethod
     def label(self, utterance: Utterance) -> str | None:
-        """Return the class name of an utterance, or ``None`` where the protocol leaves the utterance out.
+        """Return the class name of an utterance, or ``None`` if the protocol leaves it out.
 
         Raises:
-            MerkitError: The utterance's label is in no map.
+            MerkitError: The utterance has no label, or one that the protocol does not know.
         """
 
     @abstractmethod
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return the folds; ``seed`` cuts validation parts where the corpus has none.
+        """Return the folds; ``seed`` draws the validation split where none is published.
 
         Raises:
             CountError: The counts differ from the published ones (and ``allow_partial`` was not given).
         """
 
     def members(self, utterances: Sequence[Utterance]) -> list[Utterance]:
-        """Return the utterances that take part, in their order."""
+        """Return the utterances that have a label, in their order."""
         return [utterance for utterance in utterances if self.label(utterance) is not None]
 
     def differences(self, utterances: Sequence[Utterance]) -> list[str]:
-        """Return how the counts differ from the published ones, one clause each; empty where none are known."""
+        """Return how the counts differ from the published ones, a clause for each; empty without published counts."""
         return []
 
     def check_labels(self, utterances: Sequence[Utterance]) -> None:
-        """Make sure, before scoring, that every member's label is one of ``labels``; the default trusts ``label``.
+        """Check before scoring that every member's label is one of ``labels``; does nothing by default.
 
         Raises:
-            MerkitError: A test utterance has a label that training and validation have not.
+            MerkitError: A test utterance has a label that no training or validation utterance has.
         """
         return
 
@@ -86,7 +86,7 @@ class ProtocolSpec(PlugInSpec):
 
     kind: ClassVar[str] = "protocols"
     corpus: str | None
-    """The corpus' name in ``corpus.json`` that it is for; ``None``: any."""
+    """Name of the corpus that it is for; ``None``: any."""
     options: type[ProtocolOptions]
     build: Callable[[Any, bool], Protocol]
     """``build(options, allow_partial)``."""

@@ -1,7 +1,7 @@
-"""What protocols share in cutting a corpus: draws by a seed, parts held out by group, k folds by group.
+"""Splitting a corpus: draws by a seed, validation splits by group, k folds by group.
 
-Groups (conversations, speakers, videos) are never split. A draw orders the groups by a hash of seed, fold and group, so
-that it is the same on every machine and Python, and one group more or less does not reshuffle the others.
+Groups (conversations, speakers, videos) are never cut. A draw orders the groups by a hash of seed, fold and group, so
+that it is the same on every machine and Python, and one more group does not change the order of the others.
 """
 
 from collections import Counter
@@ -17,17 +17,17 @@ Group = Callable[[Utterance], str]
 
 
 def conversation(utterance: Utterance) -> str:
-    """Return the group for cuts by conversation."""
+    """Return the conversation as the group."""
     return utterance.conversation
 
 
 def speaker(utterance: Utterance) -> str:
-    """Return the group for cuts by speaker."""
+    """Return the speaker as the group."""
     return utterance.speaker
 
 
 def draw(names: Iterable[str], count: int, *key: str | int) -> frozenset[str]:
-    """Return ``count`` of the names, drawn by ``key`` (seed, fold name, …) whatever order they come in."""
+    """Return ``count`` of the names, drawn by ``key`` (seed, fold name, …), whatever their order."""
 
     def place(name: str) -> tuple[bytes, str]:
         return blake2b("\0".join([*map(str, key), name]).encode(), digest_size=16).digest(), name
@@ -36,9 +36,9 @@ def draw(names: Iterable[str], count: int, *key: str | int) -> frozenset[str]:
 
 
 def held_out(utterances: Sequence[Utterance], group: Group, count: int | float, *key: str | int) -> frozenset[str]:
-    """Return the groups that become the validation part: ``count`` of them, or that share of them (at least one).
+    """Return the groups of the validation split: ``count`` of them, or that share of them.
 
-    At least one group always stays for training.
+    At least one is held out, and at least one stays for training.
 
     Raises:
         CountError: There are fewer than two groups.
@@ -46,8 +46,8 @@ def held_out(utterances: Sequence[Utterance], group: Group, count: int | float, 
     names = {group(utterance) for utterance in utterances}
     if len(names) < 2:
         raise CountError(
-            f"cannot cut a validation part: the training part has {len(names)} group(s), at least 2 are needed. "
-            f"Give more conversations or speakers, or a split that names a validation part."
+            f"cannot make a validation split: the training split has {len(names)} group(s), at least 2 are needed. "
+            f"Give more conversations or speakers, or a column that names a validation split."
         )
     wanted = count if isinstance(count, int) else round(count * len(names))
     return draw(names, min(max(1, wanted), len(names) - 1), *key)
@@ -60,17 +60,17 @@ def fold(
     valid: Sequence[Utterance],
     test: Sequence[Utterance],
 ) -> Fold:
-    """Return a fold: labels for training and validation, ids alone for the test part.
+    """Return a fold: labels for training and validation, ids alone for the test split.
 
     Raises:
-        CountError: A part is empty, or two parts share an utterance.
+        CountError: A split is empty, or two splits share an utterance.
     """
     made = Fold(name, numbered(protocol, train), numbered(protocol, valid), tuple(utterance.id for utterance in test))
-    for part, ids in (("training", made.train), ("validation", made.valid), ("test", made.test)):
+    for split, ids in (("training", made.train), ("validation", made.valid), ("test", made.test)):
         if not ids:
-            raise CountError(f"fold '{name}' has no {part} utterance. Was the whole corpus prepared?")
+            raise CountError(f"fold '{name}' has no {split} utterance. Was the whole corpus prepared?")
     if len({*made.train, *made.valid, *made.test}) != len(made.train) + len(made.valid) + len(made.test):
-        raise CountError(f"fold '{name}': an utterance is in two parts. Give every utterance its own id.")
+        raise CountError(f"fold '{name}': an utterance is in two splits. Give every utterance its own id.")
     return made
 
 
@@ -82,7 +82,7 @@ def cut(
     valid: frozenset[str],
     group: Group,
 ) -> Fold:
-    """Return a fold whose validation part is the groups ``valid`` of the learnable utterances."""
+    """Return a fold whose validation split is the groups ``valid`` of the learnable utterances."""
     return fold(
         protocol,
         name,
@@ -93,14 +93,14 @@ def cut(
 
 
 def dealt(names: Iterable[str], folds: int) -> dict[str, int]:
-    """Return the fold of each name: sorted, then dealt like cards."""
+    """Return the fold of each name: the first name gets 0, the second 1, and so on, in alphabetical order."""
     return {name: place % folds for place, name in enumerate(sorted(set(names)))}
 
 
 def balanced(utterances: Sequence[Utterance], group: Group, folds: int) -> dict[str, int]:
-    """Return the fold of each group so that folds are of like size: largest group first, into the smallest fold.
+    """Return the fold of each group: the largest group first, each into the smallest fold.
 
-    Reads no label. Ties go by name.
+    Labels are not used. Ties go by name.
 
     Raises:
         CountError: There are fewer groups than folds.

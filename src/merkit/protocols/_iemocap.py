@@ -1,13 +1,12 @@
-"""What the protocols on IEMOCAP share: label maps, counts per session, validation by conversation, citation.
+"""Protocols on IEMOCAP: label maps, counts per session, validation by conversation.
 
-Two speakers share every conversation of a session, so that speakers cannot be held out without their partners: the
-validation part is cut by conversation (a tenth, 12 of 120), which leaves the training part as large as papers have it.
+Both speakers of a session are in all its conversations, so that no speaker can be held out without the partner. The
+validation split is drawn by conversation (a tenth, 12 of 120), which leaves as much for training as papers have.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from merkit.core.model import Citation
 from merkit.core.protocol import Fold
 from merkit.core.types import Utterance
 from merkit.protocols._folds import conversation, cut, held_out
@@ -18,29 +17,14 @@ SIX = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
 VALID_SHARE = 0.1
 """Of the training conversations."""
 VALID_CONVERSATIONS = 12
-"""The same for the six-class protocols, whose training part always has 120."""
+"""The same for six classes, where training and validation always have 120."""
 
 _LEFT_OUT: Mapping[str, str | None] = dict.fromkeys(("fea", "sur", "dis", "oth", "xxx"))
 """Rare labels and ``xxx``, on which the raters did not agree."""
 
 
-CITATION_SIX = Citation(
-    url="https://doi.org/10.1609/aaai.v33i01.33016818",
-    bibtex="""@inproceedings{majumder2019dialoguernn,
-  title     = {{DialogueRNN}: An Attentive {RNN} for Emotion Detection in Conversations},
-  author    = {Majumder, Navonil and Poria, Soujanya and Hazarika, Devamanyu and Mihalcea, Rada and Gelbukh, Alexander
-               and Cambria, Erik},
-  booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
-  volume    = {33},
-  pages     = {6818--6825},
-  year      = {2019},
-  doi       = {10.1609/aaai.v33i01.33016818}
-}""",
-)
-
-
 class Iemocap4(MappedProtocol):
-    """Four classes with excited counted as happy: 5,531 utterances. Subclasses cut the folds."""
+    """Four classes with excited counted as happy: 5,531 utterances. Subclasses make the folds."""
 
     labels: tuple[str, ...] = FOUR
     metrics = ("mean_recall", "accuracy", "weighted_f1", "macro_f1")
@@ -64,19 +48,19 @@ class Iemocap4(MappedProtocol):
     source: ClassVar[str] = "Busso et al. 2008 as used by papers with 5,531 utterances"
     hint: ClassVar[str] = "Was every session unpacked?"
 
-    def part(self, utterance: Utterance) -> str:
+    def subset(self, utterance: Utterance) -> str:
         """Return ``session 1`` to ``session 5``."""
         return f"session {attribute(utterance, 'session', self.name)}"
 
     def cut(
         self, name: str, learnable: Sequence[Utterance], test: Sequence[Utterance], count: int | float, seed: int
     ) -> Fold:
-        """Return a fold whose validation conversations are drawn from the learnable ones by seed and fold name."""
+        """Return a fold; its validation conversations are drawn from the learnable ones by seed and fold name."""
         return cut(self, name, learnable, test, held_out(learnable, conversation, count, seed, name), conversation)
 
 
 class Iemocap6(Iemocap4):
-    """Six classes, excited apart from happy; session 5 is the test part. Subclasses bring the counts."""
+    """Six classes, excited apart from happy; session 5 is the test split. Subclasses have the counts."""
 
     labels = SIX
     metrics = ("weighted_f1", "accuracy", "macro_f1", "mean_recall")
@@ -90,17 +74,17 @@ class Iemocap6(Iemocap4):
         **_LEFT_OUT,
     }
 
-    def part(self, utterance: Utterance) -> str:
+    def subset(self, utterance: Utterance) -> str:
         """Return ``test`` for session 5 and ``train`` (validation included) for the others."""
         return "test" if attribute(utterance, "session", self.name) == "5" else "train"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return the one fold, ``session5``; 12 of the training conversations validate, drawn by ``seed``.
+        """Return the one fold, ``session5``; ``seed`` draws 12 of its training conversations for validation.
 
         Raises:
-            CountError: The counts differ from the published ones, or a part is empty.
+            CountError: The counts differ from the published ones, or a split is empty.
         """
         members = self.checked(utterances)
-        learnable = [utterance for utterance in members if self.part(utterance) == "train"]
-        test = [utterance for utterance in members if self.part(utterance) == "test"]
+        learnable = [utterance for utterance in members if self.subset(utterance) == "train"]
+        test = [utterance for utterance in members if self.subset(utterance) == "test"]
         return [self.cut("session5", learnable, test, VALID_CONVERSATIONS, seed)]

@@ -1,39 +1,48 @@
-"""What protocols with a fixed label map share: labels as shipped to classes, counts against published ones."""
+"""Protocols with a fixed label map: shipped labels to classes, counts compared with the published ones."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from merkit.core.errors import CountError, MerkitError
-from merkit.core.protocol import Protocol, ProtocolOptions
+from merkit.core.protocol import Protocol, ProtocolOptions, Selection
 from merkit.core.types import Utterance
 
 Counts = Mapping[str, Mapping[str, int]]
-"""Part of the corpus (a split, a session) to what is counted (class names, ``conversations``) to how many."""
+"""By subset of the corpus (a split, a session): how many of each class, and how many ``conversations``."""
 
 SHOWN = 8
-"""Differences named in an error; the rest are counted."""
+"""Differences that an error names; it counts the others."""
+
+
+class EpochOptions(ProtocolOptions):
+    """Which epoch is reported."""
+
+    selection: Selection = "best_valid"
+    """``last`` where validation says little: few speakers, or features that have seen its labels."""
 
 
 class MappedProtocol(Protocol):
     """A protocol whose classes come from one attribute through a fixed map, with published counts.
 
-    A subclass sets the class attributes and gives ``part`` and ``folds``; ``folds`` begins with ``self.checked(…)``.
+    A subclass sets the class attributes and implements ``subset`` and ``folds``; ``folds`` calls ``checked`` first.
     """
 
     name: ClassVar[str]
     attribute: ClassVar[str]
     """The attribute that holds the label as shipped."""
-    classes: ClassVar[Mapping[str, str | None]]
-    """Label as shipped to class name; ``None``: known, but left out by this protocol."""
+    classes: ClassVar[Mapping[str, str | None]] = {}
+    """Shipped label to class name; ``None``: known, but left out by this protocol. Empty: both are the same."""
     expected: ClassVar[Counts] = {}
-    """Published counts by part. A part may count ``conversations`` (of all utterances) besides classes."""
+    """Published counts by subset; ``conversations`` counts those of all utterances."""
     source: ClassVar[str] = "the published counts"
     hint: ClassVar[str] = "Was the whole corpus unpacked and prepared?"
 
     def __init__(self, options: ProtocolOptions, allow_partial: bool = False) -> None:
         self.options = options
         self.allow_partial = allow_partial
+        if isinstance(options, EpochOptions):
+            self.selection = options.selection
 
     def label(self, utterance: Utterance) -> str | None:
         """Return the class name, or ``None`` where the map leaves the label out.
@@ -42,46 +51,45 @@ class MappedProtocol(Protocol):
             MerkitError: The utterance has no such attribute, or a label that the map does not know.
         """
         shipped = attribute(utterance, self.attribute, self.name)
-        if shipped not in self.classes:
+        classes = self.classes or dict(zip(self.labels, self.labels, strict=True))
+        if shipped not in classes:
             raise MerkitError(
                 f"{self.name}: utterance '{utterance.id}' has {self.attribute} '{shipped}'; "
-                f"known: {', '.join(self.classes)}. Was the manifest prepared from the corpus this protocol is for?"
+                f"known: {', '.join(classes)}. Was the manifest prepared from the corpus this protocol is for?"
             )
-        return self.classes[shipped]
+        return classes[shipped]
 
-    def part(self, utterance: Utterance) -> str:
-        """Return the part of the corpus under which an utterance is counted."""
+    def subset(self, utterance: Utterance) -> str:
+        """Return the subset of the corpus (a split, a session) that an utterance is counted in."""
         return "all"
 
     def counts(self, utterances: Sequence[Utterance]) -> dict[str, dict[str, int]]:
-        """Return what was found, by part: members per class, and ``conversations``."""
-        found: dict[str, Counter[str]] = {}
-        conversations = {(self.part(utterance), utterance.conversation) for utterance in utterances}
-        for part, _ in conversations:
-            found.setdefault(part, Counter())["conversations"] += 1
+        """Return the counts of a corpus: members of each class, and conversations, by subset."""
+        counts: dict[str, Counter[str]] = {}
+        for subset, _ in {(self.subset(utterance), utterance.conversation) for utterance in utterances}:
+            counts.setdefault(subset, Counter())["conversations"] += 1
         for utterance in utterances:
             label = self.label(utterance)
             if label is not None:
-                found[self.part(utterance)][label] += 1
-        return {part: dict(counter) for part, counter in found.items()}
+                counts[self.subset(utterance)][label] += 1
+        return {subset: dict(counter) for subset, counter in counts.items()}
 
     def differences(self, utterances: Sequence[Utterance]) -> list[str]:
         """Return how the counts differ from the published ones: ``train surprise 1204 found, 1205 expected``."""
         if not self.expected:
             return []
-        found = self.counts(utterances)
+        counts = self.counts(utterances)
         clauses = []
-        for part in [*self.expected, *sorted(found.keys() - self.expected.keys())]:
-            there = found.get(part, {})
-            # A part that nobody published has every class as unexpected; conversations count only where published.
-            for what in self.expected.get(part, dict.fromkeys(self.labels, 0)):
-                expected = self.expected.get(part, {}).get(what, 0)
-                if there.get(what, 0) != expected:
-                    clauses.append(f"{part} {what} {there.get(what, 0)} found, {expected} expected")
+        for subset in [*self.expected, *sorted(counts.keys() - self.expected.keys())]:
+            # In a subset without published counts every class is unexpected, and conversations are not compared.
+            for name, expected in self.expected.get(subset, dict.fromkeys(self.labels, 0)).items():
+                found = counts.get(subset, {}).get(name, 0)
+                if found != expected:
+                    clauses.append(f"{subset} {name} {found} found, {expected} expected")
         return clauses
 
     def checked(self, utterances: Sequence[Utterance]) -> list[Utterance]:
-        """Return the members, once their counts are the published ones or a difference is allowed.
+        """Return the members, if their counts are the published ones or a difference is allowed.
 
         Raises:
             CountError: There are no members, or the counts differ and ``allow_partial`` was not given.
@@ -115,7 +123,7 @@ def attribute(utterance: Utterance, name: str, protocol: str) -> str:
 
 
 def numbered(protocol: Protocol, utterances: Sequence[Utterance]) -> dict[str, int]:
-    """Return class numbers by id in the order of ``utterances``; those that take no part are left out."""
+    """Return class numbers by id in the order of ``utterances``, without those that are no members."""
     numbers = {name: number for number, name in enumerate(protocol.labels)}
     labels = ((utterance.id, protocol.label(utterance)) for utterance in utterances)
     return {id_: numbers[label] for id_, label in labels if label is not None}

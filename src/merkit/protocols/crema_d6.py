@@ -1,8 +1,8 @@
 """CREMA-D, six emotions as the actors intended them, five folds of actors.
 
-The corpus has no published folds: its actors, sorted by number, are dealt into five (19, 18, 18, 18, 18). The twelve
-sentences are spoken in every emotion, so that text tells nothing. Validation: an eighth of the training actors, drawn
-by the run's seed.
+The corpus has no published folds: its actors, sorted by number, go in turn to one of five (19, 18, 18, 18, 18). The
+twelve sentences are spoken in every emotion, so that the text does not depend on the emotion. Validation: an eighth of
+the training actors, drawn by the run's seed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class CremaD6(MappedProtocol):
     source: ClassVar[str] = "Cao et al. 2014 (7,442 clips)"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return the five folds; who is in which depends on the actors' numbers alone.
+        """Return the five folds, which depend on the actors' numbers alone.
 
         Raises:
             CountError: The counts differ from the published ones, or there are fewer actors than folds.

@@ -1,10 +1,10 @@
 """IEMOCAP, four emotions, neither the session nor the script or scenario of a test utterance in training.
 
-Actors of every session play the same three scripts and eight scenarios, so that leave-one-session-out lets a model
-learn the lines by heart: a fifth of the utterances occur word for word in the training sessions. Here a fold is a pair
-of session and script (``script01`` with all its parts, ``impro05``, …); it tests what that session made of that script
-and trains on other sessions' other scripts. Folds are small: score them pooled, not one by one. Topic goes with the
-script, so that the figure is a lower bound. Validation: a tenth of the training conversations, drawn by the run's seed.
+Actors of every session play the same three scripts and eight scenarios, so that with leave-one-session-out a fifth of
+the test utterances occur word for word in training. Here a fold is a pair of session and script (``script01`` with all
+its parts, ``impro05``, …): it tests that session's version of the script, and trains on other scripts of other
+sessions. Folds are small and are scored as one set. The topic goes with the script, so that the score is a lower bound.
+Validation: a tenth of the training conversations, drawn by the run's seed.
 """
 
 from collections.abc import Sequence

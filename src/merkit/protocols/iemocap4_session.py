@@ -1,7 +1,7 @@
 """IEMOCAP, four emotions, leave one session out (five folds): the usual protocol of speech papers.
 
-Training, validation and test share no conversation, and the test speakers are in neither other part. Validation: a
-tenth of the training conversations, drawn by the run's seed.
+The three splits share no conversation, and test speakers are in neither other split. Validation: a tenth of the
+training conversations, drawn by the run's seed.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,8 @@
 """IEMOCAP, four emotions, leave one speaker out (ten folds).
 
-The partner of the tested speaker sat in the very conversations that are tested. Some papers train on the partner,
-others validate on the partner; both let test conversations into learning. Here the partner takes no part in the fold:
-training and validation come from the eight speakers of the other sessions, validation being a tenth of their
-conversations, drawn by the run's seed.
+The partner of the test speaker is in the same conversations. Some papers train on the partner, others validate on the
+partner; both let test conversations into training. Here the partner is not used: training and validation come from the
+eight speakers of the other sessions. Validation: a tenth of their conversations, drawn by the run's seed.
 """
 
 from collections.abc import Sequence

@@ -1,14 +1,15 @@
-"""IEMOCAP, six emotions, session 5 is the test part: the protocol of papers on conversations, 7,433 utterances.
+"""IEMOCAP, six emotions, session 5 is the test split: the protocol of papers on conversations, 7,433 utterances.
 
-These counts are those of the feature files that such papers share: happy 648. The majority labels of the release itself
-give happy 595, 7,380 in all, and how the other 53 came about is not published: a manifest prepared from the release
-belongs to ``iemocap6-release``. Validation: 12 of the 120 training conversations, drawn by the run's seed.
+The counts are those of the feature files that such papers share: happy 648. The majority labels of the release have
+happy 595, 7,380 in all, and where the other 53 come from is not published: a manifest prepared from the release
+needs ``iemocap6-release``. Validation: 12 of the 120 training conversations, drawn by the run's seed.
 """
 
 from typing import ClassVar
 
+from merkit.core.model import Citation
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
-from merkit.protocols._iemocap import CITATION_SIX, SIX
+from merkit.protocols._iemocap import SIX
 from merkit.protocols._iemocap import Iemocap6 as SixClasses
 from merkit.protocols._labels import Counts
 
@@ -31,5 +32,17 @@ SPEC = ProtocolSpec(
     corpus="iemocap",
     options=ProtocolOptions,
     build=Iemocap6,
-    citation=CITATION_SIX,
+    citation=Citation(
+        url="https://doi.org/10.1609/aaai.v33i01.33016818",
+        bibtex="""@inproceedings{majumder2019dialoguernn,
+  title     = {{DialogueRNN}: An Attentive {RNN} for Emotion Detection in Conversations},
+  author    = {Majumder, Navonil and Poria, Soujanya and Hazarika, Devamanyu and Mihalcea, Rada and Gelbukh, Alexander
+                   and Cambria, Erik},
+  booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
+  volume    = {33},
+  pages     = {6818--6825},
+  year      = {2019},
+  doi       = {10.1609/aaai.v33i01.33016818}
+}""",
+    ),
 )

@@ -1,7 +1,7 @@
-"""IEMOCAP, six emotions as the release labels them, session 5 is the test part: 7,380 utterances, happy 595.
+"""IEMOCAP, six emotions as the release labels them, session 5 is the test split: 7,380 utterances, happy 595.
 
-The same as ``iemocap6`` but for the 53 happy utterances that only shared feature files have; figures of the two are not
-to be put into one column. Validation: 12 of the 120 training conversations, drawn by the run's seed.
+The same as ``iemocap6`` without the 53 happy utterances that only the shared feature files have. Scores of the two
+cannot be compared. Validation: 12 of the 120 training conversations, drawn by the run's seed.
 """
 
 from typing import ClassVar

@@ -1,11 +1,10 @@
-"""MELD, three sentiments, official split. Validation: the official dev part."""
+"""MELD, three sentiments, official split. Validation: the official dev split."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.protocols._labels import Counts
-from merkit.protocols._meld import OfficialSplit
+from merkit.protocols._official import OfficialSplit
 
 LABELS = ("neutral", "positive", "negative")
 
@@ -15,8 +14,9 @@ class Meld3(OfficialSplit):
 
     name = "meld3"
     labels = LABELS
+    metrics = ("weighted_f1", "accuracy", "macro_f1", "mean_recall")
+    source: ClassVar[str] = "Poria et al. 2019 (files of the release)"
     attribute = "sentiment"
-    classes: ClassVar[Mapping[str, str | None]] = {label: label for label in LABELS}
     expected: ClassVar[Counts] = {
         "train": {"conversations": 1038, "neutral": 4710, "positive": 2334, "negative": 2945},
         "dev": {"conversations": 114, "neutral": 470, "positive": 233, "negative": 406},

@@ -1,11 +1,10 @@
-"""MELD, seven emotions, official split. Validation: the official dev part."""
+"""MELD, seven emotions, official split. Validation: the official dev split."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.protocols._labels import Counts
-from merkit.protocols._meld import OfficialSplit
+from merkit.protocols._official import OfficialSplit
 
 LABELS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 
@@ -15,8 +14,9 @@ class Meld7(OfficialSplit):
 
     name = "meld7"
     labels = LABELS
+    metrics = ("weighted_f1", "accuracy", "macro_f1", "mean_recall")
+    source: ClassVar[str] = "Poria et al. 2019 (files of the release)"
     attribute = "emotion"
-    classes: ClassVar[Mapping[str, str | None]] = {label: label for label in LABELS}
     expected: ClassVar[Counts] = {
         "train": {"conversations": 1038, **dict(zip(LABELS, (4710, 1205, 268, 683, 1743, 271, 1109), strict=True))},
         "dev": {"conversations": 114, **dict(zip(LABELS, (470, 150, 40, 111, 163, 22, 153), strict=True))},

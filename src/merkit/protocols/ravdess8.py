@@ -1,10 +1,10 @@
 """RAVDESS speech, eight emotions, leave actors out: the five folds of Luna-Jiménez et al. 2021.
 
-Both statements are spoken in every emotion, so that text tells nothing. Validation: a fifth of the training actors (4
-of 19), drawn by the run's seed; the paper had none.
+Both statements are spoken in every emotion, so that the text does not depend on the emotion. Validation: a fifth of the
+training actors (4 of 19), drawn by the run's seed; the paper had none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from merkit.core.model import Citation
@@ -21,7 +21,7 @@ ACTORS = (
     (8, 17, 21, 23, 24),
     (1, 4, 9, 22),
 )
-"""Tested actors by fold, as printed in the paper."""
+"""Test actors of each fold, as printed in the paper."""
 VALID_SHARE = 0.2
 
 
@@ -33,15 +33,14 @@ class Ravdess8(MappedProtocol):
     metrics = ("accuracy", "mean_recall", "weighted_f1", "macro_f1")
     cluster = "speaker"
     attribute = "emotion"
-    classes: ClassVar[Mapping[str, str | None]] = {label: label for label in LABELS}
     expected: ClassVar[Counts] = {"all": {"neutral": 96, **dict.fromkeys(LABELS[1:], 192)}}
     source: ClassVar[str] = "Livingstone and Russo 2018 (1,440 speech clips)"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return the five folds; of a part of the corpus, those whose actors are there.
+        """Return the five folds, without those whose actors a partial corpus lacks.
 
         Raises:
-            CountError: The counts differ from the published ones, or fewer than three actors are there.
+            CountError: The counts differ from the published ones, or there are fewer than three actors.
         """
         members = self.checked(utterances)
         folds = []

@@ -1,8 +1,8 @@
-"""A user's own table: classes from a column, parts from a ``split`` column or k folds by a group column.
+"""A user's own table: classes from a column, splits from a ``split`` column or k folds by a group column.
 
-Nothing is known of such a corpus, so what others get from a publication comes from the options: the label column, the
-parts, the group that is never split. The class names, unless given, are those found in the data, sorted; with a split
-column only the training and validation parts are looked at, so that the test part's labels stay unread.
+Nothing is published about such a corpus, so the options say which columns hold the labels, the splits, and the groups
+that are never cut. The class names, unless given, are the labels found, sorted; with a split column only those of the
+training and validation splits, so that the test labels stay unread.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from merkit.core.types import Utterance
 from merkit.metrics.classification import METRICS
 from merkit.protocols._folds import Group, balanced, conversation, cut, fold, held_out, speaker
 
-PARTS = {
+SPLITS = {
     "train": "train",
     "training": "train",
     "valid": "valid",
@@ -29,15 +29,15 @@ PARTS = {
 VALID_SHARE = 0.15
 """Of the training groups; at least one."""
 ENOUGH_SPEAKERS = 7
-"""From so many training speakers on, the validation part is cut by speaker, otherwise by conversation."""
+"""With so many training speakers the validation split is drawn by speaker, with fewer by conversation."""
 
 
 class TableOptions(ProtocolOptions):
-    """Which columns hold labels, parts and groups.
+    """Which columns hold labels, splits and groups.
 
-    ``split`` alone: parts as the column says; a missing validation part is cut from the training part. ``group`` alone:
-    ``folds`` folds, no group in two parts. Both: parts as the column says, a missing validation part is cut by
-    ``group``. Neither: the column ``split``.
+    ``split`` alone: splits as the column says; a missing validation split is drawn from the training split. ``group``
+    alone: ``folds`` folds, no group in two splits. Both: splits as the column says, a missing validation split is drawn
+    by ``group``. Neither: the column ``split``.
     """
 
     label: str = "label"
@@ -47,7 +47,7 @@ class TableOptions(ProtocolOptions):
     labels: tuple[str, ...] | None = None
     """Class names in the order of their numbers; ``None``: those found, sorted."""
     leave_out: tuple[str, ...] = ()
-    """Labels whose utterances take no part; ``""`` stands for an empty cell."""
+    """Labels whose utterances are left out; ``""`` is an empty cell."""
     selection: Selection = "best_valid"
     metrics: tuple[str, ...] = ("mean_recall", "accuracy", "weighted_f1", "macro_f1")
 
@@ -68,7 +68,7 @@ class TableOptions(ProtocolOptions):
 class Table(Protocol):
     """The protocol of a user's table.
 
-    ``labels`` is empty until ``folds`` or ``answers`` has seen the utterances, unless the options name the classes.
+    Unless the options name the classes, ``labels`` is empty before ``folds`` or ``check_labels`` is called.
     """
 
     def __init__(self, options: TableOptions, allow_partial: bool = False) -> None:
@@ -104,14 +104,14 @@ class Table(Protocol):
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
         """Return the one fold of the split column, ``split``, or the folds by group, ``1`` to ``k``.
 
-        Folds by group do not depend on the seed; validation parts do.
+        Folds by group do not depend on the seed; validation splits do.
 
         Raises:
-            MerkitError: A cell is missing or unknown, a part is empty, there are fewer than two classes, or fewer
+            MerkitError: A cell is missing or unknown, a split is empty, there are fewer than two classes, or fewer
                 groups than folds.
         """
         members = self.members(utterances)
-        self._learn(members)
+        self._find_labels(members)
         if self.split is not None:
             return [self._by_column(members, seed)]
         group = self._group()
@@ -125,14 +125,14 @@ class Table(Protocol):
         return folds
 
     def check_labels(self, utterances: Sequence[Utterance]) -> None:
-        """Make sure that every member's label is one of ``labels``, which are learned here unless ``folds`` was called.
+        """Check that every member's label is one of ``labels``, which are found here unless ``folds`` was called.
 
         Raises:
-            MerkitError: The test part has a label that training and validation have not.
+            MerkitError: A test utterance has a label that no training or validation utterance has.
         """
         members = self.members(utterances)
         if not self.labels:
-            self._learn(members)
+            self._find_labels(members)
         for utterance in members:
             if self.label(utterance) not in self.labels:
                 raise MerkitError(
@@ -141,10 +141,10 @@ class Table(Protocol):
                     f"leave_out, or name all classes with labels."
                 )
 
-    def _learn(self, members: Sequence[Utterance]) -> None:
+    def _find_labels(self, members: Sequence[Utterance]) -> None:
         if self.options.labels is not None:
             return
-        seen = members if self.split is None else [u for u in members if self._part(u) != "test"]
+        seen = members if self.split is None else [u for u in members if self._split_of(u) != "test"]
         found = sorted({label for utterance in seen if (label := self.label(utterance)) is not None})
         if len(found) < 2:
             raise MerkitError(
@@ -153,25 +153,26 @@ class Table(Protocol):
             )
         self.labels = tuple(found)
 
-    def _part(self, utterance: Utterance) -> str:
+    def _split_of(self, utterance: Utterance) -> str:
         assert self.split is not None
         found = _cell(utterance, self.split)
-        if found not in PARTS:
+        if found not in SPLITS:
             raise MerkitError(
-                f"table: utterance '{utterance.id}' has '{found}' in column '{self.split}'; known: {', '.join(PARTS)}. "
+                f"table: utterance '{utterance.id}' has '{found}' in column '{self.split}'; "
+                f"known: {', '.join(SPLITS)}. "
                 f"Mend the column, or make folds with group = 'speaker' (or another column)."
             )
-        return PARTS[found]
+        return SPLITS[found]
 
     def _by_column(self, members: Sequence[Utterance], seed: int) -> Fold:
-        parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
+        splits: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
         for utterance in members:
-            parts[self._part(utterance)].append(utterance)
-        if parts["valid"]:
-            return fold(self, "split", parts["train"], parts["valid"], parts["test"])
-        group = self._group() if self.options.group else _sensible(parts["train"])
-        valid = held_out(parts["train"], group, VALID_SHARE, seed, "split")
-        return cut(self, "split", parts["train"], parts["test"], valid, group)
+            splits[self._split_of(utterance)].append(utterance)
+        if splits["valid"]:
+            return fold(self, "split", splits["train"], splits["valid"], splits["test"])
+        group = self._group() if self.options.group else _sensible(splits["train"])
+        valid = held_out(splits["train"], group, VALID_SHARE, seed, "split")
+        return cut(self, "split", splits["train"], splits["test"], valid, group)
 
     def _group(self) -> Group:
         column = self.options.group
@@ -182,7 +183,7 @@ class Table(Protocol):
             if not found:
                 raise MerkitError(
                     f"table: utterance '{utterance.id}' has nothing in the group column '{column}'. "
-                    f"Every utterance needs a group, so that none is in two parts."
+                    f"Every utterance needs a group, so that none is in two splits."
                 )
             return found
 
@@ -202,7 +203,7 @@ def _cell(utterance: Utterance, column: str) -> str:
 
 
 def build(options: TableOptions, allow_partial: bool) -> Table:
-    """Return the protocol; there are no published counts for a part to be allowed of.
+    """Return the protocol; ``allow_partial`` means nothing without published counts.
 
     Raises:
         ConfigError: Label, split and group name the same column.

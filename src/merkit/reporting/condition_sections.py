@@ -1,6 +1,6 @@
 """Sections of scores under other conditions: subsets of modalities, another column of texts, linear probes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from merkit.evaluation.conditions import Condition, Difference
@@ -10,6 +10,9 @@ from merkit.evaluation.subsets import training_note
 from merkit.reporting.results import Entry, Group
 from merkit.reporting.section import SYSTEM, Cell, Column, Row, Section, metric_columns, score_cell
 from merkit.reporting.text import METRIC_NAMES, interval_text, points
+
+_Scored = tuple[Entry, Condition, Mapping[str, Any], Mapping[str, Any]]
+"""A run under a condition, with the cells that begin and end its records."""
 
 
 def subset_section(group: Group) -> Section:
@@ -23,21 +26,27 @@ def subset_section(group: Group) -> Section:
         "The stored checkpoints on the test split; the other modalities are missing in every utterance."
         f" {_drop_caption(group, 'all modalities')} {notes}."
     )
-    scored = [(entry, entry.subsets) for entry in group.entries if entry.subsets]
-    records = _condition_records("modalities", scored, lambda entry, _: {"training": training_note(entry.run)})
-    return _condition_section(group, "Subsets of the modalities", "Modalities", scored, caption, "subsets.csv", records)
+    scored: list[_Scored] = [
+        (entry, condition, {"modalities": condition.name}, {"training": training_note(entry.run)})
+        for entry in group.entries
+        for condition in entry.subsets
+    ]
+    return _condition_section(group, "Subsets of the modalities", "Modalities", scored, caption, "subsets.csv")
 
 
 def text_section(group: Group) -> Section:
     """Return the scores of each run with the transcript and with another column of texts, where they were requested."""
-    scored = [(entry, entry.texts) for entry in group.entries if entry.texts]
-    missing = "; ".join(f"{condition.name}: {condition.missing}" for condition in (scored[0][1] if scored else ()))
+    scored: list[_Scored] = [
+        (entry, condition, {"text_column": condition.name, "missing": condition.missing}, {})
+        for entry in group.entries
+        for condition in entry.texts
+    ]
+    missing = dict.fromkeys(f"{condition.name}: {condition.missing}" for _, condition, *_ in scored)
     caption = (
         "The stored checkpoints, trained on 'text', on the test split with another column in its place."
-        f" {_drop_caption(group, 'the column text')} Test utterances without a text: {missing}."
+        f" {_drop_caption(group, 'the column text')} Test utterances without a text: {'; '.join(missing)}."
     )
-    records = _condition_records("text_column", scored, lambda _, condition: {"missing": condition.missing})
-    return _condition_section(group, "Another text column", "Text column", scored, caption, "text-column.csv", records)
+    return _condition_section(group, "Another text column", "Text column", scored, caption, "text-column.csv")
 
 
 def probe_section(group: Group) -> Section:
@@ -54,7 +63,7 @@ def probe_section(group: Group) -> Section:
         )
     records = [
         {
-            "protocol": entry.scores["protocol"],
+            "protocol": group.protocol,
             "run": entry.name,
             "representation": probe.representation,
             "modality": probe.modality,
@@ -89,42 +98,24 @@ def _condition_section(
     group: Group,
     title: str,
     head: str,
-    scored: Sequence[tuple[Entry, Sequence[Condition]]],
+    scored: Sequence[_Scored],
     caption: str,
     file: str,
-    records: Sequence[Mapping[str, Any]],
 ) -> Section:
+    """Return a section of runs under several conditions."""
     metrics = group.entries[0].run.protocol.metrics
-    rows = []
-    for entry, conditions in scored:
-        for condition in conditions:
-            drop = condition.drops.get(group.metric)
-            lost = Cell("") if drop is None else Cell(points(drop.mean), interval_text(drop.interval))
-            scores = [score_cell(condition.scores[metric], bold=not condition.drops) for metric in metrics]
-            rows.append(Row([Cell(entry.name), Cell(condition.name), *scores, lost]))
+    rows, records = [], []
+    for entry, condition, first, last in scored:
+        drop = condition.drops.get(group.metric)
+        lost = Cell("") if drop is None else Cell(points(drop.mean), interval_text(drop.interval))
+        scores = [score_cell(condition.scores[metric], bold=not condition.drops) for metric in metrics]
+        rows.append(Row([Cell(entry.name), Cell(condition.name), *scores, lost]))
+        for metric in metrics:
+            difference = _difference_record("drop", condition.drops.get(metric))
+            names = {"protocol": group.protocol, "run": entry.name, **first}
+            records.append({**names, **_score_record(metric, condition.scores), **difference, **last})
     columns = [SYSTEM, Column(head), *metric_columns(metrics), Column("Drop, points", numeric=True)]
     return Section(title, columns, rows, caption if rows else "", file=file if rows else "", records=records)
-
-
-def _condition_records(
-    column: str,
-    scored: Sequence[tuple[Entry, Sequence[Condition]]],
-    more: Callable[[Entry, Condition], Mapping[str, Any]],
-) -> list[Mapping[str, Any]]:
-    """Return a record for each run, condition and metric; scores in percent, drops in points."""
-    return [
-        {
-            "protocol": entry.scores["protocol"],
-            "run": entry.name,
-            column: condition.name,
-            **_score_record(metric, condition.scores),
-            **_difference_record("drop", condition.drops.get(metric)),
-            **more(entry, condition),
-        }
-        for entry, conditions in scored
-        for condition in conditions
-        for metric in condition.scores
-    ]
 
 
 def _score_record(metric: str, scores: Scores) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from merkit.reporting.csv_file import read_text
 from merkit.reporting.reference import Reference
 from merkit.reporting.results import Group
 from merkit.reporting.rows import ResultRow, by_run, read_rows, rows_csv
-from merkit.reporting.section import section_markdown
+from merkit.reporting.section import Section, section_markdown
 from merkit.reporting.sections import cost_section, reference_section, results_section
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -86,25 +86,27 @@ def best_of_each_model(rows: Iterable[ResultRow], most: int = MOST) -> list[dict
 
 def _short_table(rows: Sequence[ResultRow], link: str | None) -> str:
     section = results_section([row for run in best_of_each_model(rows) for row in run.values()], [])
-    kept = (0, 1, -2, -1)
+    own = replace(section, rows=[row for row in section.rows if row.kind != "leaky"])
     short = replace(
-        section,
-        columns=[section.columns[number] for number in kept],
-        rows=[
-            replace(row, cells=[row.cells[number] for number in kept]) for row in section.rows if row.kind != "leaky"
-        ],
+        _with_columns(own, (0, 1, -2, -1)),
         caption=f"Protocol {rows[0].protocol}; of each model the run with the best validation score. {section.caption}",
     )
     return section_markdown(short) + (f"\n\n[All runs, metrics and protocols]({link})" if link else "")
 
 
 def _tables(protocol: str, rows: Sequence[ResultRow], references: Sequence[Reference]) -> str:
-    results = section_markdown(results_section(rows, references))
-    blocks = [f"## {protocol}", results]
-    for section in (cost_section(rows), reference_section(rows, references)):
+    results = results_section(rows, references)
+    features = replace(_with_columns(results, (0, -1)), title="Features", caption="")
+    blocks = [f"## {protocol}", section_markdown(_with_columns(results, range(len(results.columns) - 1)))]
+    for section in (features, cost_section(rows), reference_section(rows, references)):
         if section.rows:
             blocks += [f"### {section.title}: {protocol}", section_markdown(section)]
     return "\n\n".join(blocks)
+
+
+def _with_columns(section: Section, kept: Sequence[int]) -> Section:
+    rows = [replace(row, cells=[row.cells[number] for number in kept]) for row in section.rows]
+    return replace(section, columns=[section.columns[number] for number in kept], rows=rows)
 
 
 def _between_marks(path: Path, tables: str) -> str:

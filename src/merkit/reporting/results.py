@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class Group:
         """The protocol's first metric."""
         return self.entries[0].run.protocol.metrics[0]
 
-    @property
+    @cached_property
     def rows(self) -> list[ResultRow]:
         """The rows of `ResultRow`, one for each run and metric."""
         return [_row(entry, metric) for entry in self.entries for metric in entry.scores["test"]]

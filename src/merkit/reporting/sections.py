@@ -142,7 +142,6 @@ def reference_section(rows: Sequence[ResultRow], references: Sequence[Reference]
     """Return the scores printed for a protocol that the results do not show."""
     protocol = rows[0].protocol
     shown = [reference for run in by_run(rows) for reference in _printed_for(next(iter(run.values())), references)]
-    names = [("System", 0), ("Modalities", 0), ("Metric", 0), ("Printed", 1), ("Epoch selected", 0), ("Features", 0)]
     others = [
         Row(
             [
@@ -157,7 +156,8 @@ def reference_section(rows: Sequence[ResultRow], references: Sequence[Reference]
         for r in references
         if r.is_for(protocol) and r not in shown
     ]
-    columns = [Column(name, numeric=bool(numeric)) for name, numeric in names]
+    before, printed, after = ("Modalities", "Metric"), Column("Printed", numeric=True), ("Epoch selected", "Features")
+    columns = [SYSTEM, *map(Column, before), printed, *map(Column, after)]
     return Section("Other scores printed for this protocol", columns, others)
 
 

@@ -101,7 +101,7 @@ def _load(files: NetworkFiles) -> tuple[Any, Any]:
     """
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    folder = files.folder if files.kind == "local" else _whole(files)
+    folder = files.whole_folder
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -114,19 +114,6 @@ def _load(files: NetworkFiles) -> tuple[Any, Any]:
             "and a tokenizer; MarianMT's tokenizers need: pip install 'merkit[translate]'"
         ) from error
     return network.eval(), tokenizer
-
-
-def _whole(files: NetworkFiles) -> Any:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    patterns = ["*.json", "*.spm", "*.model", "*.txt", "*.safetensors"]
-    try:
-        return snapshot_download(files.weights, revision=files.revision, allow_patterns=patterns)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise MerkitError(
-            f"Cannot get '{files.weights}' at {files.revision} from the hub: {first_line(error)}"
-        ) from error
 
 
 SPEC = ViewSpec(

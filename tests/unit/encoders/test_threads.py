@@ -100,7 +100,7 @@ def test_conversations_encoded_in_threads_are_those_encoded_one_after_the_other(
     folder = saved(tmp_path / "model", tiny_bert, "single_conversation", "conversation")
     turns = [*talk("t", ["sad", "so happy"]), *talk("u", [LONG, "", "here"]), *talk("v", ["i am not"])]
 
-    check(stage(folder), stage(folder), turns, 25)
+    check(stage(folder), stage(folder), turns, 100)
 
 
 def test_extraction_leaves_the_filters_of_warnings_as_they_are(networks, record, tiny_bert, say):

@@ -10,33 +10,33 @@ from merkit.evaluation.stored import open_run
 def test_a_run_beside_itself_is_not_distinguishable(parley, make_run, tmp_path):
     first, again = (open_run(make_run(tmp_path / name, parley)) for name in ("a", "b"))
 
-    found = compare(again, first)
+    compared = compare(again, first)
 
-    assert (found.difference, found.p_value, found.verdict) == (0, 1, "Not distinguishable")
-    assert found.interval == (0, 0)
+    assert (compared.difference, compared.p_value, compared.verdict) == (0, 1, "Not distinguishable")
+    assert compared.interval == (0, 0)
 
 
 def test_a_far_better_system_is_better_and_the_other_way_round_worse(parley, make_run, tmp_path):
     weak = open_run(make_run(tmp_path / "weak", parley, skill=0.5))
     strong = open_run(make_run(tmp_path / "strong", parley, skill=4))
 
-    found, mirrored = compare(strong, weak), compare(weak, strong)
+    compared, mirrored = compare(strong, weak), compare(weak, strong)
 
-    assert (found.verdict, mirrored.verdict) == ("Better", "Worse")
-    assert found.interval[0] > 0
-    assert mirrored.difference == pytest.approx(-found.difference)
-    assert mirrored.p_value == found.p_value == pytest.approx(2 / 2**10)  # 10 test conversations, every swap tried
+    assert (compared.verdict, mirrored.verdict) == ("Better", "Worse")
+    assert compared.interval[0] > 0
+    assert mirrored.difference == pytest.approx(-compared.difference)
+    assert mirrored.p_value == compared.p_value == pytest.approx(2 / 2**10)  # 10 test conversations, every swap tried
 
 
 def test_holm_counts_all_comparisons_with_the_reference(parley, make_run, tmp_path):
     runs = [open_run(make_run(tmp_path / f"r{skill}", parley, skill=skill)) for skill in (1.0, 3.0, 4.0)]
 
-    found = compare_all(runs, runs[0])
+    compared = compare_all(runs, runs[0])
 
-    assert [comparison.system for comparison in found] == ["r3.0", "r4.0"]
-    assert all(comparison.reference == "r1.0" for comparison in found)
-    assert max(c.adjusted for c in found) >= max(c.p_value for c in found)
-    assert min(c.adjusted for c in found) == pytest.approx(2 * min(c.p_value for c in found))
+    assert [c.system for c in compared] == ["r3.0", "r4.0"]
+    assert all(c.reference == "r1.0" for c in compared)
+    assert max(c.adjusted for c in compared) >= max(c.p_value for c in compared)
+    assert min(c.adjusted for c in compared) == pytest.approx(2 * min(c.p_value for c in compared))
 
 
 def test_only_seeds_that_both_have_are_compared(parley, make_run, tmp_path):
@@ -50,11 +50,11 @@ def test_folds_are_averaged_as_in_the_table(nemo, make_run, tmp_path):
     weak = open_run(make_run(tmp_path / "weak", nemo, skill=0.5))
     strong = open_run(make_run(tmp_path / "strong", nemo, skill=4))
 
-    found = compare(strong, weak)
+    compared = compare(strong, weak)
 
-    assert found.metric == "mean_recall"
-    assert found.p_value == pytest.approx(2 / 2**6)  # 6 speakers
-    assert found.verdict == "Better"
+    assert compared.metric == "mean_recall"
+    assert compared.p_value == pytest.approx(2 / 2**6)  # 6 speakers
+    assert compared.verdict == "Better"
 
 
 def test_other_protocols_and_other_data_are_refused(parley, nemo, make_run, tmp_path):

@@ -31,16 +31,16 @@ SILENT = "c000_1"
 
 
 def three_streams(folder: Path) -> Manifest:
-    """The tiny corpus with words that tell the class, its sound, and pictures that are noise."""
+    """The tiny corpus with words that depend on the class, its sound, and video that is noise."""
     manifest = write_corpus(folder, conversations=20)
     generator = np.random.default_rng(1)
-    words, pictures = {}, {}
+    words, video = {}, {}
     for u in manifest.utterances:
-        told = 3 * np.eye(5)[LABELS.index(str(u.attributes["label"]))]
-        words[u.id], pictures[u.id] = told + generator.normal(size=(1, 5)), generator.normal(size=(1, 5))
+        signal = 3 * np.eye(5)[LABELS.index(str(u.attributes["label"]))]
+        words[u.id], video[u.id] = signal + generator.normal(size=(1, 5)), generator.normal(size=(1, 5))
     del words[SILENT]
     write_published(folder / "precomputed" / "words", PublishedFeatures("words", "text", words))
-    write_published(folder / "precomputed" / "pictures", PublishedFeatures("pictures", "video", pictures))
+    write_published(folder / "precomputed" / "video", PublishedFeatures("video", "video", video))
     return manifest
 
 
@@ -49,7 +49,7 @@ def train(data: Path, run: Path, model: str = "ada2i", seeds: int = 2, **config:
     if model == "ada2i":
         values["config"] = {**SMALL, **config}
         values["encoders"]["text"] = {"name": "precomputed", "features": "words"}
-        values["encoders"]["video"] = {"name": "precomputed", "features": "pictures"}
+        values["encoders"]["video"] = {"name": "precomputed", "features": "video"}
     train_recipe(check_recipe(values, "r.toml"), data, run)
     return run
 
@@ -91,22 +91,22 @@ def test_a_probe_is_scikit_learns_on_what_the_checkpoint_makes_of_training_and_t
     probe.fit(scaler.transform([vectors[id_] for id_ in train.ids]), train.labels)
     expected = probe.predict_proba(scaler.transform([vectors[id_] for id_ in test.ids]))
 
-    found = stored(cell(home, 0), "feature.audio")
+    predicted = stored(cell(home, 0), "feature.audio")
 
-    assert set(found) == set(test.ids)
+    assert set(predicted) == set(test.ids)
     for id_, row in zip(test.ids, expected, strict=True):
-        assert [found[id_][f"p:{label}"] for label in LABELS] == pytest.approx(row, abs=1e-3)
-        assert found[id_]["modalities"] == "audio"
+        assert [predicted[id_][f"p:{label}"] for label in LABELS] == pytest.approx(row, abs=1e-3)
+        assert predicted[id_]["modalities"] == "audio"
 
 
 def test_an_utterance_without_the_modality_gets_the_training_splits_class_shares(home: Path) -> None:
     train = open_run(home / "run").cells[0].splits["train"]
     shares = np.bincount(train.labels, minlength=3) / len(train.labels)
 
-    found = stored(cell(home, 0), "encoded.text")[SILENT]
+    predicted = stored(cell(home, 0), "encoded.text")[SILENT]
 
-    assert [found[f"p:{label}"] for label in LABELS] == pytest.approx(shares)
-    assert found["modalities"] == ""
+    assert [predicted[f"p:{label}"] for label in LABELS] == pytest.approx(shares)
+    assert predicted["modalities"] == ""
     assert stored(cell(home, 0), "encoded.audio")[SILENT]["modalities"] == "audio"
 
 
@@ -115,22 +115,22 @@ def test_figures_and_chance_are_those_of_the_stored_predictions(home: Path) -> N
     truth = dict(zip(run.cells[0].splits["test"].ids, run.cells[0].splits["test"].labels, strict=True))
     by_seed = []
     for seed in (0, 1):
-        found = stored(cell(home, seed), "encoded.text")
+        predicted = stored(cell(home, seed), "encoded.text")
         by_seed.append(
-            balanced_accuracy_score(list(truth.values()), [LABELS.index(found[id_]["label"]) for id_ in truth])
+            balanced_accuracy_score(list(truth.values()), [LABELS.index(predicted[id_]["label"]) for id_ in truth])
         )
 
     rows = {row.name: row for row in probe_scores(run, read_manifest(home / "data"))}
 
     assert list(rows) == [f"{kind}.{name}" for kind in ("encoded", "feature") for name in ("text", "audio", "video")]
-    figure, above = rows["encoded.text"].scores["mean_recall"], rows["encoded.text"].above
-    assert figure["mean"] == pytest.approx(np.mean(by_seed))
-    assert figure["std"] == pytest.approx(np.std(by_seed, ddof=1))
+    value, above = rows["encoded.text"].scores["mean_recall"], rows["encoded.text"].above
+    assert value["mean"] == pytest.approx(np.mean(by_seed))
+    assert value["std"] == pytest.approx(np.std(by_seed, ddof=1))
     assert above.mean == pytest.approx(np.mean(by_seed) - 1 / 3)
-    assert above.interval == pytest.approx([end - 1 / 3 for end in figure["interval"]])
+    assert above.interval == pytest.approx([end - 1 / 3 for end in value["interval"]])
 
 
-def test_words_that_tell_the_class_are_above_chance_and_noise_is_not_before_streams_meet(home: Path) -> None:
+def test_words_that_depend_on_the_class_are_above_chance_and_noise_is_not_before_streams_meet(home: Path) -> None:
     rows = {row.name: row for row in probe_scores(open_run(home / "run"), read_manifest(home / "data"))}
 
     assert rows["encoded.text"].above_chance
@@ -202,16 +202,16 @@ def test_a_class_that_no_training_utterance_has_gets_probability_0() -> None:
     generator = np.random.default_rng(0)
     vectors = {name: generator.normal(size=WIDTH) for name in "abcdyz"}
 
-    found = _predict(
+    predicted = _predict(
         Path("a-run"), "encoded.text", vectors, {"a": 0, "b": 2, "c": 0, "d": 2}, ("y", "z", "absent"), LABELS
     )
 
-    assert [prediction.id for prediction in found] == ["y", "z", "absent"]
-    for prediction in found:
+    assert [prediction.id for prediction in predicted] == ["y", "z", "absent"]
+    for prediction in predicted:
         assert prediction.probabilities["cross"] == 0.0
         assert sum(prediction.probabilities.values()) == pytest.approx(1)
-    assert list(found[2].probabilities.values()) == [0.5, 0.0, 0.5]
-    assert [prediction.modalities for prediction in found] == [("text",), ("text",), ()]
+    assert list(predicted[2].probabilities.values()) == [0.5, 0.0, 0.5]
+    assert [prediction.modalities for prediction in predicted] == [("text",), ("text",), ()]
 
 
 def test_report_shows_the_probes_everywhere_and_names_the_runs_without_any(home: Path, tmp_path: Path) -> None:
@@ -230,10 +230,10 @@ def test_report_shows_the_probes_everywhere_and_names_the_runs_without_any(home:
     assert str(tmp_path / "probes.csv") in done.out.splitlines()
 
     with (tmp_path / "probes.csv").open(newline="") as file:
-        found = list(csv.DictReader(file))
+        predicted = list(csv.DictReader(file))
     metrics = open_run(home / "run").protocol.metrics
-    assert len(found) == len(rows) * len(metrics)
-    for line, (row, metric) in zip(found, [(row, m) for row in rows.values() for m in metrics], strict=True):
+    assert len(predicted) == len(rows) * len(metrics)
+    for line, (row, metric) in zip(predicted, [(row, m) for row in rows.values() for m in metrics], strict=True):
         assert (line["run"], line["representation"], line["modality"]) == ("run", row.representation, row.modality)
         assert line["metric"] == metric
         assert float(line["mean"]) == pytest.approx(100 * row.scores[metric]["mean"], abs=1e-4)
@@ -245,10 +245,10 @@ def test_a_report_on_runs_without_representations_says_so(home: Path, tmp_path: 
     done = call("-q", "report", home / "single", "--out", tmp_path, "--probes")
 
     assert done.code == 0, done.error
-    told = "without a representation of a single modality: single"
-    assert told in " ".join(done.out.split())
-    assert told in (tmp_path / "report.html").read_text()
-    assert told in (tmp_path / "report.md").read_text()
+    words = "without a representation of a single modality: single"
+    assert words in " ".join(done.out.split())
+    assert words in (tmp_path / "report.html").read_text()
+    assert words in (tmp_path / "report.md").read_text()
 
 
 def test_a_report_that_was_not_asked_for_probes_has_none(home: Path, tmp_path: Path) -> None:

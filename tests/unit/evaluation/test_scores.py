@@ -16,23 +16,23 @@ from merkit.evaluation.scores import score, score_run
 from merkit.evaluation.stored import open_run, read_run
 
 
-def stored(run, corpus, fold, seed, part="test"):
+def stored(run, corpus, fold, seed, split="test"):
     """True and predicted labels straight from the file."""
     rows = pq.read_table(run / f"fold-{fold}" / f"seed-{seed}" / "predictions.parquet").to_pylist()
     truth = {u.id: u.attributes["emotion"] for u in corpus.manifest.utterances}
-    return zip(*[(truth[row["id"]], row["label"]) for row in rows if row["split"] == part], strict=True)
+    return zip(*[(truth[row["id"]], row["label"]) for row in rows if row["split"] == split], strict=True)
 
 
 def test_the_mean_over_seeds_agrees_with_scikit_learn(parley, make_run, tmp_path):
     run = make_run(tmp_path / "run", parley, seeds=(0, 1))
     expected = [f1_score(*map(list, stored(run, parley, "made", seed)), average="weighted") for seed in (0, 1)]
 
-    figure = score_run(run)["test"]["weighted_f1"]
+    value = score_run(run)["test"]["weighted_f1"]
 
-    assert figure["mean"] == pytest.approx(np.mean(expected))
-    assert figure["std"] == pytest.approx(np.std(expected, ddof=1))
-    assert figure["pooled"] == pytest.approx(figure["mean"])
-    assert figure["interval"][0] < figure["mean"] < figure["interval"][1]
+    assert value["mean"] == pytest.approx(np.mean(expected))
+    assert value["std"] == pytest.approx(np.std(expected, ddof=1))
+    assert value["pooled"] == pytest.approx(value["mean"])
+    assert value["interval"][0] < value["mean"] < value["interval"][1]
 
 
 def test_over_folds_the_mean_of_folds_and_the_pooled_figure_are_both_given(nemo, make_run, tmp_path):
@@ -45,10 +45,10 @@ def test_over_folds_the_mean_of_folds_and_the_pooled_figure_are_both_given(nemo,
 
     scores = score_run(run)
 
-    figure = scores["test"]["mean_recall"]
-    assert figure["mean"] == pytest.approx(np.mean(by_fold))
-    assert figure["pooled"] == pytest.approx(recall_score(*together, average="macro"))
-    assert figure["std"] is None
+    value = scores["test"]["mean_recall"]
+    assert value["mean"] == pytest.approx(np.mean(by_fold))
+    assert value["pooled"] == pytest.approx(recall_score(*together, average="macro"))
+    assert value["std"] is None
     assert (scores["clusters"], scores["cluster"], scores["support"]) == (6, "speaker", 24 * 8)
 
 
@@ -67,9 +67,9 @@ def test_a_pooled_protocol_is_scored_over_all_folds_at_once(nemo, make_run, tmp_
     run = make_run(tmp_path / "run", nemo, seeds=(0,))
     nemo.protocol.pooled = True
 
-    figure = score(read_run(run, nemo.protocol, nemo.manifest))["test"]["mean_recall"]
+    value = score(read_run(run, nemo.protocol, nemo.manifest))["test"]["mean_recall"]
 
-    assert figure["mean"] == figure["pooled"]
+    assert value["mean"] == value["pooled"]
 
 
 def test_figures_by_class_and_the_confusion_matrix_are_means_over_seeds(parley, make_run, tmp_path):
@@ -188,13 +188,13 @@ def double(table):
 
 
 def other_label(table):
-    place = table.column_names.index("label")
-    return table.set_column(place, "label", pa.array(["bored"] * table.num_rows))
+    index = table.column_names.index("label")
+    return table.set_column(index, "label", pa.array(["bored"] * table.num_rows))
 
 
 def no_distribution(table):
-    place = table.column_names.index("p:happy")
-    return table.set_column(place, "p:happy", pa.array([float("nan")] * table.num_rows))
+    index = table.column_names.index("p:happy")
+    return table.set_column(index, "p:happy", pa.array([float("nan")] * table.num_rows))
 
 
 def other_classes(table):
@@ -237,7 +237,7 @@ def test_predictions_of_the_training_part_may_be_left_out(parley, make_run, tmp_
     for seed in (0, 1):
         change_predictions(
             run / f"fold-made/seed-{seed}",
-            lambda table: table.filter(pa.array([part != "train" for part in table.column("split").to_pylist()])),
+            lambda table: table.filter(pa.array([split != "train" for split in table.column("split").to_pylist()])),
         )
 
     assert score_run(run) == before

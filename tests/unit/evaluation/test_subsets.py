@@ -94,13 +94,13 @@ def test_an_answer_without_a_modality_is_that_of_a_corpus_that_lacks_it(model: s
     recognizer = Recognizer.load(cell / "checkpoint", tmp_path / "deaf")
     expected = {p.id: p for p in recognizer.predict(read_manifest(tmp_path / "deaf"))}
 
-    found = stored(cell, "text")
-    assert set(found) == test == set(expected)
+    predicted = stored(cell, "text")
+    assert set(predicted) == test == set(expected)
     for id_, prediction in expected.items():
         assert prediction.modalities == ("text",)
-        assert found[id_]["modalities"] == "text"
+        assert predicted[id_]["modalities"] == "text"
         for label in LABELS:
-            assert found[id_][f"p:{label}"] == pytest.approx(prediction.probabilities[label], abs=1e-5)
+            assert predicted[id_][f"p:{label}"] == pytest.approx(prediction.probabilities[label], abs=1e-5)
 
 
 def test_rows_begin_with_the_runs_own_scores_and_count_the_drop_from_them(home: Path) -> None:
@@ -129,9 +129,9 @@ def test_a_score_is_what_scikit_learn_computes_from_the_stored_predictions(home:
     truth = dict(zip(run.cells[0].splits["test"].ids, run.cells[0].splits["test"].labels, strict=True))
     by_seed = []
     for seed in (0, 1):
-        found = stored(next((home / "run").glob(f"fold-*/seed-{seed}")), "audio")
+        predicted = stored(next((home / "run").glob(f"fold-*/seed-{seed}")), "audio")
         by_seed.append(
-            balanced_accuracy_score(list(truth.values()), [LABELS.index(found[id_]["label"]) for id_ in truth])
+            balanced_accuracy_score(list(truth.values()), [LABELS.index(predicted[id_]["label"]) for id_ in truth])
         )
 
     row = next(row for row in subset_conditions(run, read_manifest(home / "data")) if row.name == "audio")
@@ -233,12 +233,12 @@ def test_the_csv_holds_every_score_and_drop_in_percent_and_how_the_run_was_train
 
     assert tmp_path / "report" / "subsets.csv" in files.written
     with (tmp_path / "report" / "subsets.csv").open(newline="") as file:
-        found = list(csv.DictReader(file))
+        predicted = list(csv.DictReader(file))
     run = open_run(home / "run")
     rows, metrics = subset_conditions(run, read_manifest(home / "data")), run.protocol.metrics
     expected = [(name, row, metric) for name in ("run", "again") for row in rows for metric in metrics]
-    assert len(found) == len(expected) == 2 * 3 * 4
-    for line, (name, row, metric) in zip(found, expected, strict=True):
+    assert len(predicted) == len(expected) == 2 * 3 * 4
+    for line, (name, row, metric) in zip(predicted, expected, strict=True):
         value, drop = row.scores[metric], row.drops.get(metric)
         assert (line["protocol"], line["run"], line["metric"]) == ("table", name, metric)
         assert line["modalities"] == row.name

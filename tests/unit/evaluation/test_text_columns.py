@@ -50,9 +50,9 @@ def test_both_conditions_are_scored_and_the_loss_is_their_difference(home: Path)
     assert (text.name, heard.name) == ("text", "asr_text")
     assert (text.missing, heard.missing) == (0, 1)
     assert text.drops == {}
-    for name, figure in text.scores.items():
-        assert figure["mean"] == pytest.approx(score(run)["test"][name]["mean"])
-        assert heard.drops[name].mean == pytest.approx(figure["mean"] - heard.scores[name]["mean"])
+    for name, value in text.scores.items():
+        assert value["mean"] == pytest.approx(score(run)["test"][name]["mean"])
+        assert heard.drops[name].mean == pytest.approx(value["mean"] - heard.scores[name]["mean"])
         assert heard.drops[name].interval[0] <= heard.drops[name].mean <= heard.drops[name].interval[1]
     assert heard.drops["mean_recall"].mean > 0.1
 

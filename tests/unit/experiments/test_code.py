@@ -84,7 +84,7 @@ def test_the_code_of_a_cell_is_its_plug_ins_and_what_they_and_the_runner_import(
 
     names = set(code_hashes(specs))
 
-    wanted = {"models/bc_lstm", "nn/recurrent", "encoders/precomputed", "protocols/meld7", "protocols/_meld"}
+    wanted = {"models/bc_lstm", "nn/recurrent", "encoders/precomputed", "protocols/meld7", "protocols/_official"}
     wanted |= {"training/loop", "training/optimisation", "data/dataset", "experiments/run_cell", "core/model"}
     assert names > {f"merkit/{name}.py" for name in wanted}
     assert not [n for n in names if n.startswith(("merkit/cli", "merkit/api", "merkit/reporting", "merkit/evaluation"))]

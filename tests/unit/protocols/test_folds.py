@@ -35,10 +35,10 @@ def test_one_group_cannot_be_cut() -> None:
         held_out([clip("a"), clip("b")], speaker, 1, 0)
 
 
-def test_an_utterance_in_two_parts_is_an_error() -> None:
+def test_an_utterance_in_two_splits_is_an_error() -> None:
     spec = load("protocols", "parley")
 
-    with pytest.raises(CountError, match="in two parts"):
+    with pytest.raises(CountError, match="in two splits"):
         fold(spec.build(spec.options(), True), "f", [clip("a")], [clip("b")], [clip("a")])
 
 

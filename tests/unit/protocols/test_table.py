@@ -22,7 +22,7 @@ def table(**options: object) -> Table:
 ROWS = [row(0), row(1, label="no"), row(2, "val", "no"), row(3, "test"), row(4, "test", "no")]
 
 
-def test_parts_are_those_of_the_split_column_and_labels_are_sorted() -> None:
+def test_splits_are_those_of_the_split_column_and_labels_are_sorted() -> None:
     protocol = table()
 
     (fold,) = protocol.folds(ROWS, 0)
@@ -40,7 +40,7 @@ def test_answers_need_no_folds_first() -> None:
     assert true_labels(table(), ROWS) == {"u0": 1, "u1": 0, "u2": 0, "u3": 1, "u4": 0}
 
 
-def test_labels_of_the_test_part_are_not_looked_at_before_scoring() -> None:
+def test_labels_of_the_test_split_are_not_looked_at_before_scoring() -> None:
     rows = [*ROWS, row(5, "test", "perhaps")]
     protocol = table()
 
@@ -80,7 +80,7 @@ def test_a_missing_label_column_names_the_columns_there_are() -> None:
         table(label="emotion").folds(ROWS, 0)
 
 
-def test_an_unknown_part_is_an_error() -> None:
+def test_an_unknown_split_is_an_error() -> None:
     with pytest.raises(MerkitError, match="'u9' has 'holdout' in column 'split'; known: train"):
         table().folds([*ROWS, row(9, "holdout")], 0)
 
@@ -95,7 +95,7 @@ def test_no_member_is_nothing_to_learn() -> None:
         table().folds([], 0)
 
 
-def test_a_missing_validation_part_is_cut_by_conversation_where_speakers_are_few() -> None:
+def test_a_missing_validation_split_is_cut_by_conversation_where_speakers_are_few() -> None:
     rows = [row(number, label=("yes", "no")[number % 2]) for number in range(20)] + [row(90, "test")]
 
     (fold,) = table().folds(rows, 0)
@@ -103,7 +103,7 @@ def test_a_missing_validation_part_is_cut_by_conversation_where_speakers_are_few
     assert len(fold.valid) == 3  # 15 % of twenty conversations
 
 
-def test_a_missing_validation_part_is_cut_by_speaker_where_there_are_enough() -> None:
+def test_a_missing_validation_split_is_cut_by_speaker_where_there_are_enough() -> None:
     rows = [row(number, label=("yes", "no")[number % 2], speaker=f"p{number % 7}") for number in range(28)]
     rows.append(row(90, "test", speaker="other"))
     speaker = {utterance.id: utterance.speaker for utterance in rows}
@@ -114,7 +114,7 @@ def test_a_missing_validation_part_is_cut_by_speaker_where_there_are_enough() ->
     assert not {speaker[id_] for id_ in fold.valid} & {speaker[id_] for id_ in fold.train}
 
 
-def test_a_group_column_beside_the_split_says_what_the_validation_part_is_cut_by() -> None:
+def test_a_group_column_beside_the_split_says_what_the_validation_split_is_cut_by() -> None:
     rows = [row(number, label=("yes", "no")[number % 2], room=f"r{number % 4}") for number in range(20)]
     rows.append(row(90, "test", room="r9"))
     protocol = table(split="split", group="room")

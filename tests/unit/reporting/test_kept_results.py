@@ -51,7 +51,12 @@ def test_new_files_hold_the_protocols_of_the_runs_in_their_order(runs, kept):
     assert text.endswith("\n\n<!-- results:end -->\nafter\n")
     assert text.index("## nemo6") < text.index("## parley")
     for group in groups:
-        assert section_markdown(results_section(group.rows, [])) in text
+        table = section_markdown(results_section(group.rows, [])).splitlines()
+        for row in table[2 : 2 + len(group.entries)]:
+            *scores, features, _ = row.split("|")
+            assert "|".join(scores) in text
+            assert f"{scores[1]}|{features}|".lstrip() in text
+        assert table[-1] in text
     with results.open(newline="") as file:
         rows = [(row["protocol"], row["run"]) for row in csv.DictReader(file)]
     assert list(dict.fromkeys(rows)) == [("nemo6", "alone"), ("nemo6", "left"), ("parley", "calls")]

@@ -15,12 +15,12 @@ def write(tmp_path, text):
 
 
 def test_the_shipped_file_reads_and_every_score_has_its_source_and_rule():
-    found = read_references(shipped_references())
+    references = read_references(shipped_references())
 
-    assert len(found) > 40
-    assert all(r.source and r.features and r.selection for r in found)
-    assert {r.selection for r in found} == {"on a validation set", "on the test set", "not stated"}
-    assert len({(r.system, r.variant, r.protocol, r.modalities, r.metric) for r in found}) == len(found)
+    assert len(references) > 40
+    assert all(r.source and r.features and r.selection for r in references)
+    assert {r.selection for r in references} == {"on a validation set", "on the test set", "not stated"}
+    assert len({(r.system, r.variant, r.protocol, r.modalities, r.metric) for r in references}) == len(references)
 
 
 def test_scores_of_the_shipped_file_belong_to_protocols_there_are():

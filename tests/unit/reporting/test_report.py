@@ -122,10 +122,10 @@ def test_without_a_single_model_the_best_baseline_is_the_reference(runs):
 
 
 def test_printed_scores_are_those_of_the_stored_predictions(runs, parley, tree):
-    figure = score_run(runs[1])["test"]["accuracy"]
-    low, high = (f"{100 * value:.1f}" for value in figure["interval"])
+    own = score_run(runs[1])["test"]["accuracy"]
+    low, high = (f"{100 * value:.1f}" for value in own["interval"])
 
-    assert f"{100 * figure['mean']:.2f} ± {100 * figure['std']:.2f} [{low}, {high}]" in tree.text
+    assert f"{100 * own['mean']:.2f} ± {100 * own['std']:.2f} [{low}, {high}]" in tree.text
 
 
 def test_a_score_is_never_shown_without_seeds_interval_and_rule(tree):
@@ -243,11 +243,11 @@ def test_the_papers_row_stands_once_above_several_runs_of_its_system(runs, make_
 
 
 def test_other_printed_scores_have_their_own_table(tree):
-    part = tree.text[tree.text.index("Other scores printed for this protocol") :]
+    table = tree.text[tree.text.index("Other scores printed for this protocol") :]
 
-    assert "without time" in part
-    assert "65.43" in part
-    assert "derived from other values" in part
+    assert "without time" in table
+    assert "65.43" in table
+    assert "derived from other values" in table
 
 
 def test_the_leaky_score_is_only_shown_beside_the_clean_one_and_under_its_name(files, tree):
@@ -313,50 +313,50 @@ def test_no_run_is_an_error():
 def test_the_csv_holds_a_row_for_each_run_and_metric_with_what_it_must_not_be_quoted_without(files, runs, parley):
     with files.csv.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    figure = score_run(runs[1])["test"]["macro_f1"]
+    own = score_run(runs[1])["test"]["macro_f1"]
 
     assert len(rows) == 3 * 4
     row = next(row for row in rows if (row["run"], row["metric"]) == ("fused", "macro_f1"))
-    assert float(row["mean"]) == pytest.approx(100 * figure["mean"], abs=1e-4)
+    assert float(row["mean"]) == pytest.approx(100 * own["mean"], abs=1e-4)
     assert (row["protocol"], row["selection"], row["seeds"]) == ("parley", "best_valid", "0 1")
     assert row["data_sha256"] == parley.manifest.sha256
     assert all(row["leaky_best_on_test"] == "" for row in rows if row["run"] != "fused")
 
 
-def pictures(page):
+def charts_of(page):
     """The charts of logged values: heading, names in the legend, ends of the lines."""
-    found = {}
+    charts = {}
     for figure in re.findall(r"<figure>.*?</figure>", page, re.DOTALL):
         if 'class="legend"' in figure:
             names = re.findall(r'class="entry">.*?</svg>([^<]+)<', figure)
-            found[re.search(r"<h4>([^<]+)", figure)[1]] = (names, re.search(r'aria-label="([^"]+)', figure)[1])
-    return found
+            charts[re.search(r"<h4>([^<]+)", figure)[1]] = (names, re.search(r'aria-label="([^"]+)', figure)[1])
+    return charts
 
 
 def test_what_a_model_logs_is_drawn_by_group(parley, make_run, references, tmp_path):
-    def figures(seed, epoch):
-        said = {"gate.text": 0.2 * (1 + seed) * epoch, "gate.text_audio": 0.5, "temperature": 2.0}
-        return said | ({"ratio.late.one": 3.0} if epoch > 2 and seed == 1 else {"ratio.late.one": float("nan")})
+    def logged(seed, epoch):
+        values = {"gate.text": 0.2 * (1 + seed) * epoch, "gate.text_audio": 0.5, "temperature": 2.0}
+        return values | ({"ratio.late.one": 3.0} if epoch > 2 and seed == 1 else {"ratio.late.one": float("nan")})
 
-    run = make_run(tmp_path / "run", parley, epochs=4, figures=figures)
+    run = make_run(tmp_path / "run", parley, epochs=4, logged=logged)
 
     files = write_report([run], tmp_path / "report", printed=references)
 
-    found = pictures(files.html.read_text(encoding="utf-8"))
-    assert list(found) == ["gate", "temperature", "ratio"]
-    assert found["gate"][0] == ["text", "text_audio"]
-    assert "text: 1.2 at epoch 4, text_audio: 0.5 at epoch 4" in found["gate"][1]  # the mean of 0.8 and 1.6
-    assert found["temperature"][0] == ["temperature"]
-    assert found["ratio"][0] == ["late.one"]
-    assert "late.one: 3 at epoch 4" in found["ratio"][1]
+    charts = charts_of(files.html.read_text(encoding="utf-8"))
+    assert list(charts) == ["gate", "temperature", "ratio"]
+    assert charts["gate"][0] == ["text", "text_audio"]
+    assert "text: 1.2 at epoch 4, text_audio: 0.5 at epoch 4" in charts["gate"][1]  # the mean of 0.8 and 1.6
+    assert charts["temperature"][0] == ["temperature"]
+    assert charts["ratio"][0] == ["late.one"]
+    assert "late.one: 3 at epoch 4" in charts["ratio"][1]
 
 
 def test_nothing_is_drawn_for_a_model_that_logs_nothing(files):
-    assert pictures(files.html.read_text(encoding="utf-8")) == {}
+    assert charts_of(files.html.read_text(encoding="utf-8")) == {}
 
 
 def test_seeds_that_stopped_early_leave_the_mean_to_the_others(parley, make_run, references, tmp_path):
-    run = make_run(tmp_path / "run", parley, epochs=3, figures=lambda seed, epoch: {"gate.text": 1.0 + seed})
+    run = make_run(tmp_path / "run", parley, epochs=3, logged=lambda seed, epoch: {"gate.text": 1.0 + seed})
     history = next(run.glob("fold-*/seed-0")) / "history.jsonl"
     history.write_text("".join(history.read_text().splitlines(keepends=True)[:1]))
     cell = history.with_name("cell.json")
@@ -365,7 +365,7 @@ def test_seeds_that_stopped_early_leave_the_mean_to_the_others(parley, make_run,
     files = write_report([run], tmp_path / "report", printed=references)
 
     page = files.html.read_text(encoding="utf-8")
-    assert "text: 2 at epoch 3" in pictures(page)["gate"][1]
+    assert "text: 2 at epoch 3" in charts_of(page)["gate"][1]
 
 
 def test_a_run_of_one_seed_claims_no_deviation(parley, make_run, references, tmp_path):
@@ -409,8 +409,8 @@ def test_the_code_that_made_a_run_is_named_where_the_run_recorded_it(runs, refer
 
     assert files.html.read_text(encoding="utf-8").count(f"source files {code[:16]}") == 1
     with files.csv.open(newline="") as file:
-        found = {row["run"]: row["code_sha256"] for row in csv.DictReader(file)}
-    assert found == {"z_majority": "", "fused": "", "text": code}
+        charts = {row["run"]: row["code_sha256"] for row in csv.DictReader(file)}
+    assert charts == {"z_majority": "", "fused": "", "text": code}
 
 
 def test_cells_are_printed_as_they_are_in_both_formats():

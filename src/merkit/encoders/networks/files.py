@@ -36,6 +36,7 @@ _DESCRIPTION = (
 )
 """All that describes a network and its input; small."""
 _VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+_ALL = ("*.json", "*.spm", "*.model", "*.txt", "*.safetensors")
 _WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
 
 
@@ -81,6 +82,11 @@ class NetworkFiles:
         if self.kind == "builtin":
             _check_minilm(folder / "model.safetensors")
         return folder
+
+    @property
+    def whole_folder(self) -> Path:
+        """The folder with all files that do not run code, for networks with several vocabularies."""
+        return self._origin(_ALL)
 
     @property
     def has_vocabulary(self) -> bool:
