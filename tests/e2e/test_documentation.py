@@ -24,6 +24,7 @@ from merkit.cli.main import app
 from merkit.core.lookup import KINDS, load, names
 from merkit.experiments.recipe_files import read_toml
 from merkit.experiments.recipe_reader import check_recipe
+from merkit.experiments.transforms.registry import TRANSFORMS
 from merkit.training.config import LossConfig, TrainingConfig
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,7 @@ BLOCK = re.compile(
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 TINY = "merkit prepare parley --out {} --set conversations=12 --set turns=4"
+GUIDES = ("start", "learn", "systems", "how-to")
 RUN, CHECKED, DATA = ("console", "python"), ("toml",), ("text", "csv")
 
 
@@ -146,6 +148,18 @@ def test_commands_that_are_not_run_have_options_that_exist(page: Path) -> None:
                 assert words[2] == "my-recipe.toml" or (ROOT / "recipes" / f"{words[2]}.toml").exists(), line
                 grid = words[words.index("--grid") + 1] if "--grid" in words else "modalities"
                 assert (ROOT / "grids" / f"{grid}.toml").exists(), line
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name in GUIDES], ids=name)
+def test_settings_that_a_page_names_exist(page: Path) -> None:
+    specs = [load(package, plug_in) for package in KINDS for plug_in in names(package)]
+    configs = [getattr(spec, "config", None) or spec.options for spec in specs]
+    known = {key for config in (TrainingConfig, LossConfig, *configs) for key in config.model_fields}
+    known |= {"name"} | {key for spec in TRANSFORMS if spec.table is not None for key in spec.table.model_fields}
+
+    named = re.findall(r"`([a-z_.]+)(?: = |=)[^`]+`", page.read_text())
+
+    assert {key for key in named if key.rsplit(".", 1)[-1] not in known} == set()
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,26 @@ def plug_in(package: str, name: Any, key: str, mistakes: list[str]) -> Any:
         return None
 
 
+def plug_in_table(kind: str, modality: str, table: Any, key: tuple[str, str], mistakes: list[str]) -> Any:
+    """Return the ``SPEC`` and the settings of a plug-in for one modality, from a table with its ``name`` and its keys.
+
+    ``None``, and at least one mistake, if the table has errors.
+    """
+    where = ".".join(key)
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        mistakes.append(f"{where}: 'name' is missing; 'merkit list {kind}' prints the names")
+        return None
+    spec = plug_in(kind, table["name"], f"{where}.name", mistakes)
+    if spec is None:
+        return None
+    if modality not in (modalities := getattr(spec, "modalities", None) or (spec.modality,)):
+        mistakes.append(f"{where}: '{spec.name}' is for {' or '.join(modalities)}, not for {modality}")
+        return None
+    settings = {name: value for name, value in table.items() if name != "name"}
+    config = validated(spec.config, settings, key, mistakes)
+    return None if config is None else (spec, config)
+
+
 def joined(mistakes: Sequence[str]) -> str:
     """Return one mistake as it is, several as a list with their number."""
     if len(mistakes) == 1:

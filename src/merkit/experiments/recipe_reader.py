@@ -13,7 +13,7 @@ from merkit.core.model import ModelSpec
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.core.types import MODALITIES
 from merkit.encoders.checkpoint import ExtractorConfig
-from merkit.experiments.mistakes import joined, plug_in, validated
+from merkit.experiments.mistakes import joined, plug_in, plug_in_table, validated
 from merkit.experiments.recipe import Recipe, RecipeDraft
 from merkit.experiments.recipe_files import put_override, read_toml, with_other_recipes
 from merkit.experiments.shipped import find_file
@@ -151,25 +151,11 @@ def _encoders(tables: Any, mistakes: list[str]) -> dict[str, tuple[EncoderSpec, 
     encoders: dict[str, tuple[EncoderSpec, EncoderConfig]] = {}
     if not isinstance(tables, Mapping):
         return encoders
-    for modality, keys in tables.items():
-        key = ("encoders", modality)
+    for modality, table in tables.items():
         if modality not in MODALITIES:
             mistakes.append("encoders: " + unknown("modality", modality, MODALITIES))
-            continue
-        if not isinstance(keys, Mapping) or "name" not in keys:
-            mistakes.append(f"encoders.{modality}: 'name' is missing; 'merkit list encoders' names them")
-            continue
-        spec = plug_in("encoders", keys["name"], f"encoders.{modality}.name", mistakes)
-        if spec is None:
-            continue
-        if modality not in spec.modalities:
-            mistakes.append(
-                f"encoders.{modality}: '{spec.name}' encodes {' or '.join(spec.modalities)}, not {modality}"
-            )
-            continue
-        config = validated(spec.config, {key: value for key, value in keys.items() if key != "name"}, key, mistakes)
-        if config is not None:
-            encoders[modality] = (spec, config)
+        elif choice := plug_in_table("encoders", modality, table, ("encoders", modality), mistakes):
+            encoders[modality] = choice
     return encoders
 
 

@@ -1,8 +1,8 @@
 """The training loop: one for every model, on one process or many, resumable after any epoch.
 
 The loop never sees a test label: it reads labelled batches of the training split and calls a function that scores the
-validation split. What is special about a model lives in the model (`loss`, `parameter_groups`, `figures` and the hooks
-around a step).
+validation split. What is special about a model lives in the model (`loss`, `parameter_groups`, `logged_values` and the
+hooks around a step).
 """
 
 import json

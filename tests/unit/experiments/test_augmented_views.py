@@ -218,7 +218,7 @@ VALUES: dict[str, Any] = {
     [
         (None, r"views: is missing; 'mmer'"),
         ({"count": 2}, "views: names no engine"),
-        ({"text": {"name": "perturb"}}, "views.text: 'perturb' is an engine for audio"),
+        ({"text": {"name": "perturb"}}, "views.text: 'perturb' is for audio, not for text"),
         ({"text": {"name": "edti"}}, "views.text.name: No view engine named 'edti'. Did you mean 'edit'?"),
         ({"text": {"drop": 0.1}}, "views.text: 'name' is missing"),
         ({"text": {"name": "edit", "drp": 0.1}}, "views.text: No key named 'drp'. Did you mean 'drop'?"),

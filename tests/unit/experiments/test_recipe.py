@@ -104,7 +104,7 @@ def test_all_mistakes_are_listed_at_once() -> None:
 def test_encoders_must_suit_their_modality_and_the_model() -> None:
     values = recipe_values("concat")
     values["encoders"] = {"text": {"name": "praat"}}
-    with pytest.raises(ConfigError, match=r"encoders.text: 'praat' encodes audio, not text"):
+    with pytest.raises(ConfigError, match=r"encoders.text: 'praat' is for audio, not for text"):
         check_recipe(values, "r.toml")
     values["encoders"] = {}
     with pytest.raises(ConfigError, match=r"encoders: 0 found, 'concat' takes"):

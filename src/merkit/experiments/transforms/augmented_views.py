@@ -28,7 +28,7 @@ from merkit.data.features.sources import open_sources
 from merkit.data.views import FOLDER, Views, seed_of, view_path, write_audio, write_text
 from merkit.encoders.sound.samples import audio_content
 from merkit.experiments.cell import Cell
-from merkit.experiments.mistakes import plug_in, validated
+from merkit.experiments.mistakes import plug_in_table
 from merkit.experiments.recipe import RecipeDraft
 from merkit.experiments.transform import Resources, Transform, TransformSpec
 
@@ -304,24 +304,12 @@ def _check(table: ViewsTable | None, draft: RecipeDraft, mistakes: list[str]) ->
     tables = {"text": table.text, "audio": table.audio}
     if not any(tables.values()):
         mistakes.append("views: names no engine; give [views.text], [views.audio] or both")
-    engines: dict[str, tuple[ViewSpec, ViewConfig]] = {}
-    for modality, keys in tables.items():
-        if keys is None:
-            continue
-        name = keys.get("name")
-        if not isinstance(name, str):
-            mistakes.append(f"views.{modality}: 'name' is missing; 'merkit list views' names the engines")
-            continue
-        spec = plug_in("views", name, f"views.{modality}.name", mistakes)
-        if spec is None:
-            continue
-        if spec.modality != modality:
-            mistakes.append(f"views.{modality}: '{spec.name}' is an engine for {spec.modality}")
-            continue
-        others = {key: value for key, value in keys.items() if key != "name"}
-        config = validated(spec.config, others, ("views", modality), mistakes)
-        if config is not None:
-            engines[modality] = (spec, config)
+    choices = {
+        modality: plug_in_table("views", modality, keys, ("views", modality), mistakes)
+        for modality, keys in tables.items()
+        if keys is not None
+    }
+    engines = {modality: choice for modality, choice in choices.items() if choice is not None}
     return ViewsChoice(table.count, engines)
 
 
