@@ -17,7 +17,7 @@ from merkit.data.corpus.manifest import read_manifest
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.run import open_protocol
 from merkit.experiments.shipped import recipes_folder
-from merkit.experiments.transforms.augmented_views import Maker
+from merkit.experiments.transforms.augmented_views import Maker, ViewsChoice
 
 SESSIONS = [f"session{number}" for number in range(1, 6)]
 LABELS = ("angry", "happy", "neutral", "sad")
@@ -123,8 +123,9 @@ def test_a_recipe_whose_alignment_is_missing_says_which_command_makes_it(home: P
 def test_no_view_of_any_fold_is_in_the_voice_of_a_tested_speaker(home: Path, augmented: list[dict[str, Any]]) -> None:
     before, manifest = views(home), read_manifest(home / "data")
     checked = read_recipe(recipe("mmer"), overrides(home, "mmer"))
-    assert checked.views is not None
-    maker = Maker(checked.views, manifest)
+    choice = checked.transforms["views"]
+    assert isinstance(choice, ViewsChoice)
+    maker = Maker(choice, manifest)
     turns = {turn.utterance.id: turn for turn in manifest.turns()}
     levels = level_by_speaker(home)
     assert len(levels) == 10
@@ -157,9 +158,9 @@ def runs(home: Path, aligned: Called, augmented: list[dict[str, Any]]) -> dict[s
     before = views(home)
     for model in MODELS:
         done = run("train", recipe(model), "--data", home / "data", "--out", home / model, *settings(home, model))
-        told = " ".join(done.out.split())
-        assert f"{model} on iemocap4-session, 50 test utterances 1 seed, 5 folds" in told
-        assert "Not the published corpus, its counts differ: session 1 neutral" in told
+        printed = " ".join(done.out.split())
+        assert f"{model} on iemocap4-session, 50 test utterances 1 seed, 5 folds" in printed
+        assert "Not the published corpus, its counts differ: session 1 neutral" in printed
     assert views(home) == before  # training found all views
     return {model: home / model for model in MODELS}
 

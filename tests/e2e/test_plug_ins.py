@@ -81,6 +81,8 @@ def test_files_of_the_user_are_trained_and_predicted_with(files: Path) -> None:
         str(files / "my_models.py"),
         str(files / "my_encoders.py"),
     }
+    card = next(files.glob("run/fold-*/seed-0/checkpoint/README.md")).read_text()
+    assert f"* encoder my_encoders: {files / 'my_encoders.py'} " in card
     again = call("train", files / "run" / "recipe.toml", "--data", files / "data", "--out", files / "run")
     assert again.code == 0, again.error
 

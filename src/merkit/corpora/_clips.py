@@ -1,4 +1,4 @@
-"""What adapters of corpora of single clips share: finding files by their names, wherever they were unpacked."""
+"""Corpora of single clips: finds files by their names, wherever they were unpacked."""
 
 import re
 from pathlib import Path
@@ -11,26 +11,26 @@ from merkit.data.corpus.rows import counted_names
 def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) -> tuple[dict[str, Path], list[Finding]]:
     """Return the files below ``raw`` whose stems match, by stem and sorted, as paths relative to ``raw``.
 
-    Unpacked archives carry the same clip twice at times; the path that comes first, shortest before longest, counts.
-    Hidden files (``._1001_DFA_ANG_XX.wav``) are none of the corpus.
+    Archives may contain a clip twice; the shortest path counts, then the first in alphabetical order. Hidden files
+    (``._1001_DFA_ANG_XX.wav``) are ignored.
 
     Args:
         raw: Where the release was unpacked.
         suffix: Ending of the files, in lower case with its dot; the files' own case does not matter.
-        name: What a whole stem looks like.
-        expected: An example of a path, for the message.
+        name: Pattern of the whole stem.
+        expected: Example of a path, for errors.
 
     Raises:
         MerkitError: The folder is missing or has no such file.
     """
     if not raw.is_dir():
         raise MerkitError(f"{raw}: no such folder; expected the unpacked release, with files like {expected}")
-    found = [path.relative_to(raw) for path in raw.rglob("*") if path.suffix.lower() == suffix and path.is_file()]
-    found = sorted(path for path in found if not path.name.startswith("."))
+    files = [path.relative_to(raw) for path in raw.rglob("*") if path.suffix.lower() == suffix and path.is_file()]
+    files = [path for path in files if not path.name.startswith(".")]
     clips: dict[str, Path] = {}
     copies: list[str] = []
     strangers: list[str] = []
-    for path in sorted(found, key=lambda path: (len(path.parts), path)):
+    for path in sorted(files, key=lambda path: (len(path.parts), path)):
         if not name.fullmatch(path.stem):
             strangers.append(path.as_posix())
         elif path.stem in clips:
@@ -39,7 +39,7 @@ def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) ->
             clips[path.stem] = path
     if not clips:
         raise MerkitError(
-            f"{raw}: no file like {expected} in it; found {len(found)} *{suffix} files. Was it unpacked here?"
+            f"{raw}: no file like {expected} in it; found {len(files)} *{suffix} files. Was it unpacked here?"
         )
     findings = []
     if copies:

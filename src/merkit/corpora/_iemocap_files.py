@@ -19,7 +19,7 @@ _SPOKEN = re.compile(r"(\S+)\s+\[[\d.\s-]+\]\s*:\s*(.*)")
 
 @dataclass
 class Rating:
-    """What ``EmoEvaluation`` says of one utterance; times in seconds from the start of the conversation."""
+    """The ratings of one utterance in ``EmoEvaluation``; times in seconds from the start of the conversation."""
 
     id: str
     start_s: float
@@ -31,9 +31,9 @@ class Rating:
     """Called activation in the release."""
     dominance: float
     votes: Counter[str] = field(default_factory=Counter)
-    """Labels given by outside raters; one rater may give several."""
+    """Labels of outside raters, who may give several each."""
     self_votes: Counter[str] = field(default_factory=Counter)
-    """Labels given by the actors themselves, which the majority does not count."""
+    """Labels of the actors themselves, which do not count for ``emotion``."""
 
 
 def read_ratings(path: Path) -> tuple[list[Rating], list[str]]:
@@ -54,7 +54,7 @@ def read_ratings(path: Path) -> tuple[list[Rating], list[str]]:
 
 
 def read_transcript(path: Path) -> tuple[dict[str, str], int, int]:
-    """Return texts by id, how many spoken lines have an id that is no utterance's (``XX``), and how many have no id."""
+    """Return texts by id, the number of lines whose id is that of no utterance (``XX``), and of lines without an id."""
     texts: dict[str, str] = {}
     unrated = nameless = 0
     for line in _lines(path):

@@ -1,4 +1,4 @@
-"""Parley's cast: whose voices speak, and how each class of prosody sounds in any of them."""
+"""Parley's voices, and how each class of prosody sounds in them."""
 
 from dataclasses import dataclass
 
@@ -20,16 +20,16 @@ VOICES = (
     Voice("gmw/en-GB-x-rp+f5", "female", 1, 0.98, -3.0), Voice("gmw/en-US+Reed", "male", 10, 1.00, -5.2),
     Voice("gmw/en-GB-scotland+f2", "female", 4, 0.99, -5.7), Voice("gmw/en+m5", "male", 8, 1.01, -2.0),
 )  # fmt: skip
-"""In the order in which speakers join; two neighbours make a session."""
+"""In the order of speakers; two neighbours make a session."""
 
 JITTER = 0.04
-"""Standard deviation of what varies between utterances of one class: rate and amplitude (as a factor), and pitch and
-range (as a part of their scale of 100)."""
+"""Standard deviation between utterances of one class: of log rate, half of that of log volume, and of pitch and
+range as shares of 100."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """The middle of a class of prosody, in the units of ``Manner``."""
+    """The mean of a class of prosody, in the units of ``Manner``."""
 
     pitch: float
     pitch_range: float
@@ -43,11 +43,11 @@ STYLES = {
     "angry": _Style(58, 40, 260, 125),
     "sad": _Style(38, 12, 124, 26),
 }
-"""Roused classes are faster and louder; happy differs from angry by pitch and range, neutral from sad by all."""
+"""Happy and angry are faster and louder; happy differs from angry in pitch and range, neutral from sad in all."""
 
 
 def draw_manner(style: str, voice: Voice, rng: np.random.Generator) -> Manner:
-    """Draw how one utterance is spoken: the class' middle, the speaker's habits, and natural variation."""
+    """Draw how an utterance is spoken: the mean of its class, the speaker's habits, and random variation."""
     middle = STYLES[style]
     pitch, pitch_range, rate, volume = rng.normal(0, JITTER, size=4)
     return Manner(

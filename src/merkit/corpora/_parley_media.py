@@ -1,7 +1,7 @@
 """Parley's recordings: one WAV file per conversation, its transcript and its true word and phone times.
 
-The alignment is written last and names the hash of the recording: where it is there and agrees, the conversation is
-complete, and making it again is skipped.
+The alignment is written last and holds the hash of the recording: a conversation whose alignment exists and agrees is
+complete and is not made again.
 """
 
 import csv
@@ -22,9 +22,9 @@ from merkit.corpora._parley_voice import RATE_HZ, Span, Speech, speak
 from merkit.data.files import atomic_path, file_hash
 
 HEADROOM = 0.7
-"""Factor on all speech, so that noise on top of a loud voice stays below full scale."""
+"""Factor on all speech, so that speech and noise stay below full scale."""
 _MARGIN_S = 0.3
-"""Silence at the end; the beginning has the first turn's pause."""
+"""Silence at the end; at the beginning there is the first turn's pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Recording:
 def record(
     conversation: PlannedConversation, folder: Path, *, snr_db: float, channels: int, noise_seed: int, release: str
 ) -> Recording:
-    """Make a conversation's files below ``folder``, unless they are there and whole.
+    """Make a conversation's files below ``folder``, unless they are complete.
 
     Args:
-        conversation: What is to be said.
+        conversation: Words, voices and pauses.
         folder: Gets ``audio/<id>.wav``, ``transcripts/<id>.csv`` and ``alignments/<id>.json``.
         snr_db: Mean power of the speech above that of the white noise added.
         channels: 1, or 2 for one channel per speaker.
@@ -90,16 +90,16 @@ def record(
 
 
 def _finished(alignment: Path, transcript: Path, audio: Path, made_of: str) -> tuple[tuple[float, float], ...] | None:
-    """Return the turns' times if the files are there, whole and made of the same plan, otherwise ``None``."""
+    """Return the times of the turns if the files are complete and of the same plan, otherwise ``None``."""
     if not (alignment.is_file() and transcript.is_file() and audio.is_file()):
         return None
     try:
         content = json.loads(alignment.read_text(encoding="utf-8"))
-        found = (content["made_of"], content["audio_hash"], content["transcript_hash"])
+        recorded = (content["made_of"], content["audio_hash"], content["transcript_hash"])
         times = tuple((utterance["start_s"], utterance["end_s"]) for utterance in content["utterances"])
-    except (ValueError, KeyError, TypeError):  # damaged by somebody: made again
+    except (ValueError, KeyError, TypeError):  # damaged: made again
         return None
-    return times if found == (made_of, file_hash(audio), file_hash(transcript)) else None
+    return times if recorded == (made_of, file_hash(audio), file_hash(transcript)) else None
 
 
 def _mix(

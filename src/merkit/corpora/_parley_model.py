@@ -1,8 +1,8 @@
-"""Parley's model: how hidden emotions make words and voices, and the exact inference that undoes it.
+"""Parley's generative model of emotions, words and prosody, and exact inference in it.
 
 Conventions: classes are numbered as in ``EMOTIONS``; each is a pair of bits, *valence* (1 = unpleasant) and *arousal*
-(1 = roused). A turn shows two witnesses, the class of its words ``w`` and the class of its voice ``a``. Everything that
-follows from the witnesses follows exactly: no learning, no approximation.
+(1 = high). A turn shows two cues, the class of its words ``w`` and the class of its prosody ``a``. Inference is exact:
+no learning, no approximation.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,10 +39,10 @@ def _arrangements(left: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
 
 
 ORDERS: tuple[tuple[int, ...], ...] = tuple(_arrangements((_WORDS_PER_KIND,) * CLASSES))
-"""Orders of kinds in such a sentence: that of the first word named, of the second, and so on."""
+"""Orders of kinds in such a sentence: that of the first word, of the second, and so on."""
 
 CONTINUES = 0.15
-"""Probability that the same speaker goes on with another turn; otherwise the other one answers."""
+"""Probability that the next turn has the same speaker."""
 
 VIEWS = (
     "text",
@@ -53,12 +53,12 @@ VIEWS = (
     "text_conversation",
     "audio_conversation",
 )
-"""What may be known: one utterance's words, its voice, both; both of all turns so far; of the whole conversation."""
+"""What is observed: an utterance's words, its prosody, both; both of all turns so far; of the whole conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strengths:
-    """How reliably each witness tells each bit: 0.5 tells nothing, 1 everything."""
+    """Probability that each cue shows each bit as it is: 0.5 is chance, 1 certain."""
 
     words_valence: float
     words_arousal: float
@@ -67,10 +67,10 @@ class Strengths:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """The generative model: ``witnesses [class, words, prosody]`` and the two forces that carry an emotion on."""
+class EmotionModel:
+    """The generative model: ``cues [class, words, prosody]`` and the weights of earlier emotions."""
 
-    witnesses: Floats
+    cues: Floats
     """P(words, prosody | emotion)"""
     persistence: float
     """Weight of the speaker's own last emotion."""
@@ -81,21 +81,21 @@ class Model:
         """Return P(emotion | speaker's last, other's last), ``[5, 5, 4]``; index 4 stands for "has not spoken yet".
 
         ``persistence [y = own] + contagion [y = other] + (rest) / 4``, where the weight of one who has not spoken is
-        spread evenly. Every emotion is therefore equally likely at every turn before anything is observed.
+        spread evenly. Every emotion is therefore equally likely at every turn before observation.
         """
         last = np.vstack([np.eye(CLASSES), np.full((1, CLASSES), 1 / CLASSES)])
         rest = 1 - self.persistence - self.contagion
         return self.persistence * last[:, None] + self.contagion * last[None, :] + rest / CLASSES
 
 
-def make_model(mode: Mode, strengths: Strengths, persistence: float, contagion: float) -> Model:
+def make_model(mode: Mode, strengths: Strengths, persistence: float, contagion: float) -> EmotionModel:
     """Build the model of a mode.
 
-    ``complementary``: words and voice are independent witnesses given the emotion, each a copy of it with either bit
-    flipped at its own rate. ``xor``: an even draw for the words, and the voice shows the bitwise exclusive-or of
-    emotion and words, both again through the flips; one alone tells nothing. ``word_prosody``: the sentence names
-    words of four kinds, two of each in a random order, the voice stresses one place, and the kind that stands there,
-    again through flips (both witnesses' rates combined), is the emotion; neither order nor place alone tells anything.
+    ``complementary``: words and prosody are independent given the emotion, each a copy of it with either bit flipped at
+    its own rate. ``xor``: words are uniform, and prosody is the bitwise exclusive-or of emotion and words, both again
+    with flips; one alone has no information. ``word_prosody``: the sentence has words of four kinds, two of each in a
+    random order, prosody stresses one position, and the kind of the word in it is the emotion, again with flips (the
+    rates of both cues combined); neither order nor position alone has information.
     """
     words = _flips(strengths.words_valence, strengths.words_arousal)
     prosody = _flips(strengths.prosody_valence, strengths.prosody_arousal)
@@ -107,7 +107,7 @@ def make_model(mode: Mode, strengths: Strengths, persistence: float, contagion: 
     else:
         kind = words @ prosody
         table = np.stack([kind[:, list(order)] for order in ORDERS], axis=1) / (len(ORDERS) * _WORDS_PER_KIND)
-    return Model(table, persistence, contagion)
+    return EmotionModel(table, persistence, contagion)
 
 
 def _flips(valence: float, arousal: float) -> Float[np.ndarray, "true seen"]:
@@ -128,13 +128,13 @@ class Script:
     prosody: Ints
 
 
-def draw(model: Model, conversations: int, turns: int, rng: np.random.Generator) -> Script:
+def draw(model: EmotionModel, conversations: int, turns: int, rng: np.random.Generator) -> Script:
     """Draw conversations from the model."""
     speakers, emotions = draw_emotions(model, conversations, turns, rng)
-    return Script(speakers, emotions, *draw_witnesses(model, emotions, rng))
+    return Script(speakers, emotions, *draw_cues(model, emotions, rng))
 
 
-def draw_emotions(model: Model, conversations: int, turns: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+def draw_emotions(model: EmotionModel, conversations: int, turns: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
     """Draw who speaks (0 or 1) and the hidden emotions, both ``[conversations, turns]``."""
     transition = model.transition()
     rows = np.arange(conversations)
@@ -151,20 +151,20 @@ def draw_emotions(model: Model, conversations: int, turns: int, rng: np.random.G
     return np.stack(speakers, axis=1), np.stack(emotions, axis=1)
 
 
-def draw_witnesses(model: Model, emotions: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Draw the words' and the voice's class of every turn."""
-    steps = model.witnesses.reshape(CLASSES, -1).cumsum(axis=1)
+def draw_cues(model: EmotionModel, emotions: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Draw the class of words and of prosody of every turn."""
+    steps = model.cues.reshape(CLASSES, -1).cumsum(axis=1)
     chances = rng.random(emotions.size).reshape(emotions.shape)
     seen = np.zeros(emotions.shape, dtype=np.int64)
     for emotion in range(CLASSES):
         here = emotions == emotion
         seen[here] = steps[emotion].searchsorted(chances[here] * steps[emotion, -1], side="right")
-    words, prosody = np.divmod(np.minimum(seen, steps.shape[1] - 1), model.witnesses.shape[2])
+    words, prosody = np.divmod(np.minimum(seen, steps.shape[1] - 1), model.cues.shape[2])
     return words, prosody
 
 
 def flipped(emotions: Ints, flip: int) -> Ints:
-    """Return emotions with the bits of class ``flip`` flipped: a renaming that leaves their probability as it is."""
+    """Return emotions with the bits of class ``flip`` flipped: a permutation that keeps their probability."""
     return np.asarray(_BY_BITS[_VALENCE[emotions] ^ _VALENCE[flip], _AROUSAL[emotions] ^ _AROUSAL[flip]])
 
 
@@ -175,14 +175,14 @@ def _choose(probabilities: Float[np.ndarray, "rows options"], rng: np.random.Gen
     return np.asarray(np.minimum(drawn, probabilities.shape[1] - 1))
 
 
-def posteriors(model: Model, script: Script, view: str) -> Float[np.ndarray, "conversations turns classes"]:
-    """Return P(emotion of each turn | what the view knows), by the forward and backward recursions.
+def posteriors(model: EmotionModel, script: Script, view: str) -> Float[np.ndarray, "conversations turns classes"]:
+    """Return P(emotion of each turn | what the view observes), by the forward and backward recursions.
 
     The state after a turn is the pair of both speakers' last emotions, so the recursions are exact for any order of
-    speakers. The order of speakers itself is known in every view and says nothing about emotions.
+    speakers. The order of speakers is known in every view and independent of emotions.
     """
-    witness, _, scope = view.partition("_")
-    likelihood = _likelihood(model, script, witness)
+    cue, _, scope = view.partition("_")
+    likelihood = _likelihood(model, script, cue)
     if not scope:
         return np.asarray(likelihood / likelihood.sum(axis=-1, keepdims=True))
     transition = model.transition()
@@ -214,13 +214,13 @@ def posteriors(model: Model, script: Script, view: str) -> Float[np.ndarray, "co
     return np.stack(smoothed[::-1], axis=1)
 
 
-def _likelihood(model: Model, script: Script, witness: str) -> Float[np.ndarray, "conversations turns classes"]:
-    """Return P(what is seen | emotion) for words (``text``), voice (``audio``) or both (``fused``)."""
-    if witness == "text":
-        return np.asarray(model.witnesses.sum(axis=2).T[script.words])
-    if witness == "audio":
-        return np.asarray(model.witnesses.sum(axis=1).T[script.prosody])
-    return np.asarray(np.moveaxis(model.witnesses, 0, -1)[script.words, script.prosody])
+def _likelihood(model: EmotionModel, script: Script, cue: str) -> Float[np.ndarray, "conversations turns classes"]:
+    """Return P(cue | emotion) for words (``text``), prosody (``audio``) or both (``fused``)."""
+    if cue == "text":
+        return np.asarray(model.cues.sum(axis=2).T[script.words])
+    if cue == "audio":
+        return np.asarray(model.cues.sum(axis=1).T[script.prosody])
+    return np.asarray(np.moveaxis(model.cues, 0, -1)[script.words, script.prosody])
 
 
 def _turned(state: Floats, second: Bool[np.ndarray, " conversations"]) -> Floats:
@@ -228,8 +228,8 @@ def _turned(state: Floats, second: Bool[np.ndarray, " conversations"]) -> Floats
     return np.where(second[:, None, None], state.transpose(0, 2, 1), state)
 
 
-def accuracies(model: Model, scripts: Sequence[Script]) -> dict[str, float]:
-    """Return, by view, the share of turns that the best possible decision gets right in these conversations."""
+def accuracies(model: EmotionModel, scripts: Sequence[Script]) -> dict[str, float]:
+    """Return, by view, the accuracy of the best possible decisions in these conversations."""
     right = dict.fromkeys(VIEWS, 0)
     for script in scripts:
         for view in VIEWS:
@@ -244,13 +244,13 @@ def _best(posterior: Floats) -> Ints:
     return np.asarray((posterior >= posterior.max(axis=-1, keepdims=True) - 1e-9).argmax(axis=-1))
 
 
-def expected_accuracies(model: Model, turns: int, conversations: int, seed: int) -> Mapping[str, float]:
-    """Return, by view, the best reachable accuracy in expectation.
+def expected_accuracies(model: EmotionModel, turns: int, conversations: int, seed: int) -> Mapping[str, float]:
+    """Return, by view, the expected best reachable accuracy.
 
-    Views of one utterance are summed exactly over all witnesses. Views with context are the mean of the exact
-    posterior's largest value over ``conversations`` conversations drawn in symbols.
+    Views of one utterance are exact sums over all cues. Views with context are means of the largest exact posterior
+    over ``conversations`` random conversations.
     """
-    joint = model.witnesses / CLASSES
+    joint = model.cues / CLASSES
     exact = {
         "text": joint.sum(axis=2).max(axis=0).sum(),
         "audio": joint.sum(axis=1).max(axis=0).sum(),

@@ -1,7 +1,6 @@
-"""Parley's script: every conversation in symbols, words and manners, before a single sample is made.
+"""Parley's plan: the emotions, words and manner of speaking of every conversation, before any sound is made.
 
-A plan follows from the options alone and costs no more than milliseconds, so that any recording can be made again by
-itself.
+A plan depends on the options alone and takes milliseconds, so that a single recording can be made again.
 """
 
 import hashlib
@@ -18,28 +17,28 @@ from merkit.corpora._parley_model import (
     CLASSES,
     EMOTIONS,
     ORDERS,
+    EmotionModel,
     Mode,
-    Model,
     Script,
+    draw_cues,
     draw_emotions,
-    draw_witnesses,
     flipped,
 )
 from merkit.corpora._parley_text import draw_judgement, draw_list, draw_matter, draw_sentence
 from merkit.corpora._parley_voice import Manner
 
 TURNS_SPREAD = 1 / 6
-"""A conversation's number of turns is even between (1 - this) and (1 + this) times the asked one."""
+"""The number of turns is uniform between (1 - this) and (1 + this) times the mean."""
 TEST_SHARE, VALID_SHARE = 0.3, 0.1
 """Of the sessions; at least one each."""
 HESITATION_MS = (200, 1500)
 _SYMBOLS, _WORDS, _VOICE, NOISE_STREAM, _HESITATION = range(5)
-"""Streams of random numbers, so that a change to one leaves the others as they are."""
+"""Separate streams of random numbers: a change to one leaves the others unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedTurn:
-    """An utterance that is still to be spoken."""
+    """An utterance before it is spoken."""
 
     id: str
     speaker: int
@@ -53,12 +52,12 @@ class PlannedTurn:
     pause_s: float
     """Silence before it."""
     hesitations_ms: tuple[int, ...] = ()
-    """Silence before each word, 0: none; empty: none anywhere."""
+    """Silence before each word; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedConversation:
-    """A conversation that is still to be spoken, and the symbols it was drawn from."""
+    """A conversation before it is spoken, and the symbols that it was drawn from."""
 
     id: str
     session: int
@@ -71,7 +70,7 @@ class PlannedConversation:
         """Return a hash of everything that its recording depends on."""
         voices = [asdict(VOICES[turn.speaker]) for turn in self.turns]
         turns = [asdict(turn) for turn in self.turns]
-        for turn in turns:  # a recording without any is what it was before there were some
+        for turn in turns:  # so that recordings without hesitation keep the hash that they had before the option
             if not any(turn["hesitations_ms"]):
                 del turn["hesitations_ms"]
         content = {"turns": turns, "voices": voices, **settings}
@@ -79,16 +78,23 @@ class PlannedConversation:
 
 
 def splits(sessions: int) -> list[str]:
-    """Return each session's split: the last ones test, before them valid, and the rest train."""
+    """Return the split of each session: the last ones are test, those before them valid, all others train."""
     test = max(1, round(TEST_SHARE * sessions))
     valid = max(1, round(VALID_SHARE * sessions))
     return ["train"] * (sessions - test - valid) + ["valid"] * valid + ["test"] * test
 
 
 def make_plan(
-    mode: Mode, model: Model, *, conversations: int, turns: int, speakers: int, seed: int, hesitation: float = 0.0
+    mode: Mode,
+    model: EmotionModel,
+    *,
+    conversations: int,
+    turns: int,
+    speakers: int,
+    seed: int,
+    hesitation: float = 0.0,
 ) -> list[PlannedConversation]:
-    """Plan all conversations; sessions take turns, so that all have as many of them within one."""
+    """Plan all conversations; they go to the sessions in turn, so that numbers differ by one at most."""
     parts = splits(speakers // 2)
     counts = {split: np.zeros(CLASSES, dtype=np.int64) for split in parts}
     plan = []
@@ -101,11 +107,13 @@ def make_plan(
     return plan
 
 
-def _balanced_script(model: Model, turns: int, counts: Int[np.ndarray, " classes"], rng: np.random.Generator) -> Script:
-    """Draw a conversation and rename its emotions so that the split's counts, which are updated, come out most even.
+def _balanced_script(
+    model: EmotionModel, turns: int, counts: Int[np.ndarray, " classes"], rng: np.random.Generator
+) -> Script:
+    """Draw a conversation and permute its emotions so that the class counts of its split are most even.
 
-    Renaming leaves a conversation's probability as it is, so each by itself is still a draw from the model; without it
-    the labels of a split would be as uneven as those of few, long-lasting moods.
+    ``counts`` is updated. The permutation keeps the probability of a conversation, so each is still a draw from the
+    model; without it the few, persistent emotions would make the labels of a split uneven.
     """
     spread = int(turns * TURNS_SPREAD)
     length = int(rng.integers(turns - spread, turns + spread + 1))
@@ -116,7 +124,7 @@ def _balanced_script(model: Model, turns: int, counts: Int[np.ndarray, " classes
 
     emotions = flipped(emotions, min(rng.permutation(CLASSES).tolist(), key=unevenness))
     counts += np.bincount(emotions[0], minlength=CLASSES)
-    return Script(speakers, emotions, *draw_witnesses(model, emotions, rng))
+    return Script(speakers, emotions, *draw_cues(model, emotions, rng))
 
 
 def _plan_conversation(
@@ -154,14 +162,14 @@ def _plan_conversation(
     return PlannedConversation(name, session + 1, split, tuple(planned), script)
 
 
-def _hesitating(conversation: PlannedConversation, part: float, rng: np.random.Generator) -> PlannedConversation:
-    """Return the conversation with silence before that part of the words, an utterance's first left out."""
-    if not part:
+def _hesitating(conversation: PlannedConversation, share: float, rng: np.random.Generator) -> PlannedConversation:
+    """Return the conversation with silence before that share of the words, except an utterance's first."""
+    if not share:
         return conversation
     turns = []
     for turn in conversation.turns:
         words = len(turn.text.split())
-        lengths = np.where(rng.random(words) < part, rng.integers(*HESITATION_MS, size=words), 0)
+        lengths = np.where(rng.random(words) < share, rng.integers(*HESITATION_MS, size=words), 0)
         lengths[0] = 0
         turns.append(replace(turn, hesitations_ms=tuple(lengths.tolist())))
     return replace(conversation, turns=tuple(turns))

@@ -1,7 +1,7 @@
-"""Parley's words: sentences of household and call-centre talk whose wording tells one of the four emotions.
+"""Parley's sentences: household and call-centre talk whose wording shows one of the four emotions.
 
-A conversation is about one matter (a parcel, a boiler); its sentences fill that matter, a person and a time into
-templates. The matter, the person and the time say nothing about emotion.
+A conversation is about one matter (a parcel, a boiler). Sentences are templates filled with the matter, a person and a
+time, none of which depends on the emotion.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ _CARRIERS = (
     "The news about the {thing} was {word} for {person}.",
     "What {person} wrote about the {thing} is {word}.",
 )
-"""Of mode ``xor``: in it a voice must not tell the words, which longer or differently spoken sentences would."""
+"""Sentences of mode ``xor``: alike in length for all classes, so that prosody does not show which words were drawn."""
 
 JUDGEMENTS: dict[str, tuple[str, ...]] = {
     "neutral": (
@@ -68,7 +68,7 @@ JUDGEMENTS: dict[str, tuple[str, ...]] = {
         "despairing", "unfortunate", "saddening", "agonizing", "disconsolate",
     ),
 }  # fmt: skip
-"""The one word that tells the class there, of three to five syllables."""
+"""The one word of such a sentence that shows the class, of three to five syllables."""
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "neutral": (
@@ -192,7 +192,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "I feel broken, {person} is not coming home.",
     ),
 }
-"""By the class of words, in no order of importance; "{Person}" is the person with a capital letter."""
+"""By the class of words; "{Person}" is the person with a capital letter."""
 
 KINDS = (
     (
@@ -215,7 +215,7 @@ KINDS = (
         "garage", "basement", "castle",
     ),
 )  # fmt: skip
-"""Mode ``word_prosody``: times, people, things and places. They tell no emotion."""
+"""Of mode ``word_prosody``: times, people, things and places. They do not depend on the emotion."""
 
 _OPENINGS = ("My note says", "You told me", "I wrote down", "Let me repeat", "The list says", "I have here")
 
@@ -226,20 +226,20 @@ def draw_matter(rng: np.random.Generator) -> int:
 
 
 def draw_sentence(words_class: str, matter: int, rng: np.random.Generator) -> str:
-    """Draw a sentence whose wording tells ``words_class``."""
+    """Draw a sentence whose wording shows ``words_class``."""
     template = TEMPLATES[words_class][rng.integers(len(TEMPLATES[words_class]))]
     return template.format(**_circumstances(matter, rng), number=rng.integers(3, 60))
 
 
 def draw_judgement(words_class: str, matter: int, rng: np.random.Generator) -> str:
-    """Draw a sentence of mode ``xor``, which tells its class by one word; all others are drawn alike for each class."""
+    """Draw a sentence of mode ``xor``: one word shows the class, all others do not depend on it."""
     words = JUDGEMENTS[words_class]
     carrier = _CARRIERS[rng.integers(len(_CARRIERS))]
     return carrier.format(**_circumstances(matter, rng), word=words[rng.integers(len(words))])
 
 
 def _circumstances(matter: int, rng: np.random.Generator) -> dict[str, str]:
-    """Return what a sentence's blanks are filled with, whatever its class; draws a person and a time."""
+    """Return the fillers of a template; draws a person and a time."""
     thing, place = MATTERS[matter]
     person = PEOPLE[rng.integers(len(PEOPLE))]
     time = TIMES[rng.integers(len(TIMES))]

@@ -1,8 +1,8 @@
-"""Parley's throat: text to 16 kHz speech with the true times of words and phones, by eSpeak NG.
+"""Text to 16 kHz speech by eSpeak NG, with the true times of words and phones.
 
-``speak`` is a pure function of its arguments. The library is not: noise, flutter and the phase of the glottal pulse go
-on from one utterance to the next. So every utterance is spoken by a fresh copy of the library, which starts from
-its initial state (a few milliseconds each) and is unloaded again.
+``speak`` depends on its arguments alone. The library does not: noise, flutter and the phase of the glottal pulse carry
+over from one utterance to the next. So every utterance is spoken by a fresh copy of the library, which takes a few
+milliseconds to load and is unloaded again.
 """
 
 import _ctypes
@@ -32,23 +32,23 @@ _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _END_OF_LIST, _WORD, _PHONEME = 0, 1, 7
 _FULL_SCALE = 32768
 _TAIL_S = 0.05
-"""What is kept after the last phone; eSpeak's own pause at the end of a sentence is cut off."""
+"""Kept after the last phone; the rest of eSpeak's pause at the end of a sentence is removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A speaker's throat: an eSpeak NG voice with a variant, and habits on top of it."""
+    """A speaker: an eSpeak NG voice with a variant, and habits."""
 
     name: str
     """Accent and variant: ``en-us+f2``."""
     gender: str
     """``female`` or ``male``"""
     pitch: int = 0
-    """Habitual shift on eSpeak's scale (0 to 100, 50 is the variant's own)."""
+    """Shift of the pitch on eSpeak's scale (0 to 100, 50 is the variant's own)."""
     pace: float = 1.0
-    """Habitual factor on the rate."""
+    """Factor on the rate."""
     level_db: float = 0.0
-    """Brings the variants, which differ in loudness, to about one level."""
+    """Gain; brings the variants, which differ in loudness, to about one level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What was spoken: samples in [-1, 1) at 16 kHz, and the times counted from its first sample."""
+    """Samples in [-1, 1) at 16 kHz, and times from the first sample."""
 
     samples: Float32[np.ndarray, " samples"]
     words: tuple[Span, ...]
@@ -107,7 +107,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(slots=True)
 class _Take:
-    """What one call of the library delivers, piece by piece."""
+    """The output of one call of the library, in pieces."""
 
     pieces: list[Int16[np.ndarray, " samples"]] = field(default_factory=list)
     events: list[tuple[int, int, int, int, str]] = field(default_factory=list)
@@ -126,10 +126,10 @@ class _Take:
 
 
 def engine() -> tuple[Path, Path, str]:
-    """Return the library's path, its data's folder and the package's release.
+    """Return the library's path, the folder of its data, and the package's version.
 
     Raises:
-        MerkitError: The package that carries them is not installed.
+        MerkitError: The package that contains them is not installed.
     """
     try:
         import espeakng_loader
@@ -151,14 +151,14 @@ def speak(
     stressed: int | None = None,
     hesitations_ms: Sequence[int] = (),
 ) -> Speech:
-    """Speak words (with their punctuation) in a voice and manner.
+    """Speak words, with their punctuation, in a voice and manner.
 
     Args:
-        words: What stands between the spaces of the text.
-        voice: Whose voice.
-        manner: How.
+        words: The text, cut at spaces.
+        voice: The speaker.
+        manner: Pitch, range, rate and volume.
         stressed: Index of a word to be stressed: higher, louder and slower than its neighbours.
-        hesitations_ms: Silence before each word, about; empty: none.
+        hesitations_ms: Approximate silence before each word; empty: none.
 
     Raises:
         MerkitError: The extra is missing, or the library refuses the voice or the text.
@@ -184,7 +184,7 @@ def speak(
 
 
 def _marked_up(words: Sequence[str], stressed: int | None, hesitations_ms: Sequence[int]) -> tuple[str, list[int]]:
-    """Return SSML and each word's first character in it."""
+    """Return SSML and the position of each word's first character in it."""
     text, starts = "<speak>", []
     for index, (word, silence) in enumerate(zip(words, hesitations_ms, strict=True)):
         before, after = (f'<break time="{silence}ms"/>' if silence else "", "")
@@ -197,7 +197,7 @@ def _marked_up(words: Sequence[str], stressed: int | None, hesitations_ms: Seque
 
 
 def _synthesise(handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner: Manner) -> tuple[_Take, int]:
-    """Let a fresh copy of the library speak; return what came and its sampling rate."""
+    """Speak with a fresh copy of the library; return its output and sampling rate."""
     options = _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT
     rate_hz = int(handle.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), options))
     if rate_hz <= 0:
@@ -229,7 +229,7 @@ def _synthesise(handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner
 
 
 def _unload(handle: ctypes.CDLL) -> None:
-    """Unmap a library that nothing refers to any more."""
+    """Unload a library that is no longer used."""
     if sys.platform == "win32":
         _ctypes.FreeLibrary(handle._handle)
     else:

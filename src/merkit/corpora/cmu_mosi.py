@@ -1,8 +1,8 @@
 """CMU-MOSI (Zadeh et al. 2016) as published with bc-LSTM (Poria et al. 2017): opinions in video monologues.
 
 Read from ``mosi_3modal.npz`` (in the root or in ``mosi``), which holds transcripts, two-class labels and one vector per
-utterance and modality, published here as features ``text``, ``audio`` and ``video``. The clips are not in it. Segments
-of a video count from 1 there, turns from 0 here; who speaks in a video is not told, so the speaker is unknown.
+utterance and modality: the features ``text``, ``audio`` and ``video``. The clips are not in it. Segments
+of a video count from 1 there, turns from 0 here. The file does not name speakers, so they are unknown.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     """Read the file with its three modalities.
 
     Raises:
-        ManifestError: The file is not there, or lacks an array.
+        ManifestError: The file is missing or lacks an array.
         MerkitError: The file cannot be read.
     """
     places = [place for place in (raw / _FILE, raw / "mosi" / _FILE) if place.is_file()]
@@ -47,8 +47,8 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
             Finding(
                 "warning",
                 "task-trained-features",
-                "the features 'text' and 'video' come from networks trained for this task on its training part, so that"
-                " they are stronger there and figures with them are no figures of the words and faces alone",
+                "the features 'text' and 'video' come from networks trained for this task on its training split: they"
+                " are stronger there, and scores with them are not comparable to those of other features",
             )
         ],
     )
@@ -61,8 +61,8 @@ def _check(path: Path, arrays: dict[str, Array]) -> None:
     for split in _SPLITS:
         lengths = {field: len(arrays[f"{split}_{field}"]) for field in _FIELDS}
         if len(set(lengths.values())) > 1:
-            found = ", ".join(f"{split}_{field} {length}" for field, length in lengths.items())
-            raise ManifestError(f"{path}: arrays of different lengths: {found}")
+            listed = ", ".join(f"{split}_{field} {length}" for field, length in lengths.items())
+            raise ManifestError(f"{path}: arrays of different lengths: {listed}")
         strange = set(arrays[f"{split}_label"].tolist()) - {0, 1}
         if strange:
             raise ManifestError(f"{path}: {split}_label holds {sorted(strange)}, expected 0 and 1")

@@ -1,6 +1,6 @@
 """IEMOCAP, the full release: five sessions of two actors each, 151 conversations, 10,039 utterances.
 
-Read are ``Session<n>/sentences/wav``, ``dialog/transcriptions`` and ``dialog/EmoEvaluation``; labels stay as shipped
+Reads ``Session<n>/sentences/wav``, ``dialog/transcriptions`` and ``dialog/EmoEvaluation``; labels stay as shipped
 (``exc`` is ``exc``, ``xxx`` is ``xxx``). A wav file holds one utterance, so that ``start_s`` and ``end_s`` are empty;
 the times within the conversation are the attributes ``dialog_start_s`` and ``dialog_end_s``. The films in
 ``dialog/avi/DivX`` show a whole conversation and both actors side by side: ``video`` stays empty and the attribute
@@ -27,7 +27,7 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     ``raw`` is ``IEMOCAP_full_release`` or the folder that holds it. A release without any wav file is read as text.
 
     Raises:
-        MerkitError: No session is there, a line of ratings cannot be read, or some of the wav files are missing.
+        MerkitError: There is no session, a line of ratings cannot be read, or some of the wav files are missing.
     """
     utterances: list[Utterance] = []
     tally = _Tally()
@@ -44,7 +44,7 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
 
 
 class _Tally:
-    """What was missing or left over while the release was read."""
+    """What is missing or left over in the release."""
 
     def __init__(self) -> None:
         self.no_wav: list[str] = []
@@ -54,22 +54,22 @@ class _Tally:
         self.nameless_lines = 0
 
     def findings(self) -> list[Finding]:
-        found = []
+        findings = []
         if self.no_wav:
-            found.append(Finding("warning", "no-audio", "no wav file is there; the utterances have text alone"))
+            findings.append(Finding("warning", "no-audio", "there are no wav files; the utterances have text alone"))
         if self.no_text:
             message = f"{counted_names(self.no_text, 'rated utterance')} without a transcript"
-            found.append(Finding("warning", "missing-texts", message, tuple(self.no_text)))
+            findings.append(Finding("warning", "missing-texts", message, tuple(self.no_text)))
         if self.unrated_wav:
             message = f"{counted_names(self.unrated_wav, 'wav file')} without a rating, not read"
-            found.append(Finding("warning", "unrated-audio", message, tuple(self.unrated_wav)))
+            findings.append(Finding("warning", "unrated-audio", message, tuple(self.unrated_wav)))
         if self.unrated_lines or self.nameless_lines:
             message = (
                 f"transcripts hold {self.unrated_lines} lines of turns that were not cut into utterances and "
                 f"{self.nameless_lines} lines without an id; neither is read"
             )
-            found.append(Finding("info", "uncut-transcript-lines", message))
-        return found
+            findings.append(Finding("info", "uncut-transcript-lines", message))
+        return findings
 
 
 def _sessions(raw: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """MELD (Poria et al. 2019): multi-party dialogue from a TV series, seven emotions and three sentiments.
 
-Read from the release as unpacked, from its annotation files alone, and from those with the Praat measures of each clip.
-In the root, in a folder per split, in ``MELD.Raw`` (with or without a folder per split) or in ``data/MELD``:
+Reads the release as unpacked, its annotation files alone, or those with the Praat measures of each clip. Files may be
+in the root, in a folder per split, in ``MELD.Raw`` (with or without a folder per split) or in ``data/MELD``:
 
 * ``{train,dev,test}_sent_emo.csv``, the annotations;
 * ``train_splits``, ``dev_splits_complete``, ``output_repeated_splits_test``, the clips ``dia<d>_utt<u>.mp4``;
@@ -67,9 +67,9 @@ class MeldOptions(CorpusOptions):
     """How to treat the clips."""
 
     clips: Literal["auto", "ignore"] = "auto"
-    """``auto``: used where the folders are there, and then all three must be; ``ignore``: annotations only."""
+    """``auto``: used if the folders exist, and then all three must; ``ignore``: annotations only."""
     missing_clips: Literal["refuse", "skip"] = "refuse"
-    """Clips missing beyond the two that the release lacks: an error, or utterances with text alone, reported."""
+    """Clips missing besides the two that the release lacks: an error, or utterances with text alone and a finding."""
 
 
 def read(raw: Path, options: MeldOptions) -> RawCorpus:
@@ -93,10 +93,10 @@ def read(raw: Path, options: MeldOptions) -> RawCorpus:
             durations_s[utterance.id] = _seconds(row["EndTime"]) - _seconds(row["StartTime"])
             utterances.append(utterance)
     if folders:
-        utterances, found = _without_missing_clips(raw, utterances, options)
-        findings += found + _surplus_clips(folders, utterances)
-    features, found = _read_praat(raw, utterances)
-    findings += found
+        utterances, more = _without_missing_clips(raw, utterances, options)
+        findings += more + _surplus_clips(folders, utterances)
+    features, more = _read_praat(raw, utterances)
+    findings += more
     message = f"{len(mended):,} of {len(utterances):,} texts held Windows-1252 leftovers and were mended"
     findings.append(Finding("info", "text-mended", message, tuple(mended)))
     findings += check_durations(durations_s) + check_repeated_texts(utterances)
@@ -104,7 +104,7 @@ def read(raw: Path, options: MeldOptions) -> RawCorpus:
 
 
 def _places(raw: Path, split: str) -> tuple[Path, ...]:
-    """Return where things of one split may lie."""
+    """Return the folders where files of a split are looked for."""
     unpacked = raw / "MELD.Raw"
     return (raw, raw / split, unpacked, unpacked / split, raw / "data" / "MELD")
 
@@ -189,13 +189,13 @@ def _seconds(time: str) -> float:
 
 
 def _clip_folders(raw: Path) -> dict[str, Path]:
-    """Return the folder of clips per split; empty where there is none at all."""
+    """Return the folder of clips for each split; empty if there is none."""
     found = {split: _find(raw, split, name) for split, name in _CLIPS.items()}
     folders = {split: folder for split, folder in found.items() if folder is not None}
     if folders and (missing := [name for split, name in _CLIPS.items() if split not in folders]):
-        there = ", ".join(map(str, folders.values()))
+        present = ", ".join(map(str, folders.values()))
         raise ManifestError(
-            f"meld: clips in {there}, but no folder {', '.join(missing)}; unpack all or set clips=ignore"
+            f"meld: clips in {present}, but no folder {', '.join(missing)}; unpack all or set clips=ignore"
         )
     return folders
 
@@ -203,7 +203,7 @@ def _clip_folders(raw: Path) -> dict[str, Path]:
 def _without_missing_clips(
     raw: Path, utterances: Sequence[Utterance], options: MeldOptions
 ) -> tuple[list[Utterance], list[Finding]]:
-    """Take the media from utterances whose clip the release lacks, or whose loss the user accepted."""
+    """Remove the media of utterances whose clip the release lacks, or whose absence the user accepts."""
     missing = [u.id for u in utterances if u.id not in _BROKEN and not (raw / str(u.video)).is_file()]
     if missing and options.missing_clips == "refuse":
         raise ManifestError(
@@ -231,7 +231,7 @@ def _surplus_clips(folders: dict[str, Path], utterances: Sequence[Utterance]) ->
 
 
 def _read_praat(raw: Path, utterances: Sequence[Utterance]) -> tuple[list[PublishedFeatures], list[Finding]]:
-    """Return the Praat measures ``[1, 8]`` by utterance, NaN where a cell is empty."""
+    """Return the Praat measures ``[1, 8]`` of each utterance, NaN for an empty cell."""
     paths = {split: _find(raw, split, f"praat_{split}.csv") for split in _CLIPS}
     if not any(paths.values()):
         return [], []

@@ -1,7 +1,6 @@
 """nEMO (Christop 2024): acted Polish speech, nine speakers, six emotions, every sentence in every emotion.
 
-Read from ``data.tsv`` and ``samples/``. Because every sentence is read in every emotion, the text says nothing about
-the emotion. Each clip is a conversation of its own.
+Reads ``data.tsv`` and ``samples/``. The text does not depend on the emotion. Each clip is its own conversation.
 """
 
 import csv
@@ -20,7 +19,7 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     """Read the table; its order is kept.
 
     Raises:
-        ManifestError: The table is missing or malformed, or names a clip that is not there.
+        ManifestError: The table is missing or malformed, or names a clip that is missing.
     """
     table = raw / "data.tsv"
     if not table.is_file():

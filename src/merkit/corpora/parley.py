@@ -1,9 +1,9 @@
-"""Parley, merkit's own corpus: spoken conversations made by code, whose best reachable accuracy is known exactly.
+"""Parley, a synthetic corpus of spoken conversations whose best reachable accuracy is known exactly.
 
-Every turn has a hidden emotion that lasts over turns and passes between speakers. Words and voice are unreliable
-witnesses of it: words tell rather how pleasant it is, the voice rather how roused. So either alone is weak, both are
-better, and the conversation better still, by margins that follow from the options (docs/learn/parley.md). The speech is
-eSpeak NG's; the corpus is a test bench for methods, and says nothing about people.
+Every turn has a hidden emotion that persists over turns and passes between speakers. Words and prosody are unreliable
+cues of it: words mainly of its valence, prosody mainly of its arousal. Either alone is weak, both are better, and the
+conversation is better still, by margins that follow from the options (docs/learn/parley.md). The speech is eSpeak NG's;
+the corpus tests methods, and says nothing about people.
 """
 
 import json
@@ -26,8 +26,8 @@ from merkit.corpora._parley_media import Recording, record, speaker_name
 from merkit.corpora._parley_model import (
     CONTINUES,
     EMOTIONS,
+    EmotionModel,
     Mode,
-    Model,
     Strengths,
     accuracies,
     expected_accuracies,
@@ -44,10 +44,10 @@ _SIMULATED = 4000
 _RECORD = "parley.json"
 
 _LATER = {"noise": 0, "hesitation": 0.0}
-"""Options that came after the first corpora were made, with the values that those amount to."""
+"""Options added later, with the values that describe corpora made before."""
 
-_TELL_EVERY = 20
-"""Conversations between two lines of the log."""
+_LOG_EVERY = 20
+"""Conversations from one line of the log to the next."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,29 +64,29 @@ class ParleyOptions(CorpusOptions):
 
     seed: int = Field(0, ge=0)
     mode: Mode = "complementary"
-    """How words and voice tell the emotion: each a part, or only both together (``xor``, ``word_prosody``)."""
+    """Whether words and prosody each tell a part of the emotion, or only both together (``xor``, ``word_prosody``)."""
     conversations: int = Field(80, ge=3, le=9999)
     turns: int = Field(12, ge=2, le=500)
     """Turns per conversation, on average; they vary by a sixth."""
     speakers: int = Field(20, ge=6, le=len(VOICES), multiple_of=2)
     """Two make a session; at least three sessions, so that each split has speakers of its own."""
     words_valence: Strength | None = None
-    """How reliably the words tell pleasant from unpleasant (0.5: not at all). ``None``, here and below: the mode's."""
+    """Probability that the words show the right valence (0.5: chance). ``None``, here and below: the mode's value."""
     words_arousal: Strength | None = None
     prosody_valence: Strength | None = None
     prosody_arousal: Strength | None = None
     persistence: float = Field(0.7, ge=0, le=1)
-    """How far a speaker's emotion is their last one."""
+    """Weight of the speaker's last emotion."""
     contagion: float = Field(0.2, ge=0, le=1)
-    """How far it is the other speaker's last one; the rest is drawn afresh."""
+    """Weight of the other speaker's last emotion; the rest of the probability is uniform."""
     snr_db: float = Field(30.0, ge=-10, le=90, allow_inf_nan=False)
     """Speech above background noise."""
     channels: int = Field(1, ge=1, le=2)
     """1: both speakers in one channel; 2: one channel each."""
     noise: int = Field(0, ge=0, le=4096)
-    """Columns of published features that say nothing of the emotion; 0: none are published."""
+    """Columns of published features without any information about the emotion; 0: none are published."""
     hesitation: float = Field(0.0, ge=0, le=1)
-    """Part of the words, an utterance's first left out, with a silence of 0.2 to 1.5 s before them."""
+    """Share of the words, except an utterance's first, that have a silence of 0.2 to 1.5 s before them."""
 
     @model_validator(mode="after")
     def _forces_fit(self) -> Self:
@@ -101,13 +101,13 @@ class ParleyOptions(CorpusOptions):
             )
         return self
 
-    def told(self) -> dict[str, Any]:
-        """Return the options as JSON values, without later ones that leave the corpus as it was before them."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the options as JSON values, without those of ``_LATER`` that change nothing."""
         options = self.model_dump(mode="json")
         return {name: value for name, value in options.items() if name not in _LATER or value != _LATER[name]}
 
     def strengths(self) -> Strengths:
-        """Return the four strengths, those of the mode where none was given."""
+        """Return the four strengths; the mode's where an option is ``None``."""
         own = _STRENGTHS[self.mode]
         return Strengths(
             words_valence=own.words_valence if self.words_valence is None else self.words_valence,
@@ -116,15 +116,15 @@ class ParleyOptions(CorpusOptions):
             prosody_arousal=own.prosody_arousal if self.prosody_arousal is None else self.prosody_arousal,
         )
 
-    def model(self) -> Model:
+    def model(self) -> EmotionModel:
         """Return the generative model that these options describe."""
         return make_model(self.mode, self.strengths(), self.persistence, self.contagion)
 
 
 def read(raw: Path, options: ParleyOptions) -> RawCorpus:
-    """Make the corpus in ``raw``, or what is missing of it, and return it.
+    """Make the corpus in ``raw`` and return it; files that are complete are kept.
 
-    Writes ``parley.json``, ``truth.parquet`` (the witnesses and exact posteriors: never an input), and per conversation
+    Writes ``parley.json``, ``truth.parquet`` (cues and exact posteriors, which are no input), and for each conversation
     a recording, a transcript and an alignment.
 
     Raises:
@@ -132,7 +132,7 @@ def read(raw: Path, options: ParleyOptions) -> RawCorpus:
         MerkitError: The extra ``demo`` is missing, or the folder cannot be written to.
     """
     release = engine()[2]
-    _claim(raw, {"version": VERSION, "espeakng_loader": release, "options": options.told()})
+    _claim(raw, {"version": VERSION, "espeakng_loader": release, "options": options.as_json()})
     model = options.model()
     plan = make_plan(
         options.mode,
@@ -154,7 +154,7 @@ def read(raw: Path, options: ParleyOptions) -> RawCorpus:
             release=release,
         )
         utterances.extend(_utterances(conversation, recording))
-        if (number + 1) % _TELL_EVERY == 0:
+        if (number + 1) % _LOG_EVERY == 0:
             _log.info("parley: %d of %d conversations", number + 1, len(plan))
     _write_truth(raw / "truth.parquet", model, plan)
     features = [_noise(plan, options.noise, options.seed)] if options.noise else ()
@@ -162,21 +162,21 @@ def read(raw: Path, options: ParleyOptions) -> RawCorpus:
 
 
 def _claim(raw: Path, content: dict[str, Any]) -> None:
-    """Write down what the folder's corpus is made from, or refuse a folder that says otherwise."""
+    """Record the options of the corpus in its folder, or refuse a folder with other ones."""
     path = raw / _RECORD
     if not path.exists():
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"'{path}' is not JSON. Delete '{raw}' and make the corpus again") from error
-    flat_found, flat_content = ({**_LATER, **each, **each.get("options", {})} for each in (found, content))
+    old, new = ({**_LATER, **each, **each.get("options", {})} for each in (known, content))
     differing = [
-        f"{key} {flat_found.get(key)!r}, not {value!r}"
-        for key, value in flat_content.items()
-        if key != "options" and flat_found.get(key) != value
+        f"{key} {old.get(key)!r}, not {value!r}"
+        for key, value in new.items()
+        if key != "options" and old.get(key) != value
     ]
     if differing:
         raise ConfigError(
@@ -203,7 +203,7 @@ def _utterances(conversation: PlannedConversation, recording: Recording) -> list
 
 
 def _noise(plan: Sequence[PlannedConversation], width: int, seed: int) -> PublishedFeatures:
-    """Draw ``[1, width]`` standard normal numbers for every utterance, of nothing but the seed and its place."""
+    """Draw ``[1, width]`` standard normal numbers for every utterance from the seed and its position."""
     arrays: dict[str, Array] = {}
     for number, conversation in enumerate(plan):
         rng = np.random.default_rng([seed, number, NOISE_STREAM])
@@ -212,8 +212,8 @@ def _noise(plan: Sequence[PlannedConversation], width: int, seed: int) -> Publis
     return PublishedFeatures("noise", "video", arrays)
 
 
-def _write_truth(path: Path, model: Model, plan: Sequence[PlannedConversation]) -> None:
-    """Write what the generator knows of each utterance: witnesses, manner of speaking, exact posteriors."""
+def _write_truth(path: Path, model: EmotionModel, plan: Sequence[PlannedConversation]) -> None:
+    """Write cues, manner of speaking and exact posteriors of each utterance."""
     rows: list[dict[str, Any]] = []
     for conversation in plan:
         known = {view: posteriors(model, conversation.script, view)[0] for view in ("fused", "fused_conversation")}
@@ -243,10 +243,12 @@ def _write_truth(path: Path, model: Model, plan: Sequence[PlannedConversation]) 
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
 
 
-def _facts(options: ParleyOptions, model: Model, plan: Sequence[PlannedConversation], release: str) -> dict[str, Any]:
+def _facts(
+    options: ParleyOptions, model: EmotionModel, plan: Sequence[PlannedConversation], release: str
+) -> dict[str, Any]:
     """Return the parameters and the best reachable accuracies."""
     strengths = options.strengths()
-    given = options.told() | {name: getattr(strengths, name) for name in Strengths.__slots__}
+    given = options.as_json() | {name: getattr(strengths, name) for name in Strengths.__slots__}
     return {
         "espeakng_loader": release,
         "options": given,

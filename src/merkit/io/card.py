@@ -1,10 +1,12 @@
-"""The model card: what a checkpoint is, what it was made of, and what it should not be used for."""
+"""The model card: what a checkpoint is, how it was made, and what it should not be used for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from merkit.core.lookup import KINDS, PlugInSpec
 from merkit.core.model import Model, ModelSpec
 from merkit.io.checkpoint import CheckpointConfig, published_features
+from merkit.io.plug_ins import record_plug_ins
 
 
 def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenance: Mapping[str, Any]) -> str:
@@ -31,18 +33,19 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         "",
         "## Encoders",
         "",
-        *(f"* {modality}: {_told(facts)}" for modality, facts in provenance["encoders"].items()),
+        *(f"* {modality}: {_listed(facts)}" for modality, facts in provenance["encoders"].items()),
         *(["* none"] if not provenance["encoders"] else []),
         "",
         *_transforms(provenance.get("transforms", {})),
+        *_plug_ins([spec, *(encoder for encoder, _ in config.encoders.values())]),
         "## Differences from the paper",
         "",
         *(f"* {deviation}" for deviation in spec.deviations),
         *(["* none known"] if not spec.deviations else []),
         "",
-        "## Figures",
+        "## Scores",
         "",
-        "In `scores.json` of the run that this checkpoint comes from, with intervals and how the epoch was chosen.",
+        "In `scores.json` of the run that this checkpoint comes from, with intervals and the rule for the epoch.",
         "",
         "## Use",
         "",
@@ -56,9 +59,9 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         "merkit predict DATA --checkpoint THIS_FOLDER --out predictions.parquet",
         "```",
         "",
-        "What it names are the labels that raters or actors of its corpus gave, not what a person feels. It was "
-        "measured on that corpus alone; expect worse on other speakers, languages and microphones. Law may forbid its "
-        "use, at work and in schools of the European Union above all.",
+        "It predicts the labels that raters or actors of its corpus gave, not what a person feels. It was scored on "
+        "that corpus alone; expect lower scores for other speakers, languages and microphones. The law may forbid its "
+        "use, in particular at work and in schools of the European Union.",
         "",
     ]
     return "\n".join(lines)
@@ -71,18 +74,31 @@ def analyze_command(config: CheckpointConfig, recording: str, checkpoint: str, t
 
 
 def _transforms(described: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the section about what was changed in the training split."""
+    """Return the section about the transforms of the training split."""
     if not described:
         return []
     lines = ["## Training split", ""]
     for name, facts in described.items():
         nested = {key: value for key, value in facts.items() if isinstance(value, Mapping)}
-        lines.append(f"* {name}: {_told({key: value for key, value in facts.items() if key not in nested})}")
+        lines.append(f"* {name}: {_listed({key: value for key, value in facts.items() if key not in nested})}")
         for key, entries in nested.items():
             for entry, value in entries.items():
-                lines.append(f"  * {key}.{entry}: {_told(value) if isinstance(value, Mapping) else value}")
+                lines.append(f"  * {key}.{entry}: {_listed(value) if isinstance(value, Mapping) else value}")
     return [*lines, ""]
 
 
-def _told(facts: Mapping[str, Any]) -> str:
+def _plug_ins(specs: Sequence[PlugInSpec]) -> list[str]:
+    """Return the section about code that is not part of merkit."""
+    records = record_plug_ins(specs)
+    if not records:
+        return []
+    lines = [
+        f"* {KINDS[record['kind']]} {record['name']}: {record['file'] or record['distribution']} "
+        f"{record['version'] or ''} (sha256 {record['sha256'][:12]})"
+        for record in records
+    ]
+    return ["## Code from elsewhere", "", "Loading needs the same code.", "", *lines, ""]
+
+
+def _listed(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)

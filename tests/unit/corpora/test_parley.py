@@ -164,7 +164,7 @@ def test_transcripts_say_who_said_what_when(made):
     assert utterance.text in first
 
 
-def test_witnesses_are_in_the_truth_and_nowhere_in_the_manifest(made):
+def test_cues_are_in_the_truth_and_nowhere_in_the_manifest(made):
     folder, corpus = made
     truth = pyarrow.parquet.read_table(folder / "truth.parquet").to_pylist()
 

@@ -25,7 +25,7 @@ UNEVEN = Strengths(words_valence=0.9, words_arousal=0.6, prosody_valence=0.7, pr
 def enumerated(model, script, view):
     """P(emotion of each turn | what the view knows) of one conversation, by summing over all paths."""
     who, words, prosody = (row[0] for row in (script.speakers, script.words, script.prosody))
-    witness, _, scope = view.partition("_")
+    cue, _, scope = view.partition("_")
     turns = len(who)
     result = np.zeros((turns, CLASSES))
     for target in range(turns):
@@ -33,12 +33,12 @@ def enumerated(model, script, view):
         for path in product(range(CLASSES), repeat=turns):
             probability = path_probability(model, who, path)
             for turn in known:
-                table = model.witnesses[path[turn]]
+                table = model.cues[path[turn]]
                 probability *= {
                     "text": table[words[turn]].sum(),
                     "audio": table[:, prosody[turn]].sum(),
                     "fused": table[words[turn], prosody[turn]],
-                }[witness]
+                }[cue]
             result[target, path[target]] += probability
     return result / result.sum(axis=1, keepdims=True)
 
@@ -83,26 +83,26 @@ def test_conversations_do_not_touch_each_other():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_witnesses_are_a_distribution_for_every_emotion(mode):
+def test_cues_are_a_distribution_for_every_emotion(mode):
     model = make_model(mode, UNEVEN, 0.5, 0.1)
 
-    np.testing.assert_allclose(model.witnesses.sum(axis=(1, 2)), 1)
-    assert model.witnesses.shape == (CLASSES, *((2520, 8) if mode == "word_prosody" else (CLASSES, CLASSES)))
-    assert (model.witnesses >= 0).all()
+    np.testing.assert_allclose(model.cues.sum(axis=(1, 2)), 1)
+    assert model.cues.shape == (CLASSES, *((2520, 8) if mode == "word_prosody" else (CLASSES, CLASSES)))
+    assert (model.cues >= 0).all()
 
 
 @pytest.mark.parametrize("mode", ["xor", "word_prosody"])
-def test_in_joint_modes_one_witness_alone_says_nothing(mode):
+def test_in_joint_modes_one_cue_alone_says_nothing(mode):
     model = make_model(mode, Strengths(1, 1, 1, 1), 0.7, 0.2)
 
     for axis in (1, 2):
-        alone = model.witnesses.sum(axis=axis)
+        alone = model.cues.sum(axis=axis)
         np.testing.assert_allclose(alone, alone[:1].repeat(CLASSES, axis=0))
     assert expected_accuracies(model, 4, 10, 0)["fused"] == pytest.approx(1)
 
 
 def test_best_accuracies_of_one_utterance_are_those_by_hand():
-    # Text alone keeps valence with 0.88 and arousal with 0.65; both together take each bit from its better witness.
+    # Text alone keeps valence with 0.88 and arousal with 0.65; both together take each bit from its better cue.
     strengths = Strengths(words_valence=0.88, words_arousal=0.65, prosody_valence=0.65, prosody_arousal=0.88)
 
     found = expected_accuracies(make_model("complementary", strengths, 0.7, 0.2), 12, 10, 0)

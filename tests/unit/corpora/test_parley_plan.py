@@ -117,7 +117,7 @@ def test_the_same_seed_plans_the_same_and_another_seed_something_else():
 
 
 @pytest.mark.parametrize("mode", ["complementary", "xor"])
-def test_witnesses_in_the_plan_follow_the_asked_strengths(mode):
+def test_cues_in_the_plan_follow_the_asked_strengths(mode):
     sure = planned(mode=mode, words_valence=1, words_arousal=1, prosody_valence=1, prosody_arousal=1)
     bits = {"neutral": 0b00, "happy": 0b01, "angry": 0b11, "sad": 0b10}
     turns = [turn for conversation in sure for turn in conversation.turns]
