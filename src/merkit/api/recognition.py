@@ -191,7 +191,7 @@ class EmotionRecognizer:
                 turns, features=features, segments=segments, batch_size=batch_size
             )
         }
-        if by_id and not any(prediction.modalities for prediction in by_id.values()):
+        if by_id and self.reads and not any(prediction.modalities for prediction in by_id.values()):
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, which no row has")
         notes = () if note is None else (note,)
         return Predictions(self.labels, tuple(by_id[u.id] for u in utterances), tuple(utterances), notes)

@@ -85,7 +85,8 @@ def cite(
             show(f"% {spec.name}: no publication; cite merkit (CITATION.cff)")
         else:
             show(citation.bibtex.strip())
-        if isinstance(spec, ModelSpec) and spec.released is not None:
-            show(f"% compared with: {spec.released.url} at {spec.released.commit} (docs/parity.md)")
-        for deviation in getattr(spec, "deviations", ()):
-            show(f"% differs: {deviation}")
+        if isinstance(spec, ModelSpec):
+            if spec.released is not None:
+                show(f"% compared with: {spec.released.url} at {spec.released.commit} (docs/parity.md)")
+            for deviation in spec.deviations:
+                show(f"% differs: {deviation}")

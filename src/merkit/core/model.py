@@ -1,4 +1,4 @@
-"""The seam of a model: what every paper and baseline must offer, and nothing more."""
+"""The interface of a model: what every paper and baseline implements."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,7 @@ from merkit.core.precision import at_least_float32
 
 Level = Literal["utterance", "conversation"]
 Criterion = Callable[[Float[Tensor, "items classes"], Int[Tensor, " items"]], Tensor]
-"""Scores and class numbers (-100: not counted) to one number."""
+"""From scores before softmax and class numbers (-100: not counted) to one number."""
 
 
 class ModelConfig(BaseModel):
@@ -117,32 +117,35 @@ class Model(nn.Module, ABC):
 
     @property
     def fits_on_validation(self) -> bool:
-        """Whether ``fit_on_validation`` is to be called; the default has nothing to fit there."""
+        """Whether ``fit_on_validation`` is called; by default not."""
         return False
 
     def fit_on_validation(self, outputs: Iterable[tuple[ModelOutput, Int[Tensor, "*batch"]]]) -> None:
-        """Fit the few numbers that training data cannot tell (weights of late fusion) on the validation part.
+        """Fit parameters without a gradient (weights of late fusion) on the validation split.
 
-        Called after every epoch, before the validation part is measured, with what the model in evaluation mode makes
-        of it and the class numbers (on the CPU; -100: none). What is fitted belongs into buffers, so that the chosen
-        epoch's are in the checkpoint.
+        Called after every epoch, before the validation split is scored. Keep what is fitted in buffers, so that the
+        checkpoint of the selected epoch holds it.
+
+        Args:
+            outputs: For each validation batch the output in evaluation mode, and the class numbers (on the CPU; -100:
+                no label).
         """
         return
 
     def start_epoch(self, epoch: int) -> None:
-        """Be told which epoch begins (the first is 1), for terms that warm up; the default does not care."""
+        """Prepare for an epoch (the first is 1), such as weights that warm up; by default nothing."""
         return
 
     def after_backward(self, batch: Batch, output: ModelOutput) -> None:
-        """Look at a training batch once its gradients are there; the default does not care."""
+        """Read a training batch and its output once its gradients are computed; by default nothing."""
         return
 
     def before_step(self) -> None:
-        """Touch the gradients, which are complete and clipped; the default leaves them alone."""
+        """Change the accumulated, clipped gradients before the optimizer's step; by default nothing."""
         return
 
     def after_step(self) -> None:
-        """Touch the weights that the optimiser has just changed; the default leaves them alone."""
+        """Change the weights after the optimizer's step; by default nothing."""
         return
 
     def logged_values(self) -> Mapping[str, float]:
@@ -154,16 +157,16 @@ class Model(nn.Module, ABC):
 
 
 class FittedModel(Model):
-    """A model without gradients: it sees the training part once and is done (majority, TF-IDF with a linear model)."""
+    """A model without gradients that is fitted in one pass (majority class, TF-IDF with a linear model)."""
 
     @abstractmethod
     def fit(self, batches: Iterable[Batch], seed: int) -> None:
-        """Learn from the labelled training batches."""
+        """Fit on the labelled batches of the training split."""
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a checkpoint holds, for an encoder that is made of it: the model, in evaluation mode, and what it knows."""
+    """A model from a checkpoint, in evaluation mode, with its settings and classes."""
 
     model: Model
     spec: "ModelSpec"
@@ -174,7 +177,7 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class Citation:
-    """A publication: what `merkit cite` prints and a report names."""
+    """A publication, as `merkit cite` prints it."""
 
     title: str
     authors: str
@@ -205,16 +208,16 @@ class ModelSpec(PlugInSpec):
     build: Callable[[Mapping[str, Encoder], int, Any], Model]
     """The model's class, ``Model(encoders by modality, number of classes, config)``."""
     citation: Citation | None = None
-    """``None`` for what has no paper (a floor)."""
+    """``None``: no publication (a baseline)."""
     released: ReleasedCode | None = None
     """``None``: the authors have published no code, or it was not compared."""
     modalities: tuple[int, int] = (1, 3)
-    """Fewest and most encoders it takes."""
+    """Smallest and largest number of encoders."""
     inputs: frozenset[str] = frozenset()
-    """What it asks of collation besides modalities: ``texts``, ``segments`` (``ModelConfig.segments``), and ``views``
-    (augmented views, in training alone, where ``ModelConfig.needs_views``)."""
+    """What its batches hold besides modalities: ``texts``, ``segments`` (``ModelConfig.segments``), ``views``
+    (augmented views, in training only, where ``ModelConfig.needs_views``)."""
     representations: Mapping[str, str] = field(default_factory=dict)
-    """Auxiliary tensors ``<name>.<modality>`` ``[*batch, dim]`` that stand for one modality each, for linear probes:
-    by name what they are, in words."""
+    """Auxiliary outputs ``<name>.<modality>`` ``[*batch, dim]`` that represent one modality each, for linear probes: a
+    description by name."""
     deviations: tuple[str, ...] = ()
-    """Where it differs from the paper, one sentence each."""
+    """Differences from the paper, one sentence each."""

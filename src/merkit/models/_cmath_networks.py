@@ -23,7 +23,7 @@ _LOG_VARIANCE_LIMIT = 8.0
 
 
 class Reconstruction(nn.Module):
-    """A U-Net along the turns that shrinks channels and keeps the turns, because each of them has a label."""
+    """A U-Net along the turns that reduces channels, not turns, because each turn has a label."""
 
     def __init__(self, inputs: int, hidden: int, dim: int, *, kernel: int, skip: Skip, causal: bool) -> None:
         super().__init__()
@@ -66,15 +66,15 @@ class Reconstruction(nn.Module):
 def reconstruction_error(
     rebuilt: Float[Tensor, "items turns inputs"], data: Float[Tensor, "items turns inputs"]
 ) -> Float[Tensor, "items turns"]:
-    """Return ``||x - r||^2 / columns`` of each turn; the encoder that made ``x`` is not asked to make it easier."""
+    """Return ``||x - r||^2 / columns`` of each turn; no gradient reaches the encoder that made ``x``."""
     return at_least_float32(rebuilt - data.detach()).square().mean(dim=-1)
 
 
 class CentralLayer(nn.Module):
-    """One layer of the CMA-Transformer: the centre reads itself, then its auxiliaries through gates; pre-norm.
+    """One layer of the CMA-Transformer: the centre attends to itself, then to its auxiliaries through gates; pre-norm.
 
     ``c = c + A(LN c)``; ``q = LN c``; ``c = c + sum over o of g_o * v_o`` with ``v_o = A(q, LN h_o)`` and
-    ``g_o = sigmoid(W_o [q ; v_o])``; ``c = c + F(LN c)``. The auxiliaries ``h_o`` are read and never changed.
+    ``g_o = sigmoid(W_o [q ; v_o])``; ``c = c + F(LN c)``. The auxiliaries ``h_o`` are not changed.
     """
 
     def __init__(
@@ -108,9 +108,9 @@ class CentralLayer(nn.Module):
             query = self.query_norm(centre)
             for name, group in self.groups.items():
                 source = torch.cat([self.norms[one](auxiliaries[one].data) for one in group], dim=1)
-                there = torch.cat([auxiliaries[one].mask for one in group], dim=1)
+                mask_read = torch.cat([auxiliaries[one].mask for one in group], dim=1)
                 pairs = None if allowed is None else allowed.repeat(1, len(group))
-                read = self.readers[name](query, source, there, pairs)
+                read = self.readers[name](query, source, mask_read, pairs)
                 gates[name] = torch.sigmoid(self.gates[name](torch.cat([query, read], dim=-1)))
                 centre = centre + self.dropout(gates[name] * read)
         return centre + self.dropout(self.feed_forward(self.feed_forward_norm(centre))), gates
@@ -144,15 +144,15 @@ class CentralBranch(nn.Module):
     ) -> tuple[Float[Tensor, "items turns dim"], dict[str, Tensor]]:
         """Return the branch and, by group of auxiliaries, its gates, mean of the layers."""
         data, mask = streams[self.centre].data, streams[self.centre].mask
-        found: list[dict[str, Tensor]] = []
+        by_layer: list[dict[str, Tensor]] = []
         for layer in self.layers:
             data, gates = layer(data, mask, streams, allowed)
-            found.append(gates)
-        return data, {name: torch.stack([gates[name] for gates in found]).mean(dim=0) for name in found[0]}
+            by_layer.append(gates)
+        return data, {name: torch.stack([gates[name] for gates in by_layer]).mean(dim=0) for name in by_layer[0]}
 
 
 class SymmetricInteraction(nn.Module):
-    """All modalities' turns in one sequence that reads itself: none is central."""
+    """Self-attention over all modalities' turns in one sequence: none is central."""
 
     def __init__(
         self, modalities: Sequence[str], dim: int, heads: int, *, layers: int, hidden: int, dropout: float
@@ -164,7 +164,7 @@ class SymmetricInteraction(nn.Module):
         )
 
     def forward(self, streams: Mapping[str, Padded], allowed: Bool[Tensor, "turns turns"] | None) -> dict[str, Tensor]:
-        """Return each modality's part ``[items, turns, dim]``."""
+        """Return each modality's representation ``[items, turns, dim]``."""
         data = torch.cat([stream.data + self.kinds[name] for name, stream in streams.items()], dim=1)
         mask = torch.cat([stream.mask for stream in streams.values()], dim=1)
         pairs = None if allowed is None else allowed.repeat(len(streams), len(streams))
@@ -176,7 +176,7 @@ class SymmetricInteraction(nn.Module):
 class Fusion(nn.Module):
     """From fine-grained representations to a coarse-grained one, both Gaussians.
 
-    With ``posterior`` ``none`` they are plain vectors: means whose variance nobody reads.
+    With ``posterior`` ``none`` they are plain vectors: means whose variance is not used.
     """
 
     def __init__(self, centres: Sequence[str], dim: int, *, posterior: Posterior, dropout: float) -> None:

@@ -1,4 +1,4 @@
-"""What the floors without gradients share: a state that is made of tensors and grows with the training part."""
+"""What baselines without gradients share: a state of tensors whose size depends on the training split."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,13 +15,13 @@ from merkit.core.model import FittedModel, ModelConfig
 from merkit.nn.losses import IGNORED
 
 LOG_NEVER = -20.0
-"""Log probability of a class that training never saw: finite, and small enough never to win."""
+"""Log-probability of a class without training items: finite, and too small to be predicted."""
 
 
-class Floor(FittedModel):
-    """A fitted model whose buffers take the size of what is loaded into them, so that loading stays strict.
+class FittedBaseline(FittedModel):
+    """A fitted model whose buffers take the shapes of a loaded state, so that loading is strict.
 
-    ``log_prior`` is the logarithm of the classes' shares in the training part.
+    ``log_prior`` is the logarithm of the classes' shares in the training split.
     """
 
     log_prior: Tensor
@@ -38,7 +38,7 @@ class Floor(FittedModel):
         self.log_prior = torch.where(shares > 0, shares.log(), LOG_NEVER).float()
 
     def spread(self, rows: Tensor, mask: Tensor) -> Tensor:
-        """Return ``[*batch, classes]`` with ``rows`` at the real places, in their order, and the prior elsewhere."""
+        """Return ``[*batch, classes]`` with ``rows`` at the real items, in their order, and the prior elsewhere."""
         logits = self.log_prior.to(mask.device).expand(*mask.shape, self.classes).clone()
         logits[mask] = rows.to(logits)
         return logits
@@ -73,7 +73,7 @@ def labelled(model: str, batches: Iterable[Batch]) -> tuple[list[str | None], np
                 texts.append(text)
                 numbers.append(number)
     if not numbers:
-        raise MerkitError(f"{model}: found no labelled utterance to learn from; check the protocol's training part")
+        raise MerkitError(f"{model}: no labelled utterance to learn from; check the protocol's training split")
     return texts, np.asarray(numbers, dtype=np.int64)
 
 

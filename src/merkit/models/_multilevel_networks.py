@@ -1,4 +1,4 @@
-"""Parts of ``multilevel``: co-attention, pooling of a sequence, a gate over granularities."""
+"""Networks of ``multilevel``: co-attention, pooling of a sequence, a gate over granularities."""
 
 from typing import Literal
 
@@ -38,7 +38,7 @@ class CoAttention(nn.Module):
 
 
 class SequencePooling(nn.Module):
-    """One vector per sequence; where the sequence is absent a learned one, or (``lone``) zeros that nobody reads."""
+    """One vector per sequence; where the sequence is absent a learned one, or (``lone``) zeros, which are not read."""
 
     def __init__(self, dim: int, pooling: Pool, *, lone: bool) -> None:
         super().__init__()
@@ -58,13 +58,13 @@ class SequencePooling(nn.Module):
 
 
 class Gate(nn.Module):
-    """Sum of several vectors, weighed by a softmax over learned scores."""
+    """Sum of several vectors, weighted by a softmax over learned scores."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.score = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, 1, bias=False))
 
     def forward(self, vectors: Float[Tensor, "items vectors dim"]) -> Float[Tensor, "items dim"]:
-        """Return the weighed sum."""
+        """Return the weighted sum."""
         weights: Tensor = self.score(vectors).softmax(dim=-2)
         return (weights * vectors).sum(dim=-2)

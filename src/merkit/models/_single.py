@@ -17,16 +17,16 @@ class SingleConfig(ModelConfig):
     pooling: Pooling = "mean"
     """``first_and_mean`` puts the first real frame (a text's [CLS]) beside the mean."""
     hidden_size: int = Field(default=0, ge=0)
-    """Width of a hidden layer; 0: the head is linear."""
+    """Of a hidden layer; 0: the head is linear."""
     layer_norm: bool = False
-    """Normalise the hidden layer; means nothing without one."""
+    """Normalise the hidden layer, if there is one."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
 
 
 class Single(Model):
     """Pooled frames of one modality to logits.
 
-    An utterance without the modality gets the logits of a learned vector, which is the training part's prior where
+    An utterance without the modality gets the logits of a learned vector, which is the training split's prior where
     training has such utterances.
     """
 

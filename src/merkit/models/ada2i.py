@@ -2,9 +2,9 @@
 
 Each modality's utterance vectors are read in their conversation by a transformer of its own. Adaptive feature weighting
 (AFW) multiplies each feature by an attention that stems from products over all modalities; adaptive modality weighting
-(AMW) adds up cosines, so that no modality wins by the length of its vectors; the modulation slows down the encoders of
-the modalities that are ahead. Paper and released code differ in several places: ``profile`` chooses, and each choice is
-a setting of its own.
+(AMW) adds up cosines, so that the norm of its vectors gives no modality more weight; the modulation slows down the
+encoders of the modalities that are ahead. Paper and released code differ in several points: ``profile`` chooses, and
+each choice is a setting of its own.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Ada2iConfig(CausalConfig):
     """Whose defaults the settings have that are marked "released code: …" below."""
 
     hidden_size: int = Field(default=200, ge=1)
-    """Width of a modality's features (paper: 200 for MELD, 300 for IEMOCAP, 500 for CMU-MOSEI)."""
+    """Of a modality's features (paper: 200 for MELD, 300 for IEMOCAP, 500 for CMU-MOSEI)."""
     rank: int = Field(default=6, ge=1)
     """Rank r of the products (paper: 6, 11, 10)."""
     encoder: Literal["transformer", "lstm"] = "transformer"
@@ -66,7 +66,7 @@ class Ada2iConfig(CausalConfig):
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     """In the encoders and after each feature weighting (paper)."""
     padding: Literal["masked", "read"] = "masked"
-    """Released code: ``read``; what pads a batch is attended to and averaged, so that batch mates change answers."""
+    """Released code: ``read``; padding is attended to and averaged, so that predictions depend on the batch."""
 
     feature_weighting: bool = True
     """Off: the paper's ablation without AFW."""
@@ -110,7 +110,7 @@ class Ada2iConfig(CausalConfig):
     (paper); released code: ``after``; ``none``: ours."""
 
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """How often a modality of an utterance is taken away in training, never its last one (ours)."""
+    """Probability that a modality of an utterance is dropped in training, never its last one (ours)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -121,7 +121,7 @@ class Ada2iConfig(CausalConfig):
 
 
 class Ada2i(Model):
-    """Turns of a conversation to logits; an absent modality of an utterance has no part in any mean, product or sum."""
+    """Turns of a conversation to logits; an absent modality is left out of all means, products and sums."""
 
     def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: Ada2iConfig) -> None:
         super().__init__(encoders)
@@ -184,14 +184,12 @@ class Ada2i(Model):
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]``.
 
-        Auxiliary: ``fused`` AMW's sums ``[items, turns, classes]`` (the logits themselves if there is no head), its
-        summands ``term.<modality>``, the features that it read ``feature.<modality>`` ``[items, turns, hidden]``, what
-        AFW made them of, ``encoded.<modality>``, likewise, and ``mapping``, the L1 distances of the attention mapping,
-        summed over layers.
+        Auxiliary outputs: ``fused``, AMW's sums ``[items, turns, classes]`` (the logits themselves if there is no
+        head), its summands ``term.<modality>``, its input features ``feature.<modality>`` ``[items, turns, hidden]``,
+        AFW's input features ``encoded.<modality>`` of the same shape, and ``mapping``, the L1 distances of the
+        attention mapping, summed over layers.
         """
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.order}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.order, self.config.modality_dropout, self.training)
         features: dict[str, Tensor] = {}
         seen: dict[str, Tensor] = {}
         for name in self.order:
@@ -199,7 +197,7 @@ class Ada2i(Model):
             real = batch.mask & present[name] & frames.mask.any(dim=-1)
             vectors = pool("mean", frames.data, frames.mask).masked_fill(~real.unsqueeze(-1), 0.0)
             seen[name] = torch.ones_like(real) if self.reads_padding else real
-            # the released LSTM packs its sequences: what it reads is real even where everything after it is not
+            # the released LSTM packs its sequences, so it reads real turns only even in the released profile
             packed = self.config.encoder == "lstm"
             features[name] = self.context[name](vectors, real if packed else seen[name])
         encoded, distances = dict(features), []
@@ -227,11 +225,11 @@ class Ada2i(Model):
         return terms
 
     def start_epoch(self, epoch: int) -> None:
-        """Begin the epoch's figures; from ``modulation_start`` on, encoders are slowed down."""
+        """Reset the logged values; from ``modulation_start`` on, encoders are slowed down."""
         self.modulation.start_epoch(epoch, self.fusion.weight.device)
 
     def after_backward(self, batch: Batch, output: ModelOutput) -> None:
-        """Note how sure each modality's own logits are of the true classes."""
+        """Record each modality's own probability of the true classes."""
         assert batch.labels is not None
         with torch.no_grad():
             own = {
@@ -289,7 +287,7 @@ class TransformerContext(nn.Module):
         )
         for module in self.modules():
             if isinstance(module, MultiHeadAttention):
-                _begin_as_pytorch(module)
+                _init_as_pytorch(module)
         for layer in self.layers[1:] if copied else ():
             layer.load_state_dict(self.layers[0].state_dict())
         self.project = nn.Linear(dim, hidden)
@@ -297,7 +295,7 @@ class TransformerContext(nn.Module):
     def forward(
         self, vectors: Float[Tensor, "items turns dim"], seen: Bool[Tensor, "items turns"]
     ) -> Float[Tensor, "items turns hidden"]:
-        """Return features at seen places and zeros elsewhere."""
+        """Return features at seen turns and zeros elsewhere."""
         unseen = ~seen.unsqueeze(-1)
         data = vectors.masked_fill(unseen, 0.0)
         allowed = causal_pairs(data.shape[1], data.device) if self.causal else None
@@ -320,16 +318,16 @@ class LstmContext(nn.Module):
     def forward(
         self, vectors: Float[Tensor, "items turns dim"], seen: Bool[Tensor, "items turns"]
     ) -> Float[Tensor, "items turns hidden"]:
-        """Return features at seen places and zeros elsewhere."""
+        """Return features at seen turns and zeros elsewhere."""
         states: Tensor = self.lstm(vectors, seen)
         return states
 
 
-def _begin_as_pytorch(attention: MultiHeadAttention) -> None:
+def _init_as_pytorch(attention: MultiHeadAttention) -> None:
     """Draw weights as PyTorch's ``TransformerEncoderLayer`` does, where query, key and value are one matrix."""
-    for part in (attention.query, attention.key, attention.value):
-        nn.init.xavier_uniform_(part.weight, gain=0.5**0.5)  # as of [3 dim, dim]: 3 + 1 in place of 1 + 1
-        nn.init.zeros_(part.bias)
+    for layer in (attention.query, attention.key, attention.value):
+        nn.init.xavier_uniform_(layer.weight, gain=0.5**0.5)  # as of [3 dim, dim]: 3 + 1 in place of 1 + 1
+        nn.init.zeros_(layer.bias)
     nn.init.zeros_(attention.output.bias)
 
 

@@ -54,21 +54,21 @@ class AuxFusionConfig(ModelConfig):
     feed_forward: int = Field(default=1024, ge=0)
     """Inner dim of the position-wise networks, 0: none; as ``dim``. Four times that: [assumed]"""
     text_pooling: TextPooling = "mean"
-    """``first``: the text's first step, [CLS], in place of the mean of its steps. [assumed]"""
+    """``first``: the text's first position, [CLS], instead of the mean. [assumed]"""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Of attention weights, of the fusion layers' results and before the heads. [assumed]"""
 
     auxiliary: tuple[Reading, ...] = ("own_label", "same_emotion_swap")
     """Tasks beside the main one: two [paper]; which: [assumed]. An empty list: none. Ablation."""
     own_label_weight: float = Field(default=0.5, ge=0.0)
-    """Of the sum of both streams' losses; 0, here and below: as if the task were not listed. [assumed]"""
+    """Of the sum of both streams' losses; 0, here and below: the task is off. [assumed]"""
     same_emotion_swap_weight: float = Field(default=0.5, ge=0.0)
     """[assumed]"""
     emotion_match_weight: float = Field(default=0.5, ge=0.0)
     """[assumed]"""
 
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """How often a modality of an utterance is taken away in training (never its last one). [ours]"""
+    """Probability that a modality of an utterance is dropped in training (never its last one). [ours]"""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "AuxFusionConfig":
@@ -81,8 +81,8 @@ class AuxFusionConfig(ModelConfig):
     def weights(self) -> dict[Reading, float]:
         """Return the weight of each auxiliary task that has one and is asked for."""
         known: tuple[Reading, ...] = get_args(Reading)
-        found = {name: float(getattr(self, f"{name}_weight")) for name in known if name in self.auxiliary}
-        return {name: weight for name, weight in found.items() if weight}
+        weights = {name: float(getattr(self, f"{name}_weight")) for name in known if name in self.auxiliary}
+        return {name: weight for name, weight in weights.items() if weight}
 
 
 class CrossFusion(nn.Module):
@@ -101,7 +101,7 @@ class CrossFusion(nn.Module):
         )
 
     def forward(self, streams: Mapping[str, Padded]) -> Mapping[str, Padded]:
-        """Return both streams ``[items, time, dim]`` after the last layer; what has nothing to read stays alone."""
+        """Return both streams ``[items, time, dim]`` after the last layer; attention to an absent one adds zeros."""
         first, second = self.names
         for layer in self.layers:
             a, b = streams[first], streams[second]
@@ -114,7 +114,7 @@ class CrossFusion(nn.Module):
 
 
 class AuxFusion(Model):
-    """Two streams that read each other, pooled, side by side, to logits; an absent stream is a learned vector."""
+    """Two streams that attend to each other, pooled and concatenated, to logits; an absent one is a learned vector."""
 
     def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: AuxFusionConfig) -> None:
         super().__init__(encoders)
@@ -155,13 +155,11 @@ class AuxFusion(Model):
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, classes]``.
 
-        Auxiliary: the vector that is classified, ``embedding``; its part of each modality, ``fused.<modality>``
+        Auxiliary: the vector that is classified, ``embedding``; its share of each modality, ``fused.<modality>``
         ``[items, dim]``; and what the auxiliary tasks recombine, ``stream.<modality>`` ``[items, time, dim]`` with
         ``stream_mask.<modality>``.
         """
-        kept = drop_modalities(
-            {name: batch.present[name] for name in self.names}, self.config.modality_dropout, self.training
-        )
+        kept = drop_modalities(batch.present, self.names, self.config.modality_dropout, self.training)
         streams: dict[str, Padded] = {}
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
@@ -176,10 +174,9 @@ class AuxFusion(Model):
         return ModelOutput(self.head(embedding), auxiliary)
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
-        """Return the main loss and the weighted auxiliary ones, each a mean over the pairs that there are (0 of none).
+        """Return the main loss and the weighted auxiliary ones, each a mean over its pairs (0 without any).
 
-        An utterance takes part in them if both its streams are there and it has a label. Nothing is drawn or computed
-        for tasks that are off.
+        Pairs consist of labelled utterances with both streams. Nothing is drawn or computed for tasks that are off.
         """
         assert batch.labels is not None
         terms = super().loss(output, batch)
@@ -206,13 +203,15 @@ class AuxFusion(Model):
     ) -> Float[Tensor, ""]:
         """Return the sum of both streams' losses.
 
-        Partners are drawn from all others: were their labels always different, a stream would be told by the other
-        what its own label is not.
+        Partners are drawn from all others: if their labels always differed, each stream would reveal what the other's
+        label is not.
         """
-        partners, found = draw_partners(pairs)
+        partners, has_partner = draw_partners(pairs)
         vectors = self._fused(self._recombined(streams, partners))
         losses = [
-            self.criterion(at_least_float32(self.own_heads[name](vectors[name])), target.masked_fill(~found, IGNORED))
+            self.criterion(
+                at_least_float32(self.own_heads[name](vectors[name])), target.masked_fill(~has_partner, IGNORED)
+            )
             for name, target in zip(self.names, (labels, labels[partners]), strict=True)
         ]
         return torch.stack(losses).sum()
@@ -221,11 +220,11 @@ class AuxFusion(Model):
         self, streams: Mapping[str, Padded], labels: Int[Tensor, " items"], pairs: Bool[Tensor, "items items"]
     ) -> Float[Tensor, ""]:
         """Return the main head's loss; the head itself is left as it is."""
-        partners, found = draw_partners(pairs & same_class(labels))
+        partners, has_partner = draw_partners(pairs & same_class(labels))
         vectors = self._fused(self._recombined(streams, partners))
         fixed = {name: parameter.detach() for name, parameter in self.head.named_parameters()}
         logits = functional_call(self.head, fixed, (torch.cat(list(vectors.values()), dim=-1),))
-        return self.criterion(at_least_float32(logits), labels.masked_fill(~found, IGNORED))
+        return self.criterion(at_least_float32(logits), labels.masked_fill(~has_partner, IGNORED))
 
     def _emotion_match(
         self, streams: Mapping[str, Padded], labels: Int[Tensor, " items"], pairs: Bool[Tensor, "items items"]
@@ -234,11 +233,11 @@ class AuxFusion(Model):
         assert self.match_head is not None
         same = same_class(labels)
         alike = torch.rand(len(labels), 1, device=labels.device) < 0.5
-        partners, found = draw_partners(pairs & (same == alike))
+        partners, has_partner = draw_partners(pairs & (same == alike))
         vectors = self._fused(self._recombined(streams, partners))
         logits = at_least_float32(self.match_head(torch.cat(list(vectors.values()), dim=-1)).squeeze(-1))
         target = same.gather(1, partners.unsqueeze(1)).squeeze(1).to(logits.dtype)
-        return mean_of_real(binary_cross_entropy_with_logits(logits, target, reduction="none"), found)
+        return mean_of_real(binary_cross_entropy_with_logits(logits, target, reduction="none"), has_partner)
 
     def _recombined(self, streams: Mapping[str, Padded], partners: Int[Tensor, " items"]) -> dict[str, Padded]:
         """Return the first stream as it is and the second one of the partners."""
@@ -282,6 +281,7 @@ SPEC = ModelSpec(
         "the aims that its abstract names, emotion_match is a third reading.",
         "Depth, heads, the position-wise network, pooling, loss weights and training values are assumed; the paper's "
         "were not available.",
-        "An absent modality is masked in attention and has a learned vector in its place; the paper knows no absence.",
+        "An absent modality is masked in attention and pooled to a learned vector; nothing is known of absence in the "
+        "paper.",
     ),
 )

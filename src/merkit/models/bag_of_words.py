@@ -1,4 +1,4 @@
-"""TF-IDF of words and word pairs with logistic regression (scikit-learn): the floor under every model of text."""
+"""TF-IDF of words and word pairs with logistic regression (scikit-learn): a baseline for every model of text."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -12,29 +12,29 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.errors import MerkitError
 from merkit.core.model import ModelConfig, ModelSpec
-from merkit.models._fitted import Floor, from_bytes, labelled, to_bytes
+from merkit.models._fitted import FittedBaseline, from_bytes, labelled, to_bytes
 
 _UNSEEN = -1e4
-"""Score of a class that training never saw: its probability is 0, and everything stays finite."""
+"""Score of a class without training items: its probability is 0, and all numbers are finite."""
 
 
 class BagOfWordsConfig(ModelConfig):
     """Settings of ``bag_of_words``, in scikit-learn's terms."""
 
     ngrams: int = Field(default=2, ge=1)
-    """Longest run of words that counts as a term."""
+    """Largest number of words in a term."""
     min_count: int = Field(default=1, ge=1)
-    """In how many training texts a term must occur."""
+    """Smallest number of training texts in which a term occurs."""
     sublinear: bool = False
     """Use ``1 + log(count)`` for the count of a term in a text."""
     inverse_penalty: float = Field(default=10.0, gt=0.0)
-    """scikit-learn's ``C``; the default was chosen on MELD's validation part."""
+    """scikit-learn's ``C``; the default was chosen on MELD's validation split."""
     class_weights: Literal["none", "inverse"] = "none"
     """``inverse`` is scikit-learn's ``balanced``."""
 
 
-class BagOfWords(Floor):
-    """Logits from the text alone; a missing text gets the training part's class shares.
+class BagOfWords(FittedBaseline):
+    """Logits from the text alone; a missing text gets the training split's class shares.
 
     Vocabulary, inverse document frequencies and weights are buffers: a checkpoint loads into a fresh model, and
     inference goes through the same scikit-learn vectorizer rebuilt from them.
@@ -64,10 +64,10 @@ class BagOfWords(Floor):
 
         texts, labels = labelled("bag_of_words", batches)
         self.keep_prior(labels)
-        there = np.asarray([text is not None for text in texts])
-        words, labels = [text for text in texts if text is not None], labels[there]
+        has_text = np.asarray([text is not None for text in texts])
+        words, labels = [text for text in texts if text is not None], labels[has_text]
         if len(np.unique(labels)) < 2:
-            # nothing to tell apart: the shares stand in for the regression
+            # with a single class there is no regression: the class shares are used
             self.vocabulary, self.idf = to_bytes([]), torch.zeros(0)
             self.weight, self.bias = torch.zeros(self.classes, 0), self.log_prior.clone()
             self.forget()
@@ -75,7 +75,7 @@ class BagOfWords(Floor):
         vectorizer = self._make_vectorizer(min_df=self.config.min_count)
         try:
             features = vectorizer.fit_transform(words)
-        except ValueError as error:  # scikit-learn's way to say that the vocabulary is empty
+        except ValueError as error:  # scikit-learn raises it where the vocabulary is empty
             raise MerkitError(
                 f"bag_of_words: no term occurs in {self.config.min_count} or more of the {len(words)} training texts; "
                 "lower min_count or check the texts"
@@ -104,9 +104,9 @@ class BagOfWords(Floor):
     def forward(self, batch: Batch) -> ModelOutput:
         """Return log probabilities."""
         rows = self.log_prior.cpu().expand(len(batch.ids), self.classes).clone()
-        places = [place for place, text in enumerate(batch.texts) if text is not None]
-        if places:
-            rows[places] = self._log_probabilities([text for text in batch.texts if text is not None])
+        with_text = [index for index, text in enumerate(batch.texts) if text is not None]
+        if with_text:
+            rows[with_text] = self._log_probabilities([text for text in batch.texts if text is not None])
         return ModelOutput(self.spread(rows, batch.mask))
 
     def _log_probabilities(self, texts: list[str]) -> Tensor:
@@ -115,7 +115,7 @@ class BagOfWords(Floor):
         if self.idf.numel():
             if self._vectorizer is None:
                 terms = from_bytes(self.vocabulary)
-                self._vectorizer = self._make_vectorizer(vocabulary={term: place for place, term in enumerate(terms)})
+                self._vectorizer = self._make_vectorizer(vocabulary={term: column for column, term in enumerate(terms)})
                 self._vectorizer.idf_ = self.idf.cpu().double().numpy()
             scores = scores + torch.from_numpy(self._vectorizer.transform(texts) @ weight.numpy().T)
         return torch.log_softmax(scores, dim=-1).float()
@@ -130,7 +130,7 @@ class BagOfWords(Floor):
 
 SPEC = ModelSpec(
     name="bag_of_words",
-    summary="TF-IDF of words and word pairs with logistic regression (floor)",
+    summary="TF-IDF of words and word pairs with logistic regression (baseline)",
     level="utterance",
     config=BagOfWordsConfig,
     build=BagOfWords,

@@ -19,7 +19,7 @@ from merkit.nn.recurrent import MaskedLSTM
 
 
 class BcLstmConfig(CausalConfig):
-    """Settings of ``bc_lstm``."""
+    """Settings of ``bc_lstm``; ``causal`` is the paper's sc-LSTM."""
 
     pooling: Pooling = "mean"
     projection: int = Field(default=0, ge=0)
@@ -27,18 +27,18 @@ class BcLstmConfig(CausalConfig):
     layer_norm: bool = True
     """Normalise what enters the LSTM, so that no encoder's scale decides; not in the paper."""
     hidden_size: int = Field(default=128, ge=1)
-    """Width of the LSTM's state, per direction."""
+    """Of the LSTM's state, per direction."""
     layers: int = Field(default=1, ge=1)
     dense: int = Field(default=100, ge=1)
-    """Width of the dense layer between LSTM and logits."""
+    """Of the dense layer between LSTM and logits."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     """Of the LSTM's input, between its layers, of its states and of the dense layer."""
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """How often a modality of an utterance is taken away in training (never its last one)."""
+    """Probability that a modality of an utterance is dropped in training (never its last one)."""
 
 
 class BcLstm(Model):
-    """Turns of a conversation to logits; an absent modality is a learned vector, a padded turn is never read."""
+    """Turns of a conversation to logits; an absent modality is a learned vector, padded turns are skipped."""
 
     def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: BcLstmConfig) -> None:
         super().__init__(encoders)
@@ -61,9 +61,7 @@ class BcLstm(Model):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]`` and the dense layer's activations, ``embedding``."""
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         vectors = []
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
@@ -107,7 +105,7 @@ SPEC = ModelSpec(
         "Fusion is early (one LSTM over concatenated modalities); the paper's hierarchical variant, an LSTM per "
         "modality trained first and a second one over their states, is not built.",
         "Utterance vectors come from the recipe's encoders, not from the paper's CNN, 3D-CNN and openSMILE features.",
-        "Widths, dropout and the layer normalisation of the LSTM's input are ours.",
+        "Sizes, dropout and the layer normalisation of the LSTM's input are ours.",
         "An absent modality is a learned vector; the paper has none absent.",
     ),
 )

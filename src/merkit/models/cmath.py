@@ -2,14 +2,14 @@
 
 Three stages over the turns of a conversation, named as in the abstract:
 
-1. *Modality reconstruction*: a U-Net squeezes each modality's vectors and must be able to rebuild them.
+1. *Modality reconstruction*: a U-Net compresses each modality's vectors and is trained to reconstruct them.
 2. *CMA-Transformer*: each modality is central in turn and reads the others through gates; its branch gives the
    fine-grained representation.
-3. *Hierarchical variational distillation*: a coarse-grained Gaussian is formed from all branches, answers, and teaches
-   the branches' own Gaussians and answers.
+3. *Hierarchical variational distillation*: a coarse-grained Gaussian is formed from all branches, gives the prediction,
+   and is distilled into the branches' own Gaussians and predictions.
 
-The repository that the abstract names holds no code, and the paper's equations are not known here: what is said of it
-is [abstract] (its abstract) or [review] (what others wrote of it); [ours] marks the choices made in this file.
+The repository that the abstract names holds no code, and the paper's equations were not available. Settings are marked
+[abstract] (from its abstract), [review] (from descriptions by others) or [ours] (chosen here).
 """
 
 from collections.abc import Mapping
@@ -43,30 +43,30 @@ Interaction = Literal["asymmetric", "symmetric"]
 
 
 class CmathConfig(CausalConfig):
-    """Settings of ``cmath``; training values begin where its nearest published relative, SDT, has them."""
+    """Settings of ``cmath``; defaults are those of SDT, its nearest published relative, where the paper is unknown."""
 
     pooling: Pooling = "mean"
     """From an encoder's frames to one vector per utterance and modality. [ours]"""
 
     reconstruction: bool = True
-    """A U-Net that must rebuild its input [abstract]; without: a linear projection. Ablation."""
+    """A U-Net that reconstructs its input [abstract]; off: a linear projection. Ablation."""
     hidden_size: int = Field(default=512, ge=1)
     """Channels of the U-Net's outer level. [ours]"""
     dim: int = Field(default=256, ge=1)
     """Channels of its inner level, hence of all streams and Gaussians. [ours]"""
     kernel: int = Field(default=3, ge=1)
-    """Turns that one convolution sees; 1: each turn alone. That they are one-dimensional: [review]; how wide: [ours]"""
+    """Turns that one convolution reads; 1: each turn alone. One-dimensional: [review]; its size: [ours]"""
     skip: Skip = "inner"
     """Where the U-Net's halves are joined beside the inner level: at the outer one (``inner``), nowhere, or at the
     input too (``outer``), which lets the reconstruction error vanish without the inner level. [ours]"""
 
     positions: bool = True
-    """Add a sinusoidal code of the turn's place, as SDT does. [ours]"""
+    """Add a sinusoidal code of the turn's position, as SDT does. [ours]"""
     speakers: int = Field(default=2, ge=0)
     """Speakers with a learned vector of their own, in order of appearance; 0: no such vectors. As SDT. [ours]"""
 
     interaction: Interaction = "asymmetric"
-    """One central modality with auxiliaries [abstract], or all of them in one sequence, none central. Ablation."""
+    """One central modality with auxiliaries [abstract], or all in one sequence, none central. Ablation."""
     centre: Literal["each", "text", "audio", "video"] = "each"
     """Which modality is central: each in turn [review], or one alone. Ablation and text-dominant variant."""
     auxiliaries: Literal["separate", "concatenated"] = "separate"
@@ -84,17 +84,17 @@ class CmathConfig(CausalConfig):
     """Forms the coarse Gaussian: a network over all branches [abstract: a variational fusion network], the product of
     the branches' own, or ``none``: a network fuses plain vectors. Variant and ablation."""
     temperature: float = Field(default=1.0, gt=0.0)
-    """At which answers are distilled. [ours]"""
+    """Of the distillation of predictions. [ours]"""
     detach_teacher: bool = True
-    """Distillation changes the fine only, never the coarse that it learns from. [ours]"""
+    """No gradient of the distillation reaches the coarse prediction and Gaussian, its teachers. [ours]"""
 
     branch_weight: float = Field(default=1.0, ge=0.0)
-    """Of the classification losses of the branches' own answers. [ours] 0: ablation of this rung."""
-    answer_weight: float = Field(default=1.0, ge=0.0)
-    """Of the divergence of the branches' answers from the fused one. [ours] 0: ablation of this rung."""
+    """Of the classification losses of the branches' own predictions. [ours] 0: ablation."""
+    prediction_weight: float = Field(default=1.0, ge=0.0)
+    """Of the divergence of the branches' predictions from the fused one. [ours] 0: ablation."""
     latent_weight: float = Field(default=1e-3, ge=0.0)
-    """Of the divergence of the branches' Gaussians from the coarse one, in nats: one weighs as much as one of the
-    prior's. [ours] At 0.1 it is four fifths of the whole loss. 0: ablation of this rung."""
+    """Of the divergence of the branches' Gaussians from the coarse one, in nats as that of the prior; at 0.1 it is four
+    fifths of the total loss. [ours] 0: ablation."""
     prior_weight: float = Field(default=1e-3, ge=0.0)
     """Of the divergence of the coarse Gaussian from N(0, 1). [ours]"""
     prior_warmup: int = Field(default=10, ge=0)
@@ -103,14 +103,14 @@ class CmathConfig(CausalConfig):
     """Of the reconstruction error (squared Frobenius norm [review] per column). [ours]"""
 
     modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """How often a modality of an utterance is taken away in training (never its last one), so that the fusion network
-    has seen absence. [ours]"""
+    """Probability that a modality of an utterance is dropped in training (never its last one), so that
+    the fusion network learns to do without. [ours]"""
 
     @field_validator("kernel")
     @classmethod
     def _kernel_is_odd(cls, kernel: int) -> int:
         if kernel % 2 == 0:
-            raise ValueError("kernel must be odd, so that a turn lies in the middle of what it sees")
+            raise ValueError("kernel must be odd, so that it is centred on a turn")
         return kernel
 
     @model_validator(mode="after")
@@ -123,7 +123,7 @@ class CmathConfig(CausalConfig):
 
 
 class Cmath(Model):
-    """Reconstruction, branches, fusion; what is absent is read by nobody, and its branch has no part in the answer."""
+    """Reconstruction, branches, fusion; an absent modality is masked, and so is its branch in the fusion."""
 
     def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: CmathConfig) -> None:
         super().__init__(encoders)
@@ -134,7 +134,7 @@ class Cmath(Model):
             raise ConfigError(f"config.centre: '{config.centre}' has no encoder; the recipe's are {', '.join(names)}")
         self.weights = {
             "branches": config.branch_weight,
-            "answers": config.answer_weight,
+            "predictions": config.prediction_weight,
             "latents": config.latent_weight,
             "prior": config.prior_weight,
             "reconstruction": config.reconstruction_weight,
@@ -182,11 +182,11 @@ class Cmath(Model):
         self._batches = 0
 
     def forward(self, batch: Batch) -> ModelOutput:
-        """Return logits ``[items, turns, classes]`` of the coarse mean, in training of a draw.
+        """Return logits ``[items, turns, classes]`` of the coarse mean, in training of a sample.
 
         Auxiliary, all ``[items, turns, …]``: the coarse mean, ``embedding``, and ``log_variance``; of each centre its
-        ``logits.<centre>``, ``embedding.<centre>``, ``log_variance.<centre>`` and whether it counted,
-        ``branch.<centre>``; of each modality whether it was there, ``present.<modality>``, and its error,
+        ``logits.<centre>``, ``embedding.<centre>``, ``log_variance.<centre>`` and whether it counts,
+        ``branch.<centre>``; of each modality whether it is present, ``present.<modality>``, and its error,
         ``reconstruction.<modality>``; ``gate.<centre>_<auxiliary>`` with ``dim`` gates each.
         """
         auxiliary: dict[str, Tensor] = {}
@@ -203,7 +203,7 @@ class Cmath(Model):
         return ModelOutput(self.head(drawn), auxiliary)
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
-        """Return the fused loss, the rungs of distillation, the prior's divergence and the reconstruction error."""
+        """Return the fused loss, the terms of distillation, the prior's divergence and the reconstruction error."""
         terms: dict[str, list[Tensor]] = {name: [] for name in self.weights}
         for name in self.centres:
             logits, counts = output.auxiliary[f"logits.{name}"], output.auxiliary[f"branch.{name}"]
@@ -218,39 +218,37 @@ class Cmath(Model):
         return super().loss(output, batch) | {name: self.weights[name] * value for name, value in summed.items()}
 
     def start_epoch(self, epoch: int) -> None:
-        """Warm the prior up, and begin the epoch's figures."""
+        """Set the warm-up of the prior, and reset the logged values."""
         self._prior_share = min(1.0, epoch / self.config.prior_warmup) if self.config.prior_warmup else 1.0
         self._sums, self._batches = {}, 0
 
     @torch.no_grad()
     def after_backward(self, batch: Batch, output: ModelOutput) -> None:
-        """Gather the batch's figures."""
-        found = self._divergences(output)
+        """Add the batch to the logged values."""
+        values = self._divergences(output)
         for name, gate in output.auxiliary.items():
             kind, _, pair = name.partition(".")
             if kind == "gate":
                 centre, *group = pair.split("_")
-                there = torch.stack([output.auxiliary[f"present.{one}"] for one in group]).any(dim=0)
-                found[name] = mean_of_real(
-                    at_least_float32(gate).mean(dim=-1), there & output.auxiliary[f"branch.{centre}"]
+                read = torch.stack([output.auxiliary[f"present.{one}"] for one in group]).any(dim=0)
+                values[name] = mean_of_real(
+                    at_least_float32(gate).mean(dim=-1), read & output.auxiliary[f"branch.{centre}"]
                 )
-        for name, value in found.items():
+        for name, value in values.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._batches += 1
 
     def logged_values(self) -> Mapping[str, float]:
         """Return means over the epoch's batches, unweighted.
 
-        ``gate.<centre>_<auxiliary>``, ``reconstruction.<modality>``, and the rungs of distillation:
-        ``answers.<centre>`` (scores) and ``latents.<centre>`` (Gaussians).
+        ``gate.<centre>_<auxiliary>``, ``reconstruction.<modality>``, and the divergences of
+        distillation: ``predictions.<centre>`` (probabilities) and ``latents.<centre>`` (Gaussians).
         """
         return {name: float(value) / self._batches for name, value in self._sums.items()}
 
     def _streams(self, batch: Batch, auxiliary: dict[str, Tensor]) -> dict[str, Padded]:
-        """Return each modality's compressed representation with place and speaker; note errors and presence."""
-        kept = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        """Return each modality's stream: its compressed representation plus codes of position and speaker."""
+        kept = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         added = torch.zeros((), device=batch.mask.device)
         if self.config.positions:
             added = added + sinusoidal_positions(batch.mask.shape[1], self.config.dim, batch.mask.device)
@@ -259,55 +257,55 @@ class Cmath(Model):
         streams = {}
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
-            there = kept[name] & frames.mask.any(dim=-1)
-            data = pool(self.config.pooling, frames.data, frames.mask).masked_fill(~there.unsqueeze(-1), 0.0)
+            present = kept[name] & frames.mask.any(dim=-1)
+            data = pool(self.config.pooling, frames.data, frames.mask).masked_fill(~present.unsqueeze(-1), 0.0)
             if name in self.reconstruction:
-                compressed, rebuilt = self.reconstruction[name](data, there)
+                compressed, rebuilt = self.reconstruction[name](data, present)
                 auxiliary[f"reconstruction.{name}"] = reconstruction_error(rebuilt, data)
             else:
                 compressed = self.squeeze[name](data)
-            auxiliary[f"present.{name}"] = there
-            streams[name] = Padded(self.dropout(compressed + added), there)
+            auxiliary[f"present.{name}"] = present
+            streams[name] = Padded(self.dropout(compressed + added), present)
         return streams
 
     def _branches(self, streams: Mapping[str, Padded], auxiliary: dict[str, Tensor]) -> dict[str, Padded]:
-        """Return the fine-grained representations, zeros where they do not count; note the gates."""
+        """Return the fine-grained representations, zeros where they do not count; add gates to ``auxiliary``."""
         mask = next(iter(streams.values())).mask
         allowed = causal_pairs(mask.shape[1], mask.device) if self.config.causal else None
-        found: dict[str, Tensor] = {} if self.symmetric is None else self.symmetric(streams, allowed)
+        fine: dict[str, Tensor] = {} if self.symmetric is None else self.symmetric(streams, allowed)
         for name, branch in self.branches.items():
-            found[name], gates = branch(streams, allowed)
+            fine[name], gates = branch(streams, allowed)
             auxiliary |= {f"gate.{name}_{group}": gate for group, gate in gates.items()}
-        somebody = torch.stack([stream.mask for stream in streams.values()]).any(dim=0)
+        any_present = torch.stack([stream.mask for stream in streams.values()]).any(dim=0)
         branches = {}
-        for name, data in found.items():
-            # the only branch answers from its auxiliaries where its centre is absent; of several it keeps silent
-            counts = streams[name].mask if len(found) > 1 else somebody
+        for name, data in fine.items():
+            # a single branch predicts from its auxiliaries if its centre is absent; of several it is masked
+            counts = streams[name].mask if len(fine) > 1 else any_present
             branches[name] = Padded(data.masked_fill(~counts.unsqueeze(-1), 0.0), counts)
         return branches
 
     def _divergences(self, output: ModelOutput) -> dict[str, Tensor]:
-        """Return the means over real turns of ``reconstruction.*``, ``answers.*`` and ``latents.*``."""
-        found, auxiliary = {}, output.auxiliary
+        """Return the means over real turns of ``reconstruction.*``, ``predictions.*`` and ``latents.*``."""
+        means, auxiliary = {}, output.auxiliary
         for name in self.reconstruction:
-            found[f"reconstruction.{name}"] = mean_of_real(
+            means[f"reconstruction.{name}"] = mean_of_real(
                 auxiliary[f"reconstruction.{name}"], auxiliary[f"present.{name}"]
             )
         coarse = _gaussian_of(output)
-        coarse, answer = (
+        coarse, fused = (
             (coarse.detach(), output.logits.detach()) if self.config.detach_teacher else (coarse, output.logits)
         )
         for name in self.centres:
             counts = auxiliary[f"branch.{name}"]
             # a softened distribution's gradients shrink with the square of the temperature (Hinton et al. 2015)
-            answers = self.config.temperature**2 * categorical_kl(
-                answer, auxiliary[f"logits.{name}"], self.config.temperature
+            predictions = self.config.temperature**2 * categorical_kl(
+                fused, auxiliary[f"logits.{name}"], self.config.temperature
             )
-            found[f"answers.{name}"] = mean_of_real(answers, counts)
+            means[f"predictions.{name}"] = mean_of_real(predictions, counts)
             if self.fusion.variational:
                 latents = gaussian_kl(coarse, _gaussian_of(output, name)).sum(dim=-1)
-                found[f"latents.{name}"] = mean_of_real(latents, counts)
-        return found
+                means[f"latents.{name}"] = mean_of_real(latents, counts)
+        return means
 
 
 def _gaussian_of(output: ModelOutput, centre: str | None = None) -> Gaussian:
@@ -343,7 +341,7 @@ SPEC = ModelSpec(
     representations={"embedding": "the branch around the modality, which has read the others"},
     deviations=(
         "The repository that the abstract names holds no code, and the equations were not available: the stages "
-        "follow the abstract, what is inside them is ours and marked so in the configuration.",
+        "follow the abstract, their contents are ours and marked so in the configuration.",
         "Training values, dropout, heads and depth are those of SDT, its nearest published relative.",
         "Audio features are standardised by their encoder, not by the model.",
         "An absent modality is masked in convolution, attention, fusion and loss, and modalities are dropped in "

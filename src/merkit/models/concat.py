@@ -1,7 +1,6 @@
-"""Pooled modalities side by side and a two-layer perceptron: plain fusion, which elaborate fusion must beat.
+"""Pooled modalities side by side and a two-layer perceptron: plain fusion, a baseline for every other fusion.
 
-There is no context in it, so that utterances and turns of conversations would be the same to it; its
-level is the utterance.
+It reads no context, so its level is the utterance.
 """
 
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ class ConcatConfig(ModelConfig):
     """Normalise the hidden layer."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """How often a modality of an utterance is taken away in training (never its last one)."""
+    """Probability that a modality of an utterance is dropped in training (never its last one)."""
 
 
 class Concat(Model):
@@ -45,9 +44,7 @@ class Concat(Model):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, classes]`` and the concatenated vectors, ``embedding``."""
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         vectors = []
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])

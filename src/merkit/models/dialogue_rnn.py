@@ -4,7 +4,7 @@ Three recurrent states, each a GRU (section "Our model"; ``u`` a turn, ``s`` its
 
 * global: ``g_t = GRU_G(g_{t-1}, [u_t; q_{s,t-1}])``
 * context: ``c_t``, the mean of ``g_1 … g_{t-1}`` with weights ``softmax(u_t W [g_1 … g_{t-1}])``; zero at first
-* party: ``q_{s,t} = GRU_P(q_{s,t-1}, [u_t; c_t])``; the states of those who listen stay as they are
+* party: ``q_{s,t} = GRU_P(q_{s,t-1}, [u_t; c_t])``; the listeners' states stay as they are
 * emotion: ``e_t = GRU_E(e_{t-1}, q_{s,t})``
 
 A second set of states reads the conversation backwards, and each turn attends over the emotions of all turns before it
@@ -39,11 +39,11 @@ class DialogueRnnConfig(CausalConfig):
     emotion_dim: int = Field(default=100, ge=1)
     """Of each direction."""
     dense: int = Field(default=200, ge=1)
-    """Width of the dense layer before the logits."""
+    """Of the dense layer before the logits."""
     attention: bool = True
     """Attend over the emotions of all turns; without it a turn is classified by its own."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Of the dense layer, and where the next two say nothing else."""
+    """Of the dense layer, and of inputs and emotions unless the next two are given."""
     input_dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
     """Of what enters the states; ``None``: as ``dropout``; the authors' scripts: 0."""
     emotion_dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
@@ -51,17 +51,17 @@ class DialogueRnnConfig(CausalConfig):
     recurrent_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Of every new state, before it is carried on."""
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """How often a modality of an utterance is taken away in training (never its last one)."""
+    """Probability that a modality of an utterance is dropped in training (never its last one)."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one direction knows after some turns."""
+    """The states of one direction after some turns."""
 
-    past: Float[Tensor, "items steps global"]
+    past: Float[Tensor, "items turns global"]
     """The global state after each of them."""
-    real: Bool[Tensor, "items steps"]
-    """Which of them were no padding."""
+    real: Bool[Tensor, "items turns"]
+    """Which of them belong to real turns."""
     parties: Float[Tensor, "items speakers party"]
     emotion: Float[Tensor, "items emotion"]
 
@@ -87,10 +87,10 @@ class Direction(nn.Module):
     ) -> Float[Tensor, "items turns emotion"]:
         """Return the emotion state after each turn; after a padded one it is the state before it."""
         state = self.start(turns[:, 0], int(speakers.max()) + 1)
-        places = range(turns.shape[1])
+        order = range(turns.shape[1])
         emotions = []
-        for place in reversed(places) if backward else places:
-            state = self.step(state, turns[:, place], speakers[:, place], mask[:, place])
+        for turn in reversed(order) if backward else order:
+            state = self.step(state, turns[:, turn], speakers[:, turn], mask[:, turn])
             emotions.append(state.emotion)
         return torch.stack(emotions[::-1] if backward else emotions, dim=1)
 
@@ -121,15 +121,15 @@ class Direction(nn.Module):
         weights = masked_softmax(scores, state.real) if steps else scores
         context = torch.einsum("is,isg->ig", weights, state.past)
 
-        there = real.unsqueeze(1)
+        update = real.unsqueeze(1)
         new_global = self.dropout(self.global_cell(torch.cat([turn, party], dim=-1), before))
         new_party = self.dropout(self.party_cell(torch.cat([turn, context], dim=-1), party))
         new_emotion = self.dropout(self.emotion_cell(new_party, state.emotion))
         return State(
-            past=torch.cat([state.past, torch.where(there, new_global, before).unsqueeze(1)], dim=1),
-            real=torch.cat([state.real, there], dim=1),
-            parties=torch.where((speaks & there).unsqueeze(-1), new_party.unsqueeze(1), state.parties),
-            emotion=torch.where(there, new_emotion, state.emotion),
+            past=torch.cat([state.past, torch.where(update, new_global, before).unsqueeze(1)], dim=1),
+            real=torch.cat([state.real, update], dim=1),
+            parties=torch.where((speaks & update).unsqueeze(-1), new_party.unsqueeze(1), state.parties),
+            emotion=torch.where(update, new_emotion, state.emotion),
         )
 
 
@@ -152,7 +152,7 @@ class EmotionAttention(nn.Module):
 
 
 class DialogueRnn(Model):
-    """Turns of a conversation to logits; an absent modality is a learned vector, a padded turn is never read."""
+    """Turns of a conversation to logits; an absent modality is a learned vector, padded turns are skipped."""
 
     def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: DialogueRnnConfig) -> None:
         super().__init__(encoders)
@@ -188,9 +188,7 @@ class DialogueRnn(Model):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]`` and the dense layer's activations, ``embedding``."""
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         vectors = []
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])

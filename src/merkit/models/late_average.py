@@ -20,16 +20,16 @@ class LateAverageConfig(ModelConfig):
 
     pooling: Pooling = "mean"
     hidden_size: int = Field(default=0, ge=0)
-    """Width of a hidden layer; 0: the heads are linear."""
+    """Of a hidden layer; 0: the heads are linear."""
     layer_norm: bool = False
-    """Normalise the hidden layer; means nothing without one."""
+    """Normalise the hidden layer, if present is one."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
 
 
 class LateAverage(Model):
-    """One head per modality, each trained by its own loss; the answer is the mean of those that are present.
+    """One head per modality, each trained by its own loss; the result is the mean probability of the present ones.
 
-    With nothing present all classes are equally likely.
+    Without any modality all classes are equally likely.
     """
 
     def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: LateAverageConfig) -> None:
@@ -48,11 +48,11 @@ class LateAverage(Model):
         for name, encoder in self.encoders.items():
             frames = encoder(batch.inputs[name])
             single[f"logits_{name}"] = self.heads[name](pool(self.config.pooling, frames.data, frames.mask))
-        there = torch.stack([batch.present[name] for name in self.encoders])
-        return ModelOutput(_log_mean_probability(torch.stack(list(single.values())), there), single)
+        present = torch.stack([batch.present[name] for name in self.encoders])
+        return ModelOutput(_log_mean_probability(torch.stack(list(single.values())), present), single)
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
-        """Return one term per modality over the utterances that have it; no head learns from another's mistake."""
+        """Return one term per modality over the utterances that have it; heads are independent."""
         terms = {}
         for name in self.encoders:
             counted = batch.mask & batch.present[name]
@@ -61,11 +61,11 @@ class LateAverage(Model):
 
 
 def _log_mean_probability(
-    logits: Float[Tensor, "modalities *batch classes"], there: Bool[Tensor, "modalities *batch"]
+    logits: Float[Tensor, "modalities *batch classes"], present: Bool[Tensor, "modalities *batch"]
 ) -> Float[Tensor, "*batch classes"]:
-    """Return the log of the mean probability over the modalities that are there; uniform where none is."""
-    none = ~there.any(dim=0)
-    log_p = torch.where((there | none).unsqueeze(-1), torch.log_softmax(at_least_float32(logits), dim=-1), -torch.inf)
+    """Return the log of the mean probability over the present modalities; uniform without any."""
+    none = ~present.any(dim=0)
+    log_p = torch.where((present | none).unsqueeze(-1), torch.log_softmax(at_least_float32(logits), dim=-1), -torch.inf)
     log_p = torch.where(none.unsqueeze(-1), 0.0, log_p)
     return torch.log_softmax(torch.logsumexp(log_p, dim=0), dim=-1)
 

@@ -1,18 +1,18 @@
-"""The commonest training class: the floor under every table."""
+"""The most frequent class of the training split: the lowest baseline."""
 
 from collections.abc import Iterable
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.model import ModelConfig, ModelSpec
-from merkit.models._fitted import Floor, labelled
+from merkit.models._fitted import FittedBaseline, labelled
 
 
 class MajorityConfig(ModelConfig):
     """``majority`` has no settings."""
 
 
-class Majority(Floor):
-    """Answers with the training part's class shares, whatever is said; the first of equally common classes wins."""
+class Majority(FittedBaseline):
+    """Predicts the class shares of the training split for every utterance."""
 
     def fit(self, batches: Iterable[Batch], seed: int) -> None:
         """Count the classes; nothing is random.
@@ -30,7 +30,7 @@ class Majority(Floor):
 
 SPEC = ModelSpec(
     name="majority",
-    summary="the commonest training class (floor)",
+    summary="the most frequent training class (baseline)",
     level="utterance",
     config=MajorityConfig,
     build=Majority,

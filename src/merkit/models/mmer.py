@@ -1,7 +1,7 @@
 """Ghosh et al., "MMER: Multimodal Multi-task Learning for Speech Emotion Recognition", Interspeech 2023.
 
-Words and speech read one another by cross-attention (blocks B, C and D of figure 1), a gate decides how much of the
-speech each word takes up, and three further tasks train the same vectors: the transcript from the speech frames (CTC),
+Words and speech attend to one another (blocks B, C and D of figure 1), a gate weights the speech that each
+word has read, and three further tasks train the same vectors: the transcript from the speech frames (CTC),
 a supervised contrastive loss, and a contrastive loss against an augmented view of the utterance.
 
 [paper] arXiv 2203.16794; [code] its released module, where the paper is silent or differs; [ours] otherwise.
@@ -41,7 +41,7 @@ class MmerConfig(ModelConfig):
     """How the three further losses are computed: as described in their sources, or as in the released code (summed CTC,
     event tags spelled, contrastive losses without normalisation, temperature outside, self-pairs). [ours]
 
-    The release's speech encoder also hears its padding: ``[encoders.audio] unmasked_padding = true``."""
+    The released speech encoder also reads its padding: ``[encoders.audio] unmasked_padding = true``."""
     heads: int = Field(default=12, ge=1)
     """Of every block. [code]"""
     feed_forward: int = Field(default=4, ge=1)
@@ -62,8 +62,8 @@ class MmerConfig(ModelConfig):
     characters: str = ENGLISH
     """What CTC spells with, ``|`` between words; by default wav2vec2-base's 28, with its special classes 32. [code]"""
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """How often a modality of an utterance is taken away in training (never its last one), so that an answer to one
-    alone has been practised; the paper has none. [ours]"""
+    """Probability that a modality of an utterance is dropped in training (never its last one), so
+    that one modality alone can be read; the paper has none. [ours]"""
 
     @field_validator("characters")
     @classmethod
@@ -84,7 +84,7 @@ class MmerConfig(ModelConfig):
 
 
 class Interaction(NamedTuple):
-    """What the blocks make of an utterance's words and frames; padded places hold something finite."""
+    """The results of the blocks for an utterance's words and frames; padded positions are finite."""
 
     speech_by_word: Float[Tensor, "items tokens dim"]
     """Q, block D: words have read the speech."""
@@ -101,7 +101,7 @@ class Interaction(NamedTuple):
 class Mmer(Model):
     """One vector ``[pooled frames ; pooled fused words]`` per utterance, read by a linear head and by three more tasks.
 
-    An absent modality is read by nobody, and its pooled vector is a learned one.
+    An absent modality is masked in attention, and its pooled vector is a learned one.
     """
 
     def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: MmerConfig) -> None:
@@ -154,7 +154,7 @@ class Mmer(Model):
         return ModelOutput(self.head(embedding), auxiliary)
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
-        """Return the classification loss, ``ctc``, ``supervised`` and ``augmented``; what weighs 0 is not computed.
+        """Return the classification loss, ``ctc``, ``supervised`` and ``augmented``; those of weight 0 are left out.
 
         Raises:
             ConfigError: The batch has no view and ``augmented_weight`` is above 0.
@@ -182,7 +182,7 @@ class Mmer(Model):
         return super().loss(output, batch) | {name: self.weights[name] * term for name, term in terms.items()}
 
     def start_epoch(self, epoch: int) -> None:
-        """Begin with an empty memory, so that an epoch depends on its own batches alone."""
+        """Clear the memory, so that an epoch depends on its own batches only."""
         if self.memory is not None:
             self.memory.clear()
 
@@ -196,14 +196,12 @@ class Mmer(Model):
         return Interaction(speech, heard, read, gate, torch.cat([read, gate * speech], dim=-1))
 
     def _embed(self, batch: Batch) -> tuple[Float[Tensor, "items both"], Padded]:
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         text, audio = (_clean(self.encoders[name](batch.inputs[name]), present[name]) for name in ("text", "audio"))
         fused = self.interact(text, audio).fused
         heard = self.pooled["audio"](audio.data, audio.mask, present["audio"])
-        said = self.squeeze(self.pooled["fused"](fused, text.mask, present["text"]))
-        return torch.cat([heard, said], dim=-1), audio
+        words = self.squeeze(self.pooled["fused"](fused, text.mask, present["text"]))
+        return torch.cat([heard, words], dim=-1), audio
 
     def _ctc_loss(self, frames: Padded, batch: Batch) -> Tensor:
         assert self.ctc is not None
@@ -225,12 +223,12 @@ class Mmer(Model):
 
 
 def _projection(inputs: int, dim: int) -> nn.Sequential:
-    """Return linear, GELU, linear, on whose results contrastive losses work."""
+    """Return linear, GELU, linear: the projection on which contrastive losses are computed."""
     return nn.Sequential(nn.Linear(inputs, dim), nn.GELU(), nn.Linear(dim, dim))
 
 
 def _clean(padded: Padded, present: Bool[Tensor, " items"]) -> Padded:
-    """Return vectors that are zero wherever nothing real stands: queries must be finite."""
+    """Return vectors with zeros at padded positions, because queries must be finite."""
     mask = padded.mask & present.unsqueeze(-1)
     return Padded(padded.data.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
 
@@ -270,7 +268,7 @@ SPEC = ModelSpec(
         "With profile = 'clean' the supervised contrastive loss is that of Khosla et al. (2020) and the augmented one "
         "is symmetric and has all of a class as positives; the code's have neither normalised vectors nor these.",
         "Recordings are not cut: the code cuts them at 13.1 s and keeps the whole transcript.",
-        "Augmented views are drawn from the training part alone, with donors of the same emotion; the code's voices "
+        "Augmented views are drawn from the training split only, with donors of the same emotion; the code's voices "
         "are those of all sessions.",
         "An absent modality is masked in attention and pooled to a learned vector; nothing is known of absence in the "
         "paper.",

@@ -42,13 +42,13 @@ class MultilevelConfig(ModelConfig):
     alignment: str = "pocketsphinx"
     """Name of the alignment that `merkit align` made; read by all granularities but ``frame``. [ours]"""
     branches: tuple[Branch, ...] = ("audio", "text", "early")
-    """Models that answer: speech alone, words alone, early fusion; speech and early fusion at each granularity.
+    """Models that are averaged: speech alone, words alone, early fusion; speech and early fusion at each granularity.
     ``["early"]``: early fusion only, ``["audio", "text"]``: late fusion only. All three: [paper]"""
     join: Literal["score", "concat", "gate"] = "score"
-    """How granularities come together: a model and an answer each, or one model that reads their vectors side by side
-    or weighed by a learned gate. The paper does not say. [ours]"""
+    """How granularities come together: a model for each, or one model that reads their vectors concatenated or
+    weighted by a learned gate. The paper does not say. [ours]"""
     weights: Literal["fitted", "equal"] | dict[str, float] = "fitted"
-    """Of late fusion: those most likely on validation, all the same, or given by name of answer (``text``,
+    """Of late fusion: fitted on the validation split, equal, or given by name of the model (``text``,
     ``early_word``; with ``join`` other than ``score`` ``early``). [ours]"""
 
     dim: int = Field(default=256, ge=1)
@@ -60,13 +60,13 @@ class MultilevelConfig(ModelConfig):
     feed_forward: int = Field(default=1024, ge=1)
     """Inner dim of its position-wise networks. [ours]"""
     positions: bool = True
-    """Add a sinusoidal code of the place in the sequence, by which segments and tokens can find each other. [ours]"""
+    """Add a sinusoidal code of the position, by which segments and tokens can be matched. [ours]"""
     pooling: Pool = "mean"
-    """From a sequence to a vector: mean, mean and deviation (``statistics``), or learned ``attention``. [ours]"""
+    """Of a sequence: mean, mean and standard deviation (``statistics``), or learned ``attention``. [ours]"""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Of attention, position-wise networks and heads. [ours]"""
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """How often a modality of an utterance is taken away in training (never its last one). [ours]"""
+    """Probability that a modality of an utterance is dropped in training (never its last one). [ours]"""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "MultilevelConfig":
@@ -77,9 +77,9 @@ class MultilevelConfig(ModelConfig):
         if self.dim % self.heads:
             raise ValueError(f"dim ({self.dim}) must be a multiple of heads ({self.heads})")
         if isinstance(self.weights, dict):
-            given, answers = self.weights, self.answers()
-            if set(given) != set(answers):
-                raise ValueError(f"weights: expected one for each of {', '.join(answers)}, found {', '.join(given)}")
+            given, members = self.weights, self.members()
+            if set(given) != set(members):
+                raise ValueError(f"weights: expected one for each of {', '.join(members)}, found {', '.join(given)}")
             if min(given.values()) < 0 or abs(sum(given.values()) - 1.0) > 1e-6:
                 raise ValueError("weights: expected numbers of at least 0 that sum to 1")
         return self
@@ -89,25 +89,25 @@ class MultilevelConfig(ModelConfig):
         tiers = tuple(name for name in self.granularities if name != "frame" and set(self.branches) != {"text"})
         return SegmentRequest(self.alignment, tiers) if tiers else None
 
-    def answers(self) -> dict[str, tuple[Branch, tuple[Granularity, ...]]]:
+    def members(self) -> dict[str, tuple[Branch, tuple[Granularity, ...]]]:
         """Return the models that late fusion averages: by name their branch and the granularities they read."""
-        found: dict[str, tuple[Branch, tuple[Granularity, ...]]] = {}
+        members: dict[str, tuple[Branch, tuple[Granularity, ...]]] = {}
         for branch in self.branches:
             if branch == "text":
-                found["text"] = (branch, ())
+                members["text"] = (branch, ())
             elif self.join == "score":
-                found |= {f"{branch}_{name}": (branch, (name,)) for name in self.granularities}
+                members |= {f"{branch}_{name}": (branch, (name,)) for name in self.granularities}
             else:
-                found[branch] = (branch, self.granularities)
-        return found
+                members[branch] = (branch, self.granularities)
+        return members
 
 
 class Multilevel(Model):
     """Speech at several granularities beside words: early fusion by co-attention, late fusion by weighted mean.
 
-    An answer counts where all that it reads is present; where none has all, those that have anything. An utterance
-    without segments of a tier (nothing was said, no words are known, or it was aligned with ``--unaligned frame``)
-    is read frame by frame in their place.
+    A member counts for an utterance that has all that it reads; if no member has all, those count that have anything.
+    An utterance without segments of a tier (silence, no known words, or aligned with ``--unaligned frame``) is read
+    frame by frame instead.
     """
 
     weights: Tensor
@@ -117,12 +117,12 @@ class Multilevel(Model):
         if set(encoders) != {"audio", "text"}:
             raise ConfigError(f"encoders: {', '.join(encoders)} found, 'multilevel' reads audio and text")
         self.config = config
-        self.answers = config.answers()
-        read = {name for _, names in self.answers.values() for name in names}
+        self.members = config.members()
+        read = {name for _, names in self.members.values() for name in names}
         self.clock = _clock(encoders["audio"], {str(name) for name in read if name != "frame"})
         self.fitted = config.weights == "fitted"
         given = config.weights if isinstance(config.weights, Mapping) else {}
-        shares = [given.get(name, 1.0 / len(self.answers)) for name in self.answers]
+        shares = [given.get(name, 1.0 / len(self.members)) for name in self.members]
         self.register_buffer("weights", torch.tensor(shares, dtype=torch.float32))
 
         self.project = nn.ModuleDict()
@@ -131,7 +131,7 @@ class Multilevel(Model):
         self.gates = nn.ModuleDict()
         self.heads = nn.ModuleDict()
         self.dropout = Dropout(config.dropout)
-        for answer, (branch, names) in self.answers.items():
+        for member, (branch, names) in self.members.items():
             size = 0
             for name in names or ("text",):
                 for modality in _READS[branch]:
@@ -150,70 +150,72 @@ class Multilevel(Model):
                     )
             if config.join == "gate" and len(names) > 1:
                 size //= len(names)
-                self.gates[answer] = Gate(size)
-            self.heads[answer] = linear_head(size, classes, dropout=config.dropout)
+                self.gates[member] = Gate(size)
+            self.heads[member] = linear_head(size, classes, dropout=config.dropout)
 
     @property
     def fits_on_validation(self) -> bool:
         """Whether the weights of late fusion are fitted, and there is more than one."""
-        return self.fitted and len(self.answers) > 1
+        return self.fitted and len(self.members) > 1
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return the log of the weighted mean probability, ``[items, classes]``.
 
-        Auxiliary: of each answer its ``logits.<answer>`` and ``counts.<answer>`` ``[items]``: 2 where all that it reads
-        is present, 1 where something is, else 0; ``embedding``, all answers' vectors side by side.
+        Auxiliary: of each member its ``logits.<member>`` and ``counts.<member>`` ``[items]``: 2 where all that it reads
+        is present, 1 where something is, else 0; ``embedding``, all members' vectors concatenated.
         """
-        present = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         streams = {
             name: self._masked(encoder(batch.inputs[name]), present[name]) for name, encoder in self.encoders.items()
         }
-        there = {name: stream.mask.any(-1) for name, stream in streams.items()}
-        read = dict.fromkeys(name for _, names in self.answers.values() for name in names)
-        speech = {name: self._segments(streams["audio"], batch, name) for name in read}
+        has = {name: stream.mask.any(-1) for name, stream in streams.items()}
+        levels = dict.fromkeys(name for _, names in self.members.values() for name in names)
+        speech = {name: self._segments(streams["audio"], batch, name) for name in levels}
         auxiliary, vectors = {}, []
-        for answer, (branch, names) in self.answers.items():
-            parts = [self._vector(branch, name, {**streams, "audio": speech[name]}) for name in names]
-            parts = parts or [self._vector(branch, "text", streams)]
-            vector = self.gates[answer](torch.stack(parts, dim=-2)) if answer in self.gates else torch.cat(parts, -1)
+        for member, (branch, names) in self.members.items():
+            vectors_read = [self._vector(branch, name, {**streams, "audio": speech[name]}) for name in names]
+            vectors_read = vectors_read or [self._vector(branch, "text", streams)]
+            vector = (
+                self.gates[member](torch.stack(vectors_read, dim=-2))
+                if member in self.gates
+                else torch.cat(vectors_read, -1)
+            )
             vectors.append(vector)
-            auxiliary[f"logits.{answer}"] = self.heads[answer](vector)
-            reads = torch.stack([there[modality] for modality in _READS[branch]])
-            auxiliary[f"counts.{answer}"] = reads.any(0).long() + reads.all(0).long()
+            auxiliary[f"logits.{member}"] = self.heads[member](vector)
+            reads = torch.stack([has[modality] for modality in _READS[branch]])
+            auxiliary[f"counts.{member}"] = reads.any(0).long() + reads.all(0).long()
         logits, counted = self._stacked(auxiliary)
         return ModelOutput(
             log_mixture(logits, self.weights, counted), {**auxiliary, "embedding": torch.cat(vectors, dim=-1)}
         )
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
-        """Return one term per answer over the utterances of which it has read anything; they share the encoders."""
+        """Return one term per member over the utterances of which it reads anything; members share the encoders."""
         terms = {}
-        for answer in self.answers:
-            read = output.auxiliary[f"counts.{answer}"] > 0
-            terms[answer] = self.classification_loss(output.auxiliary[f"logits.{answer}"], batch, read)
+        for member in self.members:
+            read = output.auxiliary[f"counts.{member}"] > 0
+            terms[member] = self.classification_loss(output.auxiliary[f"logits.{member}"], batch, read)
         return terms
 
     @torch.no_grad()
     def fit_on_validation(self, outputs: Iterable[tuple[ModelOutput, Int[Tensor, " items"]]]) -> None:
-        """Set the weights of late fusion to the likeliest ones, on the utterances that have audio and text."""
+        """Fit the weights of late fusion by maximum likelihood, on the utterances that have audio and text."""
         logits, numbers = [], []
         for output, given in outputs:
             auxiliary, labels = output.auxiliary, given.to(self.weights.device)
-            whole = torch.stack([auxiliary[f"counts.{answer}"] == 2 for answer in self.answers]).all(0)
+            whole = torch.stack([auxiliary[f"counts.{member}"] == 2 for member in self.members]).all(0)
             chosen = whole & (labels != IGNORED)
             logits.append(at_least_float32(self._stacked(auxiliary)[0][:, chosen]))
             numbers.append(labels[chosen])
         self.weights.copy_(fitted_weights(torch.cat(logits, dim=1), torch.cat(numbers)))
 
     def logged_values(self) -> Mapping[str, float]:
-        """Return the weights of late fusion, ``weight.<answer>``."""
-        return {f"weight.{name}": float(weight) for name, weight in zip(self.answers, self.weights, strict=True)}
+        """Return the weights of late fusion, ``weight.<member>``."""
+        return {f"weight.{name}": float(weight) for name, weight in zip(self.members, self.weights, strict=True)}
 
-    def _masked(self, found: Padded, present: Bool[Tensor, " items"]) -> Padded:
-        mask = found.mask & present.unsqueeze(-1)
-        return Padded(found.data.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
+    def _masked(self, frames: Padded, present: Bool[Tensor, " items"]) -> Padded:
+        mask = frames.mask & present.unsqueeze(-1)
+        return Padded(frames.data.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
 
     def _segments(self, frames: Padded, batch: Batch, name: Granularity) -> Padded:
         """Return an utterance's segments of a tier, its frames where it has none."""
@@ -229,8 +231,8 @@ class Multilevel(Model):
         if bool(aligned.all()):
             return Padded(means, real)
         longest = max(means.shape[1], frames.data.shape[1])
-        data = torch.where(aligned.unsqueeze(-1), _longer(means, longest), _longer(frames.data, longest))
-        return Padded(data, torch.where(aligned, _longer(real, longest), _longer(frames.mask, longest)))
+        data = torch.where(aligned.unsqueeze(-1), _extended(means, longest), _extended(frames.data, longest))
+        return Padded(data, torch.where(aligned, _extended(real, longest), _extended(frames.mask, longest)))
 
     def _vector(self, branch: Branch, name: str, streams: Mapping[str, Padded]) -> Float[Tensor, "items pooled"]:
         """Return a branch's vector of one granularity: what it reads, pooled, side by side."""
@@ -252,16 +254,16 @@ class Multilevel(Model):
 
     def _stacked(
         self, auxiliary: Mapping[str, Tensor]
-    ) -> tuple[Float[Tensor, "answers items classes"], Bool[Tensor, "answers items"]]:
-        """Return all answers' logits, and which of them count."""
-        logits = torch.stack([auxiliary[f"logits.{answer}"] for answer in self.answers])
-        counts = torch.stack([auxiliary[f"counts.{answer}"] for answer in self.answers])
+    ) -> tuple[Float[Tensor, "members items classes"], Bool[Tensor, "members items"]]:
+        """Return all members' logits, and which of them count for which item."""
+        logits = torch.stack([auxiliary[f"logits.{member}"] for member in self.members])
+        counts = torch.stack([auxiliary[f"counts.{member}"] for member in self.members])
         return logits, torch.where((counts == 2).any(0), counts == 2, counts == 1)
 
 
-def _longer(data: Tensor, places: int) -> Tensor:
-    """Return sequences ``[items, time, …]`` with zeros behind them up to so many places."""
-    return torch.cat([data, data.new_zeros(len(data), places - data.shape[1], *data.shape[2:])], dim=1)
+def _extended(data: Tensor, length: int) -> Tensor:
+    """Return sequences ``[items, time, …]``, extended with zeros to a length."""
+    return torch.cat([data, data.new_zeros(len(data), length - data.shape[1], *data.shape[2:])], dim=1)
 
 
 def _clock(encoder: Encoder, tiers: set[str]) -> FrameClock | None:
@@ -269,7 +271,7 @@ def _clock(encoder: Encoder, tiers: set[str]) -> FrameClock | None:
         return None
     if encoder.hop_s is None:
         raise ConfigError(
-            f"encoders.audio: its steps have no place in time, which granularities {', '.join(sorted(tiers))} need. "
+            f"encoders.audio: its positions have no times, which granularities {', '.join(sorted(tiers))} need. "
             "Choose 'wav2vec2' with pooled = false or 'logmel' with stretch = 0.0, or granularities = ['frame']"
         )
     return FrameClock(encoder.hop_s, encoder.centre_s)
@@ -277,7 +279,7 @@ def _clock(encoder: Encoder, tiers: set[str]) -> FrameClock | None:
 
 SPEC = ModelSpec(
     name="multilevel",
-    summary="speech by frame, phone, syllable and word beside text: co-attention and weighted mean of answers",
+    summary="speech by frame, phone, syllable and word beside text: co-attention and weighted mean of predictions",
     level="utterance",
     config=MultilevelConfig,
     build=Multilevel,
@@ -297,9 +299,9 @@ SPEC = ModelSpec(
 }""",
     ),
     deviations=(
-        "All answers that late fusion averages share their encoders and are trained together; the paper trains models "
-        "of their own.",
-        "Widths, heads, positions, pooling and the way to the weights of late fusion are not in what is known "
+        "All models that late fusion averages share their encoders and are trained together; the paper trains them "
+        "separately.",
+        "Dims, heads, positions, pooling and the way to the weights of late fusion are not in what is known "
         "of the paper.",
         "An utterance without segments of a tier is read frame by frame at that granularity.",
     ),

@@ -1,8 +1,8 @@
 """Ma et al., "A Transformer-Based Model With Self-Distillation for Multimodal Emotion Recognition", TMM 2024: SDT.
 
-Every modality reads every modality (itself included) over the turns of a conversation, one transformer layer for each
-pair. A gate weighs what each pair gives, a softmax over modalities weighs the sum, dimension by dimension, and the
-fused answer teaches the answers of the single modalities.
+Every modality attends to every modality (itself included) over the turns of a conversation, with one transformer layer
+for each pair. A gate weights each pair's result, a softmax over modalities weights each dimension of the sum, and the
+fused prediction is distilled into the predictions of the single modalities.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _EPSILON = 1e-6
 
 
 class SdtConfig(CausalConfig):
-    """Settings of ``sdt``; "paper" is what the released code does, for the corpus named."""
+    """Settings of ``sdt``; "paper" is what the released code does on the named corpus."""
 
     pooling: Pooling = "mean"
     """From an encoder's frames to one vector per utterance and modality (the paper has vectors)."""
@@ -38,7 +38,7 @@ class SdtConfig(CausalConfig):
     heads: int = Field(default=8, ge=1)
     """Paper: 8."""
     attention_norm: bool = False
-    """Normalise the reader before attention. The released code makes these norms, and never applies them."""
+    """Normalise the reader before attention. The released code has these norms and never applies them."""
     gate: Gate = "learned"
     """Of each pair's result x: sigmoid(W x) * x (paper, IEMOCAP), W the identity (paper, MELD), or x (ablation)."""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
@@ -53,9 +53,9 @@ class SdtConfig(CausalConfig):
     modality_weight: float = Field(default=1.0, ge=0.0)
     """Of the modalities' own classification losses; paper: 1."""
     distillation_weight: float = Field(default=1.0, ge=0.0)
-    """Of the divergences between the fused answer and the modalities'; paper: 1."""
+    """Of the divergences between the fused prediction and the modalities'; paper: 1."""
     modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """How often a modality of an utterance is taken away in training (never its last one); not in the paper."""
+    """Probability that a modality of an utterance is dropped in training (never its last one); not in the paper."""
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> "SdtConfig":
@@ -67,7 +67,7 @@ class SdtConfig(CausalConfig):
 
 
 class PairReader(nn.Module):
-    """A target modality reads a source modality: one transformer layer, then a gate on its result."""
+    """A target modality attends to a source modality: one transformer layer, then a gate on its result."""
 
     def __init__(self, dim: int, heads: int, *, attention_norm: bool, gate: Gate, dropout: float) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class PairReader(nn.Module):
 
 
 class Sdt(Model):
-    """Nine readers for three modalities; what is absent is read by nobody and has no share in the fusion."""
+    """Nine readers for three modalities; an absent modality is masked in attention and fusion."""
 
     def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: SdtConfig) -> None:
         super().__init__(encoders)
@@ -121,7 +121,7 @@ class Sdt(Model):
             }
         )
         self.reduce = nn.ModuleDict({name: nn.Linear(len(names) * config.dim, config.dim) for name in names})
-        # a softmax over a single modality has nothing to learn
+        # a softmax over a single modality is constant
         self.scores = nn.Linear(config.dim, config.dim, bias=False) if len(names) > 1 else None
         self.heads = nn.ModuleDict(
             {name: nn.Sequential(nn.ReLU(), Dropout(config.dropout), nn.Linear(config.dim, classes)) for name in names}
@@ -131,13 +131,11 @@ class Sdt(Model):
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]``.
 
-        Auxiliary: the fused vector, ``embedding``; by modality its own ``logits.<modality>``, whether it counted,
+        Auxiliary: the fused vector, ``embedding``; by modality its own ``logits.<modality>``, whether it was read,
         ``present.<modality>`` ``[items, turns]``, and its mean share of the fusion, ``share.<modality>``
         ``[items, turns]``.
         """
-        kept = drop_modalities(
-            {name: batch.present[name] for name in self.encoders}, self.config.modality_dropout, self.training
-        )
+        kept = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         added = sinusoidal_positions(batch.mask.shape[1], self.head.in_features, batch.mask.device)
         by_name = self.config.speaker_order == "name"
         added = added + self.speakers(batch.extras["speakers.by_name"] if by_name else batch.speakers, batch.mask)
@@ -165,7 +163,7 @@ class Sdt(Model):
         return ModelOutput(self.head(fused), auxiliary)
 
     def loss(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
-        """Return the fused loss, the modalities' own, and their divergence from the fused answer."""
+        """Return the fused loss, the modalities' own, and their divergence from the fused prediction."""
         terms = super().loss(output, batch)
         own, divergence = [], []
         for name in self.encoders:
@@ -179,11 +177,11 @@ class Sdt(Model):
 
     def _shares(self, modalities: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return each modality's weight ``[items, turns, dim]``; they sum to 1 over those that are present."""
-        there = torch.stack([present[name] for name in modalities]).unsqueeze(-1)
+        mask = torch.stack([present[name] for name in modalities]).unsqueeze(-1)
         data = torch.stack(list(modalities.values()))
         scores = torch.zeros_like(data) if self.scores is None else self.scores(data)
-        weights = torch.softmax(scores.masked_fill(~there, torch.finfo(scores.dtype).min), dim=0)
-        return dict(zip(modalities, weights.masked_fill(~there, 0.0), strict=True))
+        weights = torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), dim=0)
+        return dict(zip(modalities, weights.masked_fill(~mask, 0.0), strict=True))
 
 
 def _pair(target: str, source: str) -> str:

@@ -1,7 +1,7 @@
-"""The label that the same sentence had in training: a floor that exposes scripts shared between training and test.
+"""The label that the same sentence had in training: a baseline that exposes scripts shared by training and test.
 
-A high score means that test sentences were seen in training with the same label, so that any model of text can score
-by memory.
+A high score means that test sentences occur in training with the same label, so that any model of text can score by
+memorising them.
 """
 
 import hashlib
@@ -14,15 +14,15 @@ from torch import Tensor
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import ModelConfig, ModelSpec
-from merkit.models._fitted import Floor, labelled
+from merkit.models._fitted import FittedBaseline, labelled
 
 
 class TextLookupConfig(ModelConfig):
     """``text_lookup`` has no settings."""
 
 
-class TextLookup(Floor):
-    """Exact text to the label counts it had in training; unknown and missing texts get the training part's shares.
+class TextLookup(FittedBaseline):
+    """Exact text to the label counts it had in training; unknown and missing texts get the training split's shares.
 
     Texts are equal if they are the same characters after runs of white space became one blank. Only 64-bit hashes are
     kept: a checkpoint holds no sentence of the corpus.
@@ -52,12 +52,12 @@ class TextLookup(Floor):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return the logarithm of ``(counts + shares) / (sum of counts + 1)``: the shares break ties."""
-        places = {key: row for row, key in enumerate(self.hashes.tolist())}
+        row_of = {key: row for row, key in enumerate(self.hashes.tolist())}
         rows = torch.zeros(len(batch.ids), self.classes)
-        for place, text in enumerate(batch.texts):
-            row = None if text is None else places.get(_hash(text))
+        for index, text in enumerate(batch.texts):
+            row = None if text is None else row_of.get(_hash(text))
             if row is not None:
-                rows[place] = self.counts[row]
+                rows[index] = self.counts[row]
         shares = self.log_prior.cpu().exp()
         return ModelOutput(self.spread(((rows + shares) / (rows.sum(dim=1, keepdim=True) + 1.0)).log(), batch.mask))
 
@@ -69,7 +69,7 @@ def _hash(text: str) -> int:
 
 SPEC = ModelSpec(
     name="text_lookup",
-    summary="the label that the same sentence had in training (floor)",
+    summary="the label that the same sentence had in training (baseline)",
     level="utterance",
     config=TextLookupConfig,
     build=TextLookup,

@@ -1,8 +1,7 @@
-"""Attention: places of one sequence read another sequence (cross-attention) or their own (self-attention).
+"""Attention: positions of one sequence read another sequence (cross-attention) or their own (self-attention).
 
-Convention: what stands in padded places of the source never reaches a result or a gradient, and a query that finds
-nothing to read gets zeros. Queries are not masked: what stands in a padded query must be finite, and comes out of its
-own place only.
+Convention: padded positions of the source never affect a result or a gradient, and a query without a readable position
+gets zeros. Queries are not masked: a padded query must be finite and affects its own position only.
 """
 
 from typing import Literal
@@ -17,7 +16,7 @@ from merkit.nn.layers import Dropout
 Norm = Literal["pre", "post"]
 """Where layers are normalised: before each sub-layer, or after its residual sum (Vaswani et al. 2017)."""
 Activation = Literal["relu", "gelu"]
-"""Of the position-wise network; GELU is the exact one."""
+"""Of the position-wise network; GELU is exact, not the tanh approximation."""
 
 
 class MultiHeadAttention(nn.Module):
@@ -28,12 +27,12 @@ class MultiHeadAttention(nn.Module):
 
         Args:
             dim: Last axis of the queries and of the result; a multiple of ``heads``.
-            heads: How many attentions work side by side.
-            source_dim: Last axis of what is read; ``None``: as wide as the queries.
+            heads: Number of parallel attentions.
+            source_dim: Last axis of the source; ``None``: ``dim``.
             dropout: Of the attention weights.
 
         Raises:
-            ValueError: ``dim`` is no multiple of ``heads``.
+            ValueError: ``dim`` is not a multiple of ``heads``.
         """
         super().__init__()
         if dim % heads:
@@ -48,36 +47,36 @@ class MultiHeadAttention(nn.Module):
 
     def forward(
         self,
-        queries: Float[Tensor, "items places dim"],
-        source: Float[Tensor, "items source_places source_dim"],
-        mask: Bool[Tensor, "items source_places"],
-        allowed: Bool[Tensor, "places source_places"] | None = None,
-    ) -> Float[Tensor, "items places dim"]:
-        """Return what each query reads from the real places of the source.
+        queries: Float[Tensor, "items positions dim"],
+        source: Float[Tensor, "items source_positions source_dim"],
+        mask: Bool[Tensor, "items source_positions"],
+        allowed: Bool[Tensor, "positions source_positions"] | None = None,
+    ) -> Float[Tensor, "items positions dim"]:
+        """Return what each query reads from the real positions of the source.
 
         Args:
-            queries: Who reads.
-            source: What is read, as keys and as values.
+            queries: Vectors that read.
+            source: Vectors that are read, as keys and as values.
             mask: ``True`` where the source is real.
-            allowed: ``True`` where a query may read a place (``causal_pairs``); ``None``: everywhere.
+            allowed: ``True`` where a query may read a position (``causal_pairs``); ``None``: everywhere.
         """
         readable = mask.unsqueeze(1) if allowed is None else mask.unsqueeze(1) & allowed
-        finds = readable.any(dim=-1, keepdim=True)
+        has_any = readable.any(dim=-1, keepdim=True)
         source = source.masked_fill(~mask.unsqueeze(-1), 0.0)
         attended = scaled_dot_product_attention(
             self._split(self.query(queries)),
             self._split(self.key(source)),
             self._split(self.value(source)),
-            # a query without a readable place reads all of them and is overwritten below: no softmax over nothing
-            attn_mask=(readable | ~finds).unsqueeze(1),
+            # a query without a readable position reads all of them, to avoid an empty softmax, and is zeroed below
+            attn_mask=(readable | ~has_any).unsqueeze(1),
             dropout_p=self.dropout if self.training else 0.0,
         )
         read: Tensor = self.output(attended.transpose(1, 2).flatten(2))
-        return read.masked_fill(~finds, 0.0)
+        return read.masked_fill(~has_any, 0.0)
 
-    def _split(self, data: Float[Tensor, "items places dim"]) -> Float[Tensor, "items heads places part"]:
-        items, places, dim = data.shape
-        return data.view(items, places, self.heads, dim // self.heads).transpose(1, 2)
+    def _split(self, data: Float[Tensor, "items positions dim"]) -> Float[Tensor, "items heads positions part"]:
+        items, positions, dim = data.shape
+        return data.view(items, positions, self.heads, dim // self.heads).transpose(1, 2)
 
 
 def feed_forward(dim: int, hidden: int, *, dropout: float, activation: Activation = "gelu") -> nn.Sequential:
@@ -108,8 +107,16 @@ class AttentionBlock(nn.Module):
     ) -> None:
         """Make the layer.
 
-        ``hidden`` is the inner dim of the position-wise network, 0: there is none; ``hidden_dropout`` is the dropout
-        within it, by default as everywhere. BERT's layers have none there.
+        Args:
+            dim: Of queries and result.
+            heads: Of the attention.
+            hidden: Inner dim of the position-wise network; 0: no such network.
+            norm: Where layers are normalised.
+            dropout: Of attention weights and of the sub-layers' results.
+            activation: Of the position-wise network.
+            source_dim: Last axis of the source; ``None``: ``dim``.
+            epsilon: Of the layer norms.
+            hidden_dropout: Inside the position-wise network; ``None``: ``dropout``. BERT's layers have 0.
         """
         super().__init__()
         self.norm: Norm = norm
@@ -122,12 +129,12 @@ class AttentionBlock(nn.Module):
 
     def forward(
         self,
-        queries: Float[Tensor, "items places dim"],
-        mask: Bool[Tensor, "items source_places"],
-        source: Float[Tensor, "items source_places source_dim"] | None = None,
-        allowed: Bool[Tensor, "places source_places"] | None = None,
-    ) -> Float[Tensor, "items places dim"]:
-        """Return the queries with what they read; without a source they read one another, and the mask is theirs."""
+        queries: Float[Tensor, "items positions dim"],
+        mask: Bool[Tensor, "items source_positions"],
+        source: Float[Tensor, "items source_positions source_dim"] | None = None,
+        allowed: Bool[Tensor, "positions source_positions"] | None = None,
+    ) -> Float[Tensor, "items positions dim"]:
+        """Return the updated queries; without a source they read one another, and ``mask`` is theirs."""
         pre = self.norm == "pre"
         reader = self.attention_norm(queries) if pre else queries
         read = self.attention(reader, reader if source is None else source, mask, allowed)
@@ -139,6 +146,6 @@ class AttentionBlock(nn.Module):
         return data
 
 
-def causal_pairs(places: int, device: torch.device) -> Bool[Tensor, "places places"]:
-    """Return which place may read which: itself and what came before."""
-    return torch.ones(places, places, dtype=torch.bool, device=device).tril()
+def causal_pairs(length: int, device: torch.device) -> Bool[Tensor, "positions positions"]:
+    """Return which position may read which: itself and those before it."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()

@@ -1,12 +1,12 @@
-"""Contrastive losses over a batch: items of one class attract one another, and so do an item and its other view.
+"""Contrastive losses over a batch: positives are items of one class, and an item and its augmented view.
 
-Two forms of each. The clean one works on directions (vectors are L2-normalised), has the temperature inside the softmax
-and counts every item of the anchor's class as its positive. The released one is what MMER's published code computes,
-for parity alone: its floor is not 0, and it grows with the vectors' length.
+Each has two forms. The clean one L2-normalises vectors, has the temperature inside the softmax and counts every item of
+the anchor's class as a positive. The released one is what MMER's published code computes, for comparison with it: its
+minimum is not 0, and it grows with the vectors' length.
 
-Both need partners: an anchor whose class is in the batch only once teaches nothing. With IEMOCAP's four classes in
-random batches of 2 that is 74 % of the anchors, of 4 41 %, of 16 2 %; accumulating gradients adds no partner. What
-does: larger or class-balanced batches, and ``Memory``, which keeps the vectors of earlier batches as partners.
+Both need partners: an anchor whose class occurs only once in the batch has no positive. With IEMOCAP's four classes
+that is 74 % of the anchors in random batches of 2, 41 % of 4, 2 % of 16; accumulating gradients adds no partner. Larger
+or class-balanced batches do, and ``Memory``, which keeps the vectors of earlier batches as partners.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from merkit.nn.pooling import mean_of_real
 
 
 class Partners(NamedTuple):
-    """Vectors from outside the batch, with their classes."""
+    """Vectors from earlier batches with their class numbers."""
 
     vectors: Float[Tensor, "partners dim"]
     labels: Int[Tensor, " partners"]
@@ -41,10 +41,10 @@ def supervised_contrastive(
     one class give ln(N - 1).
 
     Args:
-        vectors: Of any length; their directions count.
-        labels: Class numbers; an item with -100 takes no part.
+        vectors: Of any norm; only directions count.
+        labels: Class numbers; items with -100 are ignored.
         temperature: Divides the cosines.
-        partners: More vectors to be compared with; they are no anchors.
+        partners: Further candidates, which are not anchors.
     """
     known = labels != IGNORED
     unit, labels = normalize(at_least_float32(vectors[known]), dim=-1), labels[known]
@@ -104,7 +104,7 @@ def released_augmented_contrastive(
 class Memory:
     """The latest vectors of earlier batches, without gradients (cross-batch memory, Wang et al., CVPR 2020).
 
-    It is no part of a model's state; a training loop that is to be resumable clears it when an epoch begins. Each
+    It is not part of a model's state, so it must be cleared at the start of an epoch for training to be resumable. Each
     process of a distributed run has its own.
     """
 
@@ -114,15 +114,15 @@ class Memory:
         self._kept: Partners | None = None
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all vectors."""
         self._kept = None
 
     def partners(self) -> Partners | None:
-        """Return what is remembered, if there is anything."""
+        """Return the stored vectors, or ``None`` without any."""
         return self._kept
 
     def add(self, vectors: Float[Tensor, "items dim"], labels: Int[Tensor, " items"]) -> None:
-        """Remember the labelled ones of a batch and forget the oldest."""
+        """Store the labelled vectors of a batch in place of the oldest."""
         known = labels != IGNORED
         vectors, labels = vectors[known].detach().float(), labels[known]
         if self._kept is not None:
@@ -131,7 +131,7 @@ class Memory:
 
 
 def _products(rows: Tensor, columns: Tensor) -> Tensor:
-    """Return all inner products in float32: a temperature enlarges what mixed precision rounds off."""
+    """Return all inner products in float32 at least: a temperature amplifies the rounding of mixed precision."""
     with torch.autocast(rows.device.type, enabled=False):
         return rows @ columns.T
 
@@ -140,7 +140,7 @@ def _mean_over_anchors(scores: Tensor, positive: Tensor) -> Tensor:
     """Return the mean over rows of -mean log softmax at the positives; a row without a positive is skipped."""
     has_positive = positive.any(dim=1)
     scores, positive = scores[has_positive], positive[has_positive]
-    # a candidate that is left out has -inf, which must not meet a 0 of the mask
+    # an excluded candidate has -inf, which must not be multiplied by 0
     terms = torch.log_softmax(scores, dim=1).masked_fill(~positive, 0.0)
     rows = -terms.sum(dim=1) / positive.sum(dim=1)
     return rows.sum() / max(len(rows), 1)

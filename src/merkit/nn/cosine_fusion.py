@@ -1,4 +1,4 @@
-"""Fusion by cosines: each modality adds to the scores, and none wins by the length of its vectors."""
+"""Fusion by cosines: each modality adds to the scores, independently of the norm of its vectors."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -13,7 +13,7 @@ from merkit.core.precision import at_least_float32
 class CosineFusion(nn.Module):
     """For each modality the cosines of its feature with its block of output weights.
 
-    MMCosine (Xu et al., ICASSP 2023). Zeros, which stand for what is absent, add nothing but the bias.
+    MMCosine (Xu et al., ICASSP 2023). A vector of zeros (an absent modality) adds only its share of the bias.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CosineFusion(nn.Module):
         return linear(feature, self._block(name), self._share())
 
     def _cosines(self, name: str, feature: Tensor) -> Tensor:
-        # float32: half precision has no number as small as what normalize guards its division with
+        # float32: half precision cannot represent the small number by which normalize avoids a division by 0
         unit = normalize(at_least_float32(feature), dim=-1)
         weight = normalize(at_least_float32(self._block(name)), dim=self.axis)
         return linear(unit, self.scale * weight, self._share())

@@ -1,8 +1,8 @@
-"""Connectionist temporal classification: a transcript's characters as a second task of a speech encoder.
+"""Connectionist temporal classification (CTC) of a transcript's characters, an auxiliary task of a speech encoder.
 
 Graves et al., "Connectionist Temporal Classification", ICML 2006. Class 0 is the blank. The classes are those of
 wav2vec 2.0's character vocabularies: 4 for the blank, the beginning, the end and the unknown, then the characters, with
-``|`` for what stands between words.
+``|`` for the space between words.
 """
 
 import re
@@ -16,15 +16,15 @@ from torch.nn.functional import ctc_loss
 from merkit.core.precision import at_least_float32
 
 SPECIAL = 4
-"""Classes before the first character; none of them is ever a target."""
+"""Number of classes before the first character; they are never targets."""
 ENGLISH = "|ETAONIHSRDLUMWCFGYPBVK'XJQZ"
 """wav2vec2-base's characters in their order: 28, with the special classes 32."""
 _EVENT = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]|<[^<>]*>")
-"""Something heard that is no word: ``{LG}``, ``[LAUGHTER]``, ``<noise>``."""
+"""Tags of non-speech events: ``{LG}``, ``[LAUGHTER]``, ``<noise>``."""
 
 
 def spelled(text: str, characters: str, *, keep_events: bool = False) -> list[int]:
-    """Return a transcript as class numbers: upper case, ``|`` between words, what is no known character left out.
+    """Return a transcript as class numbers: upper case, ``|`` between words, unknown characters left out.
 
     >>> spelled("Oh, {LG} no!", ENGLISH)
     [8, 11, 4, 9, 8]
@@ -34,7 +34,7 @@ def spelled(text: str, characters: str, *, keep_events: bool = False) -> list[in
         characters: The vocabulary after its special classes; ``|`` must be in it.
         keep_events: Spell the letters of event tags such as ``{LG}`` too, as MMER's released code does.
     """
-    numbers = {character: SPECIAL + place for place, character in enumerate(characters)}
+    numbers = {character: SPECIAL + index for index, character in enumerate(characters)}
     words = (text if keep_events else _EVENT.sub(" ", text)).upper().split()
     known = ["".join(character for character in word if character in numbers) for word in words]
     return [numbers[character] for character in "|".join(word for word in known if word)]
@@ -45,8 +45,8 @@ def mean_ctc(
 ) -> Float[Tensor, ""]:
     """Return the mean over utterances of the negative log-likelihood per target character, in nats.
 
-    Utterances without a frame or without a target do not count; with none left the loss is 0. A target that is too
-    long for its frames adds 0. Real frames come first in ``mask``; padded ones may hold anything finite.
+    Utterances without a frame or a target are not counted; without any left the loss is 0. A target that is too long
+    for its frames adds 0. Real frames come first in ``mask``; padded ones may hold anything finite.
     """
     losses, lengths = _losses(logits, mask, targets)
     return (losses / lengths).sum() / max(len(losses), 1)
@@ -57,14 +57,14 @@ def released_ctc(
 ) -> Float[Tensor, ""]:
     """Return the sum over characters and utterances, as MMER's released code has it.
 
-    It grows with the batch and the transcripts. Utterances without a frame or a target do not count, and a target that
-    is too long for its frames adds 0, where the released code's loss is infinite and its weights become NaN.
+    It grows with the batch and the transcripts. Utterances without a frame or a target are not counted, and a target
+    that is too long for its frames adds 0, where the released code's loss is infinite and its weights become NaN.
     """
     return _losses(logits, mask, targets)[0].sum()
 
 
 def _losses(logits: Tensor, mask: Tensor, targets: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Return the negative log-likelihoods of the utterances that have frames and a target, and the targets' lengths."""
+    """Return negative log-likelihoods and target lengths of the utterances that have frames and a target."""
     heard = mask.any(dim=1).tolist()
     counted = [row for row, target in enumerate(targets) if target and heard[row]]
     chosen = [targets[row] for row in counted]

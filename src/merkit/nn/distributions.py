@@ -21,11 +21,11 @@ class Gaussian:
     log_variance: Float[Tensor, "*batch dim"]
 
     def sample(self) -> Float[Tensor, "*batch dim"]:
-        """Return a draw through which gradients reach mean and variance (Kingma and Welling, ICLR 2014, eq. 4)."""
+        """Return a reparameterised sample: gradients reach mean and variance (Kingma and Welling, ICLR 2014, eq. 4)."""
         return self.mean + (0.5 * self.log_variance).exp() * torch.randn_like(self.mean)
 
     def detach(self) -> "Gaussian":
-        """Return the same distribution without its history."""
+        """Return the same distribution, detached from the graph."""
         return Gaussian(self.mean.detach(), self.log_variance.detach())
 
 
@@ -46,21 +46,21 @@ def product_of_experts(
 ) -> Gaussian:
     """Return the normalised product: precisions add up, means are averaged by precision.
 
-    Where no expert is present it is N(0, 1). Wu and Goodman, "Multimodal Generative Models for Scalable
+    Without any expert present the result is N(0, 1). Wu and Goodman, "Multimodal Generative Models for Scalable
     Weakly-Supervised Learning", NeurIPS 2018, section 2.2, without their prior expert.
 
     Args:
         experts: At least one, of equal shape ``[*batch, dim]``.
-        present: Which of them counts where; ``None``: all.
+        present: Items for which each expert counts; ``None``: all.
     """
     log_precisions = -torch.stack([expert.log_variance for expert in experts])
     means = torch.stack([expert.mean for expert in experts])
     if present is None:
         return _weighted(means, log_precisions)
-    there = torch.stack(list(present)).unsqueeze(-1)
-    someone = there.any(dim=0)
-    joint = _weighted(means, log_precisions.masked_fill(~(there | ~someone), -torch.inf))
-    return Gaussian(joint.mean.masked_fill(~someone, 0.0), joint.log_variance.masked_fill(~someone, 0.0))
+    counted = torch.stack(list(present)).unsqueeze(-1)
+    any_counted = counted.any(dim=0)
+    joint = _weighted(means, log_precisions.masked_fill(~(counted | ~any_counted), -torch.inf))
+    return Gaussian(joint.mean.masked_fill(~any_counted, 0.0), joint.log_variance.masked_fill(~any_counted, 0.0))
 
 
 def categorical_kl(

@@ -1,4 +1,4 @@
-"""What is added to a turn's vector to say where it stands and who speaks."""
+"""Codes of position and speaker, which are added to a turn's vector."""
 
 import math
 
@@ -7,18 +7,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 
-def sinusoidal_positions(places: int, dim: int, device: torch.device) -> Float[Tensor, "places dim"]:
+def sinusoidal_positions(length: int, dim: int, device: torch.device) -> Float[Tensor, "length dim"]:
     """Return the position code of Vaswani et al. 2017, section 3.5: sine in even columns, cosine in odd ones.
 
-    Columns ``2i`` and ``2i + 1`` of place ``p`` hold sine and cosine of ``p / 10000^(2i / dim)``.
+    Columns ``2i`` and ``2i + 1`` of position ``p`` hold sine and cosine of ``p / 10000^(2i / dim)``.
     """
     rates = torch.exp(torch.arange(0, dim, 2, device=device) * (-math.log(10000.0) / dim))
-    angles = torch.arange(places, device=device).unsqueeze(1) * rates
+    angles = torch.arange(length, device=device).unsqueeze(1) * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :dim]
 
 
 class SpeakerEmbedding(nn.Module):
-    """A learned vector for each speaker of a conversation, in order of first appearance; zeros in padded places.
+    """A learned vector for each speaker number of a conversation; zeros at padded positions.
 
     Speakers beyond the table share its last vector.
     """

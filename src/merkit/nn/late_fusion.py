@@ -8,7 +8,7 @@ from merkit.core.precision import at_least_float32
 
 _STEPS = 2000
 _GAIN = 1e-10
-"""EM ends when a step raises the mean log-likelihood by less."""
+"""EM stops when a step raises the mean log-likelihood by less."""
 
 
 def log_mixture(
@@ -16,19 +16,19 @@ def log_mixture(
     weights: Float[Tensor, " models"],
     counted: Bool[Tensor, "models *batch"],
 ) -> Float[Tensor, "*batch classes"]:
-    """Return ``log sum_m w_m p_m`` over the models that count for an item, their weights scaled to sum to 1.
+    """Return ``log sum_m w_m p_m`` over the models that count for an item, with their weights scaled to sum to 1.
 
-    Where all that count have weight 0, they weigh the same; where none counts, all classes are equally likely.
+    If all that count have weight 0, they have equal weights; if none counts, the result is uniform.
 
     Args:
         logits: Of each model, before softmax; anything finite where it does not count.
         weights: At least 0.
-        counted: Which models have something to say of which item.
+        counted: Which models count for which item.
     """
     shape = (-1, *[1] * (counted.dim() - 1))
     own = torch.where(counted, weights.to(logits.device, torch.float32).view(shape), 0.0)
-    none = own.sum(0) == 0
-    own = torch.where(none, counted.float(), own)
+    all_zero = own.sum(0) == 0
+    own = torch.where(all_zero, counted.float(), own)
     log_p = torch.log_softmax(at_least_float32(logits), dim=-1)
     # the logarithm of a weight of 0 is never taken: its slope there is infinite
     terms = torch.where((own > 0).unsqueeze(-1), own.clamp(min=1e-30).log().unsqueeze(-1) + log_p, -torch.inf)
@@ -42,8 +42,8 @@ def fitted_weights(
     """Return the weights (at least 0, sum 1) under which the mixture gives the labels the highest likelihood.
 
     The likelihood is concave in the weights, and EM for mixture weights (Dempster, Laird & Rubin 1977, section 4.3)
-    climbs to its top from any inner point; so no single model has a higher one on the same items. Without items all
-    weigh the same. The result is on the CPU: thousands of steps on a few numbers.
+    reaches the maximum from any interior point; so no single model has a higher likelihood on the same items. Without
+    items the weights are equal. The result is on the CPU: thousands of steps on a few numbers.
     """
     logits, labels = logits.detach().cpu(), labels.cpu()
     models = len(logits)
@@ -51,7 +51,7 @@ def fitted_weights(
     if not labels.numel():
         return weights
     log_p = torch.log_softmax(logits.double(), dim=-1).gather(2, labels.expand(models, -1).unsqueeze(-1)).squeeze(-1)
-    scale = log_p.amax(dim=0)  # so that an item that all find impossible does not become 0 / 0
+    scale = log_p.amax(dim=0)  # an item to which all give a probability near 0 must not become 0 / 0
     likelihoods = (log_p - scale).exp()
     before = -torch.inf
     for _ in range(_STEPS):
@@ -62,6 +62,6 @@ def fitted_weights(
         before = now
         weights = weights * (likelihoods / mixed).mean(dim=1)
     alone = likelihoods.clamp(min=torch.finfo(torch.float64).tiny).log().mean(dim=1)
-    if float(alone.max()) > before:  # EM nears a corner without ever reaching it
+    if float(alone.max()) > before:  # EM approaches a corner without reaching it
         return torch.nn.functional.one_hot(alone.argmax(), models).double()
     return weights / weights.sum()

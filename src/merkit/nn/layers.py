@@ -1,6 +1,6 @@
-"""Small layers that several models share: dropout, a learned stand-in for what is absent, dropped modalities, heads."""
+"""Layers that several models share: dropout, learned vectors for absent utterances, modality dropout, heads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,7 +10,7 @@ from merkit.nn.pooling import Pooling, pool, pooled_dim
 
 
 class Dropout(nn.Dropout):
-    """Dropout from uniform numbers on the CPU, where PyTorch takes up to four times as long to draw its own."""
+    """Dropout that draws uniform numbers on the CPU, where PyTorch's own takes up to four times as long."""
 
     def forward(self, data: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return the data, in training with a share ``p`` of it zero and the rest divided by ``1 - p``."""
@@ -23,8 +23,8 @@ class Dropout(nn.Dropout):
 class PooledUtterance(nn.Module):
     """One vector per utterance from its frames; an absent utterance gets a learned vector instead.
 
-    The learned vector says "absent" in words that no data uses: zeros would look like data. It is learned wherever
-    training has absent utterances, by nature or by ``drop_modalities``.
+    Zeros could be mistaken for data. The vector is learned wherever training has absent utterances, in the data or by
+    ``drop_modalities``.
     """
 
     def __init__(self, dim: int, pooling: Pooling = "mean") -> None:
@@ -41,22 +41,23 @@ class PooledUtterance(nn.Module):
     ) -> Float[Tensor, "*batch pooled"]:
         """Return pooled frames where the utterance is present and the learned vector elsewhere."""
         pooled = pool(self.pooling, data, mask)
-        there = (present & mask.any(dim=-1)).unsqueeze(-1)
-        return torch.where(there, pooled, self.absent.to(pooled.dtype))
+        real = (present & mask.any(dim=-1)).unsqueeze(-1)
+        return torch.where(real, pooled, self.absent.to(pooled.dtype))
 
 
 def drop_modalities(
-    present: Mapping[str, Bool[Tensor, "*batch"]], rate: float, training: bool
+    present: Mapping[str, Bool[Tensor, "*batch"]], names: Iterable[str], rate: float, training: bool
 ) -> dict[str, Bool[Tensor, "*batch"]]:
-    """Return presence with each modality of each utterance taken away at random, except an utterance's last one.
+    """Return the presence of the named modalities, with each one of each utterance dropped at random.
 
-    An utterance that would lose everything keeps all it had. Outside training and at rate 0 nothing is taken.
+    An utterance that would lose all its modalities keeps them. Outside training and at rate 0 nothing is dropped.
     """
+    had = {name: present[name] for name in names}
     if not training or rate == 0.0:
-        return dict(present)
-    kept = {name: there & (torch.rand(there.shape, device=there.device) >= rate) for name, there in present.items()}
-    nothing = ~torch.stack(list(kept.values())).any(dim=0)
-    return {name: torch.where(nothing, present[name], there) for name, there in kept.items()}
+        return had
+    kept = {name: has & (torch.rand(has.shape, device=has.device) >= rate) for name, has in had.items()}
+    none_left = ~torch.stack(list(kept.values())).any(dim=0)
+    return {name: torch.where(none_left, present[name], has) for name, has in kept.items()}
 
 
 def two_layer_head(dim: int, hidden: int, classes: int, *, dropout: float, layer_norm: bool) -> nn.Sequential:

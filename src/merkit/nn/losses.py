@@ -24,11 +24,11 @@ Kind = Literal["cross_entropy", "focal", "logit_adjusted"]
 ClassWeights = Literal["none", "inverse", "effective"]
 
 IGNORED = -100
-"""The class number of an item that there is nothing to learn from."""
+"""The class number of an item without a label."""
 
 
 class ClassificationLoss(nn.Module):
-    """One of the losses of this module; its tensors stay out of a model's state: a checkpoint knows no loss."""
+    """One of the losses of this module; its tensors are not part of a model's state or checkpoint."""
 
     weights: Tensor
     shift: Tensor
@@ -41,7 +41,7 @@ class ClassificationLoss(nn.Module):
         gamma: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
-        """Keep the parts: weight per class, what is added to the scores, the focal exponent and the smoothing."""
+        """Keep the weight of each class, what is added to its score, the focal exponent and the smoothing."""
         super().__init__()
         self.register_buffer("weights", weights, persistent=False)
         self.register_buffer("shift", shift, persistent=False)
@@ -87,7 +87,7 @@ def build_criterion(
     prior_exponent: float = 1.0,
     effective_beta: float = 0.999,
 ) -> ClassificationLoss:
-    """Return a loss for a training part with the given number of items per class.
+    """Return a loss for a training split with the given number of items per class.
 
     ``focal_gamma`` is Lin's gamma (2 is best in that paper), ``prior_exponent`` Menon's tau, ``effective_beta`` Cui's
     beta.
@@ -106,7 +106,7 @@ def build_criterion(
     weights = weights_of_classes(class_counts, class_weights, effective_beta)
     shift = torch.zeros(len(class_counts))
     if kind == "logit_adjusted":
-        # a class that training never saw counts as one item: the logarithm of 0 would forbid it for ever
+        # a class without training items counts as one item, because the logarithm of 0 is infinite
         counts = torch.tensor(class_counts, dtype=torch.float64).clamp(min=1.0)
         shift = (prior_exponent * (counts / counts.sum()).log()).float()
     return ClassificationLoss(
@@ -121,7 +121,8 @@ def weights_of_classes(
 
     ``none``: 1. ``inverse``: ``items / (seen classes * n_c)``, so that each seen class weighs the same in all
     (scikit-learn's "balanced"). ``effective``: ``(1 - beta) / (1 - beta^n_c)``, scaled to sum to the number of seen
-    classes (Cui et al., CVPR 2019, eq. 2 and section 4). A class that training never saw weighs 0 under the latter two.
+    classes (Cui et al., CVPR 2019, eq. 2 and section 4). A class without training items has weight 0 under the latter
+    two.
     """
     counts = torch.tensor(class_counts, dtype=torch.float64)
     if how == "none":

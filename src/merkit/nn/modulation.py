@@ -1,8 +1,8 @@
-"""Balance between modalities in training: how far each is ahead, and slower learning for those that are.
+"""Balance between modalities in training: slower learning for modalities that are ahead of the others.
 
 After Peng et al., "Balanced Multimodal Learning via On-the-fly Gradient Modulation", CVPR 2022, in the form that Nguyen
-et al., "Ada2I", ACM MM 2024, gave it for more than two modalities. Nothing here waits for the device but the figures
-at the end of an epoch. Under several processes all apply the same coefficients and the same noise.
+et al., "Ada2I", ACM MM 2024, gave it for more than two modalities. The device is only synchronised for
+the logged values at the end of an epoch. All processes of a distributed run apply the same coefficients and noise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from merkit.core.precision import at_least_float32
 Target = Literal["gradient", "update", "none"]
 """What the coefficient multiplies: gradients, or the step that the optimiser made of them."""
 Noise = Literal["before", "after", "none"]
-"""Whether the noise has the deviation of the gradient before or after it was multiplied."""
+"""Whether the noise has the standard deviation of the gradient before or after it was multiplied."""
 
 
 def true_class_scores(
@@ -51,7 +51,7 @@ def coefficients(ratios: Float[Tensor, " modalities"], alpha: float) -> Float[Te
 
 
 class Modulation:
-    """Watches a model's modalities and slows down the parameters of those that are ahead.
+    """Observes a model's modalities and slows down the parameters of those that are ahead.
 
     A step: ``watch`` once per batch, ``before_step`` with complete gradients, ``after_step`` with changed weights.
     """
@@ -63,8 +63,8 @@ class Modulation:
             names: Modalities, in the order of all vectors here.
             alpha: Steepness of the coefficient.
             target: What the coefficient multiplies.
-            noise: Gaussian noise on the gradients, and whose deviation it has.
-            first_epoch: Epochs before it are watched and left alone.
+            noise: Gaussian noise on the gradients, and whose standard deviation it has.
+            first_epoch: Epochs before it are observed and not changed.
         """
         self.names = tuple(names)
         self.alpha = alpha
@@ -81,7 +81,7 @@ class Modulation:
         self._before: dict[str, list[Tensor]] = {}
 
     def start_epoch(self, epoch: int, device: torch.device) -> None:
-        """Forget the epoch before, and draw from torch's generator what decides this one's noise."""
+        """Reset the observed values, and draw the seed of this epoch's noise from torch's generator."""
         self._active = self.target != "none" and epoch >= self.first_epoch
         self._scores = self._total = self._applied = self._current = None
         self._steps = 0
@@ -96,13 +96,19 @@ class Modulation:
         labels: Int[Tensor, "*batch"],
         present: Mapping[str, Bool[Tensor, "*batch"]],
     ) -> None:
-        """Add a batch to the step's scores: each modality's own logits, and where it has any."""
+        """Add a batch to the step's scores.
+
+        Args:
+            logits: Each modality's own logits.
+            labels: Class numbers; negative: not counted.
+            present: Items that have the modality.
+        """
         pairs = [true_class_scores(logits[name], labels, present[name]) for name in self.names]
         scores = torch.stack([torch.stack(column) for column in zip(*pairs, strict=True)])
         self._scores = scores if self._scores is None else self._scores + scores
 
     def before_step(self, parameters: Mapping[str, Sequence[nn.Parameter]]) -> None:
-        """Close the step's scores; multiply the gradients and add noise, or keep the weights for ``after_step``."""
+        """Compute the step's coefficients; multiply gradients and add noise, or keep the weights for ``after_step``."""
         self._current = self._close()
         if not self._active or self._current is None:
             return
@@ -118,7 +124,7 @@ class Modulation:
             self._before = {name: [p.detach().clone() for p in parameters[name]] for name in self.names}
 
     def after_step(self, parameters: Mapping[str, Sequence[nn.Parameter]]) -> None:
-        """Take back what is more than the coefficient's share of the step, if that is what it multiplies."""
+        """Shorten the step to the coefficient's share, if ``target`` is ``update``."""
         if not self._before or self._current is None:
             return
         with torch.no_grad():
@@ -128,9 +134,9 @@ class Modulation:
         self._before = {}
 
     def logged_values(self) -> dict[str, float]:
-        """Return ``disparity.<name>`` over the epoch's items and ``coefficient.<name>``, the mean of what was applied.
+        """Return ``disparity.<name>`` over the epoch's items and the mean applied ``coefficient.<name>``.
 
-        Empty where no batch was watched.
+        Empty if no batch was observed.
         """
         if self._total is None or self._applied is None:
             return {}
@@ -147,23 +153,23 @@ class Modulation:
             return None
         if _several_processes():
             distributed.all_reduce(scores)
-        found = coefficients(disparity_ratios(scores[0], scores[1]), self.alpha)
-        applied = found if self._active else torch.ones_like(found)
+        current = coefficients(disparity_ratios(scores[0], scores[1]), self.alpha)
+        applied = current if self._active else torch.ones_like(current)
         self._total = scores if self._total is None else self._total + scores
         self._applied = applied if self._applied is None else self._applied + applied
         self._steps += 1
-        return found
+        return current
 
     def _noise(self, gradient: Tensor, coefficient: Tensor) -> Tensor:
-        spread = deviation(gradient)
+        std = standard_deviation(gradient)
         if self.noise == "after" and self.target == "gradient":
-            spread = spread * coefficient
+            std = std * coefficient
         noise = torch.randn(gradient.shape, generator=self._generator, device=gradient.device, dtype=gradient.dtype)
-        return noise.mul_(spread)
+        return noise.mul_(std)
 
 
-def deviation(values: Float[Tensor, "..."]) -> Float[Tensor, ""]:
-    """Return the standard deviation of all values (divided by n), many times faster than ``Tensor.std``."""
+def standard_deviation(values: Float[Tensor, "..."]) -> Float[Tensor, ""]:
+    """Return the standard deviation of all values (divided by n); many times faster than ``Tensor.std``."""
     mean_square: Tensor = torch.linalg.vector_norm(values).square() / values.numel()
     return (mean_square - values.mean().square()).clamp(min=0.0).sqrt()
 

@@ -1,7 +1,7 @@
-"""From a sequence of vectors to one vector, reading only what the mask calls real.
+"""From a sequence of vectors to one vector, of real frames only.
 
-Convention: a row without a single real frame gives zeros and no gradient; the caller replaces it by what it knows about
-presence. What stands in padded places (garbage, infinities, NaN) never reaches a result or a gradient.
+Convention: a sequence without a real frame gives zeros and no gradient. Padded positions (garbage, infinities, NaN)
+never affect a result or a gradient.
 """
 
 from collections.abc import Callable
@@ -29,9 +29,9 @@ def masked_std(
     """Return the standard deviation over real frames (of the population: divided by n); one frame gives 0."""
     centred = _zeroed(data, mask) - masked_mean(data, mask).unsqueeze(-2)
     variance = masked_mean(centred.square(), mask)
-    spread = variance > 0
+    positive = variance > 0
     # the square root's slope at 0 is infinite: it only sees positive numbers
-    return torch.where(spread, torch.where(spread, variance, 1.0).sqrt(), 0.0)
+    return torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0)
 
 
 def masked_max(
@@ -46,25 +46,25 @@ def first_real(
     data: Float[Tensor, "*batch time dim"], mask: Bool[Tensor, "*batch time"]
 ) -> Float[Tensor, "*batch dim"]:
     """Return the first real frame; ``time >= 1``."""
-    place = mask.to(torch.uint8).argmax(dim=-1)
-    index = place[..., None, None].expand(*place.shape, 1, data.shape[-1])
+    first = mask.to(torch.uint8).argmax(dim=-1)
+    index = first[..., None, None].expand(*first.shape, 1, data.shape[-1])
     return torch.where(mask.any(dim=-1, keepdim=True), data.gather(-2, index).squeeze(-2), 0.0)
 
 
 def pool(
     name: Pooling, data: Float[Tensor, "*batch time dim"], mask: Bool[Tensor, "*batch time"]
 ) -> Float[Tensor, "*batch pooled"]:
-    """Return the statistics that a pooling's name lists, concatenated in that order."""
+    """Return the statistics in a pooling's name, concatenated in that order."""
     return torch.cat([statistic(data, mask) for statistic in _STATISTICS[name]], dim=-1)
 
 
 def pooled_dim(name: Pooling, dim: int) -> int:
-    """Return the dim of what ``pool`` returns for frames of ``dim``."""
+    """Return the last axis of ``pool``'s result for frames of ``dim``."""
     return dim * len(_STATISTICS[name])
 
 
 def mean_of_real(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Float[Tensor, ""]:
-    """Return the mean of one number per real place; 0 if there is none."""
+    """Return the mean of one number per real item; 0 without any."""
     return values.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1).to(values.dtype)
 
 
@@ -92,7 +92,7 @@ class AttentivePooling(nn.Module):
 def masked_softmax(
     scores: Float[Tensor, "*batch time"], mask: Bool[Tensor, "*batch time"]
 ) -> Float[Tensor, "*batch time"]:
-    """Return weights over the last axis: they sum to 1 over real places and are 0 elsewhere (also if none is real)."""
+    """Return weights over the last axis: they sum to 1 over real positions, and are 0 at all others."""
     low = torch.finfo(scores.dtype).min
     weights = torch.softmax(scores.masked_fill(~mask, low), dim=-1)
     return torch.where(mask, weights, 0.0)
@@ -101,7 +101,7 @@ def masked_softmax(
 def _zeroed(
     data: Float[Tensor, "*batch time dim"], mask: Bool[Tensor, "*batch time"]
 ) -> Float[Tensor, "*batch time dim"]:
-    """Return the data with zeros in padded places (multiplying by the mask would let NaN through)."""
+    """Return the data with zeros in padded positions (multiplying by the mask would let NaN through)."""
     return data.masked_fill(~mask.unsqueeze(-1), 0.0)
 
 

@@ -1,7 +1,7 @@
-"""Recombination: encoded streams of different utterances of a batch are paired anew, and nothing is encoded again.
+"""Recombination: pair encoded streams of different utterances of a batch, without encoding anything again.
 
-Partners are drawn on purpose, among the utterances that a task allows: a plain shuffle of IEMOCAP's four classes gives
-a partner of the same class in 26 % of the draws only (the sum of the squared shares of the classes).
+Partners are drawn among the utterances that a task allows: a plain shuffle of IEMOCAP's four classes gives a partner of
+the same class in only 26 % of the draws (the sum of the squared shares of the classes).
 """
 
 import torch
@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 def same_class(labels: Int[Tensor, " items"]) -> Bool[Tensor, "items items"]:
-    """Return which pairs of items have the same label; symmetric, and ``True`` on the diagonal."""
+    """Return which pairs of items have the same label, a symmetric matrix with ``True`` on the diagonal."""
     return labels.unsqueeze(0) == labels.unsqueeze(1)
 
 
 def pairs_of_two(usable: Bool[Tensor, " items"]) -> Bool[Tensor, "items items"]:
-    """Return which ordered pairs are of two different items that are both usable."""
+    """Return which ordered pairs consist of two different usable items."""
     itself = torch.eye(len(usable), dtype=torch.bool, device=usable.device)
     return usable.unsqueeze(0) & usable.unsqueeze(1) & ~itself
 
@@ -23,21 +23,21 @@ def pairs_of_two(usable: Bool[Tensor, " items"]) -> Bool[Tensor, "items items"]:
 def draw_partners(
     allowed: Bool[Tensor, "items items"],
 ) -> tuple[Int[Tensor, " items"], Bool[Tensor, " items"]]:
-    """Draw a partner for each item, evenly and independently of the others, from torch's own generator.
+    """Draw a partner for each item, uniformly and independently, from torch's global generator.
 
     Args:
         allowed: ``allowed[i, j]``: may ``j`` be the partner of ``i``?
 
     Returns:
-        The partners' places, and which items have one; an item that has none is its own partner.
+        The partners' indices, and which items have one; an item without any is its own partner.
     """
-    found = allowed.any(dim=-1)
+    has_partner = allowed.any(dim=-1)
     drawn = torch.rand(allowed.shape, device=allowed.device).masked_fill(~allowed, -1.0).argmax(dim=-1)
-    return torch.where(found, drawn, torch.arange(len(allowed), device=allowed.device)), found
+    return torch.where(has_partner, drawn, torch.arange(len(allowed), device=allowed.device)), has_partner
 
 
 def recombined(
     data: Float[Tensor, "items time dim"], mask: Bool[Tensor, "items time"], partners: Int[Tensor, " items"]
 ) -> tuple[Float[Tensor, "items time dim"], Bool[Tensor, "items time"]]:
-    """Return the sequences of each item's partner; masks travel with them."""
+    """Return the sequences of each item's partner with their masks."""
     return data[partners], mask[partners]

@@ -1,4 +1,4 @@
-"""Recurrent networks over sequences with holes and ends: only real places are read, in their order."""
+"""Recurrent networks over masked sequences: only real positions are read, in their order."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class MaskedLSTM(nn.Module):
-    """An LSTM that steps from real place to real place; padded places are neither read nor written (they get zeros).
+    """An LSTM over the real positions of each sequence; padded positions are skipped and get zeros.
 
     ``dim`` is the last axis of the result: ``hidden``, or twice that if bidirectional (forward state first).
     """
@@ -15,17 +15,17 @@ class MaskedLSTM(nn.Module):
     def __init__(
         self, inputs: int, hidden: int, *, layers: int = 1, dropout: float = 0.0, bidirectional: bool = True
     ) -> None:
-        """Make the network; ``dropout`` acts between layers, so it does nothing for one layer."""
+        """Make the network; ``dropout`` acts between layers, so it has no effect with one layer."""
         super().__init__()
-        between = dropout if layers > 1 else 0.0  # torch warns about dropout that has no place to act
+        between = dropout if layers > 1 else 0.0  # torch warns about dropout with a single layer
         self.lstm = nn.LSTM(inputs, hidden, layers, batch_first=True, dropout=between, bidirectional=bidirectional)
         self.dim = hidden * (2 if bidirectional else 1)
 
     def forward(
         self, data: Float[Tensor, "items turns dim"], mask: Bool[Tensor, "items turns"]
     ) -> Float[Tensor, "items turns out"]:
-        """Return the state at each real place and zeros elsewhere."""
-        # Real places come first, in their order; a sequence without any takes one step on zeros, thrown away below.
+        """Return the state at each real position and zeros elsewhere."""
+        # Move real positions to the front; a sequence without any takes one step on zeros, which is masked below.
         order = torch.argsort((~mask).to(torch.uint8), dim=1, stable=True)
         clean = data.masked_fill(~mask.unsqueeze(-1), 0.0)
         packed = pack_padded_sequence(
@@ -35,6 +35,6 @@ class MaskedLSTM(nn.Module):
         return _take(states, torch.argsort(order, dim=1)).masked_fill(~mask.unsqueeze(-1), 0.0)
 
 
-def _take(data: Tensor, places: Tensor) -> Tensor:
-    """Return ``data[i, places[i, t]]``."""
-    return data.gather(1, places.unsqueeze(-1).expand(*places.shape, data.shape[-1]))
+def _take(data: Tensor, positions: Tensor) -> Tensor:
+    """Return ``data[i, positions[i, t]]``."""
+    return data.gather(1, positions.unsqueeze(-1).expand(*positions.shape, data.shape[-1]))

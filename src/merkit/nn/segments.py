@@ -1,10 +1,10 @@
 """From frames to one vector per segment (phone, syllable, word), for a whole batch at once.
 
-Frame ``t`` stands for the second ``centre_s + t hop_s`` in the middle of its window and belongs to the segment
-``[start, end)`` in which that lies, if any. Segments of an utterance are in order and do not overlap, so a frame
-belongs to at most one. A segment that holds no centre (shorter than a hop) gets the nearest real frame.
+The window of frame ``t`` is centred at ``centre_s + t hop_s`` seconds; the frame belongs to the segment ``[start,
+end)`` that contains its centre, if any. Segments of an utterance are in order and do not overlap, so a frame belongs to
+at most one. A segment that contains no centre (shorter than a hop) gets the nearest real frame.
 
-Times are compared in ticks of 1/16000 s: a boundary on a centre falls on the same side wherever it is computed.
+Times are compared in ticks of 1/16000 s, so that a boundary on a centre is treated alike on every machine.
 """
 
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ _NEVER = torch.iinfo(torch.int64).max // 2
 
 @dataclass(frozen=True, slots=True)
 class FrameClock:
-    """When frames are: that of the first one's middle, and how far it is to the next; seconds."""
+    """Times of frames in seconds: from one frame to the next, and the centre of the first one's window."""
 
     hop_s: float
     centre_s: float
 
     def centres(self, frames: int, device: torch.device) -> Int[Tensor, " frames"]:
-        """Return each frame's middle in ticks."""
+        """Return each frame's centre in ticks."""
         first, hop = round(self.centre_s * TICKS_PER_S), round(self.hop_s * TICKS_PER_S)
         return first + hop * torch.arange(frames, device=device)
 
     def nearest(self, ticks: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
-        """Return the number of the frame whose middle is nearest (the earlier of two), as if there were any number."""
+        """Return the number of the frame whose centre is nearest (the earlier of two), in an unlimited sequence."""
         first, hop = round(self.centre_s * TICKS_PER_S), round(self.hop_s * TICKS_PER_S)
         return torch.div(2 * (ticks - first) + hop - 1, 2 * hop, rounding_mode="floor").clamp(min=0)
 
@@ -41,7 +41,7 @@ def segment_of_frames(
     real: Bool[Tensor, "items segments"],
     clock: FrameClock,
 ) -> Int[Tensor, "items frames"]:
-    """Return the number of each frame's segment, -1 for silence and padding.
+    """Return the number of each frame's segment; -1 for frames outside all segments and for padding.
 
     Args:
         mask: Real frames.
@@ -63,19 +63,19 @@ def segment_means(
     real: Bool[Tensor, "items segments"],
     clock: FrameClock,
 ) -> Float[Tensor, "items segments dim"]:
-    """Return the mean of each segment's frames, of one without any the nearest frame; zeros where none is real.
+    """Return the mean of each segment's frames, or the nearest frame of a segment without any; zeros if padded.
 
-    One ``index_add`` over all frames of the batch. Arguments as ``segment_of_frames``; what stands in padded frames and
-    segments reaches neither a result nor a gradient. An utterance without a real frame gives zeros.
+    One ``index_add`` over all frames of the batch. Arguments as ``segment_of_frames``. Padded frames and segments
+    affect neither a result nor a gradient. An utterance without a real frame gives zeros.
     """
     items, segments, dim = len(frames), real.shape[1], frames.shape[2]
     number = segment_of_frames(mask, times, real, clock)
     belongs = number >= 0
     rows = number + segments * torch.arange(items, device=mask.device).unsqueeze(1)
-    place = torch.where(belongs, rows, items * segments).flatten()  # what belongs nowhere goes to a row behind all
+    row = torch.where(belongs, rows, items * segments).flatten()  # frames of no segment go to an extra last row
     clean = frames.masked_fill(~mask.unsqueeze(-1), 0.0)
-    sums = clean.new_zeros(items * segments + 1, dim).index_add(0, place, clean.flatten(0, 1))
-    counts = clean.new_zeros(items * segments + 1).index_add(0, place, torch.ones_like(place, dtype=clean.dtype))
+    sums = clean.new_zeros(items * segments + 1, dim).index_add(0, row, clean.flatten(0, 1))
+    counts = clean.new_zeros(items * segments + 1).index_add(0, row, torch.ones_like(row, dtype=clean.dtype))
     means = (sums / counts.clamp(min=1).unsqueeze(-1))[:-1].view(items, segments, dim)
     empty = (counts[:-1].view(items, segments) == 0) & real
     return torch.where(empty.unsqueeze(-1), _nearest(clean, mask, times, real, clock), means)
@@ -88,7 +88,7 @@ def _nearest(
     real: Bool[Tensor, "items segments"],
     clock: FrameClock,
 ) -> Float[Tensor, "items segments dim"]:
-    """Return the real frame nearest to the middle of each segment. Real frames come first."""
+    """Return the real frame nearest to the middle of each segment; real frames come first in the sequence."""
     starts, ends = _ticks(times, real)
     lengths = mask.sum(1, keepdim=True)
     middle = torch.where(real, torch.div(starts + ends, 2, rounding_mode="floor"), 0)
@@ -99,7 +99,7 @@ def _nearest(
 def _ticks(
     times: Float[Tensor, "items segments 2"], real: Bool[Tensor, "items segments"]
 ) -> tuple[Int[Tensor, "items segments"], Int[Tensor, "items segments"]]:
-    """Return starts and ends in ticks; those of padded segments lie behind everything."""
+    """Return starts and ends in ticks; padded segments lie after all frames."""
     clean = torch.where(real.unsqueeze(-1), times, 0.0)
     ticks = (clean * TICKS_PER_S).round().long()
     ticks = torch.where(real.unsqueeze(-1), ticks, _NEVER)

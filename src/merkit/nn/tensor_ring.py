@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from merkit.core.precision import at_least_float32
 
 Ring = Literal["cyclic", "mirrored"]
-"""Order of the other modalities in each product: those after it in the ring, or always as they are named."""
+"""Order of the other modalities in each product: those that follow it in the ring, or a fixed order."""
 
 
 def khatri_rao(first: Float[Tensor, "*batch r"], second: Float[Tensor, "*batch r"]) -> Float[Tensor, "*batch r r"]:
@@ -19,7 +19,7 @@ def khatri_rao(first: Float[Tensor, "*batch r"], second: Float[Tensor, "*batch r
 
 
 class FeatureWeighting(nn.Module):
-    """Adaptive feature weighting, one layer: each feature times an attention, in which all modalities have a part.
+    """One layer of adaptive feature weighting: an attention that depends on all modalities multiplies each feature.
 
     With ``q_1, q_2, k_1, k_2`` four linear maps of a feature to r numbers, ``G = (q_1 q_2^T) * (k_1 k_2^T)`` is the
     product of two Khatri-Rao products and of rank one, ``(q_1 * k_1) (q_2 * k_2)^T``: the two factors are all that is
@@ -46,8 +46,8 @@ class FeatureWeighting(nn.Module):
         self.target = target
         self.causal = causal
         self.others = {
-            name: names[place + 1 :] + names[:place] if ring == "cyclic" else names[:place] + names[place + 1 :]
-            for place, name in enumerate(names)
+            name: names[index + 1 :] + names[:index] if ring == "cyclic" else names[:index] + names[index + 1 :]
+            for index, name in enumerate(names)
         }
         self.factors = nn.ModuleDict({name: nn.Linear(hidden, 4 * rank) for name in names})
         self.attention = nn.ModuleDict({name: nn.Linear(rank * rank, hidden) for name in names})
@@ -63,7 +63,7 @@ class FeatureWeighting(nn.Module):
         factors = {name: self._factors(name, feature) for name, feature in features.items()}
         means = {name: self._mean(*factors[name], seen[name]) for name in features}
         weighted: dict[str, Tensor] = {}
-        distances, places = [], []
+        distances, counts = [], []
         for name, feature in features.items():
             left, right = factors[name]
             for other in self.others[name]:
@@ -71,13 +71,13 @@ class FeatureWeighting(nn.Module):
             attention = self.attention[name](self.scale * khatri_rao(left, right).flatten(-2))
             gated = attention * feature + self.beta * feature
             target = attention.detach() if self.target == "attention" else gated
-            there = seen[name].unsqueeze(-1)
+            present = seen[name].unsqueeze(-1)
             distances.append(
-                at_least_float32(torch.where(there, (self.mapping[name](feature) - target).abs(), 0.0)).sum()
+                at_least_float32(torch.where(present, (self.mapping[name](feature) - target).abs(), 0.0)).sum()
             )
-            places.append(seen[name].sum() * feature.shape[-1])
-            weighted[name] = self.dropout(gated).masked_fill(~there, 0.0)
-        return weighted, torch.stack(distances).sum() / torch.stack(places).sum().clamp(min=1)
+            counts.append(seen[name].sum() * feature.shape[-1])
+            weighted[name] = self.dropout(gated).masked_fill(~present, 0.0)
+        return weighted, torch.stack(distances).sum() / torch.stack(counts).sum().clamp(min=1)
 
     def _factors(self, name: str, feature: Tensor) -> tuple[Tensor, Tensor]:
         q_1, q_2, k_1, k_2 = self.factors[name](feature).chunk(4, dim=-1)

@@ -133,6 +133,9 @@ def analyze_recording(
         )
         for utterance, prediction in zip(utterances, recognizer.predict_turns(turns, segments=times), strict=True)
     ]
+    if recognizer.reads and not any(segment.prediction.modalities for segment in segments):
+        reads = " and ".join(sorted(recognizer.reads))
+        raise MerkitError(f"'{checkpoint}' reads {reads}, and '{path}' has no such input for it: use another model.")
     notes = _notes(recognizer, lines is not None, segments) + ([] if unaligned is None else [unaligned])
     return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
 

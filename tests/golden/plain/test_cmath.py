@@ -34,7 +34,7 @@ FRAMES = 3
 ABSENT = {(0, 1, "audio"), (2, 0, "text"), (2, 3, "video"), (2, 3, "audio")}
 CLASSES, DIM, HIDDEN, HEADS, KERNEL = 3, 8, 7, 2, 3
 SMALL = {"dim": DIM, "hidden_size": HIDDEN, "heads": HEADS, "feed_forward": 9, "kernel": KERNEL, "temperature": 2.0}
-WEIGHTS = {"branch": 0.9, "answer": 0.8, "latent": 0.3, "prior": 0.2, "reconstruction": 0.7}
+WEIGHTS = {"branch": 0.9, "prediction": 0.8, "latent": 0.3, "prior": 0.2, "reconstruction": 0.7}
 WARMUP = 10
 
 Gaussian = tuple[Array, Array]
@@ -151,14 +151,14 @@ def plain(w: Weights, data: dict[Any, Array], labels: list[list[int]], speakers:
                 own.append((conversation, turn, name, answer))
                 branches[name].append((answer, label))
                 p, q = softmax(score / 2.0), softmax(answer / 2.0)
-                terms.setdefault(f"answers {name}", []).append(4.0 * float((p * np.log(p / q)).sum()))
+                terms.setdefault(f"predictions {name}", []).append(4.0 * float((p * np.log(p / q)).sum()))
                 terms.setdefault(f"latents {name}", []).append(kl(coarse, distribution))
     means = {name: sum(float(np.mean(v)) for k, v in terms.items() if k.startswith(name)) for name in
-             ("answers", "latents", "prior", "reconstruction")}  # fmt: skip
+             ("predictions", "latents", "prior", "reconstruction")}  # fmt: skip
     losses = {
         "classification": cross_entropy(pairs),
         "branches": WEIGHTS["branch"] * sum(cross_entropy(each) for each in branches.values()),
-        "answers": WEIGHTS["answer"] * means["answers"],
+        "predictions": WEIGHTS["prediction"] * means["predictions"],
         "latents": WEIGHTS["latent"] * means["latents"],
         "prior": WEIGHTS["prior"] / WARMUP * means["prior"],
         "reconstruction": WEIGHTS["reconstruction"] * means["reconstruction"],

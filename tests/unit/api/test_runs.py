@@ -44,6 +44,25 @@ def test_a_run_holds_scores_predictions_checkpoints_and_history(run: merkit.Run,
     assert frame["label"].tolist() == [by_id[name] for name in frame["id"]]
 
 
+def test_a_model_of_published_features_reads_no_recordings(run: merkit.Run, home: Path) -> None:
+    recognizer = merkit.load(run.checkpoint(), data=home / "data")
+
+    with pytest.raises(merkit.MerkitError, match="reads audio, and 'waveform' has no such input for it"):
+        recognizer([0.0] * 16_000, rate_hz=16_000)
+    with pytest.raises(merkit.MerkitError, match="sound"):
+        merkit.load(run.checkpoint())([0.0] * 16_000, rate_hz=16_000)
+
+
+def test_a_model_that_reads_nothing_predicts_all_the_same(home: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "recipe.toml", recipe_values("majority"))
+    recognizer = merkit.load(merkit.train(recipe, home / "data", tmp_path / "run").checkpoint())
+
+    (prediction,) = recognizer.predict([{"text": "hello"}])
+
+    assert prediction.modalities == ()
+    assert recognizer([0.0] * 16_000, rate_hz=16_000).segments[0].prediction.label == prediction.label
+
+
 def test_a_finished_run_is_opened_again_from_its_folder(run: merkit.Run, home: Path) -> None:
     again = merkit.Run(str(home / "run"))
 

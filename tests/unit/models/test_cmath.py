@@ -38,7 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "without variation": {"posterior": "none"},
     "teacher learns": {"detach_teacher": False},
     "without branches' losses": {"branch_weight": 0.0},
-    "without answers": {"answer_weight": 0.0},
+    "without predictions": {"prediction_weight": 0.0},
     "without latents": {"latent_weight": 0.0},
 }
 variants = pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
@@ -313,7 +313,7 @@ def test_a_detached_teacher_learns_nothing_from_its_pupils(detached: bool, poste
     model, batch = make(**CALM, **settings).train(), batch_of(SPEC, 3, labels=all_labels())
 
     terms = terms_of(model, batch)
-    (terms["answers"] + terms["latents"]).backward()
+    (terms["predictions"] + terms["latents"]).backward()
 
     teacher = [*model.head.parameters(), *(() if model.fusion.network is None else model.fusion.network.parameters())]
     assert all((one.grad is None or not one.grad.any()) == detached for one in teacher)
@@ -338,7 +338,7 @@ def test_the_terms_are_those_of_the_equations() -> None:
     assert terms == {
         "classification": pytest.approx(math.log(10.0 / 9.0)),
         "branches": pytest.approx(math.log(2.0)),
-        "answers": pytest.approx(4.0 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))),
+        "predictions": pytest.approx(4.0 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))),
         "latents": pytest.approx(1e-3 * 1.602221),
         "prior": pytest.approx(1e-3 * (0.5 * (0.25 - math.log(0.25) - 1.0) + 0.5)),
         "reconstruction": pytest.approx(0.1 * 3.0),
@@ -347,17 +347,17 @@ def test_the_terms_are_those_of_the_equations() -> None:
 
 def test_a_term_of_weight_0_is_left_out() -> None:
     batch = batch_of(SPEC, 3, labels=all_labels())
-    weights = ("branch", "answer", "latent", "prior", "reconstruction")
+    weights = ("branch", "prediction", "latent", "prior", "reconstruction")
 
     everything = set(terms_of(make(), batch))
     nothing = set(terms_of(make(**{f"{name}_weight": 0.0 for name in weights}), batch))
 
-    assert everything == {"classification", "branches", "answers", "latents", "prior", "reconstruction"}
+    assert everything == {"classification", "branches", "predictions", "latents", "prior", "reconstruction"}
     assert nothing == {"classification"}
     assert set(terms_of(make(posterior="none", reconstruction=False), batch)) == {
         "classification",
         "branches",
-        "answers",
+        "predictions",
     }
 
 
@@ -527,7 +527,7 @@ def test_an_epoch_leaves_gates_errors_and_rungs() -> None:
     figures = model.logged_values()
 
     pairs = [f"gate.{centre}_{other}" for centre, other in itertools.permutations(MODALITIES, 2)]
-    rungs = [f"{kind}.{name}" for kind in ("reconstruction", "answers", "latents") for name in MODALITIES]
+    rungs = [f"{kind}.{name}" for kind in ("reconstruction", "predictions", "latents") for name in MODALITIES]
     assert set(figures) == {*pairs, *rungs}
     error = output.auxiliary["reconstruction.text"][batch.mask].mean()
     assert figures["reconstruction.text"] == pytest.approx(float(error.detach()))

@@ -98,16 +98,16 @@ def test_every_join_of_every_choice_of_branches_answers_and_learns(join: str, br
         name for name, p in model.named_parameters() if "encoders" not in name and (p.grad is None or not p.grad.any())
     ]
     assert not idle
-    assert set(model.loss(output, batch)) == set(model.answers)
+    assert set(model.loss(output, batch)) == set(model.members)
 
 
 def test_granularities_joined_in_one_network_give_one_answer_per_branch() -> None:
     both = ("frame", "word")
 
-    assert list(MultilevelConfig(granularities=both).answers()) == [
+    assert list(MultilevelConfig(granularities=both).members()) == [
         "audio_frame", "audio_word", "text", "early_frame", "early_word",
     ]  # fmt: skip
-    assert list(MultilevelConfig(granularities=both, join="gate").answers()) == ["audio", "text", "early"]
+    assert list(MultilevelConfig(granularities=both, join="gate").members()) == ["audio", "text", "early"]
 
 
 def test_the_answer_is_the_weighted_mean_of_the_answers() -> None:
@@ -156,7 +156,7 @@ def test_weights_are_fitted_on_what_is_whole_and_are_no_worse_than_the_best_answ
     fitted = likelihood(answer(model, batch_of(SPEC, 2, absent={("b0", "text")})).logits)
     assert float(model.weights.sum()) == pytest.approx(1.0)
     assert float(model.weights.min()) >= 0.0
-    assert all(fitted >= likelihood(output.auxiliary[f"logits.{name}"]) - 1e-6 for name in model.answers)
+    assert all(fitted >= likelihood(output.auxiliary[f"logits.{name}"]) - 1e-6 for name in model.members)
     assert sum(model.logged_values().values()) == pytest.approx(1.0)
     assert build(weights="equal").fits_on_validation is False
     assert model.fits_on_validation is True
@@ -191,5 +191,5 @@ def test_an_encoder_without_time_serves_frames_alone() -> None:
     encoders = {"audio": timeless, "text": FakeEncoder("text")}
 
     SPEC.build(encoders, CLASSES, MultilevelConfig(**SMALL, granularities=["frame"]))
-    with pytest.raises(ConfigError, match="its steps have no place in time, which granularities word need"):
+    with pytest.raises(ConfigError, match="its positions have no times, which granularities word need"):
         SPEC.build(encoders, CLASSES, MultilevelConfig(**SMALL, granularities=["frame", "word"]))

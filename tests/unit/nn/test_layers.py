@@ -72,7 +72,7 @@ def test_dropping_takes_about_the_rate_and_never_the_last_one() -> None:
     torch.manual_seed(0)
     before = presence(4000)
 
-    after = drop_modalities(before, 0.3, training=True)
+    after = drop_modalities(before, before, 0.3, training=True)
 
     both, text_only = before["text"] & before["audio"], before["text"] & ~before["audio"]
     assert torch.equal(after["text"] | after["audio"], before["text"] | before["audio"])
@@ -86,7 +86,7 @@ def test_dropping_takes_about_the_rate_and_never_the_last_one() -> None:
 def test_nothing_is_dropped_at_rate_zero_or_outside_training(rate: float, training: bool) -> None:
     before = presence(100)
 
-    after = drop_modalities(before, rate, training)
+    after = drop_modalities(before, before, rate, training)
 
     assert all(torch.equal(after[name], before[name]) for name in before)
 

@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from merkit.nn.modulation import Modulation, Noise, Target, coefficients, deviation, disparity_ratios, true_class_scores
+from merkit.nn.modulation import (
+    Modulation,
+    Noise,
+    Target,
+    coefficients,
+    disparity_ratios,
+    standard_deviation,
+    true_class_scores,
+)
 
 
 def test_scores_equal_a_loop_over_utterances_and_build_no_graph() -> None:
@@ -64,8 +72,8 @@ def test_coefficients_are_the_formula_s(alpha: float, ratio: float, expected: fl
 def test_a_deviation_is_that_of_the_population() -> None:
     values = torch.randn(500, 7) * 3.0 + 1.0
 
-    assert float(deviation(values)) == pytest.approx(float(values.std(correction=0)), rel=1e-5)
-    assert float(deviation(torch.tensor([4.0]))) == 0.0
+    assert float(standard_deviation(values)) == pytest.approx(float(values.std(correction=0)), rel=1e-5)
+    assert float(standard_deviation(torch.tensor([4.0]))) == 0.0
 
 
 STRONG, WEAK = (torch.tensor([[5.0, 0.0]]), torch.tensor([[0.0, 0.0]]))

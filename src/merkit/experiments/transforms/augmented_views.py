@@ -104,11 +104,14 @@ class Maker:
         self.choice = choice
         self.manifest = manifest
         self.cache = ViewCache((manifest.root / FOLDER).resolve())  # media paths are relative to the root or absolute
-        built = {modality: spec.build(config) for modality, (spec, config) in choice.engines.items()}
-        self.text: TextEngine | None = built.get("text")
-        self.audio: AudioEngine | None = built.get("audio")
-        self.identity: Mapping[str, Any] = {name: dict(engine.identity()) for name, engine in built.items()}
+        self._engines = {modality: spec.build(config) for modality, (spec, config) in choice.engines.items()}
+        self.text: TextEngine | None = self._engines.get("text")
+        self.audio: AudioEngine | None = self._engines.get("audio")
+
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
         """By modality all that the views depend on besides utterances and donors, as JSON values."""
+        return {modality: dict(engine.identity()) for modality, engine in self._engines.items()}
 
     def plan(self, fold: Fold) -> list[PlannedView]:
         """Plan the views of a fold's training split, in its order.

@@ -8,10 +8,12 @@ from tests.miniature import write_tone
 from tests.tiny import built
 
 from merkit.core.encoder import EncoderHome
+from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
 from merkit.data.features.sources import open_sources, speaker_statistics
+from merkit.data.features.store import MemoryStore
 from merkit.inference.recognizer import Recognizer
 
 
@@ -59,3 +61,35 @@ def test_speakers_are_measured_once_however_many_chunks_are_predicted(
     assert [prediction.id for prediction in in_chunks] == [f"u{number}" for number in range(4)]
     for one, other in zip(whole, in_chunks, strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
+def test_features_in_memory_are_those_of_the_store_and_no_file_is_written(tmp_path: Path) -> None:
+    manifest = corpus(tmp_path, "AAB ")
+    spec = load("encoders", "logmel")
+    encoder = spec.build(spec.config(n_mels=8, normalize="speaker"), "audio", EncoderHome())
+    turns = list(manifest.turns())
+    files = sorted(tmp_path.rglob("*"))
+
+    in_memory = open_sources({"audio": encoder}, turns, None)["audio"]
+    assert sorted(tmp_path.rglob("*")) == files
+    stored = open_sources({"audio": encoder}, turns, tmp_path / "features")["audio"]
+
+    for turn in turns:
+        expected = stored.get(turn)
+        assert expected is not None
+        np.testing.assert_array_equal(in_memory.get(turn), expected)
+        assert in_memory.length(turn) == stored.length(turn) == len(expected)
+
+
+def test_features_in_memory_are_checked_like_stored_ones() -> None:
+    store = MemoryStore()
+    store.add([("a", "content", np.ones((2, 3)))])
+
+    with pytest.raises(MerkitError, match="Features of 'b' are empty"):
+        store.add([("b", "content", np.ones((0, 3)))])
+    with pytest.raises(MerkitError, match=r"Features of 'b' are float64 \[time, 4\], those of the others in this call"):
+        store.add([("b", "content", np.ones((2, 4)))])
+    assert store.missing({"a": "content", "b": "content"}) == ["b"]
+    assert store.missing({"a": "other"}) == ["a"]
+    with pytest.raises(KeyError):
+        store.get("a", "other")

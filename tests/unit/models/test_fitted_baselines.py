@@ -142,7 +142,7 @@ def test_texts_without_a_common_term_are_an_error() -> None:
 
 @pytest.mark.parametrize("name", FLOORS)
 def test_nothing_labelled_is_an_error(name: str) -> None:
-    with pytest.raises(MerkitError, match=f"{name}: found no labelled utterance"):
+    with pytest.raises(MerkitError, match=f"{name}: no labelled utterance"):
         fitted(name, training=batch(TEXTS, [-100] * len(TEXTS)))
 
 
