@@ -192,7 +192,7 @@ def system(name: str) -> str:
     return "\n".join(
         [
             "## Paper",
-            f"[{cite.title}]({cite.url}). {cite.authors}. {cite.venue}, {cite.year}.",
+            f"[{cite.short}]({cite.url})",
             "\n## Cost",
             f"With the settings of `{name}/{paper}`: {count / 1e6:.2f} million parameters beside the encoders', "
             f"counted with {len(recipe.encoders)} encoders of {STAND_IN_DIM} numbers each and {classes} classes.",

@@ -39,6 +39,12 @@ BLOCK = re.compile(
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 TINY = "merkit prepare parley --out {} --set conversations=12 --set turns=4"
+SMALLER = {
+    "merkit prepare parley --out data\n": TINY.format("data") + "\n",
+    "--out runs/concat\n": "--out runs/concat --seeds 1 --set training.epochs=3\n",
+    "c0047": "c0009",
+}
+"""What the README shows, and what runs in its place: a smaller corpus, one of its calls, a short training."""
 GUIDES = ("start", "learn", "systems", "how-to")
 RUN, CHECKED, DATA = ("console", "python"), ("toml",), ("text", "csv")
 
@@ -99,10 +105,13 @@ def test_the_code_of_a_page_works_in_an_empty_folder(
     namespace: dict[str, Any] = {"__name__": "__main__"}
 
     for block in unmarked(page, *RUN):
+        code = block.code.replace("\\\n", "")
+        for shown, smaller in SMALLER.items():
+            code = code.replace(shown, smaller)
         if block.language == "python":
-            exec(compile(block.code, name(page), "exec"), namespace)
+            exec(compile(code, name(page), "exec"), namespace)
             continue
-        for line in block.code.splitlines():
+        for line in code.splitlines():
             run(line, tiny_corpus)
 
 

@@ -44,13 +44,15 @@ class Predictions(Tabular, Sequence[Prediction]):
         return f"{len(self)} prediction{'' if len(self) == 1 else 's'}"
 
     def rows(self) -> list[dict[str, Any]]:
-        rows = []
-        for utterance, prediction in zip(self.utterances, self.predictions, strict=True):
-            speaker = {"speaker": utterance.speaker} if utterance.speaker else {}
-            text = {} if utterance.text is None else {"text": utterance.text}
-            rows.append({"id": prediction.id, **speaker, **text, **prediction_row(prediction)})
-        columns = dict.fromkeys(name for row in rows for name in row)
-        return [{name: row.get(name) for name in columns} for row in rows]
+        shown = [name for name in ("speaker", "text") if any(getattr(utterance, name) for utterance in self.utterances)]
+        return [
+            {
+                "id": prediction.id,
+                **{name: getattr(utterance, name) for name in shown},
+                **prediction_row(prediction),
+            }
+            for utterance, prediction in zip(self.utterances, self.predictions, strict=True)
+        ]
 
     @overload
     def __getitem__(self, index: int) -> Prediction: ...

@@ -1,5 +1,6 @@
 """The interface of a model: what every paper and baseline implements."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -177,14 +178,24 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class Citation:
-    """A publication, as `merkit cite` prints it."""
+    """A publication: what `merkit cite` prints and a model card names."""
 
-    title: str
-    authors: str
-    venue: str
-    year: int
     url: str
     bibtex: str
+
+    def field(self, *names: str) -> str:
+        """Return the value of the first of these fields that the entry has, without braces; empty if it has none."""
+        for name in names:
+            match = re.search(rf"^\s*{name}\s*=\s*\{{(.*?)\}},?$", self.bibtex, re.MULTILINE | re.DOTALL)
+            if match:
+                return " ".join(re.sub(r"[{}]", "", match.group(1)).split())
+        return ""
+
+    @property
+    def short(self) -> str:
+        """The publication in one line: authors' last names, title, venue and year."""
+        authors = ", ".join(name.partition(",")[0] for name in self.field("author").split(" and "))
+        return f"{authors}: {self.field('title')} ({self.field('journal', 'booktitle')} {self.field('year')})"
 
 
 @dataclass(frozen=True)

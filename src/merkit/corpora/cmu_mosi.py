@@ -111,10 +111,6 @@ SPEC = CorpusSpec(
         "test.conversations": 31,
     },
     citation=Citation(
-        title="Multimodal Sentiment Intensity Analysis in Videos: Facial Gestures and Verbal Messages",
-        authors="Amir Zadeh, Rowan Zellers, Eli Pincus, Louis-Philippe Morency",
-        venue="IEEE Intelligent Systems 31(6)",
-        year=2016,
         url="https://doi.org/10.1109/MIS.2016.94",
         bibtex="""@article{zadeh2016mosi,
   title   = {Multimodal Sentiment Intensity Analysis in Videos: Facial Gestures and Verbal Messages},

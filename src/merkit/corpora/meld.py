@@ -280,10 +280,6 @@ SPEC = CorpusSpec(
         "test.conversations": 280,
     },
     citation=Citation(
-        title="MELD: A Multimodal Multi-Party Dataset for Emotion Recognition in Conversations",
-        authors="Soujanya Poria, Devamanyu Hazarika, Navonil Majumder, Gautam Naik, Erik Cambria, Rada Mihalcea",
-        venue="ACL 2019",
-        year=2019,
         url="https://aclanthology.org/P19-1050/",
         bibtex="""@inproceedings{poria2019meld,
   title     = {{MELD}: A Multimodal Multi-Party Dataset for Emotion Recognition in Conversations},

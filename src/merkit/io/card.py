@@ -12,11 +12,7 @@ from merkit.io.plug_ins import record_plug_ins
 def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenance: Mapping[str, Any]) -> str:
     """Return a checkpoint's ``README.md`` in Markdown."""
     data = provenance["data"]
-    paper = (
-        "no paper: a baseline"
-        if spec.citation is None
-        else f"{spec.citation.authors}: {spec.citation.title} ({spec.citation.venue} {spec.citation.year})"
-    )
+    paper = "no paper: a baseline" if spec.citation is None else spec.citation.short
     published = published_features(model)
     lines = [
         f"# {spec.name} on {config.protocol}",

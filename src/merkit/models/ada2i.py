@@ -337,10 +337,6 @@ def heads_for(dim: int) -> int:
 
 
 CITATION = Citation(
-    title="Ada2I: Enhancing Modality Balance for Multimodal Conversational Emotion Recognition",
-    authors="Cam-Van Thi Nguyen, The-Son Le, Anh-Tuan Mai and Duc-Trong Le",
-    venue="ACM Multimedia",
-    year=2024,
     url="https://arxiv.org/abs/2408.12895",
     bibtex="""@inproceedings{nguyen2024ada2i,
   title = {Ada2I: Enhancing Modality Balance for Multimodal Conversational Emotion Recognition},

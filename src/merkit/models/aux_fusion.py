@@ -254,10 +254,6 @@ class AuxFusion(Model):
 
 
 CITATION = Citation(
-    title=("Using Auxiliary Tasks in Multimodal Fusion of Wav2vec 2.0 and BERT for Multimodal Emotion Recognition"),
-    authors="Dekai Sun, Yancheng He and Jiqing Han",
-    venue="ICASSP",
-    year=2023,
     url="https://arxiv.org/abs/2302.13661",
     bibtex="""@inproceedings{sun2023auxiliary,
   title = {Using Auxiliary Tasks in Multimodal Fusion of Wav2vec 2.0 and BERT for Multimodal Emotion Recognition},

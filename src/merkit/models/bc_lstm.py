@@ -73,12 +73,6 @@ class BcLstm(Model):
 
 
 CITATION = Citation(
-    title="Context-Dependent Sentiment Analysis in User-Generated Videos",
-    authors=(
-        "Soujanya Poria, Erik Cambria, Devamanyu Hazarika, Navonil Majumder, Amir Zadeh and Louis-Philippe Morency"
-    ),
-    venue="ACL",
-    year=2017,
     url="https://aclanthology.org/P17-1081",
     bibtex="""@inproceedings{poria2017context,
   title = {Context-Dependent Sentiment Analysis in User-Generated Videos},

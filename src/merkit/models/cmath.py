@@ -314,13 +314,6 @@ def _gaussian_of(output: ModelOutput, centre: str | None = None) -> Gaussian:
 
 
 CITATION = Citation(
-    title=(
-        "CMATH: Cross-Modality Augmented Transformer with Hierarchical Variational Distillation for Multimodal Emotion "
-        "Recognition in Conversation"
-    ),
-    authors="Xiaofei Zhu, Jiawei Cheng, Zhou Yang, Zhuo Chen, Qingyang Wang and Jianfeng Yao",
-    venue="arXiv",
-    year=2024,
     url="https://arxiv.org/abs/2411.10060",
     bibtex="""@article{zhu2024cmath,
   title = {CMATH: Cross-Modality Augmented Transformer with Hierarchical Variational Distillation for Multimodal

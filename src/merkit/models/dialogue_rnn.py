@@ -210,10 +210,6 @@ def _given(value: float | None, otherwise: float) -> float:
 
 
 CITATION = Citation(
-    title="DialogueRNN: An Attentive RNN for Emotion Detection in Conversations",
-    authors=("Navonil Majumder, Soujanya Poria, Devamanyu Hazarika, Rada Mihalcea, Alexander Gelbukh and Erik Cambria"),
-    venue="AAAI",
-    year=2019,
     url="https://arxiv.org/abs/1811.00405",
     bibtex="""@inproceedings{majumder2019dialoguernn,
   title = {DialogueRNN: An Attentive RNN for Emotion Detection in Conversations},

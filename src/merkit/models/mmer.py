@@ -234,10 +234,6 @@ def _clean(padded: Padded, present: Bool[Tensor, " items"]) -> Padded:
 
 
 CITATION = Citation(
-    title="MMER: Multimodal Multi-task Learning for Speech Emotion Recognition",
-    authors="Sreyan Ghosh, Utkarsh Tyagi, S Ramaneswaran, Harshvardhan Srivastava and Dinesh Manocha",
-    venue="Interspeech",
-    year=2023,
     url="https://arxiv.org/abs/2203.16794",
     bibtex="""@inproceedings{ghosh2023mmer,
   title = {MMER: Multimodal Multi-task Learning for Speech Emotion Recognition},

@@ -189,10 +189,6 @@ def _pair(target: str, source: str) -> str:
 
 
 CITATION = Citation(
-    title="A Transformer-Based Model With Self-Distillation for Multimodal Emotion Recognition in Conversations",
-    authors="Hui Ma, Jian Wang, Hongfei Lin, Bo Zhang, Yijia Zhang and Bo Xu",
-    venue="IEEE Transactions on Multimedia",
-    year=2024,
     url="https://arxiv.org/abs/2310.20494",
     bibtex="""@article{ma2024transformer,
   title = {A Transformer-Based Model With Self-Distillation for Multimodal Emotion Recognition in Conversations},

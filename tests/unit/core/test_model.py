@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from merkit.core.batch import Batch, ModelOutput
-from merkit.core.model import CausalConfig, Model, ModelConfig
+from merkit.core.model import CausalConfig, Citation, Model, ModelConfig
 
 
 class Plain(Model):
@@ -56,3 +56,19 @@ def test_a_loss_counts_what_is_asked_for_alone() -> None:
     # -log softmax(2, 0, 0) at the first class, by hand: log(e^2 + 2) - 2
     assert first.item() == pytest.approx(0.2395447, abs=1e-6)
     assert model.classification_loss(logits, batch).item() == pytest.approx((0.2395447 + 2.2395447) / 2, abs=1e-6)
+
+
+def test_a_citation_in_one_line_is_read_from_its_bibtex_entry() -> None:
+    citation = Citation(
+        url="https://doi.org/10.1000/1",
+        bibtex="""@article{cao2014cremad,
+  title   = {{CREMA-D}: Crowd-Sourced Emotional
+             Dataset},
+  author  = {Cao, Houwei and Cooper, David G.},
+  journal = {IEEE Transactions},
+  year    = {2014}
+}""",
+    )
+
+    assert citation.short == "Cao, Cooper: CREMA-D: Crowd-Sourced Emotional Dataset (IEEE Transactions 2014)"
+    assert citation.field("doi") == ""
