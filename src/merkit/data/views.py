@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,26 +23,14 @@ from merkit.data.files import atomic_path
 
 FOLDER = "views"
 """Below the manifest's folder."""
+_SUFFIXES = {"text": ".txt", "audio": ".flac"}
 
 
-class ViewCache:
-    """The paths of views below a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def text(self, made_of: Mapping[str, Any]) -> Path:
-        """Return the path of a wording, whether or not it has been made."""
-        return self._path("text", made_of, ".txt")
-
-    def audio(self, made_of: Mapping[str, Any]) -> Path:
-        """Return the path of a recording, whether or not it has been made."""
-        return self._path("audio", made_of, ".flac")
-
-    def _path(self, kind: str, made_of: Mapping[str, Any], suffix: str) -> Path:
-        canonical = json.dumps(made_of, sort_keys=True, ensure_ascii=False)
-        name = hashlib.blake2b(canonical.encode(), digest_size=20).hexdigest()
-        return (self.folder / kind / name[:2] / name).with_suffix(suffix)
+def view_path(folder: Path, kind: Literal["text", "audio"], made_of: Mapping[str, Any]) -> Path:
+    """Return the path of a view below a folder, whether or not it has been made."""
+    canonical = json.dumps(made_of, sort_keys=True, ensure_ascii=False)
+    name = hashlib.blake2b(canonical.encode(), digest_size=20).hexdigest()
+    return (folder / kind / name[:2] / name).with_suffix(_SUFFIXES[kind])
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,8 +1,8 @@
-"""The checkpoint: a folder that goes from a waveform and a transcript to a distribution; nothing in it can run code.
+"""The checkpoint: a folder with all that predicts from a recording and a transcript; it contains no code.
 
-``model.safetensors`` (trained weights and fitted statistics), ``config.json`` (all that builds the model),
-``encoders/`` (tokenizers, network configurations, frozen weights that are published nowhere, a whole checkpoint where
-an encoder is a trained model), ``provenance.json`` and ``README.md``.
+``model.safetensors`` (trained weights and fitted statistics), ``config.json`` (what the model is built from),
+``encoders/`` (tokenizers, network configurations, frozen weights that are not published, and for a feature extractor
+its whole checkpoint), ``provenance.json`` and ``README.md``.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ EncoderChoices = Mapping[str, tuple[EncoderSpec, EncoderConfig]]
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """All that builds a checkpoint's model."""
+    """What a checkpoint's model is built from."""
 
     spec: ModelSpec
     config: ModelConfig
@@ -46,7 +46,7 @@ class CheckpointConfig:
     encoders: EncoderChoices
     protocol: str
     temperature: float = 1.0
-    """What logits are divided by before softmax; 1: not calibrated."""
+    """Logits are divided by it before softmax; 1: not calibrated."""
 
     @property
     def reads(self) -> set[str]:
@@ -71,6 +71,14 @@ class CheckpointConfig:
         return json.dumps(values, indent=2)
 
 
+class _EncoderTable(BaseModel):
+    """An encoder's name and settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+
 class _File(BaseModel):
     """``config.json`` before the settings of the plug-ins are checked."""
 
@@ -80,7 +88,7 @@ class _File(BaseModel):
     model: str
     settings: dict[str, Any] = Field(alias="model_config")
     labels: tuple[str, ...]
-    encoders: dict[str, dict[str, Any]]
+    encoders: dict[str, _EncoderTable]
     protocol: str
     temperature: PositiveFloat
     plug_ins: tuple[PlugInRecord, ...]
@@ -131,14 +139,14 @@ def build_model(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, Enc
     """Build a model on its encoders.
 
     Raises:
-        ConfigError: An encoder does not go with the model.
+        ConfigError: An encoder does not fit the model.
     """
     check_encoders(spec, config, encoders)
     return spec.build(encoders, classes, config)
 
 
 def check_encoders(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, Encoder]) -> None:
-    """Refuse encoders that do not go with a model.
+    """Refuse encoders that do not fit a model.
 
     Raises:
         ConfigError: One needs conversations where the model reads single utterances, or reads ahead where it is causal.
@@ -188,7 +196,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path, data: Path | None = None) -> tuple[Model, CheckpointConfig]:
-    """Rebuild a checkpoint's model, in evaluation mode on the CPU; every weight must be there and none too many.
+    """Rebuild a checkpoint's model, in evaluation mode on the CPU; its weights must be exactly those of the model.
 
     Args:
         folder: The checkpoint.
@@ -215,7 +223,7 @@ def load_checkpoint(folder: Path, data: Path | None = None) -> tuple[Model, Chec
 
 
 def open_model(folder: Path, data: Path | None = None) -> TrainedModel:
-    """Open a checkpoint for an encoder that is made of it; as ``load_checkpoint``, and draws no random number.
+    """Load a checkpoint for an encoder that uses its model, without drawing random numbers.
 
     Raises:
         CheckpointError: As ``load_checkpoint``.
@@ -231,17 +239,17 @@ def name_hash(utterance: str) -> str:
 
 
 def read_trained_on(folder: Path) -> frozenset[str]:
-    """Return ``name_hash`` of every utterance that a checkpoint, or a feature extractor in it, has learned from.
+    """Return ``name_hash`` of every utterance that a checkpoint or a feature extractor in it was trained on.
 
     Raises:
-        CheckpointError: It does not say.
+        CheckpointError: It has no such record.
     """
     path = folder / _PROVENANCE
     try:
         return frozenset(json.loads(path.read_text())["trained_on"]["utterances"].split())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{path} does not say which utterances the model has learned from: train it again, or name its recipe"
+            f"{path} does not record the utterances of training: train the model again, or name its recipe"
         ) from error
 
 
@@ -276,7 +284,7 @@ def read_config(folder: Path) -> CheckpointConfig:
             spec,
             spec.config(**file.settings),
             file.labels,
-            choose_encoders(file.encoders, find),
+            choose_encoders({modality: table.model_dump() for modality, table in file.encoders.items()}, find),
             file.protocol,
             file.temperature,
         )
@@ -290,10 +298,10 @@ def read_config(folder: Path) -> CheckpointConfig:
 
 def _mismatch(folder: Path, model: Model, state: Mapping[str, Any], error: RuntimeError) -> str:
     wanted = model.state_dict()
-    parts: list[tuple[str, Sequence[str]]] = [
+    differences: list[tuple[str, Sequence[str]]] = [
         ("missing", sorted(set(wanted) - set(state))),
         ("unknown", sorted(set(state) - set(wanted))),
         ("of another shape", sorted(n for n in set(wanted) & set(state) if wanted[n].shape != state[n].shape)),
     ]
-    told = "; ".join(f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in parts if names)
-    return f"{folder / _WEIGHTS}: tensors {told or error}. It is incomplete or of another model: copy it again."
+    listed = "; ".join(f"{len(names)} {kind} ({', '.join(names[:3])})" for kind, names in differences if names)
+    return f"{folder / _WEIGHTS}: tensors {listed or error}. It is incomplete or of another model: copy it again."

@@ -61,8 +61,8 @@ def grouped_confusion(
     confusion(labels, predictions, classes)
     if groups.shape != labels.shape or groups.min() < 0 or groups.max() >= count:
         raise ValueError(f"one group from 0 to {count - 1} expected for each of {labels.size} utterances")
-    place = (groups.astype(np.int64) * classes + labels) * classes + predictions
-    cells = np.bincount(place, minlength=count * classes * classes)
+    cell = (groups.astype(np.int64) * classes + labels) * classes + predictions
+    cells = np.bincount(cell, minlength=count * classes * classes)
     return cells.reshape(count, classes, classes).astype(np.int64)
 
 

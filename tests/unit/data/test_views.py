@@ -12,7 +12,7 @@ from tests.contract.fakes import DIM, FakeEncoder
 from merkit.core.types import Turn, Utterance
 from merkit.data.dataset import Dataset
 from merkit.data.features.sources import FeatureSource
-from merkit.data.views import ViewCache, Views, seed_of, write_audio, write_text
+from merkit.data.views import Views, seed_of, view_path, write_audio, write_text
 
 NAMES = ("a", "b", "c")
 
@@ -80,17 +80,16 @@ def test_a_view_goes_to_the_device_with_its_batch(dataset: Dataset) -> None:
 
 
 def test_a_view_is_found_by_all_that_it_was_made_of(tmp_path: Path) -> None:
-    cache = ViewCache(tmp_path)
     made_of = {"engine": {"engine": "edit", "drop": 0.1}, "text": "no", "seed": 1}
 
-    place = cache.text(made_of)
-    write_text(place, "no ąę")
+    path = view_path(tmp_path, "text", made_of)
+    write_text(path, "no ąę")
 
-    assert cache.text(dict(reversed(made_of.items()))) == place
-    assert place.read_text(encoding="utf-8") == "no ąę"
+    assert view_path(tmp_path, "text", dict(reversed(made_of.items()))) == path
+    assert path.read_text(encoding="utf-8") == "no ąę"
     for key, value in (("text", "No"), ("seed", 2), ("engine", {"engine": "edit", "drop": 0.2})):
-        assert cache.text({**made_of, key: value}) != place
-    assert cache.audio(made_of).suffix == ".flac"
+        assert view_path(tmp_path, "text", {**made_of, key: value}) != path
+    assert view_path(tmp_path, "audio", made_of).suffix == ".flac"
 
 
 def test_recordings_are_kept_to_16_bits(tmp_path: Path) -> None:

@@ -87,6 +87,15 @@ def test_unknown_keys_are_refused(copy: tuple[Path, Path]) -> None:
         load_checkpoint(*copy)
 
 
+def test_an_encoder_without_a_name_is_refused(copy: tuple[Path, Path]) -> None:
+    config = json.loads((copy[0] / "config.json").read_text())
+    del config["encoders"]["audio"]["name"]
+    (copy[0] / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(CheckpointError, match=r"1 settings do not fit: encoders\.audio\.name: Field required"):
+        load_checkpoint(*copy)
+
+
 def test_settings_that_do_not_fit_the_model_are_refused(copy: tuple[Path, Path]) -> None:
     config = json.loads((copy[0] / "config.json").read_text())
     config["model_config"]["hidden_size"] = "wide"

@@ -25,7 +25,7 @@ from merkit.core.view import AudioEngine, Speaking, TextEngine, ViewConfig, View
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset
 from merkit.data.features.sources import open_sources
-from merkit.data.views import FOLDER, ViewCache, Views, seed_of, write_audio, write_text
+from merkit.data.views import FOLDER, Views, seed_of, view_path, write_audio, write_text
 from merkit.encoders.sound.samples import audio_content
 from merkit.experiments.cell import Cell
 from merkit.experiments.mistakes import plug_in_table
@@ -103,7 +103,7 @@ class Maker:
     def __init__(self, choice: ViewsChoice, manifest: Manifest) -> None:
         self.choice = choice
         self.manifest = manifest
-        self.cache = ViewCache((manifest.root / FOLDER).resolve())  # media paths are relative to the root or absolute
+        self.folder = (manifest.root / FOLDER).resolve()  # media paths are relative to the root or absolute
         self._engines = {modality: spec.build(config) for modality, (spec, config) in choice.engines.items()}
         self.text: TextEngine | None = self._engines.get("text")
         self.audio: AudioEngine | None = self._engines.get("audio")
@@ -173,7 +173,7 @@ class Maker:
             text, file = view.utterance.text, None
             if text:
                 made_of = {"engine": self.identity["text"], "text": text, "number": view.number, "seed": view.seed}
-                file = self.cache.text(made_of)
+                file = view_path(self.folder, "text", made_of)
                 if not file.exists():
                     missing[file] = Wording(text, view.number, view.seed)
             files.append(file)
@@ -192,15 +192,14 @@ class Maker:
     ) -> tuple[Path, bool]:
         """Return the file of a view's recording, and whether it was generated now."""
         donor = None if view.donor is None else turns[view.donor.id]
-        file = self.cache.audio(
-            {
-                "engine": self.identity["audio"],
-                "said": text if engine.reads_text else None,
-                "heard": None if engine.reads_text else audio_content(turn),
-                "donor": None if donor is None else audio_content(donor),
-                "seed": view.seed,
-            }
-        )
+        made_of = {
+            "engine": self.identity["audio"],
+            "said": text if engine.reads_text else None,
+            "heard": None if engine.reads_text else audio_content(turn),
+            "donor": None if donor is None else audio_content(donor),
+            "seed": view.seed,
+        }
+        file = view_path(self.folder, "audio", made_of)
         if file.exists():
             return file, False
         write_audio(file, engine.speak(Speaking(turn, text, donor, view.seed)))
