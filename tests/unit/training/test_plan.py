@@ -124,15 +124,17 @@ def test_seconds_are_those_of_the_recordings(tmp_path: Path) -> None:
     assert talks.longest_s == pytest.approx([0.3, 0.4, 0.4, 0.4], abs=1e-4)
 
 
-def test_an_audio_encoder_without_seconds_and_none_at_all_are_refused() -> None:
+def test_an_audio_encoder_of_published_features_and_none_at_all_are_refused() -> None:
     class Silent(Encoder):
-        """Knows no recordings."""
+        """Reads published features, not recordings."""
+
+        published_features = "praat"
 
     Silent.__abstractmethods__ = frozenset()
 
     with pytest.raises(ConfigError, match="needs an audio encoder that reads recordings, but there is none"):
         Dataset([], {}, "utterance").bound(1.0)
-    with pytest.raises(ConfigError, match="this one reads none"):
+    with pytest.raises(ConfigError, match="this one reads published features"):
         Dataset([], {"audio": FeatureSource(Silent(), None)}, "utterance").bound(1.0)
 
 
