@@ -32,7 +32,7 @@ from merkit.core.errors import ConfigError
 from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
 from merkit.core.precision import at_least_float32
 from merkit.nn.attention import AttentionBlock
-from merkit.nn.layers import PooledUtterance, drop_modalities, linear_head
+from merkit.nn.layers import PooledUtterance, classification_head, drop_modalities
 from merkit.nn.losses import IGNORED
 from merkit.nn.pooling import mean_of_real
 from merkit.nn.recombination import draw_partners, pairs_of_two, recombined, same_class
@@ -142,14 +142,16 @@ class AuxFusion(Model):
         self.pooled = nn.ModuleDict(
             {name: PooledUtterance(dims[name], config.text_pooling if name == "text" else "mean") for name in encoders}
         )
-        self.head = linear_head(sum(dims.values()), classes, dropout=config.dropout)
+        self.head = classification_head(sum(dims.values()), classes, dropout=config.dropout)
         # last, so that the weights above begin alike with and without auxiliary tasks
         self.own_heads = nn.ModuleDict()
         if "own_label" in self.auxiliary:
             for name in encoders:
-                self.own_heads[name] = linear_head(dims[name], classes, dropout=config.dropout)
+                self.own_heads[name] = classification_head(dims[name], classes, dropout=config.dropout)
         self.match_head = (
-            linear_head(sum(dims.values()), 1, dropout=config.dropout) if "emotion_match" in self.auxiliary else None
+            classification_head(sum(dims.values()), 1, dropout=config.dropout)
+            if "emotion_match" in self.auxiliary
+            else None
         )
 
     def forward(self, batch: Batch) -> ModelOutput:

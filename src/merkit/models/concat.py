@@ -12,7 +12,7 @@ from torch import nn
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import Model, ModelConfig, ModelSpec
-from merkit.nn.layers import PooledUtterance, drop_modalities, two_layer_head
+from merkit.nn.layers import PooledUtterance, classification_head, drop_modalities
 from merkit.nn.pooling import Pooling, pooled_dim
 
 
@@ -38,8 +38,8 @@ class Concat(Model):
             {name: PooledUtterance(encoder.dim, config.pooling) for name, encoder in encoders.items()}
         )
         dim = sum(pooled_dim(config.pooling, encoder.dim) for encoder in encoders.values())
-        self.head = two_layer_head(
-            dim, config.hidden_size, classes, dropout=config.dropout, layer_norm=config.layer_norm
+        self.head = classification_head(
+            dim, classes, hidden=config.hidden_size, dropout=config.dropout, layer_norm=config.layer_norm
         )
 
     def forward(self, batch: Batch) -> ModelOutput:

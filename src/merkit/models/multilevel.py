@@ -23,7 +23,7 @@ from merkit.core.precision import at_least_float32
 from merkit.models._multilevel_networks import CoAttention, Gate, Pool, SequencePooling
 from merkit.nn.embeddings import sinusoidal_positions
 from merkit.nn.late_fusion import fitted_weights, log_mixture
-from merkit.nn.layers import Dropout, drop_modalities, linear_head
+from merkit.nn.layers import Dropout, classification_head, drop_modalities
 from merkit.nn.losses import IGNORED
 from merkit.nn.segments import FrameClock, segment_means
 
@@ -151,7 +151,7 @@ class Multilevel(Model):
             if config.join == "gate" and len(names) > 1:
                 size //= len(names)
                 self.gates[member] = Gate(size)
-            self.heads[member] = linear_head(size, classes, dropout=config.dropout)
+            self.heads[member] = classification_head(size, classes, dropout=config.dropout)
 
     @property
     def fits_on_validation(self) -> bool:
