@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from merkit.core.batch import Batch, Padded
 from merkit.nn.pooling import Pooling, pool, pooled_dim
 
 
@@ -58,6 +59,19 @@ def drop_modalities(
     kept = {name: has & (torch.rand(has.shape, device=has.device) >= rate) for name, has in had.items()}
     none_left = ~torch.stack(list(kept.values())).any(dim=0)
     return {name: torch.where(none_left, present[name], has) for name, has in kept.items()}
+
+
+def encode(
+    encoders: Mapping[str, nn.Module] | nn.ModuleDict, batch: Batch, modality_dropout: float, training: bool
+) -> dict[str, Padded]:
+    """Return each modality's frames, masked where it is absent or was dropped, with zeros where they are masked."""
+    kept = drop_modalities(batch.present, encoders.keys(), modality_dropout, training)
+    streams = {}
+    for name, encoder in encoders.items():
+        frames = encoder(batch.inputs[name])
+        mask = frames.mask & kept[name].unsqueeze(-1)
+        streams[name] = Padded(frames.data.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
+    return streams
 
 
 def classification_head(
