@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from merkit.core.errors import MerkitError
 from merkit.evaluation.scores import mean_over_seeds, resampled
 from merkit.evaluation.stored import Run
-from merkit.metrics.classification import FROM_CONFUSION
+from merkit.metrics.classification import METRICS
 from merkit.metrics.comparison import holm, paired_permutation_of, verdict
 from merkit.metrics.intervals import percentile_interval
 
@@ -63,7 +63,7 @@ def compare(run: Run, reference: Run) -> Comparison:
     first = run.counts[:, [run.seeds.index(seed) for seed in seeds]]
     second = reference.counts[:, [reference.seeds.index(seed) for seed in seeds]]
     metric = run.protocol.metrics[0]
-    measure, pooled = FROM_CONFUSION[metric], run.protocol.pooled
+    measure, pooled = METRICS[metric], run.protocol.pooled
     of = mean_over_seeds(measure, pooled)
     drawn = resampled(measure, first, pooled) - resampled(measure, second, pooled)
     difference = float(of(first.sum(axis=0)) - of(second.sum(axis=0)))

@@ -24,7 +24,7 @@ from merkit.evaluation.conditions import Difference, LoadedCell, predict_once, s
 from merkit.evaluation.scores import Counts, Scores, mean_over_seeds, resampled, scores_of
 from merkit.evaluation.stored import Run
 from merkit.io.predictions import predictions_table
-from merkit.metrics.classification import FROM_CONFUSION
+from merkit.metrics.classification import METRICS
 from merkit.metrics.intervals import percentile_interval
 
 FILE = "predictions-probes.parquet"
@@ -115,7 +115,7 @@ def probe_scores(
 
 def _above_chance(run: Run, counts: Counts) -> Difference:
     """Return the mean recall less that of predictions spread evenly over the classes, whatever the true ones."""
-    metric, pooled = FROM_CONFUSION["mean_recall"], run.protocol.pooled
+    metric, pooled = METRICS["mean_recall"], run.protocol.pooled
     even: Counts = np.broadcast_to(counts.sum(axis=-1, keepdims=True), counts.shape)
     mean = mean_over_seeds(metric, pooled)
     draws = resampled(metric, counts, pooled) - resampled(metric, even, pooled)

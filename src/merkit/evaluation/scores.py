@@ -26,7 +26,7 @@ from merkit.data.files import atomic_path
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.evaluation.stored import LabelledPredictions, Run, open_run
 from merkit.metrics.calibration import brier, expected_calibration_error, reliability_bins, risk_coverage_area
-from merkit.metrics.classification import FROM_CONFUSION, Matrices, confusion, f1_of, per_class_of
+from merkit.metrics.classification import METRICS, Matrices, class_scores, confusion, f1_by_class
 from merkit.metrics.intervals import draw_weights, percentile_interval
 
 DRAWS = 1000
@@ -93,7 +93,7 @@ def score(run: Run) -> dict[str, Any]:
 
 def draws_of(run: Run, counts: Counts) -> dict[str, FloatArray]:
     """Return each metric's mean over seeds in every bootstrap draw of the clusters, of counts like ``run.counts``."""
-    return {name: resampled(FROM_CONFUSION[name], counts, run.protocol.pooled) for name in run.protocol.metrics}
+    return {name: resampled(METRICS[name], counts, run.protocol.pooled) for name in run.protocol.metrics}
 
 
 def scores_of(run: Run, counts: Counts, draws: Mapping[str, FloatArray] | None = None) -> Scores:
@@ -102,9 +102,9 @@ def scores_of(run: Run, counts: Counts, draws: Mapping[str, FloatArray] | None =
     draws = draws_of(run, counts) if draws is None else draws
     return {
         name: {
-            **_spread(_by_seed(FROM_CONFUSION[name], total, run.protocol.pooled)),
+            **_spread(_by_seed(METRICS[name], total, run.protocol.pooled)),
             "interval": list(percentile_interval(draws[name])),
-            "pooled": float(_by_seed(FROM_CONFUSION[name], total, pooled=True).mean()),
+            "pooled": float(_by_seed(METRICS[name], total, pooled=True).mean()),
         }
         for name in run.protocol.metrics
     }
@@ -153,7 +153,7 @@ def _spread(by_seed: FloatArray) -> dict[str, Any]:
 def _spread_of(run: Run, matrices: list[Counts]) -> dict[str, Any]:
     """Spread over seeds of every metric's mean over folds, from one matrix a cell."""
     stacked = np.stack(matrices).reshape(len(run.seeds), len(run.folds), *matrices[0].shape)
-    return {name: _spread(_by_seed(FROM_CONFUSION[name], stacked, pooled=False)) for name in run.protocol.metrics}
+    return {name: _spread(_by_seed(METRICS[name], stacked, pooled=False)) for name in run.protocol.metrics}
 
 
 def _matrix(run: Run, split: LabelledPredictions) -> Counts:
@@ -161,15 +161,13 @@ def _matrix(run: Run, split: LabelledPredictions) -> Counts:
 
 
 def _per_class(run: Run) -> list[dict[str, Any]]:
-    by_seed = [per_class_of(matrix) for matrix in run.counts.sum(axis=(0, 2))]
+    by_seed = run.counts.sum(axis=(0, 2))
     drawn = np.tensordot(draw_weights(len(run.clusters), DRAWS), run.counts.sum(axis=2), axes=1)
-    f1 = f1_of(drawn).mean(axis=1)
+    f1 = f1_by_class(drawn).mean(axis=1)
     rows = []
     for number, label in enumerate(run.protocol.labels):
-        scores = [classes[number] for classes in by_seed]
-        row: dict[str, Any] = {"label": label, "support": scores[0].support}
-        for name in ("precision", "recall", "f1"):
-            row[name] = _spread(np.array([getattr(s, name) for s in scores]))
+        row: dict[str, Any] = {"label": label, "support": int(by_seed[0, number].sum())}
+        row |= {name: _spread(values[:, number]) for name, values in class_scores(by_seed).items()}
         row["f1"]["interval"] = list(percentile_interval(f1[:, number]))
         rows.append(row)
     return rows
@@ -205,14 +203,14 @@ def _best_on_test(run: Run) -> dict[str, Any] | None:
             f"{run.path}: {sum(kept)} of {len(kept)} folds and seeds keep predictions of every epoch; train all of them"
             " with --legacy-best-on-test or delete predictions-by-epoch.parquet"
         )
-    choose = FROM_CONFUSION[run.protocol.metrics[0]]
+    choose = METRICS[run.protocol.metrics[0]]
     best = [
         max((_matrix(run, test) for _, test in sorted(cell.by_epoch.items())), key=lambda m: float(choose(m)))
         for cell in run.cells
     ]
     stacked = np.stack(best).reshape(len(run.seeds), len(run.folds), *best[0].shape)
     scores: dict[str, Any] = {
-        name: _spread(_by_seed(FROM_CONFUSION[name], stacked, run.protocol.pooled)) for name in run.protocol.metrics
+        name: _spread(_by_seed(METRICS[name], stacked, run.protocol.pooled)) for name in run.protocol.metrics
     }
     return {**scores, "note": _LEAKY}
 
