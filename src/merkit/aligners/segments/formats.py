@@ -17,8 +17,7 @@ from typing import Any
 
 from merkit.aligners.segments.tiers import merged_words
 from merkit.core.alignment import Interval, TierName
-from merkit.core.errors import MerkitError
-from merkit.encoders.networks.files import first_line
+from merkit.core.errors import MerkitError, first_line
 
 Tiers = dict[TierName, list[Interval]]
 
