@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from merkit.core.corpus import Finding
 from merkit.core.errors import ManifestError
-from merkit.data.files import atomic_path
+from merkit.data.files import write_texts
 
 LEVELS = ("error", "warning", "info")
 """Most serious first: an ``error`` makes results invalid, a ``warning`` may, ``info`` is worth knowing."""
@@ -25,8 +25,7 @@ def counted(level: str, code: str, ids: Iterable[str], message: str) -> list[Fin
 
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:
     """Write findings as JSON, the same bytes for the same findings."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(to_json(findings), encoding="utf-8")
+    write_texts({path: to_json(findings)})
 
 
 def read_findings(path: Path) -> list[Finding]:
