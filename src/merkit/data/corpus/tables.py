@@ -17,7 +17,7 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 
-from merkit.core.errors import ManifestError
+from merkit.core.errors import ManifestError, first_line
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 """Kinds of tables, in the order in which a folder is searched for them."""
