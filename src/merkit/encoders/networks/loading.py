@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from merkit.core.errors import MerkitError
-from merkit.encoders.networks.files import NetworkFiles, first_line
+from merkit.encoders.networks.files import NetworkFiles
 
 _LOADING = Lock()
 
