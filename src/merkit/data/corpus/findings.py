@@ -1,7 +1,7 @@
 """Findings about a corpus: stored as JSON beside its manifest, and rendered as text."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +15,12 @@ LEVELS = ("error", "warning", "info")
 """Most serious first: an ``error`` makes results invalid, a ``warning`` may, ``info`` is worth knowing."""
 
 _SHOWN = 5
+
+
+def counted(level: str, code: str, ids: Iterable[str], message: str) -> list[Finding]:
+    """Return a finding about these utterances, whose number precedes the message; none if there are none."""
+    concerned = tuple(ids)
+    return [Finding(level, code, f"{len(concerned):,} {message}", concerned)] if concerned else []
 
 
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:
