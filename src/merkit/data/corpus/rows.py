@@ -158,7 +158,8 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
             mistakes.append(f"{name} is {shown}, expected text")
         elif not _is_unicode(cell):
             mistakes.append(f"{name} is not valid Unicode (half of a surrogate pair)")
-    mistakes += [f"{name} is empty; leave the cell out instead" for name in ("audio", "video") if fields[name] == ""]
+        elif not cell and name in ("audio", "video"):
+            mistakes.append(f"{name} is empty; leave the cell out instead")
     if all(fields[name] is None for name in MODALITIES):
         mistakes.append("has neither text nor audio nor video")
     turn = fields["turn"]
