@@ -4,7 +4,8 @@ import ast
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.abc import InspectLoader
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from merkit.core.errors import MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.core.syntax import syntax_hash
 from merkit.core.types import Turn
-from merkit.data.features.extraction import FeatureStore, extract_features
-from merkit.data.features.store import MemoryStore
+from merkit.data.features.extraction import extract_features
+from merkit.data.features.store import FeatureStore, MemoryStore
 
 SpeakerStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Mean and standard deviation ``[dim]``."""
@@ -179,7 +180,7 @@ def open_sources(
         else:
             store = open_store(encoder, features)
             announce_size(encoder, turns, store)
-        named = None if progress is None else _named(progress, f"{modality} features")
+        named = None if progress is None else partial(progress, f"{modality} features")
         extract_features(encoder, turns, store, progress=named)
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
         if encoder.normalize_by_speaker:
@@ -191,7 +192,3 @@ def open_sources(
 def _speaker_key(turn: Turn) -> SpeakerKey:
     utterance = turn.utterance
     return (utterance.speaker, "" if utterance.speaker else utterance.conversation)
-
-
-def _named(progress: ProgressCallback, what: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(what, done, total)
