@@ -7,6 +7,7 @@ that it is the same on every machine and Python, and one more group does not cha
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+from operator import attrgetter
 from typing import TypeVar
 
 from merkit.core.errors import CountError
@@ -18,14 +19,8 @@ Group = Callable[[Utterance], str]
 FoldOf = TypeVar("FoldOf", int, str)
 
 
-def conversation(utterance: Utterance) -> str:
-    """Return the conversation as the group."""
-    return utterance.conversation
-
-
-def speaker(utterance: Utterance) -> str:
-    """Return the speaker as the group."""
-    return utterance.speaker
+conversation: Group = attrgetter("conversation")
+speaker: Group = attrgetter("speaker")
 
 
 def draw(names: Iterable[str], count: int, *key: str | int) -> frozenset[str]:
@@ -106,17 +101,9 @@ def leave_out(
     folds: Iterable[FoldOf] | None = None,
     name: Callable[[FoldOf], str] = str,
 ) -> list[Fold]:
-    """Return folds that test the members of each and learn from all others.
+    """Return folds, by default all that ``fold_of`` returns, sorted: each tests its members and learns from the others.
 
-    Args:
-        protocol: Labels the utterances.
-        members: All utterances that take part.
-        fold_of: Returns the fold that tests an utterance.
-        group: What the validation split is drawn by.
-        count: How many groups validate, or their share.
-        seed: Draws them, together with the fold.
-        folds: Those to make; by default all that ``fold_of`` returns, sorted.
-        name: Returns the name of a fold.
+    Seed and fold draw the validation split, as in ``cut``; ``name`` names a fold.
     """
     made = []
     for tested in sorted({fold_of(utterance) for utterance in members}) if folds is None else folds:

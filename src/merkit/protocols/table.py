@@ -68,10 +68,17 @@ class TableOptions(ProtocolOptions):
 class Table(Protocol):
     """The protocol of a user's table.
 
-    Unless the options name the classes, ``labels`` is empty before ``folds`` or ``check_labels`` is called.
+    Unless the options name the classes, ``labels`` is empty before ``folds`` or ``check_labels`` is called. There are
+    no published counts, so that ``allow_partial`` means nothing.
+
+    Raises:
+        ConfigError: Label, split and group name the same column.
     """
 
     def __init__(self, options: TableOptions, allow_partial: bool = False) -> None:
+        columns = [column for column in (options.label, options.split, options.group) if column is not None]
+        if len(set(columns)) != len(columns):
+            raise ConfigError(f"table: label, split and group must be different columns, found {', '.join(columns)}.")
         self.options = options
         self.labels = options.labels or ()
         self.selection = options.selection
@@ -80,11 +87,7 @@ class Table(Protocol):
         self.cluster: Literal["conversation", "speaker"] = "speaker" if options.group == "speaker" else "conversation"
 
     def label(self, utterance: Utterance) -> str | None:
-        """Return the label column's value as text, or ``None`` where ``leave_out`` names it.
-
-        Raises:
-            MerkitError: The cell is empty, or holds a label that ``labels`` does not name.
-        """
+        """Return the label column's value as text, or ``None`` where ``leave_out`` names it."""
         found = _cell(utterance, self.options.label)
         if found in self.options.leave_out:
             return None
@@ -121,11 +124,7 @@ class Table(Protocol):
         )
 
     def check_labels(self, utterances: Sequence[Utterance]) -> None:
-        """Check that every member's label is one of ``labels``, which are found here unless ``folds`` was called.
-
-        Raises:
-            MerkitError: A test utterance has a label that no training or validation utterance has.
-        """
+        """Check that every member's label is one of ``labels``, which are found here unless ``folds`` was called."""
         members = self.members(utterances)
         if not self.labels:
             self._find_labels(members)
@@ -197,22 +196,10 @@ def _cell(utterance: Utterance, column: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def build(options: TableOptions, allow_partial: bool) -> Table:
-    """Return the protocol; ``allow_partial`` means nothing without published counts.
-
-    Raises:
-        ConfigError: Label, split and group name the same column.
-    """
-    columns = [column for column in (options.label, options.split, options.group) if column is not None]
-    if len(set(columns)) != len(columns):
-        raise ConfigError(f"table: label, split and group must be different columns, found {', '.join(columns)}.")
-    return Table(options, allow_partial)
-
-
 SPEC = ProtocolSpec(
     name="table",
     summary="a user's own table: split column, or k folds by a group column",
     corpus=None,
     options=TableOptions,
-    build=build,
+    build=Table,
 )
