@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merkit.cli.console import number, show, show_prose, show_table
+from merkit.reporting.text import counted, interval_text, p_text, points, score_text, spread_text
 
 if TYPE_CHECKING:
     from merkit.reporting.results import Group
+    from merkit.reporting.section import Section
 
 _SUMMARY = (
     *("model", "protocol", "selection", "seeds", "folds", "count_differences", "test"),
@@ -25,7 +27,7 @@ def print_scores(scores: dict[str, Any]) -> None:
     """Print a run's test scores and per-class F1 as two tables."""
     show(f"{scores['model']} on {scores['protocol']}, {scores['support']} test utterances")
     show(
-        f"{_counted(scores['seeds'], 'seed')}, {_counted(scores['folds'], 'fold')}, "
+        f"{counted(len(scores['seeds']), 'seed')}, {counted(len(scores['folds']), 'fold')}, "
         f"{_selection(scores)}; percent, std over seeds"
     )
     differences = scores["count_differences"]
@@ -66,17 +68,12 @@ def print_next_steps(run: Path, scores: dict[str, Any]) -> None:
     show(f"run:  {run}")
     show(f"test: {metric} {_percent(score['mean'])} %, 95 % interval {interval}")
     show(f"next: merkit report {quote(run)} --out report")
-    checkpoint = checkpoint_of(run)
+    checkpoint = min(run.glob("fold-*/seed-0/checkpoint"))
     published = stored_published_features(checkpoint)
     if published:
         show(f"note: the checkpoints read published features ({', '.join(published)}) and cannot read recordings")
     else:
         show(f"      {analyze_command(read_config(checkpoint), 'RECORDING', quote(checkpoint), 'TRANSCRIPT')}")
-
-
-def checkpoint_of(run: Path) -> Path:
-    """Return the checkpoint of a run's first fold and seed."""
-    return min(run.glob("fold-*/seed-0/checkpoint"))
 
 
 def quote(path: Path) -> str:
@@ -86,8 +83,6 @@ def quote(path: Path) -> str:
 
 def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
     """Print the test scores of several runs of one protocol, a row each."""
-    from merkit.reporting.text import score_text
-
     last = runs[-1]  # the first ones are baselines, some of which have no epochs
     seeds = max(len(run["seeds"]) for run in runs)
     metrics = list(last["test"])[:2]
@@ -127,7 +122,6 @@ def grid_summary(group: "Group") -> list[dict[str, Any]]:
 def print_grid(group: "Group") -> None:
     """Print the variants of a recipe as one table, with tests against the base."""
     from merkit.reporting.sections import features_cell, results_caption
-    from merkit.reporting.text import interval_text, p_text, points, spread_text
 
     metric = group.metric
     rows = []
@@ -149,28 +143,16 @@ def print_grid(group: "Group") -> None:
     show(f"next: merkit report {quote(folder)}/* --out report")
 
 
-def print_conditions(group: "Group") -> None:
-    """Print the scores with subsets of modalities, of linear probes and with another text column, where requested."""
-    from merkit.reporting.condition_sections import probe_section, subset_section, text_section
-
-    for section in (subset_section(group), probe_section(group), text_section(group)):
-        shown = [n for n, column in enumerate(section.columns) if not column.wide]
-        heads = [
-            number(section.columns[n].name) if section.columns[n].numeric else section.columns[n].name for n in shown
-        ]
-        rows = [
-            [" ".join(filter(None, [row.cells[n].text, row.cells[n].detail])) for n in shown] for row in section.rows
-        ]
-        names = ["", *(row[0] for row in rows)]
-        rows = [["" if row[0] == before else row[0], *row[1:]] for before, row in zip(names, rows, strict=False)]
-        if rows:
-            show_table(heads, rows)
-        if section.caption:
-            show_prose(section.caption)
-
-
-def _counted(items: Sequence[Any], noun: str) -> str:
-    return f"{len(items)} {noun}{'s' * (len(items) != 1)}"
+def print_section(section: "Section") -> None:
+    """Print a section of a report; a name that equals the one above it is left out."""
+    shown = {n: column for n, column in enumerate(section.columns) if not column.wide}
+    heads = [number(column.name) if column.numeric else column.name for column in shown.values()]
+    rows = [[" ".join(filter(None, [row.cells[n].text, row.cells[n].detail])) for n in shown] for row in section.rows]
+    names = ["", *(row[0] for row in rows)]
+    rows = [["" if row[0] == before else row[0], *row[1:]] for before, row in zip(names, rows, strict=False)]
+    if rows:
+        show_table(heads, rows)
+    show_prose(section.caption)
 
 
 def _selection(scores: dict[str, Any]) -> str:

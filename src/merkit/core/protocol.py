@@ -60,7 +60,8 @@ class Protocol(ABC):
         """Return the folds; ``seed`` draws the validation split where none is published.
 
         Raises:
-            CountError: The counts differ from the published ones (and ``allow_partial`` was not given).
+            CountError: The counts differ from the published ones (and ``allow_partial`` was not given), a split is
+                empty, or there are too few groups.
         """
 
     def members(self, utterances: Sequence[Utterance]) -> list[Utterance]:
@@ -87,7 +88,7 @@ class ProtocolSpec(PlugInSpec):
     kind: ClassVar[str] = "protocols"
     corpus: str | None
     """Name of the corpus that it is for; ``None``: any."""
-    options: type[ProtocolOptions]
+    options: type[ProtocolOptions] = ProtocolOptions
     build: Callable[[Any, bool], Protocol]
     """``build(options, allow_partial)``."""
     citation: Citation | None = None

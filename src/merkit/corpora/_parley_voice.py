@@ -12,8 +12,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 import soxr
 from jaxtyping import Float32, Int16
 
+from merkit.core.alignment import Interval
 from merkit.core.errors import MerkitError
 
 RATE_HZ = 16_000
@@ -28,7 +30,6 @@ _SYNCHRONOUS = 2
 _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 0x1, 0x2, 0x8000
 _UTF8, _SSML = 1, 0x10
 _CHARACTERS = 1
-_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _END_OF_LIST, _WORD, _PHONEME = 0, 1, 7
 _FULL_SCALE = 32768
 _TAIL_S = 0.05
@@ -66,21 +67,12 @@ class Manner:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A word or a phone (IPA) and its time in seconds."""
-
-    label: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Speech:
-    """Samples in [-1, 1) at 16 kHz, and times from the first sample."""
+    """Samples in [-1, 1) at 16 kHz, and the times of words and phones (IPA) from the first sample."""
 
     samples: Float32[np.ndarray, " samples"]
-    words: tuple[Span, ...]
-    phones: tuple[Span, ...]
+    words: tuple[Interval, ...]
+    phones: tuple[Interval, ...]
 
 
 class _Id(ctypes.Union):
@@ -103,26 +95,8 @@ class _Event(ctypes.Structure):
 
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-
-
-@dataclass(slots=True)
-class _Take:
-    """The output of one call of the library, in pieces."""
-
-    pieces: list[Int16[np.ndarray, " samples"]] = field(default_factory=list)
-    events: list[tuple[int, int, int, int, str]] = field(default_factory=list)
-    """Type, sample, text position (from 0), length in characters, phone."""
-
-    def receive(self, samples: Any, count: int, events: Any) -> int:
-        if samples and count > 0:
-            self.pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        index = 0
-        while events[index].type != _END_OF_LIST:
-            event = events[index]
-            phone = event.id.string.decode("utf-8") if event.type == _PHONEME else ""
-            self.events.append((event.type, event.sample, event.text_position - 1, event.length, phone))
-            index += 1
-        return 0
+_Mark = tuple[int, int, int, str]
+"""The begin of a word or phone: type of the event, sample, position in the text (from 0), phone."""
 
 
 def engine() -> tuple[Path, Path, str]:
@@ -135,13 +109,8 @@ def engine() -> tuple[Path, Path, str]:
         import espeakng_loader
     except ImportError as error:
         raise MerkitError("The corpus 'parley' needs the extra 'demo': pip install 'merkit[demo]'") from error
-    from importlib.metadata import version
-
-    return (
-        Path(espeakng_loader.get_library_path()),
-        Path(espeakng_loader.get_data_path()),
-        version("espeakng-loader"),
-    )
+    folders = (espeakng_loader.get_library_path(), espeakng_loader.get_data_path())
+    return Path(folders[0]), Path(folders[1]), version("espeakng-loader")
 
 
 def speak(
@@ -169,16 +138,16 @@ def speak(
         copy = Path(shutil.copyfile(library, Path(folder) / library.name))
         handle = ctypes.CDLL(str(copy))
         try:
-            take, rate_hz = _synthesise(handle, data, text, voice, manner)
+            pieces, marks, rate_hz = _synthesise(handle, data, text, voice, manner)
         finally:
             handle.espeak_Terminate()
             _unload(handle)
-    if not any(phone for *_, phone in take.events):
+    if not any(phone for *_, phone in marks):
         raise MerkitError(f"eSpeak NG gave no sound for '{' '.join(words)}'. Expected text with at least one word")
-    raw = np.concatenate(take.pieces)
+    raw = np.concatenate(pieces)
     gain = np.float32(10 ** (voice.level_db / 20) / _FULL_SCALE)
     samples = soxr.resample(raw.astype(np.float32) * gain, rate_hz, RATE_HZ).astype(np.float32)
-    spoken, phones = _spans(take, words, starts, len(raw), rate_hz)
+    spoken, phones = _spans(marks, words, starts, len(raw), rate_hz)
     end = math.ceil((phones[-1].end_s + _TAIL_S) * RATE_HZ)
     return Speech(samples[:end], spoken, phones)
 
@@ -196,26 +165,36 @@ def _marked_up(words: Sequence[str], stressed: int | None, hesitations_ms: Seque
     return text.rstrip() + "</speak>", starts
 
 
-def _synthesise(handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner: Manner) -> tuple[_Take, int]:
-    """Speak with a fresh copy of the library; return its output and sampling rate."""
+def _synthesise(
+    handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner: Manner
+) -> tuple[list[Int16[np.ndarray, " samples"]], list[_Mark], int]:
+    """Speak with a fresh copy of the library; return its samples in pieces, marks and sampling rate."""
     options = _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT
     rate_hz = int(handle.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), options))
     if rate_hz <= 0:
         raise MerkitError(f"eSpeak NG did not start with the data in '{data}'. Reinstall: pip install 'merkit[demo]'")
-    take = _Take()
-    callback = _Callback(take.receive)
+    pieces: list[Int16[np.ndarray, " samples"]] = []
+    marks: list[_Mark] = []
+
+    def receive(samples: Any, count: int, events: Any) -> int:
+        if samples and count > 0:
+            pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        index = 0
+        while (event := events[index]).type != _END_OF_LIST:
+            if event.type in (_WORD, _PHONEME):
+                phone = event.id.string.decode("utf-8") if event.type == _PHONEME else ""
+                marks.append((event.type, event.sample, event.text_position - 1, phone))
+            index += 1
+        return 0
+
+    callback = _Callback(receive)
     handle.espeak_SetSynthCallback(callback)
     handle.espeak_ng_SetRandSeed(ctypes.c_long(1))
     variant = data / "voices" / "!v" / voice.name.partition("+")[2]  # eSpeak NG passes silently over an unknown one
     if not variant.exists() or handle.espeak_SetVoiceByName(voice.name.encode()) != 0:
         raise MerkitError(f"eSpeak NG has no voice '{voice.name}'. Reinstall its data: pip install 'merkit[demo]'")
-    settings = (
-        (_RATE, manner.rate_wpm),
-        (_VOLUME, manner.volume),
-        (_PITCH, manner.pitch),
-        (_RANGE, manner.pitch_range),
-    )
-    for parameter, value in settings:
+    settings = (manner.rate_wpm, manner.volume, manner.pitch, manner.pitch_range)
+    for parameter, value in enumerate(settings, start=1):
         if handle.espeak_SetParameter(parameter, value, 0) != 0:
             raise MerkitError(
                 f"eSpeak NG refuses {value} for its parameter {parameter} (1 rate, 2 volume, 3 pitch, 4 range)"
@@ -225,7 +204,7 @@ def _synthesise(handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner
     if handle.espeak_Synth(encoded, size, 0, _CHARACTERS, 0, _UTF8 | _SSML, None, None) != 0:
         raise MerkitError(f"eSpeak NG refuses the text '{text}'")
     handle.espeak_Synchronize()
-    return take, rate_hz
+    return pieces, marks, rate_hz
 
 
 def _unload(handle: ctypes.CDLL) -> None:
@@ -237,27 +216,23 @@ def _unload(handle: ctypes.CDLL) -> None:
 
 
 def _spans(
-    take: _Take, words: Sequence[str], starts: Sequence[int], samples: int, rate_hz: int
-) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    marks: Sequence[_Mark], words: Sequence[str], starts: Sequence[int], samples: int, rate_hz: int
+) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
     """Return words and phones with times.
 
     A phone ends where the next phone, pause or word begins; a word reaches from its first phone to its last. Words that
     eSpeak speaks as one ("of the") share its time.
     """
-    marks = [event for event in take.events if event[0] in (_WORD, _PHONEME)]
-    ends = [event[1] for event in marks[1:]] + [samples]
-    phones: list[Span] = []
+    ends = [sample for _, sample, _, _ in marks[1:]] + [samples]
+    phones: list[Interval] = []
     times: dict[int, tuple[float, float]] = {}
     current = 0
-    for (kind, sample, position, _, phone), end in zip(marks, ends, strict=True):
+    for (kind, sample, position, phone), end in zip(marks, ends, strict=True):
         if kind == _WORD:
             current = max(index for index, start in enumerate(starts) if start <= max(position, starts[0]))
         elif phone and end > sample:
-            span = Span(phone, sample / rate_hz, end / rate_hz)
-            phones.append(span)
-            times[current] = (times.get(current, (span.start_s, 0.0))[0], span.end_s)
-    shared: list[Span] = []
-    for index, word in enumerate(words):
-        known = max((key for key in times if key <= index), default=min(times))
-        shared.append(Span(word, *times[known]))
-    return tuple(shared), tuple(phones)
+            interval = Interval(phone, sample / rate_hz, end / rate_hz)
+            phones.append(interval)
+            times[current] = (times.get(current, (interval.start_s, 0.0))[0], interval.end_s)
+    known = [max((key for key in times if key <= index), default=min(times)) for index in range(len(words))]
+    return tuple(Interval(word, *times[key]) for word, key in zip(words, known, strict=True)), tuple(phones)

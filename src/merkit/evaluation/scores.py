@@ -14,7 +14,7 @@ Conventions, which every report prints:
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from merkit.core.errors import MerkitError
-from merkit.data.files import atomic_path
+from merkit.data.files import write_texts
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.evaluation.stored import LabelledPredictions, Run, open_run
 from merkit.metrics.calibration import brier, expected_calibration_error, reliability_bins, risk_coverage_area
@@ -41,6 +41,14 @@ _LEAKY = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The difference of two scores and its 95 % bootstrap confidence interval over clusters."""
+
+    mean: float
+    interval: tuple[float, float]
+
+
 def score_run(run: Path, data: Path | None = None) -> dict[str, Any]:
     """Recompute the scores of a run from its stored predictions, write them to ``scores.json`` and return them.
 
@@ -52,8 +60,7 @@ def score_run(run: Path, data: Path | None = None) -> dict[str, Any]:
         MerkitError: The run is incomplete, or its predictions do not cover exactly the protocol's test split.
     """
     scores = score(open_run(run, data))
-    with atomic_path(run / "scores.json") as temporary:
-        temporary.write_text(json.dumps(scores, indent=2))
+    write_texts({run / "scores.json": json.dumps(scores, indent=2)})
     return scores
 
 
@@ -75,13 +82,13 @@ def score(run: Run) -> dict[str, Any]:
         "clusters": len(run.clusters),
         "cluster": run.protocol.cluster,
         "pooled": run.protocol.pooled,
-        "count_differences": list(run.count_differences),
+        "count_differences": run.protocol.differences(run.manifest.utterances),
         "features": describe_extractors(run.recipe.get("encoders", {})),
         "test": scores_of(run, run.counts),
-        "valid": _spread_of(run, [_matrix(run, cell.splits["valid"]) for cell in run.cells]),
+        "valid": _spread_of(run, [_matrix(run, cell.splits["valid"]) for cell in run.cells], pooled=False),
         "labels": list(run.protocol.labels),
         "per_class": _per_class(run),
-        "confusion": _rounded(run.counts.sum(axis=(0, 2)).mean(axis=0)),
+        "confusion": run.counts.sum(axis=(0, 2)).mean(axis=0).round(6).tolist(),
         "calibration": _calibration(run),
         "legacy_best_on_test": _best_on_test(run),
         "seconds": sum(float(cell.facts["seconds"]) for cell in run.cells),
@@ -91,36 +98,39 @@ def score(run: Run) -> dict[str, Any]:
     }
 
 
-def draws_of(run: Run, counts: Counts) -> dict[str, FloatArray]:
-    """Return each metric's mean over seeds in every bootstrap draw of the clusters, of counts like ``run.counts``."""
-    return {name: resampled(METRICS[name], counts, run.protocol.pooled) for name in run.protocol.metrics}
-
-
-def scores_of(run: Run, counts: Counts, draws: Mapping[str, FloatArray] | None = None) -> Scores:
-    """Return the scores of counts like ``run.counts``; ``draws`` are theirs from `draws_of`, where they are known."""
-    total = counts.sum(axis=0)
-    draws = draws_of(run, counts) if draws is None else draws
+def scores_of(run: Run, counts: Counts) -> Scores:
+    """Return the scores of counts like ``run.counts``."""
+    total, pooled = counts.sum(axis=0), run.protocol.pooled
     return {
         name: {
-            **_spread(_by_seed(METRICS[name], total, run.protocol.pooled)),
-            "interval": list(percentile_interval(draws[name])),
-            "pooled": float(_by_seed(METRICS[name], total, pooled=True).mean()),
+            **_spread(_by_seed(METRICS[name], total, pooled)),
+            "interval": list(percentile_interval(_resampled(METRICS[name], counts, pooled))),
+            "pooled": float(mean_over_seeds(METRICS[name], total, pooled=True)),
         }
         for name in run.protocol.metrics
     }
 
 
-def mean_over_seeds(metric: Metric, pooled: bool) -> Callable[[Matrices], FloatArray]:
-    """Return the function from counts ``[..., seeds, folds, classes, classes]`` to the reported mean ``[...]``."""
+def difference(metric: Metric, first: Counts, second: Counts, pooled: bool) -> Difference:
+    """Return how much higher the mean of the first counts ``[clusters, seeds, folds, …]`` is than that of the second.
 
-    def mean(counts: Matrices) -> FloatArray:
-        means: FloatArray = _by_seed(metric, counts, pooled).mean(axis=-1)
-        return means
+    Both are resampled with the same draws.
+    """
+    sums = (mean_over_seeds(metric, counts.sum(axis=0), pooled) for counts in (first, second))
+    draws = _resampled(metric, first, pooled) - _resampled(metric, second, pooled)
+    return Difference(float(np.subtract(*sums)), percentile_interval(draws))
 
-    return mean
+
+def mean_over_seeds(metric: Metric, counts: Matrices, pooled: bool, shares: FloatArray | None = None) -> FloatArray:
+    """Return the reported mean ``[...]`` of counts ``[..., seeds, folds, classes, classes]``.
+
+    Folds count with ``shares``, by default all the same.
+    """
+    means: FloatArray = _by_seed(metric, counts, pooled, shares).mean(axis=-1)
+    return means
 
 
-def resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
+def _resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
     """Return the reported mean for each of `DRAWS` draws of the clusters of ``[clusters, seeds, folds, …]`` counts.
 
     The draws depend on the number of clusters alone, so that the scores of two systems can be subtracted draw by draw.
@@ -129,8 +139,7 @@ def resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
     holds = (counts[:, 0].sum(axis=(-1, -2)) > 0).astype(np.float64)
     shares = weights @ holds / holds.sum(axis=0)
     drawn: Counts = np.tensordot(weights, counts, axes=1)
-    means: FloatArray = _by_seed(metric, drawn, pooled, shares[:, None]).mean(axis=-1)
-    return means
+    return mean_over_seeds(metric, drawn, pooled, shares[:, None])
 
 
 def _by_seed(metric: Metric, counts: Matrices, pooled: bool, shares: FloatArray | None = None) -> FloatArray:
@@ -150,10 +159,10 @@ def _spread(by_seed: FloatArray) -> dict[str, Any]:
     return {"mean": float(known.mean()), "std": float(known.std(ddof=1)) if known.size > 1 else None}
 
 
-def _spread_of(run: Run, matrices: list[Counts]) -> dict[str, Any]:
-    """Spread over seeds of every metric's mean over folds, from one matrix a cell."""
+def _spread_of(run: Run, matrices: list[Counts], pooled: bool) -> dict[str, Any]:
+    """Return the spread over seeds of every metric, from one confusion matrix for each cell."""
     stacked = np.stack(matrices).reshape(len(run.seeds), len(run.folds), *matrices[0].shape)
-    return {name: _spread(_by_seed(METRICS[name], stacked, pooled=False)) for name in run.protocol.metrics}
+    return {name: _spread(_by_seed(METRICS[name], stacked, pooled)) for name in run.protocol.metrics}
 
 
 def _matrix(run: Run, split: LabelledPredictions) -> Counts:
@@ -175,22 +184,19 @@ def _per_class(run: Run) -> list[dict[str, Any]]:
 
 def _calibration(run: Run) -> dict[str, Any]:
     measures = (expected_calibration_error, brier, risk_coverage_area)
-    pooled = {seed: _pooled_test(run, seed) for seed in run.seeds}
-    scores: dict[str, Any] = {
-        measure.__name__: _spread(np.array([measure(*of_seed) for of_seed in pooled.values()])) for measure in measures
+    by_seed = []
+    for seed in run.seeds:
+        tests = [cell.splits["test"] for cell in run.cells if cell.seed == seed]
+        by_seed.append([np.concatenate(of) for of in zip(*((t.labels, t.probabilities) for t in tests), strict=True)])
+    labels, probabilities = (np.concatenate(values) for values in zip(*by_seed, strict=True))
+    undefined = {"confidence": None, "accuracy": None}
+    return {
+        **{measure.__name__: _spread(np.array([measure(*of_seed) for of_seed in by_seed])) for measure in measures},
+        "bins": [
+            {**asdict(row), "count": row.count / len(run.seeds), **({} if row.count else undefined)}
+            for row in reliability_bins(labels, probabilities, bins=10)
+        ],
     }
-    labels, probabilities = (np.concatenate(values) for values in zip(*pooled.values(), strict=True))
-    bins = [asdict(row) for row in reliability_bins(labels, probabilities, bins=10)]
-    for row in bins:
-        empty = row["count"] == 0
-        row["count"] /= len(run.seeds)
-        row["confidence"], row["accuracy"] = (None, None) if empty else (row["confidence"], row["accuracy"])
-    return {**scores, "bins": bins}
-
-
-def _pooled_test(run: Run, seed: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    tests = [cell.splits["test"] for cell in run.cells if cell.seed == seed]
-    return np.concatenate([test.labels for test in tests]), np.concatenate([test.probabilities for test in tests])
 
 
 def _best_on_test(run: Run) -> dict[str, Any] | None:
@@ -208,12 +214,4 @@ def _best_on_test(run: Run) -> dict[str, Any] | None:
         max((_matrix(run, test) for _, test in sorted(cell.by_epoch.items())), key=lambda m: float(choose(m)))
         for cell in run.cells
     ]
-    stacked = np.stack(best).reshape(len(run.seeds), len(run.folds), *best[0].shape)
-    scores: dict[str, Any] = {
-        name: _spread(_by_seed(METRICS[name], stacked, run.protocol.pooled)) for name in run.protocol.metrics
-    }
-    return {**scores, "note": _LEAKY}
-
-
-def _rounded(matrix: FloatArray) -> list[list[float]]:
-    return [[round(float(value), 6) for value in row] for row in matrix]
+    return {**_spread_of(run, best, run.protocol.pooled), "note": _LEAKY}

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow
-import pyarrow.parquet
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from merkit.core import lookup
 from merkit.core.errors import ManifestError, MerkitError
@@ -45,6 +46,7 @@ class LabelledPredictions:
 class StoredCell:
     """Result of one fold and one seed."""
 
+    folder: Path
     fold: str
     seed: int
     facts: Mapping[str, Any]
@@ -67,22 +69,21 @@ class Run:
     protocol: Protocol
     recipe: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    manifest: Manifest
+    """The data that it was trained on."""
     seeds: tuple[int, ...]
     folds: tuple[str, ...]
     cells: tuple[StoredCell, ...]
-    cluster_of: Mapping[str, str]
-    """Conversation or speaker of an utterance, by id: what the protocol resamples."""
-    count_differences: tuple[str, ...]
-    """How the corpus' counts differ from the published ones; empty where they agree or none are published."""
 
     @property
     def selection(self) -> str:
         """The rule that selected the reported epoch; ``none`` for a model that is fitted without epochs."""
         return str(self.cells[0].facts["selection"]) if any(cell.history for cell in self.cells) else "none"
 
-    def folder(self, cell: StoredCell) -> Path:
-        """Return the folder of a cell's files."""
-        return self.path / f"fold-{cell.fold}" / f"seed-{cell.seed}"
+    @cached_property
+    def cluster_of(self) -> dict[str, str]:
+        """Conversation or speaker of an utterance, by id: what the protocol resamples."""
+        return {utterance.id: str(getattr(utterance, self.protocol.cluster)) for utterance in self.manifest.utterances}
 
     @cached_property
     def clusters(self) -> tuple[str, ...]:
@@ -114,53 +115,36 @@ class Run:
 
 
 def open_run(run: Path, data: Path | None = None) -> Run:
-    """Read a run with the protocol its recipe names and the data it was trained on.
+    """Read every cell of a run and join its predictions with the true labels.
+
+    The seeds are those of the run's recipe; further seeds of an earlier call are ignored.
 
     Args:
         run: The run's folder.
         data: Where the manifest lies now, if not where it lay in training.
 
     Raises:
-        MerkitError: As `read_run`; or the data is no longer where the run found it.
+        MerkitError: A cell or the data is missing, the data is not what the run was trained on, or stored predictions
+            do not cover exactly what the protocol asks for.
     """
-    recipe, provenance = _read_recipe(run), _read_provenance(run)
-    spec: ProtocolSpec = lookup.load("protocols", recipe["protocol"])
-    options = spec.options.model_validate(recipe.get("options", {}))
-    # Partial data is fine here: training accepted these counts, and the data's hash is checked against training's.
-    protocol = spec.build(options, True)
-    folder = data or Path(provenance["data"]["path"])
-    if not folder.exists():
-        raise MerkitError(f"{run}: its data is no longer at {folder}; give its folder with --data")
-    return read_run(run, protocol, read_manifest(folder))
-
-
-def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
-    """Read every cell of a run and join its predictions with the true labels.
-
-    The seeds are those of the run's recipe; further seeds of an earlier call are ignored.
-
-    Raises:
-        MerkitError: A cell is missing, the data is not what the run was trained on, or stored predictions do not cover
-            exactly what the protocol asks for.
-    """
-    recipe, provenance = _read_recipe(run), _read_provenance(run)
-    trained_on = provenance["data"]["sha256"]
-    if trained_on != manifest.sha256:
-        raise ManifestError(
-            f"{run}: trained on data {trained_on[:12]}, but {manifest.root} holds {manifest.sha256[:12]};"
-            " prepare the same version of the corpus or train again"
+    path = run / "recipe.toml"
+    if not path.is_file():
+        raise MerkitError(
+            f"{run}: no recipe.toml found, so this is not a run; give the folder that `merkit train` wrote"
         )
+    recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    provenance = _read_json(run / "provenance.json")
+    check_run_format(run, provenance)
+    spec: ProtocolSpec = lookup.load("protocols", recipe["protocol"])
+    # Partial data is fine here: training accepted these counts, and the data's hash is checked against training's.
+    protocol = spec.build(spec.options.model_validate(recipe.get("options", {})), True)
+    manifest = _read_data(run, provenance["data"], data)
     truth = true_labels(protocol, manifest.utterances)
     seeds = tuple(range(recipe["seeds"]))
-    stored = {key: cell for key, cell in _find_cells(run).items() if key[0] in seeds}
-    splits = {seed: protocol.folds(manifest.utterances, seed) for seed in seeds}
-    folds = tuple(fold.name for fold in splits[seeds[0]])
-    _check_grid(run, stored, seeds, folds)
-    cells = tuple(
-        _read_cell(*stored[seed, fold.name], fold, seed, protocol.labels, truth)
-        for seed in seeds
-        for fold in splits[seed]
-    )
+    folds = {seed: protocol.folds(manifest.utterances, seed) for seed in seeds}
+    folders = {run / f"fold-{fold.name}" / f"seed-{seed}": (fold, seed) for seed in seeds for fold in folds[seed]}
+    _check_finished(run, folders, seeds)
+    cells = tuple(_read_cell(folder, fold, seed, protocol.labels, truth) for folder, (fold, seed) in folders.items())
     rules = sorted({str(cell.facts["selection"]) for cell in cells})
     if len(rules) > 1:
         raise MerkitError(
@@ -173,16 +157,15 @@ def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
         protocol=protocol,
         recipe=recipe,
         provenance=provenance,
+        manifest=manifest,
         seeds=seeds,
-        folds=folds,
+        folds=tuple(fold.name for fold in folds[seeds[0]]),
         cells=cells,
-        cluster_of={utterance.id: str(getattr(utterance, protocol.cluster)) for utterance in manifest.utterances},
-        count_differences=tuple(protocol.differences(manifest.utterances)),
     )
 
 
 def join(
-    table: pyarrow.Table, labels: Sequence[str], truth: Mapping[str, int], expected: Collection[str], where: str
+    table: pa.Table, labels: Sequence[str], truth: Mapping[str, int], expected: Collection[str], where: str
 ) -> LabelledPredictions:
     """Join predictions of exactly the expected utterances with their true labels.
 
@@ -200,116 +183,110 @@ def join(
     if columns != [PROBABILITY + label for label in labels]:
         shown = ", ".join(name.removeprefix(PROBABILITY) for name in columns)
         raise MerkitError(f"{where}: probabilities of {shown} found, the protocol's classes are {', '.join(labels)}")
-    ids = [str(id_) for id_ in table.column("id").to_pylist()]
+    table = table.sort_by("id")
+    ids = table.column("id").to_pylist()
     known = set(expected)
     if repeated := [id_ for id_, times in Counter(ids).items() if times > 1]:
-        raise MerkitError(f"{where}: {_some(sorted(repeated))} predicted more than once")
+        raise MerkitError(f"{where}: {_some(repeated)} predicted more than once")
     if missing := sorted(known.difference(ids)):
         raise MerkitError(f"{where}: {_some(missing)} without a prediction, of {len(known)} expected; predict them too")
     if unknown := sorted(set(ids) - known):
         raise MerkitError(
             f"{where}: {_some(unknown)} predicted, but not in this split of the fold; was the data changed?"
         )
-    order = np.argsort(np.array(ids), kind="stable")
-    ids = [ids[row] for row in order]
-    probabilities = np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float64)[order]
-    names = table.column("label").to_pylist()
     numbers = {label: number for number, label in enumerate(labels)}
-    predictions = np.array([numbers.get(names[row], -1) for row in order], dtype=np.int64)
-    _check_probabilities(ids, predictions, probabilities, where)
-    true = np.array([truth[id_] for id_ in ids], dtype=np.int64)
-    return LabelledPredictions(tuple(ids), true, predictions, probabilities)
+    joined = LabelledPredictions(
+        ids=tuple(ids),
+        labels=np.array([truth[id_] for id_ in ids], dtype=np.int64),
+        predictions=np.array([numbers.get(name, -1) for name in table.column("label").to_pylist()], dtype=np.int64),
+        probabilities=np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float64),
+    )
+    _check_probabilities(joined, where)
+    return joined
 
 
-def _find_cells(run: Path) -> dict[tuple[int, str], tuple[Path, dict[str, Any]]]:
-    cells = {}
-    for path in sorted(run.glob("fold-*/seed-*/cell.json")):
-        facts = _read_json(path)
-        cells[int(facts["seed"]), str(facts["fold"])] = (path.parent, facts)
-    if not cells:
+def _read_data(run: Path, trained_on: Mapping[str, Any], folder: Path | None) -> Manifest:
+    """Return the manifest that a run was trained on."""
+    folder = folder or Path(trained_on["path"])
+    if not folder.exists():
+        raise MerkitError(f"{run}: its data is no longer at {folder}; give its folder with --data")
+    manifest = read_manifest(folder)
+    if trained_on["sha256"] != manifest.sha256:
+        raise ManifestError(
+            f"{run}: trained on data {trained_on['sha256'][:12]}, but {manifest.root} holds {manifest.sha256[:12]};"
+            " prepare the same version of the corpus or train again"
+        )
+    return manifest
+
+
+def _check_finished(run: Path, expected: Collection[Path], seeds: Sequence[int]) -> None:
+    """Check that the cells of the seeds are finished, and no others are stored."""
+    stored = {path.parent for path in run.glob("fold-*/seed-*/cell.json")}
+    if not stored:
         raise MerkitError(f"{run}: no finished fold-*/seed-*/ found; run the same `merkit train` command again")
-    return cells
-
-
-def _check_grid(run: Path, stored: Collection[tuple[int, str]], seeds: Sequence[int], folds: Sequence[str]) -> None:
-    expected = {(seed, fold) for seed in seeds for fold in folds}
-    if missing := sorted(expected - set(stored)):
-        shown = _some([f"fold {fold} seed {seed}" for seed, fold in missing])
-        raise MerkitError(f"{run}: {shown} not finished; run the same `merkit train` command again")
-    if unknown := sorted(set(stored) - expected):
-        shown = _some([f"fold {fold} seed {seed}" for seed, fold in unknown])
+    if missing := [folder for folder in expected if folder not in stored]:
+        raise MerkitError(f"{run}: {_cells(missing)} not finished; run the same `merkit train` command again")
+    names = {f"seed-{seed}" for seed in seeds}
+    if unknown := sorted(folder for folder in stored.difference(expected) if folder.name in names):
         raise MerkitError(
-            f"{run}: {shown} found, which the protocol does not have; was the run made with another version?"
+            f"{run}: {_cells(unknown)} found, which the protocol does not have; was the run made with another version?"
         )
 
 
-def _read_cell(
-    folder: Path, facts: Mapping[str, Any], fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]
-) -> StoredCell:
-    path = folder / "predictions.parquet"
+def _cells(folders: Sequence[Path]) -> str:
+    names = [(folder.parent.name.removeprefix("fold-"), folder.name.removeprefix("seed-")) for folder in folders]
+    return _some([f"fold {fold} seed {seed}" for fold, seed in names])
+
+
+def _read_cell(folder: Path, fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]) -> StoredCell:
+    path, of_epochs = folder / "predictions.parquet", folder / "predictions-by-epoch.parquet"
     table = _read_table(path)
-    splits = np.array(table.column("split").to_pylist(), dtype=object)
-    joined = {}
-    for split, expected in (("train", fold.train), ("valid", fold.valid), ("test", fold.test)):
-        rows = np.flatnonzero(splits == split)
-        if split == "train" and not rows.size:
-            continue
-        joined[split] = join(table.take(rows), labels, truth, expected, f"{path} ({split})")
+    expected = {"train": fold.train, "valid": fold.valid, "test": fold.test}
+    if "train" not in table.column("split").to_pylist():
+        del expected["train"]
+    splits = {
+        split: join(table.filter(pc.field("split") == split), labels, truth, ids, f"{path} ({split})")
+        for split, ids in expected.items()
+    }
+    by_epoch = {}
+    if of_epochs.is_file():
+        table = _read_table(of_epochs)
+        for epoch in sorted(table.column("epoch").unique().to_pylist()):
+            rows = table.filter(pc.field("epoch") == epoch)
+            by_epoch[epoch] = join(rows, labels, truth, fold.test, f"{of_epochs} (epoch {epoch})")
     history = folder / "history.jsonl"
     rows_of_history = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
     return StoredCell(
+        folder=folder,
         fold=fold.name,
         seed=seed,
-        facts=facts,
-        splits=joined,
-        by_epoch=_read_epochs(folder / "predictions-by-epoch.parquet", labels, truth, fold.test),
+        facts=_read_json(folder / "cell.json"),
+        splits=splits,
+        by_epoch=by_epoch,
         history=[json.loads(row) for row in rows_of_history],
     )
 
 
-def _read_epochs(
-    path: Path, labels: Sequence[str], truth: Mapping[str, int], test: Collection[str]
-) -> dict[int, LabelledPredictions]:
-    if not path.is_file():
-        return {}
-    table = _read_table(path)
-    epochs = np.array(table.column("epoch").to_pylist(), dtype=np.int64)
-    return {
-        int(epoch): join(table.take(np.flatnonzero(epochs == epoch)), labels, truth, test, f"{path} (epoch {epoch})")
-        for epoch in np.unique(epochs)
-    }
-
-
-def _check_probabilities(
-    ids: Sequence[str],
-    predictions: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.float64],
-    where: str,
-) -> None:
+def _check_probabilities(joined: LabelledPredictions, where: str) -> None:
     # 1e-3 and 1e-6: probabilities may have been stored in half or single precision.
+    predictions, probabilities = joined.predictions, joined.probabilities
     sums = np.abs(probabilities.sum(axis=1) - 1.0) < 1e-3
-    largest = probabilities[np.arange(len(ids)), predictions]
+    largest = probabilities[np.arange(len(predictions)), predictions]
     fine = sums & (probabilities >= 0).all(axis=1) & (predictions >= 0) & (largest >= probabilities.max(axis=1) - 1e-6)
     if not fine.all():
-        wrong = ids[int(np.flatnonzero(~fine)[0])]
+        wrong = joined.ids[int(np.flatnonzero(~fine)[0])]
         raise MerkitError(f"{where}: '{wrong}' has no distribution whose largest value is its label's; predict again")
 
 
-def _read_table(path: Path) -> pyarrow.Table:
+def _read_table(path: Path) -> pa.Table:
     try:
-        return pyarrow.parquet.read_table(path)
+        return pq.read_table(path)
     except FileNotFoundError:
         raise MerkitError(f"{path}: missing; run the same `merkit train` command again") from None
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise MerkitError(
             f"{path}: not readable as Parquet ({error}); run the same `merkit train` command again"
         ) from error
-
-
-def _read_provenance(run: Path) -> dict[str, Any]:
-    provenance = _read_json(run / "provenance.json")
-    check_run_format(run, provenance)
-    return provenance
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -325,12 +302,3 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _read_recipe(run: Path) -> dict[str, Any]:
-    path = run / "recipe.toml"
-    if not path.is_file():
-        raise MerkitError(
-            f"{run}: no recipe.toml found, so this is not a run; give the folder that `merkit train` wrote"
-        )
-    return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -7,6 +7,8 @@ that it is the same on every machine and Python, and one more group does not cha
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+from operator import attrgetter
+from typing import TypeVar
 
 from merkit.core.errors import CountError
 from merkit.core.protocol import Fold, Protocol
@@ -14,16 +16,11 @@ from merkit.core.types import Utterance
 from merkit.protocols._labels import numbered
 
 Group = Callable[[Utterance], str]
+FoldOf = TypeVar("FoldOf", int, str)
 
 
-def conversation(utterance: Utterance) -> str:
-    """Return the conversation as the group."""
-    return utterance.conversation
-
-
-def speaker(utterance: Utterance) -> str:
-    """Return the speaker as the group."""
-    return utterance.speaker
+conversation: Group = attrgetter("conversation")
+speaker: Group = attrgetter("speaker")
 
 
 def draw(names: Iterable[str], count: int, *key: str | int) -> frozenset[str]:
@@ -79,10 +76,12 @@ def cut(
     name: str,
     learnable: Sequence[Utterance],
     test: Sequence[Utterance],
-    valid: frozenset[str],
     group: Group,
+    count: int | float,
+    *key: str | int,
 ) -> Fold:
-    """Return a fold whose validation split is the groups ``valid`` of the learnable utterances."""
+    """Return a fold whose validation split is drawn from the learnable utterances, as by ``held_out``."""
+    valid = held_out(learnable, group, count, *key)
     return fold(
         protocol,
         name,
@@ -90,6 +89,28 @@ def cut(
         [utterance for utterance in learnable if group(utterance) in valid],
         test,
     )
+
+
+def leave_out(
+    protocol: Protocol,
+    members: Sequence[Utterance],
+    fold_of: Callable[[Utterance], FoldOf],
+    group: Group,
+    count: int | float,
+    seed: int,
+    folds: Iterable[FoldOf] | None = None,
+    name: Callable[[FoldOf], str] = str,
+) -> list[Fold]:
+    """Return folds, by default all that ``fold_of`` returns, sorted: each tests its members and learns from the others.
+
+    Seed and fold draw the validation split, as in ``cut``; ``name`` names a fold.
+    """
+    made = []
+    for tested in sorted({fold_of(utterance) for utterance in members}) if folds is None else folds:
+        learnable = [utterance for utterance in members if fold_of(utterance) != tested]
+        test = [utterance for utterance in members if fold_of(utterance) == tested]
+        made.append(cut(protocol, name(tested), learnable, test, group, count, seed, tested))
+    return made
 
 
 def dealt(names: Iterable[str], folds: int) -> dict[str, int]:

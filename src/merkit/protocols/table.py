@@ -15,7 +15,7 @@ from merkit.core.lookup import unknown
 from merkit.core.protocol import Fold, Protocol, ProtocolOptions, ProtocolSpec, Selection
 from merkit.core.types import Utterance
 from merkit.metrics.classification import METRICS
-from merkit.protocols._folds import Group, balanced, conversation, cut, fold, held_out, speaker
+from merkit.protocols._folds import Group, balanced, conversation, cut, fold, leave_out, speaker
 
 SPLITS = {
     "train": "train",
@@ -68,10 +68,17 @@ class TableOptions(ProtocolOptions):
 class Table(Protocol):
     """The protocol of a user's table.
 
-    Unless the options name the classes, ``labels`` is empty before ``folds`` or ``check_labels`` is called.
+    Unless the options name the classes, ``labels`` is empty before ``folds`` or ``check_labels`` is called. There are
+    no published counts, so that ``allow_partial`` means nothing.
+
+    Raises:
+        ConfigError: Label, split and group name the same column.
     """
 
     def __init__(self, options: TableOptions, allow_partial: bool = False) -> None:
+        columns = [column for column in (options.label, options.split, options.group) if column is not None]
+        if len(set(columns)) != len(columns):
+            raise ConfigError(f"table: label, split and group must be different columns, found {', '.join(columns)}.")
         self.options = options
         self.labels = options.labels or ()
         self.selection = options.selection
@@ -80,11 +87,7 @@ class Table(Protocol):
         self.cluster: Literal["conversation", "speaker"] = "speaker" if options.group == "speaker" else "conversation"
 
     def label(self, utterance: Utterance) -> str | None:
-        """Return the label column's value as text, or ``None`` where ``leave_out`` names it.
-
-        Raises:
-            MerkitError: The cell is empty, or holds a label that ``labels`` does not name.
-        """
+        """Return the label column's value as text, or ``None`` where ``leave_out`` names it."""
         found = _cell(utterance, self.options.label)
         if found in self.options.leave_out:
             return None
@@ -115,21 +118,13 @@ class Table(Protocol):
         if self.split is not None:
             return [self._by_column(members, seed)]
         group = self._group()
-        place = balanced(members, group, self.options.folds)
-        folds = []
-        for number in range(self.options.folds):
-            learnable = [utterance for utterance in members if place[group(utterance)] != number]
-            test = [utterance for utterance in members if place[group(utterance)] == number]
-            valid = held_out(learnable, group, VALID_SHARE, seed, number)
-            folds.append(cut(self, str(number + 1), learnable, test, valid, group))
-        return folds
+        number = balanced(members, group, self.options.folds)
+        return leave_out(
+            self, members, lambda u: number[group(u)], group, VALID_SHARE, seed, name=lambda number: str(number + 1)
+        )
 
     def check_labels(self, utterances: Sequence[Utterance]) -> None:
-        """Check that every member's label is one of ``labels``, which are found here unless ``folds`` was called.
-
-        Raises:
-            MerkitError: A test utterance has a label that no training or validation utterance has.
-        """
+        """Check that every member's label is one of ``labels``, which are found here unless ``folds`` was called."""
         members = self.members(utterances)
         if not self.labels:
             self._find_labels(members)
@@ -171,8 +166,7 @@ class Table(Protocol):
         if splits["valid"]:
             return fold(self, "split", splits["train"], splits["valid"], splits["test"])
         group = self._group() if self.options.group else _sensible(splits["train"])
-        valid = held_out(splits["train"], group, VALID_SHARE, seed, "split")
-        return cut(self, "split", splits["train"], splits["test"], valid, group)
+        return cut(self, "split", splits["train"], splits["test"], group, VALID_SHARE, seed, "split")
 
     def _group(self) -> Group:
         column = self.options.group
@@ -202,22 +196,10 @@ def _cell(utterance: Utterance, column: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def build(options: TableOptions, allow_partial: bool) -> Table:
-    """Return the protocol; ``allow_partial`` means nothing without published counts.
-
-    Raises:
-        ConfigError: Label, split and group name the same column.
-    """
-    columns = [column for column in (options.label, options.split, options.group) if column is not None]
-    if len(set(columns)) != len(columns):
-        raise ConfigError(f"table: label, split and group must be different columns, found {', '.join(columns)}.")
-    return Table(options, allow_partial)
-
-
 SPEC = ProtocolSpec(
     name="table",
     summary="a user's own table: split column, or k folds by a group column",
     corpus=None,
     options=TableOptions,
-    build=build,
+    build=Table,
 )

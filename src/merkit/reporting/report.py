@@ -7,7 +7,6 @@ from typing import Any
 
 from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
-from merkit.data.corpus.manifest import read_manifest
 from merkit.data.files import write_texts
 from merkit.evaluation.probes import probe_scores
 from merkit.evaluation.subsets import modalities_of, subset_conditions
@@ -15,7 +14,7 @@ from merkit.evaluation.text_columns import text_conditions
 from merkit.reporting.kept_results import renewed
 from merkit.reporting.page import page
 from merkit.reporting.reference import read_references, shipped_references
-from merkit.reporting.results import Entry, Group, gather
+from merkit.reporting.results import Entry, gather
 from merkit.reporting.rows import rows_csv
 from merkit.reporting.section import Section, markdown_text, section_markdown, to_csv
 from merkit.reporting.sections import sections_of
@@ -30,7 +29,8 @@ class ReportFiles:
     csv: Path
     written: tuple[Path, ...]
     """All files: those three, and the others that were requested."""
-    groups: tuple[Group, ...]
+    requested: tuple[Section, ...]
+    """Scores under other conditions, each with a file of its own."""
 
 
 def write_report(
@@ -61,17 +61,12 @@ def write_report(
         reference: Folder name of the run that the others are compared with; see `results.gather` for the default.
         printed: Table of scores printed in papers; ``None``: the one that comes with merkit.
         title: Title of the page; ``None``: names the protocols.
-        subsets: Show the scores of each run with every subset of its modalities, also in ``subsets.csv``; predicted
-        once
-            from its checkpoints and stored in the run's folder.
-        probes: Show the scores of linear probes of each run's representations, also in ``probes.csv``; stored in the
-        same
-            way.
-        text_column: Show the scores of each run that reads text with this column in place of the transcript, also in
-            ``text-column.csv``; stored in the same way.
-        features: Folder of the feature stores, for ``subsets``, ``probes`` and ``text_column``; ``None``: ``features``
-            in the manifest's folder.
-        progress: Called with the progress of ``subsets``, ``probes`` and ``text_column``.
+        subsets: Show the scores of each run with every subset of its modalities, also in ``subsets.csv``.
+        probes: Show those of linear probes of each run's representations, also in ``probes.csv``.
+        text_column: Show those of each run that reads text with this column in place of the transcript, also in
+            ``text-column.csv``. Predictions for these three are made once and stored in the run's folder.
+        features: Folder of the feature stores for them; ``None``: ``features`` in the manifest's folder.
+        progress: Called with their progress.
         results: CSV file of kept results, in which the runs' protocols are renewed; see `kept_results.renewed`.
         readme: Markdown file with the short table of ``results``, renewed with it.
         results_page: Markdown file with all tables of ``results``, renewed with it.
@@ -92,12 +87,11 @@ def write_report(
         if not (subsets or probes or text_column):
             return entry
         run = entry.run
-        manifest = read_manifest(data or Path(run.provenance["data"]["path"]))
         return replace(
             entry,
-            subsets=tuple(subset_conditions(run, manifest, features, progress)) if subsets else (),
-            probes=tuple(probe_scores(run, manifest, features, progress)) if probes else None,
-            texts=tuple(text_conditions(run, manifest, text_column, features, progress))
+            subsets=tuple(subset_conditions(run, features, progress)) if subsets else (),
+            probes=tuple(probe_scores(run, features, progress)) if probes else None,
+            texts=tuple(text_conditions(run, text_column, features, progress))
             if text_column and "text" in modalities_of(run)
             else (),
         )
@@ -112,12 +106,13 @@ def write_report(
         csv: rows_csv(row for group in groups for row in group.rows),
     }
     records: dict[str, list[Mapping[str, Any]]] = {}
-    for section in (section for of_protocol in sections.values() for section in of_protocol if section.file):
+    requested = tuple(section for of_protocol in sections.values() for section in of_protocol if section.file)
+    for section in requested:
         records.setdefault(section.file, []).extend(section.records)
     texts |= {out / file: to_csv(rows, list(rows[0]) if rows else ()) for file, rows in records.items()}
     texts |= kept
     write_texts(texts)
-    return ReportFiles(html, markdown, csv, tuple(texts), tuple(groups))
+    return ReportFiles(html, markdown, csv, tuple(texts), requested)
 
 
 def renew_tables(results: Path, readme: Path | None = None, page: Path | None = None) -> tuple[Path, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
@@ -84,14 +84,16 @@ class ResultRow(BaseModel):
 COLUMNS = tuple(ResultRow.model_fields)
 
 
-def by_run(rows: Iterable[ResultRow]) -> list[dict[str, ResultRow]]:
-    """Return the rows of each run by metric, in their order."""
-    return [{row.metric: row for row in of_run} for _, of_run in groupby(rows, key=lambda row: (row.protocol, row.run))]
+def by_run(rows: Iterable[ResultRow]) -> list[list[ResultRow]]:
+    """Return the rows of each run, a row for each metric, in their order."""
+    return [list(of_run) for _, of_run in groupby(rows, key=lambda row: (row.protocol, row.run))]
 
 
 def rows_csv(rows: Iterable[ResultRow]) -> str:
-    """Return rows as CSV with a header."""
-    return to_csv(({name: _printed(value) for name, value in row} for row in rows), COLUMNS)
+    """Return rows as CSV with a header; truth values are ``yes`` and ``no``."""
+    words = {False: "no", True: "yes"}
+    records = ({name: words[value] if isinstance(value, bool) else value for name, value in row} for row in rows)
+    return to_csv(records, COLUMNS)
 
 
 def read_rows(path: Path) -> list[ResultRow]:
@@ -101,9 +103,3 @@ def read_rows(path: Path) -> list[ResultRow]:
         MerkitError: The file cannot be read or has other columns, or a row is invalid; names the line.
     """
     return read_csv(path, ResultRow, "move it away and give the runs of all its protocols") if path.exists() else []
-
-
-def _printed(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else value

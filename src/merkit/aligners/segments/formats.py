@@ -11,13 +11,13 @@ Readers return tiers as they are in the file, silence included; ``merkit.aligner
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from merkit.aligners.segments.tiers import merged_words
 from merkit.core.alignment import Interval, TierName
-from merkit.core.errors import MerkitError
+from merkit.core.errors import MerkitError, first_line
 
 Tiers = dict[TierName, list[Interval]]
 
@@ -39,12 +39,15 @@ def read_textgrid(path: Path) -> Tiers:
     Raises:
         MerkitError: It is damaged, or none of its tiers is one of words, syllables or phones.
     """
-    grid = _praatio().openTextgrid
     try:
-        content = grid(str(path), includeEmptyIntervals=False, reportingMode="silence")
+        from praatio.textgrid import openTextgrid
+    except ImportError as error:
+        raise MerkitError("TextGrids need the extra 'align': pip install 'merkit[align]'") from error
+    try:
+        content = openTextgrid(str(path), includeEmptyIntervals=False, reportingMode="silence")
     except Exception as error:  # praatio raises errors of any kind on bad files
         raise MerkitError(
-            f"{path}: not a TextGrid that can be read ({_line(error)}). Save it again with Praat"
+            f"{path}: not a TextGrid that can be read ({first_line(error)}). Save it again with Praat"
         ) from error
     tiers: Tiers = {}
     for name in content.tierNames:
@@ -68,15 +71,12 @@ def read_ctm(path: Path) -> dict[str, list[Interval]]:
         MerkitError: A line is not file, channel, start, duration and label; names it.
     """
     intervals: dict[str, list[Interval]] = {}
-    for number, line in _lines(path):
-        fields = line.split()
-        if not fields or line.startswith(";;"):
-            continue
+    for fields, refused in _rows(path, (";;",), "file channel start duration label"):
         try:
             name, _, start, duration, label = fields[:5]
             interval = Interval(label, float(start), round(float(start) + float(duration), 6))
         except ValueError:
-            raise _bad(path, number, line, "file channel start duration label") from None
+            raise refused from None
         intervals.setdefault(name, []).append(interval)
     return intervals
 
@@ -91,15 +91,12 @@ def read_seg(path: Path) -> list[Interval]:
         MerkitError: Another line has other columns; names it.
     """
     intervals = []
-    for number, line in _lines(path):
-        fields = line.split()
-        if not fields or fields[0] in ("SFrm", "Total"):
-            continue
+    for fields, refused in _rows(path, ("SFrm", "Total"), "first frame, last frame, score, label"):
         try:
             first, last, _, label = fields[:4]
             start_s, end_s = int(first) * SEG_FRAME_S, (int(last) + 1) * SEG_FRAME_S
         except ValueError:
-            raise _bad(path, number, line, "first frame, last frame, score, label") from None
+            raise refused from None
         intervals.append(Interval(label, round(start_s, 4), round(end_s, 4)))
     return intervals
 
@@ -117,7 +114,7 @@ def read_json(path: Path) -> dict[str, Tiers]:
         rows = content["utterances"] if isinstance(content, dict) and "utterances" in content else ()
         return {str(row["id"]): {"word": _spans(row, "words"), "phone": _spans(row, "phones")} for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MerkitError(f"{path}: not an alignment in parley's format ({_line(error)})") from error
+        raise MerkitError(f"{path}: not an alignment in parley's format ({first_line(error)})") from error
 
 
 def _spans(row: Mapping[str, Any], key: str) -> list[Interval]:
@@ -129,25 +126,12 @@ def _spans(row: Mapping[str, Any], key: str) -> list[Interval]:
     return merged_words(spans)
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
+def _rows(path: Path, ignored: tuple[str, ...], expected: str) -> Iterator[tuple[list[str], MerkitError]]:
+    """Yield the fields of each line, unless it is ignored, with the error to raise where they are not as expected."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise MerkitError(f"Cannot read '{path}': {_line(error)}") from error
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
-
-
-def _bad(path: Path, number: int, line: str, expected: str) -> MerkitError:
-    return MerkitError(f"{path}, line {number}: '{line[:60]}' found, expected {expected}")
-
-
-def _praatio() -> Any:
-    try:
-        from praatio import textgrid
-    except ImportError as error:
-        raise MerkitError("TextGrids need the extra 'align': pip install 'merkit[align]'") from error
-    return textgrid
-
-
-def _line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise MerkitError(f"Cannot read '{path}': {first_line(error)}") from error
+    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+        if line and not line.startswith(ignored):
+            yield line.split(), MerkitError(f"{path}, line {number}: '{line[:60]}' found, expected {expected}")

@@ -4,7 +4,6 @@ Recordings are read in blocks at their own rate, so that memory is bounded. Find
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,12 @@ from merkit.core.corpus import CorpusSpec, Finding
 from merkit.core.errors import MediaError, MerkitError
 from merkit.core.types import Utterance
 from merkit.data.corpus.checks import check_durations, check_repeated_texts, check_texts
-from merkit.data.corpus.findings import LEVELS, read_findings
+from merkit.data.corpus.findings import LEVELS, counted, read_findings
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.prepare import count_differences
 from merkit.data.features.published import read_published
-from merkit.data.media.audio import END_SLIP_S, MediaInfo, audio_blocks, probe
+from merkit.data.media.audio import MediaInfo, audio_blocks, probe
+from merkit.data.media.sources import END_SLIP_S
 
 SILENT_PEAK = 1e-3
 """An utterance whose loudest sample is below this (-60 dB of full scale) is reported as silent."""
@@ -25,15 +25,6 @@ CLIPPED = 0.999
 """Samples at or above this are at full scale."""
 CLIPPED_SHARE = 1e-3
 """An utterance with a larger share of samples at full scale is reported as clipped."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sound:
-    """Measures of one utterance's sound."""
-
-    duration_s: float
-    peak: float
-    clipped: float
 
 
 def examine(
@@ -86,13 +77,13 @@ def check_repeated_ids(utterances: Iterable[Utterance]) -> list[Finding]:
         medium = utterance.audio_path or utterance.video
         if medium is not None:
             parts.setdefault((medium, utterance.start_s, utterance.end_s), []).append(utterance.id)
-    findings = []
-    if twice := tuple(name for name, times in ids.items() if times > 1):
-        findings.append(Finding("error", "repeated-id", f"{len(twice):,} ids occur more than once", twice))
-    if shared := tuple(name for names in parts.values() if len(names) > 1 for name in names):
-        message = f"{len(shared):,} utterances share their part of a recording with another one"
-        findings.append(Finding("warning", "repeated-recording", message, shared))
-    return findings
+    twice = (name for name, times in ids.items() if times > 1)
+    shared = (name for names in parts.values() if len(names) > 1 for name in names)
+    message = "utterances share their part of a recording with another one"
+    return [
+        *counted("error", "repeated-id", twice, "ids occur more than once"),
+        *counted("warning", "repeated-recording", shared, message),
+    ]
 
 
 def check_features(manifest: Manifest) -> list[Finding]:
@@ -105,12 +96,11 @@ def check_features(manifest: Manifest) -> list[Finding]:
         except MerkitError as error:
             findings.append(Finding("error", f"features-{name}", str(error)))
             continue
-        if without := tuple(u.id for u in manifest.utterances if u.id not in arrays):
-            message = f"{len(without):,} utterances have no features '{name}'"
-            findings.append(Finding("warning", f"features-{name}-missing", message, without))
-        if undefined := tuple(u for u, array in arrays.items() if np.isnan(array).any()):
-            message = f"{len(undefined):,} utterances have undefined values (NaN) in features '{name}'"
-            findings.append(Finding("info", f"features-{name}-undefined", message, undefined))
+        without = (u.id for u in manifest.utterances if u.id not in arrays)
+        findings += counted("warning", f"features-{name}-missing", without, f"utterances have no features '{name}'")
+        undefined = (u for u, array in arrays.items() if np.isnan(array).any())
+        message = f"utterances have undefined values (NaN) in features '{name}'"
+        findings += counted("info", f"features-{name}-undefined", undefined, message)
     return findings
 
 
@@ -124,15 +114,13 @@ def check_media(manifest: Manifest, progress: Callable[[int, int], None] | None 
         for modality, relative in (("audio", utterance.audio_path), ("video", utterance.video)):
             if relative is not None:
                 _check_header(problems, utterance, modality, relative, headers[relative])
-        info = headers.get(utterance.audio_path) if utterance.audio_path is not None else None
+        info = headers.get(utterance.audio_path or "")
         if isinstance(info, MediaInfo) and info.has_audio and info.rate_hz and _cut_is_inside(utterance, info):
+            path = manifest.media_path(str(utterance.audio_path))
             try:
-                sound = _measure(manifest.media_path(str(utterance.audio_path)), info.rate_hz, utterance)
+                durations_s[utterance.id] = _check_sound(problems, path, info.rate_hz, utterance)
             except MediaError as error:
                 problems.add("unreadable-media", utterance.id, str(error))
-            else:
-                durations_s[utterance.id] = sound.duration_s
-                _check_sound(problems, utterance.id, sound)
         if progress is not None:
             progress(number, len(with_media))
     return [*problems.findings(), *check_durations(durations_s)]
@@ -206,18 +194,16 @@ def _cut_is_inside(utterance: Utterance, info: MediaInfo) -> bool:
     return start_s < info.duration_s and end_s <= info.duration_s + END_SLIP_S
 
 
-def _measure(path: Path, rate_hz: int, utterance: Utterance) -> _Sound:
+def _check_sound(problems: _Problems, path: Path, rate_hz: int, utterance: Utterance) -> float:
+    """Report an utterance that is silent or clipped, and return its duration in seconds."""
     samples, clipped, peak = 0, 0, 0.0
     for block in audio_blocks(path, rate_hz, start_s=utterance.start_s, end_s=utterance.end_s):
         loudness = np.abs(block)
         samples += block.size
         clipped += int((loudness >= CLIPPED).sum())
         peak = max(peak, float(loudness.max(initial=0.0)))
-    return _Sound(samples / rate_hz, peak, clipped / max(1, samples))
-
-
-def _check_sound(problems: _Problems, identity: str, sound: _Sound) -> None:
-    if sound.peak < SILENT_PEAK:
-        problems.add("silence", identity)
-    if sound.clipped > CLIPPED_SHARE:
-        problems.add("clipping", identity)
+    if peak < SILENT_PEAK:
+        problems.add("silence", utterance.id)
+    if clipped > CLIPPED_SHARE * max(1, samples):
+        problems.add("clipping", utterance.id)
+    return samples / rate_hz

@@ -19,10 +19,7 @@ from safetensors.numpy import load_file, save_file
 from merkit.core.corpus import PublishedFeatures
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ManifestError, MerkitError, UnsafeFileError
-from merkit.data.features.unpickling import read_pickle_safely
-from merkit.data.files import atomic_path, file_hash
-
-__all__ = ["read_npz", "read_pickle_safely", "read_published", "write_published"]
+from merkit.data.files import atomic_path, file_hash, write_texts
 
 _FEATURES, _INDEX, _PAGE = "features.safetensors", "index.parquet", "columns.json"
 
@@ -77,13 +74,7 @@ def write_published(folder: Path, features: PublishedFeatures) -> None:
             shape = list(array.shape)
             raise ManifestError(f"features '{features.name}' of '{name}': shape {shape}, expected [1 or more, {dim}]")
     lengths = np.array([len(array) for array in features.arrays.values()], dtype=np.int64)
-    index = pyarrow.table(
-        {
-            "id": pyarrow.array(list(features.arrays), type=pyarrow.string()),
-            "start": pyarrow.array(np.cumsum(lengths) - lengths),
-            "length": pyarrow.array(lengths),
-        }
-    )
+    index = pyarrow.table({"id": list(features.arrays), "start": np.cumsum(lengths) - lengths, "length": lengths})
     with atomic_path(folder / _FEATURES) as temporary:
         save_file({"features": as_float32(np.concatenate(list(features.arrays.values())))}, temporary)
     with atomic_path(folder / _INDEX) as temporary:
@@ -96,8 +87,7 @@ def write_published(folder: Path, features: PublishedFeatures) -> None:
         features=file_hash(folder / _FEATURES),
         index=file_hash(folder / _INDEX),
     )
-    with atomic_path(folder / _PAGE) as temporary:
-        temporary.write_text(page.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_texts({folder / _PAGE: page.model_dump_json(indent=2) + "\n"})
 
 
 def read_published(folder: Path) -> PublishedFeatures:

@@ -1,4 +1,4 @@
-"""Audio and video frames of recordings, at the requested rate and times.
+"""Audio of recordings, at the requested rate and times.
 
 Audio is returned as one channel of float32 (the mean of all channels unless one is chosen) at the requested rate. Files
 are decoded and resampled in blocks, and an interval is read without decoding what comes before it. An interval equals
@@ -7,7 +7,7 @@ noise substitution) differ in the noise. Seconds count from where a player begin
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +15,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import soxr
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from merkit.core.errors import MediaError
 from merkit.core.waveform import Waveform
 from merkit.data.files import file_hash
 from merkit.data.media.decoding import open_audio
 from merkit.data.media.ffmpeg import container_name, has_video, open_container
-from merkit.data.media.sources import RecordingFile, Samples, Source, check_file
-from merkit.data.media.video import read_frames
+from merkit.data.media.sources import END_SLIP_S, RecordingFile, Samples, Source, check_file
 
 Recording = Path | Waveform
 """A file, or audio in memory."""
 Wave = Float32[npt.NDArray[np.float32], " samples"]
 
-END_SLIP_S = 0.1
-"""How far a requested end may lie after the recording's own: containers and annotations round."""
 _CONTEXT_S = 0.1  # resampled on either side of an interval and discarded; soxr's filter is ten times shorter
 
 
@@ -95,7 +92,9 @@ def probe(path: RecordingFile) -> MediaInfo:
     """
     try:
         with closing(open_audio(path)) as source:
-            duration_s = _counted(source) if source.duration_s is None else source.duration_s
+            duration_s = source.duration_s
+            if duration_s is None:
+                duration_s = sum(len(block) for block in source.read(0)) / source.rate_hz
             return MediaInfo(duration_s, source.rate_hz, source.channels, True, source.has_video, source.container)
     except MediaError:
         check_file(path)
@@ -127,37 +126,26 @@ def read_audio(
 def audio_blocks(
     path: Recording,
     rate_hz: int,
-    block_s: float = 30.0,
     start_s: float | None = None,
     end_s: float | None = None,
     channel: int | None = None,
 ) -> Iterator[Wave]:
-    """Yield the samples of ``read_audio`` in blocks of ``block_s`` (the last one is shorter), in constant memory.
+    """Yield the samples of ``read_audio`` in blocks as they are decoded, in constant memory.
 
     Raises:
         MediaError: The file is missing, empty, not a recording, without audio or samples, damaged, shorter than it
             promises, or has NaN or infinite samples; the interval is empty, begins before 0 or ends after the
             recording; or there is no such channel. Some of these errors are raised only while reading.
     """
-    if rate_hz <= 0 or block_s <= 0:
-        raise ValueError(f"rate_hz and block_s must be positive, not {rate_hz} and {block_s}")
+    if rate_hz <= 0:
+        raise ValueError(f"rate_hz must be positive, not {rate_hz}")
     begin = 0.0 if start_s is None else start_s
     if not begin >= 0 or not math.isfinite(begin) or (end_s is not None and not begin < end_s < math.inf):
         end = "its end" if end_s is None else f"{end_s} s"
         raise MediaError(
             f"'{path}': no interval from {begin} s to {end}. Expected 0 <= start_s < end_s; check the manifest"
         )
-    return _in_blocks(_part(path, rate_hz, begin, end_s, channel), max(1, round(block_s * rate_hz)))
-
-
-def video_frames(path: Path, times_s: Sequence[float]) -> UInt8[npt.NDArray[np.uint8], "n height width 3"]:
-    """Return the RGB frames that a player shows at the given seconds, in their order, as stored (never rotated).
-
-    Raises:
-        MediaError: The file is missing, not a video, damaged, or a time lies more than 0.1 s outside of the video.
-    """
-    check_file(path)
-    return read_frames(path, times_s, END_SLIP_S)
+    return _part(path, rate_hz, begin, end_s, channel)
 
 
 def _part(path: Recording, rate_hz: int, start_s: float, end_s: float | None, channel: int | None) -> Iterator[Wave]:
@@ -231,22 +219,3 @@ def _resampled(blocks: Iterator[Wave], native_hz: int, rate_hz: int) -> Iterator
     for block in blocks:
         yield stream.resample_chunk(block)
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
-def _in_blocks(pieces: Iterator[Wave], size: int) -> Iterator[Wave]:
-    waiting: list[Wave] = []
-    count = 0
-    for piece in pieces:
-        waiting.append(piece)
-        count += len(piece)
-        if count >= size:
-            joined = np.concatenate(waiting)
-            whole = count - count % size
-            yield from np.split(joined[:whole], whole // size)
-            waiting, count = [joined[whole:]], count - whole
-    if count:
-        yield np.concatenate(waiting)
-
-
-def _counted(source: Source) -> float:
-    return sum(len(block) for block in source.read(0)) / source.rate_hz

@@ -19,6 +19,8 @@ PREROLL_S = 1.0
 """Decoded and discarded before the requested interval: lossy codecs depend on earlier blocks (MP3 on up to ten)."""
 BLOCK = 1 << 16
 """Samples per channel that are read at once."""
+END_SLIP_S = 0.1
+"""How far a requested end may lie after the recording's own: containers and annotations round."""
 AGAIN = "Was it cut off while copying? Copy or export it again"
 
 
@@ -73,7 +75,6 @@ class WaveformSource(Source):
         self.rate_hz, self.channels, self.duration_s = waveform.rate_hz, waveform.channels, waveform.duration_s
 
     def read(self, start: int) -> Iterator[Samples]:
-        """Yield blocks from a sample on, as ``Source.read``."""
         for begin in range(start, len(self._samples), BLOCK):
             yield self._samples[begin : begin + BLOCK]
 

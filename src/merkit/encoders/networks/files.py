@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from merkit.core.errors import CheckpointError, ConfigError, MerkitError
+from merkit.core.errors import CheckpointError, ConfigError, MerkitError, first_line
 from merkit.data.files import atomic_path, file_hash
 
 MINILM = "builtin:minilm"
@@ -121,10 +121,9 @@ class NetworkFiles:
 
     def describe(self) -> Mapping[str, Any]:
         """Return what a model card says about the network's origin."""
-        known = (
-            {"weights": self.weights} if self.revision is None else {"weights": self.weights, "revision": self.revision}
-        )
-        return {**known, "licence": "Apache-2.0"} if self.kind == "builtin" else known
+        revision = {} if self.revision is None else {"revision": self.revision}
+        licence = {"licence": "Apache-2.0"} if self.kind == "builtin" else {}
+        return {"weights": self.weights, **revision, **licence}
 
     def _origin(self, patterns: tuple[str, ...]) -> Path:
         if self.kind == "local":
@@ -132,11 +131,6 @@ class NetworkFiles:
         if self.kind == "builtin":
             return _minilm_folder()
         return download_snapshot(self.weights, str(self.revision), patterns)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the name of its class where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _kind(weights: str, revision: str | None, *, restored: bool) -> str:
