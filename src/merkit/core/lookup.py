@@ -8,8 +8,6 @@ A plug-in is a Python file that exports one ``SPEC``. It is a file of merkit (``
 import difflib
 import hashlib
 import importlib
-import importlib.abc
-import importlib.util
 import os
 import pkgutil
 import sys
@@ -22,6 +20,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from merkit.core.errors import PluginError, UnknownNameError
+from merkit.core.source import source_hash
 
 KINDS = {
     "models": "model",
@@ -46,12 +45,17 @@ class Origin:
     name: str
     module: str
     file: Path
-    sha256: str
-    """Of the file."""
+    content: bytes = field(repr=False)
+    """Of the file when it was imported."""
     distribution: str | None = None
     """The installed package; ``None``: a file of merkit or of the user."""
     version: str | None = None
     """Of the installed package."""
+
+    @property
+    def sha256(self) -> str:
+        """The `source_hash` of the file."""
+        return source_hash(self.content)
 
     @property
     def built_in(self) -> bool:
@@ -135,17 +139,6 @@ def name_of(kind: str, reference: str) -> str:
     return _name(kind, Path(reference).stem) if reference.endswith(".py") else reference
 
 
-def source_of(kind: str, reference: str) -> Path:
-    """Return the file of a plug-in.
-
-    Raises:
-        MerkitError: As ``load``.
-    """
-    spec: PlugInSpec = load(kind, reference)
-    assert spec.origin is not None
-    return spec.origin.file
-
-
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message for a name that does not exist.
 
@@ -214,29 +207,14 @@ def _load_file(path: Path, kind: str | None = None) -> Any:
     name = f"merkit_file_{path.stem}_{hashlib.sha256(str(path).encode() + source).hexdigest()[:16]}"
     module = sys.modules.get(name)
     if module is None:
-        loader = _SourceLoader(path, source)
-        found = importlib.util.spec_from_loader(name, loader)
-        assert found is not None
-        module = sys.modules[name] = importlib.util.module_from_spec(found)
-        try:
-            loader.exec_module(module)
+        module = sys.modules[name] = ModuleType(name)
+        module.__file__ = str(path)
+        try:  # no compiled file is written, nor an older one used
+            exec(compile(source, path, "exec", dont_inherit=True), vars(module))  # noqa: S102 - the user's own code
         except Exception as error:
             del sys.modules[name]
             raise PluginError(_broken(str(path), error)) from error
     return _checked(module, kind, None, str(path), content=source)
-
-
-class _SourceLoader(importlib.abc.SourceLoader):
-    """Runs the source that was read: no compiled file is written, nor an older one used."""
-
-    def __init__(self, path: Path, source: bytes) -> None:
-        self._path, self._source = path, source
-
-    def get_filename(self, fullname: str) -> str:
-        return str(self._path)
-
-    def get_data(self, path: Any) -> bytes:
-        return self._source
 
 
 def _distribution(entry: EntryPoint) -> tuple[str, str]:
@@ -273,5 +251,5 @@ def _checked(
         raise PluginError(f"{source}: SPEC.name is '{spec.name}', expected '{expected}': rename one of them")
     if name is None and (spec.name in _built_in(spec.kind) or spec.name in _installed(spec.kind)):
         raise PluginError(f"{source}: '{spec.name}' is the name of another {KINDS[spec.kind]} already: rename the file")
-    sha256 = hashlib.sha256(file.read_bytes() if content is None else content).hexdigest()
-    return replace(spec, origin=Origin(spec.kind, spec.name, module.__name__, file, sha256, distribution, version))
+    content = file.read_bytes() if content is None else content
+    return replace(spec, origin=Origin(spec.kind, spec.name, module.__name__, file, content, distribution, version))

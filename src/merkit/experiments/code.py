@@ -1,21 +1,18 @@
 """Hashes of the source files that make a cell's result, so that results of other code are not mistaken for today's.
 
 Counted are the modules of the plug-ins that a cell uses, the cell runner, and every merkit module that they import,
-directly or not. Comments, docstrings and layout do not count, as it is the syntax tree that is hashed.
+directly or not. Comments, docstrings and layout do not count.
 """
 
 import ast
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import merkit
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import PlugInSpec
+from merkit.core.source import source_hash
 
 _PACKAGE = Path(merkit.__file__).parent
 _RUNNER = "merkit.experiments.run_cell"
@@ -50,7 +47,7 @@ def code_hashes(plug_ins: Iterable[PlugInSpec]) -> dict[str, str]:
         if file is not None and file not in files:
             files.add(file)
             waiting += _imported(file)
-    return dict(sorted((_name(file), _source(file).hash) for file in files))
+    return dict(sorted((_name(file), source_hash(_read(file))) for file in files))
 
 
 def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -69,54 +66,30 @@ def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) 
         )
 
 
-@dataclass(frozen=True)
-class _Source:
-    hash: str
-    imports: tuple[str, ...]
-    """Names of all modules that are imported, and of what is imported from them."""
+def _read(file: Path) -> bytes:
+    """Return a file's content; a file of merkit is read once: the process goes on with the code that it has loaded."""
+    return _read_once(file) if file.is_relative_to(_PACKAGE) else file.read_bytes()
 
 
-def _source(file: Path) -> _Source:
-    return _package_source(file) if file.is_relative_to(_PACKAGE) else _parsed(file.read_bytes())
+_read_once = cache(Path.read_bytes)
 
 
 @cache
-def _package_source(file: Path) -> _Source:
-    """Read a file of merkit once: the process goes on with the code that it has loaded."""
-    return _parsed(file.read_bytes())
-
-
-@cache
-def _parsed(content: bytes) -> _Source:
-    tree = ast.parse(content)
+def _imports(content: bytes) -> list[str]:
+    """Return the names of all modules that are imported, and of what is imported from them."""
     imports: list[str] = []
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
             imports += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             imports += [module, *(f"{module}.{alias.name}" for alias in node.names)]
-    shape = json.dumps(_shape(tree)).encode()
-    return _Source(hashlib.blake2b(shape, digest_size=8).hexdigest(), tuple(imports))
-
-
-def _shape(node: Any) -> Any:
-    """Return a syntax tree as JSON values without docstrings and positions, the same for all versions of Python."""
-    if isinstance(node, list):
-        return [_shape(each) for each in node if not _is_docstring(each)]
-    if isinstance(node, ast.AST):
-        fields = ((name, _shape(value)) for name, value in ast.iter_fields(node))
-        return [type(node).__name__, *((name, value) for name, value in fields if value not in (None, "None", []))]
-    return repr(node)
-
-
-def _is_docstring(node: Any) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return imports
 
 
 def _imported(file: Path) -> Iterator[Path | None]:
     """Yield the files of merkit's modules, and of modules beside a plug-in's file, that a file imports."""
-    for name in _source(file).imports:
+    for name in _imports(_read(file)):
         yield _module_file(name) if name.startswith("merkit.") else _neighbour(file, name)
 
 

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
+from merkit.core.settings import Settings
 from merkit.data.files import atomic_path
 from merkit.experiments.mistakes import check_options
 from merkit.experiments.recipe import Recipe
@@ -37,17 +38,13 @@ FILE = "variant.json"
 """In the folder of a grid's run: which variant it is."""
 
 
-class _Variant(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Variant(Settings):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
-    set: dict[str, Any] = {}
+    set: dict[str, Any] = Field({})
     remove: tuple[str, ...] = ()
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _File(Settings):
     variants: Annotated[list[dict[str, Any]], Field(min_length=1)]
 
 

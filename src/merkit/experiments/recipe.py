@@ -51,18 +51,18 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default written out, as TOML values (``None`` is left out)."""
         encoders = {
-            modality: {"name": spec.reference, **config.model_dump(mode="json", exclude_none=True)}
+            modality: {"name": spec.reference, **config.toml_values()}
             for modality, (spec, config) in self.encoders.items()
         }
         return {
             "model": self.model.reference,
             "protocol": self.protocol.reference,
             "seeds": self.seeds,
-            "config": self.config.model_dump(mode="json", exclude_none=True),
+            "config": self.config.toml_values(),
             "encoders": encoders,
-            "training": self.training.model_dump(mode="json", exclude_none=True),
-            "loss": self.loss.model_dump(mode="json", exclude_none=True),
-            "options": self.options.model_dump(mode="json", exclude_none=True),
+            "training": self.training.toml_values(),
+            "loss": self.loss.toml_values(),
+            "options": self.options.toml_values(),
             **{table: settings.resolved() for table, settings in self.transforms.items()},
         }
 

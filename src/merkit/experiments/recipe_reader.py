@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model
+from pydantic import Field, PositiveInt, create_model
 
 from merkit.core.encoder import EncoderConfig, EncoderSpec
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import unknown
 from merkit.core.model import ModelSpec
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
+from merkit.core.settings import Settings
 from merkit.core.types import MODALITIES
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.mistakes import joined, plug_in, plug_in_table, validated
@@ -21,19 +22,17 @@ from merkit.experiments.transforms.registry import TRANSFORMS
 from merkit.training.config import LossConfig, TrainingConfig
 
 
-class _File(BaseModel):
+class _File(Settings):
     """The recipe's file before the tables of its plug-ins are checked; `_FILE` has those of the transforms as well."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
     protocol: str
     seeds: Annotated[PositiveInt, Field(le=1000)] = 3
-    config: dict[str, Any] = {}
-    encoders: dict[str, dict[str, Any]] = {}
+    config: dict[str, Any] = Field({})
+    encoders: dict[str, dict[str, Any]] = Field({})
     training: TrainingConfig = TrainingConfig()
     loss: LossConfig = LossConfig()
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({})
 
 
 _TABLES: dict[str, Any] = {spec.name: (spec.table | None, None) for spec in TRANSFORMS if spec.table is not None}

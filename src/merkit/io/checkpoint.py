@@ -22,6 +22,7 @@ from merkit.core.encoder import Encoder, EncoderConfig, EncoderHome, EncoderSpec
 from merkit.core.errors import CheckpointError, ConfigError
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel
+from merkit.core.settings import Settings
 from merkit.data.files import atomic_path
 from merkit.io.plug_ins import PlugInRecord, load_recorded, record_plug_ins
 
@@ -58,10 +59,10 @@ class CheckpointConfig:
         values = {
             "format": FORMAT,
             "model": self.spec.name,
-            "model_config": self.config.model_dump(mode="json", exclude_none=True),
+            "model_config": self.config.toml_values(),
             "labels": self.labels,
             "encoders": {
-                modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
+                modality: {"name": spec.name, **config.toml_values()}
                 for modality, (spec, config) in self.encoders.items()
             },
             "protocol": self.protocol,
@@ -79,10 +80,10 @@ class _EncoderTable(BaseModel):
     name: str
 
 
-class _File(BaseModel):
+class _File(Settings):
     """``config.json`` before the settings of the plug-ins are checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
     format: int
     model: str

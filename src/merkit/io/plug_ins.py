@@ -3,27 +3,24 @@
 Loading never runs another code than the one the weights were trained with, nor a file that came with a checkpoint.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from merkit.core.errors import CheckpointError, UnknownNameError
 from merkit.core.lookup import KINDS, PLUGINS, PlugInSpec, load
+from merkit.core.settings import Settings
+from merkit.core.source import source_hash
 
 
-class PlugInRecord(BaseModel):
+class PlugInRecord(Settings):
     """One plug-in of an installed package or of the user, as a checkpoint's ``config.json`` has it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     name: str
     module: str
     sha256: str
-    """Of the module's file."""
+    """The `source_hash` of the module's file."""
     distribution: str | None
     version: str | None
     file: str | None
@@ -92,7 +89,7 @@ def _find(record: PlugInRecord, described: str) -> Any:
     remedy = f"put it back, or name the file's new place in the environment variable {PLUGINS}"
     if not file.is_file():
         raise CheckpointError(f"{described}, which is missing: {remedy}")
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    found = source_hash(file.read_bytes())
     if found != record.sha256:
         raise CheckpointError(
             f"{described}, which has changed (sha256 {found[:12]} found, {record.sha256[:12]} expected): {remedy}, "

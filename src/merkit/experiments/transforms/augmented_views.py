@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError, MerkitError
@@ -20,6 +20,7 @@ from merkit.core.lookup import PlugInSpec
 from merkit.core.model import reads_views
 from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Fold
+from merkit.core.settings import Settings
 from merkit.core.types import Turn, Utterance
 from merkit.core.view import AudioEngine, Speaking, TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.corpus.manifest import Manifest
@@ -33,10 +34,8 @@ from merkit.experiments.recipe import RecipeDraft
 from merkit.experiments.transform import Resources, Transform, TransformSpec
 
 
-class ViewsTable(BaseModel):
+class ViewsTable(Settings):
     """``[views]`` before the engines' own tables are checked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     count: Annotated[PositiveInt, Field(le=100)] = 2
     """Views per training utterance; one of them is drawn whenever the utterance is."""
@@ -58,7 +57,7 @@ class ViewsChoice:
     def resolved(self) -> dict[str, Any]:
         """Return the table with every default written out."""
         engines = {
-            modality: {"name": spec.reference, **config.model_dump(mode="json", exclude_none=True)}
+            modality: {"name": spec.reference, **config.toml_values()}
             for modality, (spec, config) in self.engines.items()
         }
         return {"count": self.count, **engines}

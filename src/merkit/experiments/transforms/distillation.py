@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ConfigError
 from merkit.core.model import FittedModel
+from merkit.core.settings import Settings
 from merkit.data.dataset import Dataset
 from merkit.encoders.checkpoint import ExtractorConfig, checkpoint_hash
 from merkit.experiments.cell import Cell
@@ -27,13 +28,11 @@ from merkit.training.optimisation import build_optimizer, groups_of, layers_of
 FOLDER = "teacher"
 
 
-class TeacherConfig(BaseModel):
+class TeacherConfig(Settings):
     """``[teacher]``: a model whose probabilities for the training split are learned beside the labels.
 
     Distillation is Hinton et al.'s (2015, arXiv 1503.02531), at temperature 1; cross-fitting the teacher is ours.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: str | dict[str, Any]
     """Of the teacher, a file or its content."""
