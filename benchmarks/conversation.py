@@ -31,7 +31,7 @@ from merkit.core.model import Model, ModelSpec
 from merkit.data.dataset import bucketed_batches
 from merkit.encoders.precomputed import Precomputed
 from merkit.experiments.recipe_reader import read_recipe
-from merkit.experiments.shipped import recipes_folder
+from merkit.experiments.shipped import shipped_folder
 from merkit.training.optimisation import build_optimizer
 
 MODELS = ("concat", "bc_lstm", "dialogue_rnn", "sdt", "cmath", "ada2i")
@@ -72,7 +72,7 @@ def conversation_lengths(count: int) -> list[int]:
 def build(name: str, size: str) -> tuple[ModelSpec, Model, torch.optim.Optimizer, float]:
     """Return a model's spec, itself, its optimiser, and the norm that gradients are clipped to."""
     spec = load("models", name)
-    recipe = read_recipe(recipes_folder() / name / "meld7.toml")
+    recipe = read_recipe(shipped_folder("recipes") / name / "meld7.toml")
     settings = {"paper": PAPER, "recipe": {}, "quick": QUICK}[size].get(name, {})
     config = spec.config(**{**recipe.config.model_dump(), **settings})
     encoders = {

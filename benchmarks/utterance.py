@@ -50,7 +50,7 @@ from merkit.data.dataset import Dataset, bucketed_batches
 from merkit.data.features.sources import open_sources
 from merkit.data.views import Views
 from merkit.experiments.recipe_reader import read_recipe
-from merkit.experiments.shipped import recipes_folder
+from merkit.experiments.shipped import shipped_folder
 from merkit.training.config import TrainingConfig
 from merkit.training.optimisation import build_optimizer, groups_of, layers_of
 
@@ -218,7 +218,7 @@ class Training:
     """A system with its data, ready to be trained."""
 
     def __init__(self, system: str, setting: Setting, corpus: Corpus, batch_size: int) -> None:
-        recipe = read_recipe(recipes_folder() / system / "iemocap4-session.toml")
+        recipe = read_recipe(shipped_folder("recipes") / system / "iemocap4-session.toml")
         spec, quick = load("models", system), QUICK[system] if corpus.size == "quick" else {}
         config = spec.config(**{**recipe.config.model_dump(), **quick, **setting.config})
         torch.manual_seed(0)

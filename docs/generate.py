@@ -26,7 +26,7 @@ from merkit.data.corpus.rows import to_arrays, to_columns
 from merkit.experiments.grid import read_grid
 from merkit.experiments.recipe_files import read_toml
 from merkit.experiments.recipe_reader import read_recipe
-from merkit.experiments.shipped import grids_folder, recipes_folder
+from merkit.experiments.shipped import shipped_folder
 from merkit.experiments.transforms.registry import TRANSFORMS
 from merkit.io.predictions import predictions_table
 from merkit.training.config import LossConfig, TrainingConfig
@@ -167,7 +167,7 @@ class _StandIn(Encoder):
 
 def parameters(system: str) -> tuple[int, int]:
     """Return how many parameters a system has with its paper's settings, encoders left out, and how many classes."""
-    recipe = read_recipe(recipes_folder() / system / f"{PAPER[system]}.toml")
+    recipe = read_recipe(shipped_folder("recipes") / system / f"{PAPER[system]}.toml")
     classes = len(recipe.protocol.build(recipe.options, False).labels)
     with torch.device("meta"):
         model = recipe.model.build({name: _StandIn(name) for name in recipe.encoders}, classes, recipe.config)
@@ -177,7 +177,7 @@ def parameters(system: str) -> tuple[int, int]:
 def system(name: str) -> str:
     """Return what a model's ``SPEC``, its recipes and its grid say of it."""
     spec, paper = load("models", name), PAPER[name]
-    recipe = read_recipe(recipes_folder() / name / f"{paper}.toml")
+    recipe = read_recipe(shipped_folder("recipes") / name / f"{paper}.toml")
     count, classes = parameters(name)
     listed = [
         (
@@ -185,7 +185,7 @@ def system(name: str) -> str:
             ", ".join(f"{modality}: {values['name']}" for modality, values in toml["encoders"].items()),
             f"`{toml['protocol']}`",
         )
-        for path in sorted((recipes_folder() / name).glob("*.toml"))
+        for path in sorted((shipped_folder("recipes") / name).glob("*.toml"))
         for toml in [read_toml(path)]
     ]
     cite = spec.citation
@@ -201,7 +201,7 @@ def system(name: str) -> str:
             "\n## Settings",
             "The table `[config]` of a recipe.\n",
             keys(spec.config),
-            *(["## Ablation", _ablation(name, paper)] if (grids_folder() / f"{name}.toml").exists() else []),
+            *(["## Ablation", _ablation(name, paper)] if (shipped_folder("grids") / f"{name}.toml").exists() else []),
             "\n## Differences from the paper",
             *(f"* {sentence}" for sentence in spec.deviations or ("None.",)),
             "",
@@ -210,7 +210,7 @@ def system(name: str) -> str:
 
 
 def _ablation(name: str, paper: str) -> str:
-    variants = read_grid(grids_folder() / f"{name}.toml", recipes_folder() / name / f"{paper}.toml")
+    variants = read_grid(shipped_folder("grids") / f"{name}.toml", shipped_folder("recipes") / name / f"{paper}.toml")
     base = _flat(variants[0].recipe.resolved())
     rows = []
     for variant in variants[1:]:
@@ -254,7 +254,7 @@ def recipes() -> str:
     """Return the recipes and grids that merkit ships."""
     rows = [
         (f"`{path.relative_to(folder).with_suffix('')}`", _first_comment(path.read_text()))
-        for folder in (recipes_folder(), grids_folder())
+        for folder in (shipped_folder("recipes"), shipped_folder("grids"))
         for path in sorted(folder.rglob("*.toml"))
     ]
     return table(("name", "about"), rows) + "\n"

@@ -15,7 +15,7 @@ from tests.unit.encoders.conftest import tiny_bert
 
 from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import read_manifest, write_manifest
-from merkit.experiments.shipped import recipes_folder
+from merkit.experiments.shipped import shipped_folder
 
 __all__ = ["tiny_bert"]
 
@@ -113,7 +113,12 @@ def test_training_draws_views_and_an_answer_needs_none(home: Path, tmp_path: Pat
 
 def test_a_recipe_without_views_has_nothing_to_make(home: Path) -> None:
     done = call(
-        "augment", home / "data", "--recipe", recipes_folder() / "majority" / "meld7.toml", "--set", "protocol=table"
+        "augment",
+        home / "data",
+        "--recipe",
+        shipped_folder("recipes") / "majority" / "meld7.toml",
+        "--set",
+        "protocol=table",
     )
 
     assert done.code == 2

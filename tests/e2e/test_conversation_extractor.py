@@ -17,7 +17,7 @@ from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
 from tests.unit.encoders.conftest import tiny_bert
 
 from merkit.data.corpus.manifest import Manifest, read_manifest
-from merkit.experiments.shipped import recipes_folder
+from merkit.experiments.shipped import shipped_folder
 from merkit.io.checkpoint import build_encoders, choose_encoders
 
 __all__ = ["tiny_bert"]
@@ -142,7 +142,7 @@ def parley(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parley")
     settings = ("--set", "conversations=24", "--set", "turns=4")
     assert call("-q", "prepare", "parley", "--out", folder / "data", *settings).code == 0
-    stage = str(recipes_folder() / "single_conversation" / "parley.toml")
+    stage = str(shipped_folder("recipes") / "single_conversation" / "parley.toml")
     values = {**two_stage_values(stage), "protocol": "parley"}
     del values["encoders"]["audio"]
     recipe = write_recipe(folder / "r.toml", values)

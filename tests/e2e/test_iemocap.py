@@ -16,7 +16,7 @@ from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import read_manifest
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.run import open_protocol
-from merkit.experiments.shipped import recipes_folder
+from merkit.experiments.shipped import shipped_folder
 from merkit.experiments.transforms.augmented_views import Maker, ViewsChoice
 
 SESSIONS = [f"session{number}" for number in range(1, 6)]
@@ -39,7 +39,7 @@ LOSSES = {
 
 
 def recipe(model: str) -> Path:
-    return recipes_folder() / model / "iemocap4-session.toml"
+    return shipped_folder("recipes") / model / "iemocap4-session.toml"
 
 
 def overrides(home: Path, model: str) -> list[str]:

@@ -9,8 +9,8 @@ from merkit.core.errors import ConfigError
 from merkit.experiments.shipped import find_file
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the values of a recipe's file; plug-ins that are files beside it are named by absolute paths.
+def read_toml(path: Path, kind: str = "recipe") -> dict[str, Any]:
+    """Return the values of a recipe or a grid; plug-ins that are files beside it are named by absolute paths.
 
     Raises:
         ConfigError: It cannot be read, or is no TOML.
@@ -18,7 +18,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return _with_absolute_plug_ins(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read the recipe '{path}': {error}") from error
+        raise ConfigError(f"Cannot read the {kind} '{path}': {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 

@@ -12,7 +12,7 @@ from merkit.core.encoder import Encoder, reach
 from merkit.core.lookup import PlugInSpec
 from merkit.data.dataset import SegmentTier
 from merkit.data.features.sources import FeatureSource
-from merkit.data.files import TEMPORARY, atomic_path
+from merkit.data.files import TEMPORARY, write_texts
 from merkit.data.segments import segments_content
 from merkit.experiments.cell import Cell
 from merkit.experiments.code import check_code, code_hashes
@@ -95,8 +95,7 @@ def clear(folder: Path, key: CellKey) -> None:
         _remove(folder / name)
     for rubbish in folder.rglob(f"{TEMPORARY}*"):
         _remove(rubbish)
-    with atomic_path(begun) as temporary:
-        temporary.write_text(json.dumps(asdict(key)))
+    write_texts({begun: json.dumps(asdict(key))})
 
 
 def tidy(folder: Path) -> None:

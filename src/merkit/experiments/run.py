@@ -12,7 +12,7 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback, Share
 from merkit.core.protocol import Protocol
 from merkit.data.corpus.manifest import Manifest, read_manifest
-from merkit.data.files import atomic_path
+from merkit.data.files import write_texts
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
@@ -94,8 +94,10 @@ def train_recipe(
     with alone(run) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
             _check_folder(run, recipe, manifest)  # again: another process may have finished something meanwhile
-            _write(run / "recipe.toml", recipe.to_toml())
-            _write(run / "provenance.json", json.dumps(provenance if again else _of_run(run, provenance), indent=2))
+            begun = None if again else _begun(run)
+            # a second call that makes nothing keeps what the run began with, and the present folder of its data
+            stored = provenance if begun is None else {**begun, "data": provenance["data"]}
+            write_texts({run / "recipe.toml": recipe.to_toml(), run / "provenance.json": json.dumps(stored, indent=2)})
         for modality in recipe.extractors:
             cells = _train_extractor(cells, modality, data, allow_partial=allow_partial, progress=progress, again=again)
         for number, cell in enumerate(cells):
@@ -169,12 +171,6 @@ def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:
         raise MerkitError(f"'{run}' holds a run of another {what}: give another folder with --out, or remove this one.")
 
 
-def _of_run(run: Path, now: dict[str, Any]) -> dict[str, Any]:
-    """Return the provenance that a run began with, with the present folder of its data: a second call made nothing."""
-    begun = _begun(run)
-    return now if begun is None else {**begun, "data": now["data"]}
-
-
 def _begun(run: Path) -> dict[str, Any] | None:
     """Return the provenance of the run in a folder; ``None``: no epoch and no cell of it was ever finished.
 
@@ -186,8 +182,3 @@ def _begun(run: Path) -> dict[str, Any] | None:
         return None
     provenance: dict[str, Any] = json.loads(path.read_text())
     return provenance
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)

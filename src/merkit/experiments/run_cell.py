@@ -22,7 +22,7 @@ from merkit.core.progress import ProgressCallback, Share
 from merkit.core.types import Prediction
 from merkit.data.dataset import Dataset, SegmentTier, items_of, load_batches, ordered_batches
 from merkit.data.features.sources import FeatureSource, open_sources
-from merkit.data.files import atomic_path
+from merkit.data.files import write_texts
 from merkit.data.segments import describe_alignment, open_segments
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.accelerator import open_accelerator
@@ -46,7 +46,7 @@ from merkit.io.provenance import peak_memory_bytes
 from merkit.metrics.classification import METRICS
 from merkit.nn.losses import IGNORED, build_criterion
 from merkit.training.loop import EpochCallback, Trained, train
-from merkit.training.seeding import derived_seed, seed_torch
+from merkit.training.seeding import derived_seed
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def run_cell(
     for transform in transforms.values():
         transform.prepare(train_other)
     accelerator = open_accelerator(recipe)
-    seed_torch(derived_seed(cell.seed, "encoders"))  # independent of what the process drew before
+    torch.manual_seed(derived_seed(cell.seed, "encoders"))  # independent of what the process drew before
     encoders = build_encoders(recipe.encoders, cell.manifest.root, None, cell.extractors)
     check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
     around = reach(encoders.values())
@@ -108,7 +108,7 @@ def run_cell(
             training = transform.apply(training, resources)
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
-    seed_torch(derived_seed(cell.seed, "weights"))
+    torch.manual_seed(derived_seed(cell.seed, "weights"))
     model = build_model(recipe.model, recipe.config, encoders, len(cell.protocol.labels))
     config = CheckpointConfig(recipe.model, recipe.config, cell.protocol.labels, recipe.encoders, recipe.protocol.name)
     if isinstance(model, FittedModel):
@@ -145,8 +145,7 @@ def run_cell(
             "key": key.digest,
             **asdict(key),
         }
-        with atomic_path(cell.folder / "cell.json") as temporary:
-            temporary.write_text(json.dumps(facts, indent=2))
+        write_texts({cell.folder / "cell.json": json.dumps(facts, indent=2)})
         tidy(cell.folder)
     accelerator.wait_for_everyone()
 
@@ -173,10 +172,6 @@ def _trained_on(cell: Cell) -> dict[str, Any]:
     return {"fold": cell.fold.name, "seed": cell.seed, "utterances": " ".join(sorted(learned))}
 
 
-def _class_counts(labels: Iterable[int], classes: int) -> list[int]:
-    return [int(count) for count in np.bincount(list(labels), minlength=classes)]
-
-
 def _fit(model: FittedModel, training: Dataset, cell: Cell) -> Trained:
     started = time.perf_counter()
     model.fit(load_batches(training, ordered_batches(training.lengths(), 512)), cell.seed)
@@ -194,14 +189,8 @@ def _train(
     on_epoch: EpochCallback,
 ) -> Trained:
     recipe, fold = cell.recipe, cell.fold
-    counts = _class_counts(fold.train.values(), len(cell.protocol.labels))
-    model.criterion = build_criterion(
-        kind=recipe.loss.kind,
-        class_counts=counts,
-        class_weights=recipe.loss.class_weights,
-        label_smoothing=recipe.loss.label_smoothing,
-        prior_exponent=recipe.loss.prior_exponent,
-    ).to(accelerator.device)
+    counts = np.bincount(list(fold.train.values()), minlength=len(cell.protocol.labels)).tolist()
+    model.criterion = build_criterion(class_counts=counts, **dict(recipe.loss)).to(accelerator.device)
     recognizer = Recognizer(model, config)
     truth = np.array(list(fold.valid.values()))
     seconds = recipe.training.batch_seconds

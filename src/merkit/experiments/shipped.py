@@ -9,19 +9,16 @@ from merkit.core.lookup import unknown
 KINDS = {"recipes": "recipe", "grids": "grid"}
 
 
-def recipes_folder() -> Path:
-    """Return the folder of the shipped recipes."""
-    return _folder("recipes")
-
-
-def grids_folder() -> Path:
-    """Return the folder of the shipped grids."""
-    return _folder("grids")
+def shipped_folder(kind: str) -> Path:
+    """Return the folder of the shipped files of a kind, ``recipes`` or ``grids``."""
+    package = Path(merkit.__file__).parent
+    installed = package / kind
+    return installed if installed.exists() else package.parent.parent / kind
 
 
 def shipped(kind: str) -> dict[str, Path]:
-    """Return the shipped files of a kind (``recipes`` or ``grids``) by name, such as ``concat/parley``."""
-    folder = _folder(kind)
+    """Return the shipped files of a kind by name, such as ``concat/parley``."""
+    folder = shipped_folder(kind)
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.toml"))}
 
 
@@ -39,9 +36,3 @@ def find_file(kind: str, named: str | Path) -> Path:
         return known[name]
     message = unknown(KINDS[kind], str(named), known).partition(" Known:")[0]
     raise ConfigError(f"{message} Give a file, or a name that 'merkit list {kind}' prints.")
-
-
-def _folder(name: str) -> Path:
-    package = Path(merkit.__file__).parent
-    installed = package / name
-    return installed if installed.exists() else package.parent.parent / name

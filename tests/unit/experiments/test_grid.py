@@ -15,11 +15,11 @@ from merkit.encoders.precomputed import Precomputed
 from merkit.experiments.grid import Variant, read_grid, variant_of
 from merkit.experiments.recipe_reader import check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
-from merkit.experiments.shipped import grids_folder, recipes_folder
+from merkit.experiments.shipped import shipped_folder
 from merkit.reporting.results import gather
 
 ROOT = Path(__file__).parents[3]
-GRIDS = sorted(grids_folder().glob("*.toml"))
+GRIDS = sorted(shipped_folder("grids").glob("*.toml"))
 GRID = """
 [[variants]]
 name = "wide"
@@ -250,7 +250,7 @@ def pairs() -> list[tuple[Path, Path]]:
         needed |= set(re.findall(r'centre = "(\w+)"', grid_path.read_text()))
         keys = set(re.findall(r"set\.config\.(\w+)", grid_path.read_text())) if folder == "*" else set()
         aligned = "granularities" in grid_path.read_text()
-        for recipe_path in sorted(recipes_folder().glob(f"{folder}/*.toml")):
+        for recipe_path in sorted(shipped_folder("recipes").glob(f"{folder}/*.toml")):
             if recipe_path.stem in FOR_NO_GRID:
                 continue
             recipe = read_recipe(recipe_path)
@@ -287,14 +287,16 @@ def test_every_shipped_grid_fits_a_recipe() -> None:
 
 def test_grids_without_modalities_of_their_own_fit_all_recipes_of_their_model() -> None:
     for name in ("ada2i", "aux_fusion", "cmath", "dialogue_rnn", "mmer", "sdt"):
-        recipes = {path for path in (recipes_folder() / name).glob("*.toml") if path.stem not in FOR_NO_GRID}
+        recipes = {path for path in (shipped_folder("recipes") / name).glob("*.toml") if path.stem not in FOR_NO_GRID}
         assert {recipe for path, recipe in PAIRS if path.stem == name} == recipes
 
 
 def test_the_released_variant_of_ada2i_is_the_released_profile() -> None:
-    released = read_grid(grids_folder() / "ada2i.toml", recipes_folder() / "ada2i" / "meld7-paper.toml")[-1].recipe
+    released = read_grid(
+        shipped_folder("grids") / "ada2i.toml", shipped_folder("recipes") / "ada2i" / "meld7-paper.toml"
+    )[-1].recipe
 
-    profile = read_recipe(recipes_folder() / "ada2i" / "meld7-paper.toml", ['config.profile="released"'])
+    profile = read_recipe(shipped_folder("recipes") / "ada2i" / "meld7-paper.toml", ['config.profile="released"'])
     assert released.resolved() == profile.resolved()
 
 
@@ -302,6 +304,6 @@ def test_the_grid_in_the_documentation_fits_its_recipe(tmp_path: Path) -> None:
     block = re.search(r"```toml\n(.*?)```", (ROOT / "docs" / "how-to" / "comparing.md").read_text(), re.DOTALL)
     assert block is not None
 
-    variants = read_grid(grid(tmp_path, block[1]), recipes_folder() / "dialogue_rnn" / "parley.toml")
+    variants = read_grid(grid(tmp_path, block[1]), shipped_folder("recipes") / "dialogue_rnn" / "parley.toml")
 
     assert [variant.name for variant in variants] == ["base", "without-attention", "without-audio", "small"]

@@ -7,13 +7,13 @@ from tests.tiny import recipe_values, write_recipe
 from merkit.core.errors import ConfigError
 from merkit.experiments.mistakes import check_options
 from merkit.experiments.recipe_reader import check_recipe, read_recipe
-from merkit.experiments.shipped import recipes_folder
+from merkit.experiments.shipped import shipped_folder
 from merkit.training.config import TrainingConfig
 
-SHIPPED = sorted(recipes_folder().rglob("*.toml"))
+SHIPPED = sorted(shipped_folder("recipes").rglob("*.toml"))
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=[str(path.relative_to(recipes_folder())) for path in SHIPPED])
+@pytest.mark.parametrize("path", SHIPPED, ids=[str(path.relative_to(shipped_folder("recipes"))) for path in SHIPPED])
 def test_every_shipped_recipe_is_valid_and_lies_in_its_models_folder(path: Path) -> None:
     recipe = read_recipe(path)
 

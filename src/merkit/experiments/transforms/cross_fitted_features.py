@@ -12,7 +12,7 @@ from merkit.core.encoder import Array, Encoder
 from merkit.core.types import Turn
 from merkit.data.dataset import Dataset
 from merkit.data.features.sources import FeatureSource, open_sources, open_store
-from merkit.encoders.checkpoint import ExtractorConfig, checkpoint_hash
+from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import cross_fit, train_parts
 from merkit.experiments.extractors import side_by_side
@@ -59,12 +59,7 @@ class CrossFittedFeatures(Transform):
             train_parts(parts, train, f"encoders.{modality}.cross_fit")
 
     def identity(self) -> Any:
-        return {
-            modality: [
-                (sorted(part.conversations), [checkpoint_hash(path) for path in part.checkpoints]) for part in parts
-            ]
-            for modality, parts in self.parts.items()
-        }
+        return {modality: [part.identity() for part in parts] for modality, parts in self.parts.items()}
 
     def describe(self) -> Mapping[str, Any]:
         return {modality: f"{len(parts)} parts" for modality, parts in self.parts.items()}

@@ -16,7 +16,7 @@ from merkit.core.errors import ConfigError
 from merkit.core.model import FittedModel
 from merkit.core.settings import Settings
 from merkit.data.dataset import Dataset
-from merkit.encoders.checkpoint import ExtractorConfig, checkpoint_hash
+from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import cross_fit, train_parts
 from merkit.experiments.recipe import Recipe, RecipeDraft
@@ -89,10 +89,7 @@ class Distillation(Transform):
         train_parts(self.parts, train, "teacher")
 
     def identity(self) -> Any:
-        """Return hashes of the teachers' weights, not of their probabilities, which differ between machines."""
-        return [
-            (sorted(part.conversations), [checkpoint_hash(path) for path in part.checkpoints]) for part in self.parts
-        ]
+        return [part.identity() for part in self.parts]
 
     def describe(self) -> Mapping[str, Any]:
         encoders = build_encoders(self.settings.recipe.encoders, self.cell.manifest.root, None)
