@@ -39,7 +39,7 @@ FILE = "variant.json"
 
 class _Variant(Settings):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
-    set: dict[str, Any] = Field({})
+    set: dict[str, Any] = Field(default={})
     remove: tuple[str, ...] = ()
 
 

@@ -27,8 +27,8 @@ Encoders = Mapping[str, tuple[EncoderSpec, EncoderConfig]]
 class TransformSettings(Protocol):
     """The checked recipe table of a training-split transform."""
 
-    def resolved(self) -> dict[str, Any]:
-        """Return the table with every default written out, as TOML values."""
+    def toml_values(self) -> dict[str, Any]:
+        """Return the table with every default written out."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Recipe:
             "training": self.training.toml_values(),
             "loss": self.loss.toml_values(),
             "options": self.options.toml_values(),
-            **{table: settings.resolved() for table, settings in self.transforms.items()},
+            **{table: settings.toml_values() for table, settings in self.transforms.items()},
         }
 
     def without_seeds(self) -> dict[str, Any]:
@@ -75,6 +75,10 @@ class Recipe:
         return tomli_w.dumps(self.resolved())
 
 
+CheckOther = Callable[[Mapping[str, Any], str, list[str]], Recipe | None]
+"""Checks a recipe whose model is trained for another one; takes its values, its key and the list of mistakes."""
+
+
 @dataclass(frozen=True)
 class RecipeDraft:
     """What is checked of a recipe before the tables of its transforms."""
@@ -83,5 +87,4 @@ class RecipeDraft:
     config: ModelConfig
     encoders: Encoders
     extractors: Mapping[str, Recipe]
-    check_other: Callable[[Mapping[str, Any], str, list[str]], Recipe | None]
-    """Checks a recipe whose model is trained for this one; takes its values, its key and the list of mistakes."""
+    check_other: CheckOther

@@ -1,6 +1,7 @@
 """Reading a recipe: the whole file is checked before anything runs, and all mistakes are listed."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from merkit.core.settings import Settings
 from merkit.core.types import MODALITIES
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.mistakes import joined, plug_in, plug_in_table, validated
-from merkit.experiments.recipe import Recipe, RecipeDraft
+from merkit.experiments.recipe import CheckOther, Recipe, RecipeDraft
 from merkit.experiments.recipe_files import put_override, read_toml, with_other_recipes
 from merkit.experiments.shipped import find_file
 from merkit.experiments.transforms.registry import TRANSFORMS
@@ -28,11 +29,11 @@ class _File(Settings):
     model: str
     protocol: str
     seeds: Annotated[PositiveInt, Field(le=1000)] = 3
-    config: dict[str, Any] = Field({})
-    encoders: dict[str, dict[str, Any]] = Field({})
+    config: dict[str, Any] = Field(default={})
+    encoders: dict[str, dict[str, Any]] = Field(default={})
     training: TrainingConfig = TrainingConfig()
     loss: LossConfig = LossConfig()
-    options: dict[str, Any] = Field({})
+    options: dict[str, Any] = Field(default={})
 
 
 _TABLES: dict[str, Any] = {spec.name: (spec.table | None, None) for spec in TRANSFORMS if spec.table is not None}
@@ -80,32 +81,21 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
         _check_training(file.training, encoders, mistakes)
     extractors, transforms = {}, {}
     if protocol is not None and options is not None:
-
-        def check_other(others: Mapping[str, Any], key: str, mistakes: list[str]) -> Recipe | None:
-            return _check_other(others, key, protocol, options, mistakes)
-
-        extractors = _extractors(encoders, protocol, options, mistakes)
+        check_other = partial(_check_other, protocol, options)
+        extractors = _extractors(encoders, check_other, mistakes)
         if file is not None and model is not None and config is not None:
             draft = RecipeDraft(model, config, encoders, extractors, check_other)
             checked = {spec.name: spec.check(getattr(file, spec.name, None), draft, mistakes) for spec in TRANSFORMS}
             transforms = {name: settings for name, settings in checked.items() if settings is not None}
-    if mistakes:
+    if mistakes or file is None or model is None or protocol is None or config is None or options is None:
         raise ConfigError(f"{source}: {joined(mistakes)}")
-    assert file is not None
-    assert model is not None
-    assert protocol is not None
-    assert config is not None
-    assert options is not None
     return Recipe(
         model, protocol, file.seeds, config, encoders, file.training, file.loss, options, extractors, transforms
     )
 
 
 def _extractors(
-    encoders: dict[str, tuple[EncoderSpec, EncoderConfig]],
-    protocol: ProtocolSpec,
-    options: ProtocolOptions,
-    mistakes: list[str],
+    encoders: dict[str, tuple[EncoderSpec, EncoderConfig]], check_other: CheckOther, mistakes: list[str]
 ) -> dict[str, Recipe]:
     """Check the recipes of feature extractors, and put their checked content into the encoders' settings."""
     extractors = {}
@@ -113,7 +103,7 @@ def _extractors(
         if not isinstance(config, ExtractorConfig) or not isinstance(config.recipe, dict):
             continue
         key = f"encoders.{modality}.recipe"
-        recipe = _check_other(config.recipe, key, protocol, options, mistakes)
+        recipe = check_other(config.recipe, key, mistakes)
         if recipe is None:
             continue
         if set(recipe.encoders) != {modality} or recipe.model.inputs:
@@ -125,7 +115,7 @@ def _extractors(
 
 
 def _check_other(
-    values: Mapping[str, Any], key: str, protocol: ProtocolSpec, options: ProtocolOptions, mistakes: list[str]
+    protocol: ProtocolSpec, options: ProtocolOptions, values: Mapping[str, Any], key: str, mistakes: list[str]
 ) -> Recipe | None:
     """Check the recipe of a model that is trained for another one; options that it leaves out are that one's."""
     encoders = values.get("encoders")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from merkit.aligners import pocketsphinx
-from merkit.aligners.segments.run import align, describe_failures
+from merkit.aligners.segments.run import align
 from merkit.core.alignment import Aligner, Alignment, SegmentRequest
 from merkit.core.errors import UnalignableError
 from merkit.core.types import Turn
@@ -41,7 +41,5 @@ def align_turns(request: SegmentRequest | None, turns: Sequence[Turn]) -> tuple[
         aligner = pocketsphinx.SPEC.build(pocketsphinx.PocketSphinxConfig())
     alignments = Alignments()
     done = align(aligner, turns, alignments, unaligned_as_frames=True)
-    note = None
-    if done.failed:
-        note = f"{describe_failures(done.failed, len(turns) - done.absent)}. They were read frame by frame."
+    note = f"{done.failures}. They were read frame by frame." if done.failed else None
     return alignments.times(request.tiers), note

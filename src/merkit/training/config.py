@@ -27,7 +27,7 @@ class TrainingConfig(Settings):
     balanced: bool = False
     """Every class about equally often in each batch, rare ones repeated within an epoch, which stays as long. For
     models of utterances. Beside it, ``loss.class_weights`` and ``logit_adjusted`` count rare classes twice."""
-    learning_rates: dict[str, PositiveFloat] = Field({"head": 1e-3})
+    learning_rates: dict[str, PositiveFloat] = Field(default={"head": 1e-3})
     """By the names of the model's parameter groups; each of its groups needs one. ``encoders.audio`` (or another
     modality) gives one encoder a rate of its own, beside ``encoders`` for the rest of them."""
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0

@@ -52,7 +52,7 @@ class TeacherSettings:
     recipe: Recipe
     config: TeacherConfig
 
-    def resolved(self) -> dict[str, Any]:
+    def toml_values(self) -> dict[str, Any]:
         """Return the table with every default written out."""
         return {**self.config.model_dump(mode="json"), "recipe": self.recipe.without_seeds()}
 
