@@ -36,7 +36,7 @@ class _File(Settings):
     options: dict[str, Any] = Field(default={})
 
 
-_TABLES: dict[str, Any] = {spec.name: (spec.table | None, None) for spec in TRANSFORMS if spec.table is not None}
+_TABLES: dict[str, Any] = {each.name: (each.table | None, None) for each in TRANSFORMS if each.table is not None}
 _FILE: type[_File] = create_model("_FILE", __base__=_File, **_TABLES)
 
 
@@ -85,8 +85,10 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
         extractors = _extractors(encoders, check_other, mistakes)
         if file is not None and model is not None and config is not None:
             draft = RecipeDraft(model, config, encoders, extractors, check_other)
-            checked = {spec.name: spec.check(getattr(file, spec.name, None), draft, mistakes) for spec in TRANSFORMS}
-            transforms = {name: settings for name, settings in checked.items() if settings is not None}
+            tables = {
+                each.name: each.check_table(getattr(file, each.name, None), draft, mistakes) for each in TRANSFORMS
+            }
+            transforms = {name: settings for name, settings in tables.items() if settings is not None}
     if mistakes or file is None or model is None or protocol is None or config is None or options is None:
         raise ConfigError(f"{source}: {joined(mistakes)}")
     return Recipe(

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def train_recipe(
     manifest = read_manifest(data)
     protocol = open_protocol(recipe, manifest, allow_partial or manifest.info.partial)
     _check_folder(run, recipe, manifest)
-    accelerator = open_accelerator(recipe)
+    is_main = open_accelerator(recipe).is_main_process
     provenance = describe_run(recipe, manifest, data)
     members = [utterance.id for utterance in protocol.members(manifest.utterances)]
     cells = [
@@ -90,9 +90,17 @@ def train_recipe(
         transform.check()
     for modality in recipe.extractors:
         check_offer(recipe, modality, manifest, protocol)
-    others = _OtherCells(data, progress, again)
-    with alone(run) if accelerator.is_main_process else nullcontext():
-        if accelerator.is_main_process:
+    trained: set[Path] = set()
+
+    def train_other(cell: Cell, share: Share) -> None:
+        """Train a cell of another model, such as a teacher, once in a run."""
+        if cell.folder not in trained:
+            with alone(cell.run) if is_main else nullcontext():
+                run_cell(cell, describe_run(cell.recipe, manifest, data), train_other, progress, share, again=again)
+            trained.add(cell.folder)
+
+    with alone(run) if is_main else nullcontext():
+        if is_main:
             _check_folder(run, recipe, manifest)  # again: another process may have finished something meanwhile
             begun = None if again else _begun(run)
             # a second call that makes nothing keeps what the run began with, and the present folder of its data
@@ -101,25 +109,8 @@ def train_recipe(
         for modality in recipe.extractors:
             cells = _train_extractor(cells, modality, data, allow_partial=allow_partial, progress=progress, again=again)
         for number, cell in enumerate(cells):
-            run_cell(cell, provenance, others, progress, Share(run.name, number, len(cells)), again=again)
+            run_cell(cell, provenance, train_other, progress, Share(run.name, number, len(cells)), again=again)
     open_accelerator(recipe).wait_for_everyone()
-
-
-@dataclass
-class _OtherCells:
-    """Trains the cells of other models, such as teachers, each once in a run."""
-
-    data: Path
-    progress: ProgressCallback | None
-    again: bool
-    _done: set[Path] = field(default_factory=set)
-
-    def __call__(self, cell: Cell, share: Share) -> None:
-        if cell.folder not in self._done:
-            provenance = describe_run(cell.recipe, cell.manifest, self.data)
-            with alone(cell.run) if open_accelerator(cell.recipe).is_main_process else nullcontext():
-                run_cell(cell, provenance, self, self.progress, share, again=self.again)
-            self._done.add(cell.folder)
 
 
 def _train_extractor(cells: Sequence[Cell], modality: str, data: Path, **options: Any) -> list[Cell]:

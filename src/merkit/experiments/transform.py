@@ -7,7 +7,7 @@ never transformed.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import BaseModel
@@ -39,6 +39,23 @@ class Transform(ABC):
     The cell runner calls ``prepare``, then ``identity``, and, unless the cell is complete, ``apply`` and ``describe``.
     """
 
+    name: ClassVar[str]
+    """Its key in the resume hash and the provenance, and the name of its recipe table, if it has one."""
+    summary: ClassVar[str]
+    """One sentence for the documentation."""
+    table: ClassVar[type[BaseModel] | None] = None
+    """Class of the recipe table."""
+
+    @classmethod
+    def check_table(cls, table: Any, draft: RecipeDraft, mistakes: list[str]) -> TransformSettings | None:
+        """Check the table (``None``: the recipe has none) against the rest of the recipe; appends to the mistakes."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def of(cls, cell: Cell) -> Self | None:
+        """Return the transform for a cell; ``None``: its recipe does not ask for it."""
+
     def check(self) -> None:
         """Refuse a recipe that cannot work, before anything is trained; called for the first cell of a run.
 
@@ -66,19 +83,3 @@ class Transform(ABC):
     @abstractmethod
     def apply(self, dataset: Dataset, resources: Resources) -> Dataset:
         """Return the transformed dataset; extract or generate what is missing on disk first."""
-
-
-@dataclass(frozen=True)
-class TransformSpec:
-    """What the file of a transform exports as ``SPEC``."""
-
-    name: str
-    """Its key in the resume hash and the provenance, and the name of its recipe table, if it has one."""
-    summary: str
-    """One sentence for the documentation."""
-    make: Callable[[Cell], Transform | None]
-    """Returns the transform for a cell; ``None``: its recipe does not ask for it."""
-    table: type[BaseModel] | None = None
-    """Class of the recipe table."""
-    check: Callable[[Any, RecipeDraft, list[str]], TransformSettings | None] = lambda table, draft, mistakes: None
-    """Checks the table (``None``: the recipe has none) against the rest of the recipe; appends to the mistakes."""

@@ -6,7 +6,7 @@ begin with the same weights, as they have the same seed.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from merkit.core.encoder import Array, Encoder
 from merkit.core.types import Turn
@@ -17,7 +17,7 @@ from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import cross_fit, train_parts
 from merkit.experiments.extractors import side_by_side
 from merkit.experiments.recipe import RecipeDraft
-from merkit.experiments.transform import Resources, TrainCell, Transform, TransformSpec
+from merkit.experiments.transform import Resources, TrainCell, Transform
 from merkit.io.checkpoint import build_encoders
 
 
@@ -39,6 +39,22 @@ class CrossFittedSource(FeatureSource):
 
 class CrossFittedFeatures(Transform):
     """Replaces the feature sources of the modalities with ``cross_fit``."""
+
+    name = "cross_fit"
+    summary = "Vectors of training conversations from feature extractors that have not learned from them."
+
+    @classmethod
+    def check_table(cls, table: None, draft: RecipeDraft, mistakes: list[str]) -> None:
+        for modality in _cross_fitted(draft.encoders):
+            if modality in draft.extractors and "teacher" in draft.extractors[modality].transforms:
+                mistakes.append(
+                    f"encoders.{modality}.cross_fit: its recipe has a teacher, which has learned from the parts that "
+                    "are held out; leave cross_fit or the teacher out"
+                )
+
+    @classmethod
+    def of(cls, cell: Cell) -> Self | None:
+        return cls(cell) if _cross_fitted(cell.recipe.encoders) else None
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -87,24 +103,3 @@ def _cross_fitted(encoders: Mapping[str, tuple[Any, Any]]) -> dict[str, Extracto
     return {
         m: config for m, (_, config) in encoders.items() if isinstance(config, ExtractorConfig) and config.cross_fit
     }
-
-
-def _make(cell: Cell) -> CrossFittedFeatures | None:
-    return CrossFittedFeatures(cell) if _cross_fitted(cell.recipe.encoders) else None
-
-
-def _check(table: None, draft: RecipeDraft, mistakes: list[str]) -> None:
-    for modality in _cross_fitted(draft.encoders):
-        if modality in draft.extractors and "teacher" in draft.extractors[modality].transforms:
-            mistakes.append(
-                f"encoders.{modality}.cross_fit: its recipe has a teacher, which has learned from the parts that are "
-                "held out; leave cross_fit or the teacher out"
-            )
-
-
-SPEC = TransformSpec(
-    name="cross_fit",
-    summary="Vectors of training conversations from feature extractors that have not learned from them.",
-    make=_make,
-    check=_check,
-)

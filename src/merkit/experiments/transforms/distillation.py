@@ -6,7 +6,7 @@ and the probabilities of each part come from teachers that have learned from the
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field
@@ -20,7 +20,7 @@ from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import cross_fit, train_parts
 from merkit.experiments.recipe import Recipe, RecipeDraft
-from merkit.experiments.transform import Resources, TrainCell, Transform, TransformSpec
+from merkit.experiments.transform import Resources, TrainCell, Transform
 from merkit.inference.recognizer import Recognizer
 from merkit.io.checkpoint import build_encoders, build_model
 from merkit.training.optimisation import build_optimizer, groups_of, layers_of
@@ -59,6 +59,35 @@ class TeacherSettings:
 
 class Distillation(Transform):
     """Adds the mean probabilities of the teachers that have not learned from a conversation."""
+
+    name = "teacher"
+    summary = "Distillation: the model whose probabilities are learned beside the labels."
+    table = TeacherConfig
+
+    @classmethod
+    def check_table(
+        cls, table: TeacherConfig | None, draft: RecipeDraft, mistakes: list[str]
+    ) -> TeacherSettings | None:
+        """Check the teacher's recipe: same protocol, same options, no teacher or feature extractor of its own."""
+        if table is None:
+            return None
+        assert isinstance(table.recipe, dict)  # files are read before anything is checked
+        if "teacher" in table.recipe:
+            mistakes.append("teacher.recipe: has a teacher of its own; leave one of them out")
+            return None
+        recipe = draft.check_other(table.recipe, "teacher.recipe", mistakes)
+        if recipe is None:
+            return None
+        if any(isinstance(config, ExtractorConfig) for _, config in recipe.encoders.values()):
+            mistakes.append(
+                "teacher.recipe: has a trained model for an encoder, which may know the held-out conversations"
+            )
+        return TeacherSettings(recipe, table)
+
+    @classmethod
+    def of(cls, cell: Cell) -> Self | None:
+        settings = cell.recipe.transforms.get(cls.name)
+        return cls(cell, settings) if isinstance(settings, TeacherSettings) else None
 
     def __init__(self, cell: Cell, settings: TeacherSettings) -> None:
         self.cell = cell
@@ -122,33 +151,3 @@ class Distillation(Transform):
                     share = probabilities / len(part.checkpoints)
                     means[prediction.id] = as_float32(means.get(prediction.id, 0.0) + share)
         return {id_: means[id_] for id_ in cell.fold.train}
-
-
-def _make(cell: Cell) -> Distillation | None:
-    settings = cell.recipe.transforms.get("teacher")
-    return Distillation(cell, settings) if isinstance(settings, TeacherSettings) else None
-
-
-def _check(table: TeacherConfig | None, draft: RecipeDraft, mistakes: list[str]) -> TeacherSettings | None:
-    """Check the teacher's recipe: same protocol, same options, no teacher or feature extractor of its own."""
-    if table is None:
-        return None
-    assert isinstance(table.recipe, dict)  # files are read before anything is checked
-    if "teacher" in table.recipe:
-        mistakes.append("teacher.recipe: has a teacher of its own; leave one of them out")
-        return None
-    recipe = draft.check_other(table.recipe, "teacher.recipe", mistakes)
-    if recipe is None:
-        return None
-    if any(isinstance(config, ExtractorConfig) for _, config in recipe.encoders.values()):
-        mistakes.append("teacher.recipe: has a trained model for an encoder, which may know the held-out conversations")
-    return TeacherSettings(recipe, table)
-
-
-SPEC = TransformSpec(
-    name="teacher",
-    summary="Distillation: the model whose probabilities are learned beside the labels.",
-    make=_make,
-    table=TeacherConfig,
-    check=_check,
-)
