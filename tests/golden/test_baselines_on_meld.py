@@ -9,7 +9,7 @@ import torch
 from merkit.core import lookup
 from merkit.core.batch import Batch
 from merkit.core.model import FittedModel
-from merkit.metrics.classification import accuracy, weighted_f1
+from merkit.metrics.classification import accuracy, confusion, weighted_f1
 
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 
@@ -38,9 +38,8 @@ def measure(name: str, folder: Path) -> tuple[float, float]:
     test = batch(folder, "test")
     assert test.labels is not None
     predictions = model(test).logits.argmax(dim=-1).numpy()
-    return 100 * accuracy(test.labels.numpy(), predictions), 100 * weighted_f1(
-        test.labels.numpy(), predictions, len(EMOTIONS)
-    )
+    counts = confusion(test.labels.numpy(), predictions, len(EMOTIONS))
+    return 100 * float(accuracy(counts)), 100 * float(weighted_f1(counts))
 
 
 def test_the_commonest_class_has_the_published_floor(real_data: Path) -> None:

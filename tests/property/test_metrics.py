@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from merkit.metrics.calibration import brier, expected_calibration_error, risk_coverage_area
-from merkit.metrics.classification import FROM_CONFUSION, METRICS, confusion, grouped_confusion
+from merkit.metrics.classification import METRICS, confusion, grouped_confusion
 from merkit.metrics.comparison import holm, paired_permutation_of
 from merkit.metrics.intervals import draw_weights, percentile_interval
 from merkit.metrics.regression import ccc
@@ -25,8 +25,8 @@ distributions = st.lists(
 def test_every_figure_is_a_share_and_is_one_for_the_right_answers(pair):
     labels, predictions = pair
     for metric in METRICS.values():
-        assert 0 <= metric(labels, predictions, CLASSES) <= 1
-        assert metric(labels, labels, CLASSES) == pytest.approx(1)
+        assert 0 <= metric(confusion(labels, predictions, CLASSES)) <= 1
+        assert metric(confusion(labels, labels, CLASSES)) == pytest.approx(1)
 
 
 @given(answers, st.permutations(range(CLASSES)), st.randoms(use_true_random=False))
@@ -36,21 +36,21 @@ def test_neither_the_order_of_utterances_nor_the_names_of_classes_change_a_figur
     random.shuffle(order)
     names = np.array(names)
     for metric in METRICS.values():
-        renamed = metric(names[labels[order]], names[predictions[order]], CLASSES)
-        assert renamed == pytest.approx(metric(labels, predictions, CLASSES))
+        renamed = metric(confusion(names[labels[order]], names[predictions[order]], CLASSES))
+        assert renamed == pytest.approx(metric(confusion(labels, predictions, CLASSES)))
 
 
 @given(answers)
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
 def test_figures_agree_with_scikit_learn_for_whatever_classes_occur(pair):
     labels, predictions = pair
-    assert METRICS["macro_f1"](labels, predictions, CLASSES) == pytest.approx(
+    assert METRICS["macro_f1"](confusion(labels, predictions, CLASSES)) == pytest.approx(
         f1_score(labels, predictions, average="macro")
     )
     expected = f1_score(labels, predictions, average="weighted")
-    assert METRICS["weighted_f1"](labels, predictions, CLASSES) == pytest.approx(expected)
+    assert METRICS["weighted_f1"](confusion(labels, predictions, CLASSES)) == pytest.approx(expected)
     expected = balanced_accuracy_score(labels, predictions)
-    assert METRICS["mean_recall"](labels, predictions, CLASSES) == pytest.approx(expected)
+    assert METRICS["mean_recall"](confusion(labels, predictions, CLASSES)) == pytest.approx(expected)
 
 
 @given(answers, st.integers(1, 5))
@@ -59,8 +59,8 @@ def test_matrices_of_any_groups_add_up_and_give_the_same_figures(pair, count):
     groups = np.arange(labels.size) % count
     total = grouped_confusion(labels, predictions, groups, count, CLASSES).sum(axis=0)
     assert (total == confusion(labels, predictions, CLASSES)).all()
-    for name, metric in FROM_CONFUSION.items():
-        assert float(metric(total)) == pytest.approx(METRICS[name](labels, predictions, CLASSES))
+    for name, metric in METRICS.items():
+        assert float(metric(total)) == pytest.approx(METRICS[name](confusion(labels, predictions, CLASSES)))
 
 
 @given(distributions)
@@ -100,7 +100,7 @@ def test_an_interval_lies_between_what_single_clusters_could_give(pair, count):
     matrices = grouped_confusion(labels, predictions, np.arange(labels.size) % count, count, CLASSES)
     used = [matrix for matrix in matrices if matrix.any()]
     draws = np.tensordot(draw_weights(len(used), 50), np.array(used), axes=1)
-    low, high = percentile_interval(FROM_CONFUSION["accuracy"](draws))
+    low, high = percentile_interval(METRICS["accuracy"](draws))
 
     assert min(by_cluster) - 1e-9 <= low <= high <= max(by_cluster) + 1e-9
 
@@ -113,7 +113,7 @@ def test_a_p_value_is_the_same_whichever_system_is_named_first(one, other, count
     first, second = (
         grouped_confusion(one[0][:n], predictions[:n], groups, count, CLASSES) for predictions in (one[1], other[1])
     )
-    metric = FROM_CONFUSION["accuracy"]
+    metric = METRICS["accuracy"]
 
     p = paired_permutation_of(metric, first, second, permutations=64)
 

@@ -1,7 +1,5 @@
 """Parley's voices, and how each class of prosody sounds in them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from merkit.corpora._parley_voice import Manner, Voice
@@ -27,23 +25,14 @@ JITTER = 0.04
 range as shares of 100."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Style:
-    """The mean of a class of prosody, in the units of ``Manner``."""
-
-    pitch: float
-    pitch_range: float
-    rate_wpm: float
-    volume: float
-
-
 STYLES = {
-    "neutral": _Style(48, 32, 170, 48),
-    "happy": _Style(70, 95, 215, 82),
-    "angry": _Style(58, 40, 260, 125),
-    "sad": _Style(38, 12, 124, 26),
+    "neutral": Manner(48, 32, 170, 48),
+    "happy": Manner(70, 95, 215, 82),
+    "angry": Manner(58, 40, 260, 125),
+    "sad": Manner(38, 12, 124, 26),
 }
-"""Happy and angry are faster and louder; happy differs from angry in pitch and range, neutral from sad in all."""
+"""The mean of each class: happy and angry are faster and louder; happy differs from angry in pitch and range, neutral
+from sad in all."""
 
 
 def draw_manner(style: str, voice: Voice, rng: np.random.Generator) -> Manner:

@@ -8,7 +8,6 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,11 @@ import numpy as np
 import soundfile
 from jaxtyping import Float32
 
+from merkit.core.alignment import Interval
 from merkit.corpora._parley_cast import VOICES
+from merkit.corpora._parley_options import ParleyOptions
 from merkit.corpora._parley_plan import PlannedConversation
-from merkit.corpora._parley_voice import RATE_HZ, Span, Speech, speak
+from merkit.corpora._parley_voice import RATE_HZ, Speech, speak
 from merkit.data.files import atomic_path, file_hash
 
 HEADROOM = 0.7
@@ -27,52 +28,45 @@ _MARGIN_S = 0.3
 """Silence at the end; at the beginning there is the first turn's pause."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A finished conversation: its file, relative to the corpus' folder, and each turn's start and end in seconds."""
-
-    audio: str
-    times: tuple[tuple[float, float], ...]
-
-
 def record(
-    conversation: PlannedConversation, folder: Path, *, snr_db: float, channels: int, noise_seed: int, release: str
-) -> Recording:
-    """Make a conversation's files below ``folder``, unless they are complete.
+    conversation: PlannedConversation, folder: Path, options: ParleyOptions, *, noise_seed: int, release: str
+) -> list[tuple[float, float]]:
+    """Make a conversation's files below ``folder``, unless they are complete; return start and end of each turn.
 
     Args:
         conversation: Words, voices and pauses.
         folder: Gets ``audio/<id>.wav``, ``transcripts/<id>.csv`` and ``alignments/<id>.json``.
-        snr_db: Mean power of the speech above that of the white noise added.
-        channels: 1, or 2 for one channel per speaker.
+        options: Number of channels, and mean power of the speech above that of the white noise added.
         noise_seed: Seed of the noise.
         release: Which release of the speech engine speaks; another one makes the files again.
 
     Raises:
         MerkitError: The folder cannot be written to, or the speech engine is missing or fails.
     """
-    audio = Path("audio") / f"{conversation.id}.wav"
+    audio = folder / conversation.audio
     alignment = folder / "alignments" / f"{conversation.id}.json"
     transcript = folder / "transcripts" / f"{conversation.id}.csv"
-    made_of = conversation.fingerprint(snr_db=snr_db, channels=channels, noise_seed=noise_seed, release=release)
-    done = _finished(alignment, transcript, folder / audio, made_of)
+    made_of = conversation.fingerprint(
+        snr_db=options.snr_db, channels=options.channels, noise_seed=noise_seed, release=release
+    )
+    done = _finished(alignment, transcript, audio, made_of)
     if done is not None:
-        return Recording(audio.as_posix(), done)
+        return done
 
     spoken = [
         speak(turn.text.split(), VOICES[turn.speaker], turn.manner, turn.stressed, turn.hesitations_ms)
         for turn in conversation.turns
     ]
-    samples, starts = _mix(conversation, spoken, channels)
-    noisy = _with_noise(samples, spoken, snr_db, np.random.default_rng(noise_seed))
-    with atomic_path(folder / audio) as path:
+    samples, starts = _mix(conversation, spoken, options.channels)
+    noisy = _with_noise(samples, spoken, options.snr_db, np.random.default_rng(noise_seed))
+    with atomic_path(audio) as path:
         soundfile.write(path, noisy, RATE_HZ, subtype="PCM_16", format="WAV")
-    times = tuple((start, start + len(speech.samples) / RATE_HZ) for start, speech in zip(starts, spoken, strict=True))
+    times = [(start, start + len(speech.samples) / RATE_HZ) for start, speech in zip(starts, spoken, strict=True)]
     _write(transcript, _transcript(conversation, times))
     content = {
         "conversation": conversation.id,
         "made_of": made_of,
-        "audio_hash": file_hash(folder / audio),
+        "audio_hash": file_hash(audio),
         "transcript_hash": file_hash(transcript),
         "utterances": [
             {
@@ -86,17 +80,17 @@ def record(
         ],
     }
     _write(alignment, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
-    return Recording(audio.as_posix(), times)
+    return times
 
 
-def _finished(alignment: Path, transcript: Path, audio: Path, made_of: str) -> tuple[tuple[float, float], ...] | None:
+def _finished(alignment: Path, transcript: Path, audio: Path, made_of: str) -> list[tuple[float, float]] | None:
     """Return the times of the turns if the files are complete and of the same plan, otherwise ``None``."""
     if not (alignment.is_file() and transcript.is_file() and audio.is_file()):
         return None
     try:
         content = json.loads(alignment.read_text(encoding="utf-8"))
         recorded = (content["made_of"], content["audio_hash"], content["transcript_hash"])
-        times = tuple((utterance["start_s"], utterance["end_s"]) for utterance in content["utterances"])
+        times = [(utterance["start_s"], utterance["end_s"]) for utterance in content["utterances"]]
     except (ValueError, KeyError, TypeError):  # damaged: made again
         return None
     return times if recorded == (made_of, file_hash(audio), file_hash(transcript)) else None
@@ -106,15 +100,12 @@ def _mix(
     conversation: PlannedConversation, spoken: Sequence[Speech], channels: int
 ) -> tuple[Float32[np.ndarray, "samples channels"], list[float]]:
     """Place the utterances one after another; return the samples and each one's start in seconds."""
-    at, places = 0, []
-    for turn, speech in zip(conversation.turns, spoken, strict=True):
-        at += round(turn.pause_s * RATE_HZ)
-        places.append(at)
-        at += len(speech.samples)
-    samples = np.zeros((at + round(_MARGIN_S * RATE_HZ), channels), dtype=np.float32)
-    for turn, speech, place in zip(conversation.turns, spoken, places, strict=True):
-        samples[place : place + len(speech.samples), turn.speaker % channels] = HEADROOM * speech.samples
-    return samples, [place / RATE_HZ for place in places]
+    lengths = np.array([len(speech.samples) for speech in spoken])
+    ends = np.cumsum(lengths + [round(turn.pause_s * RATE_HZ) for turn in conversation.turns])
+    samples = np.zeros((ends[-1] + round(_MARGIN_S * RATE_HZ), channels), dtype=np.float32)
+    for turn, speech, end in zip(conversation.turns, spoken, ends, strict=True):
+        samples[end - len(speech.samples) : end, turn.speaker % channels] = HEADROOM * speech.samples
+    return samples, ((ends - lengths) / RATE_HZ).tolist()
 
 
 def _with_noise(
@@ -140,11 +131,11 @@ def speaker_name(index: int) -> str:
     return f"s{index + 1:02d}"
 
 
-def _shifted(spans: Sequence[Span], start_s: float) -> list[dict[str, Any]]:
-    """Return spans as JSON values, in seconds of the recording."""
+def _shifted(intervals: Sequence[Interval], start_s: float) -> list[dict[str, Any]]:
+    """Return intervals as JSON values, in seconds of the recording."""
     return [
-        {"label": span.label, "start_s": round(start_s + span.start_s, 4), "end_s": round(start_s + span.end_s, 4)}
-        for span in spans
+        {"label": each.label, "start_s": round(start_s + each.start_s, 4), "end_s": round(start_s + each.end_s, 4)}
+        for each in intervals
     ]
 
 

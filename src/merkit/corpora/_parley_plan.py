@@ -6,7 +6,7 @@ A plan depends on the options alone and takes milliseconds, so that a single rec
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,12 @@ from merkit.corpora._parley_model import (
     EMOTIONS,
     ORDERS,
     EmotionModel,
-    Mode,
     Script,
     draw_cues,
     draw_emotions,
     flipped,
 )
+from merkit.corpora._parley_options import ParleyOptions
 from merkit.corpora._parley_text import draw_judgement, draw_list, draw_matter, draw_sentence
 from merkit.corpora._parley_voice import Manner
 
@@ -66,6 +66,11 @@ class PlannedConversation:
     turns: tuple[PlannedTurn, ...]
     script: Script
 
+    @property
+    def audio(self) -> str:
+        """Path of its recording below the corpus' folder."""
+        return f"audio/{self.id}.wav"
+
     def fingerprint(self, **settings: Any) -> str:
         """Return a hash of everything that its recording depends on."""
         voices = [asdict(VOICES[turn.speaker]) for turn in self.turns]
@@ -84,26 +89,19 @@ def splits(sessions: int) -> list[str]:
     return ["train"] * (sessions - test - valid) + ["valid"] * valid + ["test"] * test
 
 
-def make_plan(
-    mode: Mode,
-    model: EmotionModel,
-    *,
-    conversations: int,
-    turns: int,
-    speakers: int,
-    seed: int,
-    hesitation: float = 0.0,
-) -> list[PlannedConversation]:
+def make_plan(options: ParleyOptions) -> list[PlannedConversation]:
     """Plan all conversations; they go to the sessions in turn, so that numbers differ by one at most."""
-    parts = splits(speakers // 2)
-    counts = {split: np.zeros(CLASSES, dtype=np.int64) for split in parts}
+    split_of = splits(options.speakers // 2)
+    counts = {split: np.zeros(CLASSES, dtype=np.int64) for split in split_of}
+    model = options.model()
     plan = []
-    for number in range(conversations):
-        session = number % len(parts)
-        rng = np.random.default_rng([seed, number, _SYMBOLS])
-        script = _balanced_script(model, turns, counts[parts[session]], rng)
-        planned = _plan_conversation(mode, number, session, parts[session], script, seed)
-        plan.append(_hesitating(planned, hesitation, np.random.default_rng([seed, number, _HESITATION])))
+    for number in range(options.conversations):
+        session = number % len(split_of)
+        split, name = split_of[session], f"c{number:04d}"
+        rng = np.random.default_rng([options.seed, number, _SYMBOLS])
+        script = _balanced_script(model, options.turns, counts[split], rng)
+        turns = _plan_turns(options, name, number, session, script)
+        plan.append(PlannedConversation(name, session + 1, split, turns, script))
     return plan
 
 
@@ -127,23 +125,23 @@ def _balanced_script(
     return Script(speakers, emotions, *draw_cues(model, emotions, rng))
 
 
-def _plan_conversation(
-    mode: Mode, number: int, session: int, split: str, script: Script, seed: int
-) -> PlannedConversation:
-    words, voice = (np.random.default_rng([seed, number, stream]) for stream in (_WORDS, _VOICE))
-    name = f"c{number:04d}"
-    matter = draw_matter(words)
-    planned = []
-    columns = zip(
-        *(row[0].tolist() for row in (script.speakers, script.emotions, script.words, script.prosody)), strict=True
+def _plan_turns(
+    options: ParleyOptions, name: str, number: int, session: int, script: Script
+) -> tuple[PlannedTurn, ...]:
+    words, voice, silence = (
+        np.random.default_rng([options.seed, number, stream]) for stream in (_WORDS, _VOICE, _HESITATION)
     )
+    matter = draw_matter(words)
+    symbols = (script.speakers, script.emotions, script.words, script.prosody)
+    columns = zip(*(row[0].tolist() for row in symbols), strict=True)
+    planned = []
     for turn, (who, emotion, w, a) in enumerate(columns):
         speaker = 2 * session + who
-        if mode == "word_prosody":
+        if options.mode == "word_prosody":
             text, stressed = draw_list(ORDERS[w], a, words)
             words_class, prosody_class, style = "-".join(map(str, ORDERS[w])), f"place {a}", "neutral"
         else:
-            draw = draw_judgement if mode == "xor" else draw_sentence
+            draw = draw_judgement if options.mode == "xor" else draw_sentence
             text, stressed = draw(EMOTIONS[w], matter, words), None
             words_class, prosody_class, style = EMOTIONS[w], EMOTIONS[a], EMOTIONS[a]
         planned.append(
@@ -157,22 +155,18 @@ def _plan_conversation(
                 manner=draw_manner(style, VOICES[speaker], voice),
                 stressed=stressed,
                 pause_s=round(float(voice.uniform(0.25, 0.9)), 3),
+                hesitations_ms=_draw_hesitations(len(text.split()), options.hesitation, silence),
             )
         )
-    return PlannedConversation(name, session + 1, split, tuple(planned), script)
+    return tuple(planned)
 
 
-def _hesitating(conversation: PlannedConversation, share: float, rng: np.random.Generator) -> PlannedConversation:
-    """Return the conversation with silence before that share of the words, except an utterance's first."""
+def _draw_hesitations(words: int, share: float, rng: np.random.Generator) -> tuple[int, ...]:
+    """Draw the silence before each word: none before the first, some before that share of the others."""
     if not share:
-        return conversation
-    turns = []
-    for turn in conversation.turns:
-        words = len(turn.text.split())
-        lengths = np.where(rng.random(words) < share, rng.integers(*HESITATION_MS, size=words), 0)
-        lengths[0] = 0
-        turns.append(replace(turn, hesitations_ms=tuple(lengths.tolist())))
-    return replace(conversation, turns=tuple(turns))
+        return ()
+    lengths = np.where(rng.random(words) < share, rng.integers(*HESITATION_MS, size=words), 0)
+    return (0, *lengths[1:].tolist())
 
 
 def scripts(plan: Sequence[PlannedConversation], split: str) -> list[Script]:

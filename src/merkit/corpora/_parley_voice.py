@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 import soxr
 from jaxtyping import Float32, Int16
 
+from merkit.core.alignment import Interval
 from merkit.core.errors import MerkitError
 
 RATE_HZ = 16_000
@@ -28,7 +30,6 @@ _SYNCHRONOUS = 2
 _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 0x1, 0x2, 0x8000
 _UTF8, _SSML = 1, 0x10
 _CHARACTERS = 1
-_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _END_OF_LIST, _WORD, _PHONEME = 0, 1, 7
 _FULL_SCALE = 32768
 _TAIL_S = 0.05
@@ -66,21 +67,12 @@ class Manner:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A word or a phone (IPA) and its time in seconds."""
-
-    label: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Speech:
-    """Samples in [-1, 1) at 16 kHz, and times from the first sample."""
+    """Samples in [-1, 1) at 16 kHz, and the times of words and phones (IPA) from the first sample."""
 
     samples: Float32[np.ndarray, " samples"]
-    words: tuple[Span, ...]
-    phones: tuple[Span, ...]
+    words: tuple[Interval, ...]
+    phones: tuple[Interval, ...]
 
 
 class _Id(ctypes.Union):
@@ -135,13 +127,8 @@ def engine() -> tuple[Path, Path, str]:
         import espeakng_loader
     except ImportError as error:
         raise MerkitError("The corpus 'parley' needs the extra 'demo': pip install 'merkit[demo]'") from error
-    from importlib.metadata import version
-
-    return (
-        Path(espeakng_loader.get_library_path()),
-        Path(espeakng_loader.get_data_path()),
-        version("espeakng-loader"),
-    )
+    folders = (espeakng_loader.get_library_path(), espeakng_loader.get_data_path())
+    return Path(folders[0]), Path(folders[1]), version("espeakng-loader")
 
 
 def speak(
@@ -209,13 +196,8 @@ def _synthesise(handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner
     variant = data / "voices" / "!v" / voice.name.partition("+")[2]  # eSpeak NG passes silently over an unknown one
     if not variant.exists() or handle.espeak_SetVoiceByName(voice.name.encode()) != 0:
         raise MerkitError(f"eSpeak NG has no voice '{voice.name}'. Reinstall its data: pip install 'merkit[demo]'")
-    settings = (
-        (_RATE, manner.rate_wpm),
-        (_VOLUME, manner.volume),
-        (_PITCH, manner.pitch),
-        (_RANGE, manner.pitch_range),
-    )
-    for parameter, value in settings:
+    settings = (manner.rate_wpm, manner.volume, manner.pitch, manner.pitch_range)
+    for parameter, value in enumerate(settings, start=1):
         if handle.espeak_SetParameter(parameter, value, 0) != 0:
             raise MerkitError(
                 f"eSpeak NG refuses {value} for its parameter {parameter} (1 rate, 2 volume, 3 pitch, 4 range)"
@@ -238,7 +220,7 @@ def _unload(handle: ctypes.CDLL) -> None:
 
 def _spans(
     take: _Take, words: Sequence[str], starts: Sequence[int], samples: int, rate_hz: int
-) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
     """Return words and phones with times.
 
     A phone ends where the next phone, pause or word begins; a word reaches from its first phone to its last. Words that
@@ -246,18 +228,15 @@ def _spans(
     """
     marks = [event for event in take.events if event[0] in (_WORD, _PHONEME)]
     ends = [event[1] for event in marks[1:]] + [samples]
-    phones: list[Span] = []
+    phones: list[Interval] = []
     times: dict[int, tuple[float, float]] = {}
     current = 0
     for (kind, sample, position, _, phone), end in zip(marks, ends, strict=True):
         if kind == _WORD:
             current = max(index for index, start in enumerate(starts) if start <= max(position, starts[0]))
         elif phone and end > sample:
-            span = Span(phone, sample / rate_hz, end / rate_hz)
-            phones.append(span)
-            times[current] = (times.get(current, (span.start_s, 0.0))[0], span.end_s)
-    shared: list[Span] = []
-    for index, word in enumerate(words):
-        known = max((key for key in times if key <= index), default=min(times))
-        shared.append(Span(word, *times[known]))
-    return tuple(shared), tuple(phones)
+            interval = Interval(phone, sample / rate_hz, end / rate_hz)
+            phones.append(interval)
+            times[current] = (times.get(current, (interval.start_s, 0.0))[0], interval.end_s)
+    known = [max((key for key in times if key <= index), default=min(times)) for index in range(len(words))]
+    return tuple(Interval(word, *times[key]) for word, key in zip(words, known, strict=True)), tuple(phones)

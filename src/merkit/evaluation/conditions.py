@@ -18,19 +18,11 @@ from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset, items_of
 from merkit.data.features.sources import open_sources
 from merkit.data.files import file_hash
-from merkit.evaluation.scores import Counts, Scores, draws_of, scores_of
+from merkit.evaluation.scores import Counts, Difference, Scores, difference, scores_of
 from merkit.evaluation.stored import Run, StoredCell, join
 from merkit.inference.recognizer import Recognizer
-from merkit.io.predictions import write_table
-from merkit.metrics.intervals import percentile_interval
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The difference of two scores and its 95 % bootstrap confidence interval over clusters."""
-
-    mean: float
-    interval: tuple[float, float]
+from merkit.io.predictions import predictions_table, write_table
+from merkit.metrics.classification import METRICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +59,20 @@ class LoadedCell:
         items = items_of(self.manifest, level, self.members, wanted, *recognizer.reach)
         return Dataset(items, sources, level, with_texts=with_texts, segments=recognizer.segments(turns))
 
+    def test_predictions(self, changes: Mapping[str, Callable[[Dataset], Dataset]], column: str) -> pa.Table:
+        """Return predictions of the test split from each changed dataset; ``column`` holds the name of the change."""
+        wanted = set(self.cell.splits["test"].ids)
+        dataset = self.dataset(wanted)
+        tables = []
+        for name, change in changes.items():
+            predictions = self.recognizer.predict_dataset(change(dataset))
+            kept = [prediction for prediction in predictions if prediction.id in wanted]
+            tables.append(predictions_table(kept, self.recognizer.labels, **{column: name}))
+        return pa.concat_tables(tables)
+
 
 def predict_once(
     run: Run,
-    manifest: Manifest,
     file: str,
     predict: Callable[[LoadedCell], pa.Table],
     *,
@@ -82,8 +84,7 @@ def predict_once(
     """Predict with every cell's checkpoint and store the predictions in its folder, unless they are stored already.
 
     Args:
-        run: A finished run of the manifest.
-        manifest: The run's inputs.
+        run: A finished run; its manifest holds the inputs.
         file: Name of the file of predictions.
         predict: Makes a cell's predictions, without labels.
         description: What is predicted, for ``progress``.
@@ -94,16 +95,16 @@ def predict_once(
     Raises:
         MerkitError: A checkpoint or an input cannot be read.
     """
+    manifest = run.manifest
     members = [utterance.id for utterance in run.protocol.members(manifest.utterances)]
     store = manifest.root / "features" if features is None else features
     for number, cell in enumerate(run.cells):
-        folder = run.folder(cell)
-        weights = file_hash(folder / "checkpoint" / "model.safetensors")
+        weights = file_hash(cell.folder / "checkpoint" / "model.safetensors")
         key = " ".join(filter(None, [cell.facts["key"], weights, settings]))
-        if _stored_key(folder / file) != key:
-            recognizer = Recognizer.load(folder / "checkpoint", manifest.root)
+        if _stored_key(cell.folder / file) != key:
+            recognizer = Recognizer.load(cell.folder / "checkpoint", manifest.root)
             table = predict(LoadedCell(cell, recognizer, manifest, members, store, progress))
-            write_table(folder / file, table, {"key": key})
+            write_table(cell.folder / file, table, {"key": key})
         if progress is not None:
             progress(f"{run.path.name}: {description}", number + 1, len(run.cells))
 
@@ -114,7 +115,7 @@ def stored_counts(run: Run, file: str, column: str) -> dict[str, Counts]:
     Raises:
         MerkitError: The predictions of a value do not cover exactly the test split.
     """
-    paths = [run.folder(cell) / file for cell in run.cells]
+    paths = [cell.folder / file for cell in run.cells]
     tables = [pq.read_table(path) for path in paths]
     counts = {}
     for value in dict.fromkeys(tables[0].column(column).to_pylist()):
@@ -134,19 +135,13 @@ def compare_conditions(run: Run, trained: str, file: str, column: str) -> list[C
     Raises:
         MerkitError: Stored predictions do not cover exactly the test split.
     """
-    draws = draws_of(run, run.counts)
-    scores = scores_of(run, run.counts, draws)
-    conditions = [Condition(trained, scores, {})]
+    conditions = [Condition(trained, scores_of(run, run.counts), {})]
     for name, counts in stored_counts(run, file, column).items():
-        other_draws = draws_of(run, counts)
-        others = scores_of(run, counts, other_draws)
         drops = {
-            metric: Difference(
-                scores[metric]["mean"] - other["mean"], percentile_interval(draws[metric] - other_draws[metric])
-            )
-            for metric, other in others.items()
+            metric: difference(METRICS[metric], run.counts, counts, run.protocol.pooled)
+            for metric in run.protocol.metrics
         }
-        conditions.append(Condition(name, others, drops))
+        conditions.append(Condition(name, scores_of(run, counts), drops))
     return conditions
 
 

@@ -19,13 +19,11 @@ from merkit.core.model import ModelSpec
 from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Fold
 from merkit.core.types import MODALITIES, Prediction
-from merkit.data.corpus.manifest import Manifest
-from merkit.evaluation.conditions import Difference, LoadedCell, predict_once, stored_counts
-from merkit.evaluation.scores import Counts, Scores, mean_over_seeds, resampled, scores_of
+from merkit.evaluation.conditions import LoadedCell, predict_once, stored_counts
+from merkit.evaluation.scores import Counts, Difference, Scores, difference, scores_of
 from merkit.evaluation.stored import Run
 from merkit.io.predictions import predictions_table
-from merkit.metrics.classification import FROM_CONFUSION
-from merkit.metrics.intervals import percentile_interval
+from merkit.metrics.classification import METRICS
 
 FILE = "predictions-probes.parquet"
 """In a cell's folder; its column ``probe`` holds what was probed, such as ``encoded.text``."""
@@ -63,16 +61,10 @@ def representations_of(run: Run) -> Mapping[str, str]:
     return spec.representations
 
 
-def probe_scores(
-    run: Run, manifest: Manifest, features: Path | None = None, progress: ProgressCallback | None = None
-) -> list[ProbeScores]:
+def probe_scores(run: Run, features: Path | None = None, progress: ProgressCallback | None = None) -> list[ProbeScores]:
     """Fit the probes of every cell and predict its test split, unless that is stored, and score them.
 
-    Args:
-        run: A finished run of the manifest.
-        manifest: The run's inputs.
-        features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
-        progress: Called with the number of finished cells.
+    Arguments are those of `predict_once`.
 
     Returns:
         One row for each representation and modality; nothing for a model that names no representation.
@@ -86,7 +78,7 @@ def probe_scores(
         return []
 
     def predict(loaded: LoadedCell) -> pa.Table:
-        folds = run.protocol.folds(manifest.utterances, loaded.cell.seed)
+        folds = run.protocol.folds(run.manifest.utterances, loaded.cell.seed)
         fold: Fold = next(fold for fold in folds if fold.name == loaded.cell.fold)
         vectors = _vectors(loaded, kinds, {*fold.train, *fold.test})
         labels = loaded.recognizer.labels
@@ -97,14 +89,7 @@ def probe_scores(
 
     settings = f"{SETTINGS}: {' '.join(kinds)}"
     predict_once(
-        run,
-        manifest,
-        FILE,
-        predict,
-        description="linear probes",
-        settings=settings,
-        features=features,
-        progress=progress,
+        run, FILE, predict, description="linear probes", settings=settings, features=features, progress=progress
     )
     rows = []
     for name, counts in stored_counts(run, FILE, "probe").items():
@@ -115,11 +100,8 @@ def probe_scores(
 
 def _above_chance(run: Run, counts: Counts) -> Difference:
     """Return the mean recall less that of predictions spread evenly over the classes, whatever the true ones."""
-    metric, pooled = FROM_CONFUSION["mean_recall"], run.protocol.pooled
     even: Counts = np.broadcast_to(counts.sum(axis=-1, keepdims=True), counts.shape)
-    mean = mean_over_seeds(metric, pooled)
-    draws = resampled(metric, counts, pooled) - resampled(metric, even, pooled)
-    return Difference(float(mean(counts.sum(axis=0)) - mean(even.sum(axis=0))), percentile_interval(draws))
+    return difference(METRICS["mean_recall"], counts, even, run.protocol.pooled)
 
 
 def _vectors(loaded: LoadedCell, kinds: Collection[str], wanted: Collection[str]) -> dict[str, dict[str, Array]]:

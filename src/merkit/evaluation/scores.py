@@ -14,7 +14,7 @@ Conventions, which every report prints:
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from merkit.data.files import atomic_path
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.evaluation.stored import LabelledPredictions, Run, open_run
 from merkit.metrics.calibration import brier, expected_calibration_error, reliability_bins, risk_coverage_area
-from merkit.metrics.classification import FROM_CONFUSION, Matrices, confusion, f1_of, per_class_of
+from merkit.metrics.classification import METRICS, Matrices, class_scores, confusion, f1_by_class
 from merkit.metrics.intervals import draw_weights, percentile_interval
 
 DRAWS = 1000
@@ -39,6 +39,14 @@ _LEAKY = (
     "leaky: for every fold and seed the epoch with the best score on the test split; only for comparison with papers"
     " that selected so, never a result"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The difference of two scores and its 95 % bootstrap confidence interval over clusters."""
+
+    mean: float
+    interval: tuple[float, float]
 
 
 def score_run(run: Path, data: Path | None = None) -> dict[str, Any]:
@@ -75,13 +83,13 @@ def score(run: Run) -> dict[str, Any]:
         "clusters": len(run.clusters),
         "cluster": run.protocol.cluster,
         "pooled": run.protocol.pooled,
-        "count_differences": list(run.count_differences),
+        "count_differences": run.protocol.differences(run.manifest.utterances),
         "features": describe_extractors(run.recipe.get("encoders", {})),
         "test": scores_of(run, run.counts),
-        "valid": _spread_of(run, [_matrix(run, cell.splits["valid"]) for cell in run.cells]),
+        "valid": _spread_of(run, [_matrix(run, cell.splits["valid"]) for cell in run.cells], pooled=False),
         "labels": list(run.protocol.labels),
         "per_class": _per_class(run),
-        "confusion": _rounded(run.counts.sum(axis=(0, 2)).mean(axis=0)),
+        "confusion": run.counts.sum(axis=(0, 2)).mean(axis=0).round(6).tolist(),
         "calibration": _calibration(run),
         "legacy_best_on_test": _best_on_test(run),
         "seconds": sum(float(cell.facts["seconds"]) for cell in run.cells),
@@ -91,36 +99,39 @@ def score(run: Run) -> dict[str, Any]:
     }
 
 
-def draws_of(run: Run, counts: Counts) -> dict[str, FloatArray]:
-    """Return each metric's mean over seeds in every bootstrap draw of the clusters, of counts like ``run.counts``."""
-    return {name: resampled(FROM_CONFUSION[name], counts, run.protocol.pooled) for name in run.protocol.metrics}
-
-
-def scores_of(run: Run, counts: Counts, draws: Mapping[str, FloatArray] | None = None) -> Scores:
-    """Return the scores of counts like ``run.counts``; ``draws`` are theirs from `draws_of`, where they are known."""
-    total = counts.sum(axis=0)
-    draws = draws_of(run, counts) if draws is None else draws
+def scores_of(run: Run, counts: Counts) -> Scores:
+    """Return the scores of counts like ``run.counts``."""
+    total, pooled = counts.sum(axis=0), run.protocol.pooled
     return {
         name: {
-            **_spread(_by_seed(FROM_CONFUSION[name], total, run.protocol.pooled)),
-            "interval": list(percentile_interval(draws[name])),
-            "pooled": float(_by_seed(FROM_CONFUSION[name], total, pooled=True).mean()),
+            **_spread(_by_seed(METRICS[name], total, pooled)),
+            "interval": list(percentile_interval(_resampled(METRICS[name], counts, pooled))),
+            "pooled": float(mean_over_seeds(METRICS[name], total, pooled=True)),
         }
         for name in run.protocol.metrics
     }
 
 
-def mean_over_seeds(metric: Metric, pooled: bool) -> Callable[[Matrices], FloatArray]:
-    """Return the function from counts ``[..., seeds, folds, classes, classes]`` to the reported mean ``[...]``."""
+def difference(metric: Metric, first: Counts, second: Counts, pooled: bool) -> Difference:
+    """Return how much higher the mean of the first counts ``[clusters, seeds, folds, …]`` is than that of the second.
 
-    def mean(counts: Matrices) -> FloatArray:
-        means: FloatArray = _by_seed(metric, counts, pooled).mean(axis=-1)
-        return means
+    Both are resampled with the same draws.
+    """
+    sums = (mean_over_seeds(metric, counts.sum(axis=0), pooled) for counts in (first, second))
+    draws = _resampled(metric, first, pooled) - _resampled(metric, second, pooled)
+    return Difference(float(np.subtract(*sums)), percentile_interval(draws))
 
-    return mean
+
+def mean_over_seeds(metric: Metric, counts: Matrices, pooled: bool, shares: FloatArray | None = None) -> FloatArray:
+    """Return the reported mean ``[...]`` of counts ``[..., seeds, folds, classes, classes]``.
+
+    Folds count with ``shares``, by default all the same.
+    """
+    means: FloatArray = _by_seed(metric, counts, pooled, shares).mean(axis=-1)
+    return means
 
 
-def resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
+def _resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
     """Return the reported mean for each of `DRAWS` draws of the clusters of ``[clusters, seeds, folds, …]`` counts.
 
     The draws depend on the number of clusters alone, so that the scores of two systems can be subtracted draw by draw.
@@ -129,8 +140,7 @@ def resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
     holds = (counts[:, 0].sum(axis=(-1, -2)) > 0).astype(np.float64)
     shares = weights @ holds / holds.sum(axis=0)
     drawn: Counts = np.tensordot(weights, counts, axes=1)
-    means: FloatArray = _by_seed(metric, drawn, pooled, shares[:, None]).mean(axis=-1)
-    return means
+    return mean_over_seeds(metric, drawn, pooled, shares[:, None])
 
 
 def _by_seed(metric: Metric, counts: Matrices, pooled: bool, shares: FloatArray | None = None) -> FloatArray:
@@ -150,10 +160,10 @@ def _spread(by_seed: FloatArray) -> dict[str, Any]:
     return {"mean": float(known.mean()), "std": float(known.std(ddof=1)) if known.size > 1 else None}
 
 
-def _spread_of(run: Run, matrices: list[Counts]) -> dict[str, Any]:
-    """Spread over seeds of every metric's mean over folds, from one matrix a cell."""
+def _spread_of(run: Run, matrices: list[Counts], pooled: bool) -> dict[str, Any]:
+    """Return the spread over seeds of every metric, from one confusion matrix for each cell."""
     stacked = np.stack(matrices).reshape(len(run.seeds), len(run.folds), *matrices[0].shape)
-    return {name: _spread(_by_seed(FROM_CONFUSION[name], stacked, pooled=False)) for name in run.protocol.metrics}
+    return {name: _spread(_by_seed(METRICS[name], stacked, pooled)) for name in run.protocol.metrics}
 
 
 def _matrix(run: Run, split: LabelledPredictions) -> Counts:
@@ -161,15 +171,13 @@ def _matrix(run: Run, split: LabelledPredictions) -> Counts:
 
 
 def _per_class(run: Run) -> list[dict[str, Any]]:
-    by_seed = [per_class_of(matrix) for matrix in run.counts.sum(axis=(0, 2))]
+    by_seed = run.counts.sum(axis=(0, 2))
     drawn = np.tensordot(draw_weights(len(run.clusters), DRAWS), run.counts.sum(axis=2), axes=1)
-    f1 = f1_of(drawn).mean(axis=1)
+    f1 = f1_by_class(drawn).mean(axis=1)
     rows = []
     for number, label in enumerate(run.protocol.labels):
-        scores = [classes[number] for classes in by_seed]
-        row: dict[str, Any] = {"label": label, "support": scores[0].support}
-        for name in ("precision", "recall", "f1"):
-            row[name] = _spread(np.array([getattr(s, name) for s in scores]))
+        row: dict[str, Any] = {"label": label, "support": int(by_seed[0, number].sum())}
+        row |= {name: _spread(values[:, number]) for name, values in class_scores(by_seed).items()}
         row["f1"]["interval"] = list(percentile_interval(f1[:, number]))
         rows.append(row)
     return rows
@@ -205,17 +213,9 @@ def _best_on_test(run: Run) -> dict[str, Any] | None:
             f"{run.path}: {sum(kept)} of {len(kept)} folds and seeds keep predictions of every epoch; train all of them"
             " with --legacy-best-on-test or delete predictions-by-epoch.parquet"
         )
-    choose = FROM_CONFUSION[run.protocol.metrics[0]]
+    choose = METRICS[run.protocol.metrics[0]]
     best = [
         max((_matrix(run, test) for _, test in sorted(cell.by_epoch.items())), key=lambda m: float(choose(m)))
         for cell in run.cells
     ]
-    stacked = np.stack(best).reshape(len(run.seeds), len(run.folds), *best[0].shape)
-    scores: dict[str, Any] = {
-        name: _spread(_by_seed(FROM_CONFUSION[name], stacked, run.protocol.pooled)) for name in run.protocol.metrics
-    }
-    return {**scores, "note": _LEAKY}
-
-
-def _rounded(matrix: FloatArray) -> list[list[float]]:
-    return [[round(float(value), 6) for value in row] for row in matrix]
+    return {**_spread_of(run, best, run.protocol.pooled), "note": _LEAKY}

@@ -45,6 +45,7 @@ class LabelledPredictions:
 class StoredCell:
     """Result of one fold and one seed."""
 
+    folder: Path
     fold: str
     seed: int
     facts: Mapping[str, Any]
@@ -67,22 +68,21 @@ class Run:
     protocol: Protocol
     recipe: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    manifest: Manifest
+    """The data that it was trained on."""
     seeds: tuple[int, ...]
     folds: tuple[str, ...]
     cells: tuple[StoredCell, ...]
-    cluster_of: Mapping[str, str]
-    """Conversation or speaker of an utterance, by id: what the protocol resamples."""
-    count_differences: tuple[str, ...]
-    """How the corpus' counts differ from the published ones; empty where they agree or none are published."""
 
     @property
     def selection(self) -> str:
         """The rule that selected the reported epoch; ``none`` for a model that is fitted without epochs."""
         return str(self.cells[0].facts["selection"]) if any(cell.history for cell in self.cells) else "none"
 
-    def folder(self, cell: StoredCell) -> Path:
-        """Return the folder of a cell's files."""
-        return self.path / f"fold-{cell.fold}" / f"seed-{cell.seed}"
+    @cached_property
+    def cluster_of(self) -> dict[str, str]:
+        """Conversation or speaker of an utterance, by id: what the protocol resamples."""
+        return {utterance.id: str(getattr(utterance, self.protocol.cluster)) for utterance in self.manifest.utterances}
 
     @cached_property
     def clusters(self) -> tuple[str, ...]:
@@ -114,53 +114,36 @@ class Run:
 
 
 def open_run(run: Path, data: Path | None = None) -> Run:
-    """Read a run with the protocol its recipe names and the data it was trained on.
+    """Read every cell of a run and join its predictions with the true labels.
+
+    The seeds are those of the run's recipe; further seeds of an earlier call are ignored.
 
     Args:
         run: The run's folder.
         data: Where the manifest lies now, if not where it lay in training.
 
     Raises:
-        MerkitError: As `read_run`; or the data is no longer where the run found it.
+        MerkitError: A cell or the data is missing, the data is not what the run was trained on, or stored predictions
+            do not cover exactly what the protocol asks for.
     """
-    recipe, provenance = _read_recipe(run), _read_provenance(run)
-    spec: ProtocolSpec = lookup.load("protocols", recipe["protocol"])
-    options = spec.options.model_validate(recipe.get("options", {}))
-    # Partial data is fine here: training accepted these counts, and the data's hash is checked against training's.
-    protocol = spec.build(options, True)
-    folder = data or Path(provenance["data"]["path"])
-    if not folder.exists():
-        raise MerkitError(f"{run}: its data is no longer at {folder}; give its folder with --data")
-    return read_run(run, protocol, read_manifest(folder))
-
-
-def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
-    """Read every cell of a run and join its predictions with the true labels.
-
-    The seeds are those of the run's recipe; further seeds of an earlier call are ignored.
-
-    Raises:
-        MerkitError: A cell is missing, the data is not what the run was trained on, or stored predictions do not cover
-            exactly what the protocol asks for.
-    """
-    recipe, provenance = _read_recipe(run), _read_provenance(run)
-    trained_on = provenance["data"]["sha256"]
-    if trained_on != manifest.sha256:
-        raise ManifestError(
-            f"{run}: trained on data {trained_on[:12]}, but {manifest.root} holds {manifest.sha256[:12]};"
-            " prepare the same version of the corpus or train again"
+    path = run / "recipe.toml"
+    if not path.is_file():
+        raise MerkitError(
+            f"{run}: no recipe.toml found, so this is not a run; give the folder that `merkit train` wrote"
         )
+    recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    provenance = _read_json(run / "provenance.json")
+    check_run_format(run, provenance)
+    spec: ProtocolSpec = lookup.load("protocols", recipe["protocol"])
+    # Partial data is fine here: training accepted these counts, and the data's hash is checked against training's.
+    protocol = spec.build(spec.options.model_validate(recipe.get("options", {})), True)
+    manifest = _read_data(run, provenance["data"], data)
     truth = true_labels(protocol, manifest.utterances)
     seeds = tuple(range(recipe["seeds"]))
-    stored = {key: cell for key, cell in _find_cells(run).items() if key[0] in seeds}
-    splits = {seed: protocol.folds(manifest.utterances, seed) for seed in seeds}
-    folds = tuple(fold.name for fold in splits[seeds[0]])
-    _check_grid(run, stored, seeds, folds)
-    cells = tuple(
-        _read_cell(*stored[seed, fold.name], fold, seed, protocol.labels, truth)
-        for seed in seeds
-        for fold in splits[seed]
-    )
+    folds = {seed: protocol.folds(manifest.utterances, seed) for seed in seeds}
+    folders = {run / f"fold-{fold.name}" / f"seed-{seed}": (fold, seed) for seed in seeds for fold in folds[seed]}
+    _check_finished(run, folders, seeds)
+    cells = tuple(_read_cell(folder, fold, seed, protocol.labels, truth) for folder, (fold, seed) in folders.items())
     rules = sorted({str(cell.facts["selection"]) for cell in cells})
     if len(rules) > 1:
         raise MerkitError(
@@ -173,11 +156,10 @@ def read_run(run: Path, protocol: Protocol, manifest: Manifest) -> Run:
         protocol=protocol,
         recipe=recipe,
         provenance=provenance,
+        manifest=manifest,
         seeds=seeds,
-        folds=folds,
+        folds=tuple(fold.name for fold in folds[seeds[0]]),
         cells=cells,
-        cluster_of={utterance.id: str(getattr(utterance, protocol.cluster)) for utterance in manifest.utterances},
-        count_differences=tuple(protocol.differences(manifest.utterances)),
     )
 
 
@@ -221,31 +203,40 @@ def join(
     return LabelledPredictions(tuple(ids), true, predictions, probabilities)
 
 
-def _find_cells(run: Path) -> dict[tuple[int, str], tuple[Path, dict[str, Any]]]:
-    cells = {}
-    for path in sorted(run.glob("fold-*/seed-*/cell.json")):
-        facts = _read_json(path)
-        cells[int(facts["seed"]), str(facts["fold"])] = (path.parent, facts)
-    if not cells:
+def _read_data(run: Path, trained_on: Mapping[str, Any], folder: Path | None) -> Manifest:
+    """Return the manifest that a run was trained on."""
+    folder = folder or Path(trained_on["path"])
+    if not folder.exists():
+        raise MerkitError(f"{run}: its data is no longer at {folder}; give its folder with --data")
+    manifest = read_manifest(folder)
+    if trained_on["sha256"] != manifest.sha256:
+        raise ManifestError(
+            f"{run}: trained on data {trained_on['sha256'][:12]}, but {manifest.root} holds {manifest.sha256[:12]};"
+            " prepare the same version of the corpus or train again"
+        )
+    return manifest
+
+
+def _check_finished(run: Path, expected: Collection[Path], seeds: Sequence[int]) -> None:
+    """Check that the cells of the seeds are finished, and no others are stored."""
+    stored = {path.parent for path in run.glob("fold-*/seed-*/cell.json")}
+    if not stored:
         raise MerkitError(f"{run}: no finished fold-*/seed-*/ found; run the same `merkit train` command again")
-    return cells
-
-
-def _check_grid(run: Path, stored: Collection[tuple[int, str]], seeds: Sequence[int], folds: Sequence[str]) -> None:
-    expected = {(seed, fold) for seed in seeds for fold in folds}
-    if missing := sorted(expected - set(stored)):
-        shown = _some([f"fold {fold} seed {seed}" for seed, fold in missing])
-        raise MerkitError(f"{run}: {shown} not finished; run the same `merkit train` command again")
-    if unknown := sorted(set(stored) - expected):
-        shown = _some([f"fold {fold} seed {seed}" for seed, fold in unknown])
+    if missing := [folder for folder in expected if folder not in stored]:
+        raise MerkitError(f"{run}: {_cells(missing)} not finished; run the same `merkit train` command again")
+    names = {f"seed-{seed}" for seed in seeds}
+    if unknown := sorted(folder for folder in stored.difference(expected) if folder.name in names):
         raise MerkitError(
-            f"{run}: {shown} found, which the protocol does not have; was the run made with another version?"
+            f"{run}: {_cells(unknown)} found, which the protocol does not have; was the run made with another version?"
         )
 
 
-def _read_cell(
-    folder: Path, facts: Mapping[str, Any], fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]
-) -> StoredCell:
+def _cells(folders: Sequence[Path]) -> str:
+    names = [(folder.parent.name.removeprefix("fold-"), folder.name.removeprefix("seed-")) for folder in folders]
+    return _some([f"fold {fold} seed {seed}" for fold, seed in names])
+
+
+def _read_cell(folder: Path, fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]) -> StoredCell:
     path = folder / "predictions.parquet"
     table = _read_table(path)
     splits = np.array(table.column("split").to_pylist(), dtype=object)
@@ -258,9 +249,10 @@ def _read_cell(
     history = folder / "history.jsonl"
     rows_of_history = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
     return StoredCell(
+        folder=folder,
         fold=fold.name,
         seed=seed,
-        facts=facts,
+        facts=_read_json(folder / "cell.json"),
         splits=joined,
         by_epoch=_read_epochs(folder / "predictions-by-epoch.parquet", labels, truth, fold.test),
         history=[json.loads(row) for row in rows_of_history],
@@ -306,12 +298,6 @@ def _read_table(path: Path) -> pyarrow.Table:
         ) from error
 
 
-def _read_provenance(run: Path) -> dict[str, Any]:
-    provenance = _read_json(run / "provenance.json")
-    check_run_format(run, provenance)
-    return provenance
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -325,12 +311,3 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _read_recipe(run: Path) -> dict[str, Any]:
-    path = run / "recipe.toml"
-    if not path.is_file():
-        raise MerkitError(
-            f"{run}: no recipe.toml found, so this is not a run; give the folder that `merkit train` wrote"
-        )
-    return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -6,6 +6,7 @@ mark modalities that a corpus lacks.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -16,12 +17,10 @@ from merkit.core.lookup import load
 from merkit.core.model import ModelSpec
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import MODALITIES, Turn
-from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset
 from merkit.data.features.sources import FeatureSource
 from merkit.evaluation.conditions import Condition, LoadedCell, compare_conditions, predict_once
 from merkit.evaluation.stored import Run
-from merkit.io.predictions import predictions_table
 
 FILE = "predictions-subsets.parquet"
 """In a cell's folder; its column ``given`` holds the modalities that were present, such as ``text+audio``."""
@@ -63,40 +62,24 @@ def training_note(run: Run) -> str:
 
 
 def subset_conditions(
-    run: Run, manifest: Manifest, features: Path | None = None, progress: ProgressCallback | None = None
+    run: Run, features: Path | None = None, progress: ProgressCallback | None = None
 ) -> list[Condition]:
     """Predict every cell's test split with each subset of the modalities, unless that is stored, and score them.
 
-    Args:
-        run: A finished run of the manifest.
-        manifest: The run's inputs.
-        features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
-        progress: Called with the number of finished cells.
+    Arguments and errors are those of `predict_once`.
 
     Returns:
         All modalities first, then the subsets; nothing for a run with one modality.
-
-    Raises:
-        MerkitError: A checkpoint or an input cannot be read.
     """
     modalities = modalities_of(run)
-    subsets = subsets_of(modalities)
-    if not subsets:
+    changes = {"+".join(subset): partial(_with_only, subset=subset) for subset in subsets_of(modalities)}
+    if not changes:
         return []
 
     def predict(loaded: LoadedCell) -> pa.Table:
-        wanted = set(loaded.cell.splits["test"].ids)
-        recognizer, dataset = loaded.recognizer, loaded.dataset(wanted)
-        tables = []
-        for subset in subsets:
-            predictions = recognizer.predict_dataset(_with_only(dataset, subset))
-            kept = [prediction for prediction in predictions if prediction.id in wanted]
-            tables.append(predictions_table(kept, recognizer.labels, given="+".join(subset)))
-        return pa.concat_tables(tables)
+        return loaded.test_predictions(changes, "given")
 
-    predict_once(
-        run, manifest, FILE, predict, description="subsets of modalities", features=features, progress=progress
-    )
+    predict_once(run, FILE, predict, description="subsets of modalities", features=features, progress=progress)
     return compare_conditions(run, "+".join(modalities), FILE, "given")
 
 

@@ -11,27 +11,20 @@ import pyarrow as pa
 
 from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
-from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.text_column import count_without_text, with_text_column
 from merkit.evaluation.conditions import Condition, LoadedCell, compare_conditions, predict_once
 from merkit.evaluation.stored import Run
-from merkit.io.predictions import predictions_table
 
 FILE = "predictions-text-column.parquet"
 """In a cell's folder; its column ``text_column`` names the column that was read."""
 
 
 def text_conditions(
-    run: Run, manifest: Manifest, column: str, features: Path | None = None, progress: ProgressCallback | None = None
+    run: Run, column: str, features: Path | None = None, progress: ProgressCallback | None = None
 ) -> list[Condition]:
     """Predict every cell's test split from another column's texts, unless that is stored, and score both columns.
 
-    Args:
-        run: A finished run of the manifest, of a model that reads text.
-        manifest: The run's inputs.
-        column: What is read in place of ``text``.
-        features: Folder of the feature stores; ``None``: ``features`` in the manifest's folder.
-        progress: Called with the number of finished cells.
+    ``column`` is read in place of ``text``; the other arguments are those of `predict_once`.
 
     Raises:
         ManifestError: The column is missing or holds no texts.
@@ -40,17 +33,13 @@ def text_conditions(
     """
     if column == "text":
         raise ConfigError("--text-column text: the runs read it already; name another column, such as asr_text")
-    other = with_text_column(manifest, column)
+    other = with_text_column(run.manifest, column)
 
     def predict(loaded: LoadedCell) -> pa.Table:
-        wanted = set(loaded.cell.splits["test"].ids)
-        predictions = loaded.recognizer.predict_dataset(loaded.dataset(wanted))
-        kept = [prediction for prediction in predictions if prediction.id in wanted]
-        return predictions_table(kept, loaded.recognizer.labels, text_column=column)
+        return loaded.test_predictions({column: lambda dataset: dataset}, "text_column")
 
     predict_once(
-        run,
-        other,
+        replace(run, manifest=other),
         FILE,
         predict,
         description=f"text column {column}",
@@ -61,5 +50,7 @@ def text_conditions(
     tested = {id_ for cell in run.cells for id_ in cell.splits["test"].ids}
     return [
         replace(condition, missing=count_without_text([u for u in read.utterances if u.id in tested]))
-        for condition, read in zip(compare_conditions(run, "text", FILE, "text_column"), (manifest, other), strict=True)
+        for condition, read in zip(
+            compare_conditions(run, "text", FILE, "text_column"), (run.manifest, other), strict=True
+        )
     ]

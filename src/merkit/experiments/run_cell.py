@@ -43,7 +43,7 @@ from merkit.io.checkpoint import (
 )
 from merkit.io.predictions import predictions_table, write_table
 from merkit.io.provenance import peak_memory_bytes
-from merkit.metrics.classification import METRICS
+from merkit.metrics.classification import METRICS, confusion
 from merkit.nn.losses import IGNORED, build_criterion
 from merkit.training.loop import EpochCallback, Trained, train
 from merkit.training.seeding import derived_seed
@@ -201,7 +201,8 @@ def _train(
             model.fit_on_validation(_labelled(outputs, fold.valid))
         predictions = _of(recognizer.predict_dataset(datasets["valid"], batch_seconds=seconds), list(fold.valid))
         predicted = np.array([config.labels.index(prediction.label) for prediction in predictions])
-        scores = {name: METRICS[name](truth, predicted, len(config.labels)) for name in cell.protocol.metrics}
+        counts = confusion(truth, predicted, len(config.labels))
+        scores = {name: float(METRICS[name](counts)) for name in cell.protocol.metrics}
         return {**scores, "loss": _negative_log_likelihood(predictions, [config.labels[label] for label in truth])}
 
     def listen(_: Model, row: Mapping[str, Any]) -> None:

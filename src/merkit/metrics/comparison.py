@@ -5,7 +5,7 @@ each conversation. Both must have predicted the same utterances. The predictions
 speakers) are swapped, because utterances of one conversation are not independent.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,14 +38,25 @@ def paired_permutation_of(
         raise ValueError(
             f"counts {first.shape} and {second.shape} found, equal shapes with at least one cluster expected"
         )
-    gaps = (second - first).reshape(len(first), -1).astype(np.float64)
+    clusters = len(first)
+    exact = clusters < 31 and 2**clusters <= permutations
+    total = 2**clusters if exact else permutations
+    gaps = (second - first).reshape(clusters, -1).astype(np.float64)
     ones, others = first.sum(axis=0, dtype=np.float64), second.sum(axis=0, dtype=np.float64)
-    differences = []
-    for swaps in _swaps(len(first), permutations, seed):
+    observed = abs(float((statistic(ones[None]) - statistic(others[None]))[0]))
+    generator = np.random.default_rng(seed)
+    as_large = 0
+    for start in range(0, total, _CHUNK):
+        stop = min(start + _CHUNK, total)
+        if exact:
+            swaps: Array = (np.arange(start, stop)[:, None] >> np.arange(clusters)) & 1
+        else:
+            swaps = generator.random((stop - start, clusters)) < 0.5
         moved = (swaps.astype(np.float64) @ gaps).reshape(-1, *first.shape[1:])
-        differences.append(statistic(ones + moved) - statistic(others - moved))
-    observed = float((statistic(ones[None]) - statistic(others[None]))[0])
-    return _p_value(np.concatenate(differences), observed, len(first), permutations)
+        differences = statistic(ones + moved) - statistic(others - moved)
+        # 1e-12: swaps that give the very same counts may differ in the last digit.
+        as_large += int((np.abs(differences) >= observed - 1e-12).sum())
+    return as_large / total if exact else (1 + as_large) / (1 + total)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -78,28 +89,3 @@ def verdict(difference: float, p_value: float, level: float = 0.05) -> str:
     if p_value >= level or difference == 0:
         return NOT_DISTINGUISHABLE
     return "Better" if difference > 0 else "Worse"
-
-
-def _swaps(count: int, permutations: int, seed: int) -> Iterator[npt.NDArray[np.bool_]]:
-    """Yield rows of swapped clusters ``[some, count]``: all of them where they are no more than asked for."""
-    exact = _exact(count, permutations)
-    total = 2**count if exact else permutations
-    generator = np.random.default_rng(seed)
-    for start in range(0, total, _CHUNK):
-        stop = min(start + _CHUNK, total)
-        if exact:
-            yield (np.arange(start, stop)[:, None] >> np.arange(count) & 1).astype(bool)
-        else:
-            yield generator.random((stop - start, count)) < 0.5
-
-
-def _exact(count: int, permutations: int) -> bool:
-    return count < 31 and 2**count <= permutations
-
-
-def _p_value(differences: npt.NDArray[np.float64], observed: float, count: int, permutations: int) -> float:
-    # 1e-12: swaps that give the very same counts may differ in the last digit.
-    large = int((np.abs(differences) >= abs(observed) - 1e-12).sum())
-    if _exact(count, permutations):
-        return large / len(differences)
-    return (1 + large) / (1 + len(differences))

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from merkit.evaluation.conditions import Condition, Difference
+from merkit.evaluation.conditions import Condition
 from merkit.evaluation.probes import SETTINGS, representations_of
-from merkit.evaluation.scores import Scores
+from merkit.evaluation.scores import Difference, Scores
 from merkit.evaluation.subsets import training_note
 from merkit.reporting.results import Entry, Group
 from merkit.reporting.section import SYSTEM, Cell, Column, Row, Section, metric_columns, score_cell

@@ -7,7 +7,6 @@ from typing import Any
 
 from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
-from merkit.data.corpus.manifest import read_manifest
 from merkit.data.files import write_texts
 from merkit.evaluation.probes import probe_scores
 from merkit.evaluation.subsets import modalities_of, subset_conditions
@@ -92,12 +91,11 @@ def write_report(
         if not (subsets or probes or text_column):
             return entry
         run = entry.run
-        manifest = read_manifest(data or Path(run.provenance["data"]["path"]))
         return replace(
             entry,
-            subsets=tuple(subset_conditions(run, manifest, features, progress)) if subsets else (),
-            probes=tuple(probe_scores(run, manifest, features, progress)) if probes else None,
-            texts=tuple(text_conditions(run, manifest, text_column, features, progress))
+            subsets=tuple(subset_conditions(run, features, progress)) if subsets else (),
+            probes=tuple(probe_scores(run, features, progress)) if probes else None,
+            texts=tuple(text_conditions(run, text_column, features, progress))
             if text_column and "text" in modalities_of(run)
             else (),
         )

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -121,16 +121,12 @@ def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference]
     ordered = sorted(entries, key=_position)
     named = next((entry for entry in ordered if entry.name == reference), None)
     compared_with = named or _base(ordered) or _default_reference(ordered)
-    compared = [entry for entry in ordered if entry is not compared_with]
-    comparisons = compare_all([entry.run for entry in compared], compared_with.run)
+    others = {entry.name: entry.run for entry in ordered if entry is not compared_with}
     return Group(
         protocol=protocol,
         entries=tuple(ordered),
         compared_with=compared_with,
-        comparisons=tuple(
-            replace(comparison, system=entry.name, reference=compared_with.name)
-            for entry, comparison in zip(compared, comparisons, strict=True)
-        ),
+        comparisons=tuple(compare_all(others, compared_with.run)),
         printed=tuple(reference for reference in printed if reference.is_for(protocol)),
     )
 

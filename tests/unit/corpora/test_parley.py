@@ -226,9 +226,7 @@ def test_noise_is_a_stream_of_normal_numbers_for_every_utterance_and_changes_not
 def test_noise_is_drawn_from_the_seed(noisy):
     folder, corpus = noisy
     drawn, again = corpus.features[0].arrays, read(folder, ParleyOptions(**SMALL, noise=5)).features[0].arrays
-    sizes = {name: SMALL[name] for name in ("conversations", "turns", "speakers")}
-    plan = make_plan("complementary", ParleyOptions(**SMALL).model(), seed=0, **sizes)
-    other = _noise(plan, 5, seed=1).arrays
+    other = _noise(make_plan(ParleyOptions(**SMALL)), 5, seed=1).arrays
 
     assert other.keys() == drawn.keys() == again.keys()
     assert all(np.array_equal(again[id_], array) for id_, array in drawn.items())
@@ -272,8 +270,7 @@ def test_the_default_corpus_leaves_room_between_one_modality_both_and_the_conver
     from merkit.corpora._parley_model import accuracies, expected_accuracies
 
     expected = expected_accuracies(options.model(), options.turns, 1000, 0)
-    plan = make_plan("complementary", options.model(), conversations=80, turns=12, speakers=20, seed=0)
-    test = accuracies(options.model(), scripts(plan, "test"))
+    test = accuracies(options.model(), scripts(make_plan(options), "test"))
 
     for optimum in (expected, test):
         assert optimum["fused"] - max(optimum["text"], optimum["audio"]) > 0.10
@@ -321,8 +318,6 @@ def test_wrong_options_are_told(wrong, said):
 )
 def test_every_option_of_the_plan_changes_the_plan(change):
     def turns(options):
-        chosen = ParleyOptions(**{**SMALL, **options})
-        sizes = {name: getattr(chosen, name) for name in ("conversations", "turns", "speakers", "seed")}
-        return [conversation.turns for conversation in make_plan(chosen.mode, chosen.model(), **sizes)]
+        return [conversation.turns for conversation in make_plan(ParleyOptions(**{**SMALL, **options}))]
 
     assert turns(change) != turns({})

@@ -22,16 +22,7 @@ from merkit.corpora.parley import ParleyOptions
 
 
 def planned(**options):
-    chosen = ParleyOptions(**options)
-    return make_plan(
-        chosen.mode,
-        chosen.model(),
-        conversations=chosen.conversations,
-        turns=chosen.turns,
-        speakers=chosen.speakers,
-        seed=chosen.seed,
-        hesitation=chosen.hesitation,
-    )
+    return make_plan(ParleyOptions(**options))
 
 
 def test_templates_are_distinct_and_every_class_can_say_hundreds_of_sentences():

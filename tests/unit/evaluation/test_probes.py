@@ -15,7 +15,7 @@ from tests.tiny import LABELS, WIDTH, recipe_values, write_corpus
 
 from merkit.core.corpus import PublishedFeatures
 from merkit.core.errors import MerkitError
-from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset, items_of
 from merkit.data.features.published import write_published
 from merkit.data.features.sources import open_sources
@@ -57,10 +57,10 @@ def train(data: Path, run: Path, model: str = "ada2i", seeds: int = 2, **config:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probes")
-    manifest = three_streams(folder / "data")
+    three_streams(folder / "data")
     train(folder / "data", folder / "run")
     train(folder / "data", folder / "single", "single", seeds=1)
-    probe_scores(open_run(folder / "run"), manifest)
+    probe_scores(open_run(folder / "run"))
     return folder
 
 
@@ -75,13 +75,13 @@ def stored(folder: Path, probe: str) -> dict[str, dict[str, float]]:
 
 
 def test_a_probe_is_scikit_learns_on_what_the_checkpoint_makes_of_training_and_test_part(home: Path) -> None:
-    run, manifest = open_run(home / "run"), read_manifest(home / "data")
+    run = open_run(home / "run")
     recognizer = Recognizer.load(cell(home, 0) / "checkpoint", home / "data")
     recognizer.model.eval()
-    members = [utterance.id for utterance in manifest.utterances]
+    members = [utterance.id for utterance in run.manifest.utterances]
     vectors = {}
-    sources = open_sources(recognizer.encoders, list(manifest.turns(members)), home / "data" / "features")
-    for item in items_of(manifest, "conversation", members, members):  # one conversation at a time: no padding
+    sources = open_sources(recognizer.encoders, list(run.manifest.turns(members)), home / "data" / "features")
+    for item in items_of(run.manifest, "conversation", members, members):  # one conversation at a time: no padding
         batch = Dataset([item], sources, "conversation").batch([0])
         features = recognizer.model(batch).auxiliary["feature.audio"][0].detach().numpy()
         vectors |= dict(zip(batch.ids, features, strict=True))
@@ -120,7 +120,7 @@ def test_figures_and_chance_are_those_of_the_stored_predictions(home: Path) -> N
             balanced_accuracy_score(list(truth.values()), [LABELS.index(predicted[id_]["label"]) for id_ in truth])
         )
 
-    rows = {row.name: row for row in probe_scores(run, read_manifest(home / "data"))}
+    rows = {row.name: row for row in probe_scores(run)}
 
     assert list(rows) == [f"{kind}.{name}" for kind in ("encoded", "feature") for name in ("text", "audio", "video")]
     value, above = rows["encoded.text"].scores["mean_recall"], rows["encoded.text"].above
@@ -131,7 +131,7 @@ def test_figures_and_chance_are_those_of_the_stored_predictions(home: Path) -> N
 
 
 def test_words_that_depend_on_the_class_are_above_chance_and_noise_is_not_before_streams_meet(home: Path) -> None:
-    rows = {row.name: row for row in probe_scores(open_run(home / "run"), read_manifest(home / "data"))}
+    rows = {row.name: row for row in probe_scores(open_run(home / "run"))}
 
     assert rows["encoded.text"].above_chance
     assert rows["encoded.text"].above.mean > 0.4
@@ -139,17 +139,17 @@ def test_words_that_depend_on_the_class_are_above_chance_and_noise_is_not_before
 
 
 def test_labels_of_the_test_split_change_no_prediction(home: Path) -> None:
-    run, manifest = open_run(home / "run"), read_manifest(home / "data")
+    run = open_run(home / "run")
     before = {path: path.read_bytes() for path in (home / "run").glob(f"fold-*/seed-*/{FILE}")}
     assert len(before) == 2
     other = {label: LABELS[number - 1] for number, label in enumerate(LABELS)}
     turned = replace(
-        manifest,
+        run.manifest,
         utterances=tuple(
             replace(u, attributes={**u.attributes, "label": other[str(u.attributes["label"])]})
             if u.attributes["split"] == "test"
             else u
-            for u in manifest.utterances
+            for u in run.manifest.utterances
         ),
     )
     blind = replace(
@@ -162,32 +162,32 @@ def test_labels_of_the_test_split_change_no_prediction(home: Path) -> None:
     for path in before:
         path.unlink()
 
-    probe_scores(blind, turned)
+    probe_scores(replace(blind, manifest=turned))
 
     assert {path: path.read_bytes() for path in before} == before
 
 
 def test_probes_are_fitted_once_unless_the_cell_has_changed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, manifest = open_run(home / "run"), read_manifest(home / "data")
+    run = open_run(home / "run")
     asked = []
     load = Recognizer.load
     monkeypatch.setattr(Recognizer, "load", lambda *arguments: asked.append(arguments[0]) or load(*arguments))
 
-    probe_scores(run, manifest)
+    probe_scores(run)
     assert asked == []
 
     first, *others = run.cells
-    probe_scores(replace(run, cells=(replace(first, facts={**first.facts, "key": "another"}), *others)), manifest)
+    probe_scores(replace(run, cells=(replace(first, facts={**first.facts, "key": "another"}), *others)))
     assert [path.parent.name for path in asked] == ["seed-0"]
 
-    probe_scores(run, manifest)  # as it was
+    probe_scores(run)  # as it was
     assert len(asked) == 2
 
 
 def test_a_model_without_representations_is_not_asked(home: Path) -> None:
     run = open_run(home / "single")
 
-    assert probe_scores(run, read_manifest(home / "data")) == []
+    assert probe_scores(run) == []
     assert not list((home / "single").rglob(FILE))
 
 
@@ -219,7 +219,7 @@ def test_report_shows_the_probes_everywhere_and_names_the_runs_without_any(home:
 
     assert done.code == 0, done.error
     page, markdown = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
-    rows = {row.name: row for row in probe_scores(open_run(home / "run"), read_manifest(home / "data"))}
+    rows = {row.name: row for row in probe_scores(open_run(home / "run"))}
     for text in (page, markdown, " ".join(done.out.split())):
         for row in rows.values():
             assert f"{100 * row.scores['mean_recall']['mean']:.2f}" in text

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from sklearn.metrics import f1_score, recall_score
 from merkit.core.errors import MerkitError
 from merkit.data.corpus.manifest import write_manifest
 from merkit.evaluation.scores import score, score_run
-from merkit.evaluation.stored import open_run, read_run
+from merkit.evaluation.stored import open_run
 
 
 def stored(run, corpus, fold, seed, split="test"):
@@ -67,7 +68,7 @@ def test_a_pooled_protocol_is_scored_over_all_folds_at_once(nemo, make_run, tmp_
     run = make_run(tmp_path / "run", nemo, seeds=(0,))
     nemo.protocol.pooled = True
 
-    value = score(read_run(run, nemo.protocol, nemo.manifest))["test"]["mean_recall"]
+    value = score(replace(open_run(run), protocol=nemo.protocol))["test"]["mean_recall"]
 
     assert value["mean"] == value["pooled"]
 
@@ -220,7 +221,7 @@ def test_predictions_that_do_not_cover_the_test_part_are_an_error_not_a_smaller_
     change_predictions(run / "fold-made/seed-1", how)
 
     with pytest.raises(MerkitError, match=message):
-        read_run(run, parley.protocol, parley.manifest)
+        open_run(run)
 
 
 def test_many_missing_ids_are_counted(parley, make_run, tmp_path, change_predictions):
@@ -228,7 +229,7 @@ def test_many_missing_ids_are_counted(parley, make_run, tmp_path, change_predict
     change_predictions(run / "fold-made/seed-0", lambda table: table.slice(0, table.num_rows - 10))
 
     with pytest.raises(MerkitError, match="and 5 more without a prediction"):
-        read_run(run, parley.protocol, parley.manifest)
+        open_run(run)
 
 
 def test_predictions_of_the_training_part_may_be_left_out(parley, make_run, tmp_path, change_predictions):
@@ -248,7 +249,7 @@ def test_a_fold_that_is_not_finished_is_named(nemo, make_run, tmp_path):
     (run / "fold-S2/seed-1/cell.json").unlink()
 
     with pytest.raises(MerkitError, match="fold S2 seed 1 not finished"):
-        read_run(run, nemo.protocol, nemo.manifest)
+        open_run(run)
 
 
 def test_a_run_that_has_not_come_to_its_last_seed_is_not_a_result(parley, make_run, tmp_path):
@@ -256,7 +257,7 @@ def test_a_run_that_has_not_come_to_its_last_seed_is_not_a_result(parley, make_r
     shutil.rmtree(run / "fold-made/seed-1")
 
     with pytest.raises(MerkitError, match="fold made seed 1 not finished"):
-        read_run(run, parley.protocol, parley.manifest)
+        open_run(run)
 
 
 def test_seeds_beyond_those_of_the_recipe_take_no_part(parley, make_run, tmp_path):
@@ -264,7 +265,7 @@ def test_seeds_beyond_those_of_the_recipe_take_no_part(parley, make_run, tmp_pat
     recipe = run / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("seeds = 3", "seeds = 2"))
 
-    assert read_run(run, parley.protocol, parley.manifest).seeds == (0, 1)
+    assert open_run(run).seeds == (0, 1)
 
 
 def test_a_fold_that_the_protocol_does_not_have_is_named(parley, make_run, tmp_path):
@@ -274,7 +275,7 @@ def test_a_fold_that_the_protocol_does_not_have_is_named(parley, make_run, tmp_p
     (run / "fold-x/seed-0/cell.json").write_text(json.dumps({**facts, "fold": "x"}))
 
     with pytest.raises(MerkitError, match="fold x seed 0 found, which the protocol does not have"):
-        read_run(run, parley.protocol, parley.manifest)
+        open_run(run)
 
 
 def test_a_model_without_epochs_claims_no_selection(parley, make_run, tmp_path):
@@ -288,7 +289,7 @@ def test_two_selection_rules_in_one_run_are_refused(parley, make_run, tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "selection": "last"}))
 
     with pytest.raises(MerkitError, match="selected by best_valid and last"):
-        read_run(run, parley.protocol, parley.manifest)
+        open_run(run)
 
 
 def test_data_other_than_that_of_training_is_refused(parley, make_run, tmp_path):
@@ -296,7 +297,7 @@ def test_data_other_than_that_of_training_is_refused(parley, make_run, tmp_path)
     other = write_manifest(tmp_path / "other", parley.manifest.utterances[:-1], name="parley", version=1)
 
     with pytest.raises(MerkitError, match="prepare the same version of the corpus"):
-        read_run(run, parley.protocol, other)
+        open_run(run, other.root)
 
 
 @pytest.mark.parametrize(
@@ -315,4 +316,4 @@ def test_a_run_that_lacks_something_says_what(parley, make_run, tmp_path, spoil,
     spoil(run)
 
     with pytest.raises(MerkitError, match=message):
-        read_run(run, parley.protocol, parley.manifest)
+        open_run(run)

@@ -57,7 +57,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("subsets")
     two_modalities(folder / "data")
     train(folder / "data", folder / "run")
-    subset_conditions(open_run(folder / "run"), read_manifest(folder / "data"))
+    subset_conditions(open_run(folder / "run"))
     return folder
 
 
@@ -78,7 +78,7 @@ def test_subsets_are_all_but_the_empty_one_and_the_whole() -> None:
 def test_an_answer_without_a_modality_is_that_of_a_corpus_that_lacks_it(model: str, tmp_path: Path) -> None:
     data = two_modalities(tmp_path / "data", conversations=10)
     run = open_run(train(data, tmp_path / "run", model, seeds=1))
-    subset_conditions(run, read_manifest(data))
+    subset_conditions(run)
     cell = next((tmp_path / "run").glob("fold-*/seed-0"))
     test = set(run.cells[0].splits["test"].ids)
     manifest = read_manifest(data)
@@ -107,7 +107,7 @@ def test_rows_begin_with_the_runs_own_scores_and_count_the_drop_from_them(home: 
     run = open_run(home / "run")
     scores = score(run)
 
-    rows = subset_conditions(run, read_manifest(home / "data"))
+    rows = subset_conditions(run)
 
     assert [row.name for row in rows] == ["text+audio", "text", "audio"]
     for name, value in rows[0].scores.items():
@@ -134,7 +134,7 @@ def test_a_score_is_what_scikit_learn_computes_from_the_stored_predictions(home:
             balanced_accuracy_score(list(truth.values()), [LABELS.index(predicted[id_]["label"]) for id_ in truth])
         )
 
-    row = next(row for row in subset_conditions(run, read_manifest(home / "data")) if row.name == "audio")
+    row = next(row for row in subset_conditions(run) if row.name == "audio")
 
     assert row.scores[FIRST]["mean"] == pytest.approx(np.mean(by_seed))
     assert row.scores[FIRST]["std"] == pytest.approx(np.std(by_seed, ddof=1))
@@ -143,33 +143,34 @@ def test_a_score_is_what_scikit_learn_computes_from_the_stored_predictions(home:
 def test_stored_predictions_are_used_again_unless_the_cell_has_changed(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, manifest = open_run(home / "run"), read_manifest(home / "data")
+    run = open_run(home / "run")
     asked = []
     load = Recognizer.load
     monkeypatch.setattr(Recognizer, "load", lambda *arguments: asked.append(arguments[0]) or load(*arguments))
 
-    subset_conditions(run, manifest)
+    subset_conditions(run)
     assert asked == []
 
     first, *others = run.cells
     changed = replace(run, cells=(replace(first, facts={**first.facts, "key": "another"}), *others))
-    subset_conditions(changed, manifest)
+    subset_conditions(changed)
     assert [path.parent.name for path in asked] == ["seed-0"]
 
-    subset_conditions(run, manifest)  # as it was
+    subset_conditions(run)  # as it was
     assert len(asked) == 2
 
 
 def test_predicting_subsets_reads_no_label(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (home / "run").glob(f"fold-*/seed-*/{FILE}"):
         path.unlink()
-    run, manifest = open_run(home / "run"), read_manifest(home / "data")
+    run = open_run(home / "run")
     blind = replace(
-        manifest, utterances=tuple(replace(u, attributes={"split": u.attributes["split"]}) for u in manifest.utterances)
+        run.manifest,
+        utterances=tuple(replace(u, attributes={"split": u.attributes["split"]}) for u in run.manifest.utterances),
     )
     monkeypatch.setattr(type(run.protocol), "members", lambda self, utterances: list(utterances))
 
-    assert len(subset_conditions(run, blind)) == 3
+    assert len(subset_conditions(replace(run, manifest=blind))) == 3
 
 
 def test_the_note_says_whether_training_ever_took_a_modality_away(home: Path) -> None:
@@ -187,7 +188,7 @@ def test_a_run_with_one_modality_has_no_subsets(home: Path, tmp_path: Path) -> N
     train_recipe(check_recipe(recipe_values("single", epochs=1), "r.toml"), home / "data", tmp_path / "one")
     run = open_run(tmp_path / "one")
 
-    assert subset_conditions(run, read_manifest(home / "data")) == []
+    assert subset_conditions(run) == []
     done = call("-q", "report", run.path, "--out", tmp_path / "report", "--subsets")
     assert done.code == 2
     assert "none of the runs has more than one modality" in done.error
@@ -210,7 +211,7 @@ def test_report_prints_the_table_and_puts_it_on_the_page(home: Path, tmp_path: P
 
     assert done.code == 0, done.error
     page, markdown = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
-    row = subset_conditions(open_run(home / "run"), read_manifest(home / "data"))[2]
+    row = subset_conditions(open_run(home / "run"))[2]
     mean, std = (f"{100 * row.scores[FIRST][name]:.2f}" for name in ("mean", "std"))
     for text in (page, markdown, " ".join(done.out.split())):
         assert mean in text
@@ -235,7 +236,7 @@ def test_the_csv_holds_every_score_and_drop_in_percent_and_how_the_run_was_train
     with (tmp_path / "report" / "subsets.csv").open(newline="") as file:
         predicted = list(csv.DictReader(file))
     run = open_run(home / "run")
-    rows, metrics = subset_conditions(run, read_manifest(home / "data")), run.protocol.metrics
+    rows, metrics = subset_conditions(run), run.protocol.metrics
     expected = [(name, row, metric) for name in ("run", "again") for row in rows for metric in metrics]
     assert len(predicted) == len(expected) == 2 * 3 * 4
     for line, (name, row, metric) in zip(predicted, expected, strict=True):

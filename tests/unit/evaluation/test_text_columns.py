@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 from tests.commandline import call
 from tests.tiny import LABELS, WORDS, recipe_values, write_corpus
 
-from merkit.data.corpus.manifest import read_manifest, write_manifest
+from merkit.data.corpus.manifest import write_manifest
 from merkit.evaluation.scores import score
 from merkit.evaluation.stored import open_run
 from merkit.evaluation.text_columns import FILE, text_conditions
@@ -43,9 +43,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_both_conditions_are_scored_and_the_loss_is_their_difference(home: Path) -> None:
-    run, manifest = open_run(home / "words"), read_manifest(home / "data")
+    run = open_run(home / "words")
 
-    text, heard = text_conditions(run, manifest, "asr_text")
+    text, heard = text_conditions(run, "asr_text")
 
     assert (text.name, heard.name) == ("text", "asr_text")
     assert (text.missing, heard.missing) == (0, 1)
@@ -60,13 +60,13 @@ def test_both_conditions_are_scored_and_the_loss_is_their_difference(home: Path)
 def test_a_figure_is_what_scikit_learn_says_of_a_corpus_whose_transcript_the_column_is(
     home: Path, tmp_path: Path
 ) -> None:
-    run, manifest = open_run(home / "words"), read_manifest(home / "data")
-    heard = [replace(u, text=u.attributes["asr_text"] or "nothing heard") for u in manifest.utterances]
+    run = open_run(home / "words")
+    heard = [replace(u, text=u.attributes["asr_text"] or "nothing heard") for u in run.manifest.utterances]
     truth = dict(zip(run.cells[0].splits["test"].ids, run.cells[0].splits["test"].labels.tolist(), strict=True))
     assert truth
     checkpoint = next((home / "words").glob("fold-*/seed-0/checkpoint"))
 
-    row = text_conditions(run, manifest, "asr_text")[1]
+    row = text_conditions(run, "asr_text")[1]
 
     other = write_manifest(tmp_path, heard, name="tiny", version=1)
     answers = {p.id: LABELS.index(p.label) for p in Recognizer.load(checkpoint).predict(other)}
@@ -79,17 +79,17 @@ def test_a_figure_is_what_scikit_learn_says_of_a_corpus_whose_transcript_the_col
 def test_answers_are_kept_and_made_anew_for_another_column_or_another_content(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, manifest = open_run(home / "words"), read_manifest(home / "data")
-    text_conditions(run, manifest, "asr_text")
+    run = open_run(home / "words")
+    text_conditions(run, "asr_text")
     asked: list[Path] = []
     load = Recognizer.load
     monkeypatch.setattr(Recognizer, "load", lambda *arguments: asked.append(arguments[0]) or load(*arguments))
 
-    text_conditions(run, manifest, "asr_text")
+    text_conditions(run, "asr_text")
     kept = len(asked)
-    text_conditions(run, manifest, "split")
+    text_conditions(run, "split")
     other_column = len(asked)
-    text_conditions(run, manifest, "asr_text")
+    text_conditions(run, "asr_text")
 
     assert (kept, other_column, len(asked)) == (0, 1, 2)
 
@@ -109,7 +109,7 @@ def test_the_report_prints_both_conditions_and_passes_over_runs_that_read_no_tex
 
 def test_predictions_with_the_column_are_those_of_the_report(home: Path, tmp_path: Path) -> None:
     checkpoint = next((home / "words").glob("fold-*/seed-0/checkpoint"))
-    text_conditions(open_run(home / "words"), read_manifest(home / "data"), "asr_text")
+    text_conditions(open_run(home / "words"), "asr_text")
     options = ("predict", home / "data", "--checkpoint", checkpoint)
 
     heard = call("-q", *options, "--out", tmp_path / "heard.jsonl", "--text-column", "asr_text")

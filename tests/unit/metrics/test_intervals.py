@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from merkit.metrics.classification import accuracy, accuracy_of, grouped_confusion
+from merkit.metrics.classification import accuracy, confusion, grouped_confusion
 from merkit.metrics.intervals import draw_weights, percentile_interval
 
 
@@ -24,9 +24,9 @@ def test_weighing_matrices_of_clusters_gives_the_very_interval_of_resampling_utt
     labels, predictions, names = answers()
     numbers, count = np.unique(names, return_inverse=True)[1], len(set(names))
 
-    slow = resampled(lambda i: accuracy(labels[i], predictions[i]), names, draws=200, seed=3)
+    slow = resampled(lambda i: accuracy(confusion(labels[i], predictions[i], 3)), names, draws=200, seed=3)
     matrices = grouped_confusion(labels, predictions, numbers, count, 3)
-    fast = percentile_interval(accuracy_of(np.tensordot(draw_weights(count, 200, seed=3), matrices, axes=1)))
+    fast = percentile_interval(accuracy(np.tensordot(draw_weights(count, 200, seed=3), matrices, axes=1)))
 
     assert fast == pytest.approx(slow)
 
