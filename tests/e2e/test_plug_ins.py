@@ -114,8 +114,8 @@ def test_a_checkpoint_needs_its_plug_ins_unchanged(
 
     assert (changed.code, missing.code, edited.code) == (2, 2, 2)
     assert (moved.code, commented.code) == (0, 0), (moved.error, commented.error)
-    assert f"comes from {files / file}, which has changed (sha256 " in changed.error
-    assert f"comes from {files / file}, which is missing: put it back, or name the file's new place" in missing.error
+    assert f"comes from {files / file}; the code in {files / file} is another one (sha256 " in changed.error
+    assert f"comes from {files / file}, which is missing: put it back, or name the file's new path" in missing.error
     assert f"the code in {tmp_path / file} is another one (sha256 " in edited.error
 
 

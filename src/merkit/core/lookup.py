@@ -229,11 +229,7 @@ def _checked(
     version: str | None = None,
     content: bytes | None = None,
 ) -> Any:
-    """Return the ``SPEC`` of a module with its origin.
-
-    Raises:
-        PluginError: There is none, it is of another kind, or its name is not the expected one.
-    """
+    """Return the ``SPEC`` of a module with its origin."""
     spec = getattr(module, "SPEC", None)
     if not isinstance(spec, PlugInSpec):
         wanted = "a plug-in" if kind is None else KINDS[kind]

@@ -55,19 +55,12 @@ def with_other_recipes(values: Mapping[str, Any], path: Path, depth: int = 2) ->
 def _with_content(table: Any, path: Path, depth: int) -> Any:
     if not isinstance(table, Mapping) or depth == 0:
         return table
-    named = table.get("recipe")
-    if isinstance(named, str):
-        file = _beside(path, named)
-        return {**table, "recipe": with_other_recipes(read_toml(file), file, depth - 1)}
-    if isinstance(named, Mapping):
-        return {**table, "recipe": with_other_recipes(named, path, depth - 1)}
-    return table
-
-
-def _beside(path: Path, named: str) -> Path:
-    """Return the recipe that another one names: a file beside it or in the working directory, or a shipped one."""
-    beside = path.parent / named
-    return beside if beside.is_file() else find_file("recipes", named)
+    recipe = table.get("recipe")
+    if isinstance(recipe, str):  # a file beside this one or in the working directory, or a shipped one
+        beside = path.parent / recipe
+        path = beside if beside.is_file() else find_file("recipes", recipe)
+        recipe = read_toml(path)
+    return {**table, "recipe": with_other_recipes(recipe, path, depth - 1)} if isinstance(recipe, Mapping) else table
 
 
 def put_override(values: dict[str, Any], override: str) -> None:

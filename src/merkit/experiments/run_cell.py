@@ -193,13 +193,12 @@ def _train(
     model.criterion = build_criterion(class_counts=counts, **dict(recipe.loss)).to(accelerator.device)
     recognizer = Recognizer(model, config)
     truth = np.array(list(fold.valid.values()))
-    seconds = recipe.training.batch_seconds
 
     def measure(_: Model) -> dict[str, float]:
         if model.fits_on_validation:
-            outputs = recognizer.outputs(datasets["valid"], batch_seconds=seconds)
+            outputs = recognizer.outputs(datasets["valid"], batch_seconds=recipe.training.batch_seconds)
             model.fit_on_validation(_labelled(outputs, fold.valid))
-        predictions = _of(recognizer.predict_dataset(datasets["valid"], batch_seconds=seconds), list(fold.valid))
+        predictions = _predict(recognizer, datasets["valid"], list(fold.valid), cell)
         predicted = np.array([config.labels.index(prediction.label) for prediction in predictions])
         counts = confusion(truth, predicted, len(config.labels))
         scores = {name: float(METRICS[name](counts)) for name in cell.protocol.metrics}
@@ -210,7 +209,7 @@ def _train(
         valid = ", ".join(f"{name} {row['valid'][name]:.3f}" for name in names)
         _log.debug("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
         if cell.legacy_best_on_test and accelerator.is_main_process:
-            predictions = _of(recognizer.predict_dataset(datasets["test"], batch_seconds=seconds), fold.test)
+            predictions = _predict(recognizer, datasets["test"], fold.test, cell)
             table = predictions_table(predictions, config.labels, split="test", epoch=row["epoch"])
             write_table(cell.folder / BY_EPOCH / f"{row['epoch']:05d}.parquet", table)
 
@@ -259,11 +258,10 @@ def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str
         "fold": cell.fold.name,
         "seed": str(cell.seed),
     }
-    tables = []
-    for name, ids in cell.splits.items():
-        seconds = cell.recipe.training.batch_seconds
-        predictions = _of(recognizer.predict_dataset(datasets[name], batch_seconds=seconds), ids)
-        tables.append(predictions_table(predictions, recognizer.labels, split=name))
+    tables = [
+        predictions_table(_predict(recognizer, datasets[name], ids, cell), recognizer.labels, split=name)
+        for name, ids in cell.splits.items()
+    ]
     write_table(cell.folder / "predictions.parquet", pa.concat_tables(tables), metadata)
     by_epoch = sorted((cell.folder / BY_EPOCH).glob("*.parquet"))
     if by_epoch:
@@ -271,7 +269,8 @@ def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str
         write_table(cell.folder / "predictions-by-epoch.parquet", table, metadata)
 
 
-def _of(predictions: Iterable[Prediction], ids: Sequence[str]) -> list[Prediction]:
+def _predict(recognizer: Recognizer, dataset: Dataset, ids: Sequence[str], cell: Cell) -> list[Prediction]:
     """Return the predictions of these utterances in this order; other utterances of a conversation are context."""
+    predictions = recognizer.predict_dataset(dataset, batch_seconds=cell.recipe.training.batch_seconds)
     by_id = {prediction.id: prediction for prediction in predictions}
     return [by_id[utterance] for utterance in ids]

@@ -132,7 +132,8 @@ def train(
     if on_epoch is not None:
         on_epoch(progress.epoch, progress.best_value)
 
-    while progress.epoch < config.epochs and (not config.patience or progress.epochs_without_gain < config.patience):
+    patience = config.patience or config.epochs
+    while progress.epoch < config.epochs and progress.epoch - progress.best_epoch < patience:
         started = time.perf_counter()
         epoch = progress.epoch + 1
         plan = plans.share(epoch, accelerator.process_index)
