@@ -41,7 +41,7 @@ def augment_recipe(
     if not isinstance(views, ViewsTable):
         raise ConfigError("the recipe has no table [views]: add one, which names engines")
     manifest = read_manifest(data)
-    protocol = open_protocol(recipe, manifest, allow_partial or manifest.info.partial)
+    protocol = open_protocol(recipe, manifest, allow_partial)
     maker = Maker(views, manifest)
     turns = {turn.utterance.id: turn for turn in manifest.turns()}
     rows = []

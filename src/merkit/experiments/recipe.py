@@ -15,13 +15,10 @@ from typing import Any, Protocol
 
 import tomli_w
 
-from merkit.core.encoder import EncoderConfig, EncoderSpec
 from merkit.core.model import ModelConfig, ModelSpec
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
+from merkit.io.checkpoint import EncoderChoices
 from merkit.training.config import LossConfig, TrainingConfig
-
-Encoders = Mapping[str, tuple[EncoderSpec, EncoderConfig]]
-"""By modality."""
 
 
 class TransformSettings(Protocol):
@@ -39,7 +36,7 @@ class Recipe:
     protocol: ProtocolSpec
     seeds: int
     config: ModelConfig
-    encoders: Encoders
+    encoders: EncoderChoices
     training: TrainingConfig
     loss: LossConfig
     options: ProtocolOptions
@@ -77,14 +74,3 @@ class Recipe:
 
 CheckOther = Callable[[Mapping[str, Any], str, list[str]], Recipe | None]
 """Checks a recipe whose model is trained for another one; takes its values, its key and the list of mistakes."""
-
-
-@dataclass(frozen=True)
-class RecipeDraft:
-    """What is checked of a recipe before the tables of its transforms."""
-
-    model: ModelSpec
-    config: ModelConfig
-    encoders: Encoders
-    extractors: Mapping[str, Recipe]
-    check_other: CheckOther

@@ -1,13 +1,13 @@
 """Reading a recipe: the whole file is checked before anything runs, and all mistakes are listed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt, create_model
 
-from merkit.core.encoder import EncoderConfig, EncoderSpec
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import unknown
 from merkit.core.model import ModelSpec
@@ -16,10 +16,11 @@ from merkit.core.settings import Settings
 from merkit.core.types import MODALITIES
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.mistakes import joined, plug_in, plug_in_table, validated
-from merkit.experiments.recipe import CheckOther, Recipe, RecipeDraft
+from merkit.experiments.recipe import CheckOther, Recipe
 from merkit.experiments.recipe_files import put_override, read_toml, with_other_recipes
 from merkit.experiments.shipped import find_file
 from merkit.experiments.transforms.registry import TRANSFORMS
+from merkit.io.checkpoint import EncoderChoice, EncoderChoices
 from merkit.training.config import LossConfig, TrainingConfig
 
 
@@ -79,26 +80,24 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
             )
     if file is not None and not mistakes:
         _check_training(file.training, encoders, mistakes)
-    extractors, transforms = {}, {}
     if protocol is not None and options is not None:
         check_other = partial(_check_other, protocol, options)
         extractors = _extractors(encoders, check_other, mistakes)
         if file is not None and model is not None and config is not None:
-            draft = RecipeDraft(model, config, encoders, extractors, check_other)
-            tables = {
-                each.name: each.check_table(getattr(file, each.name, None), draft, mistakes) for each in TRANSFORMS
-            }
-            transforms = {name: settings for name, settings in tables.items() if settings is not None}
-    if mistakes or file is None or model is None or protocol is None or config is None or options is None:
-        raise ConfigError(f"{source}: {joined(mistakes)}")
-    return Recipe(
-        model, protocol, file.seeds, config, encoders, file.training, file.loss, options, extractors, transforms
-    )
+            recipe = Recipe(
+                model, protocol, file.seeds, config, encoders, file.training, file.loss, options, extractors
+            )
+            transforms = {}
+            for each in TRANSFORMS:
+                settings = each.check_table(getattr(file, each.name, None), recipe, check_other, mistakes)
+                if settings is not None:
+                    transforms[each.name] = settings
+            if not mistakes:
+                return replace(recipe, transforms=transforms)
+    raise ConfigError(f"{source}: {joined(mistakes)}")
 
 
-def _extractors(
-    encoders: dict[str, tuple[EncoderSpec, EncoderConfig]], check_other: CheckOther, mistakes: list[str]
-) -> dict[str, Recipe]:
+def _extractors(encoders: dict[str, EncoderChoice], check_other: CheckOther, mistakes: list[str]) -> dict[str, Recipe]:
     """Check the recipes of feature extractors, and put their checked content into the encoders' settings."""
     extractors = {}
     for modality, (spec, config) in encoders.items():
@@ -138,8 +137,8 @@ def _check_other(
     return recipe
 
 
-def _encoders(tables: Any, mistakes: list[str]) -> dict[str, tuple[EncoderSpec, EncoderConfig]]:
-    encoders: dict[str, tuple[EncoderSpec, EncoderConfig]] = {}
+def _encoders(tables: Any, mistakes: list[str]) -> dict[str, EncoderChoice]:
+    encoders: dict[str, EncoderChoice] = {}
     if not isinstance(tables, Mapping):
         return encoders
     for modality, table in tables.items():
@@ -159,9 +158,7 @@ def _check_modalities(model: ModelSpec, count: int, mistakes: list[str]) -> None
         )
 
 
-def _check_training(
-    training: TrainingConfig, encoders: Mapping[str, tuple[EncoderSpec, EncoderConfig]], mistakes: list[str]
-) -> None:
+def _check_training(training: TrainingConfig, encoders: EncoderChoices, mistakes: list[str]) -> None:
     """Report training settings that have no effect with these encoders, before anything is extracted."""
     if training.batch_seconds is not None and "audio" not in encoders:
         mistakes.append(f"training.batch_seconds = {training.batch_seconds}: there is no [encoders.audio] to bound")

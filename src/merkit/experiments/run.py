@@ -61,7 +61,7 @@ def train_recipe(
         MerkitError: Anything a user can mend.
     """
     manifest = read_manifest(data)
-    protocol = open_protocol(recipe, manifest, allow_partial or manifest.info.partial)
+    protocol = open_protocol(recipe, manifest, allow_partial)
     _check_folder(run, recipe, manifest)
     is_main = open_accelerator(recipe).is_main_process
     provenance = describe_run(recipe, manifest, data)
@@ -133,7 +133,7 @@ def _train_extractor(cells: Sequence[Cell], modality: str, data: Path, **options
 
 
 def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Protocol:
-    """Build a recipe's protocol for a manifest.
+    """Build a recipe's protocol for a manifest; that of a part of a corpus may have other counts than published.
 
     Raises:
         ConfigError: The protocol is for another corpus.
@@ -144,7 +144,7 @@ def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Pr
             f"protocol '{recipe.protocol.name}' is for the corpus '{wanted}', '{manifest.root}' holds "
             f"'{manifest.info.name}'. Prepare it with 'merkit prepare {wanted}', or choose another recipe."
         )
-    protocol: Protocol = recipe.protocol.build(recipe.options, allow_partial)
+    protocol: Protocol = recipe.protocol.build(recipe.options, allow_partial or manifest.info.partial)
     return protocol
 
 

@@ -17,7 +17,7 @@ from merkit.core.lookup import PlugInSpec
 from merkit.core.progress import ProgressCallback, Share
 from merkit.data.dataset import Dataset
 from merkit.experiments.cell import Cell
-from merkit.experiments.recipe import RecipeDraft, TransformSettings
+from merkit.experiments.recipe import CheckOther, Recipe, TransformSettings
 
 TrainCell = Callable[[Cell, Share], None]
 """Trains another cell unless it is complete; the share is for progress reports."""
@@ -47,8 +47,10 @@ class Transform(ABC):
     """Class of the recipe table."""
 
     @classmethod
-    def check_table(cls, table: Any, draft: RecipeDraft, mistakes: list[str]) -> TransformSettings | None:
-        """Check the table (``None``: the recipe has none) against the rest of the recipe; appends to the mistakes."""
+    def check_table(
+        cls, table: Any, recipe: Recipe, check_other: CheckOther, mistakes: list[str]
+    ) -> TransformSettings | None:
+        """Check the table (``None``: there is none) against the recipe without transforms; appends to the mistakes."""
         return None
 
     @classmethod

@@ -33,8 +33,10 @@ _WEIGHTS = "model.safetensors"
 _CONFIG = "config.json"
 _PROVENANCE = "provenance.json"
 
-EncoderChoices = Mapping[str, tuple[EncoderSpec, EncoderConfig]]
-"""By modality: which encoder, with which settings."""
+EncoderChoice = tuple[EncoderSpec, EncoderConfig]
+"""Which encoder, with which settings."""
+EncoderChoices = Mapping[str, EncoderChoice]
+"""By modality."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class _File(Settings):
 
 def choose_encoders(
     tables: Mapping[str, Mapping[str, Any]], find: Callable[[str, str], EncoderSpec] = load
-) -> dict[str, tuple[EncoderSpec, EncoderConfig]]:
+) -> dict[str, EncoderChoice]:
     """Check encoders by modality, each a table with its ``name`` and the keys of its config.
 
     ``find`` is ``merkit.core.lookup.load`` or one like it.
@@ -129,7 +131,7 @@ def build_encoders(
         home = EncoderHome(
             data=data,
             assets=None if assets is None else assets / modality,
-            extractor=None if extractors is None else extractors.get(modality),
+            extractor=(extractors or {}).get(modality),
             open_model=partial(open_model, data=data),
         )
         encoders[modality] = spec.build(config, modality, home)
@@ -264,7 +266,7 @@ def read_config(folder: Path) -> CheckpointConfig:
     path = folder / _CONFIG
     try:
         values = json.loads(path.read_text())
-        found = values.get("format")
+        stored = values.get("format")
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(
             f"No checkpoint in '{folder}': {_CONFIG} is missing. "
@@ -272,10 +274,10 @@ def read_config(folder: Path) -> CheckpointConfig:
         ) from None
     except (ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged ({error}). Copy the checkpoint again.") from error
-    if found != FORMAT:
-        newer = isinstance(found, int) and found > FORMAT
+    if stored != FORMAT:
+        newer = isinstance(stored, int) and stored > FORMAT
         remedy = "upgrade merkit" if newer else "train it again with this merkit, or load it with the one that wrote it"
-        raise CheckpointError(f"{folder} has checkpoint format {found}, this merkit reads format {FORMAT}: {remedy}.")
+        raise CheckpointError(f"{folder} has checkpoint format {stored}, this merkit reads format {FORMAT}: {remedy}.")
     try:
         file = _File(**values)
         records = {(record.kind, record.name): record for record in file.plug_ins}

@@ -16,7 +16,7 @@ from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import cross_fit, train_parts
 from merkit.experiments.extractors import side_by_side
-from merkit.experiments.recipe import RecipeDraft
+from merkit.experiments.recipe import CheckOther, Recipe
 from merkit.experiments.transform import Resources, TrainCell, Transform
 from merkit.io.checkpoint import build_encoders
 
@@ -44,9 +44,9 @@ class CrossFittedFeatures(Transform):
     summary = "Vectors of training conversations from feature extractors that have not learned from them."
 
     @classmethod
-    def check_table(cls, table: None, draft: RecipeDraft, mistakes: list[str]) -> None:
-        for modality in _cross_fitted(draft.encoders):
-            if modality in draft.extractors and "teacher" in draft.extractors[modality].transforms:
+    def check_table(cls, table: None, recipe: Recipe, check_other: CheckOther, mistakes: list[str]) -> None:
+        for modality in _cross_fitted(recipe.encoders):
+            if modality in recipe.extractors and "teacher" in recipe.extractors[modality].transforms:
                 mistakes.append(
                     f"encoders.{modality}.cross_fit: its recipe has a teacher, which has learned from the parts that "
                     "are held out; leave cross_fit or the teacher out"

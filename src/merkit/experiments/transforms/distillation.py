@@ -19,7 +19,7 @@ from merkit.data.dataset import Dataset
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import cross_fit, train_parts
-from merkit.experiments.recipe import Recipe, RecipeDraft
+from merkit.experiments.recipe import CheckOther, Recipe
 from merkit.experiments.transform import Resources, TrainCell, Transform
 from merkit.inference.recognizer import Recognizer
 from merkit.io.checkpoint import build_encoders, build_model
@@ -66,7 +66,7 @@ class Distillation(Transform):
 
     @classmethod
     def check_table(
-        cls, table: TeacherConfig | None, draft: RecipeDraft, mistakes: list[str]
+        cls, table: TeacherConfig | None, recipe: Recipe, check_other: CheckOther, mistakes: list[str]
     ) -> TeacherSettings | None:
         """Check the teacher's recipe: same protocol, same options, no teacher or feature extractor of its own."""
         if table is None:
@@ -75,14 +75,14 @@ class Distillation(Transform):
         if "teacher" in table.recipe:
             mistakes.append("teacher.recipe: has a teacher of its own; leave one of them out")
             return None
-        recipe = draft.check_other(table.recipe, "teacher.recipe", mistakes)
-        if recipe is None:
+        teacher = check_other(table.recipe, "teacher.recipe", mistakes)
+        if teacher is None:
             return None
-        if any(isinstance(config, ExtractorConfig) for _, config in recipe.encoders.values()):
+        if any(isinstance(config, ExtractorConfig) for _, config in teacher.encoders.values()):
             mistakes.append(
                 "teacher.recipe: has a trained model for an encoder, which may know the held-out conversations"
             )
-        return TeacherSettings(recipe, table)
+        return TeacherSettings(teacher, table)
 
     @classmethod
     def of(cls, cell: Cell) -> Self | None:
