@@ -11,21 +11,15 @@ file's place, as the table ``[encoders.<modality>.recipe]`` or ``[teacher.recipe
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import tomli_w
 
 from merkit.core.model import ModelConfig, ModelSpec
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
+from merkit.core.settings import Settings
 from merkit.io.checkpoint import EncoderChoices
 from merkit.training.config import LossConfig, TrainingConfig
-
-
-class TransformSettings(Protocol):
-    """The checked recipe table of a training-split transform."""
-
-    def toml_values(self) -> dict[str, Any]:
-        """Return the table with every default written out."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class Recipe:
     options: ProtocolOptions
     extractors: Mapping[str, "Recipe"] = field(default_factory=dict)
     """By modality: the recipe of an encoder's feature extractor, which is trained first."""
-    transforms: Mapping[str, TransformSettings] = field(default_factory=dict)
+    transforms: Mapping[str, Settings] = field(default_factory=dict)
     """By table: settings of the training-split transforms."""
 
     def resolved(self) -> dict[str, Any]:

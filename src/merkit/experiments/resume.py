@@ -11,7 +11,6 @@ from typing import Any
 from merkit.core.encoder import Encoder, reach
 from merkit.core.lookup import PlugInSpec
 from merkit.data.dataset import SegmentTier
-from merkit.data.features.sources import FeatureSource
 from merkit.data.files import TEMPORARY, write_texts
 from merkit.data.segments import segments_content
 from merkit.experiments.cell import Cell
@@ -43,14 +42,13 @@ class CellKey:
 def key_of(
     cell: Cell,
     encoders: Mapping[str, Encoder],
-    sources: Mapping[str, FeatureSource],
     segments: Mapping[str, SegmentTier],
     transforms: Mapping[str, Transform],
 ) -> CellKey:
     """Return a cell's key."""
     digest = hashlib.sha256()
     for turn in cell.manifest.turns(cell.members, *reach(encoders.values())):
-        contents = [source.encoder.content(turn) for source in sources.values()]
+        contents = [encoder.content(turn) for encoder in encoders.values()]
         digest.update(repr((turn.utterance.id, turn.utterance.conversation, turn.utterance.text, contents)).encode())
         if segments:
             digest.update(repr(segments_content(segments, turn.utterance.id)).encode())

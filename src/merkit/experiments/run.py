@@ -64,7 +64,7 @@ def train_recipe(
     protocol = open_protocol(recipe, manifest, allow_partial)
     _check_folder(run, recipe, manifest)
     is_main = open_accelerator(recipe).is_main_process
-    provenance = describe_run(recipe, manifest, data)
+    provenance = describe_run(recipe, manifest)
     members = [utterance.id for utterance in protocol.members(manifest.utterances)]
     cells = [
         Cell(
@@ -96,7 +96,7 @@ def train_recipe(
         """Train a cell of another model, such as a teacher, once in a run."""
         if cell.folder not in trained:
             with alone(cell.run) if is_main else nullcontext():
-                run_cell(cell, describe_run(cell.recipe, manifest, data), train_other, progress, share, again=again)
+                run_cell(cell, describe_run(cell.recipe, manifest), train_other, progress, share, again=again)
             trained.add(cell.folder)
 
     with alone(run) if is_main else nullcontext():

@@ -89,7 +89,7 @@ def run_cell(
         for encoder in encoders.values():
             encoder.to(accelerator.device)
         sources = open_sources(encoders, turns, cell.features, progress)
-    key = key_of(cell, encoders, sources, segments, transforms)
+    key = key_of(cell, encoders, segments, transforms)
     if is_complete(cell.folder, key, again=again):
         _log.info("%s, fold %s, seed %d: complete", share.what, cell.fold.name, cell.seed)
         if accelerator.is_main_process:
@@ -129,7 +129,7 @@ def run_cell(
         request = recipe.config.segments()
         if request is not None:
             provenance["alignment"] = describe_alignment(request, cell.manifest.root)
-        save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, recipe.model, provenance))
+        save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, provenance))
         _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, trained)
         facts = {
             "fold": cell.fold.name,

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import BaseModel
 
 from merkit.core.encoder import Encoder
 from merkit.core.lookup import PlugInSpec
 from merkit.core.progress import ProgressCallback, Share
+from merkit.core.settings import Settings
 from merkit.data.dataset import Dataset
 from merkit.experiments.cell import Cell
-from merkit.experiments.recipe import CheckOther, Recipe, TransformSettings
+from merkit.experiments.recipe import CheckOther, Recipe
 
 TrainCell = Callable[[Cell, Share], None]
 """Trains another cell unless it is complete; the share is for progress reports."""
@@ -43,13 +43,11 @@ class Transform(ABC):
     """Its key in the resume hash and the provenance, and the name of its recipe table, if it has one."""
     summary: ClassVar[str]
     """One sentence for the documentation."""
-    table: ClassVar[type[BaseModel] | None] = None
+    table: ClassVar[type[Settings] | None] = None
     """Class of the recipe table."""
 
     @classmethod
-    def check_table(
-        cls, table: Any, recipe: Recipe, check_other: CheckOther, mistakes: list[str]
-    ) -> TransformSettings | None:
+    def check_table(cls, table: Any, recipe: Recipe, check_other: CheckOther, mistakes: list[str]) -> Settings | None:
         """Check the table (``None``: there is none) against the recipe without transforms; appends to the mistakes."""
         return None
 

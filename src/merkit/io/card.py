@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from merkit.core.lookup import KINDS, PlugInSpec
-from merkit.core.model import Model, ModelSpec
+from merkit.core.model import Model
 from merkit.io.checkpoint import CheckpointConfig, published_features
 from merkit.io.plug_ins import record_plug_ins
 
 
-def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenance: Mapping[str, Any]) -> str:
+def model_card(config: CheckpointConfig, model: Model, provenance: Mapping[str, Any]) -> str:
     """Return a checkpoint's ``README.md`` in Markdown."""
-    data = provenance["data"]
+    spec, data = config.spec, provenance["data"]
     paper = "no paper: a baseline" if spec.citation is None else spec.citation.short
     lines = [
         f"# {spec.name} on {config.protocol}",

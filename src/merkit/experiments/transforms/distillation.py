@@ -5,11 +5,11 @@ and the probabilities of each part come from teachers that have learned from the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ConfigError
@@ -43,18 +43,8 @@ class TeacherConfig(Settings):
     averaged, for all seeds."""
     weight: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
     """Of the distillation loss beside the model's own terms."""
-
-
-@dataclass(frozen=True)
-class TeacherSettings:
-    """``[teacher]`` with the checked recipe."""
-
-    recipe: Recipe
-    config: TeacherConfig
-
-    def toml_values(self) -> dict[str, Any]:
-        """Return the table with every default written out."""
-        return {**self.config.model_dump(mode="json"), "recipe": self.recipe.without_seeds()}
+    _checked: Recipe = PrivateAttr()
+    """The recipe once it is checked."""
 
 
 class Distillation(Transform):
@@ -67,7 +57,7 @@ class Distillation(Transform):
     @classmethod
     def check_table(
         cls, table: TeacherConfig | None, recipe: Recipe, check_other: CheckOther, mistakes: list[str]
-    ) -> TeacherSettings | None:
+    ) -> TeacherConfig | None:
         """Check the teacher's recipe: same protocol, same options, no teacher or feature extractor of its own."""
         if table is None:
             return None
@@ -82,19 +72,21 @@ class Distillation(Transform):
             mistakes.append(
                 "teacher.recipe: has a trained model for an encoder, which may know the held-out conversations"
             )
-        return TeacherSettings(teacher, table)
+        checked = table.model_copy(update={"recipe": teacher.without_seeds()})
+        checked._checked = teacher
+        return checked
 
     @classmethod
     def of(cls, cell: Cell) -> Self | None:
         settings = cell.recipe.transforms.get(cls.name)
-        return cls(cell, settings) if isinstance(settings, TeacherSettings) else None
+        return cls(cell, settings) if isinstance(settings, TeacherConfig) else None
 
-    def __init__(self, cell: Cell, settings: TeacherSettings) -> None:
+    def __init__(self, cell: Cell, settings: TeacherConfig) -> None:
         self.cell = cell
         self.settings = settings
-        config = settings.config
+        self.recipe = settings._checked
         self.parts = cross_fit(
-            cell, settings.recipe, cell.run / FOLDER, config.cross_fit, config.ensemble, "teacher.cross_fit"
+            cell, self.recipe, cell.run / FOLDER, settings.cross_fit, settings.ensemble, "teacher.cross_fit"
         )
 
     def check(self) -> None:
@@ -121,15 +113,15 @@ class Distillation(Transform):
         return [part.identity() for part in self.parts]
 
     def describe(self) -> Mapping[str, Any]:
-        encoders = build_encoders(self.settings.recipe.encoders, self.cell.manifest.root, None)
+        encoders = build_encoders(self.recipe.encoders, self.cell.manifest.root, None)
         return {
-            "teacher": self.settings.recipe.model.name,
+            "teacher": self.recipe.model.name,
             "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
-            **self.settings.config.model_dump(exclude={"recipe"}),
+            **self.settings.model_dump(exclude={"recipe"}),
         }
 
     def apply(self, dataset: Dataset, resources: Resources) -> Dataset:
-        return replace(dataset, teacher=self._probabilities(resources), teacher_weight=self.settings.config.weight)
+        return replace(dataset, teacher=self._probabilities(resources), teacher_weight=self.settings.weight)
 
     def _probabilities(self, resources: Resources) -> dict[str, Array]:
         """Return the mean of the teachers' probabilities ``[classes]`` for each utterance of the training split."""
@@ -144,7 +136,7 @@ class Distillation(Transform):
                     members=set(cell.members),
                     wanted=wanted,
                     features=cell.features,
-                    batch_seconds=self.settings.recipe.training.batch_seconds,
+                    batch_seconds=self.recipe.training.batch_seconds,
                     progress=resources.progress,
                 ):
                     probabilities = np.array([prediction.probabilities[label] for label in teacher.labels])
