@@ -36,7 +36,13 @@ class CtcConfig(AlignerConfig):
 
 
 class Ctc(Aligner):
-    """Aligns words; each recording is run alone, so that padding plays no part."""
+    """Aligns words; each recording is run alone, so that padding plays no part.
+
+    The weights are read when the first recording is aligned.
+
+    Raises:
+        MerkitError: The network is missing or writes no letters.
+    """
 
     def __init__(self, config: CtcConfig) -> None:
         self.files = NetworkFiles(config.weights, config.revision, None)
@@ -54,19 +60,18 @@ class Ctc(Aligner):
 
     def align(self, turn: Turn) -> Alignment:
         words = spoken_words(str(turn.utterance.text))
-        tokens, owner = [], []
-        for number, word in enumerate(words):
-            if number and "|" in self._letters:
+        tokens: list[int] = []
+        firsts = []
+        for word in words:
+            if tokens and "|" in self._letters:
                 tokens.append(self._letters["|"])
-                owner.append(-1)
-            for letter in word:
-                tokens.append(self._token(letter))
-                owner.append(number)
+            firsts.append(len(tokens))
+            tokens += [self._token(letter) for letter in word]
         spans = letter_spans(self._scores(turn), tokens, self._blank)
         intervals = []
-        for number, word in enumerate(words):
-            own = [span for span, of in zip(spans, owner, strict=True) if of == number]
-            intervals.append(Interval(word, round(own[0][0] * self._hop_s, 4), round(own[-1][1] * self._hop_s, 4)))
+        for word, first in zip(words, firsts, strict=True):
+            start, end = spans[first][0], spans[first + len(word) - 1][1]
+            intervals.append(Interval(word, round(start * self._hop_s, 4), round(end * self._hop_s, 4)))
         return checked_alignment({"word": intervals}, f"'{turn.utterance.id}' by CTC")
 
     def _token(self, letter: str) -> int:
@@ -158,18 +163,9 @@ def _letters(files: NetworkFiles) -> dict[str, int]:
         raise MerkitError(f"'{path}' does not map letters to numbers ({error}); one vocabulary is expected") from error
 
 
-def build(config: CtcConfig) -> Ctc:
-    """Return the aligner; the weights are read when the first recording is aligned.
-
-    Raises:
-        MerkitError: The network is missing or writes no letters.
-    """
-    return Ctc(config)
-
-
 SPEC = AlignerSpec(
     name="ctc",
     summary="words by any Hugging Face CTC checkpoint, in its language",
     config=CtcConfig,
-    build=build,
+    build=Ctc,
 )

@@ -5,7 +5,7 @@ one named after its recording has times from the recording's start, from which t
 """
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Files(Aligner):
 
     def __init__(self, config: FilesConfig) -> None:
         self.folder = Path(config.folder)
+        self._table = cache(_read_table)
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {"aligner": "files", "version": 1}
@@ -76,50 +77,29 @@ class Files(Aligner):
             return read_textgrid(path)
         if path.suffix in SEG_TIERS:
             return {SEG_TIERS[path.suffix]: read_seg(path)}
-        tiers: Tiers = self._tables[path][name]
-        return tiers
+        return self._table(path)[name]
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
         """Files by the utterance or recording that they align."""
         files: dict[str, list[Path]] = {}
         for path in sorted(path for path in self.folder.rglob("*") if path.suffix in _ENDINGS):
-            for name in self._tables[path] if path.suffix in (".ctm", ".json") else (path.stem,):
+            for name in self._table(path) if path.suffix in (".ctm", ".json") else (path.stem,):
                 files.setdefault(name, []).append(path)
         return files
 
-    @cached_property
-    def _tables(self) -> "_Tables":
-        return _Tables()
 
-
-class _Tables(dict[Path, dict[str, Tiers]]):
-    """Files of several utterances, each read once."""
-
-    def __missing__(self, path: Path) -> dict[str, Tiers]:
-        if path.suffix == ".json":
-            table = read_json(path)
-        else:
-            tier = _tier_of(path)
-            table = {name: {tier: intervals} for name, intervals in read_ctm(path).items()}
-        self[path] = table
-        return table
-
-
-def _tier_of(path: Path) -> TierName:
-    """Return the tier of a CTM: ``x.phone.ctm`` has phones, ``x.ctm`` words."""
-    inner = Path(path.stem).suffix.removeprefix(".")
-    return next((tier for tier in TIERS if tier == inner), "word")
-
-
-def build(config: FilesConfig) -> Files:
-    """Return the aligner."""
-    return Files(config)
+def _read_table(path: Path) -> dict[str, Tiers]:
+    """Read a file of several utterances; ``x.phone.ctm`` has phones, ``x.ctm`` words."""
+    if path.suffix == ".json":
+        return read_json(path)
+    tier: TierName = next((tier for tier in TIERS if path.name.endswith(f".{tier}.ctm")), "word")
+    return {name: {tier: intervals} for name, intervals in read_ctm(path).items()}
 
 
 SPEC = AlignerSpec(
     name="files",
     summary="existing alignments: TextGrid, CTM, IEMOCAP's .wdseg .phseg .syseg, parley's JSON",
     config=FilesConfig,
-    build=build,
+    build=Files,
 )

@@ -40,11 +40,21 @@ class PocketSphinxConfig(AlignerConfig):
 
 
 class PocketSphinx(Aligner):
-    """Forced alignment, one utterance at a time; results do not depend on other utterances."""
+    """Forced alignment, one utterance at a time; results do not depend on other utterances.
+
+    Raises:
+        MerkitError: The extra is not installed, or the user's dictionary is missing.
+    """
 
     def __init__(self, config: PocketSphinxConfig) -> None:
+        if config.dictionary is not None and not Path(config.dictionary).is_file():
+            raise ConfigError(f"dictionary: no file '{config.dictionary}'")
+        try:
+            self._release = version("pocketsphinx")
+        except PackageNotFoundError:
+            message = "The aligner 'pocketsphinx' needs the extra 'align': pip install 'merkit[align]'"
+            raise MerkitError(message) from None
         self.config = config
-        self._release = _release()
         self._searching = Lock()  # the decoder holds one utterance
 
     def fingerprint(self) -> Mapping[str, Any]:
@@ -157,27 +167,9 @@ def _pronunciations(path: str | None) -> list[tuple[str, str]]:
     return pronunciations
 
 
-def _release() -> str:
-    try:
-        return version("pocketsphinx")
-    except PackageNotFoundError:
-        raise MerkitError("The aligner 'pocketsphinx' needs the extra 'align': pip install 'merkit[align]'") from None
-
-
-def build(config: PocketSphinxConfig) -> PocketSphinx:
-    """Return the aligner.
-
-    Raises:
-        MerkitError: The extra is not installed, or the user's dictionary is missing.
-    """
-    if config.dictionary is not None and not Path(config.dictionary).is_file():
-        raise ConfigError(f"dictionary: no file '{config.dictionary}'")
-    return PocketSphinx(config)
-
-
 SPEC = AlignerSpec(
     name="pocketsphinx",
     summary="forced alignment of English by PocketSphinx: phones, syllables and words, nothing to download",
     config=PocketSphinxConfig,
-    build=build,
+    build=PocketSphinx,
 )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from merkit.cli.console import show, show_json
-from merkit.cli.options import AllowPartial, AsJson, Data, Overrides
+from merkit.cli.options import AllowPartial, AsJson, Data, Overrides, Seeds
 from merkit.cli.progress import shown_progress
 
 
@@ -16,7 +16,7 @@ def augment(
     recipe: Annotated[
         Path, typer.Option("--recipe", help="Recipe with a table [views]: the files are made for its folds and seeds.")
     ],
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds: 0, 1, …")] = None,
+    seeds: Seeds = None,
     set_: Overrides = [],  # noqa: B006 (typer copies it)
     allow_partial: AllowPartial = False,
     as_json: AsJson = False,

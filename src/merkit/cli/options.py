@@ -1,7 +1,6 @@
 """Options that several commands share, and the reading of ``key=value``."""
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +34,7 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Override a key of the recipe: training.epochs=3. May be repeated."
     ),
 ]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds: 0, 1, …")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
@@ -47,17 +47,11 @@ def parse_values(pairs: list[str]) -> dict[str, Any]:
     """Return ``key=value`` pairs as a dictionary; a value that is not TOML is a string.
 
     Raises:
-        MerkitError: A pair has no ``=``.
+        MerkitError: A pair has no key or no ``=``.
     """
-    from merkit.core.errors import MerkitError
+    from merkit.experiments.recipe_files import put_override
 
     values: dict[str, Any] = {}
     for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise MerkitError(f"--set {pair}: expected KEY=VALUE")
-        try:
-            values[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[key] = text
+        put_override(values, pair)
     return values

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merkit.cli.console import number, show, show_prose, show_table
+from merkit.reporting.text import counted, interval_text, p_text, points, score_text, spread_text
 
 if TYPE_CHECKING:
     from merkit.reporting.results import Group
@@ -25,7 +26,7 @@ def print_scores(scores: dict[str, Any]) -> None:
     """Print a run's test scores and per-class F1 as two tables."""
     show(f"{scores['model']} on {scores['protocol']}, {scores['support']} test utterances")
     show(
-        f"{_counted(scores['seeds'], 'seed')}, {_counted(scores['folds'], 'fold')}, "
+        f"{counted(len(scores['seeds']), 'seed')}, {counted(len(scores['folds']), 'fold')}, "
         f"{_selection(scores)}; percent, std over seeds"
     )
     differences = scores["count_differences"]
@@ -86,8 +87,6 @@ def quote(path: Path) -> str:
 
 def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
     """Print the test scores of several runs of one protocol, a row each."""
-    from merkit.reporting.text import score_text
-
     last = runs[-1]  # the first ones are baselines, some of which have no epochs
     seeds = max(len(run["seeds"]) for run in runs)
     metrics = list(last["test"])[:2]
@@ -127,7 +126,6 @@ def grid_summary(group: "Group") -> list[dict[str, Any]]:
 def print_grid(group: "Group") -> None:
     """Print the variants of a recipe as one table, with tests against the base."""
     from merkit.reporting.sections import features_cell, results_caption
-    from merkit.reporting.text import interval_text, p_text, points, spread_text
 
     metric = group.metric
     rows = []
@@ -167,10 +165,6 @@ def print_conditions(group: "Group") -> None:
             show_table(heads, rows)
         if section.caption:
             show_prose(section.caption)
-
-
-def _counted(items: Sequence[Any], noun: str) -> str:
-    return f"{len(items)} {noun}{'s' * (len(items) != 1)}"
 
 
 def _selection(scores: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from merkit.cli.console import show_json
-from merkit.cli.options import AllowPartial, AsJson, Features, Overrides, is_first_process
+from merkit.cli.options import AllowPartial, AsJson, Features, Overrides, Seeds, is_first_process
 from merkit.cli.progress import shown_progress
 from merkit.cli.scores import grid_summary, print_grid, print_next_steps, print_scores, summary
 
@@ -25,7 +25,7 @@ def train(
             "--grid", help="Variants of the recipe, a file or a name: each a run below --out, all in one table."
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds: 0, 1, …")] = None,
+    seeds: Seeds = None,
     set_: Overrides = [],  # noqa: B006 (typer copies it)
     group: Annotated[str | None, typer.Option("--group", help="Protocol table: column that no fold may cut.")] = None,
     folds: Annotated[int | None, typer.Option("--folds", help="Protocol table: how many folds.")] = None,

@@ -59,7 +59,7 @@ class CorpusSpec(PlugInSpec):
     kind: ClassVar[str] = "corpora"
     version: int
     """Raised when the adapter's output changes."""
-    options: type[CorpusOptions]
+    options: type[CorpusOptions] = CorpusOptions
     read: Callable[[Path, Any], RawCorpus]
     expected: Mapping[str, int] = field(default_factory=dict)
     """Published counts: ``utterances``, ``conversations``, and ``<split>`` or ``<split>.conversations``."""

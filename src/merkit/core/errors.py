@@ -43,3 +43,8 @@ class PluginError(MerkitError):
 
 class UnalignableError(MerkitError):
     """An utterance whose words an aligner cannot find in its recording."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -84,7 +84,7 @@ class ProtocolSpec(PlugInSpec):
     kind: ClassVar[str] = "protocols"
     corpus: str | None
     """Name of the corpus that it is for; ``None``: any."""
-    options: type[ProtocolOptions]
+    options: type[ProtocolOptions] = ProtocolOptions
     build: Callable[[Any, bool], Protocol]
     """``build(options, allow_partial)``."""
     citation: Citation | None = None

@@ -8,6 +8,11 @@ from merkit.core.errors import MerkitError
 from merkit.data.corpus.rows import counted_names
 
 
+def paths_by_stem(raw: Path, pattern: str) -> dict[str, str]:
+    """Return the files below ``raw`` that match a pattern, by stem, as paths relative to ``raw``."""
+    return {path.stem: path.relative_to(raw).as_posix() for path in sorted(raw.rglob(pattern)) if path.is_file()}
+
+
 def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) -> tuple[dict[str, Path], list[Finding]]:
     """Return the files below ``raw`` whose stems match, by stem and sorted, as paths relative to ``raw``.
 

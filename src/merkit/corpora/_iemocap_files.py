@@ -53,7 +53,7 @@ def read_ratings(path: Path) -> tuple[list[Rating], list[str]]:
     return ratings, unreadable
 
 
-def read_transcript(path: Path) -> tuple[dict[str, str], int, int]:
+def read_dialog(path: Path) -> tuple[dict[str, str], int, int]:
     """Return texts by id, the number of lines whose id is that of no utterance (``XX``), and of lines without an id."""
     texts: dict[str, str] = {}
     unrated = nameless = 0

@@ -12,6 +12,7 @@ from merkit.core.encoder import Array
 from merkit.core.errors import ManifestError
 from merkit.core.model import Citation
 from merkit.core.types import MODALITIES, Utterance
+from merkit.corpora._rows import in_turns
 from merkit.data.features.published import read_npz
 
 _FILE = "mosi_3modal.npz"
@@ -28,11 +29,11 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
         ManifestError: The file is missing or lacks an array.
         MerkitError: The file cannot be read.
     """
-    places = [place for place in (raw / _FILE, raw / "mosi" / _FILE) if place.is_file()]
-    if not places:
+    path = next((path for path in (raw / _FILE, raw / "mosi" / _FILE) if path.is_file()), None)
+    if path is None:
         raise ManifestError(f"cmu_mosi: no {_FILE} in {raw} or {raw / 'mosi'}")
-    arrays = read_npz(places[0])
-    _check(places[0], arrays)
+    arrays = read_npz(path)
+    _check(path, arrays)
     utterances: list[Utterance] = []
     features: dict[str, dict[str, Array]] = {modality: {} for modality in MODALITIES}
     for split in _SPLITS:
@@ -71,15 +72,13 @@ def _check(path: Path, arrays: dict[str, Array]) -> None:
 def _in_order(split: str, arrays: dict[str, Array]) -> list[tuple[int, Utterance]]:
     """Return rows and utterances by video, in order of first appearance, and segment."""
     fields = {field: arrays[f"{split}_{field}"].tolist() for field in _FIELDS if not field.startswith("feat_")}
-    rows: dict[str, list[int]] = {}
-    for row, video in enumerate(fields["video"]):
-        rows.setdefault(video, []).append(row)
+    rows = range(len(fields["id"]))
     return [
         (
             row,
             Utterance(
                 id=fields["id"][row],
-                conversation=video,
+                conversation=fields["video"][row],
                 turn=turn,
                 speaker="",
                 text=fields["transcript"][row],
@@ -91,8 +90,7 @@ def _in_order(split: str, arrays: dict[str, Array]) -> list[tuple[int, Utterance
                 },
             ),
         )
-        for video, members in rows.items()
-        for turn, row in enumerate(sorted(members, key=lambda row: int(fields["seg"][row])))
+        for turn, row in in_turns(rows, fields["video"].__getitem__, lambda row: int(fields["seg"][row]))
     ]
 
 
@@ -100,7 +98,6 @@ SPEC = CorpusSpec(
     name="cmu_mosi",
     version=1,
     summary="CMU-MOSI: opinions in video monologues, negative or positive, with the features of bc-LSTM",
-    options=CorpusOptions,
     read=read,
     expected={
         "utterances": 2199,

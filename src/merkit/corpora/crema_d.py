@@ -6,15 +6,14 @@ of its clip, and ``VideoDemographics.csv`` gives age, gender, race and ethnicity
 conversation; ``speaker`` is the actor's number.
 """
 
-import csv
 import re
 from pathlib import Path
 
 from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, RawCorpus
-from merkit.core.errors import MerkitError
 from merkit.core.model import Citation
 from merkit.core.types import Scalar, Utterance
-from merkit.corpora._clips import named_clips
+from merkit.corpora._clips import named_clips, paths_by_stem
+from merkit.corpora._rows import checked_reader
 
 SENTENCES = {
     "DFA": "Don't forget a jacket.",
@@ -43,7 +42,7 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
         MerkitError: The folder is missing or holds no such clip, or the demographics lack a column.
     """
     clips, findings = named_clips(raw, ".wav", _NAME, "AudioWAV/1001_DFA_ANG_XX.wav")
-    videos = {path.stem: path.relative_to(raw).as_posix() for path in sorted(raw.rglob("*.flv")) if path.is_file()}
+    videos = paths_by_stem(raw, "*.flv")
     actors = _demographics(raw)
     utterances = []
     for stem, path in clips.items():
@@ -74,19 +73,11 @@ def _demographics(raw: Path) -> dict[str, dict[str, Scalar]]:
     found = sorted(raw.rglob("VideoDemographics.csv"))
     if not found:
         return {}
-    with found[0].open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {"ActorID", *_DEMOGRAPHICS} - set(reader.fieldnames or ())
-        if missing:
-            raise MerkitError(
-                f"{found[0]}: no column {', '.join(sorted(missing))}; expected ActorID, {', '.join(_DEMOGRAPHICS)}. "
-                f"Take the release's file, or remove it."
-            )
-        actors: dict[str, dict[str, Scalar]] = {}
-        for row in reader:
-            actors[row["ActorID"].strip()] = {name: row[column].strip() for column, name in _DEMOGRAPHICS.items()}
-    for attributes in actors.values():
-        attributes["gender"] = str(attributes["gender"]).lower()
+    actors: dict[str, dict[str, Scalar]] = {}
+    text = found[0].read_bytes().decode("utf-8-sig")
+    for row in checked_reader(found[0], text, ("ActorID", *sorted(_DEMOGRAPHICS))):
+        attributes = {name: row[column].strip() for column, name in _DEMOGRAPHICS.items()}
+        actors[row["ActorID"].strip()] = {**attributes, "gender": attributes["gender"].lower()}
     return actors
 
 
@@ -106,7 +97,6 @@ SPEC = CorpusSpec(
     name="crema_d",
     version=1,
     summary="CREMA-D: 7,442 acted clips, 91 actors, 12 sentences, 6 emotions, English",
-    options=CorpusOptions,
     read=read,
     expected={"utterances": 7442, "conversations": 7442},
     citation=Citation(

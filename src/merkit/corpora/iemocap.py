@@ -8,14 +8,15 @@ the times within the conversation are the attributes ``dialog_start_s`` and ``di
 and ``alignment_syllable``. Paths in attributes are relative to the release.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, RawCorpus
 from merkit.core.errors import MerkitError
 from merkit.core.model import Citation
-from merkit.core.types import Scalar, Utterance
-from merkit.corpora._iemocap_files import ID, Rating, as_json, read_ratings, read_transcript
+from merkit.core.types import Utterance
+from merkit.corpora._iemocap_files import ID, as_json, read_dialog, read_ratings
 from merkit.data.corpus.rows import counted_names
 
 ALIGNMENTS = {"alignment_word": ".wdseg", "alignment_phone": ".phseg", "alignment_syllable": ".syseg"}
@@ -30,46 +31,38 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
         MerkitError: There is no session, a line of ratings cannot be read, or some of the wav files are missing.
     """
     utterances: list[Utterance] = []
-    tally = _Tally()
+    wavs: list[str] = []
+    unread_lines = Counter(unrated=0, nameless=0)
     for session in _sessions(raw):
-        for ratings_file in _texts(session / "dialog" / "EmoEvaluation"):
-            utterances.extend(_conversation(raw, session, ratings_file, tally))
-        rated = {utterance.id for utterance in utterances}
-        wavs = (path for path in sorted((session / "sentences" / "wav").glob("*/*.wav")) if path.name[0] != ".")
-        tally.unrated_wav += [path.stem for path in wavs if path.stem not in rated]
-    if 0 < len(tally.no_wav) < len(utterances):
-        names = counted_names(tally.no_wav, "rated utterance")
+        for ratings_file in _visible(session / "dialog" / "EmoEvaluation", "*.txt"):
+            utterances.extend(_conversation(raw, session, ratings_file, unread_lines))
+        wavs += [path.stem for path in _visible(session / "sentences" / "wav", "*/*.wav")]
+    silent = [utterance.id for utterance in utterances if utterance.audio is None]
+    if 0 < len(silent) < len(utterances):
+        names = counted_names(silent, "rated utterance")
         raise MerkitError(f"iemocap: {names} without a wav file in {raw}. Unpack the release again")
-    return RawCorpus(utterances, findings=tally.findings())
+    return RawCorpus(utterances, findings=_findings(utterances, wavs, unread_lines))
 
 
-class _Tally:
-    """What is missing or left over in the release."""
-
-    def __init__(self) -> None:
-        self.no_wav: list[str] = []
-        self.no_text: list[str] = []
-        self.unrated_wav: list[str] = []
-        self.unrated_lines = 0
-        self.nameless_lines = 0
-
-    def findings(self) -> list[Finding]:
-        findings = []
-        if self.no_wav:
-            findings.append(Finding("warning", "no-audio", "there are no wav files; the utterances have text alone"))
-        if self.no_text:
-            message = f"{counted_names(self.no_text, 'rated utterance')} without a transcript"
-            findings.append(Finding("warning", "missing-texts", message, tuple(self.no_text)))
-        if self.unrated_wav:
-            message = f"{counted_names(self.unrated_wav, 'wav file')} without a rating, not read"
-            findings.append(Finding("warning", "unrated-audio", message, tuple(self.unrated_wav)))
-        if self.unrated_lines or self.nameless_lines:
-            message = (
-                f"transcripts hold {self.unrated_lines} lines of turns that were not cut into utterances and "
-                f"{self.nameless_lines} lines without an id; neither is read"
-            )
-            findings.append(Finding("info", "uncut-transcript-lines", message))
-        return findings
+def _findings(utterances: Sequence[Utterance], wavs: Sequence[str], unread_lines: Mapping[str, int]) -> list[Finding]:
+    """Describe what is missing or left over in the release."""
+    findings = []
+    if all(utterance.audio is None for utterance in utterances):
+        findings.append(Finding("warning", "no-audio", "there are no wav files; the utterances have text alone"))
+    if without := tuple(utterance.id for utterance in utterances if utterance.text is None):
+        message = f"{counted_names(without, 'rated utterance')} without a transcript"
+        findings.append(Finding("warning", "missing-texts", message, without))
+    rated = {utterance.id for utterance in utterances}
+    if unrated := tuple(name for name in wavs if name not in rated):
+        message = f"{counted_names(unrated, 'wav file')} without a rating, not read"
+        findings.append(Finding("warning", "unrated-audio", message, unrated))
+    if any(unread_lines.values()):
+        message = (
+            f"transcripts hold {unread_lines['unrated']} lines of turns that were not cut into utterances and "
+            f"{unread_lines['nameless']} lines without an id; neither is read"
+        )
+        findings.append(Finding("info", "uncut-transcript-lines", message))
+    return findings
 
 
 def _sessions(raw: Path) -> list[Path]:
@@ -82,11 +75,11 @@ def _sessions(raw: Path) -> list[Path]:
     )
 
 
-def _texts(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.txt") if path.name[0] != ".")
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.glob(pattern) if path.name[0] != ".")
 
 
-def _conversation(raw: Path, session: Path, ratings_file: Path, tally: _Tally) -> Iterator[Utterance]:
+def _conversation(raw: Path, session: Path, ratings_file: Path, unread_lines: Counter[str]) -> Iterator[Utterance]:
     ratings, unreadable = read_ratings(ratings_file)
     if unreadable:
         raise MerkitError(
@@ -95,16 +88,12 @@ def _conversation(raw: Path, session: Path, ratings_file: Path, tally: _Tally) -
         )
     name = ratings_file.stem
     transcript = session / "dialog" / "transcriptions" / f"{name}.txt"
-    texts, unrated, nameless = read_transcript(transcript) if transcript.is_file() else ({}, 0, 0)
-    tally.unrated_lines += unrated + len(texts.keys() - {rating.id for rating in ratings})
-    tally.nameless_lines += nameless
+    texts, unrated, nameless = read_dialog(transcript) if transcript.is_file() else ({}, 0, 0)
+    unrated += len(texts.keys() - {rating.id for rating in ratings})
+    unread_lines.update(unrated=unrated, nameless=nameless)
+    aligned = session / "sentences" / "ForcedAlignment" / name
     film = _relative(raw, session / "dialog" / "avi" / "DivX" / f"{name}.avi")
     for turn, rating in enumerate(sorted(ratings, key=lambda rating: (rating.start_s, rating.end_s, rating.id))):
-        audio = _relative(raw, session / "sentences" / "wav" / name / f"{rating.id}.wav")
-        if audio is None:
-            tally.no_wav.append(rating.id)
-        if rating.id not in texts:
-            tally.no_text.append(rating.id)
         known = ID.fullmatch(rating.id)
         assert known is not None
         yield Utterance(
@@ -113,32 +102,25 @@ def _conversation(raw: Path, session: Path, ratings_file: Path, tally: _Tally) -
             turn=turn,
             speaker=f"Ses0{known['session']}{known['who']}",
             text=texts.get(rating.id),
-            audio=audio,
+            audio=_relative(raw, session / "sentences" / "wav" / name / f"{rating.id}.wav"),
             language="en",
-            attributes=_attributes(raw, session, name, rating, known["session"], known["script"], known["who"], film),
+            attributes={
+                "emotion": rating.emotion,
+                "valence": rating.valence,
+                "arousal": rating.arousal,
+                "dominance": rating.dominance,
+                "votes": as_json(rating.votes),
+                "self_votes": as_json(rating.self_votes),
+                "session": known["session"],
+                "script": known["script"],
+                "dialog_type": "scripted" if known["script"].startswith("script") else "improvised",
+                "gender": "female" if known["who"] == "F" else "male",
+                "dialog_start_s": rating.start_s,
+                "dialog_end_s": rating.end_s,
+                "dialog_video": film,
+                **{key: _relative(raw, aligned / f"{rating.id}{suffix}") for key, suffix in ALIGNMENTS.items()},
+            },
         )
-
-
-def _attributes(
-    raw: Path, session: Path, name: str, rating: Rating, number: str, script: str, who: str, film: str | None
-) -> dict[str, Scalar]:
-    aligned = session / "sentences" / "ForcedAlignment" / name
-    return {
-        "emotion": rating.emotion,
-        "valence": rating.valence,
-        "arousal": rating.arousal,
-        "dominance": rating.dominance,
-        "votes": as_json(rating.votes),
-        "self_votes": as_json(rating.self_votes),
-        "session": number,
-        "script": script,
-        "dialog_type": "scripted" if script.startswith("script") else "improvised",
-        "gender": "female" if who == "F" else "male",
-        "dialog_start_s": rating.start_s,
-        "dialog_end_s": rating.end_s,
-        "dialog_video": film,
-        **{key: _relative(raw, aligned / f"{rating.id}{suffix}") for key, suffix in ALIGNMENTS.items()},
-    }
 
 
 def _relative(raw: Path, path: Path) -> str | None:
@@ -149,7 +131,6 @@ SPEC = CorpusSpec(
     name="iemocap",
     version=1,
     summary="IEMOCAP: 10,039 utterances, 151 conversations of two actors, 5 sessions, English",
-    options=CorpusOptions,
     read=read,
     expected={"utterances": 10039, "conversations": 151},
     citation=Citation(

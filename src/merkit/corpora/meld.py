@@ -11,12 +11,11 @@ Clips are cut already, so ``StartTime`` and ``EndTime`` (places in the episode) 
 anew in each split and utterance numbers have gaps: ids carry the split, turns count from 0, the numbers are attributes.
 """
 
-import csv
-import io
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +26,9 @@ from merkit.core.encoder import Array
 from merkit.core.errors import ManifestError
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
+from merkit.corpora._rows import checked_reader, in_turns
 from merkit.data.corpus.checks import check_durations, check_repeated_texts
+from merkit.data.corpus.findings import counted
 from merkit.data.corpus.mending import damage, decode_text, mend
 from merkit.data.corpus.rows import counted_names
 
@@ -86,7 +87,7 @@ def read(raw: Path, options: MeldOptions) -> RawCorpus:
     durations_s: dict[str, float] = {}
     for split in _CLIPS:
         folder = folders.get(split)
-        for turn, row in _in_order(rows[split]):
+        for turn, row in in_turns(rows[split], itemgetter("Dialogue_ID"), lambda row: int(row["Utterance_ID"])):
             utterance = _utterance(split, turn, row, None if folder is None else folder.relative_to(raw))
             if damage(row["Utterance"]) and utterance.text != row["Utterance"]:
                 mended.append(utterance.id)
@@ -103,22 +104,19 @@ def read(raw: Path, options: MeldOptions) -> RawCorpus:
     return RawCorpus(utterances, features, findings)
 
 
-def _places(raw: Path, split: str) -> tuple[Path, ...]:
+def _folders(raw: Path, split: str) -> tuple[Path, ...]:
     """Return the folders where files of a split are looked for."""
     unpacked = raw / "MELD.Raw"
     return (raw, raw / split, unpacked, unpacked / split, raw / "data" / "MELD")
 
 
 def _find(raw: Path, split: str, name: str) -> Path | None:
-    return next((place / name for place in _places(raw, split) if (place / name).exists()), None)
+    return next((folder / name for folder in _folders(raw, split) if (folder / name).exists()), None)
 
 
 def _read_table(path: Path, fields: Sequence[str]) -> list[dict[str, str]]:
     """Return the rows of a CSV whose encoding may be mixed; damaged text stays as it is."""
-    reader = csv.DictReader(io.StringIO(decode_text(path.read_bytes()), newline=""))
-    if missing := [field for field in fields if field not in (reader.fieldnames or ())]:
-        found = ", ".join(reader.fieldnames or ()) or "an empty file"
-        raise ManifestError(f"{path}: no column {', '.join(missing)}, found {found}")
+    reader = checked_reader(path, decode_text(path.read_bytes()), fields)
     rows = []
     for row in reader:
         if any(row[field] is None for field in fields):
@@ -131,8 +129,7 @@ def _read_annotations(raw: Path, split: str) -> list[dict[str, str]]:
     name = f"{split}_sent_emo.csv"
     path = _find(raw, split, name)
     if path is None:
-        places = ", ".join(map(str, _places(raw, split)))
-        raise ManifestError(f"meld: no {name}; looked in {places}")
+        raise ManifestError(f"meld: no {name}; looked in {', '.join(map(str, _folders(raw, split)))}")
     rows = _read_table(path, _FIELDS)
     for number, row in enumerate(rows, start=1):
         wrong = [field for field in _NUMBERS if not row[field].isdecimal()]
@@ -141,18 +138,6 @@ def _read_annotations(raw: Path, split: str) -> list[dict[str, str]]:
             found = ", ".join(f"{field} '{row[field]}'" for field in wrong)
             raise ManifestError(f"{path}: utterance {number} has {found}, expected whole numbers and h:mm:ss,ms")
     return rows
-
-
-def _in_order(rows: Sequence[dict[str, str]]) -> list[tuple[int, dict[str, str]]]:
-    """Return turns and rows by dialogue, in order of first appearance, and utterance number."""
-    dialogues: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        dialogues.setdefault(row["Dialogue_ID"], []).append(row)
-    return [
-        pair
-        for members in dialogues.values()
-        for pair in enumerate(sorted(members, key=lambda row: int(row["Utterance_ID"])))
-    ]
 
 
 def _utterance(split: str, turn: int, row: dict[str, str], folder: Path | None) -> Utterance:
@@ -211,13 +196,10 @@ def _without_missing_clips(
             " to go on with their text alone"
         )
     without = _BROKEN.union(missing)
-    findings = []
-    if known := tuple(u.id for u in utterances if u.id in _BROKEN):
-        message = f"{len(known)} clips are damaged or missing in the release; their utterances have text alone"
-        findings.append(Finding("info", "broken-clips", message, known))
-    if missing:
-        message = f"{len(missing):,} more clips are missing; their utterances have text alone"
-        findings.append(Finding("warning", "missing-clips", message, tuple(missing)))
+    known = [u.id for u in utterances if u.id in _BROKEN]
+    message = "clips are damaged or missing in the release; their utterances have text alone"
+    findings = counted("info", "broken-clips", known, message)
+    findings += counted("warning", "missing-clips", missing, "more clips are missing; their utterances have text alone")
     return [replace(u, audio=None, video=None) if u.id in without else u for u in utterances], findings
 
 
@@ -225,9 +207,8 @@ def _surplus_clips(folders: dict[str, Path], utterances: Sequence[Utterance]) ->
     """Report clips without annotation; the release has some."""
     known = {utterance.id for utterance in utterances}
     names = (f"{split}_{path.stem}" for split, folder in folders.items() for path in sorted(folder.glob("[!.]*.mp4")))
-    if surplus := tuple(name for name in names if name not in known):
-        return [Finding("info", "clips-without-row", f"{len(surplus):,} clips have no annotation, left out", surplus)]
-    return []
+    surplus = (name for name in names if name not in known)
+    return counted("info", "clips-without-row", surplus, "clips have no annotation, left out")
 
 
 def _read_praat(raw: Path, utterances: Sequence[Utterance]) -> tuple[list[PublishedFeatures], list[Finding]]:
@@ -247,19 +228,18 @@ def _read_praat(raw: Path, utterances: Sequence[Utterance]) -> tuple[list[Publis
             measures[f"{split}_{row['filename'].removesuffix('.wav')}"] = np.array([cells], dtype=np.float32)
     ids = [utterance.id for utterance in utterances]
     arrays = {name: measures[name] for name in ids if name in measures}
-    findings = []
-    if without := tuple(name for name in ids if name not in measures):
-        level, why = "warning", ""
-        if _BROKEN.issuperset(without):
-            level, why = "info", ": their clips are broken in the release"
-        message = f"{len(without):,} utterances have no Praat measures{why}"
-        findings.append(Finding(level, "features-praat-missing", message, without))
-    if surplus := tuple(sorted(measures.keys() - set(ids))):
-        message = f"{len(surplus):,} clips measured by Praat have no annotation, left out"
-        findings.append(Finding("info", "praat-without-row", message, surplus))
-    if undefined := tuple(name for name, array in arrays.items() if np.isnan(array).any()):
-        message = f"{len(undefined):,} utterances have undefined Praat measures (NaN), unvoiced clips as a rule"
-        findings.append(Finding("info", "features-praat-undefined", message, undefined))
+    without = [name for name in ids if name not in measures]
+    level, why = "warning", ""
+    if _BROKEN.issuperset(without):
+        level, why = "info", ": their clips are broken in the release"
+    surplus = sorted(measures.keys() - set(ids))
+    undefined = [name for name, array in arrays.items() if np.isnan(array).any()]
+    message = "utterances have undefined Praat measures (NaN), unvoiced clips as a rule"
+    findings = [
+        *counted(level, "features-praat-missing", without, f"utterances have no Praat measures{why}"),
+        *counted("info", "praat-without-row", surplus, "clips measured by Praat have no annotation, left out"),
+        *counted("info", "features-praat-undefined", undefined, message),
+    ]
     return [PublishedFeatures("praat", "audio", arrays, tuple(_PRAAT.values()))], findings
 
 

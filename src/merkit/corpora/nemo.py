@@ -10,6 +10,7 @@ from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, RawCorpus
 from merkit.core.errors import ManifestError
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
+from merkit.corpora._rows import checked_reader
 from merkit.data.corpus.rows import counted_names
 
 _FIELDS = ("file_id", "emotion", "raw_text", "normalized_text", "speaker_id", "gender", "age")
@@ -24,12 +25,9 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     table = raw / "data.tsv"
     if not table.is_file():
         raise ManifestError(f"nemo: no data.tsv in {raw}; give the folder that holds data.tsv and samples/")
-    with table.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if missing := [field for field in _FIELDS if field not in (reader.fieldnames or ())]:
-            found = ", ".join(reader.fieldnames or ())
-            raise ManifestError(f"{table}: no column {', '.join(missing)}, found {found or 'an empty file'}")
-        utterances = [_utterance(table, number, row) for number, row in enumerate(reader, start=2)]
+    text = table.read_bytes().decode("utf-8-sig")
+    reader = checked_reader(table, text, _FIELDS, delimiter="\t", quoting=csv.QUOTE_NONE)
+    utterances = [_utterance(table, number, row) for number, row in enumerate(reader, start=2)]
     named = {utterance.audio for utterance in utterances}
     if missing := [name for name in sorted(map(str, named)) if not (raw / name).is_file()]:
         raise ManifestError(f"nemo: {counted_names(missing, 'clip')} named by data.tsv not found in {raw}")
@@ -72,7 +70,6 @@ SPEC = CorpusSpec(
     name="nemo",
     version=1,
     summary="nEMO: acted Polish speech, nine speakers, six emotions, every sentence in every emotion",
-    options=CorpusOptions,
     read=read,
     expected={"utterances": 4481},
     citation=Citation(

@@ -12,7 +12,7 @@ from pathlib import Path
 from merkit.core.corpus import CorpusOptions, CorpusSpec, RawCorpus
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
-from merkit.corpora._clips import named_clips
+from merkit.corpora._clips import named_clips, paths_by_stem
 
 EMOTIONS = {
     "01": "neutral",
@@ -38,9 +38,7 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
         MerkitError: The folder is missing or holds no such clip.
     """
     clips, findings = named_clips(raw, ".wav", _NAME, _EXAMPLE)
-    videos = {
-        path.stem: path.relative_to(raw).as_posix() for path in sorted(raw.rglob("01-01-*.mp4")) if path.is_file()
-    }
+    videos = paths_by_stem(raw, "01-01-*.mp4")
     utterances = []
     for stem, path in clips.items():
         _, _, emotion, intensity, statement, repetition, actor = stem.split("-")
@@ -70,7 +68,6 @@ SPEC = CorpusSpec(
     name="ravdess",
     version=1,
     summary="RAVDESS speech: 1,440 acted clips, 24 actors, 8 emotions, English",
-    options=CorpusOptions,
     read=read,
     expected={"utterances": 1440, "conversations": 1440},
     citation=Citation(

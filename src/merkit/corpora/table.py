@@ -37,7 +37,6 @@ SPEC = CorpusSpec(
     name="table",
     version=1,
     summary="a user's own CSV, JSONL or Parquet table with the columns of a manifest",
-    options=CorpusOptions,
     read=read,
     licence="the user's",
 )

@@ -15,7 +15,6 @@ from merkit.core.errors import ConfigError
 from merkit.core.model import Level
 from merkit.core.types import Turn
 from merkit.data.collate import NO_LABEL, Example, collate
-from merkit.data.corpus.manifest import Manifest
 from merkit.data.features.sources import FeatureSource
 from merkit.data.views import Views
 
@@ -147,26 +146,12 @@ def _teacher_probabilities(teacher: Mapping[str, Array], batch: Batch) -> Float[
     return probabilities
 
 
-def items_of(
-    manifest: Manifest,
-    level: Level,
-    members: Collection[str],
-    wanted: Collection[str],
-    context: int = 0,
-    following: int = 0,
-) -> list[list[Turn]]:
-    """Return the items with the ``wanted`` utterances, in the manifest's order.
+def items_of(turns: Iterable[Turn], level: Level, wanted: Collection[str]) -> list[list[Turn]]:
+    """Return the items of these turns that have ``wanted`` utterances, in the order of the turns.
 
-    Each turn carries up to ``context`` previous and ``following`` later members.
-
-    At conversation level these are whole conversations (their ``members``), so that a conversation that is cut by a
-    split keeps its context; only ``wanted`` utterances may carry labels.
+    At conversation level these are whole conversations, so that a conversation that is cut by a split keeps its
+    context; only ``wanted`` utterances may carry labels.
     """
-    return grouped_items(manifest.turns(members, context, following), level, wanted)
-
-
-def grouped_items(turns: Iterable[Turn], level: Level, wanted: Collection[str]) -> list[list[Turn]]:
-    """Return the items of these turns that have ``wanted`` utterances, as `items_of`."""
     chosen = set(wanted)
     if level == "utterance":
         return [[turn] for turn in turns if turn.utterance.id in chosen]
@@ -214,21 +199,12 @@ def _cut(items: Iterable[int], batch_size: int, bound: Bound | None) -> Iterator
         yield batch
 
 
-class Batches(torch.utils.data.Dataset[Batch]):
-    """Batches of a dataset by their indices, so that worker processes can load them ahead."""
-
-    def __init__(self, dataset: Dataset, plan: Sequence[Sequence[int]]):
-        self.dataset = dataset
-        self.plan = plan
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.dataset.batch(self.plan[index])
-
-
 def load_batches(dataset: Dataset, plan: Sequence[Sequence[int]], workers: int = 0) -> Iterator[Batch]:
     """Yield the batches of a plan in order; ``workers`` processes load ahead, which changes no batch."""
-    loader = torch.utils.data.DataLoader(Batches(dataset, plan), batch_size=None, num_workers=workers)
+    loader: torch.utils.data.DataLoader[Batch] = torch.utils.data.DataLoader(
+        plan,  # type: ignore[arg-type]  # a sequence is enough
+        batch_size=None,
+        collate_fn=dataset.batch,
+        num_workers=workers,
+    )
     yield from loader

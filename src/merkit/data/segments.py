@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 from merkit.core.types import Turn
 from merkit.data.dataset import SegmentTier
-from merkit.data.files import atomic_path, make_folder
+from merkit.data.files import atomic_path, write_texts
 from merkit.data.media.audio import recording_hash
 
 FOLDER = "segments"
@@ -100,11 +100,8 @@ class AlignmentStore(Alignments):
             MerkitError: The folder holds an alignment by another aligner or other settings.
         """
         if not (folder / _ABOUT).exists():
-            make_folder(folder)
-            with atomic_path(folder / _ABOUT) as temporary:
-                temporary.write_text(
-                    json.dumps({"format": FORMAT, "aligner": aligner, "fingerprint": dict(fingerprint)}, indent=1)
-                )
+            written = {"format": FORMAT, "aligner": aligner, "fingerprint": dict(fingerprint)}
+            write_texts({folder / _ABOUT: json.dumps(written, indent=1)})
         store = cls(folder)
         if store.fingerprint != json.loads(json.dumps(dict(fingerprint))):
             raise MerkitError(
@@ -193,11 +190,7 @@ def _times(rows: Mapping[str, Row], tier: TierName, name: str) -> Array | None:
 
 
 def _values(row: Row) -> dict[str, Any]:
-    spans = [
-        {"tier": tier, "label": each.label, "start_s": each.start_s, "end_s": each.end_s}
-        for tier, intervals in row.tiers.items()
-        for each in intervals
-    ]
+    spans = [{"tier": tier, **asdict(each)} for tier, intervals in row.tiers.items() for each in intervals]
     return {"id": row.id, "input": row.input, "content": row.content, "tiers": list(row.tiers), "spans": spans}
 
 

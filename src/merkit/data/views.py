@@ -33,12 +33,6 @@ def view_path(folder: Path, kind: Literal["text", "audio"], made_of: Mapping[str
     return (folder / kind / name[:2] / name).with_suffix(_SUFFIXES[kind])
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a wording."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def write_audio(path: Path, samples: npt.NDArray[np.float32]) -> None:
     """Write samples ``[time]`` at 16 kHz, full scale 1, as FLAC of 16 bits."""
     with atomic_path(path) as temporary:

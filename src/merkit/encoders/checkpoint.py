@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,15 +20,13 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32, reach
 from merkit.core.errors import ConfigError
 from merkit.core.model import TrainedModel
 from merkit.core.types import Turn, Utterance, turns_of
 from merkit.data.collate import Example, collate
 from merkit.data.files import atomic_path, file_hash
-from merkit.nn.layers import Dropout
-from merkit.nn.standardization import Standardizer, standardised
+from merkit.encoders._stored_vectors import StoredVectors
 
 _NOTES = ("provenance.json", "README.md")
 """Files of a checkpoint that no prediction depends on."""
@@ -87,9 +85,8 @@ def describe_extractors(encoders: Mapping[str, Mapping[str, Any]]) -> str | None
     described = {}
     for modality, keys in encoders.items():
         if keys["name"] == "checkpoint":
-            described[modality] = ExtractorConfig(
-                **{key: value for key, value in keys.items() if key != "name"}
-            ).features
+            config = {key: value for key, value in keys.items() if key != "name"}
+            described[modality] = ExtractorConfig.model_validate(config).features
     if len(set(described.values())) > 1:
         return ", ".join(f"{modality} {features}" for modality, features in described.items())
     return next(iter(described.values()), None)
@@ -146,7 +143,7 @@ class Embedder:
             return vectors.flatten(0, -2).cpu()
 
 
-class FeatureExtractor(Encoder):
+class FeatureExtractor(StoredVectors):
     """One vector per utterance, ``[*batch, 1, dim]``, by frozen models outside the downstream model's state.
 
     There is one model, or those of an ensemble: one recipe trained with several seeds, their vectors side by side. The
@@ -154,19 +151,17 @@ class FeatureExtractor(Encoder):
     """
 
     def __init__(self, config: ExtractorConfig, modality: str, trained: Sequence[TrainedModel], folder: Path) -> None:
-        super().__init__()
-        self.modality = modality
+        embedders = [Embedder(each, modality, config.outputs, str(folder)) for each in trained]
+        dim = sum(embedder.dim for embedder in embedders)
+        super().__init__(modality, dim, standardise=config.standardise, dropout=config.dropout)
         self.config = config
         self.folder = folder
         self._model_name = trained[0].spec.name
-        self._embedders = [Embedder(each, modality, config.outputs, str(folder)) for each in trained]
-        self.dim = sum(embedder.dim for embedder in self._embedders)
+        self._embedders = embedders
         self.published_features = self._read_by.published_features
         self.context = self._read_by.context
         self.following = self._read_by.following
         self.reads_ahead = self._embedders[0].reads_ahead
-        self.standardizer = Standardizer(self.dim) if config.standardise else None
-        self.dropout = Dropout(config.dropout)
         self._device: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_device", torch.empty(0), persistent=False)
 
@@ -186,17 +181,6 @@ class FeatureExtractor(Encoder):
 
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         return self._vectors([("", array) for array in self._read_by.extract(turns)])
-
-    def blank(self) -> Array:
-        return np.zeros((1, self.dim), dtype=np.float32)
-
-    def forward(self, padded: Padded) -> Padded:
-        vectors = standardised(padded, self.standardizer)
-        return Padded(self.dropout(vectors.data), vectors.mask)
-
-    def fit(self, arrays: Iterable[Array]) -> None:
-        if self.standardizer is not None:
-            self.standardizer.fit(arrays)
 
     def describe(self) -> Mapping[str, Any]:
         read_by = self._read_by.describe()

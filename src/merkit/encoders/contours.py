@@ -1,15 +1,15 @@
 """Pitch and intensity over time by Praat, for models that read frames or words."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from merkit.core.encoder import EncoderConfig, EncoderHome, EncoderSpec
 from merkit.encoders.praat import SHORTEST_S, load_parselmouth
-from merkit.encoders.sound.measures import SoundRows
+from merkit.encoders.sound.measures import SoundMeasures
 from merkit.encoders.sound.samples import RATE_HZ
 
 COLUMNS = ("pitch", "intensity", "voiced")
@@ -27,37 +27,12 @@ class ContoursConfig(EncoderConfig):
     100 Hz and 0 dB."""
 
 
-class Contours(SoundRows):
-    """Pitch, intensity and voicing ``[*batch, frames, 3]``, 100 frames a second, standardised with the training split.
-
-    Pitch is Praat's autocorrelation from 75 to 600 Hz; where undefined it becomes the training mean. A recording below
-    80 ms has neither pitch nor intensity.
-    """
-
-    name: ClassVar[str] = "contours"
-    version: ClassVar[int] = 1
-
-    def __init__(self, config: ContoursConfig) -> None:
-        super().__init__(COLUMNS)
-        self.config = config
-        self.hop_s = _HOP_S
-        self.centre_s = _HOP_S / 2
-
-    def fingerprint(self) -> Mapping[str, Any]:
-        return {**super().fingerprint(), "relative": self.config.relative}
-
-    def rows(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        return contours(samples, RATE_HZ, relative=self.config.relative)
-
-    def describe(self) -> Mapping[str, Any]:
-        return {**super().describe(), "relative": self.config.relative}
-
-
 def contours(samples: npt.NDArray[np.floating[Any]], rate_hz: int, *, relative: bool) -> npt.NDArray[np.float64]:
     """Return ``[frames, 3]`` of a waveform ``[time]``, in the order of ``COLUMNS``; frames of 10 ms, rounded up.
 
-    A frame has Praat's pitch nearest to its middle, and the intensity interpolated there; before the middle of the
-    first window and after that of the last it is that window's. Below 0 dB, as in digital silence, it is 0.
+    A frame has Praat's pitch (autocorrelation, 75 to 600 Hz) nearest to its middle, and the intensity interpolated
+    there; before the middle of the first window and after that of the last it is that window's. Below 0 dB, as in
+    digital silence, it is 0. Below 80 ms neither is defined.
 
     Raises:
         MerkitError: The extra ``prosody`` is not installed.
@@ -82,9 +57,12 @@ def contours(samples: npt.NDArray[np.floating[Any]], rate_hz: int, *, relative: 
     return np.stack([semitones, intensity, voiced.astype(np.float64)], axis=1)
 
 
-def build(config: ContoursConfig, modality: str, home: EncoderHome) -> Contours:
+def build(config: ContoursConfig, modality: str, home: EncoderHome) -> SoundMeasures:
     """Return the encoder; it needs no files."""
-    return Contours(config)
+    measure = partial(contours, rate_hz=RATE_HZ, relative=config.relative)
+    encoder = SoundMeasures("contours", 1, COLUMNS, measure, {"relative": config.relative})
+    encoder.hop_s, encoder.centre_s = _HOP_S, _HOP_S / 2
+    return encoder
 
 
 SPEC = EncoderSpec(

@@ -4,8 +4,8 @@ Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set (GeMAPS) for Voice
 Transactions on Affective Computing 7 (2016). openSMILE is free for research and private use, not for products.
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,35 +19,17 @@ _SHORTEST_S = 0.06
 """The longest of the set's windows, that of pitch."""
 
 
-class EgemapsConfig(EncoderConfig):
-    """No settings: the set is fixed."""
-
-
-class Egemaps(SoundMeasures):
-    """88 measures per utterance, ``[1, 88]``, standardised with the training split's statistics.
+def egemaps(smile: Any, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the measures ``[1, 88]`` of a waveform ``[time]`` at 16 kHz.
 
     All are undefined in a recording too short for openSMILE's windows.
     """
-
-    name: ClassVar[str] = "egemaps"
-    version: ClassVar[int] = 1
-
-    def __init__(self, smile: Any) -> None:
-        super().__init__(smile.feature_names)
-        self._smile = smile
-
-    def measure(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        if len(samples) < _SHORTEST_S * RATE_HZ:  # openSMILE would warn and return the same
-            return np.full(len(self.columns), np.nan)
-        table = self._smile.process_signal(samples, RATE_HZ)
-        measures: npt.NDArray[np.float64] = np.asarray(table, dtype=np.float64)[0]
-        return measures
-
-    def describe(self) -> Mapping[str, Any]:
-        return {**super().describe(), "licence": "openSMILE's: research and private use"}
+    if len(samples) < _SHORTEST_S * RATE_HZ:  # openSMILE would warn and return the same
+        return np.full((1, len(smile.feature_names)), np.nan)
+    return np.asarray(smile.process_signal(samples, RATE_HZ), dtype=np.float64)
 
 
-def build(config: EgemapsConfig, modality: str, home: EncoderHome) -> Egemaps:
+def build(config: EncoderConfig, modality: str, home: EncoderHome) -> SoundMeasures:
     """Return the encoder; it needs no files.
 
     Raises:
@@ -57,16 +39,18 @@ def build(config: EgemapsConfig, modality: str, home: EncoderHome) -> Egemaps:
         import opensmile
     except ImportError:
         raise MerkitError("The encoder 'egemaps' needs the extra 'prosody': pip install 'merkit[prosody]'") from None
-    return Egemaps(
-        opensmile.Smile(feature_set=opensmile.FeatureSet.eGeMAPSv02, feature_level=opensmile.FeatureLevel.Functionals)
+    smile = opensmile.Smile(
+        feature_set=opensmile.FeatureSet.eGeMAPSv02, feature_level=opensmile.FeatureLevel.Functionals
     )
+    licence = "openSMILE's: research and private use"
+    return SoundMeasures("egemaps", 1, smile.feature_names, partial(egemaps, smile), licence=licence)
 
 
 SPEC = EncoderSpec(
     name="egemaps",
     modalities=("audio",),
     summary="The 88 eGeMAPS measures of an utterance by openSMILE",
-    config=EgemapsConfig,
+    config=EncoderConfig,
     build=build,
     extra="prosody",
 )

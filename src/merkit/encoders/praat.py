@@ -4,7 +4,8 @@ Defined as in those files where they tell: an utterance without a voiced frame h
 deviation and range of its pitch; one without a syllable has no articulation rate.
 """
 
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,23 +37,6 @@ _SILENCE_DB = 25.0
 _DIP_DB = 2.0
 _SHORTEST_PAUSE_S = 0.3
 _SHORTEST_SOUNDING_S = 0.1
-
-
-class PraatConfig(EncoderConfig):
-    """No settings: the measures are those of MELD's published table."""
-
-
-class Praat(SoundMeasures):
-    """Eight prosodic measures per utterance, ``[1, 8]``, standardised with the training split's statistics."""
-
-    name: ClassVar[str] = "praat"
-    version: ClassVar[int] = 1
-
-    def __init__(self) -> None:
-        super().__init__(COLUMNS)
-
-    def measure(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        return prosody(samples, RATE_HZ)
 
 
 def prosody(samples: npt.NDArray[np.floating[Any]], rate_hz: int) -> npt.NDArray[np.float64]:
@@ -144,16 +128,16 @@ def load_parselmouth() -> Any:
     return parselmouth
 
 
-def build(config: PraatConfig, modality: str, home: EncoderHome) -> Praat:
+def build(config: EncoderConfig, modality: str, home: EncoderHome) -> SoundMeasures:
     """Return the encoder; it needs no files."""
-    return Praat()
+    return SoundMeasures("praat", 1, COLUMNS, partial(prosody, rate_hz=RATE_HZ))
 
 
 SPEC = EncoderSpec(
     name="praat",
     modalities=("audio",),
     summary="Eight measures of prosody by Praat: duration, intensity, pitch, articulation rate, harmonicity",
-    config=PraatConfig,
+    config=EncoderConfig,
     build=build,
     extra="prosody",
 )

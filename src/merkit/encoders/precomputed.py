@@ -2,22 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from merkit.core.batch import Padded
 from merkit.core.corpus import PublishedFeatures
-from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32
+from merkit.core.encoder import Array, EncoderConfig, EncoderHome, EncoderSpec, as_float32
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.types import Turn
 from merkit.data.features.published import read_published
-from merkit.data.files import atomic_path
-from merkit.nn.layers import Dropout
-from merkit.nn.standardization import Standardizer, standardised
+from merkit.data.files import write_texts
+from merkit.encoders._stored_vectors import StoredVectors
 
 FOLDER = "precomputed"
 """Below the manifest's folder: one folder for each set of features."""
@@ -35,7 +33,7 @@ class PrecomputedConfig(EncoderConfig):
     """Of the features, in training."""
 
 
-class Precomputed(Encoder):
+class Precomputed(StoredVectors):
     """One stored array ``[time, dim]`` per utterance; an utterance without one lacks the modality.
 
     An undefined value (NaN) becomes the training mean, 0 after standardisation.
@@ -47,13 +45,9 @@ class Precomputed(Encoder):
     def __init__(
         self, name: str, modality: str, columns: Sequence[str], dim: int, *, standardise: bool, dropout: float = 0.0
     ) -> None:
-        super().__init__()
+        super().__init__(modality, dim, standardise=standardise, dropout=dropout)
         self.name = self.published_features = name
-        self.modality = modality
         self.columns = tuple(columns)
-        self.dim = dim
-        self.standardizer = Standardizer(dim) if standardise else None
-        self.dropout = Dropout(dropout)
         self._arrays: Mapping[str, Array] | None = None
         self._contents: dict[str, str] = {}
         self._sound: set[str] = set()
@@ -80,17 +74,6 @@ class Precomputed(Encoder):
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         return [self._extract_one(turn) for turn in turns]
 
-    def blank(self) -> Array:
-        return np.zeros((1, self.dim), dtype=np.float32)
-
-    def forward(self, padded: Padded) -> Padded:
-        vectors = standardised(padded, self.standardizer)
-        return Padded(self.dropout(vectors.data), vectors.mask)
-
-    def fit(self, arrays: Iterable[Array]) -> None:
-        if self.standardizer is not None:
-            self.standardizer.fit(arrays)
-
     def describe(self) -> Mapping[str, Any]:
         return {
             "encoder": "precomputed",
@@ -103,8 +86,7 @@ class Precomputed(Encoder):
 
     def save_assets(self, folder: Path) -> None:
         kept = {"dim": self.dim, "columns": list(self.columns)}
-        with atomic_path(folder / _ASSET) as path:
-            path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+        write_texts({folder / _ASSET: json.dumps(kept, indent=2) + "\n"})
 
     def _known(self) -> Mapping[str, Array]:
         if self._arrays is None:

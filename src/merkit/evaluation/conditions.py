@@ -56,7 +56,7 @@ class LoadedCell:
         turns = list(self.manifest.turns(self.members, *recognizer.reach))
         sources = open_sources(recognizer.encoders, turns, self.features, self.progress)
         level, with_texts = recognizer.spec.level, "texts" in recognizer.spec.inputs
-        items = items_of(self.manifest, level, self.members, wanted, *recognizer.reach)
+        items = items_of(turns, level, wanted)
         return Dataset(items, sources, level, with_texts=with_texts, segments=recognizer.segments(turns))
 
     def test_predictions(self, changes: Mapping[str, Callable[[Dataset], Dataset]], column: str) -> pa.Table:

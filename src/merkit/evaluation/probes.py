@@ -126,20 +126,9 @@ def _predict(
     test: Sequence[str],
     labels: Sequence[str],
 ) -> list[Prediction]:
-    """Fit one probe and return its predictions for the test split.
+    """Fit one probe to the vectors of those utterances that have the modality, and predict the test split.
 
-    An utterance without the modality gets the class shares of the training split.
-
-    Args:
-        run: The run's folder, for errors.
-        name: What is probed, such as ``encoded.text``.
-        vectors: By id ``[dim]``, of those utterances that have the modality.
-        train: Class numbers of the training split by id.
-        test: Ids of the test split.
-        labels: Class names in the order of class numbers.
-
-    Raises:
-        MerkitError: The training utterances with the modality are all of one class.
+    ``train`` has class numbers by id. An utterance without the modality gets the class shares of the training split.
     """
     # not at the top: scikit-learn takes a second to import, and most reports have no probes
     from sklearn.linear_model import LogisticRegression

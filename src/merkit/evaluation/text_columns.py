@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
-from merkit.data.corpus.text_column import count_without_text, with_text_column
+from merkit.data.corpus.text_column import with_text_column
 from merkit.evaluation.conditions import Condition, LoadedCell, compare_conditions, predict_once
 from merkit.evaluation.stored import Run
 
@@ -49,7 +49,7 @@ def text_conditions(
     )
     tested = {id_ for cell in run.cells for id_ in cell.splits["test"].ids}
     return [
-        replace(condition, missing=count_without_text([u for u in read.utterances if u.id in tested]))
+        replace(condition, missing=sum(u.text is None for u in read.utterances if u.id in tested))
         for condition, read in zip(
             compare_conditions(run, "text", FILE, "text_column"), (run.manifest, other), strict=True
         )

@@ -159,7 +159,7 @@ def _dataset(
 ) -> Dataset:
     """Return one split without labels; the training split gets its own later, the test split never does."""
     spec = cell.recipe.model
-    items = items_of(cell.manifest, spec.level, cell.members, ids, *around)
+    items = items_of(cell.manifest.turns(cell.members, *around), spec.level, ids)
     return Dataset(items, sources, spec.level, with_texts="texts" in spec.inputs, segments=segments)
 
 

@@ -9,15 +9,15 @@ from merkit.core.lookup import unknown
 KINDS = {"recipes": "recipe", "grids": "grid"}
 
 
-def shipped_folder(kind: str) -> Path:
-    """Return the folder of the shipped files of a kind, ``recipes`` or ``grids``."""
+def shipped_folder(name: str) -> Path:
+    """Return the folder of the shipped recipes, grids or results."""
     package = Path(merkit.__file__).parent
-    installed = package / kind
-    return installed if installed.exists() else package.parent.parent / kind
+    installed = package / name
+    return installed if installed.exists() else package.parent.parent / name
 
 
 def shipped(kind: str) -> dict[str, Path]:
-    """Return the shipped files of a kind by name, such as ``concat/parley``."""
+    """Return the shipped files of a kind (``recipes`` or ``grids``) by name, such as ``concat/parley``."""
     folder = shipped_folder(kind)
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.toml"))}
 

@@ -15,7 +15,7 @@ from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.text_column import with_text_column
-from merkit.data.files import atomic_path, file_hash
+from merkit.data.files import atomic_path, file_hash, write_texts
 from merkit.data.segments import segments_content
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import predictions_table, write_table
@@ -90,8 +90,7 @@ def _open_parts(folder: Path, checkpoint: Path, manifest: Manifest) -> Path:
     note = folder / "key.json"
     if not note.exists() or json.loads(note.read_text())["key"] != key.hexdigest():
         shutil.rmtree(folder, ignore_errors=True)
-        with atomic_path(note) as temporary:
-            temporary.write_text(json.dumps({"key": key.hexdigest()}))
+        write_texts({note: json.dumps({"key": key.hexdigest()})})
     return folder
 
 

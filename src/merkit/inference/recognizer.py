@@ -14,8 +14,7 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.model import Model, ModelSpec
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
-from merkit.data.corpus.manifest import Manifest
-from merkit.data.dataset import Dataset, SegmentTier, grouped_items, load_batches, ordered_batches
+from merkit.data.dataset import Dataset, SegmentTier, items_of, load_batches, ordered_batches
 from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, open_sources
 from merkit.data.segments import open_segments
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
@@ -80,32 +79,6 @@ class Recognizer:
         tensors = chain(self.model.parameters(), self.model.buffers())
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
-    def predict(
-        self,
-        manifest: Manifest,
-        *,
-        members: Collection[str] | None = None,
-        wanted: Collection[str] | None = None,
-        features: Path | None = None,
-        batch_size: int = 32,
-        batch_seconds: float | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> Iterator[Prediction]:
-        """Yield a prediction for each wanted utterance of a manifest, in its order.
-
-        ``members`` are the ids that take part, as themselves or as context; ``None``: all. See `predict_turns` for the
-        other arguments.
-        """
-        turns = list(manifest.turns(members, *self.reach))
-        return self.predict_turns(
-            turns,
-            wanted=wanted,
-            features=features,
-            batch_size=batch_size,
-            batch_seconds=batch_seconds,
-            progress=progress,
-        )
-
     def predict_turns(
         self,
         turns: Sequence[Turn],
@@ -140,7 +113,7 @@ class Recognizer:
         """Cut what is to be predicted into chunks of about ``CHUNK`` utterances; a conversation is never cut."""
         chunks: list[list[Sequence[Turn]]] = []
         size = CHUNK
-        for item in grouped_items(turns, self.spec.level, wanted):
+        for item in items_of(turns, self.spec.level, wanted):
             if size >= CHUNK:
                 chunks.append([])
                 size = 0

@@ -7,6 +7,7 @@ that it is the same on every machine and Python, and one more group does not cha
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+from typing import TypeVar
 
 from merkit.core.errors import CountError
 from merkit.core.protocol import Fold, Protocol
@@ -14,6 +15,7 @@ from merkit.core.types import Utterance
 from merkit.protocols._labels import numbered
 
 Group = Callable[[Utterance], str]
+FoldOf = TypeVar("FoldOf", int, str)
 
 
 def conversation(utterance: Utterance) -> str:
@@ -79,10 +81,12 @@ def cut(
     name: str,
     learnable: Sequence[Utterance],
     test: Sequence[Utterance],
-    valid: frozenset[str],
     group: Group,
+    count: int | float,
+    *key: str | int,
 ) -> Fold:
-    """Return a fold whose validation split is the groups ``valid`` of the learnable utterances."""
+    """Return a fold whose validation split is drawn from the learnable utterances, as by ``held_out``."""
+    valid = held_out(learnable, group, count, *key)
     return fold(
         protocol,
         name,
@@ -90,6 +94,36 @@ def cut(
         [utterance for utterance in learnable if group(utterance) in valid],
         test,
     )
+
+
+def leave_out(
+    protocol: Protocol,
+    members: Sequence[Utterance],
+    fold_of: Callable[[Utterance], FoldOf],
+    group: Group,
+    count: int | float,
+    seed: int,
+    folds: Iterable[FoldOf] | None = None,
+    name: Callable[[FoldOf], str] = str,
+) -> list[Fold]:
+    """Return folds that test the members of each and learn from all others.
+
+    Args:
+        protocol: Labels the utterances.
+        members: All utterances that take part.
+        fold_of: Returns the fold that tests an utterance.
+        group: What the validation split is drawn by.
+        count: How many groups validate, or their share.
+        seed: Draws them, together with the fold.
+        folds: Those to make; by default all that ``fold_of`` returns, sorted.
+        name: Returns the name of a fold.
+    """
+    made = []
+    for tested in sorted({fold_of(utterance) for utterance in members}) if folds is None else folds:
+        learnable = [utterance for utterance in members if fold_of(utterance) != tested]
+        test = [utterance for utterance in members if fold_of(utterance) == tested]
+        made.append(cut(protocol, name(tested), learnable, test, group, count, seed, tested))
+    return made
 
 
 def dealt(names: Iterable[str], folds: int) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from merkit.core.protocol import Fold
 from merkit.core.types import Utterance
-from merkit.protocols._folds import conversation, cut, held_out
+from merkit.protocols._folds import conversation, cut, leave_out
 from merkit.protocols._labels import Counts, MappedProtocol, attribute
 
 FOUR = ("angry", "happy", "neutral", "sad")
@@ -52,11 +52,13 @@ class Iemocap4(MappedProtocol):
         """Return ``session 1`` to ``session 5``."""
         return f"session {attribute(utterance, 'session', self.name)}"
 
-    def cut(
-        self, name: str, learnable: Sequence[Utterance], test: Sequence[Utterance], count: int | float, seed: int
-    ) -> Fold:
+    def session(self, utterance: Utterance) -> str:
+        """Return ``session1`` to ``session5``, which name folds."""
+        return f"session{attribute(utterance, 'session', self.name)}"
+
+    def cut(self, name: str, learnable: Sequence[Utterance], test: Sequence[Utterance], seed: int) -> Fold:
         """Return a fold; its validation conversations are drawn from the learnable ones by seed and fold name."""
-        return cut(self, name, learnable, test, held_out(learnable, conversation, count, seed, name), conversation)
+        return cut(self, name, learnable, test, conversation, VALID_SHARE, seed, name)
 
 
 class Iemocap6(Iemocap4):
@@ -76,7 +78,7 @@ class Iemocap6(Iemocap4):
 
     def subset(self, utterance: Utterance) -> str:
         """Return ``test`` for session 5 and ``train`` (validation included) for the others."""
-        return "test" if attribute(utterance, "session", self.name) == "5" else "train"
+        return "test" if self.session(utterance) == "session5" else "train"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
         """Return the one fold, ``session5``; ``seed`` draws 12 of its training conversations for validation.
@@ -85,6 +87,4 @@ class Iemocap6(Iemocap4):
             CountError: The counts differ from the published ones, or a split is empty.
         """
         members = self.checked(utterances)
-        learnable = [utterance for utterance in members if self.subset(utterance) == "train"]
-        test = [utterance for utterance in members if self.subset(utterance) == "test"]
-        return [self.cut("session5", learnable, test, VALID_CONVERSATIONS, seed)]
+        return leave_out(self, members, self.session, conversation, VALID_CONVERSATIONS, seed, ["session5"])

@@ -8,9 +8,9 @@ the training actors, drawn by the run's seed.
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
+from merkit.core.protocol import Fold, ProtocolSpec
 from merkit.core.types import Utterance
-from merkit.protocols._folds import cut, dealt, held_out, speaker
+from merkit.protocols._folds import dealt, leave_out, speaker
 from merkit.protocols._labels import Counts, MappedProtocol
 
 LABELS = ("angry", "disgust", "fear", "happy", "neutral", "sad")
@@ -39,20 +39,22 @@ class CremaD6(MappedProtocol):
             CountError: The counts differ from the published ones, or there are fewer actors than folds.
         """
         members = self.checked(utterances)
-        place = dealt((utterance.speaker for utterance in members), FOLDS)
-        folds = []
-        for number in range(FOLDS):
-            learnable = [utterance for utterance in members if place[utterance.speaker] != number]
-            test = [utterance for utterance in members if place[utterance.speaker] == number]
-            valid = held_out(learnable, speaker, VALID_SHARE, seed, number)
-            folds.append(cut(self, str(number + 1), learnable, test, valid, speaker))
-        return folds
+        number = dealt((utterance.speaker for utterance in members), FOLDS)
+        return leave_out(
+            self,
+            members,
+            lambda u: number[u.speaker],
+            speaker,
+            VALID_SHARE,
+            seed,
+            folds=range(FOLDS),
+            name=lambda number: str(number + 1),
+        )
 
 
 SPEC = ProtocolSpec(
     name="crema-d6",
     summary="CREMA-D, 6 intended emotions, 5 folds of actors (91 actors, 7,442 clips)",
     corpus="crema_d",
-    options=ProtocolOptions,
     build=CremaD6,
 )

@@ -9,9 +9,9 @@ Validation: a tenth of the training conversations, drawn by the run's seed.
 
 from collections.abc import Sequence
 
-from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
+from merkit.core.protocol import Fold, ProtocolSpec
 from merkit.core.types import Utterance
-from merkit.protocols._iemocap import VALID_SHARE, Iemocap4
+from merkit.protocols._iemocap import Iemocap4
 from merkit.protocols._labels import attribute
 
 
@@ -28,15 +28,12 @@ class Iemocap4Scriptfree(Iemocap4):
             CountError: The counts differ from the published ones, or a pair leaves nothing to learn from.
         """
         members = self.checked(utterances)
-        place = {
-            utterance.id: (attribute(utterance, "session", self.name), attribute(utterance, "script", self.name))
-            for utterance in members
-        }
+        pairs = {u.id: (self.session(u), attribute(u, "script", self.name)) for u in members}
         folds = []
-        for session, script in sorted(set(place.values())):
-            learnable = [u for u in members if place[u.id][0] != session and place[u.id][1] != script]
-            test = [utterance for utterance in members if place[utterance.id] == (session, script)]
-            folds.append(self.cut(f"session{session}-{script}", learnable, test, VALID_SHARE, seed))
+        for session, script in sorted(set(pairs.values())):
+            learnable = [u for u in members if pairs[u.id][0] != session and pairs[u.id][1] != script]
+            test = [utterance for utterance in members if pairs[utterance.id] == (session, script)]
+            folds.append(self.cut(f"{session}-{script}", learnable, test, seed))
         return folds
 
 
@@ -44,6 +41,5 @@ SPEC = ProtocolSpec(
     name="iemocap4-scriptfree",
     summary="IEMOCAP, 4 emotions, test session and test script both unseen, scored pooled (5,531 utterances)",
     corpus="iemocap",
-    options=ProtocolOptions,
     build=Iemocap4Scriptfree,
 )

@@ -6,10 +6,10 @@ training conversations, drawn by the run's seed.
 
 from collections.abc import Sequence
 
-from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
+from merkit.core.protocol import Fold, ProtocolSpec
 from merkit.core.types import Utterance
+from merkit.protocols._folds import conversation, leave_out
 from merkit.protocols._iemocap import VALID_SHARE, Iemocap4
-from merkit.protocols._labels import attribute
 
 
 class Iemocap4Session(Iemocap4):
@@ -21,22 +21,14 @@ class Iemocap4Session(Iemocap4):
         """Return one fold per session.
 
         Raises:
-            CountError: The counts differ from the published ones, or fewer than two sessions are there.
+            CountError: The counts differ from the published ones, or there are fewer than two sessions.
         """
-        members = self.checked(utterances)
-        session = {utterance.id: attribute(utterance, "session", self.name) for utterance in members}
-        folds = []
-        for tested in sorted(set(session.values())):
-            learnable = [utterance for utterance in members if session[utterance.id] != tested]
-            test = [utterance for utterance in members if session[utterance.id] == tested]
-            folds.append(self.cut(f"session{tested}", learnable, test, VALID_SHARE, seed))
-        return folds
+        return leave_out(self, self.checked(utterances), self.session, conversation, VALID_SHARE, seed)
 
 
 SPEC = ProtocolSpec(
     name="iemocap4-session",
     summary="IEMOCAP, 4 emotions (excited is happy), leave one of 5 sessions out (5,531 utterances)",
     corpus="iemocap",
-    options=ProtocolOptions,
     build=Iemocap4Session,
 )

@@ -7,10 +7,9 @@ eight speakers of the other sessions. Validation: a tenth of their conversations
 
 from collections.abc import Sequence
 
-from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
+from merkit.core.protocol import Fold, ProtocolSpec
 from merkit.core.types import Utterance
-from merkit.protocols._iemocap import VALID_SHARE, Iemocap4
-from merkit.protocols._labels import attribute
+from merkit.protocols._iemocap import Iemocap4
 
 
 class Iemocap4Speaker(Iemocap4):
@@ -22,15 +21,15 @@ class Iemocap4Speaker(Iemocap4):
         """Return one fold per speaker, in the order of their names.
 
         Raises:
-            CountError: The counts differ from the published ones, or fewer than two sessions are there.
+            CountError: The counts differ from the published ones, or there are fewer than two sessions.
         """
         members = self.checked(utterances)
-        session = {utterance.speaker: attribute(utterance, "session", self.name) for utterance in members}
+        session = {utterance.speaker: self.session(utterance) for utterance in members}
         folds = []
         for tested in sorted(session):
             learnable = [utterance for utterance in members if session[utterance.speaker] != session[tested]]
             test = [utterance for utterance in members if utterance.speaker == tested]
-            folds.append(self.cut(tested, learnable, test, VALID_SHARE, seed))
+            folds.append(self.cut(tested, learnable, test, seed))
         return folds
 
 
@@ -38,6 +37,5 @@ SPEC = ProtocolSpec(
     name="iemocap4-speaker",
     summary="IEMOCAP, 4 emotions (excited is happy), leave one of 10 speakers out, partner unused (5,531 utterances)",
     corpus="iemocap",
-    options=ProtocolOptions,
     build=Iemocap4Speaker,
 )

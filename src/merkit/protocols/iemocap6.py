@@ -8,7 +8,7 @@ needs ``iemocap6-release``. Validation: 12 of the 120 training conversations, dr
 from typing import ClassVar
 
 from merkit.core.model import Citation
-from merkit.core.protocol import ProtocolOptions, ProtocolSpec
+from merkit.core.protocol import ProtocolSpec
 from merkit.protocols._iemocap import SIX
 from merkit.protocols._iemocap import Iemocap6 as SixClasses
 from merkit.protocols._labels import Counts
@@ -30,7 +30,6 @@ SPEC = ProtocolSpec(
     name="iemocap6",
     summary="IEMOCAP, 6 emotions, session 5 tests (31 of 151 conversations, 7,433 utterances, happy 648)",
     corpus="iemocap",
-    options=ProtocolOptions,
     build=Iemocap6,
     citation=Citation(
         url="https://doi.org/10.1609/aaai.v33i01.33016818",

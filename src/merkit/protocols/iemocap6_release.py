@@ -6,7 +6,7 @@ cannot be compared. Validation: 12 of the 120 training conversations, drawn by t
 
 from typing import ClassVar
 
-from merkit.core.protocol import ProtocolOptions, ProtocolSpec
+from merkit.core.protocol import ProtocolSpec
 from merkit.protocols._iemocap import SIX
 from merkit.protocols._iemocap import Iemocap6 as SixClasses
 from merkit.protocols._labels import Counts
@@ -27,6 +27,5 @@ SPEC = ProtocolSpec(
     name="iemocap6-release",
     summary="IEMOCAP, 6 emotions as released, session 5 tests (31 of 151 conversations, 7,380 utterances, happy 595)",
     corpus="iemocap",
-    options=ProtocolOptions,
     build=Iemocap6Release,
 )

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from merkit.core.protocol import ProtocolOptions, ProtocolSpec
+from merkit.core.protocol import ProtocolSpec
 from merkit.protocols._labels import Counts
 from merkit.protocols._official import OfficialSplit
 
@@ -28,6 +28,5 @@ SPEC = ProtocolSpec(
     name="meld3",
     summary="MELD, 3 sentiments, official train/dev/test (9,989 / 1,109 / 2,610 utterances)",
     corpus="meld",
-    options=ProtocolOptions,
     build=Meld3,
 )

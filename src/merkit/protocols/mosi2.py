@@ -13,7 +13,7 @@ from typing import ClassVar
 from merkit.core.model import Citation
 from merkit.core.protocol import Fold, ProtocolSpec
 from merkit.core.types import Utterance
-from merkit.protocols._folds import conversation, cut, held_out
+from merkit.protocols._folds import conversation, cut
 from merkit.protocols._labels import Counts, EpochOptions, MappedProtocol, attribute
 
 VALID_SHARE = 0.13
@@ -46,8 +46,7 @@ class Mosi2(MappedProtocol):
         members = self.checked(utterances)
         learnable = [utterance for utterance in members if self.subset(utterance) == "train"]
         test = [utterance for utterance in members if self.subset(utterance) == "test"]
-        valid = held_out(learnable, conversation, VALID_SHARE, seed, "official")
-        return [cut(self, "official", learnable, test, valid, conversation)]
+        return [cut(self, "official", learnable, test, conversation, VALID_SHARE, seed, "official")]
 
 
 SPEC = ProtocolSpec(

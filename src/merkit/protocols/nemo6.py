@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from merkit.core.protocol import Fold, ProtocolSpec
 from merkit.core.types import Utterance
-from merkit.protocols._folds import cut, held_out, speaker
+from merkit.protocols._folds import leave_out, speaker
 from merkit.protocols._labels import Counts, EpochOptions, MappedProtocol
 
 LABELS = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -34,14 +34,7 @@ class Nemo6(MappedProtocol):
         Raises:
             CountError: The counts differ from the published ones.
         """
-        members = self.checked(utterances)
-        folds = []
-        for name in sorted({utterance.speaker for utterance in members}):
-            learnable = [utterance for utterance in members if utterance.speaker != name]
-            test = [utterance for utterance in members if utterance.speaker == name]
-            validating = held_out(learnable, speaker, 1, seed, name)
-            folds.append(cut(self, name, learnable, test, validating, speaker))
-        return folds
+        return leave_out(self, self.checked(utterances), speaker, speaker, 1, seed)
 
 
 SPEC = ProtocolSpec(

@@ -1,6 +1,6 @@
 """Parley, four emotions, splits as made: no speaker is in two of them."""
 
-from merkit.core.protocol import ProtocolOptions, ProtocolSpec
+from merkit.core.protocol import ProtocolSpec
 from merkit.protocols._official import OfficialSplit
 
 
@@ -19,6 +19,5 @@ SPEC = ProtocolSpec(
     name="parley",
     summary="parley (synthetic), 4 emotions, train/valid/test by conversation as made",
     corpus="parley",
-    options=ProtocolOptions,
     build=Parley,
 )

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from merkit.core.model import Citation
-from merkit.core.protocol import Fold, ProtocolOptions, ProtocolSpec
+from merkit.core.protocol import Fold, ProtocolSpec
 from merkit.core.types import Utterance
-from merkit.protocols._folds import cut, held_out, speaker
+from merkit.protocols._folds import leave_out, speaker
 from merkit.protocols._labels import Counts, MappedProtocol
 
 LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -43,22 +43,15 @@ class Ravdess8(MappedProtocol):
             CountError: The counts differ from the published ones, or there are fewer than three actors.
         """
         members = self.checked(utterances)
-        folds = []
-        for number, actors in enumerate(ACTORS, start=1):
-            tested = {f"{actor:02d}" for actor in actors}
-            learnable = [utterance for utterance in members if utterance.speaker not in tested]
-            test = [utterance for utterance in members if utterance.speaker in tested]
-            if test:
-                valid = held_out(learnable, speaker, VALID_SHARE, seed, number)
-                folds.append(cut(self, str(number), learnable, test, valid, speaker))
-        return folds
+        number = {f"{actor:02d}": fold for fold, actors in enumerate(ACTORS, start=1) for actor in actors}
+        present = sorted({number[u.speaker] for u in members if u.speaker in number})
+        return leave_out(self, members, lambda u: number.get(u.speaker, 0), speaker, VALID_SHARE, seed, present)
 
 
 SPEC = ProtocolSpec(
     name="ravdess8",
     summary="RAVDESS speech, 8 emotions, 5 folds of actors (24 actors, 1,440 clips)",
     corpus="ravdess",
-    options=ProtocolOptions,
     build=Ravdess8,
     citation=Citation(
         url="https://doi.org/10.3390/s21227665",

@@ -15,7 +15,7 @@ from merkit.core.lookup import unknown
 from merkit.core.protocol import Fold, Protocol, ProtocolOptions, ProtocolSpec, Selection
 from merkit.core.types import Utterance
 from merkit.metrics.classification import METRICS
-from merkit.protocols._folds import Group, balanced, conversation, cut, fold, held_out, speaker
+from merkit.protocols._folds import Group, balanced, conversation, cut, fold, leave_out, speaker
 
 SPLITS = {
     "train": "train",
@@ -115,14 +115,10 @@ class Table(Protocol):
         if self.split is not None:
             return [self._by_column(members, seed)]
         group = self._group()
-        place = balanced(members, group, self.options.folds)
-        folds = []
-        for number in range(self.options.folds):
-            learnable = [utterance for utterance in members if place[group(utterance)] != number]
-            test = [utterance for utterance in members if place[group(utterance)] == number]
-            valid = held_out(learnable, group, VALID_SHARE, seed, number)
-            folds.append(cut(self, str(number + 1), learnable, test, valid, group))
-        return folds
+        number = balanced(members, group, self.options.folds)
+        return leave_out(
+            self, members, lambda u: number[group(u)], group, VALID_SHARE, seed, name=lambda number: str(number + 1)
+        )
 
     def check_labels(self, utterances: Sequence[Utterance]) -> None:
         """Check that every member's label is one of ``labels``, which are found here unless ``folds`` was called.
@@ -171,8 +167,7 @@ class Table(Protocol):
         if splits["valid"]:
             return fold(self, "split", splits["train"], splits["valid"], splits["test"])
         group = self._group() if self.options.group else _sensible(splits["train"])
-        valid = held_out(splits["train"], group, VALID_SHARE, seed, "split")
-        return cut(self, "split", splits["train"], splits["test"], valid, group)
+        return cut(self, "split", splits["train"], splits["test"], group, VALID_SHARE, seed, "split")
 
     def _group(self) -> Group:
         column = self.options.group

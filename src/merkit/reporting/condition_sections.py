@@ -1,6 +1,7 @@
 """Sections of scores under other conditions: subsets of modalities, another column of texts, linear probes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from merkit.evaluation.conditions import Condition
@@ -11,8 +12,19 @@ from merkit.reporting.results import Entry, Group
 from merkit.reporting.section import SYSTEM, Cell, Column, Row, Section, metric_columns, score_cell
 from merkit.reporting.text import METRIC_NAMES, interval_text, points
 
-_Scored = tuple[Entry, Condition, Mapping[str, Any], Mapping[str, Any]]
-"""A run under a condition, with the cells that begin and end its records."""
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Scores of a run under one condition, with the cells that begin and end its records."""
+
+    run: str
+    name: str
+    scores: Scores
+    differences: Mapping[str, Difference]
+    first: Mapping[str, Any]
+    last: Mapping[str, Any] = field(default_factory=dict)
+    bold: bool = False
+    verdict: Sequence[Cell] = ()
 
 
 def subset_section(group: Group) -> Section:
@@ -26,64 +38,52 @@ def subset_section(group: Group) -> Section:
         "The stored checkpoints on the test split; the other modalities are missing in every utterance."
         f" {_drop_caption(group, 'all modalities')} {notes}."
     )
-    scored: list[_Scored] = [
-        (entry, condition, {"modalities": condition.name}, {"training": training_note(entry.run)})
+    lines = [
+        _condition_line(entry, condition, {"modalities": condition.name}, {"training": training_note(entry.run)})
         for entry in group.entries
         for condition in entry.subsets
     ]
-    return _condition_section(group, "Subsets of the modalities", "Modalities", scored, caption, "subsets.csv")
+    section = _section(group, "Subsets of the modalities", ("Modalities", "Drop, points"), lines, "drop")
+    return replace(section, caption=caption, file="subsets.csv") if lines else section
 
 
 def text_section(group: Group) -> Section:
     """Return the scores of each run with the transcript and with another column of texts, where they were requested."""
-    scored: list[_Scored] = [
-        (entry, condition, {"text_column": condition.name, "missing": condition.missing}, {})
+    lines = [
+        _condition_line(entry, condition, {"text_column": condition.name, "missing": condition.missing})
         for entry in group.entries
         for condition in entry.texts
     ]
-    missing = dict.fromkeys(f"{condition.name}: {condition.missing}" for _, condition, *_ in scored)
+    missing = dict.fromkeys(f"{line.name}: {line.first['missing']}" for line in lines)
     caption = (
         "The stored checkpoints, trained on 'text', on the test split with another column in its place."
         f" {_drop_caption(group, 'the column text')} Test utterances without a text: {'; '.join(missing)}."
     )
-    return _condition_section(group, "Another text column", "Text column", scored, caption, "text-column.csv")
+    section = _section(group, "Another text column", ("Text column", "Drop, points"), lines, "drop")
+    return replace(section, caption=caption, file="text-column.csv") if lines else section
 
 
 def probe_section(group: Group) -> Section:
     """Return the scores of linear probes of each run's representations, where they were requested."""
-    scored = [(entry, probe) for entry in group.entries for probe in entry.probes or ()]
-    metrics = list(scored[0][1].scores) if scored else []
-    rows = []
-    for entry, probe in scored:
-        tone, sign, words = ("good", "▲", "above") if probe.above_chance else ("same", "≈", "not above")
-        above = Cell(points(probe.above.mean, sign=True), interval_text(probe.above.interval))
-        scores = [score_cell(probe.scores[metric]) for metric in metrics]
-        rows.append(
-            Row([Cell(entry.name), Cell(probe.name), *scores, above, Cell(f"{sign} {words} chance", tone=tone)])
-        )
-    records = [
-        {
-            "protocol": group.protocol,
-            "run": entry.name,
-            "representation": probe.representation,
-            "modality": probe.modality,
-            **_score_record(metric, probe.scores),
-            **_difference_record("above_chance", probe.above),
-            "verdict": "above chance" if probe.above_chance else "not above chance",
-            "probe": SETTINGS,
-        }
-        for entry, probe in scored
-        for metric in probe.scores
-    ]
-    difference = Column("Above chance, points of UA", numeric=True)
-    return Section(
-        "Linear probes",
-        [SYSTEM, Column("Representation"), *metric_columns(metrics), difference, Column("Verdict")],
-        rows,
-        _probe_caption(group),
-        file="probes.csv" if any(entry.probes is not None for entry in group.entries) else "",
-        records=records,
-    )
+    lines = []
+    for entry in group.entries:
+        for probe in entry.probes or ():
+            tone, sign, words = ("good", "▲", "above") if probe.above_chance else ("same", "≈", "not above")
+            lines.append(
+                _Line(
+                    entry.name,
+                    probe.name,
+                    probe.scores,
+                    dict.fromkeys(probe.scores, probe.above),
+                    {"representation": probe.representation, "modality": probe.modality},
+                    {"verdict": f"{words} chance", "probe": SETTINGS},
+                    verdict=[Cell(f"{sign} {words} chance", tone=tone)],
+                )
+            )
+    heads = ("Representation", "Above chance, points of UA", "Verdict")
+    section = _section(group, "Linear probes", heads, lines, "above_chance", sign=True)
+    requested = any(entry.probes is not None for entry in group.entries)
+    return replace(section, caption=_probe_caption(group), file="probes.csv" if requested else "")
 
 
 def _drop_caption(group: Group, whole: str) -> str:
@@ -94,40 +94,37 @@ def _drop_caption(group: Group, whole: str) -> str:
     )
 
 
-def _condition_section(
-    group: Group,
-    title: str,
-    head: str,
-    scored: Sequence[_Scored],
-    caption: str,
-    file: str,
+def _condition_line(
+    entry: Entry, condition: Condition, first: Mapping[str, Any], last: Mapping[str, Any] | None = None
+) -> _Line:
+    trained = not condition.drops
+    return _Line(entry.name, condition.name, condition.scores, condition.drops, first, last or {}, bold=trained)
+
+
+def _section(
+    group: Group, title: str, heads: Sequence[str], lines: Sequence[_Line], difference: str, sign: bool = False
 ) -> Section:
-    """Return a section of runs under several conditions."""
+    """Return a section of lines; ``heads`` are those of the columns beside the scores, ``difference`` is its record."""
     metrics = group.entries[0].run.protocol.metrics
     rows, records = [], []
-    for entry, condition, first, last in scored:
-        drop = condition.drops.get(group.metric)
-        lost = Cell("") if drop is None else Cell(points(drop.mean), interval_text(drop.interval))
-        scores = [score_cell(condition.scores[metric], bold=not condition.drops) for metric in metrics]
-        rows.append(Row([Cell(entry.name), Cell(condition.name), *scores, lost]))
+    for line in lines:
+        gap = line.differences.get(group.metric)
+        shown = Cell("") if gap is None else Cell(points(gap.mean, sign=sign), interval_text(gap.interval))
+        scores = [score_cell(line.scores[metric], bold=line.bold) for metric in metrics]
+        rows.append(Row([Cell(line.run), Cell(line.name), *scores, shown, *line.verdict]))
+        names = {"protocol": group.protocol, "run": line.run, **line.first}
         for metric in metrics:
-            difference = _difference_record("drop", condition.drops.get(metric))
-            names = {"protocol": group.protocol, "run": entry.name, **first}
-            records.append({**names, **_score_record(metric, condition.scores), **difference, **last})
-    columns = [SYSTEM, Column(head), *metric_columns(metrics), Column("Drop, points", numeric=True)]
-    return Section(title, columns, rows, caption if rows else "", file=file if rows else "", records=records)
-
-
-def _score_record(metric: str, scores: Scores) -> dict[str, Any]:
-    score = scores[metric]
-    shares = {"mean": score["mean"], "std": score["std"], "low": score["interval"][0], "high": score["interval"][1]}
-    return {"metric": metric, **{name: None if share is None else 100 * share for name, share in shares.items()}}
-
-
-def _difference_record(name: str, difference: Difference | None) -> dict[str, Any]:
-    ends = (None, None, None) if difference is None else (difference.mean, *difference.interval)
-    names = (name, f"{name}_low", f"{name}_high")
-    return {name: None if share is None else 100 * share for name, share in zip(names, ends, strict=True)}
+            score, gap = line.scores[metric], line.differences.get(metric)
+            ends = (None, None, None) if gap is None else (gap.mean, *gap.interval)
+            shares = dict(
+                zip(("mean", "std", "low", "high"), (score["mean"], score["std"], *score["interval"]), strict=True)
+            )
+            shares |= zip((difference, f"{difference}_low", f"{difference}_high"), ends, strict=True)
+            percents = {name: None if share is None else 100 * share for name, share in shares.items()}
+            records.append({**names, "metric": metric, **percents, **line.last})
+    before, numeric, *after = heads
+    columns = [SYSTEM, Column(before), *metric_columns(metrics), Column(numeric, numeric=True), *map(Column, after)]
+    return Section(title, columns, rows, records=records)
 
 
 def _probe_caption(group: Group) -> str:

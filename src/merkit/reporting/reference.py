@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-import merkit
 from merkit.core.settings import Settings
+from merkit.experiments.shipped import shipped_folder
 from merkit.reporting.csv_file import known_metric, read_csv
 
 
@@ -45,10 +45,8 @@ class Reference(Settings):
 
 
 def shipped_references() -> Path:
-    """Return the path of the file: inside an installed package, or in the source checkout."""
-    package = Path(merkit.__file__).parent
-    installed = package / "results" / "reference.csv"
-    return installed if installed.exists() else package.parent.parent / "results" / "reference.csv"
+    """Return the path of the file that comes with merkit."""
+    return shipped_folder("results") / "reference.csv"
 
 
 def read_references(path: Path) -> list[Reference]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import unknown
+from merkit.core.types import MODALITIES
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.evaluation.comparison import Comparison, compare_all
 from merkit.evaluation.conditions import Condition
@@ -47,7 +48,7 @@ class Entry:
     def modalities(self) -> str:
         """Modalities of its encoders joined by ``+``; empty for a model without encoders."""
         encoders = self.run.recipe.get("encoders", {})
-        return "+".join(name for name in ("text", "audio", "video") if name in encoders)
+        return "+".join(name for name in MODALITIES if name in encoders)
 
     @property
     def features(self) -> str:
@@ -134,10 +135,10 @@ def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference]
 def _row(entry: Entry, metric: str) -> ResultRow:
     scores, provenance = entry.scores, entry.run.provenance
     score, leaky = scores["test"][metric], scores["legacy_best_on_test"]
+    same = ("protocol", "model", "selection", "support", "clusters", "cluster", "parameters", "trainable_parameters")
     return ResultRow(
-        protocol=scores["protocol"],
+        **{name: scores[name] for name in (*same, "peak_memory_bytes")},
         run=entry.name,
-        model=scores["model"],
         modalities=entry.modalities,
         features=entry.features,
         changes=entry.changes,
@@ -148,20 +149,13 @@ def _row(entry: Entry, metric: str) -> ResultRow:
         high=100 * score["interval"][1],
         pooled=100 * score["pooled"],
         valid=100 * scores["valid"][metric]["mean"],
-        selection=scores["selection"],
         leaky_best_on_test=None if leaky is None else 100 * leaky[metric]["mean"],
         seeds=" ".join(map(str, scores["seeds"])),
         folds=len(scores["folds"]),
         averaging="pooled" if scores["pooled"] else "folds",
-        support=scores["support"],
-        clusters=scores["clusters"],
-        cluster=scores["cluster"],
         published_counts=not scores["count_differences"],
         reads_recordings=not _reads_published(entry.run.recipe),
-        parameters=scores["parameters"],
-        trainable_parameters=scores["trainable_parameters"],
         seconds=f"{scores['seconds']:.1f}",
-        peak_memory_bytes=scores["peak_memory_bytes"],
         corpus_version=provenance["data"]["corpus_version"],
         data_sha256=provenance["data"]["sha256"],
         recipe_sha256=provenance["recipe_sha256"],

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 
-from merkit.core.errors import MerkitError
+from merkit.core.errors import MerkitError, first_line
 from merkit.core.once import once
 from merkit.core.view import TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.files import file_hash
-from merkit.encoders.networks.files import NetworkFiles, first_line
+from merkit.encoders.networks.files import NetworkFiles
 from merkit.encoders.networks.loading import quiet
 
 

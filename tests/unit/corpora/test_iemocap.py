@@ -8,7 +8,7 @@ from merkit.core.corpus import CorpusOptions
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.types import Conversation
-from merkit.corpora._iemocap_files import read_ratings, read_transcript
+from merkit.corpora._iemocap_files import read_dialog, read_ratings
 from merkit.corpora.iemocap import SPEC, read
 
 
@@ -166,7 +166,7 @@ def test_a_transcript_in_windows_encoding_is_read(tmp_path: Path) -> None:
         b"Ses01F_impro01_F000 [006.2901-008.2357]: It\x92s here: now.\n\nM: No.\nSes01F_impro01_FXX1 [0-1]: A.\n"
     )
 
-    texts, unrated, nameless = read_transcript(path)
+    texts, unrated, nameless = read_dialog(path)
 
     assert (texts, unrated, nameless) == ({"Ses01F_impro01_F000": "It’s here: now."}, 1, 1)
 

@@ -93,8 +93,8 @@ def test_items_of_keep_a_conversation_whole_for_the_sake_of_context(tmp_path: Pa
     manifest = write_corpus(tmp_path, conversations=3, turns=4)
     members = [u.id for u in manifest.utterances]
 
-    talks = items_of(manifest, "conversation", members, ["c001_2"])
-    single = items_of(manifest, "utterance", members, ["c001_2"], context=5)
+    talks = items_of(manifest.turns(members), "conversation", ["c001_2"])
+    single = items_of(manifest.turns(members, context=5), "utterance", ["c001_2"])
 
     assert [[turn.utterance.id for turn in talk] for talk in talks] == [["c001_0", "c001_1", "c001_2", "c001_3"]]
     assert [u.id for u in single[0][0].previous] == ["c001_0", "c001_1"]
@@ -105,7 +105,7 @@ def test_items_carry_later_turns_where_an_encoder_asks_for_them(tmp_path: Path, 
     manifest = write_corpus(tmp_path, conversations=3, turns=4)
     members = [u.id for u in manifest.utterances]
 
-    items = items_of(manifest, level, members, ["c001_2"], following=5)
+    items = items_of(manifest.turns(members, following=5), level, ["c001_2"])
 
     (turn,) = [turn for item in items for turn in item if turn.utterance.id == "c001_2"]
     assert [u.id for u in turn.following] == ["c001_3"]
@@ -133,7 +133,7 @@ def test_a_teachers_answers_stand_beside_their_utterances_and_context_has_none(l
     ids = [utterance.id for utterance in manifest.utterances]
     labels = dict.fromkeys(ids[1:], 0)  # the first utterance is context
     teacher = {id_: np.array([number, 0.0, 1.0], np.float32) for number, id_ in enumerate(ids) if id_ in labels}
-    items = items_of(manifest, level, ids, ids)
+    items = items_of(manifest.turns(ids), level, ids)
 
     batch = Dataset(items, {}, level, labels, teacher=teacher).batch(range(len(items)))
 

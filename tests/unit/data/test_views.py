@@ -12,7 +12,8 @@ from tests.contract.fakes import DIM, FakeEncoder
 from merkit.core.types import Turn, Utterance
 from merkit.data.dataset import Dataset
 from merkit.data.features.sources import FeatureSource
-from merkit.data.views import Views, seed_of, view_path, write_audio, write_text
+from merkit.data.files import write_texts
+from merkit.data.views import Views, seed_of, view_path, write_audio
 
 NAMES = ("a", "b", "c")
 
@@ -83,7 +84,7 @@ def test_a_view_is_found_by_all_that_it_was_made_of(tmp_path: Path) -> None:
     made_of = {"engine": {"engine": "edit", "drop": 0.1}, "text": "no", "seed": 1}
 
     path = view_path(tmp_path, "text", made_of)
-    write_text(path, "no ąę")
+    write_texts({path: "no ąę"})
 
     assert view_path(tmp_path, "text", dict(reversed(made_of.items()))) == path
     assert path.read_text(encoding="utf-8") == "no ąę"

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from merkit.core.batch import Padded
-from merkit.core.encoder import EncoderHome
+from merkit.core.encoder import EncoderConfig, EncoderHome
 from merkit.core.errors import MerkitError
-from merkit.encoders.egemaps import SPEC, EgemapsConfig
+from merkit.encoders.egemaps import SPEC
 
 pytest.importorskip("opensmile", reason="the extra 'prosody' is not installed")
 
 
 def build():
-    return SPEC.build(EgemapsConfig(), "audio", EncoderHome())
+    return SPEC.build(EncoderConfig(), "audio", EncoderHome())
 
 
 def tone(pitch_hz: float, seconds: float = 1.0) -> np.ndarray:

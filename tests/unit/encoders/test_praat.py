@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from merkit.core.batch import Padded
-from merkit.core.encoder import EncoderHome
+from merkit.core.encoder import EncoderConfig, EncoderHome
 from merkit.core.errors import MediaError, MerkitError
 from merkit.core.types import Turn, Utterance
-from merkit.encoders.praat import COLUMNS, SPEC, PraatConfig, prosody
+from merkit.encoders.praat import COLUMNS, SPEC, prosody
 
 pytest.importorskip("parselmouth", reason="the extra 'prosody' is not installed")
 RATE = 16_000
 
 
 def build():
-    return SPEC.build(PraatConfig(), "audio", EncoderHome())
+    return SPEC.build(EncoderConfig(), "audio", EncoderHome())
 
 
 def tone(seconds: float, pitch_hz: float = 200.0, level: float = 0.1) -> np.ndarray:

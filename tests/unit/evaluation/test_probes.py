@@ -81,7 +81,9 @@ def test_a_probe_is_scikit_learns_on_what_the_checkpoint_makes_of_training_and_t
     members = [utterance.id for utterance in run.manifest.utterances]
     vectors = {}
     sources = open_sources(recognizer.encoders, list(run.manifest.turns(members)), home / "data" / "features")
-    for item in items_of(run.manifest, "conversation", members, members):  # one conversation at a time: no padding
+    for item in items_of(
+        run.manifest.turns(members), "conversation", members
+    ):  # one conversation at a time: no padding
         batch = Dataset([item], sources, "conversation").batch([0])
         features = recognizer.model(batch).auxiliary["feature.audio"][0].detach().numpy()
         vectors |= dict(zip(batch.ids, features, strict=True))

@@ -92,7 +92,7 @@ def test_an_answer_without_a_modality_is_that_of_a_corpus_that_lacks_it(model: s
         )
 
     recognizer = Recognizer.load(cell / "checkpoint", tmp_path / "deaf")
-    expected = {p.id: p for p in recognizer.predict(read_manifest(tmp_path / "deaf"))}
+    expected = {p.id: p for p in recognizer.predict_turns(list(read_manifest(tmp_path / "deaf").turns()))}
 
     predicted = stored(cell, "text")
     assert set(predicted) == test == set(expected)
@@ -199,7 +199,7 @@ def test_a_run_with_one_modality_has_no_subsets(home: Path, tmp_path: Path) -> N
 def test_a_model_that_reads_words_as_they_are_is_given_none_where_the_text_is_taken_away(home: Path) -> None:
     manifest = read_manifest(home / "data")
     members = [utterance.id for utterance in manifest.utterances]
-    dataset = Dataset(items_of(manifest, "utterance", members, members), {}, "utterance", with_texts=True)
+    dataset = Dataset(items_of(manifest.turns(members), "utterance", members), {}, "utterance", with_texts=True)
 
     assert set(_with_only(dataset, ("audio",)).batch([0, 1, 2]).texts) == {None}
     assert None not in _with_only(dataset, ("text",)).batch([0, 1, 2]).texts

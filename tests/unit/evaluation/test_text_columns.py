@@ -69,7 +69,9 @@ def test_a_figure_is_what_scikit_learn_says_of_a_corpus_whose_transcript_the_col
     row = text_conditions(run, "asr_text")[1]
 
     other = write_manifest(tmp_path, heard, name="tiny", version=1)
-    answers = {p.id: LABELS.index(p.label) for p in Recognizer.load(checkpoint).predict(other)}
+    recognizer = Recognizer.load(checkpoint)
+    predictions = recognizer.predict_turns(list(other.turns(None, *recognizer.reach)))
+    answers = {p.id: LABELS.index(p.label) for p in predictions}
     silent = pq.read_table(checkpoint.parent / FILE).to_pylist()
     answers |= {r["id"]: LABELS.index(r["label"]) for r in silent if r["id"] == "c000_0"}
     expected = balanced_accuracy_score(list(truth.values()), [answers[id_] for id_ in truth])

@@ -19,4 +19,4 @@ def test_a_probability_that_is_not_finite_is_an_error_that_names_the_utterance(t
             parameter.fill_(torch.nan)
 
     with pytest.raises(MerkitError, match="utterance 'c000_0' a probability that is not finite"):
-        list(Recognizer(model, config).predict(manifest))
+        list(Recognizer(model, config).predict_turns(list(manifest.turns())))

@@ -28,7 +28,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     spec = load("encoders", "precomputed")
     encoder = spec.build(spec.config(features="sound"), "audio", EncoderHome(data=manifest.root))
     labels = {u.id: ("calm", "cross", "glad").index(str(u.attributes["label"])) for u in manifest.utterances}
-    items = items_of(manifest, "utterance", labels, labels)
+    items = items_of(manifest.turns(labels), "utterance", labels)
     sources = open_sources({"audio": encoder}, [item[0] for item in items], manifest.root / "features")
     found = Dataset(items, sources, "utterance", labels)
     encoder.fit(found.arrays("audio"))

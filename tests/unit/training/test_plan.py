@@ -108,7 +108,7 @@ def dataset(manifest: Manifest, level: Level = "utterance") -> Dataset:
     torch.manual_seed(0)
     encoder = spec.build(spec.config(n_mels=8, dim=4, layers=2), "audio", EncoderHome())
     labels = {u.id: "ab".index(str(u.attributes["label"])) for u in manifest.utterances}
-    items = items_of(manifest, level, labels, labels)
+    items = items_of(manifest.turns(labels), level, labels)
     turns = [turn for item in items for turn in item]
     return Dataset(items, open_sources({"audio": encoder}, turns, manifest.root / "features"), level, labels)
 

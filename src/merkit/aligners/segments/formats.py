@@ -17,7 +17,7 @@ from typing import Any
 
 from merkit.aligners.segments.tiers import merged_words
 from merkit.core.alignment import Interval, TierName
-from merkit.core.errors import MerkitError
+from merkit.core.errors import MerkitError, first_line
 
 Tiers = dict[TierName, list[Interval]]
 
@@ -39,12 +39,15 @@ def read_textgrid(path: Path) -> Tiers:
     Raises:
         MerkitError: It is damaged, or none of its tiers is one of words, syllables or phones.
     """
-    grid = _praatio().openTextgrid
     try:
-        content = grid(str(path), includeEmptyIntervals=False, reportingMode="silence")
+        from praatio.textgrid import openTextgrid
+    except ImportError as error:
+        raise MerkitError("TextGrids need the extra 'align': pip install 'merkit[align]'") from error
+    try:
+        content = openTextgrid(str(path), includeEmptyIntervals=False, reportingMode="silence")
     except Exception as error:  # praatio raises errors of any kind on bad files
         raise MerkitError(
-            f"{path}: not a TextGrid that can be read ({_line(error)}). Save it again with Praat"
+            f"{path}: not a TextGrid that can be read ({first_line(error)}). Save it again with Praat"
         ) from error
     tiers: Tiers = {}
     for name in content.tierNames:
@@ -117,7 +120,7 @@ def read_json(path: Path) -> dict[str, Tiers]:
         rows = content["utterances"] if isinstance(content, dict) and "utterances" in content else ()
         return {str(row["id"]): {"word": _spans(row, "words"), "phone": _spans(row, "phones")} for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MerkitError(f"{path}: not an alignment in parley's format ({_line(error)})") from error
+        raise MerkitError(f"{path}: not an alignment in parley's format ({first_line(error)})") from error
 
 
 def _spans(row: Mapping[str, Any], key: str) -> list[Interval]:
@@ -133,21 +136,9 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise MerkitError(f"Cannot read '{path}': {_line(error)}") from error
+        raise MerkitError(f"Cannot read '{path}': {first_line(error)}") from error
     return [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
 
 
 def _bad(path: Path, number: int, line: str, expected: str) -> MerkitError:
     return MerkitError(f"{path}, line {number}: '{line[:60]}' found, expected {expected}")
-
-
-def _praatio() -> Any:
-    try:
-        from praatio import textgrid
-    except ImportError as error:
-        raise MerkitError("TextGrids need the extra 'align': pip install 'merkit[align]'") from error
-    return textgrid
-
-
-def _line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

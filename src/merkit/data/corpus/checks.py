@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from merkit.core.corpus import Finding
 from merkit.core.types import Utterance
+from merkit.data.corpus.findings import counted
 from merkit.data.corpus.mending import damage
 
 LONG_S = 30.0
@@ -28,29 +29,22 @@ def check_texts(utterances: Sequence[Utterance]) -> list[Finding]:
             empty.append(utterance.id)
         for kind in damage(utterance.text):
             damaged[kind].append(utterance.id)
-    findings = [
-        Finding("warning", f"text-{kind}", f"{len(ids):,} texts {descriptions[kind]}", tuple(ids))
-        for kind, ids in damaged.items()
-        if ids
-    ]
-    if empty:
-        findings.append(Finding("warning", "empty-text", f"{len(empty):,} texts are empty", tuple(empty)))
-    return findings
+    findings: list[Finding] = []
+    for kind, ids in damaged.items():
+        findings += counted("warning", f"text-{kind}", ids, f"texts {descriptions[kind]}")
+    return findings + counted("warning", "empty-text", empty, "texts are empty")
 
 
 def check_durations(durations_s: Mapping[str, float]) -> list[Finding]:
     """Report utterances, by id, that are implausibly long or short."""
-    findings = []
-    long = tuple(name for name, seconds in durations_s.items() if seconds > LONG_S)
-    short = tuple(name for name, seconds in durations_s.items() if seconds < SHORT_S)
-    if long:
-        longest = max(durations_s[name] for name in long)
-        message = f"{len(long):,} utterances last longer than {LONG_S:g} s, the longest {longest:.1f} s: wrong cuts?"
-        findings.append(Finding("warning", "over-long", message, long))
-    if short:
-        message = f"{len(short):,} utterances last less than {SHORT_S:g} s"
-        findings.append(Finding("warning", "very-short", message, short))
-    return findings
+    long = [name for name, seconds in durations_s.items() if seconds > LONG_S]
+    short = [name for name, seconds in durations_s.items() if seconds < SHORT_S]
+    longest = max(durations_s.values(), default=0.0)
+    message = f"utterances last longer than {LONG_S:g} s, the longest {longest:.1f} s: wrong cuts?"
+    return [
+        *counted("warning", "over-long", long, message),
+        *counted("warning", "very-short", short, f"utterances last less than {SHORT_S:g} s"),
+    ]
 
 
 def check_repeated_texts(utterances: Iterable[Utterance]) -> list[Finding]:
@@ -65,10 +59,9 @@ def check_repeated_texts(utterances: Iterable[Utterance]) -> list[Finding]:
         if split is not None and text:
             splits.setdefault(str(split), []).append((utterance.id, text))
     training = {text for _, text in splits.pop("train", [])}
-    findings = []
+    findings: list[Finding] = []
     for split, rows in splits.items():
-        ids = tuple(name for name, text in rows if text in training)
-        if ids:
-            message = f"{len(ids):,} of {len(rows):,} texts of '{split}' occur word for word in 'train'"
-            findings.append(Finding("info", f"repeated-text-{split}", message, ids))
+        ids = [name for name, text in rows if text in training]
+        message = f"of {len(rows):,} texts of '{split}' occur word for word in 'train'"
+        findings += counted("info", f"repeated-text-{split}", ids, message)
     return findings

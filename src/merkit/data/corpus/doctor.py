@@ -13,7 +13,7 @@ from merkit.core.corpus import CorpusSpec, Finding
 from merkit.core.errors import MediaError, MerkitError
 from merkit.core.types import Utterance
 from merkit.data.corpus.checks import check_durations, check_repeated_texts, check_texts
-from merkit.data.corpus.findings import LEVELS, read_findings
+from merkit.data.corpus.findings import LEVELS, counted, read_findings
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.prepare import count_differences
 from merkit.data.features.published import read_published
@@ -86,13 +86,13 @@ def check_repeated_ids(utterances: Iterable[Utterance]) -> list[Finding]:
         medium = utterance.audio_path or utterance.video
         if medium is not None:
             parts.setdefault((medium, utterance.start_s, utterance.end_s), []).append(utterance.id)
-    findings = []
-    if twice := tuple(name for name, times in ids.items() if times > 1):
-        findings.append(Finding("error", "repeated-id", f"{len(twice):,} ids occur more than once", twice))
-    if shared := tuple(name for names in parts.values() if len(names) > 1 for name in names):
-        message = f"{len(shared):,} utterances share their part of a recording with another one"
-        findings.append(Finding("warning", "repeated-recording", message, shared))
-    return findings
+    twice = (name for name, times in ids.items() if times > 1)
+    shared = (name for names in parts.values() if len(names) > 1 for name in names)
+    message = "utterances share their part of a recording with another one"
+    return [
+        *counted("error", "repeated-id", twice, "ids occur more than once"),
+        *counted("warning", "repeated-recording", shared, message),
+    ]
 
 
 def check_features(manifest: Manifest) -> list[Finding]:
@@ -105,12 +105,11 @@ def check_features(manifest: Manifest) -> list[Finding]:
         except MerkitError as error:
             findings.append(Finding("error", f"features-{name}", str(error)))
             continue
-        if without := tuple(u.id for u in manifest.utterances if u.id not in arrays):
-            message = f"{len(without):,} utterances have no features '{name}'"
-            findings.append(Finding("warning", f"features-{name}-missing", message, without))
-        if undefined := tuple(u for u, array in arrays.items() if np.isnan(array).any()):
-            message = f"{len(undefined):,} utterances have undefined values (NaN) in features '{name}'"
-            findings.append(Finding("info", f"features-{name}-undefined", message, undefined))
+        without = (u.id for u in manifest.utterances if u.id not in arrays)
+        findings += counted("warning", f"features-{name}-missing", without, f"utterances have no features '{name}'")
+        undefined = (u for u, array in arrays.items() if np.isnan(array).any())
+        message = f"utterances have undefined values (NaN) in features '{name}'"
+        findings += counted("info", f"features-{name}-undefined", undefined, message)
     return findings
 
 

@@ -1,7 +1,7 @@
 """Findings about a corpus: stored as JSON beside its manifest, and rendered as text."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from merkit.core.corpus import Finding
 from merkit.core.errors import ManifestError
-from merkit.data.files import atomic_path
+from merkit.data.files import write_texts
 
 LEVELS = ("error", "warning", "info")
 """Most serious first: an ``error`` makes results invalid, a ``warning`` may, ``info`` is worth knowing."""
@@ -17,10 +17,15 @@ LEVELS = ("error", "warning", "info")
 _SHOWN = 5
 
 
+def counted(level: str, code: str, ids: Iterable[str], message: str) -> list[Finding]:
+    """Return a finding about these utterances, whose number precedes the message; none if there are none."""
+    concerned = tuple(ids)
+    return [Finding(level, code, f"{len(concerned):,} {message}", concerned)] if concerned else []
+
+
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:
     """Write findings as JSON, the same bytes for the same findings."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(to_json(findings), encoding="utf-8")
+    write_texts({path: to_json(findings)})
 
 
 def read_findings(path: Path) -> list[Finding]:

@@ -41,7 +41,7 @@ from merkit.data.corpus.rows import (
     to_utterances,
 )
 from merkit.data.corpus.tables import SUFFIXES, read_columns
-from merkit.data.files import atomic_path
+from merkit.data.files import atomic_path, write_texts
 
 SCHEMA = 1
 """Number of the format described above."""
@@ -173,10 +173,8 @@ def write_manifest(
     )
     arrays = to_arrays(to_columns(checked))
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "corpus.json") as temporary:
-        temporary.write_text(
-            json.dumps(vars(info), indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+    described = json.dumps(vars(info), indent=2, sort_keys=True, ensure_ascii=False)
+    write_texts({folder / "corpus.json": described + "\n"})
     with atomic_path(folder / "utterances.parquet") as temporary:
         pyarrow.parquet.write_table(pyarrow.table(arrays), temporary)
     return Manifest(folder, checked, info)

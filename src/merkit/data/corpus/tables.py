@@ -17,7 +17,7 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 
-from merkit.core.errors import ManifestError
+from merkit.core.errors import ManifestError, first_line
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 """Kinds of tables, in the order in which a folder is searched for them."""
@@ -50,9 +50,9 @@ def read_columns(path: Path, strings: Collection[str] = (), numbers: Collection[
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: not UTF-8 at byte {error.start}; save the table as UTF-8") from error
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-        raise ManifestError(f"{path}: cannot be read as {path.suffix[1:]}: {_first_line(error)}") from error
+        raise ManifestError(f"{path}: cannot be read as {path.suffix[1:]}: {first_line(error)}") from error
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be read: {_first_line(error)}") from error
+        raise ManifestError(f"{path}: cannot be read: {first_line(error)}") from error
 
 
 def _parquet(path: Path) -> Columns:
@@ -149,7 +149,3 @@ def _inferred(cells: list[str | None]) -> list[Any]:
         if filled and all(pattern.fullmatch(cell) for cell in filled):
             return [None if cell is None else convert(cell) for cell in cells]
     return list(cells)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,6 +1,5 @@
 """Another column as the transcript, such as the output of speech recognition."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from merkit.core.errors import ManifestError
@@ -26,11 +25,6 @@ def with_text_column(manifest: Manifest, column: str) -> Manifest:
     if all(utterance.text is None for utterance in utterances):
         raise ManifestError(f"{manifest.root}: column '{column}' is empty; expected a text for at least one utterance")
     return replace(manifest, utterances=utterances, info=replace(manifest.info, sha256=content_hash(utterances)))
-
-
-def count_without_text(utterances: Sequence[Utterance]) -> int:
-    """Return how many utterances have no text."""
-    return sum(utterance.text is None for utterance in utterances)
 
 
 def _cell(manifest: Manifest, utterance: Utterance, column: str) -> str | None:

@@ -21,7 +21,7 @@ from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ManifestError, MerkitError, UnsafeFileError
 from merkit.core.settings import Settings
 from merkit.data.features.unpickling import read_pickle_safely
-from merkit.data.files import atomic_path, file_hash
+from merkit.data.files import atomic_path, file_hash, write_texts
 
 __all__ = ["read_npz", "read_pickle_safely", "read_published", "write_published"]
 
@@ -95,8 +95,7 @@ def write_published(folder: Path, features: PublishedFeatures) -> None:
         features=file_hash(folder / _FEATURES),
         index=file_hash(folder / _INDEX),
     )
-    with atomic_path(folder / _PAGE) as temporary:
-        temporary.write_text(page.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_texts({folder / _PAGE: page.model_dump_json(indent=2) + "\n"})
 
 
 def read_published(folder: Path) -> PublishedFeatures:

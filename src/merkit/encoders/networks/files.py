@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from merkit.core.errors import CheckpointError, ConfigError, MerkitError
+from merkit.core.errors import CheckpointError, ConfigError, MerkitError, first_line
 from merkit.data.files import atomic_path, file_hash
 
 MINILM = "builtin:minilm"
@@ -132,11 +132,6 @@ class NetworkFiles:
         if self.kind == "builtin":
             return _minilm_folder()
         return download_snapshot(self.weights, str(self.revision), patterns)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the name of its class where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _kind(weights: str, revision: str | None, *, restored: bool) -> str:

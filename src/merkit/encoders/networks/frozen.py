@@ -1,6 +1,6 @@
 """A pretrained network that is not trained: its vectors are extracted once and stored."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,35 +9,33 @@ import torch
 from torch import Tensor, nn
 
 from merkit.core.batch import Padded
-from merkit.core.encoder import Array, Encoder, as_float32
+from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import MerkitError
 from merkit.core.once import once
 from merkit.core.types import Turn
+from merkit.encoders._stored_vectors import StoredVectors
 from merkit.encoders.networks.architecture import Architecture
 from merkit.encoders.networks.layers import LayerMix
 from merkit.encoders.networks.loading import load_network
-from merkit.nn.layers import Dropout
 from merkit.nn.sequences import pad_sequences
-from merkit.nn.standardization import Standardizer, standardised
+from merkit.nn.standardization import standardised
 
 
-class FrozenNetwork(Encoder):
+class FrozenNetwork(StoredVectors):
     """A network's vectors, ``[*batch, time, dim]``, or their means, ``[*batch, 1, dim]``, if ``pooled``.
 
     The network is no submodule: it is loaded when the first turn is extracted, and no part of a checkpoint's state.
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
         config = architecture.config
+        super().__init__(
+            architecture.modality, architecture.dim, standardise=config.standardise, dropout=config.dropout
+        )
         self.architecture = architecture
-        self.modality = architecture.modality
-        self.dim = architecture.dim
         self.context = architecture.context
         self.hop_s, self.centre_s = architecture.hop_s, architecture.centre_s
         self.mix = LayerMix(architecture.states_count) if config.layer == "mix" else None
-        self.standardizer = Standardizer(self.dim) if config.standardise else None
-        self.dropout = Dropout(config.dropout)
         self._device: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_device", torch.empty(0), persistent=False)
 
@@ -86,10 +84,6 @@ class FrozenNetwork(Encoder):
     def forward(self, padded: Padded) -> Padded:
         vectors = standardised(padded, self.standardizer)
         return Padded(self.dropout(vectors.data if self.mix is None else self.mix(vectors.data)), vectors.mask)
-
-    def fit(self, arrays: Iterable[Array]) -> None:
-        if self.standardizer is not None:
-            self.standardizer.fit(arrays)
 
     def describe(self) -> Mapping[str, Any]:
         name = self.architecture.settings()["encoder"]

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from merkit.core.errors import MerkitError
-from merkit.encoders.networks.files import NetworkFiles, first_line
+from merkit.core.errors import MerkitError, first_line
+from merkit.encoders.networks.files import NetworkFiles
 
 _LOADING = Lock()
 

@@ -26,7 +26,8 @@ from merkit.core.view import AudioEngine, Speaking, TextEngine, ViewConfig, View
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset
 from merkit.data.features.sources import open_sources
-from merkit.data.views import FOLDER, Views, seed_of, view_path, write_audio, write_text
+from merkit.data.files import write_texts
+from merkit.data.views import FOLDER, Views, seed_of, view_path, write_audio
 from merkit.encoders.sound.samples import audio_content
 from merkit.experiments.cell import Cell
 from merkit.experiments.mistakes import plug_in_table
@@ -171,7 +172,7 @@ class Maker:
         for first in range(0, len(waiting), engine.batch):
             batch = waiting[first : first + engine.batch]
             for (file, _), text in zip(batch, engine.rewrite([wording for _, wording in batch]), strict=True):
-                write_text(file, text)
+                write_texts({file: text})
             if progress is not None:
                 progress("wordings", first + len(batch), len(waiting))
         reworded = {position: file.read_text(encoding="utf-8") for position, file in files.items()}

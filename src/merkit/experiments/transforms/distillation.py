@@ -131,9 +131,8 @@ class Distillation(Transform):
             wanted = {id_ for id_ in cell.fold.train if cell.manifest.by_id[id_].conversation in part.conversations}
             for checkpoint in part.checkpoints:
                 teacher = Recognizer.load(checkpoint, cell.manifest.root)
-                for prediction in teacher.predict(
-                    cell.manifest,
-                    members=set(cell.members),
+                for prediction in teacher.predict_turns(
+                    list(cell.manifest.turns(cell.members, *teacher.reach)),
                     wanted=wanted,
                     features=cell.features,
                     batch_seconds=self.recipe.training.batch_seconds,

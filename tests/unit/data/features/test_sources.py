@@ -46,7 +46,7 @@ def test_speakers_are_measured_once_however_many_chunks_are_predicted(
     manifest = corpus(tmp_path, "AABB")
     encoders = {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "normalize": "speaker"}}
     recognizer = Recognizer(*built("single", encoders, ("low", "high")))
-    whole = list(recognizer.predict(manifest))
+    whole = list(recognizer.predict_turns(list(manifest.turns())))
     calls = []
 
     def counted(*arguments: object) -> object:
@@ -55,7 +55,7 @@ def test_speakers_are_measured_once_however_many_chunks_are_predicted(
 
     monkeypatch.setattr("merkit.data.features.sources.speaker_statistics", counted)
     monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 1)
-    in_chunks = list(recognizer.predict(manifest))
+    in_chunks = list(recognizer.predict_turns(list(manifest.turns())))
 
     assert len(calls) == 1
     assert [prediction.id for prediction in in_chunks] == [f"u{number}" for number in range(4)]
