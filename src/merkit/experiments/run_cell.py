@@ -20,8 +20,8 @@ from merkit.core.encoder import reach
 from merkit.core.model import FittedModel, Model
 from merkit.core.progress import ProgressCallback, Share
 from merkit.core.types import Prediction
-from merkit.data.dataset import Dataset, SegmentTier, items_of, load_batches, ordered_batches
-from merkit.data.features.sources import FeatureSource, open_sources
+from merkit.data.dataset import Dataset, items_of, load_batches, ordered_batches
+from merkit.data.features.sources import open_sources
 from merkit.data.files import write_texts
 from merkit.data.segments import describe_alignment, open_segments
 from merkit.encoders.checkpoint import ExtractorConfig
@@ -82,8 +82,7 @@ def run_cell(
     torch.manual_seed(derived_seed(cell.seed, "encoders"))  # independent of what the process drew before
     encoders = build_encoders(recipe.encoders, cell.manifest.root, None, cell.extractors)
     check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
-    around = reach(encoders.values())
-    turns = list(cell.manifest.turns(cell.members, *around))
+    turns = list(cell.manifest.turns(cell.members, *reach(encoders.values())))
     segments = open_segments(recipe.config.segments(), turns, cell.manifest.root)
     with accelerator.main_process_first():
         for encoder in encoders.values():
@@ -100,7 +99,11 @@ def run_cell(
         clear(cell.folder, key)
     accelerator.wait_for_everyone()
 
-    datasets = {name: _dataset(cell, sources, segments, ids, around) for name, ids in cell.splits.items()}
+    spec = recipe.model  # the training split gets its labels below, the test split never does
+    unlabelled = partial(
+        Dataset, sources=sources, level=spec.level, with_texts="texts" in spec.inputs, segments=segments
+    )
+    datasets = {name: unlabelled(items_of(turns, spec.level, ids)) for name, ids in cell.splits.items()}
     training = replace(datasets["train"], labels=cell.fold.train)
     resources = Resources(encoders, accelerator.device, progress)
     with accelerator.main_process_first():
@@ -109,8 +112,8 @@ def run_cell(
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
     torch.manual_seed(derived_seed(cell.seed, "weights"))
-    model = build_model(recipe.model, recipe.config, encoders, len(cell.protocol.labels))
-    config = CheckpointConfig(recipe.model, recipe.config, cell.protocol.labels, recipe.encoders, recipe.protocol.name)
+    model = build_model(spec, recipe.config, encoders, len(cell.protocol.labels))
+    config = CheckpointConfig(spec, recipe.config, cell.protocol.labels, recipe.encoders, recipe.protocol.name)
     if isinstance(model, FittedModel):
         trained = _fit(model, training, cell)
     else:
@@ -148,19 +151,6 @@ def run_cell(
         write_texts({cell.folder / "cell.json": json.dumps(facts, indent=2)})
         tidy(cell.folder)
     accelerator.wait_for_everyone()
-
-
-def _dataset(
-    cell: Cell,
-    sources: Mapping[str, FeatureSource],
-    segments: Mapping[str, SegmentTier],
-    ids: Sequence[str],
-    around: tuple[int, int],
-) -> Dataset:
-    """Return one split without labels; the training split gets its own later, the test split never does."""
-    spec = cell.recipe.model
-    items = items_of(cell.manifest.turns(cell.members, *around), spec.level, ids)
-    return Dataset(items, sources, spec.level, with_texts="texts" in spec.inputs, segments=segments)
 
 
 def _trained_on(cell: Cell) -> dict[str, Any]:
