@@ -144,7 +144,7 @@ def _encoders(tables: Any, mistakes: list[str]) -> dict[str, EncoderChoice]:
     for modality, table in tables.items():
         if modality not in MODALITIES:
             mistakes.append("encoders: " + unknown("modality", modality, MODALITIES))
-        elif choice := plug_in_table("encoders", modality, table, ("encoders", modality), mistakes):
+        elif choice := plug_in_table("encoders", modality, table, mistakes):
             encoders[modality] = choice
     return encoders
 

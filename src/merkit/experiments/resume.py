@@ -3,13 +3,14 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from merkit.core.encoder import Encoder, reach
+from merkit.core.encoder import Encoder
 from merkit.core.lookup import PlugInSpec
+from merkit.core.types import Turn
 from merkit.data.dataset import SegmentTier
 from merkit.data.files import TEMPORARY, write_texts
 from merkit.data.segments import segments_content
@@ -41,13 +42,14 @@ class CellKey:
 
 def key_of(
     cell: Cell,
+    turns: Sequence[Turn],
     encoders: Mapping[str, Encoder],
     segments: Mapping[str, SegmentTier],
     transforms: Mapping[str, Transform],
 ) -> CellKey:
     """Return a cell's key."""
     digest = hashlib.sha256()
-    for turn in cell.manifest.turns(cell.members, *reach(encoders.values())):
+    for turn in turns:
         contents = [encoder.content(turn) for encoder in encoders.values()]
         digest.update(repr((turn.utterance.id, turn.utterance.conversation, turn.utterance.text, contents)).encode())
         if segments:

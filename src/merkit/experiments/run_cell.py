@@ -45,8 +45,9 @@ from merkit.io.predictions import predictions_table, write_table
 from merkit.io.provenance import peak_memory_bytes
 from merkit.metrics.classification import METRICS, confusion
 from merkit.nn.losses import IGNORED, build_criterion
-from merkit.training.loop import EpochCallback, Trained, train
+from merkit.training.loop import EpochCallback, train
 from merkit.training.seeding import derived_seed
+from merkit.training.state import TrainingProgress
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def run_cell(
         for encoder in encoders.values():
             encoder.to(accelerator.device)
         sources = open_sources(encoders, turns, cell.features, progress)
-    key = key_of(cell, encoders, segments, transforms)
+    key = key_of(cell, turns, encoders, segments, transforms)
     if is_complete(cell.folder, key, again=again):
         _log.info("%s, fold %s, seed %d: complete", share.what, cell.fold.name, cell.seed)
         if accelerator.is_main_process:
@@ -133,12 +134,12 @@ def run_cell(
         if request is not None:
             provenance["alignment"] = describe_alignment(request, cell.manifest.root)
         save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, provenance))
-        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, trained)
+        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, trained.best_epoch)
         facts = {
             "fold": cell.fold.name,
             "seed": cell.seed,
-            "epoch": trained.epoch,
-            "epochs_run": trained.epochs_run,
+            "epoch": trained.best_epoch,
+            "epochs_run": trained.epoch,
             "selection": cell.protocol.selection,
             "seconds": trained.seconds,
             "seconds_with_prediction": time.perf_counter() - started,
@@ -162,11 +163,11 @@ def _trained_on(cell: Cell) -> dict[str, Any]:
     return {"fold": cell.fold.name, "seed": cell.seed, "utterances": " ".join(sorted(learned))}
 
 
-def _fit(model: FittedModel, training: Dataset, cell: Cell) -> Trained:
+def _fit(model: FittedModel, training: Dataset, cell: Cell) -> TrainingProgress:
     started = time.perf_counter()
     model.fit(load_batches(training, ordered_batches(training.lengths(), 512)), cell.seed)
     model.eval()
-    return Trained(epoch=0, epochs_run=0, seconds=time.perf_counter() - started, history=())
+    return TrainingProgress(seconds=time.perf_counter() - started)
 
 
 def _train(
@@ -177,7 +178,7 @@ def _train(
     cell: Cell,
     accelerator: Accelerator,
     on_epoch: EpochCallback,
-) -> Trained:
+) -> TrainingProgress:
     recipe, fold = cell.recipe, cell.fold
     counts = np.bincount(list(fold.train.values()), minlength=len(cell.protocol.labels)).tolist()
     model.criterion = build_criterion(class_counts=counts, **dict(recipe.loss)).to(accelerator.device)
@@ -194,7 +195,7 @@ def _train(
         scores = {name: float(METRICS[name](counts)) for name in cell.protocol.metrics}
         return {**scores, "loss": _negative_log_likelihood(predictions, [config.labels[label] for label in truth])}
 
-    def listen(_: Model, row: Mapping[str, Any]) -> None:
+    def listen(row: Mapping[str, Any]) -> None:
         names = ("loss", *cell.protocol.metrics[:2])  # all of them are in history.jsonl
         valid = ", ".join(f"{name} {row['valid'][name]:.3f}" for name in names)
         _log.debug("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
@@ -241,9 +242,9 @@ def _negative_log_likelihood(predictions: Sequence[Prediction], truth: Sequence[
     return -float(np.log(np.maximum(likelihoods, np.finfo(np.float64).tiny)).mean())
 
 
-def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str, Dataset], trained: Trained) -> None:
+def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str, Dataset], epoch: int) -> None:
     metadata = {
-        "epoch": str(trained.epoch),
+        "epoch": str(epoch),
         "selection": cell.protocol.selection,
         "fold": cell.fold.name,
         "seed": str(cell.seed),

@@ -8,9 +8,9 @@ hooks around a step).
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from merkit.training.optimisation import (
 )
 from merkit.training.plan import Plan
 from merkit.training.seeding import derived_seed
-from merkit.training.state import load_best, load_state, save_state
+from merkit.training.state import TrainingProgress, load_best, load_state, save_state
 
 _CHECK_EVERY = 20
 """Steps between two checks of the losses, as each waits for the device."""
@@ -45,8 +45,8 @@ _log = logging.getLogger(__name__)
 
 Measure = Callable[[Model], Mapping[str, float]]
 """Returns the validation scores of a model, with ``loss`` if the schedule is ``plateau``."""
-Listener = Callable[[Model, Mapping[str, Any]], None]
-"""Called after every epoch with the model and the epoch's row of the history."""
+Listener = Callable[[Mapping[str, Any]], None]
+"""Called after every epoch with its row of the history."""
 EpochCallback = Callable[[int, float | None], None]
 """Called when training starts or resumes and after every epoch: epochs done, best value of the metric so far."""
 
@@ -72,17 +72,6 @@ class _Step(nn.Module):
         return output, terms
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The result of training; the weights of the selected epoch are in the model."""
-
-    epoch: int
-    """The selected one."""
-    epochs_run: int
-    seconds: float
-    history: Sequence[Mapping[str, Any]]
-
-
 def train(
     model: Model,
     dataset: Dataset,
@@ -96,7 +85,7 @@ def train(
     accelerator: Accelerator,
     listener: Listener | None = None,
     on_epoch: EpochCallback | None = None,
-) -> Trained:
+) -> TrainingProgress:
     """Train a model and leave the selected epoch's weights in it.
 
     Args:
@@ -183,7 +172,7 @@ def train(
         progress.history.append(row)
         progress.scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
         if listener is not None:
-            listener(model, row)
+            listener(row)
         if accelerator.is_main_process:
             history = "".join(json.dumps(row) + "\n" for row in progress.history)
             write_texts({folder / "history.jsonl": history})  # first: what is in the state is never redone
@@ -194,7 +183,7 @@ def train(
     load_best(state, model)
     accelerator.wait_for_everyone()  # the state may be removed from here on
     model.eval()
-    return Trained(progress.best_epoch, progress.epoch, progress.seconds, progress.history)
+    return progress
 
 
 class _Losses:

@@ -30,7 +30,7 @@ class TrainingProgress:
     step: int = 0
     """Optimiser steps done."""
     best_epoch: int = 0
-    """0: none yet."""
+    """The selected one; 0: none yet."""
     best_value: float | None = None
     """Selection metric at ``best_epoch``."""
     seconds: float = 0.0

@@ -50,7 +50,7 @@ def _engines(table: ViewsTable, mistakes: list[str]) -> dict[str, tuple[ViewSpec
     """Check the engines of ``[views]`` by modality; those with mistakes are left out."""
     engines = {}
     for modality, keys in (("text", table.text), ("audio", table.audio)):
-        if keys is not None and (engine := plug_in_table("views", modality, keys, ("views", modality), mistakes)):
+        if keys is not None and (engine := plug_in_table("views", modality, keys, mistakes)):
             engines[modality] = engine
     return engines
 
