@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -64,9 +64,6 @@ class Predictions(Tabular, Sequence[Prediction]):
         if isinstance(index, slice):
             return Predictions(self.labels, self.predictions[index], self.utterances[index], self.notes)
         return self.predictions[index]
-
-    def __iter__(self) -> Iterator[Prediction]:
-        return iter(self.predictions)
 
     def __len__(self) -> int:
         return len(self.predictions)

@@ -67,17 +67,12 @@ def print_next_steps(run: Path, scores: dict[str, Any]) -> None:
     show(f"run:  {run}")
     show(f"test: {metric} {_percent(score['mean'])} %, 95 % interval {interval}")
     show(f"next: merkit report {quote(run)} --out report")
-    checkpoint = checkpoint_of(run)
+    checkpoint = min(run.glob("fold-*/seed-0/checkpoint"))
     published = stored_published_features(checkpoint)
     if published:
         show(f"note: the checkpoints read published features ({', '.join(published)}) and cannot read recordings")
     else:
         show(f"      {analyze_command(read_config(checkpoint), 'RECORDING', quote(checkpoint), 'TRANSCRIPT')}")
-
-
-def checkpoint_of(run: Path) -> Path:
-    """Return the checkpoint of a run's first fold and seed."""
-    return min(run.glob("fold-*/seed-0/checkpoint"))
 
 
 def quote(path: Path) -> str:

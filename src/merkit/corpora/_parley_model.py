@@ -5,15 +5,15 @@ Conventions: classes are numbered as in ``EMOTIONS``; each is a pair of bits, *v
 no learning, no approximation.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from itertools import permutations
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 Mode = Literal["complementary", "xor", "word_prosody"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 Floats = Float[np.ndarray, "..."]
 Ints = Int[np.ndarray, "..."]
 
@@ -28,17 +28,7 @@ _WORDS_PER_KIND = 2
 """In a sentence of mode ``word_prosody``."""
 
 
-def _arrangements(left: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield every order of kinds of which so many each are left, in the order of their numbers."""
-    if not any(left):
-        yield ()
-    for kind, count in enumerate(left):
-        if count:
-            rest = (*left[:kind], count - 1, *left[kind + 1 :])
-            yield from ((kind, *order) for order in _arrangements(rest))
-
-
-ORDERS: tuple[tuple[int, ...], ...] = tuple(_arrangements((_WORDS_PER_KIND,) * CLASSES))
+ORDERS = tuple(sorted(set(permutations([*range(CLASSES)] * _WORDS_PER_KIND))))
 """Orders of kinds in such a sentence: that of the first word, of the second, and so on."""
 
 CONTINUES = 0.15
@@ -230,13 +220,11 @@ def _turned(state: Floats, second: Bool[np.ndarray, " conversations"]) -> Floats
 
 def accuracies(model: EmotionModel, scripts: Sequence[Script]) -> dict[str, float]:
     """Return, by view, the accuracy of the best possible decisions in these conversations."""
-    right = dict.fromkeys(VIEWS, 0)
-    for script in scripts:
-        for view in VIEWS:
-            best = _best(posteriors(model, script, view))
-            right[view] += int((best == script.emotions).sum())
     total = sum(script.emotions.size for script in scripts)
-    return {view: count / total for view, count in right.items()}
+    return {
+        view: sum(int((_best(posteriors(model, each, view)) == each.emotions).sum()) for each in scripts) / total
+        for view in VIEWS
+    }
 
 
 def _best(posterior: Floats) -> Ints:

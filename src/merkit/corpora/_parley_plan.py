@@ -24,7 +24,7 @@ from merkit.corpora._parley_model import (
     flipped,
 )
 from merkit.corpora._parley_options import ParleyOptions
-from merkit.corpora._parley_text import draw_judgement, draw_list, draw_matter, draw_sentence
+from merkit.corpora._parley_text import MATTERS, draw_judgement, draw_list, draw_sentence
 from merkit.corpora._parley_voice import Manner
 
 TURNS_SPREAD = 1 / 6
@@ -131,7 +131,7 @@ def _plan_turns(
     words, voice, silence = (
         np.random.default_rng([options.seed, number, stream]) for stream in (_WORDS, _VOICE, _HESITATION)
     )
-    matter = draw_matter(words)
+    matter = int(words.integers(len(MATTERS)))
     symbols = (script.speakers, script.emotions, script.words, script.prosody)
     columns = zip(*(row[0].tolist() for row in symbols), strict=True)
     planned = []

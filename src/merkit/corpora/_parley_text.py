@@ -220,11 +220,6 @@ KINDS = (
 _OPENINGS = ("My note says", "You told me", "I wrote down", "Let me repeat", "The list says", "I have here")
 
 
-def draw_matter(rng: np.random.Generator) -> int:
-    """Choose what a conversation is about."""
-    return int(rng.integers(len(MATTERS)))
-
-
 def draw_sentence(words_class: str, matter: int, rng: np.random.Generator) -> str:
     """Draw a sentence whose wording shows ``words_class``."""
     template = TEMPLATES[words_class][rng.integers(len(TEMPLATES[words_class]))]

@@ -7,12 +7,13 @@ milliseconds to load and is unloaded again.
 
 import _ctypes
 import ctypes
+import itertools
 import math
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -97,24 +98,8 @@ class _Event(ctypes.Structure):
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-@dataclass(slots=True)
-class _Take:
-    """The output of one call of the library, in pieces."""
-
-    pieces: list[Int16[np.ndarray, " samples"]] = field(default_factory=list)
-    events: list[tuple[int, int, int, int, str]] = field(default_factory=list)
-    """Type, sample, text position (from 0), length in characters, phone."""
-
-    def receive(self, samples: Any, count: int, events: Any) -> int:
-        if samples and count > 0:
-            self.pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        index = 0
-        while events[index].type != _END_OF_LIST:
-            event = events[index]
-            phone = event.id.string.decode("utf-8") if event.type == _PHONEME else ""
-            self.events.append((event.type, event.sample, event.text_position - 1, event.length, phone))
-            index += 1
-        return 0
+_Mark = tuple[int, int, int, str]
+"""The begin of a word or phone: type of the event, sample, position in the text (from 0), phone."""
 
 
 def engine() -> tuple[Path, Path, str]:
@@ -156,16 +141,15 @@ def speak(
         copy = Path(shutil.copyfile(library, Path(folder) / library.name))
         handle = ctypes.CDLL(str(copy))
         try:
-            take, rate_hz = _synthesise(handle, data, text, voice, manner)
+            raw, marks, rate_hz = _synthesise(handle, data, text, voice, manner)
         finally:
             handle.espeak_Terminate()
             _unload(handle)
-    if not any(phone for *_, phone in take.events):
+    if not any(phone for *_, phone in marks):
         raise MerkitError(f"eSpeak NG gave no sound for '{' '.join(words)}'. Expected text with at least one word")
-    raw = np.concatenate(take.pieces)
     gain = np.float32(10 ** (voice.level_db / 20) / _FULL_SCALE)
     samples = soxr.resample(raw.astype(np.float32) * gain, rate_hz, RATE_HZ).astype(np.float32)
-    spoken, phones = _spans(take, words, starts, len(raw), rate_hz)
+    spoken, phones = _spans(marks, words, starts, len(raw), rate_hz)
     end = math.ceil((phones[-1].end_s + _TAIL_S) * RATE_HZ)
     return Speech(samples[:end], spoken, phones)
 
@@ -183,14 +167,29 @@ def _marked_up(words: Sequence[str], stressed: int | None, hesitations_ms: Seque
     return text.rstrip() + "</speak>", starts
 
 
-def _synthesise(handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner: Manner) -> tuple[_Take, int]:
-    """Speak with a fresh copy of the library; return its output and sampling rate."""
+def _synthesise(
+    handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner: Manner
+) -> tuple[Int16[np.ndarray, " samples"], list[_Mark], int]:
+    """Speak with a fresh copy of the library; return its samples, marks and sampling rate."""
     options = _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT
     rate_hz = int(handle.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), options))
     if rate_hz <= 0:
         raise MerkitError(f"eSpeak NG did not start with the data in '{data}'. Reinstall: pip install 'merkit[demo]'")
-    take = _Take()
-    callback = _Callback(take.receive)
+    pieces: list[Int16[np.ndarray, " samples"]] = []
+    marks: list[_Mark] = []
+
+    def receive(samples: Any, count: int, events: Any) -> int:
+        if samples and count > 0:
+            pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        for event in itertools.takewhile(
+            lambda event: event.type != _END_OF_LIST, map(events.__getitem__, itertools.count())
+        ):
+            if event.type in (_WORD, _PHONEME):
+                phone = event.id.string.decode("utf-8") if event.type == _PHONEME else ""
+                marks.append((event.type, event.sample, event.text_position - 1, phone))
+        return 0
+
+    callback = _Callback(receive)
     handle.espeak_SetSynthCallback(callback)
     handle.espeak_ng_SetRandSeed(ctypes.c_long(1))
     variant = data / "voices" / "!v" / voice.name.partition("+")[2]  # eSpeak NG passes silently over an unknown one
@@ -207,7 +206,7 @@ def _synthesise(handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner
     if handle.espeak_Synth(encoded, size, 0, _CHARACTERS, 0, _UTF8 | _SSML, None, None) != 0:
         raise MerkitError(f"eSpeak NG refuses the text '{text}'")
     handle.espeak_Synchronize()
-    return take, rate_hz
+    return np.concatenate(pieces), marks, rate_hz
 
 
 def _unload(handle: ctypes.CDLL) -> None:
@@ -219,19 +218,18 @@ def _unload(handle: ctypes.CDLL) -> None:
 
 
 def _spans(
-    take: _Take, words: Sequence[str], starts: Sequence[int], samples: int, rate_hz: int
+    marks: Sequence[_Mark], words: Sequence[str], starts: Sequence[int], samples: int, rate_hz: int
 ) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
     """Return words and phones with times.
 
     A phone ends where the next phone, pause or word begins; a word reaches from its first phone to its last. Words that
     eSpeak speaks as one ("of the") share its time.
     """
-    marks = [event for event in take.events if event[0] in (_WORD, _PHONEME)]
-    ends = [event[1] for event in marks[1:]] + [samples]
+    ends = [sample for _, sample, _, _ in marks[1:]] + [samples]
     phones: list[Interval] = []
     times: dict[int, tuple[float, float]] = {}
     current = 0
-    for (kind, sample, position, _, phone), end in zip(marks, ends, strict=True):
+    for (kind, sample, position, phone), end in zip(marks, ends, strict=True):
         if kind == _WORD:
             current = max(index for index, start in enumerate(starts) if start <= max(position, starts[0]))
         elif phone and end > sample:

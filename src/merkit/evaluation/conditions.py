@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from merkit.core.progress import ProgressCallback
@@ -115,16 +115,14 @@ def stored_counts(run: Run, file: str, column: str) -> dict[str, Counts]:
     Raises:
         MerkitError: The predictions of a value do not cover exactly the test split.
     """
-    paths = [cell.folder / file for cell in run.cells]
-    tables = [pq.read_table(path) for path in paths]
+    tables = [pq.read_table(cell.folder / file) for cell in run.cells]
     counts = {}
-    for value in dict.fromkeys(tables[0].column(column).to_pylist()):
+    for value in tables[0].column(column).unique().to_pylist():
         joined = []
-        for cell, table, path in zip(run.cells, tables, paths, strict=True):
-            test = cell.splits["test"]
+        for cell, table in zip(run.cells, tables, strict=True):
+            test, rows = cell.splits["test"], table.filter(pc.field(column) == value)
             labels = dict(zip(test.ids, test.labels.tolist(), strict=True))
-            rows = np.flatnonzero(np.array(table.column(column).to_pylist(), dtype=object) == value)
-            joined.append(join(table.take(rows), run.protocol.labels, labels, test.ids, f"{path} ({value})"))
+            joined.append(join(rows, run.protocol.labels, labels, test.ids, f"{cell.folder / file} ({value})"))
         counts[value] = run.count(joined)
     return counts
 

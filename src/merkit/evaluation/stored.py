@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow
-import pyarrow.parquet
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from merkit.core import lookup
 from merkit.core.errors import ManifestError, MerkitError
@@ -164,7 +165,7 @@ def open_run(run: Path, data: Path | None = None) -> Run:
 
 
 def join(
-    table: pyarrow.Table, labels: Sequence[str], truth: Mapping[str, int], expected: Collection[str], where: str
+    table: pa.Table, labels: Sequence[str], truth: Mapping[str, int], expected: Collection[str], where: str
 ) -> LabelledPredictions:
     """Join predictions of exactly the expected utterances with their true labels.
 
@@ -182,25 +183,26 @@ def join(
     if columns != [PROBABILITY + label for label in labels]:
         shown = ", ".join(name.removeprefix(PROBABILITY) for name in columns)
         raise MerkitError(f"{where}: probabilities of {shown} found, the protocol's classes are {', '.join(labels)}")
-    ids = [str(id_) for id_ in table.column("id").to_pylist()]
+    table = table.sort_by("id")
+    ids = table.column("id").to_pylist()
     known = set(expected)
     if repeated := [id_ for id_, times in Counter(ids).items() if times > 1]:
-        raise MerkitError(f"{where}: {_some(sorted(repeated))} predicted more than once")
+        raise MerkitError(f"{where}: {_some(repeated)} predicted more than once")
     if missing := sorted(known.difference(ids)):
         raise MerkitError(f"{where}: {_some(missing)} without a prediction, of {len(known)} expected; predict them too")
     if unknown := sorted(set(ids) - known):
         raise MerkitError(
             f"{where}: {_some(unknown)} predicted, but not in this split of the fold; was the data changed?"
         )
-    order = np.argsort(np.array(ids), kind="stable")
-    ids = [ids[row] for row in order]
-    probabilities = np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float64)[order]
-    names = table.column("label").to_pylist()
     numbers = {label: number for number, label in enumerate(labels)}
-    predictions = np.array([numbers.get(names[row], -1) for row in order], dtype=np.int64)
-    _check_probabilities(ids, predictions, probabilities, where)
-    true = np.array([truth[id_] for id_ in ids], dtype=np.int64)
-    return LabelledPredictions(tuple(ids), true, predictions, probabilities)
+    joined = LabelledPredictions(
+        ids=tuple(ids),
+        labels=np.array([truth[id_] for id_ in ids], dtype=np.int64),
+        predictions=np.array([numbers.get(name, -1) for name in table.column("label").to_pylist()], dtype=np.int64),
+        probabilities=np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float64),
+    )
+    _check_probabilities(joined, where)
+    return joined
 
 
 def _read_data(run: Path, trained_on: Mapping[str, Any], folder: Path | None) -> Manifest:
@@ -237,15 +239,21 @@ def _cells(folders: Sequence[Path]) -> str:
 
 
 def _read_cell(folder: Path, fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]) -> StoredCell:
-    path = folder / "predictions.parquet"
+    path, of_epochs = folder / "predictions.parquet", folder / "predictions-by-epoch.parquet"
     table = _read_table(path)
-    splits = np.array(table.column("split").to_pylist(), dtype=object)
-    joined = {}
-    for split, expected in (("train", fold.train), ("valid", fold.valid), ("test", fold.test)):
-        rows = np.flatnonzero(splits == split)
-        if split == "train" and not rows.size:
-            continue
-        joined[split] = join(table.take(rows), labels, truth, expected, f"{path} ({split})")
+    expected = {"train": fold.train, "valid": fold.valid, "test": fold.test}
+    if "train" not in table.column("split").to_pylist():
+        del expected["train"]
+    splits = {
+        split: join(table.filter(pc.field("split") == split), labels, truth, ids, f"{path} ({split})")
+        for split, ids in expected.items()
+    }
+    by_epoch = {}
+    if of_epochs.is_file():
+        table = _read_table(of_epochs)
+        for epoch in sorted(table.column("epoch").unique().to_pylist()):
+            rows = table.filter(pc.field("epoch") == epoch)
+            by_epoch[epoch] = join(rows, labels, truth, fold.test, f"{of_epochs} (epoch {epoch})")
     history = folder / "history.jsonl"
     rows_of_history = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
     return StoredCell(
@@ -253,46 +261,29 @@ def _read_cell(folder: Path, fold: Fold, seed: int, labels: Sequence[str], truth
         fold=fold.name,
         seed=seed,
         facts=_read_json(folder / "cell.json"),
-        splits=joined,
-        by_epoch=_read_epochs(folder / "predictions-by-epoch.parquet", labels, truth, fold.test),
+        splits=splits,
+        by_epoch=by_epoch,
         history=[json.loads(row) for row in rows_of_history],
     )
 
 
-def _read_epochs(
-    path: Path, labels: Sequence[str], truth: Mapping[str, int], test: Collection[str]
-) -> dict[int, LabelledPredictions]:
-    if not path.is_file():
-        return {}
-    table = _read_table(path)
-    epochs = np.array(table.column("epoch").to_pylist(), dtype=np.int64)
-    return {
-        int(epoch): join(table.take(np.flatnonzero(epochs == epoch)), labels, truth, test, f"{path} (epoch {epoch})")
-        for epoch in np.unique(epochs)
-    }
-
-
-def _check_probabilities(
-    ids: Sequence[str],
-    predictions: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.float64],
-    where: str,
-) -> None:
+def _check_probabilities(joined: LabelledPredictions, where: str) -> None:
     # 1e-3 and 1e-6: probabilities may have been stored in half or single precision.
+    predictions, probabilities = joined.predictions, joined.probabilities
     sums = np.abs(probabilities.sum(axis=1) - 1.0) < 1e-3
-    largest = probabilities[np.arange(len(ids)), predictions]
+    largest = probabilities[np.arange(len(predictions)), predictions]
     fine = sums & (probabilities >= 0).all(axis=1) & (predictions >= 0) & (largest >= probabilities.max(axis=1) - 1e-6)
     if not fine.all():
-        wrong = ids[int(np.flatnonzero(~fine)[0])]
+        wrong = joined.ids[int(np.flatnonzero(~fine)[0])]
         raise MerkitError(f"{where}: '{wrong}' has no distribution whose largest value is its label's; predict again")
 
 
-def _read_table(path: Path) -> pyarrow.Table:
+def _read_table(path: Path) -> pa.Table:
     try:
-        return pyarrow.parquet.read_table(path)
+        return pq.read_table(path)
     except FileNotFoundError:
         raise MerkitError(f"{path}: missing; run the same `merkit train` command again") from None
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise MerkitError(
             f"{path}: not readable as Parquet ({error}); run the same `merkit train` command again"
         ) from error

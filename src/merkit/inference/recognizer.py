@@ -10,7 +10,7 @@ import torch
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
-from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.errors import ConfigError, MerkitError, first_line
 from merkit.core.model import Model, ModelSpec
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
@@ -229,6 +229,6 @@ def _device(name: str | torch.device) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError) as error:
         raise ConfigError(
-            f"device '{name}' cannot be used on this machine ({str(error).splitlines()[0]}): choose 'auto' or 'cpu'"
+            f"device '{name}' cannot be used on this machine ({first_line(error)}): choose 'auto' or 'cpu'"
         ) from None
     return device

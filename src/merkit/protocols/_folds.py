@@ -106,17 +106,9 @@ def leave_out(
     folds: Iterable[FoldOf] | None = None,
     name: Callable[[FoldOf], str] = str,
 ) -> list[Fold]:
-    """Return folds that test the members of each and learn from all others.
+    """Return folds, by default all that ``fold_of`` returns, sorted: each tests its members and learns from the others.
 
-    Args:
-        protocol: Labels the utterances.
-        members: All utterances that take part.
-        fold_of: Returns the fold that tests an utterance.
-        group: What the validation split is drawn by.
-        count: How many groups validate, or their share.
-        seed: Draws them, together with the fold.
-        folds: Those to make; by default all that ``fold_of`` returns, sorted.
-        name: Returns the name of a fold.
+    Seed and fold draw the validation split, as in ``cut``; ``name`` names a fold.
     """
     made = []
     for tested in sorted({fold_of(utterance) for utterance in members}) if folds is None else folds:

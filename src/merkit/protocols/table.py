@@ -68,10 +68,17 @@ class TableOptions(ProtocolOptions):
 class Table(Protocol):
     """The protocol of a user's table.
 
-    Unless the options name the classes, ``labels`` is empty before ``folds`` or ``check_labels`` is called.
+    Unless the options name the classes, ``labels`` is empty before ``folds`` or ``check_labels`` is called. There are
+    no published counts, so that ``allow_partial`` means nothing.
+
+    Raises:
+        ConfigError: Label, split and group name the same column.
     """
 
     def __init__(self, options: TableOptions, allow_partial: bool = False) -> None:
+        columns = [column for column in (options.label, options.split, options.group) if column is not None]
+        if len(set(columns)) != len(columns):
+            raise ConfigError(f"table: label, split and group must be different columns, found {', '.join(columns)}.")
         self.options = options
         self.labels = options.labels or ()
         self.selection = options.selection
@@ -197,22 +204,10 @@ def _cell(utterance: Utterance, column: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def build(options: TableOptions, allow_partial: bool) -> Table:
-    """Return the protocol; ``allow_partial`` means nothing without published counts.
-
-    Raises:
-        ConfigError: Label, split and group name the same column.
-    """
-    columns = [column for column in (options.label, options.split, options.group) if column is not None]
-    if len(set(columns)) != len(columns):
-        raise ConfigError(f"table: label, split and group must be different columns, found {', '.join(columns)}.")
-    return Table(options, allow_partial)
-
-
 SPEC = ProtocolSpec(
     name="table",
     summary="a user's own table: split column, or k folds by a group column",
     corpus=None,
     options=TableOptions,
-    build=build,
+    build=Table,
 )

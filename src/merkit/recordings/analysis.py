@@ -118,7 +118,16 @@ def analyze_recording(
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript.")
     path = recording if isinstance(recording, Path) else Path(name)
     utterances = [
-        _utterance(path, turn, line, sound)
+        Utterance(
+            id=f"{turn}",
+            conversation=path.stem,
+            turn=turn,
+            speaker=line.speaker,
+            text=line.text,
+            audio=str(sound.resolve()) if isinstance(sound, Path) else sound,
+            start_s=line.start_s,
+            end_s=line.end_s,
+        )
         for turn, (line, sound) in enumerate(assign_channels(recording, lines, channels))
     ]
     turns = list(turns_of(utterances, Path(), *recognizer.reach))
@@ -162,19 +171,6 @@ def write_analysis(analysis: Analysis, out: Path) -> tuple[Path, Path]:
     paths = out / f"{analysis.recording.stem}.json", out / f"{analysis.recording.stem}.csv"
     write_texts({paths[0]: json.dumps(analysis.to_dict(), indent=2, ensure_ascii=False), paths[1]: table.getvalue()})
     return paths
-
-
-def _utterance(recording: Path, turn: int, line: Line, sound: Recording) -> Utterance:
-    return Utterance(
-        id=f"{turn}",
-        conversation=recording.stem,
-        turn=turn,
-        speaker=line.speaker,
-        text=line.text,
-        audio=str(sound.resolve()) if isinstance(sound, Path) else sound,
-        start_s=line.start_s,
-        end_s=line.end_s,
-    )
 
 
 def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -69,19 +69,14 @@ class Tabular(ABC):
 
     def _repr_html_(self) -> str:
         """Return the rows as an HTML table, without the probabilities; all text is escaped."""
-        rows = [
-            {name: _shown(name, value) for name, value in row.items() if not name.startswith(PROBABILITY)}
-            for row in self.rows()
-        ]
-        head = "".join(f"<th>{escape(name)}</th>" for name in rows[0]) if rows else ""
-        body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
+        rows = self.rows()
+        names = [name for name in (rows[0] if rows else ()) if not name.startswith(PROBABILITY)]
+        head = "".join(f"<th>{escape(name)}</th>" for name in names)
+        cells = ("".join(f"<td>{escape(_shown(name, row[name]))}</td>" for name in names) for row in rows)
+        body = "".join(f"<tr>{each}</tr>" for each in cells)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return f"<p><b>{escape(self.title)}</b></p>{table}{notes}"
-
-
-def _cells(row: Mapping[str, str]) -> str:
-    return "".join(f"<td>{escape(cell)}</td>" for cell in row.values())
 
 
 def _shown(name: str, value: Any) -> str:

@@ -99,12 +99,11 @@ def _read_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> list[Line]:
 
 def _seconds(value: Any, key: str, where: str) -> float:
     try:
-        seconds = float(value)
+        return float(value)
     except (TypeError, ValueError):
         raise MerkitError(
             f"{where}: {key} is {value!r}, expected seconds; a text without times goes into a .txt file."
         ) from None
-    return seconds
 
 
 def _read_cues(content: str, path: Path) -> list[Line]:

@@ -1,14 +1,15 @@
 """The generative model against enumeration: every path of emotions, weighed by hand."""
 
 from itertools import product
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from merkit.corpora._parley_model import (
     CLASSES,
-    MODES,
     VIEWS,
+    Mode,
     Script,
     Strengths,
     accuracies,
@@ -59,7 +60,7 @@ def path_probability(model, who, path):
     return probability
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", get_args(Mode))
 @pytest.mark.parametrize("view", VIEWS)
 def test_posteriors_agree_with_the_sum_over_all_paths(mode, view):
     model = make_model(mode, UNEVEN, persistence=0.6, contagion=0.25)
@@ -82,7 +83,7 @@ def test_conversations_do_not_touch_each_other():
     np.testing.assert_allclose(together[2], alone[0], atol=1e-12)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", get_args(Mode))
 def test_cues_are_a_distribution_for_every_emotion(mode):
     model = make_model(mode, UNEVEN, 0.5, 0.1)
 

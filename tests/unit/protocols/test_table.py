@@ -7,7 +7,7 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.lookup import load
 from merkit.core.types import Scalar, Utterance
 from merkit.evaluation.true_labels import true_labels
-from merkit.protocols.table import Table, TableOptions, build
+from merkit.protocols.table import Table, TableOptions
 
 
 def row(number: int, part: Scalar = "train", label: Scalar = "yes", **attributes: Scalar) -> Utterance:
@@ -16,7 +16,7 @@ def row(number: int, part: Scalar = "train", label: Scalar = "yes", **attributes
 
 
 def table(**options: object) -> Table:
-    return build(TableOptions(**options), False)  # type: ignore[arg-type]
+    return Table(TableOptions(**options), False)  # type: ignore[arg-type]
 
 
 ROWS = [row(0), row(1, label="no"), row(2, "val", "no"), row(3, "test"), row(4, "test", "no")]

@@ -11,7 +11,7 @@ Readers return tiers as they are in the file, silence included; ``merkit.aligner
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +71,12 @@ def read_ctm(path: Path) -> dict[str, list[Interval]]:
         MerkitError: A line is not file, channel, start, duration and label; names it.
     """
     intervals: dict[str, list[Interval]] = {}
-    for number, line in _lines(path):
-        fields = line.split()
-        if not fields or line.startswith(";;"):
-            continue
+    for fields, refused in _rows(path, (";;",), "file channel start duration label"):
         try:
             name, _, start, duration, label = fields[:5]
             interval = Interval(label, float(start), round(float(start) + float(duration), 6))
         except ValueError:
-            raise _bad(path, number, line, "file channel start duration label") from None
+            raise refused from None
         intervals.setdefault(name, []).append(interval)
     return intervals
 
@@ -94,15 +91,12 @@ def read_seg(path: Path) -> list[Interval]:
         MerkitError: Another line has other columns; names it.
     """
     intervals = []
-    for number, line in _lines(path):
-        fields = line.split()
-        if not fields or fields[0] in ("SFrm", "Total"):
-            continue
+    for fields, refused in _rows(path, ("SFrm", "Total"), "first frame, last frame, score, label"):
         try:
             first, last, _, label = fields[:4]
             start_s, end_s = int(first) * SEG_FRAME_S, (int(last) + 1) * SEG_FRAME_S
         except ValueError:
-            raise _bad(path, number, line, "first frame, last frame, score, label") from None
+            raise refused from None
         intervals.append(Interval(label, round(start_s, 4), round(end_s, 4)))
     return intervals
 
@@ -132,13 +126,12 @@ def _spans(row: Mapping[str, Any], key: str) -> list[Interval]:
     return merged_words(spans)
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
+def _rows(path: Path, ignored: tuple[str, ...], expected: str) -> Iterator[tuple[list[str], MerkitError]]:
+    """Yield the fields of each line, unless it is ignored, with the error to raise where they are not as expected."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise MerkitError(f"Cannot read '{path}': {first_line(error)}") from error
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
-
-
-def _bad(path: Path, number: int, line: str, expected: str) -> MerkitError:
-    return MerkitError(f"{path}, line {number}: '{line[:60]}' found, expected {expected}")
+    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+        if line and not line.startswith(ignored):
+            yield line.split(), MerkitError(f"{path}, line {number}: '{line[:60]}' found, expected {expected}")

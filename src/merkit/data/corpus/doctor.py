@@ -4,7 +4,6 @@ Recordings are read in blocks at their own rate, so that memory is bounded. Find
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +24,6 @@ CLIPPED = 0.999
 """Samples at or above this are at full scale."""
 CLIPPED_SHARE = 1e-3
 """An utterance with a larger share of samples at full scale is reported as clipped."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sound:
-    """Measures of one utterance's sound."""
-
-    duration_s: float
-    peak: float
-    clipped: float
 
 
 def examine(
@@ -123,15 +113,13 @@ def check_media(manifest: Manifest, progress: Callable[[int, int], None] | None 
         for modality, relative in (("audio", utterance.audio_path), ("video", utterance.video)):
             if relative is not None:
                 _check_header(problems, utterance, modality, relative, headers[relative])
-        info = headers.get(utterance.audio_path) if utterance.audio_path is not None else None
+        info = headers.get(utterance.audio_path or "")
         if isinstance(info, MediaInfo) and info.has_audio and info.rate_hz and _cut_is_inside(utterance, info):
+            path = manifest.media_path(str(utterance.audio_path))
             try:
-                sound = _measure(manifest.media_path(str(utterance.audio_path)), info.rate_hz, utterance)
+                durations_s[utterance.id] = _check_sound(problems, path, info.rate_hz, utterance)
             except MediaError as error:
                 problems.add("unreadable-media", utterance.id, str(error))
-            else:
-                durations_s[utterance.id] = sound.duration_s
-                _check_sound(problems, utterance.id, sound)
         if progress is not None:
             progress(number, len(with_media))
     return [*problems.findings(), *check_durations(durations_s)]
@@ -205,18 +193,16 @@ def _cut_is_inside(utterance: Utterance, info: MediaInfo) -> bool:
     return start_s < info.duration_s and end_s <= info.duration_s + END_SLIP_S
 
 
-def _measure(path: Path, rate_hz: int, utterance: Utterance) -> _Sound:
+def _check_sound(problems: _Problems, path: Path, rate_hz: int, utterance: Utterance) -> float:
+    """Report an utterance that is silent or clipped, and return its duration in seconds."""
     samples, clipped, peak = 0, 0, 0.0
     for block in audio_blocks(path, rate_hz, start_s=utterance.start_s, end_s=utterance.end_s):
         loudness = np.abs(block)
         samples += block.size
         clipped += int((loudness >= CLIPPED).sum())
         peak = max(peak, float(loudness.max(initial=0.0)))
-    return _Sound(samples / rate_hz, peak, clipped / max(1, samples))
-
-
-def _check_sound(problems: _Problems, identity: str, sound: _Sound) -> None:
-    if sound.peak < SILENT_PEAK:
-        problems.add("silence", identity)
-    if sound.clipped > CLIPPED_SHARE:
-        problems.add("clipping", identity)
+    if peak < SILENT_PEAK:
+        problems.add("silence", utterance.id)
+    if clipped > CLIPPED_SHARE * max(1, samples):
+        problems.add("clipping", utterance.id)
+    return samples / rate_hz

@@ -7,22 +7,12 @@ content is hashed with the id: one is never returned for the other.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 IndexRows = npt.NDArray[np.void]
 """Rows of the index, made by ``index_rows``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where a stored array is: the number of its shard, and its first and one past its last row there."""
-
-    shard: int
-    start: int
-    stop: int
 
 
 class FeatureIndex:
@@ -43,8 +33,11 @@ class FeatureIndex:
         newest[:-1] = rows["id"][1:] != rows["id"][:-1]
         self._rows = rows[newest]
 
-    def find(self, utterance_id: str, content: str | None = None) -> Location | None:
-        """Return where an utterance is, or ``None`` if it is not stored, or (content given) not with this content."""
+    def find(self, utterance_id: str, content: str | None = None) -> tuple[int, int, int] | None:
+        """Return an utterance's shard, and its first and one past its last row there.
+
+        ``None`` if it is not stored, or (content given) not with this content.
+        """
         rows, key = self._rows, _hash(utterance_id)  # another thread may add meanwhile
         at = int(np.searchsorted(rows["id"], key))
         if at == len(rows) or rows["id"][at] != key:
@@ -52,7 +45,7 @@ class FeatureIndex:
         row = rows[at]
         if content is not None and row["content"] != _hash(utterance_id, content):
             return None
-        return Location(int(row["shard"]), int(row["offset"]), int(row["offset"] + row["length"]))
+        return int(row["shard"]), int(row["offset"]), int(row["offset"] + row["length"])
 
 
 def index_rows(

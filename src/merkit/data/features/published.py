@@ -76,13 +76,7 @@ def write_published(folder: Path, features: PublishedFeatures) -> None:
             shape = list(array.shape)
             raise ManifestError(f"features '{features.name}' of '{name}': shape {shape}, expected [1 or more, {dim}]")
     lengths = np.array([len(array) for array in features.arrays.values()], dtype=np.int64)
-    index = pyarrow.table(
-        {
-            "id": pyarrow.array(list(features.arrays), type=pyarrow.string()),
-            "start": pyarrow.array(np.cumsum(lengths) - lengths),
-            "length": pyarrow.array(lengths),
-        }
-    )
+    index = pyarrow.table({"id": list(features.arrays), "start": np.cumsum(lengths) - lengths, "length": lengths})
     with atomic_path(folder / _FEATURES) as temporary:
         save_file({"features": as_float32(np.concatenate(list(features.arrays.values())))}, temporary)
     with atomic_path(folder / _INDEX) as temporary:

@@ -127,8 +127,9 @@ class FeatureStore:
         location = self._index.find(utterance_id, content)
         if location is None:
             raise KeyError(utterance_id)
-        with _opened(self._shards[location.shard]) as data:
-            return np.asarray(data[location.start : location.stop])
+        shard, start, stop = location
+        with _opened(self._shards[shard]) as data:
+            return np.asarray(data[start:stop])
 
     def length(self, utterance_id: str) -> int:
         """Return the number of frames of an utterance's array.
@@ -139,7 +140,7 @@ class FeatureStore:
         location = self._index.find(utterance_id)
         if location is None:
             raise KeyError(utterance_id)
-        return location.stop - location.start
+        return location[2] - location[1]
 
     def missing(self, wanted: Mapping[str, str]) -> list[str]:
         """Return those ids of ``wanted`` (id to content hash) that are missing with that content, in its order."""
@@ -162,14 +163,7 @@ class FeatureStore:
         offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         ids, contents = [row[0] for row in rows], [row[1] for row in rows]
         data = self.folder / f"shard-{_number(self._shards) + 1:08d}-{secrets.token_hex(4)}.safetensors"
-        table = pyarrow.table(
-            {
-                "id": pyarrow.array(ids, pyarrow.string()),
-                "content": pyarrow.array(contents, pyarrow.string()),
-                "offset": pyarrow.array(offsets, pyarrow.int64()),
-                "length": pyarrow.array(lengths, pyarrow.int64()),
-            }
-        )
+        table = pyarrow.table({"id": ids, "content": contents, "offset": offsets, "length": lengths})
         with self._lock(fcntl.LOCK_SH):
             with atomic_path(data) as temporary:
                 temporary.write_bytes(save({"data": np.concatenate([array for _, _, array in rows])}))

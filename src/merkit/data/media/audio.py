@@ -95,7 +95,9 @@ def probe(path: RecordingFile) -> MediaInfo:
     """
     try:
         with closing(open_audio(path)) as source:
-            duration_s = _counted(source) if source.duration_s is None else source.duration_s
+            duration_s = source.duration_s
+            if duration_s is None:
+                duration_s = sum(len(block) for block in source.read(0)) / source.rate_hz
             return MediaInfo(duration_s, source.rate_hz, source.channels, True, source.has_video, source.container)
     except MediaError:
         check_file(path)
@@ -127,27 +129,26 @@ def read_audio(
 def audio_blocks(
     path: Recording,
     rate_hz: int,
-    block_s: float = 30.0,
     start_s: float | None = None,
     end_s: float | None = None,
     channel: int | None = None,
 ) -> Iterator[Wave]:
-    """Yield the samples of ``read_audio`` in blocks of ``block_s`` (the last one is shorter), in constant memory.
+    """Yield the samples of ``read_audio`` in blocks as they are decoded, in constant memory.
 
     Raises:
         MediaError: The file is missing, empty, not a recording, without audio or samples, damaged, shorter than it
             promises, or has NaN or infinite samples; the interval is empty, begins before 0 or ends after the
             recording; or there is no such channel. Some of these errors are raised only while reading.
     """
-    if rate_hz <= 0 or block_s <= 0:
-        raise ValueError(f"rate_hz and block_s must be positive, not {rate_hz} and {block_s}")
+    if rate_hz <= 0:
+        raise ValueError(f"rate_hz must be positive, not {rate_hz}")
     begin = 0.0 if start_s is None else start_s
     if not begin >= 0 or not math.isfinite(begin) or (end_s is not None and not begin < end_s < math.inf):
         end = "its end" if end_s is None else f"{end_s} s"
         raise MediaError(
             f"'{path}': no interval from {begin} s to {end}. Expected 0 <= start_s < end_s; check the manifest"
         )
-    return _in_blocks(_part(path, rate_hz, begin, end_s, channel), max(1, round(block_s * rate_hz)))
+    return _part(path, rate_hz, begin, end_s, channel)
 
 
 def video_frames(path: Path, times_s: Sequence[float]) -> UInt8[npt.NDArray[np.uint8], "n height width 3"]:
@@ -231,22 +232,3 @@ def _resampled(blocks: Iterator[Wave], native_hz: int, rate_hz: int) -> Iterator
     for block in blocks:
         yield stream.resample_chunk(block)
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
-def _in_blocks(pieces: Iterator[Wave], size: int) -> Iterator[Wave]:
-    waiting: list[Wave] = []
-    count = 0
-    for piece in pieces:
-        waiting.append(piece)
-        count += len(piece)
-        if count >= size:
-            joined = np.concatenate(waiting)
-            whole = count - count % size
-            yield from np.split(joined[:whole], whole // size)
-            waiting, count = [joined[whole:]], count - whole
-    if count:
-        yield np.concatenate(waiting)
-
-
-def _counted(source: Source) -> float:
-    return sum(len(block) for block in source.read(0)) / source.rate_hz

@@ -72,7 +72,6 @@ class PlainSource(Source):
             raise
 
     def read(self, start: int) -> Iterator[Samples]:
-        """Yield blocks from a sample on; see ``Source``."""
         frames, rate = self._file.frames, self.rate_hz
         if start >= frames:
             return
@@ -93,7 +92,6 @@ class PlainSource(Source):
             )
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     def _check_size(self) -> None:

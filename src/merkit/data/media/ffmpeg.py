@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import av
@@ -72,14 +73,10 @@ class FFmpegSource(Source):
         self._last_s = 0.0
 
     def read(self, start: int) -> Iterator[Samples]:
-        """Yield blocks from a sample on; see ``Source``."""
         frames = self._jump(start) if start > 1.5 * PREROLL_S * self.rate_hz else None
-        jumped = frames is not None
-        position: int | None = None if jumped else 0
-        gap = 0 if not jumped else round(_GAP_S * self.rate_hz)
-        held = np.zeros(
-            (0, self.channels), np.float32
-        )  # the last block may end in padding: each is given out one later
+        position: int | None = 0 if frames is None else None
+        gap = 0 if frames is None else round(_GAP_S * self.rate_hz)
+        held = np.zeros((0, self.channels), np.float32)  # one block late, for the last one may end in padding
         for at, block in frames or self._decode(None):
             if position is None:
                 position = at
@@ -99,7 +96,6 @@ class FFmpegSource(Source):
         self._check_end()
 
     def close(self) -> None:
-        """Close the file."""
         self._container.close()
 
     def _jump(self, start: int) -> Iterator[tuple[int, Samples]] | None:
@@ -120,7 +116,7 @@ class FFmpegSource(Source):
             self._container = open_container(self.path)
             self._stream = self._container.streams.audio[0]
             return None
-        return _chain(first, frames)
+        return chain([first], frames)
 
     def _grid(self) -> tuple[int, int] | None:
         """Return where the second block begins and the size of all further ones, or ``None`` where they differ.
@@ -231,8 +227,3 @@ def _floats(frame: av.AudioFrame) -> Samples:
     if np.issubdtype(samples.dtype, np.integer):
         return (samples * 2.0 ** (1 - 8 * samples.itemsize)).astype(np.float32)
     return samples.astype(np.float32)
-
-
-def _chain(first: tuple[int, Samples], rest: Iterator[tuple[int, Samples]]) -> Iterator[tuple[int, Samples]]:
-    yield first
-    yield from rest

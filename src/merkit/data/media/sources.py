@@ -73,7 +73,6 @@ class WaveformSource(Source):
         self.rate_hz, self.channels, self.duration_s = waveform.rate_hz, waveform.channels, waveform.duration_s
 
     def read(self, start: int) -> Iterator[Samples]:
-        """Yield blocks from a sample on, as ``Source.read``."""
         for begin in range(start, len(self._samples), BLOCK):
             yield self._samples[begin : begin + BLOCK]
 

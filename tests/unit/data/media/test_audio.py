@@ -164,11 +164,10 @@ def _counting(decoded: list[int]) -> Any:
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.mp4", "odd.wav"])
-@pytest.mark.parametrize("block_s", [0.1, 0.33337, 30.0])
-def test_blocks_join_to_the_whole_and_have_the_asked_length(recordings: Path, name: str, block_s: float) -> None:
-    blocks = list(audio_blocks(recordings / name, 16000, block_s))
+def test_blocks_join_to_the_whole_and_are_small(recordings: Path, name: str) -> None:
+    blocks = list(audio_blocks(recordings / name, 16000))
 
-    assert {len(block) for block in blocks[:-1]} <= {round(block_s * 16000)}
+    assert all(0 < len(block) <= 1 << 16 for block in blocks)
     assert np.array_equal(np.concatenate(blocks), read_audio(recordings / name, 16000))
 
 
@@ -268,10 +267,9 @@ def test_a_part_shorter_than_a_sample_is_an_error(recordings: Path) -> None:
         read_audio(recordings / "a.wav", 16000, 1.0, 1.000001)
 
 
-@pytest.mark.parametrize(("rate_hz", "block_s"), [(0, 1.0), (16000, 0.0)])
-def test_a_rate_or_block_of_nothing_is_a_mistake_of_the_caller(recordings: Path, rate_hz: int, block_s: float) -> None:
+def test_a_rate_of_nothing_is_a_mistake_of_the_caller(recordings: Path) -> None:
     with pytest.raises(ValueError, match="must be positive"):
-        audio_blocks(recordings / "a.wav", rate_hz, block_s)
+        audio_blocks(recordings / "a.wav", 0)
 
 
 def test_a_missing_recording_is_named(tmp_path: Path) -> None:
