@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -166,8 +166,7 @@ def open_sources(
         else:
             store = open_store(encoder, features)
             announce_size(encoder, turns, store)
-        named = None if progress is None else _named(progress, f"{modality} features")
-        extract_features(encoder, turns, store, progress=named)
+        extract_features(encoder, turns, store, progress=progress)
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
         if encoder.normalize_by_speaker:
             own = speaker_statistics(encoder, store, turns) if statistics is None else statistics[modality]
@@ -178,7 +177,3 @@ def open_sources(
 def _speaker_key(turn: Turn) -> SpeakerKey:
     utterance = turn.utterance
     return (utterance.speaker, "" if utterance.speaker else utterance.conversation)
-
-
-def _named(progress: ProgressCallback, what: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(what, done, total)
