@@ -91,7 +91,7 @@ def run_cell(
         sources = open_sources(encoders, turns, cell.features, progress)
     key = key_of(cell, turns, encoders, segments, transforms)
     if is_complete(cell.folder, key, again=again):
-        _log.info("%s, fold %s, seed %d: complete", share.what, cell.fold.name, cell.seed)
+        _log.info("%s, %s: complete", share.what, cell.name)
         if accelerator.is_main_process:
             tidy(cell.folder)
         return
@@ -198,7 +198,7 @@ def _train(
     def listen(row: Mapping[str, Any]) -> None:
         names = ("loss", *cell.protocol.metrics[:2])  # all of them are in history.jsonl
         valid = ", ".join(f"{name} {row['valid'][name]:.3f}" for name in names)
-        _log.debug("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
+        _log.debug("%s, epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
         if cell.legacy_best_on_test and accelerator.is_main_process:
             predictions = _predict(recognizer, datasets["test"], fold.test, cell)
             table = predictions_table(predictions, config.labels, split="test", epoch=row["epoch"])
@@ -222,8 +222,7 @@ def _train(
 def _report_epoch(cell: Cell, progress: ProgressCallback | None, share: Share, done: int, best: float | None) -> None:
     epochs = cell.recipe.training.epochs
     score = "" if best is None else f", best {cell.protocol.metrics[0]} {best:.3f}"
-    note = f"fold {cell.fold.name}, seed {cell.seed}, epoch {done}/{epochs}{score}"
-    share.report(progress, done, epochs, note)
+    share.report(progress, done, epochs, f"{cell.name}, epoch {done}/{epochs}{score}")
 
 
 def _labelled(
