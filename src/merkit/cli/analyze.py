@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Column
 
 from merkit.cli.console import number, show, show_json, show_prose, show_table
 from merkit.cli.options import AsJson, Checkpoint
@@ -62,15 +61,7 @@ def analyze(
 def print_analysis(analysis: "Analysis") -> None:
     """Print an analysis as a table, a row for each segment."""
     show(f"{analysis.recording.name}, {analysis.duration_s:.1f} s")
-    columns: list[str | Column] = [
-        number("from"),
-        number("to"),
-        "speaker",
-        "label",
-        number("probability"),
-        "modalities",
-        "text",
-    ]
+    columns = (number("from"), number("to"), "speaker", "label", number("probability"), "modalities", "text")
     rows = [
         (
             f"{segment.start_s:.2f}",

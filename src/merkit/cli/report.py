@@ -8,7 +8,7 @@ import typer
 from merkit.cli.console import show
 from merkit.cli.options import Features, TextColumn
 from merkit.cli.progress import shown_progress
-from merkit.cli.scores import print_conditions
+from merkit.cli.scores import print_section
 
 
 def report(
@@ -69,7 +69,7 @@ def report(
             readme=readme,
             results_page=page,
         )
-    for group in files.groups:
-        print_conditions(group)
+    for section in files.requested:
+        print_section(section)
     for path in files.written:
         show(str(path))

@@ -10,6 +10,7 @@ from merkit.reporting.text import counted, interval_text, p_text, points, score_
 
 if TYPE_CHECKING:
     from merkit.reporting.results import Group
+    from merkit.reporting.section import Section
 
 _SUMMARY = (
     *("model", "protocol", "selection", "seeds", "folds", "count_differences", "test"),
@@ -142,24 +143,16 @@ def print_grid(group: "Group") -> None:
     show(f"next: merkit report {quote(folder)}/* --out report")
 
 
-def print_conditions(group: "Group") -> None:
-    """Print the scores with subsets of modalities, of linear probes and with another text column, where requested."""
-    from merkit.reporting.condition_sections import probe_section, subset_section, text_section
-
-    for section in (subset_section(group), probe_section(group), text_section(group)):
-        shown = [n for n, column in enumerate(section.columns) if not column.wide]
-        heads = [
-            number(section.columns[n].name) if section.columns[n].numeric else section.columns[n].name for n in shown
-        ]
-        rows = [
-            [" ".join(filter(None, [row.cells[n].text, row.cells[n].detail])) for n in shown] for row in section.rows
-        ]
-        names = ["", *(row[0] for row in rows)]
-        rows = [["" if row[0] == before else row[0], *row[1:]] for before, row in zip(names, rows, strict=False)]
-        if rows:
-            show_table(heads, rows)
-        if section.caption:
-            show_prose(section.caption)
+def print_section(section: "Section") -> None:
+    """Print a section of a report; a name that equals the one above it is left out."""
+    shown = [n for n, column in enumerate(section.columns) if not column.wide]
+    heads = [number(section.columns[n].name) if section.columns[n].numeric else section.columns[n].name for n in shown]
+    rows = [[" ".join(filter(None, [row.cells[n].text, row.cells[n].detail])) for n in shown] for row in section.rows]
+    names = ["", *(row[0] for row in rows)]
+    rows = [["" if row[0] == before else row[0], *row[1:]] for before, row in zip(names, rows, strict=False)]
+    if rows:
+        show_table(heads, rows)
+    show_prose(section.caption)
 
 
 def _selection(scores: dict[str, Any]) -> str:

@@ -57,7 +57,8 @@ class Protocol(ABC):
         """Return the folds; ``seed`` draws the validation split where none is published.
 
         Raises:
-            CountError: The counts differ from the published ones (and ``allow_partial`` was not given).
+            CountError: The counts differ from the published ones (and ``allow_partial`` was not given), a split is
+                empty, or there are too few groups.
         """
 
     def members(self, utterances: Sequence[Utterance]) -> list[Utterance]:

@@ -7,7 +7,6 @@ milliseconds to load and is unloaded again.
 
 import _ctypes
 import ctypes
-import itertools
 import math
 import shutil
 import sys
@@ -96,8 +95,6 @@ class _Event(ctypes.Structure):
 
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-
-
 _Mark = tuple[int, int, int, str]
 """The begin of a word or phone: type of the event, sample, position in the text (from 0), phone."""
 
@@ -141,12 +138,13 @@ def speak(
         copy = Path(shutil.copyfile(library, Path(folder) / library.name))
         handle = ctypes.CDLL(str(copy))
         try:
-            raw, marks, rate_hz = _synthesise(handle, data, text, voice, manner)
+            pieces, marks, rate_hz = _synthesise(handle, data, text, voice, manner)
         finally:
             handle.espeak_Terminate()
             _unload(handle)
     if not any(phone for *_, phone in marks):
         raise MerkitError(f"eSpeak NG gave no sound for '{' '.join(words)}'. Expected text with at least one word")
+    raw = np.concatenate(pieces)
     gain = np.float32(10 ** (voice.level_db / 20) / _FULL_SCALE)
     samples = soxr.resample(raw.astype(np.float32) * gain, rate_hz, RATE_HZ).astype(np.float32)
     spoken, phones = _spans(marks, words, starts, len(raw), rate_hz)
@@ -169,8 +167,8 @@ def _marked_up(words: Sequence[str], stressed: int | None, hesitations_ms: Seque
 
 def _synthesise(
     handle: ctypes.CDLL, data: Path, text: str, voice: Voice, manner: Manner
-) -> tuple[Int16[np.ndarray, " samples"], list[_Mark], int]:
-    """Speak with a fresh copy of the library; return its samples, marks and sampling rate."""
+) -> tuple[list[Int16[np.ndarray, " samples"]], list[_Mark], int]:
+    """Speak with a fresh copy of the library; return its samples in pieces, marks and sampling rate."""
     options = _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT
     rate_hz = int(handle.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), options))
     if rate_hz <= 0:
@@ -181,12 +179,12 @@ def _synthesise(
     def receive(samples: Any, count: int, events: Any) -> int:
         if samples and count > 0:
             pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        for event in itertools.takewhile(
-            lambda event: event.type != _END_OF_LIST, map(events.__getitem__, itertools.count())
-        ):
+        index = 0
+        while (event := events[index]).type != _END_OF_LIST:
             if event.type in (_WORD, _PHONEME):
                 phone = event.id.string.decode("utf-8") if event.type == _PHONEME else ""
                 marks.append((event.type, event.sample, event.text_position - 1, phone))
+            index += 1
         return 0
 
     callback = _Callback(receive)
@@ -206,7 +204,7 @@ def _synthesise(
     if handle.espeak_Synth(encoded, size, 0, _CHARACTERS, 0, _UTF8 | _SSML, None, None) != 0:
         raise MerkitError(f"eSpeak NG refuses the text '{text}'")
     handle.espeak_Synchronize()
-    return np.concatenate(pieces), marks, rate_hz
+    return pieces, marks, rate_hz
 
 
 def _unload(handle: ctypes.CDLL) -> None:

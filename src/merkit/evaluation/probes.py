@@ -37,17 +37,11 @@ SETTINGS = f"standardised, logistic regression, C = {STRENGTH:g}"
 class ProbeScores:
     """Test scores of the probe of one modality."""
 
-    representation: str
-    """A key of the model's ``SPEC.representations``."""
-    modality: str
+    name: str
+    """What was probed: a key of the model's ``SPEC.representations`` and a modality, such as ``encoded.text``."""
     scores: Scores
     above: Difference
     """Its mean recall less that of a prediction without knowledge of the class, 1 / classes."""
-
-    @property
-    def name(self) -> str:
-        """Return what was probed, such as ``encoded.text``."""
-        return f"{self.representation}.{self.modality}"
 
     @property
     def above_chance(self) -> bool:
@@ -91,11 +85,10 @@ def probe_scores(run: Run, features: Path | None = None, progress: ProgressCallb
     predict_once(
         run, FILE, predict, description="linear probes", settings=settings, features=features, progress=progress
     )
-    rows = []
-    for name, counts in stored_counts(run, FILE, "probe").items():
-        representation, _, modality = name.partition(".")
-        rows.append(ProbeScores(representation, modality, scores_of(run, counts), _above_chance(run, counts)))
-    return rows
+    return [
+        ProbeScores(name, scores_of(run, counts), _above_chance(run, counts))
+        for name, counts in stored_counts(run, FILE, "probe").items()
+    ]
 
 
 def _above_chance(run: Run, counts: Counts) -> Difference:

@@ -7,6 +7,7 @@ that it is the same on every machine and Python, and one more group does not cha
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+from operator import attrgetter
 from typing import TypeVar
 
 from merkit.core.errors import CountError
@@ -18,14 +19,8 @@ Group = Callable[[Utterance], str]
 FoldOf = TypeVar("FoldOf", int, str)
 
 
-def conversation(utterance: Utterance) -> str:
-    """Return the conversation as the group."""
-    return utterance.conversation
-
-
-def speaker(utterance: Utterance) -> str:
-    """Return the speaker as the group."""
-    return utterance.speaker
+conversation: Group = attrgetter("conversation")
+speaker: Group = attrgetter("speaker")
 
 
 def draw(names: Iterable[str], count: int, *key: str | int) -> frozenset[str]:

@@ -81,10 +81,6 @@ class Iemocap6(Iemocap4):
         return "test" if self.session(utterance) == "session5" else "train"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return the one fold, ``session5``; ``seed`` draws 12 of its training conversations for validation.
-
-        Raises:
-            CountError: The counts differ from the published ones, or a split is empty.
-        """
+        """Return the one fold, ``session5``; ``seed`` draws 12 of its training conversations for validation."""
         members = self.checked(utterances)
         return leave_out(self, members, self.session, conversation, VALID_CONVERSATIONS, seed, ["session5"])

@@ -1,6 +1,6 @@
 """Protocols with a fixed label map: shipped labels to classes, counts compared with the published ones."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -45,11 +45,7 @@ class MappedProtocol(Protocol):
             self.selection = options.selection
 
     def label(self, utterance: Utterance) -> str | None:
-        """Return the class name, or ``None`` where the map leaves the label out.
-
-        Raises:
-            MerkitError: The utterance has no such attribute, or a label that the map does not know.
-        """
+        """Return the class name, or ``None`` where the map leaves the label out."""
         shipped = attribute(utterance, self.attribute, self.name)
         classes = self.classes or dict(zip(self.labels, self.labels, strict=True))
         if shipped not in classes:
@@ -65,12 +61,11 @@ class MappedProtocol(Protocol):
 
     def counts(self, utterances: Sequence[Utterance]) -> dict[str, dict[str, int]]:
         """Return the counts of a corpus: members of each class, and conversations, by subset."""
-        counts: dict[str, Counter[str]] = {}
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
         for subset, _ in {(self.subset(utterance), utterance.conversation) for utterance in utterances}:
-            counts.setdefault(subset, Counter())["conversations"] += 1
+            counts[subset]["conversations"] += 1
         for utterance in utterances:
-            label = self.label(utterance)
-            if label is not None:
+            if (label := self.label(utterance)) is not None:
                 counts[self.subset(utterance)][label] += 1
         return {subset: dict(counter) for subset, counter in counts.items()}
 

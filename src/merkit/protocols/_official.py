@@ -31,11 +31,7 @@ class OfficialSplit(MappedProtocol):
         return split
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return the one fold.
-
-        Raises:
-            CountError: The counts differ from the published ones, or a split is empty.
-        """
+        """Return the one fold."""
         members = self.checked(utterances)
         train, valid, test = ([u for u in members if self.subset(u) == split] for split in self.splits)
         return [fold(self, self.fold_name, train, valid, test)]

@@ -33,11 +33,7 @@ class CremaD6(MappedProtocol):
     source: ClassVar[str] = "Cao et al. 2014 (7,442 clips)"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return the five folds, which depend on the actors' numbers alone.
-
-        Raises:
-            CountError: The counts differ from the published ones, or there are fewer actors than folds.
-        """
+        """Return the five folds, which depend on the actors' numbers alone."""
         members = self.checked(utterances)
         number = dealt((utterance.speaker for utterance in members), FOLDS)
         return leave_out(

@@ -22,11 +22,7 @@ class Iemocap4Scriptfree(Iemocap4):
     pooled = True
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return one fold per pair of session and script that has members, in order.
-
-        Raises:
-            CountError: The counts differ from the published ones, or a pair leaves nothing to learn from.
-        """
+        """Return one fold per pair of session and script that has members, in order."""
         members = self.checked(utterances)
         pairs = {u.id: (self.session(u), attribute(u, "script", self.name)) for u in members}
         folds = []

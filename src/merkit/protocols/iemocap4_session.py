@@ -18,11 +18,7 @@ class Iemocap4Session(Iemocap4):
     name = "iemocap4-session"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return one fold per session.
-
-        Raises:
-            CountError: The counts differ from the published ones, or there are fewer than two sessions.
-        """
+        """Return one fold per session."""
         return leave_out(self, self.checked(utterances), self.session, conversation, VALID_SHARE, seed)
 
 

@@ -18,11 +18,7 @@ class Iemocap4Speaker(Iemocap4):
     name = "iemocap4-speaker"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return one fold per speaker, in the order of their names.
-
-        Raises:
-            CountError: The counts differ from the published ones, or there are fewer than two sessions.
-        """
+        """Return one fold per speaker, in the order of their names."""
         members = self.checked(utterances)
         session = {utterance.speaker: self.session(utterance) for utterance in members}
         folds = []

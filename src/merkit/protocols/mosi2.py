@@ -38,11 +38,7 @@ class Mosi2(MappedProtocol):
         return attribute(utterance, "split", self.name)
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return the one fold, ``official``, with validation videos drawn from the training videos by ``seed``.
-
-        Raises:
-            CountError: The counts differ from the published split's, or there are fewer than two training videos.
-        """
+        """Return the one fold, ``official``, with validation videos drawn from the training videos by ``seed``."""
         members = self.checked(utterances)
         learnable = [utterance for utterance in members if self.subset(utterance) == "train"]
         test = [utterance for utterance in members if self.subset(utterance) == "test"]

@@ -29,11 +29,7 @@ class Nemo6(MappedProtocol):
     source: ClassVar[str] = "Christop 2024 (4,481 clips)"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return one fold per speaker, in the order of their names.
-
-        Raises:
-            CountError: The counts differ from the published ones.
-        """
+        """Return one fold per speaker, in the order of their names."""
         return leave_out(self, self.checked(utterances), speaker, speaker, 1, seed)
 
 

@@ -37,11 +37,7 @@ class Ravdess8(MappedProtocol):
     source: ClassVar[str] = "Livingstone and Russo 2018 (1,440 speech clips)"
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
-        """Return the five folds, without those whose actors a partial corpus lacks.
-
-        Raises:
-            CountError: The counts differ from the published ones, or there are fewer than three actors.
-        """
+        """Return the five folds, without those whose actors a partial corpus lacks."""
         members = self.checked(utterances)
         number = {f"{actor:02d}": fold for fold, actors in enumerate(ACTORS, start=1) for actor in actors}
         present = sorted({number[u.speaker] for u in members if u.speaker in number})

@@ -87,11 +87,7 @@ class Table(Protocol):
         self.cluster: Literal["conversation", "speaker"] = "speaker" if options.group == "speaker" else "conversation"
 
     def label(self, utterance: Utterance) -> str | None:
-        """Return the label column's value as text, or ``None`` where ``leave_out`` names it.
-
-        Raises:
-            MerkitError: The cell is empty, or holds a label that ``labels`` does not name.
-        """
+        """Return the label column's value as text, or ``None`` where ``leave_out`` names it."""
         found = _cell(utterance, self.options.label)
         if found in self.options.leave_out:
             return None
@@ -128,11 +124,7 @@ class Table(Protocol):
         )
 
     def check_labels(self, utterances: Sequence[Utterance]) -> None:
-        """Check that every member's label is one of ``labels``, which are found here unless ``folds`` was called.
-
-        Raises:
-            MerkitError: A test utterance has a label that no training or validation utterance has.
-        """
+        """Check that every member's label is one of ``labels``, which are found here unless ``folds`` was called."""
         members = self.members(utterances)
         if not self.labels:
             self._find_labels(members)

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from merkit.evaluation.conditions import Condition
 from merkit.evaluation.probes import SETTINGS, representations_of
 from merkit.evaluation.scores import Difference, Scores
 from merkit.evaluation.subsets import training_note
-from merkit.reporting.results import Entry, Group
+from merkit.reporting.results import Group
 from merkit.reporting.section import SYSTEM, Cell, Column, Row, Section, metric_columns, score_cell
 from merkit.reporting.text import METRIC_NAMES, interval_text, points
 
@@ -23,7 +22,6 @@ class _Line:
     differences: Mapping[str, Difference]
     first: Mapping[str, Any]
     last: Mapping[str, Any] = field(default_factory=dict)
-    bold: bool = False
     verdict: Sequence[Cell] = ()
 
 
@@ -39,9 +37,9 @@ def subset_section(group: Group) -> Section:
         f" {_drop_caption(group, 'all modalities')} {notes}."
     )
     lines = [
-        _condition_line(entry, condition, {"modalities": condition.name}, {"training": training_note(entry.run)})
+        _Line(entry.name, c.name, c.scores, c.drops, {"modalities": c.name}, {"training": training_note(entry.run)})
         for entry in group.entries
-        for condition in entry.subsets
+        for c in entry.subsets
     ]
     section = _section(group, "Subsets of the modalities", ("Modalities", "Drop, points"), lines, "drop")
     return replace(section, caption=caption, file="subsets.csv") if lines else section
@@ -50,9 +48,9 @@ def subset_section(group: Group) -> Section:
 def text_section(group: Group) -> Section:
     """Return the scores of each run with the transcript and with another column of texts, where they were requested."""
     lines = [
-        _condition_line(entry, condition, {"text_column": condition.name, "missing": condition.missing})
+        _Line(entry.name, c.name, c.scores, c.drops, {"text_column": c.name, "missing": c.missing})
         for entry in group.entries
-        for condition in entry.texts
+        for c in entry.texts
     ]
     missing = dict.fromkeys(f"{line.name}: {line.first['missing']}" for line in lines)
     caption = (
@@ -68,6 +66,7 @@ def probe_section(group: Group) -> Section:
     lines = []
     for entry in group.entries:
         for probe in entry.probes or ():
+            representation, _, modality = probe.name.partition(".")
             tone, sign, words = ("good", "▲", "above") if probe.above_chance else ("same", "≈", "not above")
             lines.append(
                 _Line(
@@ -75,7 +74,7 @@ def probe_section(group: Group) -> Section:
                     probe.name,
                     probe.scores,
                     dict.fromkeys(probe.scores, probe.above),
-                    {"representation": probe.representation, "modality": probe.modality},
+                    {"representation": representation, "modality": modality},
                     {"verdict": f"{words} chance", "probe": SETTINGS},
                     verdict=[Cell(f"{sign} {words} chance", tone=tone)],
                 )
@@ -94,13 +93,6 @@ def _drop_caption(group: Group, whole: str) -> str:
     )
 
 
-def _condition_line(
-    entry: Entry, condition: Condition, first: Mapping[str, Any], last: Mapping[str, Any] | None = None
-) -> _Line:
-    trained = not condition.drops
-    return _Line(entry.name, condition.name, condition.scores, condition.drops, first, last or {}, bold=trained)
-
-
 def _section(
     group: Group, title: str, heads: Sequence[str], lines: Sequence[_Line], difference: str, sign: bool = False
 ) -> Section:
@@ -110,7 +102,7 @@ def _section(
     for line in lines:
         gap = line.differences.get(group.metric)
         shown = Cell("") if gap is None else Cell(points(gap.mean, sign=sign), interval_text(gap.interval))
-        scores = [score_cell(line.scores[metric], bold=line.bold) for metric in metrics]
+        scores = [score_cell(line.scores[metric], bold=not line.differences) for metric in metrics]
         rows.append(Row([Cell(line.run), Cell(line.name), *scores, shown, *line.verdict]))
         names = {"protocol": group.protocol, "run": line.run, **line.first}
         for metric in metrics:

@@ -13,14 +13,13 @@ from merkit.reporting.section import Section
 from merkit.reporting.text import METRIC_NAMES, interval_text, score_text, spread_text
 
 
-def forest(runs: Sequence[Mapping[str, ResultRow]], printed: Mapping[str, Sequence[Reference]]) -> str:
+def forest(rows: Sequence[ResultRow], printed: Mapping[str, Sequence[Reference]]) -> str:
     """Return every run's score on the first metric with its interval, on one axis.
 
     Args:
-        runs: The rows of each run by metric, from `by_run`.
+        rows: The row of each run for that metric.
         printed: The scores that its paper prints, by the name of the run.
     """
-    rows = [next(iter(run.values())) for run in runs]
     metric = rows[0].metric
     diamonds = {name: [r.value for r in references if r.metric == metric] for name, references in printed.items()}
     scale = scale_around([v for row in rows for v in (row.low, row.high)] + [v for vs in diamonds.values() for v in vs])

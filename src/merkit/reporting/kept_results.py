@@ -65,27 +65,23 @@ def renewed(
     return texts
 
 
-def best_of_each_model(rows: Iterable[ResultRow], most: int = MOST) -> list[dict[str, ResultRow]]:
+def best_of_each_model(rows: Iterable[ResultRow]) -> list[list[ResultRow]]:
     """Return the run of each model with the best validation score on the first metric, in the order of the rows.
 
-    Of more than ``most`` models those with the best validation scores are returned. The test split decides nothing.
+    Of more than `MOST` models those with the best validation scores are returned. The test split decides nothing.
     """
     runs = by_run(rows)
-
-    def valid(run: dict[str, ResultRow]) -> float:
-        return next(iter(run.values())).valid
-
-    best: dict[str, dict[str, ResultRow]] = {}
+    best: dict[str, list[ResultRow]] = {}
     for run in runs:
-        model = next(iter(run.values())).model
-        if model not in best or valid(run) > valid(best[model]):
+        model = run[0].model
+        if model not in best or run[0].valid > best[model][0].valid:
             best[model] = run
-    kept = sorted(best.values(), key=valid, reverse=True)[:most]
+    kept = sorted(best.values(), key=lambda run: run[0].valid, reverse=True)[:MOST]
     return [run for run in runs if run in kept]
 
 
 def _short_table(rows: Sequence[ResultRow], link: str | None) -> str:
-    section = results_section([row for run in best_of_each_model(rows) for row in run.values()], [])
+    section = results_section([row for run in best_of_each_model(rows) for row in run], [])
     own = replace(section, rows=[row for row in section.rows if row.kind != "leaky"])
     short = replace(
         _with_columns(own, (0, 1, -2, -1)),

@@ -14,7 +14,7 @@ from merkit.evaluation.text_columns import text_conditions
 from merkit.reporting.kept_results import renewed
 from merkit.reporting.page import page
 from merkit.reporting.reference import read_references, shipped_references
-from merkit.reporting.results import Entry, Group, gather
+from merkit.reporting.results import Entry, gather
 from merkit.reporting.rows import rows_csv
 from merkit.reporting.section import Section, markdown_text, section_markdown, to_csv
 from merkit.reporting.sections import sections_of
@@ -29,7 +29,8 @@ class ReportFiles:
     csv: Path
     written: tuple[Path, ...]
     """All files: those three, and the others that were requested."""
-    groups: tuple[Group, ...]
+    requested: tuple[Section, ...]
+    """Scores under other conditions, each with a file of its own."""
 
 
 def write_report(
@@ -110,12 +111,13 @@ def write_report(
         csv: rows_csv(row for group in groups for row in group.rows),
     }
     records: dict[str, list[Mapping[str, Any]]] = {}
-    for section in (section for of_protocol in sections.values() for section in of_protocol if section.file):
+    requested = tuple(section for of_protocol in sections.values() for section in of_protocol if section.file)
+    for section in requested:
         records.setdefault(section.file, []).extend(section.records)
     texts |= {out / file: to_csv(rows, list(rows[0]) if rows else ()) for file, rows in records.items()}
     texts |= kept
     write_texts(texts)
-    return ReportFiles(html, markdown, csv, tuple(texts), tuple(groups))
+    return ReportFiles(html, markdown, csv, tuple(texts), requested)
 
 
 def renew_tables(results: Path, readme: Path | None = None, page: Path | None = None) -> tuple[Path, ...]:

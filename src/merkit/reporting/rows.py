@@ -83,9 +83,9 @@ class ResultRow(Settings):
 COLUMNS = tuple(ResultRow.model_fields)
 
 
-def by_run(rows: Iterable[ResultRow]) -> list[dict[str, ResultRow]]:
-    """Return the rows of each run by metric, in their order."""
-    return [{row.metric: row for row in of_run} for _, of_run in groupby(rows, key=lambda row: (row.protocol, row.run))]
+def by_run(rows: Iterable[ResultRow]) -> list[list[ResultRow]]:
+    """Return the rows of each run, a row for each metric, in their order."""
+    return [list(of_run) for _, of_run in groupby(rows, key=lambda row: (row.protocol, row.run))]
 
 
 def rows_csv(rows: Iterable[ResultRow]) -> str:

@@ -57,22 +57,22 @@ def sections_of(group: Group) -> list[Section]:
 def results_section(rows: Sequence[ResultRow], references: Sequence[Reference], warning: str = "") -> Section:
     """Return the test scores of all runs of one protocol, each system below those that its paper prints."""
     runs = by_run(rows)
-    metrics = list(runs[0])
-    best = {metric: max(run[metric].mean for run in runs) for metric in metrics}
-    shown: list[list[Reference]] = []
+    metrics = [row.metric for row in runs[0]]
+    best = {metric: max(row.mean for row in rows if row.metric == metric) for metric in metrics}
+    shown: dict[str, list[Reference]] = {}
     lines: list[Row] = []
     for run in runs:
-        first = run[metrics[0]]
-        printed = _printed_for(first, references)
-        if printed and printed not in shown:
+        first = run[0]
+        printed = above(references, first.model, first.protocol, first.modalities)
+        if printed and printed not in shown.values():
             lines.append(_paper_row(printed, metrics))
-        shown.append(printed)
-        scores = [row_cell(run[metric], bold=run[metric].mean == best[metric]) for metric in metrics]
+        shown[first.run] = printed
+        scores = [row_cell(row, bold=row.mean == best[row.metric]) for row in run]
         name = Cell(first.run, first.changes, "baseline" if first.is_baseline else "")
         last = [Cell(_number(first.valid)), SELECTIONS[first.selection], Cell(str(first.seed_count))]
         lines.append(Row([name, *scores, *last, features_cell(first)], "baseline" if first.is_baseline else ""))
         if first.leaky_best_on_test is not None:
-            leaky = [Cell(_number(run[metric].leaky_best_on_test)) for metric in metrics]
+            leaky = [Cell(_number(row.leaky_best_on_test)) for row in run]
             source = Cell("never a result: for papers that select so")
             cells = [Cell(first.run, tag="leaky"), *leaky, Cell(""), SELECTIONS["best_test"], Cell(""), source]
             lines.append(Row(cells, "leaky"))
@@ -83,7 +83,7 @@ def results_section(rows: Sequence[ResultRow], references: Sequence[Reference], 
         lines,
         results_caption(rows),
         warning,
-        forest(runs, {run[metrics[0]].run: _printed_for(run[metrics[0]], references) for run in runs}),
+        forest([run[0] for run in runs], shown),
     )
 
 
@@ -106,8 +106,7 @@ def results_caption(rows: Sequence[ResultRow]) -> str:
         sentences.append(f"{first.folds} folds, {averaged}.")
     if first.folds > 1 and first.averaging == "folds":
         pooled = "; ".join(
-            f"{next(iter(run.values())).run} "
-            + ", ".join(f"{METRIC_NAMES[name]} {row.pooled:.2f}" for name, row in run.items())
+            f"{run[0].run} " + ", ".join(f"{METRIC_NAMES[row.metric]} {row.pooled:.2f}" for row in run)
             for run in by_run(rows)
         )
         sentences.append(f"With the predictions of all folds pooled instead: {pooled}.")
@@ -141,7 +140,7 @@ def comparison_section(group: Group) -> Section:
 def reference_section(rows: Sequence[ResultRow], references: Sequence[Reference]) -> Section:
     """Return the scores printed for a protocol that the results do not show."""
     protocol = rows[0].protocol
-    shown = [reference for run in by_run(rows) for reference in _printed_for(next(iter(run.values())), references)]
+    shown = [r for row in rows for r in above(references, row.model, protocol, row.modalities)]
     others = [
         Row(
             [
@@ -177,8 +176,7 @@ def cost_section(rows: Sequence[ResultRow]) -> Section:
     """Return parameters, training time and memory of every run."""
     names = ("Parameters", "of them trained", "Training, all", "per fold and seed", "Peak memory")
     lines = []
-    for run in by_run(rows):
-        row = next(iter(run.values()))
+    for row, *_ in by_run(rows):
         seconds = float(row.seconds)
         cells = [
             f"{row.parameters:,}",
@@ -236,10 +234,6 @@ def _selected(selection: str) -> Cell:
 
 def _source(reference: Reference) -> str:
     return "; ".join(filter(None, [reference.source, _EVIDENCE[reference.evidence], reference.note]))
-
-
-def _printed_for(row: ResultRow, references: Sequence[Reference]) -> list[Reference]:
-    return above(references, row.model, row.protocol, row.modalities)
 
 
 def _counts_warning(group: Group) -> str:

@@ -236,7 +236,7 @@ def test_report_shows_the_probes_everywhere_and_names_the_runs_without_any(home:
     metrics = open_run(home / "run").protocol.metrics
     assert len(predicted) == len(rows) * len(metrics)
     for line, (row, metric) in zip(predicted, [(row, m) for row in rows.values() for m in metrics], strict=True):
-        assert (line["run"], line["representation"], line["modality"]) == ("run", row.representation, row.modality)
+        assert (line["run"], f"{line['representation']}.{line['modality']}") == ("run", row.name)
         assert line["metric"] == metric
         assert float(line["mean"]) == pytest.approx(100 * row.scores[metric]["mean"], abs=1e-4)
         assert float(line["above_chance"]) == pytest.approx(100 * row.above.mean, abs=1e-4)
