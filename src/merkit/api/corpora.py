@@ -1,6 +1,7 @@
 """Corpora and reports: prepare a corpus, check it, and compare runs on it."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def doctor(data: str | Path, progress: ProgressCallback | None = None) -> list[F
     """
     manifest = read_manifest(Path(data))
     spec = load("corpora", manifest.info.name) if manifest.info.name in names("corpora") else None
-    return examine(manifest, spec, None if progress is None else lambda done, total: progress("media", done, total))
+    return examine(manifest, spec, None if progress is None else partial(progress, "media"))
 
 
 def report(runs: Sequence[str | Path | Run], out: str | Path, **options: Any) -> ReportFiles:

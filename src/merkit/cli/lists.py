@@ -74,11 +74,11 @@ def cite(
     from merkit.core.model import ModelSpec
 
     packages = ("models", "corpora", "protocols")
-    found = [load(package, name) for package in packages if name in names(package)]
-    if not found:
+    specs = [load(package, name) for package in packages if name in names(package)]
+    if not specs:
         everything = sorted({known for package in packages for known in names(package)})
         raise UnknownNameError(unknown("model, corpus or protocol", name, everything))
-    for spec in found:
+    for spec in specs:
         corpus = getattr(spec, "corpus", None)
         citation = spec.citation or (load("corpora", corpus).citation if corpus else None)
         if citation is None:

@@ -145,8 +145,8 @@ def print_grid(group: "Group") -> None:
 
 def print_section(section: "Section") -> None:
     """Print a section of a report; a name that equals the one above it is left out."""
-    shown = [n for n, column in enumerate(section.columns) if not column.wide]
-    heads = [number(section.columns[n].name) if section.columns[n].numeric else section.columns[n].name for n in shown]
+    shown = {n: column for n, column in enumerate(section.columns) if not column.wide}
+    heads = [number(column.name) if column.numeric else column.name for column in shown.values()]
     rows = [[" ".join(filter(None, [row.cells[n].text, row.cells[n].detail])) for n in shown] for row in section.rows]
     names = ["", *(row[0] for row in rows)]
     rows = [["" if row[0] == before else row[0], *row[1:]] for before, row in zip(names, rows, strict=False)]

@@ -8,6 +8,8 @@ A plug-in is a Python file that exports one ``SPEC``. It is a file of merkit (``
 import difflib
 import hashlib
 import importlib
+import importlib.abc
+import importlib.util
 import os
 import pkgutil
 import sys
@@ -202,14 +204,29 @@ def _load_file(path: Path, kind: str | None = None) -> Any:
     name = f"merkit_file_{path.stem}_{hashlib.sha256(str(path).encode() + source).hexdigest()[:16]}"
     module = sys.modules.get(name)
     if module is None:
-        module = sys.modules[name] = ModuleType(name)
-        module.__file__ = str(path)
-        try:  # no compiled file is written, nor an older one used
-            exec(compile(source, path, "exec", dont_inherit=True), vars(module))  # noqa: S102 - the user's own code
+        loader = _SourceLoader(path, source)
+        found = importlib.util.spec_from_loader(name, loader)
+        assert found is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(found)
+        try:
+            loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
             raise PluginError(_broken(str(path), error)) from error
     return _checked(module, kind, None, str(path), content=source)
+
+
+class _SourceLoader(importlib.abc.SourceLoader):
+    """Runs the source that was read: no compiled file is written, nor an older one used."""
+
+    def __init__(self, path: Path, source: bytes) -> None:
+        self._path, self._source = path, source
+
+    def get_filename(self, fullname: str) -> str:
+        return str(self._path)
+
+    def get_data(self, path: Any) -> bytes:
+        return self._source
 
 
 def _distribution(entry: EntryPoint) -> tuple[str, str]:

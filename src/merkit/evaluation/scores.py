@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from merkit.core.errors import MerkitError
-from merkit.data.files import atomic_path
+from merkit.data.files import write_texts
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.evaluation.stored import LabelledPredictions, Run, open_run
 from merkit.metrics.calibration import brier, expected_calibration_error, reliability_bins, risk_coverage_area
@@ -60,8 +60,7 @@ def score_run(run: Path, data: Path | None = None) -> dict[str, Any]:
         MerkitError: The run is incomplete, or its predictions do not cover exactly the protocol's test split.
     """
     scores = score(open_run(run, data))
-    with atomic_path(run / "scores.json") as temporary:
-        temporary.write_text(json.dumps(scores, indent=2))
+    write_texts({run / "scores.json": json.dumps(scores, indent=2)})
     return scores
 
 
@@ -185,22 +184,19 @@ def _per_class(run: Run) -> list[dict[str, Any]]:
 
 def _calibration(run: Run) -> dict[str, Any]:
     measures = (expected_calibration_error, brier, risk_coverage_area)
-    pooled = {seed: _pooled_test(run, seed) for seed in run.seeds}
-    scores: dict[str, Any] = {
-        measure.__name__: _spread(np.array([measure(*of_seed) for of_seed in pooled.values()])) for measure in measures
+    by_seed = []
+    for seed in run.seeds:
+        tests = [cell.splits["test"] for cell in run.cells if cell.seed == seed]
+        by_seed.append([np.concatenate(of) for of in zip(*((t.labels, t.probabilities) for t in tests), strict=True)])
+    labels, probabilities = (np.concatenate(values) for values in zip(*by_seed, strict=True))
+    undefined = {"confidence": None, "accuracy": None}
+    return {
+        **{measure.__name__: _spread(np.array([measure(*of_seed) for of_seed in by_seed])) for measure in measures},
+        "bins": [
+            {**asdict(row), "count": row.count / len(run.seeds), **({} if row.count else undefined)}
+            for row in reliability_bins(labels, probabilities, bins=10)
+        ],
     }
-    labels, probabilities = (np.concatenate(values) for values in zip(*pooled.values(), strict=True))
-    bins = [asdict(row) for row in reliability_bins(labels, probabilities, bins=10)]
-    for row in bins:
-        empty = row["count"] == 0
-        row["count"] /= len(run.seeds)
-        row["confidence"], row["accuracy"] = (None, None) if empty else (row["confidence"], row["accuracy"])
-    return {**scores, "bins": bins}
-
-
-def _pooled_test(run: Run, seed: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    tests = [cell.splits["test"] for cell in run.cells if cell.seed == seed]
-    return np.concatenate([test.labels for test in tests]), np.concatenate([test.probabilities for test in tests])
 
 
 def _best_on_test(run: Run) -> dict[str, Any] | None:

@@ -29,9 +29,6 @@ FILE = "predictions-subsets.parquet"
 class AbsentSource(FeatureSource):
     """A modality that no utterance has."""
 
-    def __init__(self, source: FeatureSource) -> None:
-        super().__init__(source.encoder, None)
-
     def get(self, turn: Turn) -> Array | None:
         """Return ``None``: absent."""
         return None
@@ -85,8 +82,8 @@ def subset_conditions(
 
 def _with_only(dataset: Dataset, subset: Sequence[str]) -> Dataset:
     """Return the dataset without the other modalities."""
-    sources = {name: source if name in subset else AbsentSource(source) for name, source in dataset.sources.items()}
+    absent = {name: AbsentSource(of.encoder, None) for name, of in dataset.sources.items() if name not in subset}
     items = dataset.items
     if dataset.with_texts and "text" not in subset:
         items = [[replace(turn, utterance=replace(turn.utterance, text=None)) for turn in item] for item in items]
-    return replace(dataset, items=items, sources=sources)
+    return replace(dataset, items=items, sources={**dataset.sources, **absent})

@@ -95,8 +95,9 @@ def curves(lines: Sequence[Curve], title: str, factor: float = 1.0) -> str:
         shapes.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         value = f"{factor * round(tick, 9):g}"
         shapes.append(f'<text x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{value}</text>')
-    for tick in _whole(across.ticks(8)):
-        shapes.append(f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick}</text>')
+    for tick in across.ticks(8):
+        if abs(tick - round(tick)) < 1e-9:  # a whole epoch
+            shapes.append(f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick:.0f}</text>')
     shapes.append(f'<text class="name" x="{right}" y="{bottom + 30}" text-anchor="end">epoch</text>')
     for line in lines:
         points = [f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in _known(line)]
@@ -180,10 +181,6 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 def _text_anchor(percent: float) -> str:
     return "start" if percent < 4 else "end" if percent > 96 else "middle"
-
-
-def _whole(ticks: Sequence[float]) -> list[int]:
-    return sorted({round(tick) for tick in ticks if abs(tick - round(tick)) < 1e-9})
 
 
 def _round_step(rough: float) -> float:

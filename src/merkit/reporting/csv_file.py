@@ -28,9 +28,9 @@ def read_csv(path: Path, model: type[Model], remedy: str) -> list[Model]:
     reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
     rows = []
     try:
-        found = list(reader.fieldnames or ())
-        if found != columns:
-            missing, unknown = set(columns) - set(found), set(found) - set(columns)
+        names = list(reader.fieldnames or ())
+        if names != columns:
+            missing, unknown = set(columns) - set(names), set(names) - set(columns)
             raise MerkitError(
                 f"{path}: columns missing: {', '.join(sorted(missing)) or 'none'}, unknown:"
                 f" {', '.join(sorted(unknown)) or 'none'}; expected in this order: {', '.join(columns)}; {remedy}"

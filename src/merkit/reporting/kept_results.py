@@ -36,8 +36,7 @@ def renewed(
         groups: Runs as `results.gather` returns them, a group for each protocol; none: only the tables are renewed.
         results: The CSV file, whose columns are the fields of `ResultRow`; made where it is missing.
         readme: A Markdown file with the marks ``<!-- results:begin -->`` and ``<!-- results:end -->``, for the short
-        table
-            of the file's first protocol.
+            table of the file's first protocol.
         page: A Markdown file with the same marks, for all tables of all protocols.
         references: Scores printed in papers, for the page.
 

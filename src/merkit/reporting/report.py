@@ -61,17 +61,12 @@ def write_report(
         reference: Folder name of the run that the others are compared with; see `results.gather` for the default.
         printed: Table of scores printed in papers; ``None``: the one that comes with merkit.
         title: Title of the page; ``None``: names the protocols.
-        subsets: Show the scores of each run with every subset of its modalities, also in ``subsets.csv``; predicted
-        once
-            from its checkpoints and stored in the run's folder.
-        probes: Show the scores of linear probes of each run's representations, also in ``probes.csv``; stored in the
-        same
-            way.
-        text_column: Show the scores of each run that reads text with this column in place of the transcript, also in
-            ``text-column.csv``; stored in the same way.
-        features: Folder of the feature stores, for ``subsets``, ``probes`` and ``text_column``; ``None``: ``features``
-            in the manifest's folder.
-        progress: Called with the progress of ``subsets``, ``probes`` and ``text_column``.
+        subsets: Show the scores of each run with every subset of its modalities, also in ``subsets.csv``.
+        probes: Show those of linear probes of each run's representations, also in ``probes.csv``.
+        text_column: Show those of each run that reads text with this column in place of the transcript, also in
+            ``text-column.csv``. Predictions for these three are made once and stored in the run's folder.
+        features: Folder of the feature stores for them; ``None``: ``features`` in the manifest's folder.
+        progress: Called with their progress.
         results: CSV file of kept results, in which the runs' protocols are renewed; see `kept_results.renewed`.
         readme: Markdown file with the short table of ``results``, renewed with it.
         results_page: Markdown file with all tables of ``results``, renewed with it.

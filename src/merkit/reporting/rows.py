@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -89,8 +89,10 @@ def by_run(rows: Iterable[ResultRow]) -> list[list[ResultRow]]:
 
 
 def rows_csv(rows: Iterable[ResultRow]) -> str:
-    """Return rows as CSV with a header."""
-    return to_csv(({name: _printed(value) for name, value in row} for row in rows), COLUMNS)
+    """Return rows as CSV with a header; truth values are ``yes`` and ``no``."""
+    words = {False: "no", True: "yes"}
+    records = ({name: words[value] if isinstance(value, bool) else value for name, value in row} for row in rows)
+    return to_csv(records, COLUMNS)
 
 
 def read_rows(path: Path) -> list[ResultRow]:
@@ -100,9 +102,3 @@ def read_rows(path: Path) -> list[ResultRow]:
         MerkitError: The file cannot be read or has other columns, or a row is invalid; names the line.
     """
     return read_csv(path, ResultRow, "move it away and give the runs of all its protocols") if path.exists() else []
-
-
-def _printed(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else value

@@ -27,12 +27,8 @@ class Aligned:
     @property
     def failures(self) -> str | None:
         """A sentence that counts and names the utterances that could not be aligned; ``None``: all were."""
-        if not self.failed:
-            return None
-        named = "; ".join(f"'{name}': {why}" for name, why in list(self.failed.items())[:_NAMED])
-        more = f"; and {len(self.failed) - _NAMED} more" if len(self.failed) > _NAMED else ""
         total = self.new + self.old + len(self.failed)
-        return f"{len(self.failed)} of {total} utterances cannot be aligned: {named}{more}"
+        return describe_failures(self.failed, total) if self.failed else None
 
 
 def align(
@@ -80,3 +76,10 @@ def align(
 
 def _is_known(row: Row | None, read: str, content: str, without_tiers: bool) -> bool:
     return row is not None and (row.input, row.content) == (read, content) and (bool(row.tiers) or without_tiers)
+
+
+def describe_failures(failed: Mapping[str, str], total: int) -> str:
+    """Return a sentence that counts and names the utterances that could not be aligned."""
+    named = "; ".join(f"'{name}': {why}" for name, why in list(failed.items())[:_NAMED])
+    more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+    return f"{len(failed)} of {total} utterances cannot be aligned: {named}{more}"

@@ -2,7 +2,9 @@
 
 import logging
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from importlib.abc import InspectLoader
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,10 @@ import numpy.typing as npt
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
 from merkit.core.progress import ProgressCallback
+from merkit.core.source import source_hash
 from merkit.core.types import Turn
-from merkit.data.features.extraction import FeatureStore, extract_features
-from merkit.data.features.store import MemoryStore
+from merkit.data.features.extraction import extract_features
+from merkit.data.features.store import FeatureStore, MemoryStore
 
 SpeakerStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Mean and standard deviation ``[dim]``."""
@@ -113,8 +116,17 @@ def speaker_statistics(
 
 def open_store(encoder: Encoder, features: Path) -> FeatureStore:
     """Open or begin the store of this encoder's features, below the folder ``features``."""
-    fingerprint = encoder.fingerprint()
+    fingerprint = {**encoder.fingerprint(), **_plug_in_code(encoder)}
     return FeatureStore.open(features, fingerprint, str(fingerprint["encoder"]))
+
+
+def _plug_in_code(encoder: Encoder) -> dict[str, str]:
+    """Return the hash of the module of an encoder outside merkit: its version is not raised while it is written."""
+    module = sys.modules[type(encoder).__module__]
+    loader = getattr(module.__spec__, "loader", None)
+    if module.__name__.startswith("merkit.") or not isinstance(loader, InspectLoader):
+        return {}
+    return {"code": source_hash((loader.get_source(module.__name__) or "").encode())}
 
 
 def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) -> None:
