@@ -1,11 +1,11 @@
 """Hashes of the source files that make a cell's result, so that results of other code are not mistaken for today's.
 
 Counted are the modules of the plug-ins that a cell uses, the cell runner, and every merkit module that they import,
-directly or not. Comments, docstrings and layout do not count.
+directly or not. Comments, docstrings and layout do not count. A process reads each file once.
 """
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -39,14 +39,15 @@ def code_hashes(plug_ins: Iterable[PlugInSpec]) -> dict[str, str]:
     Args:
         plug_ins: Each ``SPEC`` that is used.
     """
-    waiting = [_PACKAGE / "experiments" / "run_cell.py", *(spec.origin.file for spec in plug_ins if spec.origin)]
-    files: set[Path] = set()
+    loaded = {spec.origin.file: spec.origin.content for spec in plug_ins if spec.origin}
+    waiting = [_PACKAGE / "experiments" / "run_cell.py", *loaded]
+    sources: dict[Path, bytes] = {}
     while waiting:
         file = waiting.pop()
-        if file not in files:
-            files.add(file)
-            waiting += _imported(file)
-    return dict(sorted((file.relative_to(_root(file)).as_posix(), source_hash(_read(file))) for file in files))
+        if file not in sources:
+            sources[file] = loaded[file] if file in loaded else _read(file)
+            waiting += _imported(file, sources[file])
+    return dict(sorted((file.relative_to(_root(file)).as_posix(), source_hash(sources[file])) for file in sources))
 
 
 def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -58,37 +59,31 @@ def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) 
     differing = sorted(name for name in stored.keys() | now.keys() if stored.get(name) != now.get(name))
     if differing:
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        features = ""
+        if any(name.startswith("merkit/encoders/") for name in differing):
+            features = " Stored features are used again unless an encoder's version is raised or their folder removed."
         raise MerkitError(
             f"'{folder}' was made by other code, from the same settings and data: {', '.join(differing[:5])}{more} "
             "changed since. Repeat the command with --again to train it anew, give another folder with --out, or "
-            "restore the files."
+            f"restore the files.{features}"
         )
 
 
-def _read(file: Path) -> bytes:
-    """Return a file's content; a file of merkit is read once: the process goes on with the code that it has loaded."""
-    return _read_once(file) if file.is_relative_to(_PACKAGE) else file.read_bytes()
-
-
-_read_once = cache(Path.read_bytes)
+_read = cache(Path.read_bytes)  # once: the process goes on with the code that it has loaded
 
 
 @cache
-def _imports(content: bytes) -> list[str]:
-    """Return the names of all modules that are imported, and of what is imported from them."""
-    imports: list[str] = []
+def _imported(file: Path, content: bytes) -> Sequence[Path]:
+    """Return the files of merkit's modules, and of modules beside a plug-in's file, that a file imports."""
+    imports: list[str] = []  # names of modules, and of what is imported from them
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
             imports += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             imports += [module, *(f"{module}.{alias.name}" for alias in node.names)]
-    return imports
-
-
-def _imported(file: Path) -> Iterator[Path]:
-    """Yield the files of merkit's modules, and of modules beside a plug-in's file, that a file imports."""
-    for name in _imports(_read(file)):
+    files = []
+    for name in imports:
         ours = name.startswith("merkit.")
         if name in _WITHOUT_EFFECT or (file.is_relative_to(_PACKAGE) and not ours):
             continue
@@ -96,7 +91,8 @@ def _imported(file: Path) -> Iterator[Path]:
         base = _PACKAGE.parent if ours else file.parents[level - 1] if level else _root(file)
         path = base.joinpath(*name.lstrip(".").split(".")).with_suffix(".py")
         if path.is_file():  # a module, neither a package nor a name in a module
-            yield path
+            files.append(path)
+    return files
 
 
 def _root(file: Path) -> Path:
