@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from merkit.core.code import syntax_hash
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
 from merkit.core.progress import ProgressCallback
-from merkit.core.syntax import syntax_hash
 from merkit.core.types import Turn
 from merkit.data.features.extraction import extract_features
 from merkit.data.features.store import FeatureStore, MemoryStore
