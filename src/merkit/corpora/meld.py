@@ -175,8 +175,7 @@ def _seconds(time: str) -> float:
 
 def _clip_folders(raw: Path) -> dict[str, Path]:
     """Return the folder of clips for each split; empty if there is none."""
-    found = {split: _find(raw, split, name) for split, name in _CLIPS.items()}
-    folders = {split: folder for split, folder in found.items() if folder is not None}
+    folders = {split: folder for split, name in _CLIPS.items() if (folder := _find(raw, split, name)) is not None}
     if folders and (missing := [name for split, name in _CLIPS.items() if split not in folders]):
         present = ", ".join(map(str, folders.values()))
         raise ManifestError(

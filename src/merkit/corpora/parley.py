@@ -32,9 +32,9 @@ from merkit.corpora._parley_model import (
     posteriors,
 )
 from merkit.corpora._parley_options import LATER, ParleyOptions
-from merkit.corpora._parley_plan import NOISE_STREAM, PlannedConversation, make_plan, scripts
+from merkit.corpora._parley_plan import NOISE_STREAM, PlannedConversation, make_plan
 from merkit.corpora._parley_voice import engine
-from merkit.data.files import atomic_path
+from merkit.data.files import atomic_path, write_texts
 
 VERSION = 1
 _SIMULATED = 4000
@@ -76,8 +76,7 @@ def _claim(raw: Path, content: dict[str, Any]) -> None:
     """Record the options of the corpus in its folder, or refuse a folder with other ones."""
     path = raw / _RECORD
     if not path.exists():
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_texts({path: json.dumps(content, indent=1) + "\n"})
         return
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -162,7 +161,7 @@ def _facts(
         "styles": {name: asdict(style) for name, style in STYLES.items()},
         "optimum": {
             "expected": expected_accuracies(model, options.turns, _SIMULATED, options.seed),
-            "test": accuracies(model, scripts(plan, "test")),
+            "test": accuracies(model, [each.script for each in plan if each.split == "test"]),
         },
     }
 
