@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -128,7 +128,7 @@ class EmotionRecognizer:
             lines = [Line(None, None, "", _checked_text(text))]
         return analyze_recording(self._recognizer, sound, lines, self._name, channels=channels, name=name)
 
-    def texts(self, texts: Sequence[str], speakers: Sequence[str] | None = None) -> Predictions:
+    def texts(self, texts: Iterable[str], speakers: Sequence[str] | None = None) -> Predictions:
         """Predict texts; to a model that reads context or conversations they are the turns of one conversation.
 
         Args:
@@ -142,6 +142,7 @@ class EmotionRecognizer:
             raise ConfigError(f"texts is the text {texts!r}, expected a list of texts: texts([{texts!r}])")
         if "text" not in self._recognizer.reads:
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, no text")
+        texts = list(texts)
         speakers = [""] * len(texts) if speakers is None else speakers
         if isinstance(speakers, str) or len(speakers) != len(texts):
             raise ConfigError(f"{len(texts)} texts and {len(speakers)} speakers were given: expected one for each text")
