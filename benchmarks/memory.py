@@ -22,7 +22,8 @@ import soundfile as sf
 from merkit.core.encoder import EncoderHome
 from merkit.core.lookup import load
 from merkit.core.types import Turn, Utterance
-from merkit.data.features.extraction import FeatureStore, extract_features
+from merkit.data.features.extraction import extract_features
+from merkit.data.features.store import FeatureStore
 
 RATE_HZ = 16000
 HOUR_S = 3600

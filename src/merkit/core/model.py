@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -63,6 +63,13 @@ class CausalConfig(ModelConfig):
     def is_causal(self) -> bool:
         """Return ``causal``."""
         return self.causal
+
+
+class ModalityDropoutConfig(ModelConfig):
+    """Settings of a model that can be trained to do without some of its modalities."""
+
+    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Probability that a modality of an utterance is dropped in training (never its last one); in no paper."""
 
 
 def reads_views(spec: "ModelSpec", config: ModelConfig) -> bool:

@@ -5,17 +5,15 @@ directly or not. Comments, docstrings and layout do not count, as it is the synt
 """
 
 import ast
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import merkit
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import PlugInSpec
+from merkit.core.syntax import syntax_hash
 
 _PACKAGE = Path(merkit.__file__).parent
 _RUNNER = "merkit.experiments.run_cell"
@@ -96,22 +94,7 @@ def _parsed(content: bytes) -> _Source:
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             imports += [module, *(f"{module}.{alias.name}" for alias in node.names)]
-    shape = json.dumps(_shape(tree)).encode()
-    return _Source(hashlib.blake2b(shape, digest_size=8).hexdigest(), tuple(imports))
-
-
-def _shape(node: Any) -> Any:
-    """Return a syntax tree as JSON values without docstrings and positions, the same for all versions of Python."""
-    if isinstance(node, list):
-        return [_shape(each) for each in node if not _is_docstring(each)]
-    if isinstance(node, ast.AST):
-        fields = ((name, _shape(value)) for name, value in ast.iter_fields(node))
-        return [type(node).__name__, *((name, value) for name, value in fields if value not in (None, "None", []))]
-    return repr(node)
-
-
-def _is_docstring(node: Any) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return _Source(syntax_hash(tree), tuple(imports))
 
 
 def _imported(file: Path) -> Iterator[Path | None]:

@@ -7,12 +7,12 @@ from pydantic import Field
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import Model, ModelConfig
-from merkit.nn.layers import PooledUtterance, plain_head
+from merkit.nn.layers import PooledUtterance, classification_head
 from merkit.nn.pooling import Pooling
 
 
 class SingleConfig(ModelConfig):
-    """Settings of ``single`` and ``single_conversation``."""
+    """Settings of ``single``, ``single_conversation`` and, for each modality, ``late_average``."""
 
     pooling: Pooling = "mean"
     """``first_and_mean`` puts the first real frame (a text's [CLS]) beside the mean."""
@@ -34,8 +34,8 @@ class Single(Model):
         super().__init__(encoders)
         ((self.modality, encoder),) = encoders.items()
         self.pooled = PooledUtterance(encoder.dim, config.pooling)
-        self.head = plain_head(
-            self.pooled.dim, config.hidden_size, classes, dropout=config.dropout, layer_norm=config.layer_norm
+        self.head = classification_head(
+            self.pooled.dim, classes, hidden=config.hidden_size, dropout=config.dropout, layer_norm=config.layer_norm
         )
 
     def forward(self, batch: Batch) -> ModelOutput:

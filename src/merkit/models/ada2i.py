@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import CausalConfig, Citation, Model, ModelSpec, ReleasedCode
+from merkit.core.model import CausalConfig, Citation, ModalityDropoutConfig, Model, ModelSpec, ReleasedCode
 from merkit.nn.attention import AttentionBlock, MultiHeadAttention, causal_pairs
 from merkit.nn.cosine_fusion import CosineFusion
-from merkit.nn.layers import drop_modalities
+from merkit.nn.layers import encode
 from merkit.nn.modulation import Modulation, Noise, Target
-from merkit.nn.pooling import pool
+from merkit.nn.pooling import masked_mean
 from merkit.nn.recurrent import MaskedLSTM
 from merkit.nn.tensor_ring import FeatureWeighting, Ring
 
@@ -44,7 +44,7 @@ RELEASED: Mapping[str, Any] = {
 """What the released code does where the paper says otherwise or nothing."""
 
 
-class Ada2iConfig(CausalConfig):
+class Ada2iConfig(ModalityDropoutConfig, CausalConfig):
     """Settings of ``ada2i``. Sizes are those for MELD; the recipes have the ones for the other corpora."""
 
     profile: Literal["paper", "released"] = "paper"
@@ -108,9 +108,6 @@ class Ada2iConfig(CausalConfig):
     noise: Noise = "before"
     """Gaussian noise on the encoders' gradients, as large as their standard deviation ``before`` they are scaled
     (paper); released code: ``after``; ``none``: ours."""
-
-    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that a modality of an utterance is dropped in training, never its last one (ours)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -189,13 +186,12 @@ class Ada2i(Model):
         AFW's input features ``encoded.<modality>`` of the same shape, and ``mapping``, the L1 distances of the
         attention mapping, summed over layers.
         """
-        present = drop_modalities(batch.present, self.order, self.config.modality_dropout, self.training)
+        ordered = {name: self.encoders[name] for name in self.order}
         features: dict[str, Tensor] = {}
         seen: dict[str, Tensor] = {}
-        for name in self.order:
-            frames = self.encoders[name](batch.inputs[name])
-            real = batch.mask & present[name] & frames.mask.any(dim=-1)
-            vectors = pool("mean", frames.data, frames.mask).masked_fill(~real.unsqueeze(-1), 0.0)
+        for name, frames in encode(ordered, batch, self.config.modality_dropout, self.training).items():
+            real = frames.mask.any(dim=-1)
+            vectors = masked_mean(frames.data, frames.mask)
             seen[name] = torch.ones_like(real) if self.reads_padding else real
             # the released LSTM packs its sequences, so it reads real turns only even in the released profile
             packed = self.config.encoder == "lstm"

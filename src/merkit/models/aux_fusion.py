@@ -29,10 +29,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from merkit.core.batch import Batch, ModelOutput, Padded
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError
-from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.core.model import Citation, ModalityDropoutConfig, Model, ModelSpec
 from merkit.core.precision import at_least_float32
 from merkit.nn.attention import AttentionBlock
-from merkit.nn.layers import PooledUtterance, drop_modalities, linear_head
+from merkit.nn.layers import PooledUtterance, classification_head, encode
 from merkit.nn.losses import IGNORED
 from merkit.nn.pooling import mean_of_real
 from merkit.nn.recombination import draw_partners, pairs_of_two, recombined, same_class
@@ -41,7 +41,7 @@ Reading = Literal["own_label", "same_emotion_swap", "emotion_match"]
 TextPooling = Literal["mean", "first"]
 
 
-class AuxFusionConfig(ModelConfig):
+class AuxFusionConfig(ModalityDropoutConfig):
     """Settings of ``aux_fusion``."""
 
     layers: int = Field(default=2, ge=0)
@@ -66,9 +66,6 @@ class AuxFusionConfig(ModelConfig):
     """[assumed]"""
     emotion_match_weight: float = Field(default=0.5, ge=0.0)
     """[assumed]"""
-
-    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that a modality of an utterance is dropped in training (never its last one). [ours]"""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "AuxFusionConfig":
@@ -142,14 +139,16 @@ class AuxFusion(Model):
         self.pooled = nn.ModuleDict(
             {name: PooledUtterance(dims[name], config.text_pooling if name == "text" else "mean") for name in encoders}
         )
-        self.head = linear_head(sum(dims.values()), classes, dropout=config.dropout)
+        self.head = classification_head(sum(dims.values()), classes, dropout=config.dropout)
         # last, so that the weights above begin alike with and without auxiliary tasks
         self.own_heads = nn.ModuleDict()
         if "own_label" in self.auxiliary:
             for name in encoders:
-                self.own_heads[name] = linear_head(dims[name], classes, dropout=config.dropout)
+                self.own_heads[name] = classification_head(dims[name], classes, dropout=config.dropout)
         self.match_head = (
-            linear_head(sum(dims.values()), 1, dropout=config.dropout) if "emotion_match" in self.auxiliary else None
+            classification_head(sum(dims.values()), 1, dropout=config.dropout)
+            if "emotion_match" in self.auxiliary
+            else None
         )
 
     def forward(self, batch: Batch) -> ModelOutput:
@@ -159,12 +158,8 @@ class AuxFusion(Model):
         ``[items, dim]``; and what the auxiliary tasks recombine, ``stream.<modality>`` ``[items, time, dim]`` with
         ``stream_mask.<modality>``.
         """
-        kept = drop_modalities(batch.present, self.names, self.config.modality_dropout, self.training)
-        streams: dict[str, Padded] = {}
-        for name, encoder in self.encoders.items():
-            frames = encoder(batch.inputs[name])
-            mask = frames.mask & kept[name].unsqueeze(-1)
-            streams[name] = Padded(self.projection[name](frames.data.masked_fill(~mask.unsqueeze(-1), 0.0)), mask)
+        encoded = encode(self.encoders, batch, self.config.modality_dropout, self.training)
+        streams = {name: Padded(self.projection[name](frames.data), frames.mask) for name, frames in encoded.items()}
         vectors = self._fused(streams)
         embedding = torch.cat(list(vectors.values()), dim=-1)
         auxiliary = {"embedding": embedding}

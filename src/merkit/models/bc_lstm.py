@@ -12,20 +12,14 @@ from torch import nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
-from merkit.nn.layers import PooledUtterance, drop_modalities
-from merkit.nn.pooling import Pooling
+from merkit.core.model import Citation, ModelSpec
+from merkit.models._joined import JoinedModel, JoinedTurnsConfig
 from merkit.nn.recurrent import MaskedLSTM
 
 
-class BcLstmConfig(CausalConfig):
+class BcLstmConfig(JoinedTurnsConfig):
     """Settings of ``bc_lstm``; ``causal`` is the paper's sc-LSTM."""
 
-    pooling: Pooling = "mean"
-    projection: int = Field(default=0, ge=0)
-    """Each modality is first projected to this dim; 0: it enters the LSTM as it is, as in the paper."""
-    layer_norm: bool = True
-    """Normalise what enters the LSTM, so that no encoder's scale decides; not in the paper."""
     hidden_size: int = Field(default=128, ge=1)
     """Of the LSTM's state, per direction."""
     layers: int = Field(default=1, ge=1)
@@ -33,40 +27,28 @@ class BcLstmConfig(CausalConfig):
     """Of the dense layer between LSTM and logits."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     """Of the LSTM's input, between its layers, of its states and of the dense layer."""
-    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that a modality of an utterance is dropped in training (never its last one)."""
 
 
-class BcLstm(Model):
+class BcLstm(JoinedModel):
     """Turns of a conversation to logits; an absent modality is a learned vector, padded turns are skipped."""
 
     def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: BcLstmConfig) -> None:
-        super().__init__(encoders)
-        self.config = config
-        self.pooled = nn.ModuleDict()
-        self.project = nn.ModuleDict()
-        dim = 0
-        for name, encoder in encoders.items():
-            pooled = PooledUtterance(encoder.dim, config.pooling)
-            self.pooled[name] = pooled
-            self.project[name] = nn.Linear(pooled.dim, config.projection) if config.projection else nn.Identity()
-            dim += config.projection or pooled.dim
-        self.norm: nn.Module = nn.LayerNorm(dim) if config.layer_norm else nn.Identity()
+        super().__init__(encoders, config, config.projection)
+        self.norm: nn.Module = nn.LayerNorm(self.joined_dim) if config.layer_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.context = MaskedLSTM(
-            dim, config.hidden_size, layers=config.layers, dropout=config.dropout, bidirectional=not config.causal
+            self.joined_dim,
+            config.hidden_size,
+            layers=config.layers,
+            dropout=config.dropout,
+            bidirectional=not config.causal,
         )
         self.dense = nn.Linear(self.context.dim, config.dense)
         self.head = nn.Linear(config.dense, classes)
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]`` and the dense layer's activations, ``embedding``."""
-        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
-        vectors = []
-        for name, encoder in self.encoders.items():
-            frames = encoder(batch.inputs[name])
-            vectors.append(self.project[name](self.pooled[name](frames.data, frames.mask, present[name])))
-        turns = self.dropout(self.norm(torch.cat(vectors, dim=-1)))
+        turns = self.dropout(self.norm(self.joined(batch)))
         states = self.dropout(self.context(turns, batch.mask))
         embedding = torch.relu(self.dense(states))
         return ModelOutput(self.head(self.dropout(embedding)), {"embedding": embedding})

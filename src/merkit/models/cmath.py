@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from merkit.core.batch import Batch, ModelOutput, Padded
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError
-from merkit.core.model import CausalConfig, Citation, Model, ModelSpec
+from merkit.core.model import CausalConfig, Citation, ModalityDropoutConfig, Model, ModelSpec
 from merkit.core.precision import at_least_float32
 from merkit.models._cmath_networks import (
     CentralBranch,
@@ -36,13 +36,13 @@ from merkit.models._cmath_networks import (
 from merkit.nn.attention import causal_pairs
 from merkit.nn.distributions import Gaussian, categorical_kl, gaussian_kl, standard_normal
 from merkit.nn.embeddings import SpeakerEmbedding, sinusoidal_positions
-from merkit.nn.layers import Dropout, drop_modalities
+from merkit.nn.layers import Dropout, encode
 from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_dim
 
 Interaction = Literal["asymmetric", "symmetric"]
 
 
-class CmathConfig(CausalConfig):
+class CmathConfig(ModalityDropoutConfig, CausalConfig):
     """Settings of ``cmath``; defaults are those of SDT, its nearest published relative, where the paper is unknown."""
 
     pooling: Pooling = "mean"
@@ -248,17 +248,15 @@ class Cmath(Model):
 
     def _streams(self, batch: Batch, auxiliary: dict[str, Tensor]) -> dict[str, Padded]:
         """Return each modality's stream: its compressed representation plus codes of position and speaker."""
-        kept = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         added = torch.zeros((), device=batch.mask.device)
         if self.config.positions:
             added = added + sinusoidal_positions(batch.mask.shape[1], self.config.dim, batch.mask.device)
         if self.speakers is not None:
             added = added + self.speakers(batch.speakers, batch.mask)
         streams = {}
-        for name, encoder in self.encoders.items():
-            frames = encoder(batch.inputs[name])
-            present = kept[name] & frames.mask.any(dim=-1)
-            data = pool(self.config.pooling, frames.data, frames.mask).masked_fill(~present.unsqueeze(-1), 0.0)
+        for name, frames in encode(self.encoders, batch, self.config.modality_dropout, self.training).items():
+            present = frames.mask.any(dim=-1)
+            data = pool(self.config.pooling, frames.data, frames.mask)
             if name in self.reconstruction:
                 compressed, rebuilt = self.reconstruction[name](data, present)
                 auxiliary[f"reconstruction.{name}"] = reconstruction_error(rebuilt, data)

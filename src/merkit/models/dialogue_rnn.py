@@ -21,19 +21,14 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import CausalConfig, Citation, Model, ModelSpec, ReleasedCode
-from merkit.nn.layers import PooledUtterance, drop_modalities
-from merkit.nn.pooling import Pooling, masked_softmax
+from merkit.core.model import Citation, ModelSpec, ReleasedCode
+from merkit.models._joined import JoinedModel, JoinedTurnsConfig
+from merkit.nn.pooling import masked_softmax
 
 
-class DialogueRnnConfig(CausalConfig):
+class DialogueRnnConfig(JoinedTurnsConfig):
     """Settings of ``dialogue_rnn``; dims are those of the authors' script for MELD."""
 
-    pooling: Pooling = "mean"
-    projection: int = Field(default=0, ge=0)
-    """Each modality is first projected to this dim; 0: it enters the states as it is, as in the paper."""
-    layer_norm: bool = True
-    """Normalise what enters the states, so that no encoder's scale decides; not in the paper."""
     global_dim: int = Field(default=150, ge=1)
     party_dim: int = Field(default=150, ge=1)
     emotion_dim: int = Field(default=100, ge=1)
@@ -50,8 +45,6 @@ class DialogueRnnConfig(CausalConfig):
     """Of the emotions; ``None``: as ``dropout``; the authors' scripts: ``dropout`` + 0.15."""
     recurrent_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Of every new state, before it is carried on."""
-    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that a modality of an utterance is dropped in training (never its last one)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +144,12 @@ class EmotionAttention(nn.Module):
         return torch.einsum("its,isd->itd", masked_softmax(scores, visible), emotions)
 
 
-class DialogueRnn(Model):
+class DialogueRnn(JoinedModel):
     """Turns of a conversation to logits; an absent modality is a learned vector, padded turns are skipped."""
 
     def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: DialogueRnnConfig) -> None:
-        super().__init__(encoders)
-        self.config = config
-        self.pooled = nn.ModuleDict()
-        self.project = nn.ModuleDict()
-        dim = 0
-        for name, encoder in encoders.items():
-            pooled = PooledUtterance(encoder.dim, config.pooling)
-            self.pooled[name] = pooled
-            self.project[name] = nn.Linear(pooled.dim, config.projection) if config.projection else nn.Identity()
-            dim += config.projection or pooled.dim
+        super().__init__(encoders, config, config.projection)
+        dim = self.joined_dim
         self.norm: nn.Module = nn.LayerNorm(dim) if config.layer_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.input_dropout = nn.Dropout(_given(config.input_dropout, config.dropout))
@@ -188,19 +173,14 @@ class DialogueRnn(Model):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Return logits ``[items, turns, classes]`` and the dense layer's activations, ``embedding``."""
-        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
-        vectors = []
-        for name, encoder in self.encoders.items():
-            frames = encoder(batch.inputs[name])
-            vectors.append(self.project[name](self.pooled[name](frames.data, frames.mask, present[name])))
-        turns = self.input_dropout(self.norm(torch.cat(vectors, dim=-1)))
+        turns = self.input_dropout(self.norm(self.joined(batch)))
         emotions = self.forward_track(turns, batch.speakers, batch.mask)
         if self.backward_track is not None:
             after = self.backward_track(turns, batch.speakers, batch.mask, backward=True)
             emotions = torch.cat([emotions, after], dim=-1)
         emotions = self.emotion_dropout(emotions)
         if self.attention is not None:
-            emotions = self.attention(emotions, batch.mask, causal=self.config.causal)
+            emotions = self.attention(emotions, batch.mask, causal=self.backward_track is None)
         embedding = torch.relu(self.dense(emotions))
         return ModelOutput(self.head(self.dropout(embedding)), {"embedding": embedding})
 

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput, Padded
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError
-from merkit.core.model import Citation, Model, ModelConfig, ModelSpec, ReleasedCode
+from merkit.core.model import Citation, ModalityDropoutConfig, Model, ModelSpec, ReleasedCode
 from merkit.nn.attention import AttentionBlock
 from merkit.nn.contrastive import (
     Memory,
@@ -28,13 +28,13 @@ from merkit.nn.contrastive import (
     supervised_contrastive,
 )
 from merkit.nn.ctc import ENGLISH, SPECIAL, mean_ctc, released_ctc, spelled
-from merkit.nn.layers import Dropout, PooledUtterance, drop_modalities
+from merkit.nn.layers import Dropout, PooledUtterance, encode
 
 Weight = Field(default=0.1, ge=0.0)
 _EPSILON = 1e-12  # of layer norms, as in BERT [code]
 
 
-class MmerConfig(ModelConfig):
+class MmerConfig(ModalityDropoutConfig):
     """Settings of ``mmer``. The dim d of all blocks is the text encoder's, 768 in the paper."""
 
     profile: Literal["clean", "released"] = "clean"
@@ -61,9 +61,6 @@ class MmerConfig(ModelConfig):
     none, as in the paper. [ours]"""
     characters: str = ENGLISH
     """What CTC spells with, ``|`` between words; by default wav2vec2-base's 28, with its special classes 32. [code]"""
-    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that a modality of an utterance is dropped in training (never its last one), so
-    that one modality alone can be read; the paper has none. [ours]"""
 
     @field_validator("characters")
     @classmethod
@@ -196,11 +193,11 @@ class Mmer(Model):
         return Interaction(speech, heard, read, gate, torch.cat([read, gate * speech], dim=-1))
 
     def _embed(self, batch: Batch) -> tuple[Float[Tensor, "items both"], Padded]:
-        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
-        text, audio = (_clean(self.encoders[name](batch.inputs[name]), present[name]) for name in ("text", "audio"))
+        streams = encode(self.encoders, batch, self.config.modality_dropout, self.training)
+        text, audio = streams["text"], streams["audio"]
         fused = self.interact(text, audio).fused
-        heard = self.pooled["audio"](audio.data, audio.mask, present["audio"])
-        words = self.squeeze(self.pooled["fused"](fused, text.mask, present["text"]))
+        heard = self.pooled["audio"](audio.data, audio.mask, audio.mask.any(dim=-1))
+        words = self.squeeze(self.pooled["fused"](fused, text.mask, text.mask.any(dim=-1)))
         return torch.cat([heard, words], dim=-1), audio
 
     def _ctc_loss(self, frames: Padded, batch: Batch) -> Tensor:
@@ -225,12 +222,6 @@ class Mmer(Model):
 def _projection(inputs: int, dim: int) -> nn.Sequential:
     """Return linear, GELU, linear: the projection on which contrastive losses are computed."""
     return nn.Sequential(nn.Linear(inputs, dim), nn.GELU(), nn.Linear(dim, dim))
-
-
-def _clean(padded: Padded, present: Bool[Tensor, " items"]) -> Padded:
-    """Return vectors with zeros at padded positions, because queries must be finite."""
-    mask = padded.mask & present.unsqueeze(-1)
-    return Padded(padded.data.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
 
 
 CITATION = Citation(

@@ -18,12 +18,12 @@ from merkit.core.alignment import SegmentRequest, TierName
 from merkit.core.batch import Batch, ModelOutput, Padded
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError
-from merkit.core.model import Citation, Model, ModelConfig, ModelSpec
+from merkit.core.model import Citation, ModalityDropoutConfig, Model, ModelSpec
 from merkit.core.precision import at_least_float32
 from merkit.models._multilevel_networks import CoAttention, Gate, Pool, SequencePooling
 from merkit.nn.embeddings import sinusoidal_positions
 from merkit.nn.late_fusion import fitted_weights, log_mixture
-from merkit.nn.layers import Dropout, drop_modalities, linear_head
+from merkit.nn.layers import Dropout, classification_head, encode
 from merkit.nn.losses import IGNORED
 from merkit.nn.segments import FrameClock, segment_means
 
@@ -34,7 +34,7 @@ _READS: Mapping[Branch, tuple[str, ...]] = {"audio": ("audio",), "text": ("text"
 """Modalities that a branch reads."""
 
 
-class MultilevelConfig(ModelConfig):
+class MultilevelConfig(ModalityDropoutConfig):
     """Settings of ``multilevel``."""
 
     granularities: tuple[Granularity, ...] = ("frame", "phone", "syllable", "word")
@@ -65,8 +65,6 @@ class MultilevelConfig(ModelConfig):
     """Of a sequence: mean, mean and standard deviation (``statistics``), or learned ``attention``. [ours]"""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Of attention, position-wise networks and heads. [ours]"""
-    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that a modality of an utterance is dropped in training (never its last one). [ours]"""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "MultilevelConfig":
@@ -151,7 +149,7 @@ class Multilevel(Model):
             if config.join == "gate" and len(names) > 1:
                 size //= len(names)
                 self.gates[member] = Gate(size)
-            self.heads[member] = linear_head(size, classes, dropout=config.dropout)
+            self.heads[member] = classification_head(size, classes, dropout=config.dropout)
 
     @property
     def fits_on_validation(self) -> bool:
@@ -164,10 +162,7 @@ class Multilevel(Model):
         Auxiliary: of each member its ``logits.<member>`` and ``counts.<member>`` ``[items]``: 2 where all that it reads
         is present, 1 where something is, else 0; ``embedding``, all members' vectors concatenated.
         """
-        present = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
-        streams = {
-            name: self._masked(encoder(batch.inputs[name]), present[name]) for name, encoder in self.encoders.items()
-        }
+        streams = encode(self.encoders, batch, self.config.modality_dropout, self.training)
         has = {name: stream.mask.any(-1) for name, stream in streams.items()}
         levels = dict.fromkeys(name for _, names in self.members.values() for name in names)
         speech = {name: self._segments(streams["audio"], batch, name) for name in levels}
@@ -212,10 +207,6 @@ class Multilevel(Model):
     def logged_values(self) -> Mapping[str, float]:
         """Return the weights of late fusion, ``weight.<member>``."""
         return {f"weight.{name}": float(weight) for name, weight in zip(self.members, self.weights, strict=True)}
-
-    def _masked(self, frames: Padded, present: Bool[Tensor, " items"]) -> Padded:
-        mask = frames.mask & present.unsqueeze(-1)
-        return Padded(frames.data.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
 
     def _segments(self, frames: Padded, batch: Batch, name: Granularity) -> Padded:
         """Return an utterance's segments of a tier, its frames where it has none."""

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
-from merkit.core.model import CausalConfig, Citation, Model, ModelSpec, ReleasedCode
+from merkit.core.model import CausalConfig, Citation, ModalityDropoutConfig, Model, ModelSpec, ReleasedCode
 from merkit.nn.attention import MultiHeadAttention, causal_pairs, feed_forward
 from merkit.nn.distributions import categorical_kl
 from merkit.nn.embeddings import SpeakerEmbedding, sinusoidal_positions
-from merkit.nn.layers import Dropout, drop_modalities
+from merkit.nn.layers import Dropout, encode
 from merkit.nn.pooling import Pooling, mean_of_real, pool, pooled_dim
 
 Gate = Literal["learned", "identity", "none"]
@@ -28,7 +28,7 @@ _EPSILON = 1e-6
 """Of layer norms, as in the released code."""
 
 
-class SdtConfig(CausalConfig):
+class SdtConfig(ModalityDropoutConfig, CausalConfig):
     """Settings of ``sdt``; "paper" is what the released code does on the named corpus."""
 
     pooling: Pooling = "mean"
@@ -54,8 +54,6 @@ class SdtConfig(CausalConfig):
     """Of the modalities' own classification losses; paper: 1."""
     distillation_weight: float = Field(default=1.0, ge=0.0)
     """Of the divergences between the fused prediction and the modalities'; paper: 1."""
-    modality_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Probability that a modality of an utterance is dropped in training (never its last one); not in the paper."""
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> "SdtConfig":
@@ -135,15 +133,13 @@ class Sdt(Model):
         ``present.<modality>`` ``[items, turns]``, and its mean share of the fusion, ``share.<modality>``
         ``[items, turns]``.
         """
-        kept = drop_modalities(batch.present, self.encoders, self.config.modality_dropout, self.training)
         added = sinusoidal_positions(batch.mask.shape[1], self.head.in_features, batch.mask.device)
         by_name = self.config.speaker_order == "name"
         added = added + self.speakers(batch.extras["speakers.by_name"] if by_name else batch.speakers, batch.mask)
         streams, present = {}, {}
-        for name, encoder in self.encoders.items():
-            frames = encoder(batch.inputs[name])
-            present[name] = kept[name] & frames.mask.any(dim=-1)
-            vectors = pool(self.config.pooling, frames.data, frames.mask).masked_fill(~present[name].unsqueeze(-1), 0.0)
+        for name, frames in encode(self.encoders, batch, self.config.modality_dropout, self.training).items():
+            present[name] = frames.mask.any(dim=-1)
+            vectors = pool(self.config.pooling, frames.data, frames.mask)
             streams[name] = self.dropout(self.project[name](vectors) + added)
         allowed = causal_pairs(batch.mask.shape[1], batch.mask.device) if self.config.causal else None
         modalities = {}

@@ -41,9 +41,7 @@ def gaussian_kl(first: Gaussian, second: Gaussian) -> Float[Tensor, "*batch dim"
     return 0.5 * (torch.expm1(log_ratio) - log_ratio + distance)
 
 
-def product_of_experts(
-    experts: Sequence[Gaussian], present: Sequence[Bool[Tensor, "*batch"]] | None = None
-) -> Gaussian:
+def product_of_experts(experts: Sequence[Gaussian], present: Sequence[Bool[Tensor, "*batch"]]) -> Gaussian:
     """Return the normalised product: precisions add up, means are averaged by precision.
 
     Without any expert present the result is N(0, 1). Wu and Goodman, "Multimodal Generative Models for Scalable
@@ -51,16 +49,15 @@ def product_of_experts(
 
     Args:
         experts: At least one, of equal shape ``[*batch, dim]``.
-        present: Items for which each expert counts; ``None``: all.
+        present: Items for which each expert counts.
     """
     log_precisions = -torch.stack([expert.log_variance for expert in experts])
     means = torch.stack([expert.mean for expert in experts])
-    if present is None:
-        return _weighted(means, log_precisions)
     counted = torch.stack(list(present)).unsqueeze(-1)
-    any_counted = counted.any(dim=0)
-    joint = _weighted(means, log_precisions.masked_fill(~(counted | ~any_counted), -torch.inf))
-    return Gaussian(joint.mean.masked_fill(~any_counted, 0.0), joint.log_variance.masked_fill(~any_counted, 0.0))
+    none = ~counted.any(dim=0)
+    log_precisions = log_precisions.masked_fill(~(counted | none), -torch.inf)
+    mean = (torch.softmax(log_precisions, dim=0) * means).sum(dim=0)
+    return Gaussian(mean.masked_fill(none, 0.0), -torch.logsumexp(log_precisions, dim=0).masked_fill(none, 0.0))
 
 
 def categorical_kl(
@@ -70,8 +67,3 @@ def categorical_kl(
     log_p = torch.log_softmax(at_least_float32(teacher) / temperature, dim=-1)
     log_q = torch.log_softmax(at_least_float32(student) / temperature, dim=-1)
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
-
-
-def _weighted(means: Tensor, log_precisions: Tensor) -> Gaussian:
-    weights = torch.softmax(log_precisions, dim=0)
-    return Gaussian((weights * means).sum(dim=0), -torch.logsumexp(log_precisions, dim=0))

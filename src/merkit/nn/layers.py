@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from merkit.core.batch import Batch, Padded
 from merkit.nn.pooling import Pooling, pool, pooled_dim
 
 
@@ -60,21 +61,29 @@ def drop_modalities(
     return {name: torch.where(none_left, present[name], has) for name, has in kept.items()}
 
 
-def two_layer_head(dim: int, hidden: int, classes: int, *, dropout: float, layer_norm: bool) -> nn.Sequential:
-    """Return dropout, linear, layer norm (if asked for), ReLU, dropout, linear."""
+def encode(
+    encoders: Mapping[str, nn.Module] | nn.ModuleDict, batch: Batch, modality_dropout: float, training: bool
+) -> dict[str, Padded]:
+    """Return each modality's frames, masked where it is absent or was dropped, with zeros where they are masked."""
+    kept = drop_modalities(batch.present, encoders.keys(), modality_dropout, training)
+    streams = {}
+    for name, encoder in encoders.items():
+        frames = encoder(batch.inputs[name])
+        mask = frames.mask & kept[name].unsqueeze(-1)
+        streams[name] = Padded(frames.data.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
+    return streams
+
+
+def classification_head(
+    dim: int, classes: int, *, dropout: float, hidden: int = 0, layer_norm: bool = False
+) -> nn.Sequential:
+    """Return dropout and one linear layer.
+
+    With a ``hidden`` layer: dropout, linear, layer norm (if asked for), ReLU, dropout, linear.
+    """
+    if not hidden:
+        return nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, classes))
     norm = [nn.LayerNorm(hidden)] if layer_norm else []
     return nn.Sequential(
         nn.Dropout(dropout), nn.Linear(dim, hidden), *norm, nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
     )
-
-
-def linear_head(dim: int, classes: int, *, dropout: float) -> nn.Sequential:
-    """Return dropout and one linear layer."""
-    return nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, classes))
-
-
-def plain_head(dim: int, hidden: int, classes: int, *, dropout: float, layer_norm: bool) -> nn.Sequential:
-    """Return a two-layer head, or a linear one if ``hidden`` is 0."""
-    if not hidden:
-        return linear_head(dim, classes, dropout=dropout)
-    return two_layer_head(dim, hidden, classes, dropout=dropout, layer_norm=layer_norm)

@@ -24,15 +24,9 @@ class FrameClock:
     hop_s: float
     centre_s: float
 
-    def centres(self, frames: int, device: torch.device) -> Int[Tensor, " frames"]:
-        """Return each frame's centre in ticks."""
-        first, hop = round(self.centre_s * TICKS_PER_S), round(self.hop_s * TICKS_PER_S)
-        return first + hop * torch.arange(frames, device=device)
-
-    def nearest(self, ticks: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
-        """Return the number of the frame whose centre is nearest (the earlier of two), in an unlimited sequence."""
-        first, hop = round(self.centre_s * TICKS_PER_S), round(self.hop_s * TICKS_PER_S)
-        return torch.div(2 * (ticks - first) + hop - 1, 2 * hop, rounding_mode="floor").clamp(min=0)
+    def ticks(self) -> tuple[int, int]:
+        """Return the first centre and the hop in ticks."""
+        return round(self.centre_s * TICKS_PER_S), round(self.hop_s * TICKS_PER_S)
 
 
 def segment_of_frames(
@@ -50,7 +44,8 @@ def segment_of_frames(
         clock: Of the frames.
     """
     starts, ends = _ticks(times, real)
-    centres = clock.centres(mask.shape[1], mask.device).expand(len(mask), -1).contiguous()
+    first, hop = clock.ticks()
+    centres = (first + hop * torch.arange(mask.shape[1], device=mask.device)).expand(len(mask), -1).contiguous()
     last = torch.searchsorted(starts, centres, right=True) - 1  # the last segment that has begun
     inside = centres < ends.gather(1, last.clamp(min=0))
     return torch.where(mask & (last >= 0) & inside, last, -1)
@@ -78,22 +73,13 @@ def segment_means(
     counts = clean.new_zeros(items * segments + 1).index_add(0, row, torch.ones_like(row, dtype=clean.dtype))
     means = (sums / counts.clamp(min=1).unsqueeze(-1))[:-1].view(items, segments, dim)
     empty = (counts[:-1].view(items, segments) == 0) & real
-    return torch.where(empty.unsqueeze(-1), _nearest(clean, mask, times, real, clock), means)
 
-
-def _nearest(
-    frames: Float[Tensor, "items frames dim"],
-    mask: Bool[Tensor, "items frames"],
-    times: Float[Tensor, "items segments 2"],
-    real: Bool[Tensor, "items segments"],
-    clock: FrameClock,
-) -> Float[Tensor, "items segments dim"]:
-    """Return the real frame nearest to the middle of each segment; real frames come first in the sequence."""
     starts, ends = _ticks(times, real)
-    lengths = mask.sum(1, keepdim=True)
+    first, hop = clock.ticks()
     middle = torch.where(real, torch.div(starts + ends, 2, rounding_mode="floor"), 0)
-    frame = clock.nearest(middle).minimum((lengths - 1).clamp(min=0))
-    return frames.gather(1, frame.unsqueeze(-1).expand(-1, -1, frames.shape[2]))
+    nearest = torch.div(2 * (middle - first) + hop - 1, 2 * hop, rounding_mode="floor")  # the earlier of two
+    nearest = nearest.minimum(mask.sum(1, keepdim=True) - 1).clamp(min=0)  # real frames come first in the sequence
+    return torch.where(empty.unsqueeze(-1), clean.gather(1, nearest.unsqueeze(-1).expand(-1, -1, dim)), means)
 
 
 def _ticks(

@@ -1,28 +1,13 @@
 """Alignment in memory, for a checkpoint that reads phones, syllables or words of recordings that no corpus holds."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from merkit.aligners import pocketsphinx
 from merkit.aligners.segments.run import align, describe_failures
-from merkit.core.alignment import Aligner, Alignment, SegmentRequest
-from merkit.core.errors import UnalignableError
+from merkit.core.alignment import SegmentRequest
 from merkit.core.types import Turn
 from merkit.data.dataset import SegmentTier
-from merkit.data.segments import Alignments
-
-
-class _Unknown(Aligner):
-    """Stands for an alignment that came from files or with settings that a checkpoint does not hold."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def fingerprint(self) -> Mapping[str, Any]:
-        return {"aligner": "none", "version": 1}
-
-    def align(self, turn: Turn) -> Alignment:
-        raise UnalignableError(f"an alignment like the checkpoint's '{self.name}' cannot be made here")
+from merkit.data.segments import Alignments, input_hash
 
 
 def align_turns(request: SegmentRequest | None, turns: Sequence[Turn]) -> tuple[dict[str, SegmentTier], str | None]:
@@ -36,12 +21,16 @@ def align_turns(request: SegmentRequest | None, turns: Sequence[Turn]) -> tuple[
     """
     if request is None:
         return {}, None
-    aligner: Aligner = _Unknown(request.alignment)
+    alignments = Alignments()
+    alignable = [turn.utterance.id for turn in turns if input_hash(turn) is not None]
     if request.alignment == pocketsphinx.SPEC.name:
         aligner = pocketsphinx.SPEC.build(pocketsphinx.PocketSphinxConfig())
-    alignments = Alignments()
-    done = align(aligner, turns, alignments, unaligned_as_frames=True)
+        failed = align(aligner, turns, alignments, unaligned_as_frames=True).failed
+    else:  # made from files, or with settings that a checkpoint does not hold
+        failed = dict.fromkeys(
+            alignable, f"an alignment like the checkpoint's '{request.alignment}' cannot be made here"
+        )
     note = None
-    if done.failed:
-        note = f"{describe_failures(done.failed, len(turns) - done.absent)}. They were read frame by frame."
+    if failed:
+        note = f"{describe_failures(failed, len(alignable))}. They were read frame by frame."
     return alignments.times(request.tiers), note

@@ -25,8 +25,8 @@ from merkit.nn.losses import build_criterion
 HOP_S, CENTRE_S = 0.02, 0.0125
 DIMS = {"text": 5, "audio": 6}
 FRAMES, TOKENS = (9, 4, 6), (3, 5, 0)  # the third utterance has no words
-SEGMENTS = {
-    "phone": ([(0.0, 0.05), (0.05, 0.055), (0.09, 0.17)], [(0.01, 0.09)], [(0.0, 0.031), (0.04, 0.12)]),
+SEGMENTS = {  # some hold no frame: the nearest is a later one, or the first
+    "phone": ([(0.0, 0.05), (0.05, 0.055), (0.09, 0.17)], [(0.0, 0.01), (0.01, 0.09)], [(0.0, 0.031), (0.04, 0.12)]),
     "word": ([(0.0, 0.05), (0.06, 0.18)], [(0.0, 0.02), (0.02, 0.08)], [(0.02, 0.1)]),
 }
 LEVELS = ("frame", "phone", "word")

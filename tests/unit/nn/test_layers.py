@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from merkit.nn.layers import Dropout, PooledUtterance, drop_modalities, linear_head, plain_head, two_layer_head
+from merkit.nn.layers import Dropout, PooledUtterance, classification_head, drop_modalities
 
 
 def test_dropout_takes_its_share_and_keeps_the_mean() -> None:
@@ -92,16 +92,16 @@ def test_nothing_is_dropped_at_rate_zero_or_outside_training(rate: float, traini
 
 
 def test_heads_have_the_parts_they_are_named_for() -> None:
-    assert [type(part).__name__ for part in linear_head(3, 2, dropout=0.1)] == ["Dropout", "Linear"]
-    plain = two_layer_head(3, 4, 2, dropout=0.1, layer_norm=False)
-    normed = two_layer_head(3, 4, 2, dropout=0.1, layer_norm=True)
+    assert [type(part).__name__ for part in classification_head(3, 2, dropout=0.1)] == ["Dropout", "Linear"]
+    plain = classification_head(3, 2, hidden=4, dropout=0.1)
+    normed = classification_head(3, 2, hidden=4, dropout=0.1, layer_norm=True)
     assert [type(part).__name__ for part in plain] == ["Dropout", "Linear", "ReLU", "Dropout", "Linear"]
     assert [type(part).__name__ for part in normed] == ["Dropout", "Linear", "LayerNorm", "ReLU", "Dropout", "Linear"]
     assert normed(torch.zeros(5, 3)).shape == (5, 2)
 
 
-def test_a_plain_head_without_a_hidden_layer_is_linear() -> None:
-    heads = [plain_head(3, hidden, 2, dropout=0.1, layer_norm=True) for hidden in (0, 4)]
+def test_a_head_without_a_hidden_layer_is_linear() -> None:
+    heads = [classification_head(3, 2, hidden=hidden, dropout=0.1, layer_norm=True) for hidden in (0, 4)]
 
     assert [[type(part).__name__ for part in head if type(part).__name__ != "Dropout"] for head in heads] == [
         ["Linear"],

@@ -16,7 +16,8 @@ from merkit.data.corpus.findings import LEVELS, counted, read_findings
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.prepare import count_differences
 from merkit.data.features.published import read_published
-from merkit.data.media.audio import END_SLIP_S, MediaInfo, audio_blocks, probe
+from merkit.data.media.audio import MediaInfo, audio_blocks, probe
+from merkit.data.media.sources import END_SLIP_S
 
 SILENT_PEAK = 1e-3
 """An utterance whose loudest sample is below this (-60 dB of full scale) is reported as silent."""

@@ -37,15 +37,9 @@ def mend(text: str) -> str:
 
 def damage(text: str) -> tuple[str, ...]:
     """Return which of ``controls``, ``mojibake`` and ``replacement`` occur, in this order."""
-    kinds = []
     rest = _MOJIBAKE.sub(_undone, text)
-    if _CONTROLS.search(rest):
-        kinds.append("controls")
-    if rest != text:
-        kinds.append("mojibake")
-    if "\ufffd" in text:
-        kinds.append("replacement")
-    return tuple(kinds)
+    kinds = {"controls": _CONTROLS.search(rest), "mojibake": rest != text, "replacement": "\ufffd" in text}
+    return tuple(kind for kind, occurs in kinds.items() if occurs)
 
 
 def _character(number: int) -> str:

@@ -15,9 +15,7 @@ import numpy as np
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
 from merkit.core.types import Turn
-from merkit.data.features.store import FeatureStore, MemoryStore, fingerprint_hash
-
-__all__ = ["FeatureStore", "extract_features", "fingerprint_hash"]
+from merkit.data.features.store import FeatureStore, MemoryStore
 
 WINDOW = 1024
 """Turns that are sorted by duration together."""

@@ -19,10 +19,7 @@ from safetensors.numpy import load_file, save_file
 from merkit.core.corpus import PublishedFeatures
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ManifestError, MerkitError, UnsafeFileError
-from merkit.data.features.unpickling import read_pickle_safely
 from merkit.data.files import atomic_path, file_hash, write_texts
-
-__all__ = ["read_npz", "read_pickle_safely", "read_published", "write_published"]
 
 _FEATURES, _INDEX, _PAGE = "features.safetensors", "index.parquet", "columns.json"
 

@@ -1,8 +1,12 @@
 """Sources of a modality's feature arrays: a feature store, or the encoder itself."""
 
+import ast
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.abc import InspectLoader
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +15,10 @@ import numpy.typing as npt
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
 from merkit.core.progress import ProgressCallback
+from merkit.core.syntax import syntax_hash
 from merkit.core.types import Turn
-from merkit.data.features.extraction import FeatureStore, extract_features
-from merkit.data.features.store import MemoryStore
+from merkit.data.features.extraction import extract_features
+from merkit.data.features.store import FeatureStore, MemoryStore
 
 SpeakerStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Mean and standard deviation ``[dim]``."""
@@ -113,8 +118,17 @@ def speaker_statistics(
 
 def open_store(encoder: Encoder, features: Path) -> FeatureStore:
     """Open or begin the store of this encoder's features, below the folder ``features``."""
-    fingerprint = encoder.fingerprint()
+    fingerprint = {**encoder.fingerprint(), **_plug_in_code(encoder)}
     return FeatureStore.open(features, fingerprint, str(fingerprint["encoder"]))
+
+
+def _plug_in_code(encoder: Encoder) -> dict[str, str]:
+    """Return the hash of the module of an encoder outside merkit: its version is not raised while it is written."""
+    module = sys.modules[type(encoder).__module__]
+    loader = getattr(module.__spec__, "loader", None)
+    if module.__name__.startswith("merkit.") or not isinstance(loader, InspectLoader):
+        return {}
+    return {"code": syntax_hash(ast.parse(loader.get_source(module.__name__) or ""))}
 
 
 def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) -> None:
@@ -166,7 +180,7 @@ def open_sources(
         else:
             store = open_store(encoder, features)
             announce_size(encoder, turns, store)
-        named = None if progress is None else _named(progress, f"{modality} features")
+        named = None if progress is None else partial(progress, f"{modality} features")
         extract_features(encoder, turns, store, progress=named)
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
         if encoder.normalize_by_speaker:
@@ -178,7 +192,3 @@ def open_sources(
 def _speaker_key(turn: Turn) -> SpeakerKey:
     utterance = turn.utterance
     return (utterance.speaker, "" if utterance.speaker else utterance.conversation)
-
-
-def _named(progress: ProgressCallback, what: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(what, done, total)

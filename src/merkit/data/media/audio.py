@@ -1,4 +1,4 @@
-"""Audio and video frames of recordings, at the requested rate and times.
+"""Audio of recordings, at the requested rate and times.
 
 Audio is returned as one channel of float32 (the mean of all channels unless one is chosen) at the requested rate. Files
 are decoded and resampled in blocks, and an interval is read without decoding what comes before it. An interval equals
@@ -7,7 +7,7 @@ noise substitution) differ in the noise. Seconds count from where a player begin
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +15,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import soxr
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from merkit.core.errors import MediaError
 from merkit.core.waveform import Waveform
 from merkit.data.files import file_hash
 from merkit.data.media.decoding import open_audio
 from merkit.data.media.ffmpeg import container_name, has_video, open_container
-from merkit.data.media.sources import RecordingFile, Samples, Source, check_file
-from merkit.data.media.video import read_frames
+from merkit.data.media.sources import END_SLIP_S, RecordingFile, Samples, Source, check_file
 
 Recording = Path | Waveform
 """A file, or audio in memory."""
 Wave = Float32[npt.NDArray[np.float32], " samples"]
 
-END_SLIP_S = 0.1
-"""How far a requested end may lie after the recording's own: containers and annotations round."""
 _CONTEXT_S = 0.1  # resampled on either side of an interval and discarded; soxr's filter is ten times shorter
 
 
@@ -149,16 +146,6 @@ def audio_blocks(
             f"'{path}': no interval from {begin} s to {end}. Expected 0 <= start_s < end_s; check the manifest"
         )
     return _part(path, rate_hz, begin, end_s, channel)
-
-
-def video_frames(path: Path, times_s: Sequence[float]) -> UInt8[npt.NDArray[np.uint8], "n height width 3"]:
-    """Return the RGB frames that a player shows at the given seconds, in their order, as stored (never rotated).
-
-    Raises:
-        MediaError: The file is missing, not a video, damaged, or a time lies more than 0.1 s outside of the video.
-    """
-    check_file(path)
-    return read_frames(path, times_s, END_SLIP_S)
 
 
 def _part(path: Recording, rate_hz: int, start_s: float, end_s: float | None, channel: int | None) -> Iterator[Wave]:

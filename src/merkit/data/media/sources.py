@@ -19,6 +19,8 @@ PREROLL_S = 1.0
 """Decoded and discarded before the requested interval: lossy codecs depend on earlier blocks (MP3 on up to ten)."""
 BLOCK = 1 << 16
 """Samples per channel that are read at once."""
+END_SLIP_S = 0.1
+"""How far a requested end may lie after the recording's own: containers and annotations round."""
 AGAIN = "Was it cut off while copying? Copy or export it again"
 
 

@@ -10,22 +10,25 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
+from jaxtyping import UInt8
 
 from merkit.core.errors import MediaError
 from merkit.data.media.ffmpeg import has_video, open_container, origin_s
+from merkit.data.media.sources import END_SLIP_S, check_file
 
 _AHEAD_S = 5.0  # jumps of at least this length seek; decoding on is cheaper for shorter ones
 _ROUNDING_S = 0.001  # Matroska stores milliseconds: a frame may be late by half of one
 
 
-def read_frames(path: Path, times_s: Sequence[float], slip_s: float) -> npt.NDArray[np.uint8]:
-    """Return frames ``[n, height, width, 3]`` in RGB for seconds in any order.
+def video_frames(path: Path, times_s: Sequence[float]) -> UInt8[npt.NDArray[np.uint8], "n height width 3"]:
+    """Return the RGB frames that a player shows at the given seconds, in their order, as stored (never rotated).
 
     Decodes from the keyframe before each group of times, so far-apart moments of a long file are cheap.
 
     Raises:
-        MediaError: Not a video, damaged, or a time outside of it by more than ``slip_s``.
+        MediaError: The file is missing, not a video, damaged, or a time lies more than 0.1 s outside of the video.
     """
+    check_file(path)
     order = sorted(range(len(times_s)), key=lambda index: times_s[index])
     if not order:
         raise ValueError("times_s is empty")
@@ -39,7 +42,7 @@ def read_frames(path: Path, times_s: Sequence[float], slip_s: float) -> npt.NDAr
         stream.thread_type = "AUTO"
         shown = _Shown(path, container, stream)
         for index in order:
-            frames[index] = shown.at(times_s[index], slip_s)
+            frames[index] = shown.at(times_s[index])
     first = frames[0]
     if any(frame is None or first is None or frame.shape != first.shape for frame in frames):
         raise MediaError(f"'{path}' changes the size of its frames. Convert it to one size")
@@ -61,7 +64,7 @@ class _Shown:
         self._following = self._next()
         self._image: npt.NDArray[np.uint8] | None = None
 
-    def at(self, time_s: float, slip_s: float) -> npt.NDArray[np.uint8]:
+    def at(self, time_s: float) -> npt.NDArray[np.uint8]:
         """Return the frame at a time not before the last one asked for."""
         if not math.isfinite(time_s) or time_s < 0:
             raise MediaError(f"'{self.path}' has no frame at {time_s} s. Times count from 0")
@@ -72,11 +75,11 @@ class _Shown:
             self._current, self._following = self._following, self._next()
             self._image = None
         begin_s = self._seconds(self._current)
-        if time_s < begin_s - slip_s:
+        if time_s < begin_s - END_SLIP_S:
             raise MediaError(
                 f"'{self.path}' has its first frame at {begin_s:.3f} s, none at {time_s:.3f} s. Check the times"
             )
-        if self._following is None and time_s > begin_s + self._frame_s + slip_s:
+        if self._following is None and time_s > begin_s + self._frame_s + END_SLIP_S:
             raise MediaError(
                 f"'{self.path}' has its last frame at {begin_s:.3f} s, none at {time_s:.3f} s. Check the times"
             )

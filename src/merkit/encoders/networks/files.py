@@ -121,10 +121,9 @@ class NetworkFiles:
 
     def describe(self) -> Mapping[str, Any]:
         """Return what a model card says about the network's origin."""
-        known = (
-            {"weights": self.weights} if self.revision is None else {"weights": self.weights, "revision": self.revision}
-        )
-        return {**known, "licence": "Apache-2.0"} if self.kind == "builtin" else known
+        revision = {} if self.revision is None else {"revision": self.revision}
+        licence = {"licence": "Apache-2.0"} if self.kind == "builtin" else {}
+        return {"weights": self.weights, **revision, **licence}
 
     def _origin(self, patterns: tuple[str, ...]) -> Path:
         if self.kind == "local":

@@ -20,8 +20,9 @@ from merkit.core.errors import MerkitError
 from merkit.core.types import Turn, Utterance
 from merkit.data.features import extraction as features_module
 from merkit.data.features import store as feature_store
-from merkit.data.features.extraction import FeatureStore, extract_features, fingerprint_hash
+from merkit.data.features.extraction import extract_features
 from merkit.data.features.index import FeatureIndex, index_rows
+from merkit.data.features.store import FeatureStore, fingerprint_hash
 from merkit.data.files import atomic_path
 
 FINGERPRINT = {"encoder": "fake", "code": 1}

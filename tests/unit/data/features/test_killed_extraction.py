@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from merkit.data.features.extraction import FeatureStore
+from merkit.data.features.store import FeatureStore
 
 SCRIPT = Path(__file__).with_name("killed_extraction.py")
 TURNS = 200

@@ -7,13 +7,13 @@ import pytest
 from tests.miniature import write_tone
 from tests.tiny import built
 
-from merkit.core.encoder import EncoderHome
+from merkit.core.encoder import EncoderConfig, EncoderHome
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
-from merkit.data.features.sources import open_sources, speaker_statistics
-from merkit.data.features.store import MemoryStore
+from merkit.data.features.sources import open_sources, open_store, speaker_statistics
+from merkit.data.features.store import MemoryStore, fingerprint_hash
 from merkit.inference.recognizer import Recognizer
 
 
@@ -93,3 +93,40 @@ def test_features_in_memory_are_checked_like_stored_ones() -> None:
     assert store.missing({"a": "other"}) == ["a"]
     with pytest.raises(KeyError):
         store.get("a", "other")
+
+
+PLUG_IN = """
+from merkit.core.encoder import EncoderConfig, EncoderSpec
+from merkit.encoders.sound.measures import SoundMeasures
+
+class Loudness(SoundMeasures):
+    pass
+
+def build(config, modality, home):
+    return Loudness("loudness", 1, ("mean",), lambda samples: abs(samples).mean())
+
+SPEC = EncoderSpec(
+    name="loudness", modalities=("audio",), summary="Loudness", config=EncoderConfig, build=build
+)
+"""
+
+
+def test_an_edited_encoder_outside_merkit_does_not_read_what_its_old_code_stored(tmp_path: Path) -> None:
+    def folder(source: str) -> Path:
+        (tmp_path / "loudness.py").write_text(source)
+        spec = load("encoders", str(tmp_path / "loudness.py"))
+        return open_store(spec.build(EncoderConfig(), "audio", EncoderHome()), tmp_path / "features").folder
+
+    before = folder(PLUG_IN)
+
+    assert folder(PLUG_IN + "# a comment changes nothing") == before
+    assert folder(PLUG_IN.replace("mean())", "max())")) != before
+
+
+def test_the_stores_of_merkit_s_encoders_are_named_by_their_fingerprints(tmp_path: Path) -> None:
+    spec = load("encoders", "logmel")
+    encoder = spec.build(spec.config(), "audio", EncoderHome())
+
+    name = f"logmel-{fingerprint_hash(encoder.fingerprint())[:12]}"
+
+    assert open_store(encoder, tmp_path).folder == tmp_path / name

@@ -13,7 +13,8 @@ import pytest
 import soundfile as sf
 
 from merkit.core.errors import MediaError
-from merkit.data.media.audio import MediaInfo, audio_blocks, probe, read_audio, video_frames
+from merkit.data.media.audio import MediaInfo, audio_blocks, probe, read_audio
+from merkit.data.media.video import video_frames
 
 SECONDS = 3.0
 PLAIN = {
