@@ -17,13 +17,8 @@ def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) ->
     """Return the files below ``raw`` whose stems match, by stem and sorted, as paths relative to ``raw``.
 
     Archives may contain a clip twice; the shortest path counts, then the first in alphabetical order. Hidden files
-    (``._1001_DFA_ANG_XX.wav``) are ignored.
-
-    Args:
-        raw: Where the release was unpacked.
-        suffix: Ending of the files, in lower case with its dot; the files' own case does not matter.
-        name: Pattern of the whole stem.
-        expected: Example of a path, for errors.
+    (``._1001_DFA_ANG_XX.wav``) are ignored. ``suffix`` is in lower case with its dot, and the files' own case does not
+    matter; ``expected`` is an example of a path, for errors.
 
     Raises:
         MerkitError: The folder is missing or has no such file.

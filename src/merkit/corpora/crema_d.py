@@ -47,12 +47,6 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     utterances = []
     for stem, path in clips.items():
         actor, sentence, emotion, intensity = stem.split("_")
-        attributes: dict[str, Scalar] = {
-            "emotion": emotion,
-            "intensity": "XX" if intensity == "X" else intensity,
-            "sentence": sentence,
-            **actors.get(actor, {}),
-        }
         utterances.append(
             Utterance(
                 id=stem,
@@ -63,7 +57,12 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
                 audio=path.as_posix(),
                 video=videos.get(stem),
                 language="en",
-                attributes=attributes,
+                attributes={
+                    "emotion": emotion,
+                    "intensity": "XX" if intensity == "X" else intensity,
+                    "sentence": sentence,
+                    **actors.get(actor, {}),
+                },
             )
         )
     if bad := tuple(stem for stem in clips if stem.startswith("1076_MTI_")):

@@ -7,7 +7,7 @@ in the root, in a folder per split, in ``MELD.Raw`` (with or without a folder pe
 * ``train_splits``, ``dev_splits_complete``, ``output_repeated_splits_test``, the clips ``dia<d>_utt<u>.mp4``;
 * ``praat_{train,dev,test}.csv``, published here as features ``praat``.
 
-Clips are cut already, so ``StartTime`` and ``EndTime`` (places in the episode) are attributes. Dialogue numbers begin
+Clips are cut already, so ``StartTime`` and ``EndTime`` (times in the episode) are attributes. Dialogue numbers begin
 anew in each split and utterance numbers have gaps: ids carry the split, turns count from 0, the numbers are attributes.
 """
 

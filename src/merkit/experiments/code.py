@@ -1,24 +1,23 @@
 """Hashes of the source files that make a cell's result, so that results of other code are not mistaken for today's.
 
 Counted are the modules of the plug-ins that a cell uses, the cell runner, and every merkit module that they import,
-directly or not.
+directly or not. Comments, docstrings and layout do not count.
 """
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from merkit.core import code
+from merkit.core import source
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import PlugInSpec
 
-_RUNNER = Path(__file__).with_name("run_cell.py")
 _WITHOUT_EFFECT = frozenset(
     f"merkit.{name}"
     for name in (
-        "core.code",
         "core.errors",
         "core.lookup",
         "core.progress",
+        "core.source",
         "experiments.code",
         "experiments.lock",
         "experiments.mistakes",
@@ -33,8 +32,8 @@ _WITHOUT_EFFECT = frozenset(
 
 def code_hashes(plug_ins: Iterable[PlugInSpec]) -> dict[str, str]:
     """Return a hash of each source file that takes part in training and prediction with these plug-ins, by its name."""
-    files = [_RUNNER, *(spec.origin.file for spec in plug_ins if spec.origin is not None)]
-    return code.code_hashes(files, lambda module: module not in _WITHOUT_EFFECT)
+    files = [source.PACKAGE / "experiments" / "run_cell.py", *(spec.origin.file for spec in plug_ins if spec.origin)]
+    return source.code_hashes(files, lambda module: module not in _WITHOUT_EFFECT)
 
 
 def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from tests.commandline import Called, call
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
 import merkit
-from merkit.core import code
+from merkit.core import source
 from merkit.core.lookup import Origin, load
 from merkit.experiments.code import code_hashes
 from merkit.training import loop
@@ -142,7 +142,7 @@ def test_modules_of_a_models_package_count(tmp_path: Path, imports: str) -> None
 
 
 def outside(*files: Path) -> dict[str, str]:
-    return code.code_hashes(files, lambda module: False)
+    return source.code_hashes(files, lambda module: False)
 
 
 def test_all_that_a_relative_import_runs_counts(tmp_path: Path) -> None:
@@ -188,13 +188,18 @@ def test_files_of_one_name_in_two_folders_both_count(tmp_path: Path) -> None:
     assert both.split() == sorted(outside(file)["gmu.py"] for file in files)
 
 
-def test_an_empty_string_in_a_nested_format_does_not_count() -> None:
+def test_an_empty_string_in_a_nested_format_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python 3.12.1 parses one that other versions leave out."""
-    plain, longer = (ast.parse('f"{x:{w}}"', mode="eval") for _ in range(2))
-    longer.body.values[0].format_spec.values.append(ast.Constant(""))  # type: ignore[attr-defined]
+    content = b'f"{x:{w}}"'
+    tree = ast.parse(content)
+    before = source.source_hash(content)
+    source.source_hash.cache_clear()
+    tree.body[0].value.values[0].format_spec.values.append(ast.Constant(""))  # type: ignore[attr-defined]
+    monkeypatch.setattr(ast, "parse", lambda content: tree)
 
-    assert code.syntax_hash(longer) == code.syntax_hash(plain)
-    assert code.syntax_hash(ast.parse("['']")) != code.syntax_hash(ast.parse("[]"))
+    assert source.source_hash(content) == before
+    monkeypatch.undo()
+    assert source.source_hash(b"['']") != source.source_hash(b"[]")
 
 
 @pytest.fixture
@@ -274,7 +279,7 @@ def test_an_edited_file_of_merkit_is_named(data: Path, tmp_path: Path) -> None:
 
     first = train("run")
     assert first.returncode == 0, first.stderr
-    edit(tmp_path / "merkit" / "models" / "concat.py", "self.joined(batch)", "2 * self.joined(batch)")
+    edit(tmp_path / "merkit" / "models" / "concat.py", "self.head(embedding)", "2 * self.head(embedding)")
     second = train("run")
 
     assert second.returncode == 2
