@@ -17,7 +17,7 @@ from merkit.data.corpus.manifest import read_manifest
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.run import open_protocol
 from merkit.experiments.shipped import shipped_folder
-from merkit.experiments.transforms.augmented_views import Maker, ViewsChoice
+from merkit.experiments.transforms.augmented_views import Maker, ViewsTable
 
 SESSIONS = [f"session{number}" for number in range(1, 6)]
 LABELS = ("angry", "happy", "neutral", "sad")
@@ -124,7 +124,7 @@ def test_no_view_of_any_fold_is_in_the_voice_of_a_tested_speaker(home: Path, aug
     before, manifest = views(home), read_manifest(home / "data")
     checked = read_recipe(recipe("mmer"), overrides(home, "mmer"))
     choice = checked.transforms["views"]
-    assert isinstance(choice, ViewsChoice)
+    assert isinstance(choice, ViewsTable)
     maker = Maker(choice, manifest)
     turns = {turn.utterance.id: turn for turn in manifest.turns()}
     levels = level_by_speaker(home)

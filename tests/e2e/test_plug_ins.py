@@ -107,12 +107,15 @@ def test_a_checkpoint_needs_its_plug_ins_unchanged(
     (tmp_path / file).write_text(source)
     monkeypatch.setenv(lookup.PLUGINS, str(tmp_path / file))
     moved = predict(files)
-    (tmp_path / file).write_text(source + "\n# edited\n")
+    (tmp_path / file).write_text(source + "\n# a comment\n")
+    commented = predict(files)
+    (tmp_path / file).write_text(source + "\nEDITED = True\n")
     edited = predict(files)
 
-    assert (changed.code, missing.code, moved.code, edited.code) == (2, 2, 0, 2), moved.error
-    assert f"comes from {files / file}, which has changed (sha256 " in changed.error
-    assert f"comes from {files / file}, which is missing: put it back, or name the file's new place" in missing.error
+    assert (changed.code, missing.code, edited.code) == (2, 2, 2)
+    assert (moved.code, commented.code) == (0, 0), (moved.error, commented.error)
+    assert f"comes from {files / file}; the code in {files / file} is another one (sha256 " in changed.error
+    assert f"comes from {files / file}, which is missing: put it back, or name the file's new path" in missing.error
     assert f"the code in {tmp_path / file} is another one (sha256 " in edited.error
 
 

@@ -412,7 +412,7 @@ def test_mistakes_in_a_feature_extractor_that_is_named(home: Path, tmp_path: Pat
         (naming(tmp_path / "none"), "No checkpoint in"),
         (naming(other_labels), "its classes are calm, glad, cross, those of protocol 'table' are calm, cross, glad"),
         (naming(leaky), "has learned from 1 of the 20 utterances in the test split of fold"),
-        (naming(silent), "does not say which utterances"),
+        (naming(silent), "does not record the utterances of training"),
         (naming(trained(home, "plain")), "'bc_lstm' reads audio and text, in [encoders.text] it must"),
         (naming(named, cross_fit=3), "cross_fit needs a recipe"),
         (naming(named, ensemble=2), "ensemble needs a recipe"),

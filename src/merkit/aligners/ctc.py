@@ -36,7 +36,7 @@ class CtcConfig(AlignerConfig):
 
 
 class Ctc(Aligner):
-    """Aligns words; each recording is run alone, so that padding plays no part.
+    """Aligns words; each recording is run alone, without padding.
 
     The weights are read when the first recording is aligned.
 

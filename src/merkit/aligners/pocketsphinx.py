@@ -88,7 +88,6 @@ class PocketSphinx(Aligner):
 
     def _search(self, words: list[str], sound: bytes) -> dict[TierName, list[Interval]]:
         decoder = self._decoder
-        intervals: dict[TierName, list[Interval]] = {"word": [], "phone": []}
         try:
             decoder.set_align_text(" ".join(words))
             _decode(decoder, sound)
@@ -97,12 +96,10 @@ class PocketSphinx(Aligner):
             decoder.set_alignment()
             _decode(decoder, sound)
             alignment = decoder.get_alignment()  # its entries are valid in one iteration alone
-            for word in alignment:
-                intervals["word"].append(_interval(word))
-                intervals["phone"] += [_interval(phone) for phone in word]
+            found = [(_interval(word), [_interval(phone) for phone in word]) for word in alignment]
         except RuntimeError as error:  # the library gives no reason
             raise UnalignableError("its words do not fit its recording") from error
-        return intervals
+        return {"word": [word for word, _ in found], "phone": [phone for _, phones in found for phone in phones]}
 
     @once
     def _decoder(self) -> Any:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from merkit.api.runs import Run
+from merkit.api.runs import Run, with_paths
 from merkit.core.corpus import CorpusSpec, Finding
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load, names
@@ -45,7 +45,7 @@ def prepare(
 
 
 def doctor(data: str | Path, progress: ProgressCallback | None = None) -> list[Finding]:
-    """Check a prepared corpus: counts, media, texts and known defects; return the findings, gravest first.
+    """Check a prepared corpus: counts, media, texts and known defects; return the findings, most serious first.
 
     Raises:
         MerkitError: There is no manifest.
@@ -67,4 +67,5 @@ def report(runs: Sequence[str | Path | Run], out: str | Path, **options: Any) ->
         MerkitError: A run is incomplete or cannot be compared.
     """
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
-    return write_report(folders, Path(out), **options)
+    paths = with_paths(options, "data", "printed", "features", "results", "readme", "results_page")
+    return write_report(folders, Path(out), **paths)

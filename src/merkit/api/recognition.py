@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -112,7 +112,7 @@ class EmotionRecognizer:
                 ``[samples]`` or ``[channels, samples]`` as a NumPy array or torch tensor.
             rate_hz: The rate of samples; only for samples.
             transcript: A file with times (CSV, TSV, JSON, SRT, WebVTT), or the text of the whole recording (.txt).
-            text: What is said in the recording, in the place of a transcript.
+            text: The words of the recording, in place of a transcript.
             channels: ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each
                 channel as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
                 is read from the channel that is louder while that speaker talks.
@@ -128,7 +128,7 @@ class EmotionRecognizer:
             lines = [Line(None, None, "", _checked_text(text))]
         return analyze_recording(self._recognizer, sound, lines, self._name, channels=channels, name=name)
 
-    def texts(self, texts: Sequence[str], speakers: Sequence[str] | None = None) -> Predictions:
+    def texts(self, texts: Iterable[str], speakers: Sequence[str] | None = None) -> Predictions:
         """Predict texts; to a model that reads context or conversations they are the turns of one conversation.
 
         Args:
@@ -142,6 +142,7 @@ class EmotionRecognizer:
             raise ConfigError(f"texts is the text {texts!r}, expected a list of texts: texts([{texts!r}])")
         if "text" not in self._recognizer.reads:
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, no text")
+        texts = list(texts)
         speakers = [""] * len(texts) if speakers is None else speakers
         if isinstance(speakers, str) or len(speakers) != len(texts):
             raise ConfigError(f"{len(texts)} texts and {len(speakers)} speakers were given: expected one for each text")

@@ -8,7 +8,8 @@ from typing import Any
 
 from merkit.api.training import train_and_score
 from merkit.core.errors import ConfigError, MerkitError
-from merkit.evaluation.scores import score_run
+from merkit.evaluation.scores import score
+from merkit.evaluation.stored import Run as StoredRun
 from merkit.evaluation.stored import open_run
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import find_file
@@ -56,12 +57,16 @@ class Run(Tabular):
 
     @property
     def scores(self) -> dict[str, Any]:
-        """The content of ``scores.json``, computed if it is missing; scores are shares, not percentages."""
-        path = self.folder / "scores.json"
-        if not path.is_file():
-            return score_run(self.folder, self._data)
-        scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return scores
+        """The scores, computed from the stored predictions, as in ``scores.json``; shares, not percentages.
+
+        Raises:
+            MerkitError: The run is incomplete, or its corpus was moved.
+        """
+        return score(self._run)
+
+    @property
+    def _run(self) -> StoredRun:
+        return open_run(self.folder, self._data)
 
     def rows(self) -> list[dict[str, Any]]:
         return [
@@ -79,7 +84,7 @@ class Run(Tabular):
         Raises:
             MerkitError: The run is incomplete, its corpus was moved, or it stored no such split.
         """
-        run = open_run(self.folder, self._data)
+        run = self._run
         known = [name for name in ("train", "valid", "test") if all(name in cell.splits for cell in run.cells)]
         if split not in known:
             raise ConfigError(f"{self.folder}: no predictions of a split '{split}', it stored {', '.join(known)}")
@@ -119,7 +124,7 @@ class Run(Tabular):
         return [json.loads(line) for line in lines]
 
     def _file(self, fold: int | str, seed: int, name: str) -> Path:
-        folds = self.scores["folds"]
+        folds = self._run.folds
         if isinstance(fold, int) and not 0 <= fold < len(folds):
             raise ConfigError(f"{self.folder}: no fold number {fold}, it has {len(folds)}: {', '.join(folds)}")
         path = self.folder / f"fold-{folds[fold] if isinstance(fold, int) else fold}" / f"seed-{seed}" / name
@@ -152,8 +157,13 @@ def train(
     path = find_file("recipes", recipe)
     checked = read_recipe(path, _assignments(overrides or {}))
     folder = Path("runs") / f"{checked.model.name}-{path.stem}" if out is None else Path(out)
-    train_and_score(checked, Path(data), folder, **options)
+    train_and_score(checked, Path(data), folder, **with_paths(options, "features", "extractors"))
     return Run(folder, data)
+
+
+def with_paths(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return options with those of these names, which may be strings, as paths."""
+    return {key: Path(value) if key in names and value is not None else value for key, value in options.items()}
 
 
 def _assignments(overrides: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -33,10 +33,10 @@ def align(
     from merkit.experiments.align import align_corpus
 
     with shown_progress() as progress:
-        aligned = align_corpus(
+        folder, aligned = align_corpus(
             data, with_, name, parse_values(set_), unaligned_as_frames=unaligned == "frame", progress=progress
         )
-    missing = f", {aligned.done.absent} without sound or words" if aligned.done.absent else ""
-    show(f"{aligned.folder}: {aligned.done.new} utterances aligned, {aligned.done.old} already done{missing}")
-    if aligned.unaligned is not None:
-        show(f"{aligned.unaligned}. They are read frame by frame.")
+    missing = f", {aligned.absent} without sound or words" if aligned.absent else ""
+    show(f"{folder}: {aligned.new} utterances aligned, {aligned.old} already done{missing}")
+    if aligned.failures is not None:
+        show(f"{aligned.failures}. They are read frame by frame.")

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
-
 from merkit.core.lookup import PlugInSpec
+from merkit.core.settings import Settings
 from merkit.core.types import Turn
 
 TierName = Literal["phone", "syllable", "word"]
@@ -36,10 +35,8 @@ class SegmentRequest:
     tiers: tuple[TierName, ...]
 
 
-class AlignerConfig(BaseModel):
-    """Settings of an aligner; misspelt keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class AlignerConfig(Settings):
+    """Settings of an aligner."""
 
 
 class Aligner(ABC):

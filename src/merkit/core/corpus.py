@@ -5,18 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from merkit.core.encoder import Array
 from merkit.core.lookup import PlugInSpec
 from merkit.core.model import Citation
+from merkit.core.settings import Settings
 from merkit.core.types import Utterance
 
 
-class CorpusOptions(BaseModel):
-    """Settings of an adapter; misspelt keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class CorpusOptions(Settings):
+    """Settings of an adapter."""
 
 
 @dataclass(frozen=True, slots=True)

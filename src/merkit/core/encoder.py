@@ -8,20 +8,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from merkit.core.batch import Padded
 from merkit.core.lookup import PlugInSpec
+from merkit.core.settings import Settings
 from merkit.core.types import Turn
 
 Array = npt.NDArray[Any]
 
 
-class EncoderConfig(BaseModel):
-    """Settings of an encoder; misspelt keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class EncoderConfig(Settings):
+    """Settings of an encoder."""
 
     @property
     def trains_network(self) -> bool:

@@ -13,6 +13,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -22,6 +23,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from merkit.core.errors import PluginError, UnknownNameError
+from merkit.core.source import source_hash
 
 KINDS = {
     "models": "model",
@@ -46,12 +48,17 @@ class Origin:
     name: str
     module: str
     file: Path
-    sha256: str
-    """Of the file."""
+    content: bytes = field(repr=False)
+    """Of the file when it was imported."""
     distribution: str | None = None
     """The installed package; ``None``: a file of merkit or of the user."""
     version: str | None = None
     """Of the installed package."""
+
+    @property
+    def sha256(self) -> str:
+        """The `source_hash` of the file."""
+        return source_hash(self.content)
 
     @property
     def built_in(self) -> bool:
@@ -94,7 +101,7 @@ def names(kind: str) -> list[str]:
     Raises:
         PluginError: A file in ``MERKIT_PLUGINS`` is no plug-in.
     """
-    return sorted({*_built_in(kind), *_installed(kind), *_listed(kind)})
+    return sorted(_offers(kind))
 
 
 def load(kind: str, reference: str) -> Any:
@@ -110,20 +117,13 @@ def load(kind: str, reference: str) -> Any:
     """
     if reference.endswith(".py"):
         return _load_file(Path(reference), kind)
-    offers: list[tuple[str, Callable[[], Any]]] = []
-    if reference in _built_in(kind):
-        offers.append(("merkit", partial(_load_built_in, kind, reference)))
-    for entry in _installed(kind).get(reference, []):
-        offers.append((f"the package '{_distribution(entry)[0]}'", partial(_load_entry, kind, entry)))
-    listed = _listed(kind).get(reference)
-    if listed is not None:
-        offers.append((str(listed), partial(_load_file, listed, kind)))
+    known = _offers(kind)
+    offers = known.get(reference, {})
     if not offers:
-        raise UnknownNameError(unknown(KINDS[kind], reference, names(kind)))
+        raise UnknownNameError(unknown(KINDS[kind], reference, sorted(known)))
     if len(offers) > 1:
-        sources = " and ".join(source for source, _ in offers)
-        raise PluginError(f"Two {kind} are named '{reference}', from {sources}: rename or remove one")
-    return offers[0][1]()
+        raise PluginError(f"Two {kind} are named '{reference}', from {' and '.join(offers)}: rename or remove one")
+    return next(iter(offers.values()))()
 
 
 def name_of(kind: str, reference: str) -> str:
@@ -133,17 +133,6 @@ def name_of(kind: str, reference: str) -> str:
     'gmu'
     """
     return _name(kind, Path(reference).stem) if reference.endswith(".py") else reference
-
-
-def source_of(kind: str, reference: str) -> Path:
-    """Return the file of a plug-in.
-
-    Raises:
-        MerkitError: As ``load``.
-    """
-    spec: PlugInSpec = load(kind, reference)
-    assert spec.origin is not None
-    return spec.origin.file
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -169,22 +158,23 @@ def _built_in(kind: str) -> frozenset[str]:
     return frozenset(_name(kind, module.name) for module in modules if not module.name.startswith("_"))
 
 
-def _installed(kind: str) -> dict[str, list[EntryPoint]]:
-    found: dict[str, list[EntryPoint]] = {}
-    for entry in _entry_points(f"merkit.{kind}", tuple(sys.path)):
-        found.setdefault(entry.name, []).append(entry)
-    return found
-
-
 @cache
-def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    return tuple(dict.fromkeys(entry_points(group=group)))
+def _installed(kind: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    return tuple(dict.fromkeys(entry_points(group=f"merkit.{kind}")))
 
 
-def _listed(kind: str) -> dict[str, Path]:
-    paths = [Path(item) for item in os.environ.get(PLUGINS, "").split(os.pathsep) if item]
-    specs = [_load_file(path) for path in paths]
-    return {spec.name: spec.origin.file for spec in specs if spec.kind == kind}
+def _offers(kind: str) -> dict[str, dict[str, Callable[[], Any]]]:
+    """Return by name and source what loads a plug-in."""
+    offers: dict[str, dict[str, Callable[[], Any]]] = defaultdict(dict)
+    for name in _built_in(kind):
+        offers[name]["merkit"] = partial(_load_built_in, kind, name)
+    for entry in _installed(kind, tuple(sys.path)):
+        offers[entry.name][f"the package '{_distribution(entry)[0]}'"] = partial(_load_entry, kind, entry)
+    for path in filter(None, os.environ.get(PLUGINS, "").split(os.pathsep)):
+        spec = _load_file(Path(path))
+        if spec.kind == kind:
+            offers[spec.name][str(spec.origin.file)] = partial(_load_file, spec.origin.file, kind)
+    return offers
 
 
 @cache
@@ -256,11 +246,7 @@ def _checked(
     version: str | None = None,
     content: bytes | None = None,
 ) -> Any:
-    """Return the ``SPEC`` of a module with its origin.
-
-    Raises:
-        PluginError: There is none, it is of another kind, or its name is not the expected one.
-    """
+    """Return the ``SPEC`` of a module with its origin."""
     spec = getattr(module, "SPEC", None)
     if not isinstance(spec, PlugInSpec):
         wanted = "a plug-in" if kind is None else KINDS[kind]
@@ -271,7 +257,8 @@ def _checked(
     expected = _name(spec.kind, file.stem) if name is None else name
     if spec.name != expected:
         raise PluginError(f"{source}: SPEC.name is '{spec.name}', expected '{expected}': rename one of them")
-    if name is None and (spec.name in _built_in(spec.kind) or spec.name in _installed(spec.kind)):
+    taken = {*_built_in(spec.kind), *(entry.name for entry in _installed(spec.kind, tuple(sys.path)))}
+    if name is None and spec.name in taken:
         raise PluginError(f"{source}: '{spec.name}' is the name of another {KINDS[spec.kind]} already: rename the file")
-    sha256 = hashlib.sha256(file.read_bytes() if content is None else content).hexdigest()
-    return replace(spec, origin=Origin(spec.kind, spec.name, module.__name__, file, sha256, distribution, version))
+    content = file.read_bytes() if content is None else content
+    return replace(spec, origin=Origin(spec.kind, spec.name, module.__name__, file, content, distribution, version))

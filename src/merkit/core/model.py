@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -16,16 +16,15 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.lookup import PlugInSpec
 from merkit.core.precision import at_least_float32
+from merkit.core.settings import Settings
 
 Level = Literal["utterance", "conversation"]
 Criterion = Callable[[Float[Tensor, "items classes"], Int[Tensor, " items"]], Tensor]
 """From scores before softmax and class numbers (-100: not counted) to one number."""
 
 
-class ModelConfig(BaseModel):
-    """Settings of a model, defaults as in its paper; misspelt keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ModelConfig(Settings):
+    """Settings of a model, defaults as in its paper."""
 
     def segments(self) -> SegmentRequest | None:
         """Return which tiers of which alignment a model with these settings reads; ``None``: none.

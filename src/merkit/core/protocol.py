@@ -5,20 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from merkit.core.lookup import PlugInSpec
 from merkit.core.model import Citation
+from merkit.core.settings import Settings
 from merkit.core.types import Utterance
 
 Selection = Literal["best_valid", "last"]
 """Which epoch is reported: the best on validation, or the last."""
 
 
-class ProtocolOptions(BaseModel):
-    """Settings of a protocol; most have none. Misspelt keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ProtocolOptions(Settings):
+    """Settings of a protocol; most have none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from merkit.core.lookup import PlugInSpec
+from merkit.core.settings import Settings
 from merkit.core.types import Turn
 
 RATE_HZ = 16_000
 """Of what audio engines return."""
 
 
-class ViewConfig(BaseModel):
-    """Settings of a view engine; misspelt keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ViewConfig(Settings):
+    """Settings of a view engine."""
 
 
 @dataclass(frozen=True, slots=True)

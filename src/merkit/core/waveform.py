@@ -94,6 +94,11 @@ def _checked_samples(samples: Any) -> npt.NDArray[np.float32]:
         raise MediaError(
             f"A waveform of type {array.dtype} was given, expected numbers: [samples] or [channels, samples]"
         )
+    if array.dtype.kind in "iu" and array.dtype.itemsize > 4:
+        raise MediaError(
+            f"A waveform of type {array.dtype} was given, whose full scale is unknown: expected integers as "
+            "recordings hold them (int16, int32), or floats from -1 to 1"
+        )
     if array.ndim not in (1, 2):
         raise MediaError(
             f"A waveform of shape {list(array.shape)} was given, expected [samples] or [channels, samples]"

@@ -17,13 +17,8 @@ def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) ->
     """Return the files below ``raw`` whose stems match, by stem and sorted, as paths relative to ``raw``.
 
     Archives may contain a clip twice; the shortest path counts, then the first in alphabetical order. Hidden files
-    (``._1001_DFA_ANG_XX.wav``) are ignored.
-
-    Args:
-        raw: Where the release was unpacked.
-        suffix: Ending of the files, in lower case with its dot; the files' own case does not matter.
-        name: Pattern of the whole stem.
-        expected: Example of a path, for errors.
+    (``._1001_DFA_ANG_XX.wav``) are ignored. ``suffix`` is in lower case with its dot, and the files' own case does not
+    matter; ``expected`` is an example of a path, for errors.
 
     Raises:
         MerkitError: The folder is missing or has no such file.
@@ -31,17 +26,11 @@ def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) ->
     if not raw.is_dir():
         raise MerkitError(f"{raw}: no such folder; expected the unpacked release, with files like {expected}")
     files = [path.relative_to(raw) for path in raw.rglob("*") if path.suffix.lower() == suffix and path.is_file()]
-    files = [path for path in files if not path.name.startswith(".")]
-    clips: dict[str, Path] = {}
-    copies: list[str] = []
-    strangers: list[str] = []
-    for path in sorted(files, key=lambda path: (len(path.parts), path)):
-        if not name.fullmatch(path.stem):
-            strangers.append(path.as_posix())
-        elif path.stem in clips:
-            copies.append(path.stem)
-        else:
-            clips[path.stem] = path
+    files = sorted((path for path in files if path.name[0] != "."), key=lambda path: (len(path.parts), path))
+    strangers = [path.as_posix() for path in files if not name.fullmatch(path.stem)]
+    known = [path for path in files if name.fullmatch(path.stem)]
+    clips = {path.stem: path for path in reversed(known)}
+    copies = [path.stem for path in known if clips[path.stem] != path]
     if not clips:
         raise MerkitError(
             f"{raw}: no file like {expected} in it; found {len(files)} *{suffix} files. Was it unpacked here?"

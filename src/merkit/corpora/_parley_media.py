@@ -20,7 +20,7 @@ from merkit.corpora._parley_cast import VOICES
 from merkit.corpora._parley_options import ParleyOptions
 from merkit.corpora._parley_plan import PlannedConversation
 from merkit.corpora._parley_voice import RATE_HZ, Speech, speak
-from merkit.data.files import atomic_path, file_hash
+from merkit.data.files import atomic_path, file_hash, write_texts
 
 HEADROOM = 0.7
 """Factor on all speech, so that speech and noise stay below full scale."""
@@ -31,14 +31,10 @@ _MARGIN_S = 0.3
 def record(
     conversation: PlannedConversation, folder: Path, options: ParleyOptions, *, noise_seed: int, release: str
 ) -> list[tuple[float, float]]:
-    """Make a conversation's files below ``folder``, unless they are complete; return start and end of each turn.
+    """Make a conversation's files, unless they are complete; return start and end of each turn.
 
-    Args:
-        conversation: Words, voices and pauses.
-        folder: Gets ``audio/<id>.wav``, ``transcripts/<id>.csv`` and ``alignments/<id>.json``.
-        options: Number of channels, and mean power of the speech above that of the white noise added.
-        noise_seed: Seed of the noise.
-        release: Which release of the speech engine speaks; another one makes the files again.
+    ``folder`` gets ``audio/<id>.wav``, ``transcripts/<id>.csv`` and ``alignments/<id>.json``. Another ``release`` of
+    the speech engine makes them again.
 
     Raises:
         MerkitError: The folder cannot be written to, or the speech engine is missing or fails.
@@ -62,7 +58,7 @@ def record(
     with atomic_path(audio) as path:
         soundfile.write(path, noisy, RATE_HZ, subtype="PCM_16", format="WAV")
     times = [(start, start + len(speech.samples) / RATE_HZ) for start, speech in zip(starts, spoken, strict=True)]
-    _write(transcript, _transcript(conversation, times))
+    write_texts({transcript: _transcript(conversation, times)})
     content = {
         "conversation": conversation.id,
         "made_of": made_of,
@@ -79,7 +75,7 @@ def record(
             for turn, speech, (start, end) in zip(conversation.turns, spoken, times, strict=True)
         ],
     }
-    _write(alignment, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    write_texts({alignment: json.dumps(content, ensure_ascii=False, indent=1) + "\n"})
     return times
 
 
@@ -137,8 +133,3 @@ def _shifted(intervals: Sequence[Interval], start_s: float) -> list[dict[str, An
         {"label": each.label, "start_s": round(start_s + each.start_s, 4), "end_s": round(start_s + each.end_s, 4)}
         for each in intervals
     ]
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -50,7 +50,7 @@ class ParleyOptions(CorpusOptions):
     """Share of the words, except an utterance's first, that have a silence of 0.2 to 1.5 s before them."""
 
     @model_validator(mode="after")
-    def _forces_fit(self) -> Self:
+    def _weights_fit(self) -> Self:
         if self.persistence + self.contagion > 1:
             raise ValueError(
                 f"persistence {self.persistence} and contagion {self.contagion} exceed 1 together; lower one of them"

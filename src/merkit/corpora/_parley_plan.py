@@ -5,7 +5,6 @@ A plan depends on the options alone and takes milliseconds, so that a single rec
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -167,8 +166,3 @@ def _draw_hesitations(words: int, share: float, rng: np.random.Generator) -> tup
         return ()
     lengths = np.where(rng.random(words) < share, rng.integers(*HESITATION_MS, size=words), 0)
     return (0, *lengths[1:].tolist())
-
-
-def scripts(plan: Sequence[PlannedConversation], split: str) -> list[Script]:
-    """Return the symbols of one split's conversations."""
-    return [conversation.script for conversation in plan if conversation.split == split]

@@ -242,12 +242,12 @@ def _circumstances(matter: int, rng: np.random.Generator) -> dict[str, str]:
     return {"thing": thing, "place": place, "person": person, "Person": capital, "time": time}
 
 
-def draw_list(order: tuple[int, ...], stressed_place: int, rng: np.random.Generator) -> tuple[str, int]:
+def draw_list(order: tuple[int, ...], stressed_position: int, rng: np.random.Generator) -> tuple[str, int]:
     """Draw a sentence of mode ``word_prosody``: words of the given kinds in that order, none of them twice.
 
     Returns:
-        The sentence, and the index of the word to be stressed: that in ``stressed_place``.
+        The sentence, and the index of the word to be stressed: that in ``stressed_position``.
     """
     opening = _OPENINGS[rng.integers(len(_OPENINGS))].split()
     shuffled = [iter(rng.permutation(words).tolist()) for words in KINDS]
-    return " ".join([*opening, *(next(shuffled[kind]) for kind in order)]) + ".", len(opening) + stressed_place
+    return " ".join([*opening, *(next(shuffled[kind]) for kind in order)]) + ".", len(opening) + stressed_position

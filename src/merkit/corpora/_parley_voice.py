@@ -9,7 +9,6 @@ import _ctypes
 import ctypes
 import math
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,12 +74,8 @@ class Speech:
     phones: tuple[Interval, ...]
 
 
-class _Id(ctypes.Union):
-    _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
-
-
 class _Event(ctypes.Structure):
-    """``espeak_EVENT`` of speak_lib.h."""
+    """``espeak_EVENT`` of speak_lib.h; of the union ``id``, the string."""
 
     _fields_ = (
         ("type", ctypes.c_int),
@@ -90,7 +85,7 @@ class _Event(ctypes.Structure):
         ("audio_position", ctypes.c_int),
         ("sample", ctypes.c_int),
         ("user_data", ctypes.c_void_p),
-        ("id", _Id),
+        ("string", ctypes.c_char * 8),
     )
 
 
@@ -141,7 +136,7 @@ def speak(
             pieces, marks, rate_hz = _synthesise(handle, data, text, voice, manner)
         finally:
             handle.espeak_Terminate()
-            _unload(handle)
+            _ctypes.dlclose(handle._handle)  # ctypes itself never unloads
     if not any(phone for *_, phone in marks):
         raise MerkitError(f"eSpeak NG gave no sound for '{' '.join(words)}'. Expected text with at least one word")
     raw = np.concatenate(pieces)
@@ -182,7 +177,7 @@ def _synthesise(
         index = 0
         while (event := events[index]).type != _END_OF_LIST:
             if event.type in (_WORD, _PHONEME):
-                phone = event.id.string.decode("utf-8") if event.type == _PHONEME else ""
+                phone = event.string.decode("utf-8") if event.type == _PHONEME else ""
                 marks.append((event.type, event.sample, event.text_position - 1, phone))
             index += 1
         return 0
@@ -205,14 +200,6 @@ def _synthesise(
         raise MerkitError(f"eSpeak NG refuses the text '{text}'")
     handle.espeak_Synchronize()
     return pieces, marks, rate_hz
-
-
-def _unload(handle: ctypes.CDLL) -> None:
-    """Unload a library that is no longer used."""
-    if sys.platform == "win32":
-        _ctypes.FreeLibrary(handle._handle)
-    else:
-        _ctypes.dlclose(handle._handle)
 
 
 def _spans(

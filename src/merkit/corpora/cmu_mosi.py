@@ -37,7 +37,22 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     utterances: list[Utterance] = []
     features: dict[str, dict[str, Array]] = {modality: {} for modality in MODALITIES}
     for split in _SPLITS:
-        for row, utterance in _in_order(split, arrays):
+        fields = {field: arrays[f"{split}_{field}"].tolist() for field in _FIELDS if not field.startswith("feat_")}
+        segments = [int(segment) for segment in fields["seg"]]
+        for turn, row in in_turns(range(len(segments)), fields["video"].__getitem__, segments.__getitem__):
+            utterance = Utterance(
+                id=fields["id"][row],
+                conversation=fields["video"][row],
+                turn=turn,
+                speaker="",
+                text=fields["transcript"][row],
+                language="en",
+                attributes={
+                    "sentiment": _SENTIMENTS[fields["label"][row]],
+                    "split": split,
+                    "segment": fields["seg"][row],
+                },
+            )
             utterances.append(utterance)
             for modality in MODALITIES:
                 features[modality][utterance.id] = arrays[f"{split}_feat_{modality}"][row : row + 1]
@@ -67,31 +82,6 @@ def _check(path: Path, arrays: dict[str, Array]) -> None:
         strange = set(arrays[f"{split}_label"].tolist()) - {0, 1}
         if strange:
             raise ManifestError(f"{path}: {split}_label holds {sorted(strange)}, expected 0 and 1")
-
-
-def _in_order(split: str, arrays: dict[str, Array]) -> list[tuple[int, Utterance]]:
-    """Return rows and utterances by video, in order of first appearance, and segment."""
-    fields = {field: arrays[f"{split}_{field}"].tolist() for field in _FIELDS if not field.startswith("feat_")}
-    rows = range(len(fields["id"]))
-    return [
-        (
-            row,
-            Utterance(
-                id=fields["id"][row],
-                conversation=fields["video"][row],
-                turn=turn,
-                speaker="",
-                text=fields["transcript"][row],
-                language="en",
-                attributes={
-                    "sentiment": _SENTIMENTS[fields["label"][row]],
-                    "split": split,
-                    "segment": fields["seg"][row],
-                },
-            ),
-        )
-        for turn, row in in_turns(rows, fields["video"].__getitem__, lambda row: int(fields["seg"][row]))
-    ]
 
 
 SPEC = CorpusSpec(

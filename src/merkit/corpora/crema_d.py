@@ -47,12 +47,6 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     utterances = []
     for stem, path in clips.items():
         actor, sentence, emotion, intensity = stem.split("_")
-        attributes: dict[str, Scalar] = {
-            "emotion": emotion,
-            "intensity": "XX" if intensity == "X" else intensity,
-            "sentence": sentence,
-            **actors.get(actor, {}),
-        }
         utterances.append(
             Utterance(
                 id=stem,
@@ -63,10 +57,20 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
                 audio=path.as_posix(),
                 video=videos.get(stem),
                 language="en",
-                attributes=attributes,
+                attributes={
+                    "emotion": emotion,
+                    "intensity": "XX" if intensity == "X" else intensity,
+                    "sentence": sentence,
+                    **actors.get(actor, {}),
+                },
             )
         )
-    return RawCorpus(utterances, findings=[*findings, *_known_defects(list(clips))])
+    if bad := tuple(stem for stem in clips if stem.startswith("1076_MTI_")):
+        message = "the recordings of actor 1076, sentence MTI, are known to be bad (1076_MTI_SAD_XX is without sound)"
+        findings.append(Finding("warning", "known-bad-clips", message, bad))
+    if short := tuple(stem for stem in clips if stem.endswith("_X")):
+        findings.append(Finding("info", "mended-names", "intensity 'X' in the name is read as 'XX'", short))
+    return RawCorpus(utterances, findings=findings)
 
 
 def _demographics(raw: Path) -> dict[str, dict[str, Scalar]]:
@@ -79,18 +83,6 @@ def _demographics(raw: Path) -> dict[str, dict[str, Scalar]]:
         attributes = {name: row[column].strip() for column, name in _DEMOGRAPHICS.items()}
         actors[row["ActorID"].strip()] = {**attributes, "gender": attributes["gender"].lower()}
     return actors
-
-
-def _known_defects(stems: list[str]) -> list[Finding]:
-    findings = []
-    bad = tuple(stem for stem in stems if stem.startswith("1076_MTI_"))
-    if bad:
-        message = "the recordings of actor 1076, sentence MTI, are known to be bad (1076_MTI_SAD_XX is without sound)"
-        findings.append(Finding("warning", "known-bad-clips", message, bad))
-    short = tuple(stem for stem in stems if stem.endswith("_X"))
-    if short:
-        findings.append(Finding("info", "mended-names", "intensity 'X' in the name is read as 'XX'", short))
-    return findings
 
 
 SPEC = CorpusSpec(

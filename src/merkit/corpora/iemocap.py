@@ -66,8 +66,8 @@ def _findings(utterances: Sequence[Utterance], wavs: Sequence[str], unread_lines
 
 
 def _sessions(raw: Path) -> list[Path]:
-    for place in (raw, raw / "IEMOCAP_full_release"):
-        sessions = sorted(path for path in place.glob("Session[1-5]") if (path / "dialog" / "EmoEvaluation").is_dir())
+    for folder in (raw, raw / "IEMOCAP_full_release"):
+        sessions = sorted(path for path in folder.glob("Session[1-5]") if (path / "dialog" / "EmoEvaluation").is_dir())
         if sessions:
             return sessions
     raise MerkitError(

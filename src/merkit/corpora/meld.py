@@ -7,7 +7,7 @@ in the root, in a folder per split, in ``MELD.Raw`` (with or without a folder pe
 * ``train_splits``, ``dev_splits_complete``, ``output_repeated_splits_test``, the clips ``dia<d>_utt<u>.mp4``;
 * ``praat_{train,dev,test}.csv``, published here as features ``praat``.
 
-Clips are cut already, so ``StartTime`` and ``EndTime`` (places in the episode) are attributes. Dialogue numbers begin
+Clips are cut already, so ``StartTime`` and ``EndTime`` (times in the episode) are attributes. Dialogue numbers begin
 anew in each split and utterance numbers have gaps: ids carry the split, turns count from 0, the numbers are attributes.
 """
 
@@ -175,8 +175,7 @@ def _seconds(time: str) -> float:
 
 def _clip_folders(raw: Path) -> dict[str, Path]:
     """Return the folder of clips for each split; empty if there is none."""
-    found = {split: _find(raw, split, name) for split, name in _CLIPS.items()}
-    folders = {split: folder for split, folder in found.items() if folder is not None}
+    folders = {split: folder for split, name in _CLIPS.items() if (folder := _find(raw, split, name)) is not None}
     if folders and (missing := [name for split, name in _CLIPS.items() if split not in folders]):
         present = ", ".join(map(str, folders.values()))
         raise ManifestError(

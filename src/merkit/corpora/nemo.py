@@ -28,11 +28,10 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     text = table.read_bytes().decode("utf-8-sig")
     reader = checked_reader(table, text, _FIELDS, delimiter="\t", quoting=csv.QUOTE_NONE)
     utterances = [_utterance(table, number, row) for number, row in enumerate(reader, start=2)]
-    named = {utterance.audio for utterance in utterances}
-    if missing := [name for name in sorted(map(str, named)) if not (raw / name).is_file()]:
+    named = {str(utterance.audio) for utterance in utterances}
+    if missing := [name for name in sorted(named) if not (raw / name).is_file()]:
         raise ManifestError(f"nemo: {counted_names(missing, 'clip')} named by data.tsv not found in {raw}")
-    surplus = sorted(f"samples/{path.name}" for path in (raw / "samples").glob("*.flac"))
-    surplus = [name for name in surplus if name not in named]
+    surplus = sorted({f"samples/{path.name}" for path in (raw / "samples").glob("*.flac")} - named)
     findings = []
     if surplus:
         message = f"{counted_names(surplus, 'clip')} in samples/ without a row in data.tsv, left out"

@@ -32,14 +32,13 @@ from merkit.corpora._parley_model import (
     posteriors,
 )
 from merkit.corpora._parley_options import LATER, ParleyOptions
-from merkit.corpora._parley_plan import NOISE_STREAM, PlannedConversation, make_plan, scripts
+from merkit.corpora._parley_plan import NOISE_STREAM, PlannedConversation, make_plan
 from merkit.corpora._parley_voice import engine
-from merkit.data.files import atomic_path
+from merkit.data.files import atomic_path, write_texts
 
 VERSION = 1
 _SIMULATED = 4000
 """Conversations drawn in symbols for the expected accuracies with context: standard error about 0.1 points."""
-_RECORD = "parley.json"
 
 _LOG_EVERY = 20
 """Conversations from one line of the log to the next."""
@@ -74,10 +73,9 @@ def read(raw: Path, options: ParleyOptions) -> RawCorpus:
 
 def _claim(raw: Path, content: dict[str, Any]) -> None:
     """Record the options of the corpus in its folder, or refuse a folder with other ones."""
-    path = raw / _RECORD
+    path = raw / "parley.json"
     if not path.exists():
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_texts({path: json.dumps(content, indent=1) + "\n"})
         return
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -113,12 +111,12 @@ def _utterances(conversation: PlannedConversation, times: Sequence[tuple[float, 
     ]
 
 
-def _noise(plan: Sequence[PlannedConversation], width: int, seed: int) -> PublishedFeatures:
-    """Draw ``[1, width]`` standard normal numbers for every utterance from the seed and its position."""
+def _noise(plan: Sequence[PlannedConversation], dim: int, seed: int) -> PublishedFeatures:
+    """Draw ``[1, dim]`` standard normal numbers for every utterance from the seed and its position."""
     arrays: dict[str, Array] = {}
     for number, conversation in enumerate(plan):
         rng = np.random.default_rng([seed, number, NOISE_STREAM])
-        drawn = rng.standard_normal((len(conversation.turns), 1, width), dtype=np.float32)
+        drawn = rng.standard_normal((len(conversation.turns), 1, dim), dtype=np.float32)
         arrays |= {turn.id: array for turn, array in zip(conversation.turns, drawn, strict=True)}
     return PublishedFeatures("noise", "video", arrays)
 
@@ -162,7 +160,7 @@ def _facts(
         "styles": {name: asdict(style) for name, style in STYLES.items()},
         "optimum": {
             "expected": expected_accuracies(model, options.turns, _SIMULATED, options.seed),
-            "test": accuracies(model, scripts(plan, "test")),
+            "test": accuracies(model, [each.script for each in plan if each.split == "test"]),
         },
     }
 

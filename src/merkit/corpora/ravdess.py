@@ -1,4 +1,4 @@
-"""RAVDESS, the speech part: 24 actors, two statements, eight emotions, from the names of the files.
+"""RAVDESS, speech: 24 actors, two statements, eight emotions, from the names of the files.
 
 ``03-01-06-01-02-01-12.wav`` says: audio only, speech, fearful, normal intensity, second statement, first repetition,
 actor 12. Song (second number 02) is another corpus and is not read. Where the full recordings (``01-01-….mp4``) were

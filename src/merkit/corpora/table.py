@@ -1,6 +1,6 @@
 """A user's own table (CSV, JSONL, Parquet, or a folder with one), in the columns of a manifest.
 
-Every column that is not reserved becomes an attribute, which the protocol ``table`` reads labels, parts and groups
+Every column that is not reserved becomes an attribute, which the protocol ``table`` reads labels, splits and groups
 from. Media are looked for beside the table.
 """
 

@@ -1,11 +1,10 @@
 """Align a whole corpus, as `merkit align` does."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merkit.aligners.segments.run import Aligned, align, describe_failures
+from merkit.aligners.segments.run import Aligned, align
 from merkit.core.alignment import AlignerSpec
 from merkit.core.errors import UnalignableError
 from merkit.core.lookup import load
@@ -13,16 +12,6 @@ from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.segments import FOLDER, AlignmentStore
 from merkit.experiments.mistakes import check_options
-
-
-@dataclass(frozen=True)
-class AlignedCorpus:
-    """The alignment of a corpus, and what this call added."""
-
-    folder: Path
-    done: Aligned
-    unaligned: str | None
-    """Message about the utterances that could not be aligned; ``None``: all were."""
 
 
 def align_corpus(
@@ -33,8 +22,8 @@ def align_corpus(
     *,
     unaligned_as_frames: bool,
     progress: ProgressCallback | None = None,
-) -> AlignedCorpus:
-    """Align what the alignment ``<data>/segments/<name>`` lacks (``None``: the aligner's name).
+) -> tuple[Path, Aligned]:
+    """Align what the alignment ``<data>/segments/<name>`` lacks (``None``: the aligner's name), and return its folder.
 
     Raises:
         UnalignableError: Utterances cannot be aligned (all others are, and are kept), unless ``unaligned_as_frames``.
@@ -46,12 +35,10 @@ def align_corpus(
     made = spec.build(config)
     folder = manifest.root / FOLDER / (aligner if name is None else name)
     store = AlignmentStore.create(folder, aligner, made.fingerprint())
-    turns = list(manifest.turns())
-    done = align(made, turns, store, unaligned_as_frames=unaligned_as_frames, progress=progress)
-    failures = describe_failures(done.failed, len(turns) - done.absent) if done.failed else None
-    if failures is not None and not unaligned_as_frames:
+    done = align(made, list(manifest.turns()), store, unaligned_as_frames=unaligned_as_frames, progress=progress)
+    if done.failed and not unaligned_as_frames:
         raise UnalignableError(
-            f"{failures}. The others are aligned and kept. Correct these, or read them frame by frame with "
+            f"{done.failures}. The others are aligned and kept. Correct these, or read them frame by frame with "
             "--unaligned frame"
         )
-    return AlignedCorpus(folder, done, failures)
+    return folder, done

@@ -9,7 +9,7 @@ from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.run import open_protocol
-from merkit.experiments.transforms.augmented_views import Maker, ViewsChoice
+from merkit.experiments.transforms.augmented_views import Maker, ViewsTable
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def augment_recipe(
         MerkitError: The recipe has no ``[views]``, or anything else a user can mend.
     """
     views = recipe.transforms.get("views")
-    if not isinstance(views, ViewsChoice):
+    if not isinstance(views, ViewsTable):
         raise ConfigError("the recipe has no table [views]: add one, which names engines")
     manifest = read_manifest(data)
-    protocol = open_protocol(recipe, manifest, allow_partial or manifest.info.partial)
+    protocol = open_protocol(recipe, manifest, allow_partial)
     maker = Maker(views, manifest)
     turns = {turn.utterance.id: turn for turn in manifest.turns()}
     rows = []

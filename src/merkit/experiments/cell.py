@@ -34,8 +34,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Return the cell's fold and seed."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
+        """Return the cell's fold and seed in words."""
+        return f"fold {self.fold.name}, seed {self.seed}"
 
     @property
     def splits(self) -> dict[str, Sequence[str]]:

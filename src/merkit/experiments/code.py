@@ -1,22 +1,20 @@
 """Hashes of the source files that make a cell's result, so that results of other code are not mistaken for today's.
 
 Counted are the modules of the plug-ins that a cell uses, the cell runner, and every merkit module that they import,
-directly or not. Comments, docstrings and layout do not count, as it is the syntax tree that is hashed.
+directly or not. Comments, docstrings and layout do not count.
 """
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import merkit
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import PlugInSpec
-from merkit.core.syntax import syntax_hash
+from merkit.core.source import source_hash
 
 _PACKAGE = Path(merkit.__file__).parent
-_RUNNER = "merkit.experiments.run_cell"
 _WITHOUT_EFFECT = frozenset(
     f"merkit.{name}"
     for name in (
@@ -41,14 +39,14 @@ def code_hashes(plug_ins: Iterable[PlugInSpec]) -> dict[str, str]:
     Args:
         plug_ins: Each ``SPEC`` that is used.
     """
-    waiting = [_module_file(_RUNNER), *(None if spec.origin is None else spec.origin.file for spec in plug_ins)]
+    waiting = [_PACKAGE / "experiments" / "run_cell.py", *(spec.origin.file for spec in plug_ins if spec.origin)]
     files: set[Path] = set()
     while waiting:
         file = waiting.pop()
-        if file is not None and file not in files:
+        if file not in files:
             files.add(file)
             waiting += _imported(file)
-    return dict(sorted((_name(file), _source(file).hash) for file in files))
+    return dict(sorted((file.relative_to(_root(file)).as_posix(), source_hash(_read(file))) for file in files))
 
 
 def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -67,63 +65,40 @@ def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) 
         )
 
 
-@dataclass(frozen=True)
-class _Source:
-    hash: str
-    imports: tuple[str, ...]
-    """Names of all modules that are imported, and of what is imported from them."""
+def _read(file: Path) -> bytes:
+    """Return a file's content; a file of merkit is read once: the process goes on with the code that it has loaded."""
+    return _read_once(file) if file.is_relative_to(_PACKAGE) else file.read_bytes()
 
 
-def _source(file: Path) -> _Source:
-    return _package_source(file) if file.is_relative_to(_PACKAGE) else _parsed(file.read_bytes())
+_read_once = cache(Path.read_bytes)
 
 
 @cache
-def _package_source(file: Path) -> _Source:
-    """Read a file of merkit once: the process goes on with the code that it has loaded."""
-    return _parsed(file.read_bytes())
-
-
-@cache
-def _parsed(content: bytes) -> _Source:
-    tree = ast.parse(content)
+def _imports(content: bytes) -> list[str]:
+    """Return the names of all modules that are imported, and of what is imported from them."""
     imports: list[str] = []
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
             imports += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             imports += [module, *(f"{module}.{alias.name}" for alias in node.names)]
-    return _Source(syntax_hash(tree), tuple(imports))
+    return imports
 
 
-def _imported(file: Path) -> Iterator[Path | None]:
+def _imported(file: Path) -> Iterator[Path]:
     """Yield the files of merkit's modules, and of modules beside a plug-in's file, that a file imports."""
-    for name in _source(file).imports:
-        yield _module_file(name) if name.startswith("merkit.") else _neighbour(file, name)
-
-
-def _module_file(name: str) -> Path | None:
-    """Return the file of one of merkit's modules; ``None`` for a package, a name in a module, or one without effect."""
-    path = _PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
-    return path if name not in _WITHOUT_EFFECT and path.is_file() else None
-
-
-def _neighbour(file: Path, name: str) -> Path | None:
-    """Return the file of a module beside a plug-in's, or of its package, by the module's absolute or relative name."""
-    if file.is_relative_to(_PACKAGE):
-        return None
-    level = len(name) - len(name.lstrip("."))
-    base = file.parents[level - 1] if level else _root(file)
-    path = base.joinpath(*name.lstrip(".").split(".")).with_suffix(".py")
-    return path if path.is_file() else None
+    for name in _imports(_read(file)):
+        ours = name.startswith("merkit.")
+        if name in _WITHOUT_EFFECT or (file.is_relative_to(_PACKAGE) and not ours):
+            continue
+        level = len(name) - len(name.lstrip("."))
+        base = _PACKAGE.parent if ours else file.parents[level - 1] if level else _root(file)
+        path = base.joinpath(*name.lstrip(".").split(".")).with_suffix(".py")
+        if path.is_file():  # a module, neither a package nor a name in a module
+            yield path
 
 
 def _root(file: Path) -> Path:
-    """Return the folder from which a file outside merkit is imported: that of its package, or its own."""
+    """Return the folder from which a file is imported: that of its outermost package, or its own."""
     return next(folder for folder in file.parents if not (folder / "__init__.py").exists())
-
-
-def _name(file: Path) -> str:
-    root = _PACKAGE.parent if file.is_relative_to(_PACKAGE) else _root(file)
-    return file.relative_to(root).as_posix()

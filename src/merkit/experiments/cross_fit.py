@@ -12,8 +12,7 @@ import numpy as np
 
 from merkit.core.errors import ConfigError
 from merkit.core.progress import Share
-from merkit.core.protocol import Protocol
-from merkit.data.corpus.manifest import Manifest
+from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.experiments.cell import Cell
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.transform import TrainCell
@@ -32,6 +31,10 @@ class Part:
     def checkpoints(self) -> tuple[Path, ...]:
         """Return the checkpoints of the cells."""
         return tuple(cell.folder / "checkpoint" for cell in self.cells)
+
+    def identity(self) -> tuple[list[str], list[str]]:
+        """Return the conversations and hashes of the models' weights (their output differs between machines)."""
+        return sorted(self.conversations), [checkpoint_hash(path) for path in self.checkpoints]
 
 
 def cross_fit(cell: Cell, recipe: Recipe, folder: Path, count: int, ensemble: int, key: str) -> list[Part]:
@@ -86,7 +89,16 @@ def ensemble_seeds(cell: Cell, ensemble: int) -> tuple[int, ...]:
     """
     if not ensemble:
         return (cell.seed,)
-    _check_ensemble(cell.protocol, cell.manifest, max(ensemble, 1 + cell.seed))
+    first, *others = (
+        cell.protocol.folds(cell.manifest.utterances, seed) for seed in range(max(ensemble, 1 + cell.seed))
+    )
+    for folds in others:
+        for fold, other in zip(first, folds, strict=True):
+            if (fold.name, set(fold.train), fold.test) != (other.name, set(other.train), other.test):
+                raise ConfigError(
+                    "ensemble: this protocol draws another validation split for every seed, and models of other seeds "
+                    "have learned from it; leave ensemble out, or choose a protocol with a fixed validation split"
+                )
     return tuple(range(ensemble))
 
 
@@ -100,15 +112,3 @@ def cut_by_conversation(conversations: Sequence[str], parts: int, seed: int, key
         raise ConfigError(f"{key} = {parts}: the training split has only {len(conversations)} conversations")
     order = np.random.default_rng(derived_seed(seed, "cross-fit")).permutation(len(conversations))
     return [frozenset(conversations[index] for index in order[part::parts]) for part in range(parts)]
-
-
-def _check_ensemble(protocol: Protocol, manifest: Manifest, seeds: int) -> None:
-    """Refuse an ensemble where each seed has a validation split of its own, which other seeds' models learn from."""
-    first = protocol.folds(manifest.utterances, 0)
-    for seed in range(1, seeds):
-        for fold, other in zip(first, protocol.folds(manifest.utterances, seed), strict=True):
-            if (fold.name, set(fold.train), fold.test) != (other.name, set(other.train), other.test):
-                raise ConfigError(
-                    "ensemble: this protocol draws another validation split for every seed, and models of other seeds "
-                    "have learned from it; leave ensemble out, or choose a protocol with a fixed validation split"
-                )

@@ -55,10 +55,5 @@ def fill_store(
     turns = list(manifest.turns(None, *reach([encoder])))
     present = sum(encoder.content(turn) is not None for turn in turns)
     announce_size(encoder, turns, store)
-    new = extract_features(
-        encoder,
-        turns,
-        store,
-        progress=None if progress is None else lambda done, total: progress("features", done, total),
-    )
+    new = extract_features(encoder, turns, store, progress=progress)
     return Filled(store.folder, chosen, new, present - new, len(turns) - present)

@@ -15,19 +15,19 @@ The unchanged recipe is the run ``base``.
 """
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from merkit.core.errors import ConfigError
-from merkit.core.progress import ProgressCallback
-from merkit.data.files import atomic_path
-from merkit.experiments.mistakes import check_options
+from merkit.core.settings import Settings
+from merkit.data.files import write_texts
+from merkit.experiments.mistakes import check_options, joined
 from merkit.experiments.recipe import Recipe
+from merkit.experiments.recipe_files import read_toml
 from merkit.experiments.recipe_reader import check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
 from merkit.experiments.shipped import find_file
@@ -37,17 +37,13 @@ FILE = "variant.json"
 """In the folder of a grid's run: which variant it is."""
 
 
-class _Variant(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Variant(Settings):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
-    set: dict[str, Any] = {}
+    set: dict[str, Any] = Field(default={})
     remove: tuple[str, ...] = ()
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _File(Settings):
     variants: Annotated[list[dict[str, Any]], Field(min_length=1)]
 
 
@@ -84,15 +80,14 @@ def read_grid(named: str | Path, recipe: str | Path, overrides: Sequence[str] = 
     base = read_recipe(recipe, overrides)
     planned = [PlannedVariant(BASE, (), 0, base)]
     mistakes: list[str] = []
-    for number, table in enumerate(check_options(_File, _read(path), str(path)).variants, start=1):
+    for number, table in enumerate(check_options(_File, read_toml(path, "grid"), str(path)).variants, start=1):
         where = f"variant '{table.get('name', number)}'"
         try:
             planned.append(_plan(check_options(_Variant, table, where), planned, where))
         except ConfigError as error:
             mistakes.append(str(error))
     if mistakes:
-        listed = mistakes[0] if len(mistakes) == 1 else "".join(f"\n  {mistake}" for mistake in mistakes)
-        raise ConfigError(f"{path}: {'' if len(mistakes) == 1 else f'{len(mistakes)} mistakes:'}{listed}")
+        raise ConfigError(f"{path}: {joined(mistakes)}")
     return planned
 
 
@@ -100,16 +95,11 @@ def train_grid(
     variants: Sequence[PlannedVariant],
     data: Path,
     out: Path,
-    *,
-    features: Path | None = None,
-    allow_partial: bool = False,
-    legacy_best_on_test: bool = False,
-    again: bool = False,
-    progress: ProgressCallback | None = None,
+    **options: Any,
 ) -> list[Path]:
     """Train every variant in a folder of its own below ``out``; an interrupted call is resumed.
 
-    Further arguments are those of `train_recipe`.
+    ``options`` are those of `train_recipe`.
 
     Returns:
         The runs' folders in the grid's order.
@@ -120,19 +110,9 @@ def train_grid(
     runs = []
     for variant in variants:
         run = out / variant.name
-        train_recipe(
-            variant.recipe,
-            data,
-            run,
-            features=features,
-            allow_partial=allow_partial,
-            legacy_best_on_test=legacy_best_on_test,
-            again=again,
-            progress=progress,
-        )
-        with atomic_path(run / FILE) as temporary:
-            variant_values = {"name": variant.name, "changes": list(variant.changes), "number": variant.number}
-            temporary.write_text(json.dumps(variant_values, indent=2))
+        train_recipe(variant.recipe, data, run, **options)
+        values = {"name": variant.name, "changes": variant.changes, "number": variant.number}
+        write_texts({run / FILE: json.dumps(values, indent=2)})
         runs.append(run)
     return runs
 
@@ -144,15 +124,6 @@ def variant_of(run: Path) -> Variant | None:
         return None
     values = json.loads(path.read_text())
     return Variant(values["name"], tuple(values["changes"]), values["number"])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read the grid '{path}': {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
 
 
 def _plan(variant: _Variant, planned: Sequence[PlannedVariant], where: str) -> PlannedVariant:

@@ -45,12 +45,12 @@ def plug_in(package: str, name: Any, key: str, mistakes: list[str]) -> Any:
         return None
 
 
-def plug_in_table(kind: str, modality: str, table: Any, key: tuple[str, str], mistakes: list[str]) -> Any:
-    """Return the ``SPEC`` and the settings of a plug-in for one modality, from a table with its ``name`` and its keys.
+def plug_in_table(kind: str, modality: str, table: Any, mistakes: list[str]) -> Any:
+    """Return the ``SPEC`` and the settings of a plug-in, from the table ``[<kind>.<modality>]`` with its ``name``.
 
     ``None``, and at least one mistake, if the table has errors.
     """
-    where = ".".join(key)
+    where = f"{kind}.{modality}"
     if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
         mistakes.append(f"{where}: 'name' is missing; 'merkit list {kind}' prints the names")
         return None
@@ -61,7 +61,7 @@ def plug_in_table(kind: str, modality: str, table: Any, key: tuple[str, str], mi
         mistakes.append(f"{where}: '{spec.name}' is for {' or '.join(modalities)}, not for {modality}")
         return None
     settings = {name: value for name, value in table.items() if name != "name"}
-    config = validated(spec.config, settings, key, mistakes)
+    config = validated(spec.config, settings, (kind, modality), mistakes)
     return None if config is None else (spec, config)
 
 

@@ -4,7 +4,6 @@ import datetime
 import hashlib
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from merkit.data.corpus.manifest import Manifest
@@ -14,7 +13,7 @@ from merkit.io.checkpoint import build_encoders
 from merkit.io.provenance import RUN_FORMAT, describe_environment
 
 
-def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, Any]:
+def describe_run(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     """Return the content of a run's ``provenance.json``: environment, command, data, recipe and encoders."""
     settings = recipe.resolved()["encoders"]
     choices = {modality: choice for modality, choice in recipe.encoders.items() if modality not in recipe.extractors}
@@ -28,7 +27,7 @@ def describe_run(recipe: Recipe, manifest: Manifest, data: Path) -> dict[str, An
         **describe_environment(),
         "command": " ".join(["merkit", *sys.argv[1:]]),
         "data": {
-            "path": str(data.resolve()),
+            "path": str(manifest.root.resolve()),
             "corpus": manifest.info.name,
             "corpus_version": manifest.info.version,
             "sha256": manifest.sha256,

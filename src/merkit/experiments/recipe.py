@@ -11,24 +11,15 @@ file's place, as the table ``[encoders.<modality>.recipe]`` or ``[teacher.recipe
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import tomli_w
 
-from merkit.core.encoder import EncoderConfig, EncoderSpec
 from merkit.core.model import ModelConfig, ModelSpec
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
+from merkit.core.settings import Settings
+from merkit.io.checkpoint import EncoderChoices
 from merkit.training.config import LossConfig, TrainingConfig
-
-Encoders = Mapping[str, tuple[EncoderSpec, EncoderConfig]]
-"""By modality."""
-
-
-class TransformSettings(Protocol):
-    """The checked recipe table of a training-split transform."""
-
-    def resolved(self) -> dict[str, Any]:
-        """Return the table with every default written out, as TOML values."""
 
 
 @dataclass(frozen=True)
@@ -39,31 +30,31 @@ class Recipe:
     protocol: ProtocolSpec
     seeds: int
     config: ModelConfig
-    encoders: Encoders
+    encoders: EncoderChoices
     training: TrainingConfig
     loss: LossConfig
     options: ProtocolOptions
     extractors: Mapping[str, "Recipe"] = field(default_factory=dict)
     """By modality: the recipe of an encoder's feature extractor, which is trained first."""
-    transforms: Mapping[str, TransformSettings] = field(default_factory=dict)
+    transforms: Mapping[str, Settings] = field(default_factory=dict)
     """By table: settings of the training-split transforms."""
 
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default written out, as TOML values (``None`` is left out)."""
         encoders = {
-            modality: {"name": spec.reference, **config.model_dump(mode="json", exclude_none=True)}
+            modality: {"name": spec.reference, **config.toml_values()}
             for modality, (spec, config) in self.encoders.items()
         }
         return {
             "model": self.model.reference,
             "protocol": self.protocol.reference,
             "seeds": self.seeds,
-            "config": self.config.model_dump(mode="json", exclude_none=True),
+            "config": self.config.toml_values(),
             "encoders": encoders,
-            "training": self.training.model_dump(mode="json", exclude_none=True),
-            "loss": self.loss.model_dump(mode="json", exclude_none=True),
-            "options": self.options.model_dump(mode="json", exclude_none=True),
-            **{table: settings.resolved() for table, settings in self.transforms.items()},
+            "training": self.training.toml_values(),
+            "loss": self.loss.toml_values(),
+            "options": self.options.toml_values(),
+            **{table: settings.toml_values() for table, settings in self.transforms.items()},
         }
 
     def without_seeds(self) -> dict[str, Any]:
@@ -75,13 +66,5 @@ class Recipe:
         return tomli_w.dumps(self.resolved())
 
 
-@dataclass(frozen=True)
-class RecipeDraft:
-    """What is checked of a recipe before the tables of its transforms."""
-
-    model: ModelSpec
-    config: ModelConfig
-    encoders: Encoders
-    extractors: Mapping[str, Recipe]
-    check_other: Callable[[Mapping[str, Any], str, list[str]], Recipe | None]
-    """Checks a recipe whose model is trained for this one; takes its values, its key and the list of mistakes."""
+CheckOther = Callable[[Mapping[str, Any], str, list[str]], Recipe | None]
+"""Checks a recipe whose model is trained for another one; takes its values, its key and the list of mistakes."""

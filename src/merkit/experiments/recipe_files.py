@@ -9,8 +9,8 @@ from merkit.core.errors import ConfigError
 from merkit.experiments.shipped import find_file
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the values of a recipe's file; plug-ins that are files beside it are named by absolute paths.
+def read_toml(path: Path, kind: str = "recipe") -> dict[str, Any]:
+    """Return the values of a recipe or a grid; plug-ins that are files beside it are named by absolute paths.
 
     Raises:
         ConfigError: It cannot be read, or is no TOML.
@@ -18,7 +18,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return _with_absolute_plug_ins(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read the recipe '{path}': {error}") from error
+        raise ConfigError(f"Cannot read the {kind} '{path}': {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
@@ -55,19 +55,12 @@ def with_other_recipes(values: Mapping[str, Any], path: Path, depth: int = 2) ->
 def _with_content(table: Any, path: Path, depth: int) -> Any:
     if not isinstance(table, Mapping) or depth == 0:
         return table
-    named = table.get("recipe")
-    if isinstance(named, str):
-        file = _beside(path, named)
-        return {**table, "recipe": with_other_recipes(read_toml(file), file, depth - 1)}
-    if isinstance(named, Mapping):
-        return {**table, "recipe": with_other_recipes(named, path, depth - 1)}
-    return table
-
-
-def _beside(path: Path, named: str) -> Path:
-    """Return the recipe that another one names: a file beside it or in the working directory, or a shipped one."""
-    beside = path.parent / named
-    return beside if beside.is_file() else find_file("recipes", named)
+    recipe = table.get("recipe")
+    if isinstance(recipe, str):  # a file beside this one or in the working directory, or a shipped one
+        beside = path.parent / recipe
+        path = beside if beside.is_file() else find_file("recipes", recipe)
+        recipe = read_toml(path)
+    return {**table, "recipe": with_other_recipes(recipe, path, depth - 1)} if isinstance(recipe, Mapping) else table
 
 
 def put_override(values: dict[str, Any], override: str) -> None:

@@ -1,42 +1,43 @@
 """Reading a recipe: the whole file is checked before anything runs, and all mistakes are listed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model
+from pydantic import Field, PositiveInt, create_model
 
-from merkit.core.encoder import EncoderConfig, EncoderSpec
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import unknown
 from merkit.core.model import ModelSpec
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
+from merkit.core.settings import Settings
 from merkit.core.types import MODALITIES
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.mistakes import joined, plug_in, plug_in_table, validated
-from merkit.experiments.recipe import Recipe, RecipeDraft
+from merkit.experiments.recipe import CheckOther, Recipe
 from merkit.experiments.recipe_files import put_override, read_toml, with_other_recipes
 from merkit.experiments.shipped import find_file
 from merkit.experiments.transforms.registry import TRANSFORMS
+from merkit.io.checkpoint import EncoderChoice, EncoderChoices
 from merkit.training.config import LossConfig, TrainingConfig
 
 
-class _File(BaseModel):
+class _File(Settings):
     """The recipe's file before the tables of its plug-ins are checked; `_FILE` has those of the transforms as well."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
     protocol: str
     seeds: Annotated[PositiveInt, Field(le=1000)] = 3
-    config: dict[str, Any] = {}
-    encoders: dict[str, dict[str, Any]] = {}
+    config: dict[str, Any] = Field(default={})
+    encoders: dict[str, dict[str, Any]] = Field(default={})
     training: TrainingConfig = TrainingConfig()
     loss: LossConfig = LossConfig()
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
 
 
-_TABLES: dict[str, Any] = {spec.name: (spec.table | None, None) for spec in TRANSFORMS if spec.table is not None}
+_TABLES: dict[str, Any] = {each.name: (each.table | None, None) for each in TRANSFORMS if each.table is not None}
 _FILE: type[_File] = create_model("_FILE", __base__=_File, **_TABLES)
 
 
@@ -79,42 +80,31 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
             )
     if file is not None and not mistakes:
         _check_training(file.training, encoders, mistakes)
-    extractors, transforms = {}, {}
     if protocol is not None and options is not None:
-
-        def check_other(others: Mapping[str, Any], key: str, mistakes: list[str]) -> Recipe | None:
-            return _check_other(others, key, protocol, options, mistakes)
-
-        extractors = _extractors(encoders, protocol, options, mistakes)
+        check_other = partial(_check_other, protocol, options)
+        extractors = _extractors(encoders, check_other, mistakes)
         if file is not None and model is not None and config is not None:
-            draft = RecipeDraft(model, config, encoders, extractors, check_other)
-            checked = {spec.name: spec.check(getattr(file, spec.name, None), draft, mistakes) for spec in TRANSFORMS}
-            transforms = {name: settings for name, settings in checked.items() if settings is not None}
-    if mistakes:
-        raise ConfigError(f"{source}: {joined(mistakes)}")
-    assert file is not None
-    assert model is not None
-    assert protocol is not None
-    assert config is not None
-    assert options is not None
-    return Recipe(
-        model, protocol, file.seeds, config, encoders, file.training, file.loss, options, extractors, transforms
-    )
+            recipe = Recipe(
+                model, protocol, file.seeds, config, encoders, file.training, file.loss, options, extractors
+            )
+            transforms = {}
+            for each in TRANSFORMS:
+                settings = each.check_table(getattr(file, each.name, None), recipe, check_other, mistakes)
+                if settings is not None:
+                    transforms[each.name] = settings
+            if not mistakes:
+                return replace(recipe, transforms=transforms)
+    raise ConfigError(f"{source}: {joined(mistakes)}")
 
 
-def _extractors(
-    encoders: dict[str, tuple[EncoderSpec, EncoderConfig]],
-    protocol: ProtocolSpec,
-    options: ProtocolOptions,
-    mistakes: list[str],
-) -> dict[str, Recipe]:
+def _extractors(encoders: dict[str, EncoderChoice], check_other: CheckOther, mistakes: list[str]) -> dict[str, Recipe]:
     """Check the recipes of feature extractors, and put their checked content into the encoders' settings."""
     extractors = {}
     for modality, (spec, config) in encoders.items():
         if not isinstance(config, ExtractorConfig) or not isinstance(config.recipe, dict):
             continue
         key = f"encoders.{modality}.recipe"
-        recipe = _check_other(config.recipe, key, protocol, options, mistakes)
+        recipe = check_other(config.recipe, key, mistakes)
         if recipe is None:
             continue
         if set(recipe.encoders) != {modality} or recipe.model.inputs:
@@ -126,7 +116,7 @@ def _extractors(
 
 
 def _check_other(
-    values: Mapping[str, Any], key: str, protocol: ProtocolSpec, options: ProtocolOptions, mistakes: list[str]
+    protocol: ProtocolSpec, options: ProtocolOptions, values: Mapping[str, Any], key: str, mistakes: list[str]
 ) -> Recipe | None:
     """Check the recipe of a model that is trained for another one; options that it leaves out are that one's."""
     encoders = values.get("encoders")
@@ -147,14 +137,14 @@ def _check_other(
     return recipe
 
 
-def _encoders(tables: Any, mistakes: list[str]) -> dict[str, tuple[EncoderSpec, EncoderConfig]]:
-    encoders: dict[str, tuple[EncoderSpec, EncoderConfig]] = {}
+def _encoders(tables: Any, mistakes: list[str]) -> dict[str, EncoderChoice]:
+    encoders: dict[str, EncoderChoice] = {}
     if not isinstance(tables, Mapping):
         return encoders
     for modality, table in tables.items():
         if modality not in MODALITIES:
             mistakes.append("encoders: " + unknown("modality", modality, MODALITIES))
-        elif choice := plug_in_table("encoders", modality, table, ("encoders", modality), mistakes):
+        elif choice := plug_in_table("encoders", modality, table, mistakes):
             encoders[modality] = choice
     return encoders
 
@@ -168,9 +158,7 @@ def _check_modalities(model: ModelSpec, count: int, mistakes: list[str]) -> None
         )
 
 
-def _check_training(
-    training: TrainingConfig, encoders: Mapping[str, tuple[EncoderSpec, EncoderConfig]], mistakes: list[str]
-) -> None:
+def _check_training(training: TrainingConfig, encoders: EncoderChoices, mistakes: list[str]) -> None:
     """Report training settings that have no effect with these encoders, before anything is extracted."""
     if training.batch_seconds is not None and "audio" not in encoders:
         mistakes.append(f"training.batch_seconds = {training.batch_seconds}: there is no [encoders.audio] to bound")

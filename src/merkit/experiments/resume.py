@@ -3,16 +3,16 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from merkit.core.encoder import Encoder, reach
+from merkit.core.encoder import Encoder
 from merkit.core.lookup import PlugInSpec
+from merkit.core.types import Turn
 from merkit.data.dataset import SegmentTier
-from merkit.data.features.sources import FeatureSource
-from merkit.data.files import TEMPORARY, atomic_path
+from merkit.data.files import TEMPORARY, write_texts
 from merkit.data.segments import segments_content
 from merkit.experiments.cell import Cell
 from merkit.experiments.code import check_code, code_hashes
@@ -42,15 +42,15 @@ class CellKey:
 
 def key_of(
     cell: Cell,
+    turns: Sequence[Turn],
     encoders: Mapping[str, Encoder],
-    sources: Mapping[str, FeatureSource],
     segments: Mapping[str, SegmentTier],
     transforms: Mapping[str, Transform],
 ) -> CellKey:
     """Return a cell's key."""
     digest = hashlib.sha256()
-    for turn in cell.manifest.turns(cell.members, *reach(encoders.values())):
-        contents = [source.encoder.content(turn) for source in sources.values()]
+    for turn in turns:
+        contents = [encoder.content(turn) for encoder in encoders.values()]
         digest.update(repr((turn.utterance.id, turn.utterance.conversation, turn.utterance.text, contents)).encode())
         if segments:
             digest.update(repr(segments_content(segments, turn.utterance.id)).encode())
@@ -95,8 +95,7 @@ def clear(folder: Path, key: CellKey) -> None:
         _remove(folder / name)
     for rubbish in folder.rglob(f"{TEMPORARY}*"):
         _remove(rubbish)
-    with atomic_path(begun) as temporary:
-        temporary.write_text(json.dumps(asdict(key)))
+    write_texts({begun: json.dumps(asdict(key))})
 
 
 def tidy(folder: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback, Share
 from merkit.core.protocol import Protocol
 from merkit.data.corpus.manifest import Manifest, read_manifest
-from merkit.data.files import atomic_path
+from merkit.data.files import write_texts
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
@@ -61,10 +61,10 @@ def train_recipe(
         MerkitError: Anything a user can mend.
     """
     manifest = read_manifest(data)
-    protocol = open_protocol(recipe, manifest, allow_partial or manifest.info.partial)
+    protocol = open_protocol(recipe, manifest, allow_partial)
     _check_folder(run, recipe, manifest)
-    accelerator = open_accelerator(recipe)
-    provenance = describe_run(recipe, manifest, data)
+    is_main = open_accelerator(recipe).is_main_process
+    provenance = describe_run(recipe, manifest)
     members = [utterance.id for utterance in protocol.members(manifest.utterances)]
     cells = [
         Cell(
@@ -90,34 +90,27 @@ def train_recipe(
         transform.check()
     for modality in recipe.extractors:
         check_offer(recipe, modality, manifest, protocol)
-    others = _OtherCells(data, progress, again)
-    with alone(run) if accelerator.is_main_process else nullcontext():
-        if accelerator.is_main_process:
+    trained: set[Path] = set()
+
+    def train_other(cell: Cell, share: Share) -> None:
+        """Train a cell of another model, such as a teacher, once in a run."""
+        if cell.folder not in trained:
+            with alone(cell.run) if is_main else nullcontext():
+                run_cell(cell, describe_run(cell.recipe, manifest), train_other, progress, share, again=again)
+            trained.add(cell.folder)
+
+    with alone(run) if is_main else nullcontext():
+        if is_main:
             _check_folder(run, recipe, manifest)  # again: another process may have finished something meanwhile
-            _write(run / "recipe.toml", recipe.to_toml())
-            _write(run / "provenance.json", json.dumps(provenance if again else _of_run(run, provenance), indent=2))
+            begun = None if again else _begun(run)
+            # a second call that makes nothing keeps what the run began with, and the present folder of its data
+            stored = provenance if begun is None else {**begun, "data": provenance["data"]}
+            write_texts({run / "recipe.toml": recipe.to_toml(), run / "provenance.json": json.dumps(stored, indent=2)})
         for modality in recipe.extractors:
             cells = _train_extractor(cells, modality, data, allow_partial=allow_partial, progress=progress, again=again)
         for number, cell in enumerate(cells):
-            run_cell(cell, provenance, others, progress, Share(run.name, number, len(cells)), again=again)
+            run_cell(cell, provenance, train_other, progress, Share(run.name, number, len(cells)), again=again)
     open_accelerator(recipe).wait_for_everyone()
-
-
-@dataclass
-class _OtherCells:
-    """Trains the cells of other models, such as teachers, each once in a run."""
-
-    data: Path
-    progress: ProgressCallback | None
-    again: bool
-    _done: set[Path] = field(default_factory=set)
-
-    def __call__(self, cell: Cell, share: Share) -> None:
-        if cell.folder not in self._done:
-            provenance = describe_run(cell.recipe, cell.manifest, self.data)
-            with alone(cell.run) if open_accelerator(cell.recipe).is_main_process else nullcontext():
-                run_cell(cell, provenance, self, self.progress, share, again=self.again)
-            self._done.add(cell.folder)
 
 
 def _train_extractor(cells: Sequence[Cell], modality: str, data: Path, **options: Any) -> list[Cell]:
@@ -140,7 +133,7 @@ def _train_extractor(cells: Sequence[Cell], modality: str, data: Path, **options
 
 
 def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Protocol:
-    """Build a recipe's protocol for a manifest.
+    """Build a recipe's protocol for a manifest; that of a part of a corpus may have other counts than published.
 
     Raises:
         ConfigError: The protocol is for another corpus.
@@ -151,7 +144,7 @@ def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Pr
             f"protocol '{recipe.protocol.name}' is for the corpus '{wanted}', '{manifest.root}' holds "
             f"'{manifest.info.name}'. Prepare it with 'merkit prepare {wanted}', or choose another recipe."
         )
-    protocol: Protocol = recipe.protocol.build(recipe.options, allow_partial)
+    protocol: Protocol = recipe.protocol.build(recipe.options, allow_partial or manifest.info.partial)
     return protocol
 
 
@@ -169,12 +162,6 @@ def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:
         raise MerkitError(f"'{run}' holds a run of another {what}: give another folder with --out, or remove this one.")
 
 
-def _of_run(run: Path, now: dict[str, Any]) -> dict[str, Any]:
-    """Return the provenance that a run began with, with the present folder of its data: a second call made nothing."""
-    begun = _begun(run)
-    return now if begun is None else {**begun, "data": now["data"]}
-
-
 def _begun(run: Path) -> dict[str, Any] | None:
     """Return the provenance of the run in a folder; ``None``: no epoch and no cell of it was ever finished.
 
@@ -186,8 +173,3 @@ def _begun(run: Path) -> dict[str, Any] | None:
         return None
     provenance: dict[str, Any] = json.loads(path.read_text())
     return provenance
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)

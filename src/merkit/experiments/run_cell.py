@@ -20,9 +20,9 @@ from merkit.core.encoder import reach
 from merkit.core.model import FittedModel, Model
 from merkit.core.progress import ProgressCallback, Share
 from merkit.core.types import Prediction
-from merkit.data.dataset import Dataset, SegmentTier, items_of, load_batches, ordered_batches
-from merkit.data.features.sources import FeatureSource, open_sources
-from merkit.data.files import atomic_path
+from merkit.data.dataset import Dataset, items_of, load_batches, ordered_batches
+from merkit.data.features.sources import open_sources
+from merkit.data.files import write_texts
 from merkit.data.segments import describe_alignment, open_segments
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.accelerator import open_accelerator
@@ -45,8 +45,9 @@ from merkit.io.predictions import predictions_table, write_table
 from merkit.io.provenance import peak_memory_bytes
 from merkit.metrics.classification import METRICS, confusion
 from merkit.nn.losses import IGNORED, build_criterion
-from merkit.training.loop import EpochCallback, Trained, train
-from merkit.training.seeding import derived_seed, seed_torch
+from merkit.training.loop import EpochCallback, train
+from merkit.training.seeding import derived_seed
+from merkit.training.state import TrainingProgress
 
 _log = logging.getLogger(__name__)
 
@@ -79,19 +80,18 @@ def run_cell(
     for transform in transforms.values():
         transform.prepare(train_other)
     accelerator = open_accelerator(recipe)
-    seed_torch(derived_seed(cell.seed, "encoders"))  # independent of what the process drew before
+    torch.manual_seed(derived_seed(cell.seed, "encoders"))  # independent of what the process drew before
     encoders = build_encoders(recipe.encoders, cell.manifest.root, None, cell.extractors)
     check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
-    around = reach(encoders.values())
-    turns = list(cell.manifest.turns(cell.members, *around))
+    turns = list(cell.manifest.turns(cell.members, *reach(encoders.values())))
     segments = open_segments(recipe.config.segments(), turns, cell.manifest.root)
     with accelerator.main_process_first():
         for encoder in encoders.values():
             encoder.to(accelerator.device)
         sources = open_sources(encoders, turns, cell.features, progress)
-    key = key_of(cell, encoders, sources, segments, transforms)
+    key = key_of(cell, turns, encoders, segments, transforms)
     if is_complete(cell.folder, key, again=again):
-        _log.info("%s, fold %s, seed %d: complete", share.what, cell.fold.name, cell.seed)
+        _log.info("%s, %s: complete", share.what, cell.name)
         if accelerator.is_main_process:
             tidy(cell.folder)
         return
@@ -100,7 +100,11 @@ def run_cell(
         clear(cell.folder, key)
     accelerator.wait_for_everyone()
 
-    datasets = {name: _dataset(cell, sources, segments, ids, around) for name, ids in cell.splits.items()}
+    spec = recipe.model  # the training split gets its labels below, the test split never does
+    unlabelled = partial(
+        Dataset, sources=sources, level=spec.level, with_texts="texts" in spec.inputs, segments=segments
+    )
+    datasets = {name: unlabelled(items_of(turns, spec.level, ids)) for name, ids in cell.splits.items()}
     training = replace(datasets["train"], labels=cell.fold.train)
     resources = Resources(encoders, accelerator.device, progress)
     with accelerator.main_process_first():
@@ -108,9 +112,9 @@ def run_cell(
             training = transform.apply(training, resources)
     for modality, encoder in encoders.items():
         encoder.fit(training.arrays(modality))
-    seed_torch(derived_seed(cell.seed, "weights"))
-    model = build_model(recipe.model, recipe.config, encoders, len(cell.protocol.labels))
-    config = CheckpointConfig(recipe.model, recipe.config, cell.protocol.labels, recipe.encoders, recipe.protocol.name)
+    torch.manual_seed(derived_seed(cell.seed, "weights"))
+    model = build_model(spec, recipe.config, encoders, len(cell.protocol.labels))
+    config = CheckpointConfig(spec, recipe.config, cell.protocol.labels, recipe.encoders, recipe.protocol.name)
     if isinstance(model, FittedModel):
         trained = _fit(model, training, cell)
     else:
@@ -129,13 +133,13 @@ def run_cell(
         request = recipe.config.segments()
         if request is not None:
             provenance["alignment"] = describe_alignment(request, cell.manifest.root)
-        save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, recipe.model, provenance))
-        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, trained)
+        save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, provenance))
+        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, trained.best_epoch)
         facts = {
             "fold": cell.fold.name,
             "seed": cell.seed,
-            "epoch": trained.epoch,
-            "epochs_run": trained.epochs_run,
+            "epoch": trained.best_epoch,
+            "epochs_run": trained.epoch,
             "selection": cell.protocol.selection,
             "seconds": trained.seconds,
             "seconds_with_prediction": time.perf_counter() - started,
@@ -145,23 +149,9 @@ def run_cell(
             "key": key.digest,
             **asdict(key),
         }
-        with atomic_path(cell.folder / "cell.json") as temporary:
-            temporary.write_text(json.dumps(facts, indent=2))
+        write_texts({cell.folder / "cell.json": json.dumps(facts, indent=2)})
         tidy(cell.folder)
     accelerator.wait_for_everyone()
-
-
-def _dataset(
-    cell: Cell,
-    sources: Mapping[str, FeatureSource],
-    segments: Mapping[str, SegmentTier],
-    ids: Sequence[str],
-    around: tuple[int, int],
-) -> Dataset:
-    """Return one split without labels; the training split gets its own later, the test split never does."""
-    spec = cell.recipe.model
-    items = items_of(cell.manifest.turns(cell.members, *around), spec.level, ids)
-    return Dataset(items, sources, spec.level, with_texts="texts" in spec.inputs, segments=segments)
 
 
 def _trained_on(cell: Cell) -> dict[str, Any]:
@@ -173,15 +163,11 @@ def _trained_on(cell: Cell) -> dict[str, Any]:
     return {"fold": cell.fold.name, "seed": cell.seed, "utterances": " ".join(sorted(learned))}
 
 
-def _class_counts(labels: Iterable[int], classes: int) -> list[int]:
-    return [int(count) for count in np.bincount(list(labels), minlength=classes)]
-
-
-def _fit(model: FittedModel, training: Dataset, cell: Cell) -> Trained:
+def _fit(model: FittedModel, training: Dataset, cell: Cell) -> TrainingProgress:
     started = time.perf_counter()
     model.fit(load_batches(training, ordered_batches(training.lengths(), 512)), cell.seed)
     model.eval()
-    return Trained(epoch=0, epochs_run=0, seconds=time.perf_counter() - started, history=())
+    return TrainingProgress(seconds=time.perf_counter() - started)
 
 
 def _train(
@@ -192,36 +178,29 @@ def _train(
     cell: Cell,
     accelerator: Accelerator,
     on_epoch: EpochCallback,
-) -> Trained:
+) -> TrainingProgress:
     recipe, fold = cell.recipe, cell.fold
-    counts = _class_counts(fold.train.values(), len(cell.protocol.labels))
-    model.criterion = build_criterion(
-        kind=recipe.loss.kind,
-        class_counts=counts,
-        class_weights=recipe.loss.class_weights,
-        label_smoothing=recipe.loss.label_smoothing,
-        prior_exponent=recipe.loss.prior_exponent,
-    ).to(accelerator.device)
+    counts = np.bincount(list(fold.train.values()), minlength=len(cell.protocol.labels)).tolist()
+    model.criterion = build_criterion(class_counts=counts, **dict(recipe.loss)).to(accelerator.device)
     recognizer = Recognizer(model, config)
     truth = np.array(list(fold.valid.values()))
-    seconds = recipe.training.batch_seconds
 
     def measure(_: Model) -> dict[str, float]:
         if model.fits_on_validation:
-            outputs = recognizer.outputs(datasets["valid"], batch_seconds=seconds)
+            outputs = recognizer.outputs(datasets["valid"], batch_seconds=recipe.training.batch_seconds)
             model.fit_on_validation(_labelled(outputs, fold.valid))
-        predictions = _of(recognizer.predict_dataset(datasets["valid"], batch_seconds=seconds), list(fold.valid))
+        predictions = _predict(recognizer, datasets["valid"], list(fold.valid), cell)
         predicted = np.array([config.labels.index(prediction.label) for prediction in predictions])
         counts = confusion(truth, predicted, len(config.labels))
         scores = {name: float(METRICS[name](counts)) for name in cell.protocol.metrics}
         return {**scores, "loss": _negative_log_likelihood(predictions, [config.labels[label] for label in truth])}
 
-    def listen(_: Model, row: Mapping[str, Any]) -> None:
+    def listen(row: Mapping[str, Any]) -> None:
         names = ("loss", *cell.protocol.metrics[:2])  # all of them are in history.jsonl
         valid = ", ".join(f"{name} {row['valid'][name]:.3f}" for name in names)
-        _log.debug("%s epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
+        _log.debug("%s, epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
         if cell.legacy_best_on_test and accelerator.is_main_process:
-            predictions = _of(recognizer.predict_dataset(datasets["test"], batch_seconds=seconds), fold.test)
+            predictions = _predict(recognizer, datasets["test"], fold.test, cell)
             table = predictions_table(predictions, config.labels, split="test", epoch=row["epoch"])
             write_table(cell.folder / BY_EPOCH / f"{row['epoch']:05d}.parquet", table)
 
@@ -243,8 +222,7 @@ def _train(
 def _report_epoch(cell: Cell, progress: ProgressCallback | None, share: Share, done: int, best: float | None) -> None:
     epochs = cell.recipe.training.epochs
     score = "" if best is None else f", best {cell.protocol.metrics[0]} {best:.3f}"
-    note = f"fold {cell.fold.name}, seed {cell.seed}, epoch {done}/{epochs}{score}"
-    share.report(progress, done, epochs, note)
+    share.report(progress, done, epochs, f"{cell.name}, epoch {done}/{epochs}{score}")
 
 
 def _labelled(
@@ -263,18 +241,17 @@ def _negative_log_likelihood(predictions: Sequence[Prediction], truth: Sequence[
     return -float(np.log(np.maximum(likelihoods, np.finfo(np.float64).tiny)).mean())
 
 
-def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str, Dataset], trained: Trained) -> None:
+def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str, Dataset], epoch: int) -> None:
     metadata = {
-        "epoch": str(trained.epoch),
+        "epoch": str(epoch),
         "selection": cell.protocol.selection,
         "fold": cell.fold.name,
         "seed": str(cell.seed),
     }
-    tables = []
-    for name, ids in cell.splits.items():
-        seconds = cell.recipe.training.batch_seconds
-        predictions = _of(recognizer.predict_dataset(datasets[name], batch_seconds=seconds), ids)
-        tables.append(predictions_table(predictions, recognizer.labels, split=name))
+    tables = [
+        predictions_table(_predict(recognizer, datasets[name], ids, cell), recognizer.labels, split=name)
+        for name, ids in cell.splits.items()
+    ]
     write_table(cell.folder / "predictions.parquet", pa.concat_tables(tables), metadata)
     by_epoch = sorted((cell.folder / BY_EPOCH).glob("*.parquet"))
     if by_epoch:
@@ -282,7 +259,8 @@ def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str
         write_table(cell.folder / "predictions-by-epoch.parquet", table, metadata)
 
 
-def _of(predictions: Iterable[Prediction], ids: Sequence[str]) -> list[Prediction]:
+def _predict(recognizer: Recognizer, dataset: Dataset, ids: Sequence[str], cell: Cell) -> list[Prediction]:
     """Return the predictions of these utterances in this order; other utterances of a conversation are context."""
+    predictions = recognizer.predict_dataset(dataset, batch_seconds=cell.recipe.training.batch_seconds)
     by_id = {prediction.id: prediction for prediction in predictions}
     return [by_id[utterance] for utterance in ids]

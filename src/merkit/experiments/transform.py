@@ -7,17 +7,17 @@ never transformed.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import BaseModel
 
 from merkit.core.encoder import Encoder
 from merkit.core.lookup import PlugInSpec
 from merkit.core.progress import ProgressCallback, Share
+from merkit.core.settings import Settings
 from merkit.data.dataset import Dataset
 from merkit.experiments.cell import Cell
-from merkit.experiments.recipe import RecipeDraft, TransformSettings
+from merkit.experiments.recipe import CheckOther, Recipe
 
 TrainCell = Callable[[Cell, Share], None]
 """Trains another cell unless it is complete; the share is for progress reports."""
@@ -38,6 +38,23 @@ class Transform(ABC):
 
     The cell runner calls ``prepare``, then ``identity``, and, unless the cell is complete, ``apply`` and ``describe``.
     """
+
+    name: ClassVar[str]
+    """Its key in the resume hash and the provenance, and the name of its recipe table, if it has one."""
+    summary: ClassVar[str]
+    """One sentence for the documentation."""
+    table: ClassVar[type[Settings] | None] = None
+    """Class of the recipe table."""
+
+    @classmethod
+    def check_table(cls, table: Any, recipe: Recipe, check_other: CheckOther, mistakes: list[str]) -> Settings | None:
+        """Check the table (``None``: there is none) against the recipe without transforms; appends to the mistakes."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def of(cls, cell: Cell) -> Self | None:
+        """Return the transform for a cell; ``None``: its recipe does not ask for it."""
 
     def check(self) -> None:
         """Refuse a recipe that cannot work, before anything is trained; called for the first cell of a run.
@@ -66,19 +83,3 @@ class Transform(ABC):
     @abstractmethod
     def apply(self, dataset: Dataset, resources: Resources) -> Dataset:
         """Return the transformed dataset; extract or generate what is missing on disk first."""
-
-
-@dataclass(frozen=True)
-class TransformSpec:
-    """What the file of a transform exports as ``SPEC``."""
-
-    name: str
-    """Its key in the resume hash and the provenance, and the name of its recipe table, if it has one."""
-    summary: str
-    """One sentence for the documentation."""
-    make: Callable[[Cell], Transform | None]
-    """Returns the transform for a cell; ``None``: its recipe does not ask for it."""
-    table: type[BaseModel] | None = None
-    """Class of the recipe table."""
-    check: Callable[[Any, RecipeDraft, list[str]], TransformSettings | None] = lambda table, draft, mistakes: None
-    """Checks the table (``None``: the recipe has none) against the rest of the recipe; appends to the mistakes."""

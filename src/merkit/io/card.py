@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from merkit.core.lookup import KINDS, PlugInSpec
-from merkit.core.model import Model, ModelSpec
+from merkit.core.model import Model
 from merkit.io.checkpoint import CheckpointConfig, published_features
 from merkit.io.plug_ins import record_plug_ins
 
 
-def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenance: Mapping[str, Any]) -> str:
+def model_card(config: CheckpointConfig, model: Model, provenance: Mapping[str, Any]) -> str:
     """Return a checkpoint's ``README.md`` in Markdown."""
-    data = provenance["data"]
+    spec, data = config.spec, provenance["data"]
     paper = "no paper: a baseline" if spec.citation is None else spec.citation.short
-    published = published_features(model)
     lines = [
         f"# {spec.name} on {config.protocol}",
         "",
@@ -29,15 +28,13 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         "",
         "## Encoders",
         "",
-        *(f"* {modality}: {_listed(facts)}" for modality, facts in provenance["encoders"].items()),
-        *(["* none"] if not provenance["encoders"] else []),
+        *([f"* {modality}: {_listed(facts)}" for modality, facts in provenance["encoders"].items()] or ["* none"]),
         "",
         *_transforms(provenance.get("transforms", {})),
         *_plug_ins([spec, *(encoder for encoder, _ in config.encoders.values())]),
         "## Differences from the paper",
         "",
-        *(f"* {deviation}" for deviation in spec.deviations),
-        *(["* none known"] if not spec.deviations else []),
+        *([f"* {deviation}" for deviation in spec.deviations] or ["* none known"]),
         "",
         "## Scores",
         "",
@@ -46,12 +43,14 @@ def model_card(config: CheckpointConfig, model: Model, spec: ModelSpec, provenan
         "## Use",
         "",
         *(
-            ["It reads published features: it can predict corpora that hold them, and cannot read recordings.", ""]
-            if published
-            else []
+            [
+                "It reads published features: it can predict corpora that hold them, and cannot read recordings.",
+                "",
+                "```",
+            ]
+            if published_features(model)
+            else ["```", analyze_command(config, "recording.wav", "THIS_FOLDER", "words.srt")]
         ),
-        "```",
-        *([] if published else [analyze_command(config, "recording.wav", "THIS_FOLDER", "words.srt")]),
         "merkit predict DATA --checkpoint THIS_FOLDER --out predictions.parquet",
         "```",
         "",

@@ -22,6 +22,7 @@ from merkit.core.encoder import Encoder, EncoderConfig, EncoderHome, EncoderSpec
 from merkit.core.errors import CheckpointError, ConfigError
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel
+from merkit.core.settings import Settings
 from merkit.data.files import atomic_path
 from merkit.io.plug_ins import PlugInRecord, load_recorded, record_plug_ins
 
@@ -32,8 +33,10 @@ _WEIGHTS = "model.safetensors"
 _CONFIG = "config.json"
 _PROVENANCE = "provenance.json"
 
-EncoderChoices = Mapping[str, tuple[EncoderSpec, EncoderConfig]]
-"""By modality: which encoder, with which settings."""
+EncoderChoice = tuple[EncoderSpec, EncoderConfig]
+"""Which encoder, with which settings."""
+EncoderChoices = Mapping[str, EncoderChoice]
+"""By modality."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,10 @@ class CheckpointConfig:
         values = {
             "format": FORMAT,
             "model": self.spec.name,
-            "model_config": self.config.model_dump(mode="json", exclude_none=True),
+            "model_config": self.config.toml_values(),
             "labels": self.labels,
             "encoders": {
-                modality: {"name": spec.name, **config.model_dump(mode="json", exclude_none=True)}
+                modality: {"name": spec.name, **config.toml_values()}
                 for modality, (spec, config) in self.encoders.items()
             },
             "protocol": self.protocol,
@@ -79,10 +82,10 @@ class _EncoderTable(BaseModel):
     name: str
 
 
-class _File(BaseModel):
+class _File(Settings):
     """``config.json`` before the settings of the plug-ins are checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
     format: int
     model: str
@@ -96,7 +99,7 @@ class _File(BaseModel):
 
 def choose_encoders(
     tables: Mapping[str, Mapping[str, Any]], find: Callable[[str, str], EncoderSpec] = load
-) -> dict[str, tuple[EncoderSpec, EncoderConfig]]:
+) -> dict[str, EncoderChoice]:
     """Check encoders by modality, each a table with its ``name`` and the keys of its config.
 
     ``find`` is ``merkit.core.lookup.load`` or one like it.
@@ -128,7 +131,7 @@ def build_encoders(
         home = EncoderHome(
             data=data,
             assets=None if assets is None else assets / modality,
-            extractor=None if extractors is None else extractors.get(modality),
+            extractor=(extractors or {}).get(modality),
             open_model=partial(open_model, data=data),
         )
         encoders[modality] = spec.build(config, modality, home)
@@ -263,7 +266,7 @@ def read_config(folder: Path) -> CheckpointConfig:
     path = folder / _CONFIG
     try:
         values = json.loads(path.read_text())
-        found = values.get("format")
+        stored = values.get("format")
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(
             f"No checkpoint in '{folder}': {_CONFIG} is missing. "
@@ -271,10 +274,10 @@ def read_config(folder: Path) -> CheckpointConfig:
         ) from None
     except (ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged ({error}). Copy the checkpoint again.") from error
-    if found != FORMAT:
-        newer = isinstance(found, int) and found > FORMAT
+    if stored != FORMAT:
+        newer = isinstance(stored, int) and stored > FORMAT
         remedy = "upgrade merkit" if newer else "train it again with this merkit, or load it with the one that wrote it"
-        raise CheckpointError(f"{folder} has checkpoint format {found}, this merkit reads format {FORMAT}: {remedy}.")
+        raise CheckpointError(f"{folder} has checkpoint format {stored}, this merkit reads format {FORMAT}: {remedy}.")
     try:
         file = _File(**values)
         records = {(record.kind, record.name): record for record in file.plug_ins}

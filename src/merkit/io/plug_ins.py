@@ -3,27 +3,24 @@
 Loading never runs another code than the one the weights were trained with, nor a file that came with a checkpoint.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from merkit.core.errors import CheckpointError, UnknownNameError
 from merkit.core.lookup import KINDS, PLUGINS, PlugInSpec, load
+from merkit.core.settings import Settings
+from merkit.core.source import source_hash
 
 
-class PlugInRecord(BaseModel):
+class PlugInRecord(Settings):
     """One plug-in of an installed package or of the user, as a checkpoint's ``config.json`` has it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     name: str
     module: str
     sha256: str
-    """Of the module's file."""
+    """The `source_hash` of the module's file."""
     distribution: str | None
     version: str | None
     file: str | None
@@ -70,36 +67,30 @@ def load_recorded(kind: str, name: str, records: Mapping[tuple[str, str], PlugIn
                 "does not record it; train it again"
             )
         return spec
-    described = f"{folder}: {KINDS[kind]} '{name}' comes from {_source(record)}"
-    spec = _find(record, described)
-    if spec.origin.sha256 != record.sha256:
-        raise CheckpointError(
-            f"{described}; the code in {spec.origin} is another one (sha256 {spec.origin.sha256[:12]} found, "
-            f"{record.sha256[:12]} expected): bring back the code of training, or train again"
-        )
-    return spec
-
-
-def _find(record: PlugInRecord, described: str) -> Any:
+    source = record.file or f"{record.distribution} {record.version} (module {record.module})"
+    described = f"{folder}: {KINDS[kind]} '{name}' comes from {source}"
     try:
-        return load(record.kind, record.name)
+        spec = load(kind, name)
+        _check_hash(record, described, spec.origin.sha256, spec.origin)
+        return spec
     except UnknownNameError:
         if record.file is None:
             raise CheckpointError(f"{described}, which is not installed: install it") from None
     file = Path(record.file).resolve()
     if any((parent / "config.json").exists() and (parent / "model.safetensors").exists() for parent in file.parents):
         raise CheckpointError(f"{described}, a file inside a checkpoint, which is never run: keep it elsewhere")
-    remedy = f"put it back, or name the file's new place in the environment variable {PLUGINS}"
     if not file.is_file():
-        raise CheckpointError(f"{described}, which is missing: {remedy}")
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
-    if found != record.sha256:
         raise CheckpointError(
-            f"{described}, which has changed (sha256 {found[:12]} found, {record.sha256[:12]} expected): {remedy}, "
-            "or train again"
+            f"{described}, which is missing: put it back, or name the file's new path in the environment variable "
+            f"{PLUGINS}"
         )
-    return load(record.kind, str(file))
+    _check_hash(record, described, source_hash(file.read_bytes()), file)  # before it is run
+    return load(kind, str(file))
 
 
-def _source(record: PlugInRecord) -> str:
-    return record.file or f"{record.distribution} {record.version} (module {record.module})"
+def _check_hash(record: PlugInRecord, described: str, present: str, where: object) -> None:
+    if present != record.sha256:
+        raise CheckpointError(
+            f"{described}; the code in {where} is another one (sha256 {present[:12]} found, {record.sha256[:12]} "
+            "expected): bring back the code of training, or train again"
+        )

@@ -86,13 +86,13 @@ def commit_of(package: Path) -> str | None:
     """
     top = _git(package, "rev-parse", "--show-toplevel")
     commit = _git(package, "rev-parse", "HEAD")
-    if not top or not commit or Path(top).resolve() not in package.resolve().parents:
+    if not top or not commit or package.resolve() != Path(top).resolve() / "src" / "merkit":
         return None
     try:
         project = tomllib.loads((Path(top) / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
     except (OSError, KeyError, TypeError, ValueError):
         return None
-    if project != "merkit" or package.resolve() != Path(top).resolve() / "src" / "merkit":
+    if project != "merkit":
         return None
     return f"{commit}-dirty" if _git(package, "status", "--porcelain", "--", ".") else commit
 

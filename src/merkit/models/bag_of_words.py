@@ -113,11 +113,13 @@ class BagOfWords(FittedBaseline):
         weight, bias = self.weight.cpu().double(), self.bias.cpu().double()
         scores = bias.expand(len(texts), self.classes)
         if self.idf.numel():
-            if self._vectorizer is None:
+            vectorizer = self._vectorizer
+            if vectorizer is None:
                 terms = from_bytes(self.vocabulary)
-                self._vectorizer = self._make_vectorizer(vocabulary={term: column for column, term in enumerate(terms)})
-                self._vectorizer.idf_ = self.idf.cpu().double().numpy()
-            scores = scores + torch.from_numpy(self._vectorizer.transform(texts) @ weight.numpy().T)
+                vectorizer = self._make_vectorizer(vocabulary={term: column for column, term in enumerate(terms)})
+                vectorizer.idf_ = self.idf.cpu().double().numpy()
+                self._vectorizer = vectorizer  # only now, as other threads use it as soon as they see it
+            scores = scores + torch.from_numpy(vectorizer.transform(texts) @ weight.numpy().T)
         return torch.log_softmax(scores, dim=-1).float()
 
     def _make_vectorizer(self, **settings: Any) -> Any:

@@ -26,10 +26,10 @@ speaker: Group = attrgetter("speaker")
 def draw(names: Iterable[str], count: int, *key: str | int) -> frozenset[str]:
     """Return ``count`` of the names, drawn by ``key`` (seed, fold name, …), whatever their order."""
 
-    def place(name: str) -> tuple[bytes, str]:
-        return blake2b("\0".join([*map(str, key), name]).encode(), digest_size=16).digest(), name
+    def rank(name: str) -> bytes:
+        return blake2b("\0".join([*map(str, key), name]).encode(), digest_size=16).digest()
 
-    return frozenset(sorted(set(names), key=place)[:count])
+    return frozenset(sorted(set(names), key=rank)[:count])
 
 
 def held_out(utterances: Sequence[Utterance], group: Group, count: int | float, *key: str | int) -> frozenset[str]:
@@ -115,7 +115,7 @@ def leave_out(
 
 def dealt(names: Iterable[str], folds: int) -> dict[str, int]:
     """Return the fold of each name: the first name gets 0, the second 1, and so on, in alphabetical order."""
-    return {name: place % folds for place, name in enumerate(sorted(set(names)))}
+    return {name: number % folds for number, name in enumerate(sorted(set(names)))}
 
 
 def balanced(utterances: Sequence[Utterance], group: Group, folds: int) -> dict[str, int]:
@@ -132,8 +132,8 @@ def balanced(utterances: Sequence[Utterance], group: Group, folds: int) -> dict[
             f"cannot make {folds} folds of {len(sizes)} group(s). Ask for fewer folds, or group by another column."
         )
     filled = [0] * folds
-    place: dict[str, int] = {}
+    fold_of: dict[str, int] = {}
     for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
-        place[name] = min(range(folds), key=lambda number: (filled[number], number))
-        filled[place[name]] += size
-    return place
+        fold_of[name] = min(range(folds), key=filled.__getitem__)
+        filled[fold_of[name]] += size
+    return fold_of

@@ -6,14 +6,12 @@ from merkit.core.protocol import ProtocolSpec
 from merkit.protocols._labels import Counts
 from merkit.protocols._official import OfficialSplit
 
-LABELS = ("neutral", "positive", "negative")
-
 
 class Meld3(OfficialSplit):
     """Three sentiments; counts are those of the release's files."""
 
     name = "meld3"
-    labels = LABELS
+    labels = ("neutral", "positive", "negative")
     metrics = ("weighted_f1", "accuracy", "macro_f1", "mean_recall")
     source: ClassVar[str] = "Poria et al. 2019 (files of the release)"
     attribute = "sentiment"

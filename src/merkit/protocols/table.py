@@ -15,7 +15,7 @@ from merkit.core.lookup import unknown
 from merkit.core.protocol import Fold, Protocol, ProtocolOptions, ProtocolSpec, Selection
 from merkit.core.types import Utterance
 from merkit.metrics.classification import METRICS
-from merkit.protocols._folds import Group, balanced, conversation, cut, fold, leave_out, speaker
+from merkit.protocols._folds import balanced, conversation, cut, fold, leave_out, speaker
 
 SPLITS = {
     "train": "train",
@@ -117,10 +117,15 @@ class Table(Protocol):
         self._find_labels(members)
         if self.split is not None:
             return [self._by_column(members, seed)]
-        group = self._group()
-        number = balanced(members, group, self.options.folds)
+        number = balanced(members, self._group, self.options.folds)
         return leave_out(
-            self, members, lambda u: number[group(u)], group, VALID_SHARE, seed, name=lambda number: str(number + 1)
+            self,
+            members,
+            lambda utterance: number[self._group(utterance)],
+            self._group,
+            VALID_SHARE,
+            seed,
+            name=lambda number: str(number + 1),
         )
 
     def check_labels(self, utterances: Sequence[Utterance]) -> None:
@@ -165,28 +170,19 @@ class Table(Protocol):
             splits[self._split_of(utterance)].append(utterance)
         if splits["valid"]:
             return fold(self, "split", splits["train"], splits["valid"], splits["test"])
-        group = self._group() if self.options.group else _sensible(splits["train"])
+        many = len({utterance.speaker for utterance in splits["train"]}) >= ENOUGH_SPEAKERS
+        group = self._group if self.options.group else speaker if many else conversation
         return cut(self, "split", splits["train"], splits["test"], group, VALID_SHARE, seed, "split")
 
-    def _group(self) -> Group:
-        column = self.options.group
-        assert column is not None
-
-        def group(utterance: Utterance) -> str:
-            found = _cell(utterance, column)
-            if not found:
-                raise MerkitError(
-                    f"table: utterance '{utterance.id}' has nothing in the group column '{column}'. "
-                    f"Every utterance needs a group, so that none is in two splits."
-                )
-            return found
-
-        return group
-
-
-def _sensible(learnable: Sequence[Utterance]) -> Group:
-    speakers = {utterance.speaker for utterance in learnable}
-    return speaker if len(speakers) >= ENOUGH_SPEAKERS else conversation
+    def _group(self, utterance: Utterance) -> str:
+        column = str(self.options.group)
+        found = _cell(utterance, column)
+        if not found:
+            raise MerkitError(
+                f"table: utterance '{utterance.id}' has nothing in the group column '{column}'. "
+                f"Every utterance needs a group, so that none is in two splits."
+            )
+        return found
 
 
 def _cell(utterance: Utterance, column: str) -> str:

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from merkit.core.settings import Settings
 from merkit.experiments.shipped import shipped_folder
 from merkit.reporting.csv_file import known_metric, read_csv
 
 
-class Reference(BaseModel):
+class Reference(Settings):
     """One printed score; the fields are the columns of the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     system: str
     """Name of the model where merkit has it."""

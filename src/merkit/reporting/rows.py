@@ -5,8 +5,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BeforeValidator
 
+from merkit.core.settings import Settings
 from merkit.reporting.csv_file import known_metric, read_csv
 from merkit.reporting.section import to_csv
 
@@ -15,10 +16,8 @@ BASELINES = ("majority", "text_lookup", "bag_of_words")
 Percent = Annotated[float | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
 
 
-class ResultRow(BaseModel):
+class ResultRow(Settings):
     """Test score of one run on one metric; the fields are the columns of the file, scores are percentages."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     protocol: str
     run: str

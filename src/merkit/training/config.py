@@ -2,15 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from merkit.core.settings import Settings
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Settings):
     """How a model is trained, whatever the model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: PositiveInt = 30
     batch_size: PositiveInt = 32
@@ -27,7 +27,7 @@ class TrainingConfig(BaseModel):
     balanced: bool = False
     """Every class about equally often in each batch, rare ones repeated within an epoch, which stays as long. For
     models of utterances. Beside it, ``loss.class_weights`` and ``logit_adjusted`` count rare classes twice."""
-    learning_rates: dict[str, PositiveFloat] = {"head": 1e-3}
+    learning_rates: dict[str, PositiveFloat] = Field(default={"head": 1e-3})
     """By the names of the model's parameter groups; each of its groups needs one. ``encoders.audio`` (or another
     modality) gives one encoder a rate of its own, beside ``encoders`` for the rest of them."""
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
@@ -64,10 +64,8 @@ class TrainingConfig(BaseModel):
         return self
 
 
-class LossConfig(BaseModel):
+class LossConfig(Settings):
     """The classification loss, one for all models (``merkit.nn.losses``)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["cross_entropy", "focal", "logit_adjusted"] = "cross_entropy"
     prior_exponent: Annotated[float, Field(gt=0.0)] = 1.0

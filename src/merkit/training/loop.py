@@ -8,8 +8,9 @@ hooks around a step).
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from merkit.core.errors import NonFiniteLossError
 from merkit.core.model import Model
 from merkit.core.protocol import Selection
 from merkit.data.dataset import Dataset, load_batches
-from merkit.data.files import atomic_path
+from merkit.data.files import write_texts
 from merkit.nn.losses import distillation_loss
 from merkit.training.config import TrainingConfig
 from merkit.training.optimisation import (
@@ -34,7 +35,7 @@ from merkit.training.optimisation import (
     set_learning_rates,
 )
 from merkit.training.plan import Plan
-from merkit.training.seeding import derived_seed, seed_torch
+from merkit.training.seeding import derived_seed
 from merkit.training.state import TrainingProgress, load_best, load_state, save_state
 
 _CHECK_EVERY = 20
@@ -44,8 +45,8 @@ _log = logging.getLogger(__name__)
 
 Measure = Callable[[Model], Mapping[str, float]]
 """Returns the validation scores of a model, with ``loss`` if the schedule is ``plateau``."""
-Listener = Callable[[Model, Mapping[str, Any]], None]
-"""Called after every epoch with the model and the epoch's row of the history."""
+Listener = Callable[[Mapping[str, Any]], None]
+"""Called after every epoch with its row of the history."""
 EpochCallback = Callable[[int, float | None], None]
 """Called when training starts or resumes and after every epoch: epochs done, best value of the metric so far."""
 
@@ -71,17 +72,6 @@ class _Step(nn.Module):
         return output, terms
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The result of training; the weights of the selected epoch are in the model."""
-
-    epoch: int
-    """The selected one."""
-    epochs_run: int
-    seconds: float
-    history: Sequence[Mapping[str, Any]]
-
-
 def train(
     model: Model,
     dataset: Dataset,
@@ -95,7 +85,7 @@ def train(
     accelerator: Accelerator,
     listener: Listener | None = None,
     on_epoch: EpochCallback | None = None,
-) -> Trained:
+) -> TrainingProgress:
     """Train a model and leave the selected epoch's weights in it.
 
     Args:
@@ -131,17 +121,18 @@ def train(
     if on_epoch is not None:
         on_epoch(progress.epoch, progress.best_value)
 
-    while progress.epoch < config.epochs and not _is_over(progress, config):
+    patience = config.patience or config.epochs
+    while progress.epoch < config.epochs and progress.epoch - progress.best_epoch < patience:
         started = time.perf_counter()
         epoch = progress.epoch + 1
         plan = plans.share(epoch, accelerator.process_index)
-        seed_torch(derived_seed(seed, "draws", epoch, accelerator.process_index))
+        torch.manual_seed(derived_seed(seed, "draws", epoch, accelerator.process_index))
         model.train()
         model.start_epoch(epoch)
         plateau = 1.0
         if config.schedule == "plateau":
             plateau = plateau_factor([row["valid"]["loss"] for row in progress.history], config)
-        losses = _Losses()
+        losses = _Losses(epoch)
         batches = load_batches(replace(dataset, draw=derived_seed(seed, "views", epoch)), plan, config.workers)
         for first in range(0, len(plan), config.accumulation):
             size = min(config.accumulation, len(plan) - first)
@@ -149,14 +140,12 @@ def train(
             set_learning_rates(optimizer.optimizer, factor)
             for number in range(size):
                 batch = next(batches).to(accelerator.device)
-                last = number == size - 1
-                if last or accelerator.num_processes == 1:
-                    output, terms = _backward(step_module, batch, size, accelerator)
-                else:
-                    with accelerator.no_sync(step_module):
-                        output, terms = _backward(step_module, batch, size, accelerator)
+                apart = number < size - 1 and accelerator.num_processes > 1
+                with accelerator.no_sync(step_module) if apart else nullcontext():
+                    output, terms = step_module(batch)
+                    accelerator.backward(torch.stack([term.float() for term in terms.values()]).sum() / size)
                 model.after_backward(batch, output)
-                losses.add(terms, batch, epoch)
+                losses.add(terms, batch)
             if config.clip:
                 accelerator.clip_grad_norm_(model.parameters(), config.clip)
             model.before_step()
@@ -183,9 +172,10 @@ def train(
         progress.history.append(row)
         progress.scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
         if listener is not None:
-            listener(model, row)
+            listener(row)
         if accelerator.is_main_process:
-            _write_history(folder / "history.jsonl", progress.history)  # first: what is in the state is never redone
+            history = "".join(json.dumps(row) + "\n" for row in progress.history)
+            write_texts({folder / "history.jsonl": history})  # first: what is in the state is never redone
             save_state(state, model.state_dict(), optimizer.optimizer, progress)
         if on_epoch is not None:
             on_epoch(epoch, progress.best_value)
@@ -193,60 +183,41 @@ def train(
     load_best(state, model)
     accelerator.wait_for_everyone()  # the state may be removed from here on
     model.eval()
-    return Trained(progress.best_epoch, progress.epoch, progress.seconds, progress.history)
-
-
-def _backward(
-    module: nn.Module, batch: Batch, accumulation: int, accelerator: Accelerator
-) -> tuple[ModelOutput, dict[str, Tensor]]:
-    output, terms = module(batch)
-    accelerator.backward(torch.stack([term.float() for term in terms.values()]).sum() / accumulation)
-    return output, terms
-
-
-def _is_over(progress: TrainingProgress, config: TrainingConfig) -> bool:
-    return config.patience is not None and progress.epochs_without_gain >= config.patience
+    return progress
 
 
 class _Losses:
     """Running means of the loss terms and a check for non-finite ones; stays on the device between checks."""
 
-    def __init__(self) -> None:
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         self._unseen: list[tuple[Tensor, tuple[str, ...]]] = []
-        self._epoch = 0
 
-    def add(self, terms: Mapping[str, Tensor], batch: Batch, epoch: int) -> None:
-        for name, term in terms.items():
-            value = term.detach().float()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
+    def add(self, terms: Mapping[str, Tensor], batch: Batch) -> None:
+        values = {name: term.detach().float() for name, term in terms.items()}
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in values.items()}
         self._count += 1
-        self._epoch = epoch
-        self._unseen.append((torch.stack([term.detach().float() for term in terms.values()]), batch.ids))
+        self._unseen.append((torch.stack(list(values.values())), batch.ids))
         if len(self._unseen) >= _CHECK_EVERY:
-            self._check(list(terms))
+            self._check()
 
     def means(self) -> dict[str, float]:
-        self._check(list(self._sums))
+        self._check()
         means = {name: float(total) / self._count for name, total in self._sums.items()}
         return {"total": sum(means.values()), **means}
 
-    def _check(self, names: Sequence[str]) -> None:
+    def _check(self) -> None:
         if not self._unseen:
             return
         finite = torch.isfinite(torch.stack([values for values, _ in self._unseen])).tolist()
         for row, (_, ids) in zip(finite, self._unseen, strict=True):
             if not all(row):
-                guilty = ", ".join(name for name, good in zip(names, row, strict=True) if not good)
+                guilty = ", ".join(name for name, good in zip(self._sums, row, strict=True) if not good)
                 raise NonFiniteLossError(
                     f"The loss ({guilty}) became NaN or infinite in epoch {self._epoch}, in the batch of "
                     f"{', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}. "
                     "Check those inputs with 'merkit doctor', or lower training.learning_rates."
                 )
         self._unseen.clear()
-
-
-def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in history))

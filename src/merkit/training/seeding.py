@@ -2,8 +2,6 @@
 
 import hashlib
 
-import torch
-
 
 def derived_seed(seed: int, *words: str | int) -> int:
     """Return a seed below 2**31 that depends on all arguments and on nothing else.
@@ -13,8 +11,3 @@ def derived_seed(seed: int, *words: str | int) -> int:
     """
     text = "/".join(map(str, (seed, *words)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
-def seed_torch(seed: int) -> None:
-    """Seed torch's global generators (weights, dropout)."""
-    torch.manual_seed(seed)

@@ -30,18 +30,13 @@ class TrainingProgress:
     step: int = 0
     """Optimiser steps done."""
     best_epoch: int = 0
-    """0: none yet."""
+    """The selected one; 0: none yet."""
     best_value: float | None = None
     """Selection metric at ``best_epoch``."""
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     scaler: dict[str, Any] = field(default_factory=dict)
     """Loss scale of fp16."""
-
-    @property
-    def epochs_without_gain(self) -> int:
-        """Return how many epochs have passed since the best one."""
-        return self.epoch - self.best_epoch
 
 
 def save_state(
@@ -61,7 +56,13 @@ def save_state(
             os.link(temporary / _MODEL, temporary / _BEST)
         elif before is not None and (before / _BEST).exists():
             os.link(before / _BEST, temporary / _BEST)
-        save_file(_optimizer_tensors(optimizer), temporary / _OPTIMIZER)
+        tensors = {
+            f"{number}.{key}": torch.as_tensor(value).detach().cpu().contiguous()
+            for number, values in optimizer.state_dict()["state"].items()
+            for key, value in values.items()
+            if value is not None
+        }
+        save_file(tensors, temporary / _OPTIMIZER)
         (temporary / _PROGRESS).write_text(json.dumps(vars(progress)))
     if before is not None:
         shutil.rmtree(before)
@@ -92,12 +93,3 @@ def load_best(folder: Path, model: torch.nn.Module) -> None:
 def _newest(folder: Path) -> Path | None:
     states = sorted(path for path in folder.glob("epoch-*") if path.name[6:].isdigit())
     return states[-1] if states else None
-
-
-def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    tensors = {}
-    for number, values in optimizer.state_dict()["state"].items():
-        for key, value in values.items():
-            if value is not None:
-                tensors[f"{number}.{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    return tensors

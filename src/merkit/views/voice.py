@@ -41,26 +41,22 @@ class VoiceConversion(AudioEngine):
         samples, donor = waveform(speaking.turn), waveform(speaking.donor)
         own_hz, donor_hz = pitch_hz(samples), pitch_hz(donor)
         if len(own_hz) and len(donor_hz):
-            samples = self._moved(samples, own_hz, donor_hz)
+            wanted = float(np.median(donor_hz))
+            ratio = wanted / float(np.median(own_hz))
+            spread = _spread(donor_hz) / max(_spread(own_hz), 0.1)
+            praat = load_parselmouth()
+            moved = praat.praat.call(
+                praat.Sound(samples.astype(np.float64), RATE_HZ),
+                "Change gender",
+                _FLOOR_HZ,
+                _CEILING_HZ,
+                float(np.clip(ratio**self.config.formants, 0.7, 1.4)),
+                wanted,
+                float(np.clip(spread, 0.3, 3.0)),
+                1.0,
+            )
+            samples = np.asarray(moved.values[0], dtype=np.float32)
         return at_level(samples, level(donor))
-
-    def _moved(self, samples: Wave, own_hz: Frequencies, donor_hz: Frequencies) -> Wave:
-        wanted = float(np.median(donor_hz))
-        ratio = wanted / float(np.median(own_hz))
-        spread = _spread(donor_hz) / max(_spread(own_hz), 0.1)
-        praat = load_parselmouth()
-        sound = praat.Sound(samples.astype(np.float64), RATE_HZ)
-        moved = praat.praat.call(
-            sound,
-            "Change gender",
-            _FLOOR_HZ,
-            _CEILING_HZ,
-            float(np.clip(ratio**self.config.formants, 0.7, 1.4)),
-            wanted,
-            float(np.clip(spread, 0.3, 3.0)),
-            1.0,
-        )
-        return np.asarray(moved.values[0], dtype=np.float32)
 
 
 def _spread(frequencies_hz: Frequencies) -> float:

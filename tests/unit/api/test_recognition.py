@@ -309,7 +309,7 @@ def test_results_become_frames_json_and_html_and_text_is_never_markup(
 def test_to_pandas_without_pandas_says_what_to_install(
     both: merkit.EmotionRecognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictions = both.texts(["hello"])
+    predictions = both.texts(text for text in ["hello"])
     monkeypatch.setitem(sys.modules, "pandas", None)
 
     with pytest.raises(merkit.MerkitError, match=r"pip install 'merkit\[pandas\]'"):

@@ -83,6 +83,16 @@ def test_what_a_run_does_not_hold_is_refused(run: merkit.Run, home: Path) -> Non
         merkit.Run(home / "data").scores  # noqa: B018 (it is computed)
 
 
+def test_scores_of_a_run_that_lost_a_cell_are_refused_not_remembered(home: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "recipe.toml", recipe_values("majority"))
+    run = merkit.train(recipe, home / "data", tmp_path / "run", features=str(tmp_path / "features"))
+
+    assert run.scores["support"] == 30
+    (run.checkpoint().parent / "cell.json").unlink()
+    with pytest.raises(merkit.MerkitError, match=r"run the same `merkit train` command again"):
+        run.scores  # noqa: B018 (it is computed)
+
+
 def test_recipes_go_by_name(tmp_path: Path) -> None:
     with pytest.raises(merkit.MerkitError, match=r"No recipe named 'concat/parly'. Did you mean 'concat/parley'"):
         merkit.train("concat/parly", tmp_path, tmp_path)
@@ -90,12 +100,12 @@ def test_recipes_go_by_name(tmp_path: Path) -> None:
         merkit.train("concat/parley", tmp_path, tmp_path, {"training.epochs": "many"})
 
 
-def test_a_table_is_prepared_checked_and_reported(run: merkit.Run, tmp_path: Path) -> None:
+def test_a_table_is_prepared_checked_and_reported(run: merkit.Run, home: Path, tmp_path: Path) -> None:
     (tmp_path / "my.csv").write_text("id,text,label\na,hello,calm\nb,hello,cross\n")
 
     manifest = merkit.prepare("table", raw=str(tmp_path / "my.csv"), out=str(tmp_path / "mine"))
     findings = merkit.doctor(tmp_path / "mine")
-    files = merkit.report([run, str(run.folder)][:1], out=tmp_path / "report")
+    files = merkit.report([run], out=tmp_path / "report", data=str(home / "data"))
 
     assert [utterance.id for utterance in manifest.utterances] == ["a", "b"]
     assert all(isinstance(finding, merkit.Finding) for finding in findings)

@@ -23,7 +23,7 @@ def test_a_built_in_says_that_merkit_brings_it_along() -> None:
     origin = lookup.load("models", "concat").origin
 
     assert (origin.built_in, origin.reference, str(origin)) == (True, "concat", "merkit")
-    assert lookup.source_of("models", "concat") == Path(lookup.__file__).parents[1] / "models" / "concat.py"
+    assert lookup.load("models", "concat").origin.file == Path(lookup.__file__).parents[1] / "models" / "concat.py"
 
 
 def test_a_folder_beside_the_plug_ins_is_none() -> None:
@@ -39,7 +39,7 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path, kind: str, monkeypatch: py
 
     assert spec.name == ("my-own" if kind == "protocols" else "my_own") == lookup.name_of(kind, str(path))
     assert spec.origin.reference == str(spec.origin) == str(path)
-    assert lookup.source_of(kind, str(path)) == path
+    assert spec.origin.file == path
     assert spec.name not in lookup.names(kind)
     assert not (tmp_path / "__pycache__").exists()
 

@@ -81,6 +81,7 @@ def test_it_is_shown_by_its_size_never_by_its_samples() -> None:
         (np.zeros((1, 2, 3)), 16_000, r"shape \[1, 2, 3\] was given, expected \[samples\] or \[channels, samples\]"),
         (0.5, 16_000, r"shape \[\] was given"),
         (np.zeros((16_000, 2)), 16_000, r"shape \[16000, 2\] .* expected \[channels, samples\]: transpose it"),
+        ([0, 16_000, -16_000], 16_000, "type int64 was given, whose full scale is unknown: expected integers"),
         (["a"], 16_000, "type <U1 was given, expected numbers"),
         ([[0.0], [0.0, 1.0]], 16_000, "type object was given"),
         ([True, False], 16_000, "type bool"),

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from merkit.core.errors import ConfigError
 from merkit.corpora import _parley_media
-from merkit.corpora._parley_plan import make_plan, scripts
+from merkit.corpora._parley_plan import make_plan
 from merkit.corpora.parley import SPEC, ParleyOptions, _noise, read
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.corpus.prepare import prepare
@@ -270,7 +270,7 @@ def test_the_default_corpus_leaves_room_between_one_modality_both_and_the_conver
     from merkit.corpora._parley_model import accuracies, expected_accuracies
 
     expected = expected_accuracies(options.model(), options.turns, 1000, 0)
-    test = accuracies(options.model(), scripts(make_plan(options), "test"))
+    test = accuracies(options.model(), [each.script for each in make_plan(options) if each.split == "test"])
 
     for optimum in (expected, test):
         assert optimum["fused"] - max(optimum["text"], optimum["audio"]) > 0.10

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.miniature import write_tone
 
-from merkit.aligners.segments.run import align, describe_failures
+from merkit.aligners.segments.run import align
 from merkit.core.alignment import Aligner, Alignment, Interval, SegmentRequest
 from merkit.core.errors import MerkitError, UnalignableError
 from merkit.core.types import Turn, Utterance
@@ -82,7 +82,7 @@ def test_an_unalignable_utterance_is_named_and_has_no_segments_only_where_the_us
 
     done = align(Stub(), turns, store_of(corpus))
 
-    assert describe_failures(done.failed, 2) == "1 of 2 utterances cannot be aligned: 'u2': 'mumble' is no word"
+    assert done.failures == "1 of 2 utterances cannot be aligned: 'u2': 'mumble' is no word"
     with pytest.raises(MerkitError, match="lacks 1 of 2 utterances as they are now: u2"):
         open_segments(REQUEST, turns, corpus)
 

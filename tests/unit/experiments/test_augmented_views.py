@@ -19,7 +19,7 @@ from merkit.core.view import AudioEngine, Speaking
 from merkit.data.corpus.manifest import Manifest, write_manifest
 from merkit.data.corpus.prepare import prepare
 from merkit.experiments.recipe_reader import check_recipe
-from merkit.experiments.transforms.augmented_views import Maker, ViewsChoice, open_views
+from merkit.experiments.transforms.augmented_views import Maker, ViewsTable, open_views
 
 
 class Stub(AudioEngine):
@@ -39,9 +39,8 @@ class Stub(AudioEngine):
         return np.array([len(speaking.text or "") / 100, speaking.seed % 97 / 100], dtype=np.float32)
 
 
-def choice(count: int = 2, **engines: str) -> ViewsChoice:
-    specs = {modality: load("views", name) for modality, name in engines.items()}
-    return ViewsChoice(count, {modality: (spec, spec.config()) for modality, spec in specs.items()})
+def choice(count: int = 2, **engines: str) -> ViewsTable:
+    return ViewsTable(count=count, **{modality: {"name": name} for modality, name in engines.items()})
 
 
 @pytest.fixture(scope="module")

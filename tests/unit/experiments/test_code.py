@@ -216,7 +216,7 @@ def test_an_edited_file_of_merkit_is_named(data: Path, tmp_path: Path) -> None:
 
     first = train("run")
     assert first.returncode == 0, first.stderr
-    edit(tmp_path / "merkit" / "models" / "concat.py", "torch.cat(vectors, dim=-1)", "2 * torch.cat(vectors, dim=-1)")
+    edit(tmp_path / "merkit" / "models" / "concat.py", "self.head(embedding)", "2 * self.head(embedding)")
     second = train("run")
 
     assert second.returncode == 2

@@ -63,10 +63,10 @@ def test_what_another_process_finished_while_this_one_began_is_kept(
     write_corpus(data, conversations=10)
     theirs, ours = (check_recipe(recipe_values(model), "r.toml") for model in ("majority", "bag_of_words"))
 
-    def slow(recipe: Recipe, manifest: Manifest, folder: Path) -> dict[str, Any]:
+    def slow(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
         if recipe is ours:
             train_recipe(theirs, data, run)
-        return describe_run(recipe, manifest, folder)
+        return describe_run(recipe, manifest)
 
     monkeypatch.setattr("merkit.experiments.run.describe_run", slow)
     with pytest.raises(MerkitError, match="holds a run of another recipe"):

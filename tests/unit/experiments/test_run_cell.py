@@ -4,7 +4,6 @@ import gc
 import json
 import math
 import weakref
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from tests.miniature import write_tones
 from merkit.api.training import train_and_score
 from merkit.core.errors import ConfigError
 from merkit.core.model import Model
-from merkit.data.files import atomic_path
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
@@ -135,15 +133,14 @@ class Killed(BaseException):
 def test_a_cell_killed_just_before_its_last_file_keeps_the_predictions_of_every_epoch(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def deadly(path: Path) -> AbstractContextManager[Path]:
-        if path.name == "cell.json":
-            raise Killed
-        return atomic_path(path)
+    def deadly(texts: dict[Path, str]) -> None:
+        assert [path.name for path in texts] == ["cell.json"]
+        raise Killed
 
     calm = train_and_score(recipe(epochs=3), data, tmp_path / "calm", legacy_best_on_test=True)
 
     with monkeypatch.context() as patched:
-        patched.setattr("merkit.experiments.run_cell.atomic_path", deadly)
+        patched.setattr("merkit.experiments.run_cell.write_texts", deadly)
         with pytest.raises(Killed):
             train_recipe(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)
     stormy = train_and_score(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)

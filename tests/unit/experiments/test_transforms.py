@@ -4,25 +4,31 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.tiny import recipe_values, write_corpus
 
 from merkit.data.dataset import Dataset
 from merkit.experiments import run_cell
+from merkit.experiments.cell import Cell
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
-from merkit.experiments.transform import Resources, TrainCell, Transform, TransformSpec
+from merkit.experiments.transform import Resources, TrainCell, Transform
 from merkit.experiments.transforms import registry
 
 
 class HalfOfIt(Transform):
     """Keeps every second item."""
 
-    def __init__(self, version: int) -> None:
-        self.version = version
-        self.calls: list[str] = []
+    name = "half"
+    summary = "Half of the items."
+    version: ClassVar[int]
+    calls: ClassVar[list[str]]
+
+    @classmethod
+    def of(cls, cell: Cell) -> "HalfOfIt":
+        return cls()
 
     def prepare(self, train: TrainCell) -> None:
         self.calls.append("prepare")
@@ -50,11 +56,10 @@ def test_a_transform_of_the_list_is_prepared_hashed_applied_and_described(
     monkeypatch.setattr(run_cell, "train", lambda m, d, *a, **k: (learned.append(len(d)), real(m, d, *a, **k))[1])
 
     def train(version: int) -> list[str]:
-        half = HalfOfIt(version)
-        spec = TransformSpec(name="half", summary="Half of the items.", make=lambda cell: half)
-        monkeypatch.setattr(registry, "TRANSFORMS", (spec,))
+        HalfOfIt.version, HalfOfIt.calls = version, []
+        monkeypatch.setattr(registry, "TRANSFORMS", (HalfOfIt,))
         train_recipe(recipe, data, tmp_path / "run")
-        return half.calls
+        return HalfOfIt.calls
 
     assert train(1) == ["prepare", "identity", "apply"]
     assert train(1) == ["prepare", "identity"]  # the cell is complete

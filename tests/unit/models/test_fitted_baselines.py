@@ -195,3 +195,23 @@ def test_a_batch_without_texts_gets_the_shares() -> None:
     for name in ("text_lookup", "bag_of_words"):
         model = fitted(name)
         assert torch.equal(model(without).logits, model.log_prior.expand(len(TEXTS), 3))
+
+
+def test_another_thread_never_sees_a_half_made_vectorizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fitted("bag_of_words")
+    make = model._make_vectorizer
+
+    def visible_while_unfinished(**settings: Any) -> Any:
+        vectorizer = make(**settings)
+
+        class Watched(type(vectorizer)):
+            def __setattr__(self, name: str, value: Any) -> None:
+                assert name != "idf_" or model._vectorizer is None, "visible before its weights are set"
+                super().__setattr__(name, value)
+
+        vectorizer.__class__ = Watched
+        return vectorizer
+
+    monkeypatch.setattr(model, "_make_vectorizer", visible_while_unfinished)
+
+    assert probabilities(model, ["so good"]).argmax() == LABELS[0]

@@ -17,7 +17,8 @@ from merkit.data.dataset import Dataset, items_of
 from merkit.data.features.sources import open_sources
 from merkit.training import loop
 from merkit.training.config import TrainingConfig
-from merkit.training.loop import Trained, train
+from merkit.training.loop import train
+from merkit.training.state import TrainingProgress
 
 CONFIG = TrainingConfig(epochs=4, batch_size=7, learning_rates={"head": 1e-2})
 
@@ -49,7 +50,7 @@ def run(
     values: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
     selection: Selection = "best_valid",
     build: Callable[[Dataset], Model] = model,
-) -> tuple[Trained, Model]:
+) -> tuple[TrainingProgress, Model]:
     left = iter(values)
     fresh = build(dataset)
     trained = train(
@@ -74,14 +75,14 @@ def test_the_chosen_epoch_is_the_first_of_the_best_on_validation(dataset: Datase
     trained, chosen = run(dataset, tmp_path / "a", values=(0.1, 0.5, 0.5, 0.2))
     _, second = run(dataset, tmp_path / "b", TrainingConfig(**{**CONFIG.model_dump(), "epochs": 2}))
 
-    assert (trained.epoch, trained.epochs_run) == (2, 4)
+    assert (trained.best_epoch, trained.epoch) == (2, 4)
     assert all(torch.equal(weights(chosen)[name], tensor) for name, tensor in weights(second).items())
 
 
 def test_last_takes_the_last_epoch_whatever_validation_says(dataset: Dataset, tmp_path: Path) -> None:
     trained, _ = run(dataset, tmp_path, values=(0.9, 0.5, 0.5, 0.2), selection="last")
 
-    assert trained.epoch == 4
+    assert trained.best_epoch == 4
 
 
 def test_patience_ends_training_without_gain(dataset: Dataset, tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_patience_ends_training_without_gain(dataset: Dataset, tmp_path: Path) -
 
     trained, _ = run(dataset, tmp_path, config, values=(0.1, 0.5, 0.4, 0.4, 0.9, 0.9, 0.9, 0.9))
 
-    assert (trained.epoch, trained.epochs_run) == (2, 4)
+    assert (trained.best_epoch, trained.epoch) == (2, 4)
 
 
 def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(dataset: Dataset, tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(dataset: Data
 
     trained, resumed = run(dataset, tmp_path / "b", values=(0.3, 0.4))
 
-    assert trained.epochs_run == 4
+    assert trained.epoch == 4
     assert all(torch.equal(weights(resumed)[name], tensor) for name, tensor in weights(undisturbed).items())
     rows = [json.loads(line) for line in (tmp_path / "b" / "history.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
@@ -121,7 +122,7 @@ PLATEAU = TrainingConfig(
 )
 
 
-def rates(trained: Trained) -> list[float]:
+def rates(trained: TrainingProgress) -> list[float]:
     return [row["learning_rate"]["head"] for row in trained.history]
 
 
@@ -271,7 +272,7 @@ def test_a_layer_that_is_used_in_two_places_is_trained_and_resumed(dataset: Data
     _, trained = run(dataset, tmp_path, build=lambda d: Shared(model(d)))
     again, resumed = run(dataset, tmp_path, build=lambda d: Shared(model(d)), values=())
 
-    assert again.epochs_run == 4
+    assert again.epoch == 4
     assert all(torch.equal(weights(resumed)[name], tensor) for name, tensor in weights(trained).items())
 
 

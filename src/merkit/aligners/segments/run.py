@@ -24,6 +24,12 @@ class Aligned:
     """Utterances that lack sound or words."""
     failed: Mapping[str, str]
 
+    @property
+    def failures(self) -> str | None:
+        """A sentence that counts and names the utterances that could not be aligned; ``None``: all were."""
+        total = self.new + self.old + len(self.failed)
+        return describe_failures(self.failed, total) if self.failed else None
+
 
 def align(
     aligner: Aligner,

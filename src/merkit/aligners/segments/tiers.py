@@ -6,6 +6,7 @@ none. The intervals of a tier are in order of time and do not overlap.
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from merkit.aligners.segments.syllables import syllables_of
 from merkit.core.alignment import Alignment, Interval, TierName
@@ -52,14 +53,8 @@ def check_tier(name: str, intervals: Sequence[Interval], source: str) -> tuple[I
 
 def merged_words(intervals: Sequence[Interval]) -> list[Interval]:
     """Merge neighbours of the same times, which were spoken as one word ("of the")."""
-    merged: list[Interval] = []
-    for interval in intervals:
-        if merged and (merged[-1].start_s, merged[-1].end_s) == (interval.start_s, interval.end_s):
-            label = f"{merged[-1].label} {interval.label}"
-            merged[-1] = Interval(label, interval.start_s, interval.end_s)
-        else:
-            merged.append(interval)
-    return merged
+    same = groupby(intervals, key=lambda interval: (interval.start_s, interval.end_s))
+    return [Interval(" ".join(interval.label for interval in group), *times) for times, group in same]
 
 
 def checked_alignment(tiers: Mapping[TierName, Sequence[Interval]], source: str) -> Alignment:

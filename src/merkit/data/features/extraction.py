@@ -7,13 +7,14 @@ the order of additions.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import islice
 
 import numpy as np
 
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.features.store import FeatureStore, MemoryStore
 
@@ -34,7 +35,7 @@ def extract_features(
     store: FeatureStore | MemoryStore,
     *,
     batch_s: float = 60.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> int:
     """Extract and store what the store lacks; return the number of these utterances.
 
@@ -64,9 +65,9 @@ def extract_features(
                 count += len(lacking)
                 done += len(batch)
                 if progress is not None:
-                    progress(done, total)
+                    progress(f"{encoder.modality} features", done, total)
             if progress is not None and not batches:
-                progress(done, total)
+                progress(f"{encoder.modality} features", done, total)
     finally:
         shard.write()
     return count

@@ -13,21 +13,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 import pyarrow.parquet
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
 from merkit.core.corpus import PublishedFeatures
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ManifestError, MerkitError, UnsafeFileError
+from merkit.core.settings import Settings
 from merkit.data.files import atomic_path, file_hash, write_texts
 
 _FEATURES, _INDEX, _PAGE = "features.safetensors", "index.parquet", "columns.json"
 
 
-class _Page(BaseModel):
+class _Page(Settings):
     """The content of ``columns.json``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     modality: str

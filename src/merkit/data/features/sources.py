@@ -1,11 +1,9 @@
 """Sources of a modality's feature arrays: a feature store, or the encoder itself."""
 
-import ast
 import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from importlib.abc import InspectLoader
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy.typing as npt
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
 from merkit.core.progress import ProgressCallback
-from merkit.core.syntax import syntax_hash
+from merkit.core.source import source_hash
 from merkit.core.types import Turn
 from merkit.data.features.extraction import extract_features
 from merkit.data.features.store import FeatureStore, MemoryStore
@@ -128,7 +126,7 @@ def _plug_in_code(encoder: Encoder) -> dict[str, str]:
     loader = getattr(module.__spec__, "loader", None)
     if module.__name__.startswith("merkit.") or not isinstance(loader, InspectLoader):
         return {}
-    return {"code": syntax_hash(ast.parse(loader.get_source(module.__name__) or ""))}
+    return {"code": source_hash((loader.get_source(module.__name__) or "").encode())}
 
 
 def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) -> None:
@@ -180,8 +178,7 @@ def open_sources(
         else:
             store = open_store(encoder, features)
             announce_size(encoder, turns, store)
-        named = None if progress is None else partial(progress, f"{modality} features")
-        extract_features(encoder, turns, store, progress=named)
+        extract_features(encoder, turns, store, progress=progress)
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
         if encoder.normalize_by_speaker:
             own = speaker_statistics(encoder, store, turns) if statistics is None else statistics[modality]

@@ -8,10 +8,11 @@ them as training did.
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.settings import Settings
 
 _READ_DIRECTLY = {"wavlm": ("q_proj", "k_proj", "v_proj", "out_proj")}
 """By type of network: layers whose weights the network reads without calling the layer, so that adapters do nothing."""
@@ -19,10 +20,8 @@ _USUAL = (("q_proj", "v_proj"), ("query", "value"), ("q_lin", "v_lin"), ("query_
 _USUAL_WITHOUT_ATTENTION = ("intermediate_dense", "output_dense")
 
 
-class LoraConfig(BaseModel):
+class LoraConfig(Settings):
     """Which linear layers have adapters, and how large they are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rank: PositiveInt = 8
     """[paper] Table 9, RoBERTa base."""

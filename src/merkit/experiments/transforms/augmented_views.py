@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError, MerkitError
@@ -20,6 +20,7 @@ from merkit.core.lookup import PlugInSpec
 from merkit.core.model import reads_views
 from merkit.core.progress import ProgressCallback
 from merkit.core.protocol import Fold
+from merkit.core.settings import Settings
 from merkit.core.types import Turn, Utterance
 from merkit.core.view import AudioEngine, Speaking, TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.corpus.manifest import Manifest
@@ -30,14 +31,12 @@ from merkit.data.views import FOLDER, Views, seed_of, view_path, write_audio
 from merkit.encoders.sound.samples import audio_content
 from merkit.experiments.cell import Cell
 from merkit.experiments.mistakes import plug_in_table
-from merkit.experiments.recipe import RecipeDraft
-from merkit.experiments.transform import Resources, Transform, TransformSpec
+from merkit.experiments.recipe import CheckOther, Recipe
+from merkit.experiments.transform import Resources, Transform
 
 
-class ViewsTable(BaseModel):
-    """``[views]`` before the engines' own tables are checked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ViewsTable(Settings):
+    """``[views]``: how augmented views are generated; a modality without an engine stays as it is."""
 
     count: Annotated[PositiveInt, Field(le=100)] = 2
     """Views per training utterance; one of them is drawn whenever the utterance is."""
@@ -47,22 +46,13 @@ class ViewsTable(BaseModel):
     """Engine for the audio: its ``name`` and settings."""
 
 
-@dataclass(frozen=True)
-class ViewsChoice:
-    """How augmented views are generated; a modality without an engine stays as it is."""
-
-    count: int
-    """Per training utterance; one of them is drawn whenever the utterance is."""
-    engines: Mapping[str, tuple[ViewSpec, ViewConfig]]
-    """By modality; at least one."""
-
-    def resolved(self) -> dict[str, Any]:
-        """Return the table with every default written out."""
-        engines = {
-            modality: {"name": spec.reference, **config.model_dump(mode="json", exclude_none=True)}
-            for modality, (spec, config) in self.engines.items()
-        }
-        return {"count": self.count, **engines}
+def _engines(table: ViewsTable, mistakes: list[str]) -> dict[str, tuple[ViewSpec, ViewConfig]]:
+    """Check the engines of ``[views]`` by modality; those with mistakes are left out."""
+    engines = {}
+    for modality, keys in (("text", table.text), ("audio", table.audio)):
+        if keys is not None and (engine := plug_in_table("views", modality, keys, mistakes)):
+            engines[modality] = engine
+    return engines
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +91,13 @@ class Made:
 class Maker:
     """Generates the views of one manifest with the engines of a recipe."""
 
-    def __init__(self, choice: ViewsChoice, manifest: Manifest) -> None:
-        self.choice = choice
+    def __init__(self, table: ViewsTable, manifest: Manifest) -> None:
+        self.count = table.count
         self.manifest = manifest
         self.folder = (manifest.root / FOLDER).resolve()  # media paths are relative to the root or absolute
-        self._engines = {modality: spec.build(config) for modality, (spec, config) in choice.engines.items()}
+        chosen = _engines(table, [])
+        self.specs = [spec for spec, _ in chosen.values()]
+        self._engines = {modality: spec.build(config) for modality, (spec, config) in chosen.items()}
         self.text: TextEngine | None = self._engines.get("text")
         self.audio: AudioEngine | None = self._engines.get("audio")
 
@@ -125,7 +117,7 @@ class Maker:
         return [
             PlannedView(utterance, number, None if donors is None else self._donor(utterance, number, donors, fold))
             for utterance in utterances
-            for number in range(self.choice.count)
+            for number in range(self.count)
         ]
 
     def make(
@@ -168,16 +160,14 @@ class Maker:
         engine = self.text
         if engine is None:
             return [view.utterance.text for view in planned], 0
-        files: list[Path | None] = []
+        files: dict[int, Path] = {}
         missing: dict[Path, Wording] = {}
-        for view in planned:
-            text, file = view.utterance.text, None
-            if text:
+        for position, view in enumerate(planned):
+            if text := view.utterance.text:
                 made_of = {"engine": self.identity["text"], "text": text, "number": view.number, "seed": view.seed}
-                file = view_path(self.folder, "text", made_of)
+                file = files[position] = view_path(self.folder, "text", made_of)
                 if not file.exists():
                     missing[file] = Wording(text, view.number, view.seed)
-            files.append(file)
         waiting = list(missing.items())
         for first in range(0, len(waiting), engine.batch):
             batch = waiting[first : first + engine.batch]
@@ -185,8 +175,8 @@ class Maker:
                 write_texts({file: text})
             if progress is not None:
                 progress("wordings", first + len(batch), len(waiting))
-        pairs = zip(planned, files, strict=True)
-        return [v.utterance.text if f is None else f.read_text(encoding="utf-8") for v, f in pairs], len(waiting)
+        reworded = {position: file.read_text(encoding="utf-8") for position, file in files.items()}
+        return [reworded.get(position, view.utterance.text) for position, view in enumerate(planned)], len(waiting)
 
     def _recording(
         self, engine: AudioEngine, view: PlannedView, turn: Turn, text: str | None, turns: Mapping[str, Turn]
@@ -242,38 +232,69 @@ def open_views(made: Made, encoders: Mapping[str, Encoder], features: Path, prog
     Raises:
         MerkitError: An encoder cannot read views: its features were not extracted by merkit.
     """
-    turns = list(made.turns)
-    originals = {view.utterance.id: view.utterance for view in made.planned}
-    for modality, encoder in encoders.items():
-        for view, turn in zip(made.planned, turns, strict=True):
-            if getattr(originals[view.utterance.id], modality) is not None and encoder.content(turn) is None:
+    by_utterance: dict[str, list[Turn]] = {}
+    for view, turn in zip(made.planned, made.turns, strict=True):
+        by_utterance.setdefault(view.utterance.id, []).append(turn)
+        for modality, encoder in encoders.items():
+            if getattr(view.utterance, modality) is not None and encoder.content(turn) is None:
                 raise MerkitError(
                     f"encoders.{modality}: cannot encode the augmented view '{turn.utterance.id}': choose an "
                     "encoder that reads recordings and texts"
                 )
-    sources = open_sources(encoders, turns, features, progress)
-    by_utterance: dict[str, list[Turn]] = {}
-    for view, turn in zip(made.planned, turns, strict=True):
-        by_utterance.setdefault(view.utterance.id, []).append(turn)
-    return Views(by_utterance, sources)
+    return Views(by_utterance, open_sources(encoders, made.turns, features, progress))
 
 
 class AugmentedViews(Transform):
     """Adds the augmented views of a fold's training split, for a model whose training reads them."""
 
-    def __init__(self, cell: Cell, choice: ViewsChoice) -> None:
+    name = "views"
+    summary = "Augmentation: other wordings and recordings of the training utterances, for models that read them."
+    table = ViewsTable
+
+    @classmethod
+    def check_table(
+        cls, table: ViewsTable | None, recipe: Recipe, check_other: CheckOther, mistakes: list[str]
+    ) -> ViewsTable | None:
+        """Check ``[views]``: present for a model whose training reads views, and only for such a one."""
+        model = recipe.model
+        if table is None:
+            if reads_views(model, recipe.config):
+                mistakes.append(
+                    f"views: is missing; '{model.name}' with these settings learns from augmented views, generated by "
+                    "engines that [views.text] and [views.audio] name ('merkit list views')"
+                )
+            return None
+        if "views" not in model.inputs:
+            mistakes.append(f"views: '{model.name}' reads no augmented views; leave the table out")
+            return None
+        if not table.text and not table.audio:
+            mistakes.append("views: names no engine; give [views.text], [views.audio] or both")
+        engines = _engines(table, mistakes).items()
+        return table.model_copy(
+            update={modality: {"name": spec.reference, **config.toml_values()} for modality, (spec, config) in engines}
+        )
+
+    @classmethod
+    def of(cls, cell: Cell) -> Self | None:
+        settings = cell.recipe.transforms.get(cls.name)
+        if isinstance(settings, ViewsTable) and reads_views(cell.recipe.model, cell.recipe.config):
+            return cls(cell, settings)
+        return None
+
+    def __init__(self, cell: Cell, settings: ViewsTable) -> None:
         self.cell = cell
-        self.maker = Maker(choice, cell.manifest)
+        self.settings = settings
+        self.maker = Maker(settings, cell.manifest)
 
     def plug_ins(self) -> Sequence[PlugInSpec]:
-        return [spec for spec, _ in self.maker.choice.engines.values()]
+        return self.maker.specs
 
     def identity(self) -> Any:
         donors = [(view.utterance.id, view.number, view.donor and view.donor.id) for view in self._planned]
         return {"engines": self.maker.identity, "donors": hashlib.sha256(repr(donors).encode()).hexdigest()}
 
     def describe(self) -> Mapping[str, Any]:
-        return self.maker.choice.resolved()
+        return self.settings.toml_values()
 
     def apply(self, dataset: Dataset, resources: Resources) -> Dataset:
         turns = {turn.utterance.id: turn for turn in dataset.turns()}
@@ -283,44 +304,3 @@ class AugmentedViews(Transform):
     @cached_property
     def _planned(self) -> list[PlannedView]:
         return self.maker.plan(self.cell.fold)
-
-
-def _make(cell: Cell) -> AugmentedViews | None:
-    choice = cell.recipe.transforms.get("views")
-    if not isinstance(choice, ViewsChoice) or not reads_views(cell.recipe.model, cell.recipe.config):
-        return None
-    return AugmentedViews(cell, choice)
-
-
-def _check(table: ViewsTable | None, draft: RecipeDraft, mistakes: list[str]) -> ViewsChoice | None:
-    """Check ``[views]``: present for a model whose training reads views, and only for such a one."""
-    model = draft.model
-    if table is None:
-        if reads_views(model, draft.config):
-            mistakes.append(
-                f"views: is missing; '{model.name}' with these settings learns from augmented views, generated by "
-                "engines that [views.text] and [views.audio] name ('merkit list views')"
-            )
-        return None
-    if "views" not in model.inputs:
-        mistakes.append(f"views: '{model.name}' reads no augmented views; leave the table out")
-        return None
-    tables = {"text": table.text, "audio": table.audio}
-    if not any(tables.values()):
-        mistakes.append("views: names no engine; give [views.text], [views.audio] or both")
-    choices = {
-        modality: plug_in_table("views", modality, keys, ("views", modality), mistakes)
-        for modality, keys in tables.items()
-        if keys is not None
-    }
-    engines = {modality: choice for modality, choice in choices.items() if choice is not None}
-    return ViewsChoice(table.count, engines)
-
-
-SPEC = TransformSpec(
-    name="views",
-    summary="Augmentation: other wordings and recordings of the training utterances, for models that read them.",
-    make=_make,
-    table=ViewsTable,
-    check=_check,
-)

@@ -6,18 +6,18 @@ begin with the same weights, as they have the same seed.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from merkit.core.encoder import Array, Encoder
 from merkit.core.types import Turn
 from merkit.data.dataset import Dataset
 from merkit.data.features.sources import FeatureSource, open_sources, open_store
-from merkit.encoders.checkpoint import ExtractorConfig, checkpoint_hash
+from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import cross_fit, train_parts
 from merkit.experiments.extractors import side_by_side
-from merkit.experiments.recipe import RecipeDraft
-from merkit.experiments.transform import Resources, TrainCell, Transform, TransformSpec
+from merkit.experiments.recipe import CheckOther, Recipe
+from merkit.experiments.transform import Resources, TrainCell, Transform
 from merkit.io.checkpoint import build_encoders
 
 
@@ -40,6 +40,22 @@ class CrossFittedSource(FeatureSource):
 class CrossFittedFeatures(Transform):
     """Replaces the feature sources of the modalities with ``cross_fit``."""
 
+    name = "cross_fit"
+    summary = "Vectors of training conversations from feature extractors that have not learned from them."
+
+    @classmethod
+    def check_table(cls, table: None, recipe: Recipe, check_other: CheckOther, mistakes: list[str]) -> None:
+        for modality in _cross_fitted(recipe.encoders):
+            if modality in recipe.extractors and "teacher" in recipe.extractors[modality].transforms:
+                mistakes.append(
+                    f"encoders.{modality}.cross_fit: its recipe has a teacher, which has learned from the parts that "
+                    "are held out; leave cross_fit or the teacher out"
+                )
+
+    @classmethod
+    def of(cls, cell: Cell) -> Self | None:
+        return cls(cell) if _cross_fitted(cell.recipe.encoders) else None
+
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.parts = {
@@ -59,12 +75,7 @@ class CrossFittedFeatures(Transform):
             train_parts(parts, train, f"encoders.{modality}.cross_fit")
 
     def identity(self) -> Any:
-        return {
-            modality: [
-                (sorted(part.conversations), [checkpoint_hash(path) for path in part.checkpoints]) for part in parts
-            ]
-            for modality, parts in self.parts.items()
-        }
+        return {modality: [part.identity() for part in parts] for modality, parts in self.parts.items()}
 
     def describe(self) -> Mapping[str, Any]:
         return {modality: f"{len(parts)} parts" for modality, parts in self.parts.items()}
@@ -92,24 +103,3 @@ def _cross_fitted(encoders: Mapping[str, tuple[Any, Any]]) -> dict[str, Extracto
     return {
         m: config for m, (_, config) in encoders.items() if isinstance(config, ExtractorConfig) and config.cross_fit
     }
-
-
-def _make(cell: Cell) -> CrossFittedFeatures | None:
-    return CrossFittedFeatures(cell) if _cross_fitted(cell.recipe.encoders) else None
-
-
-def _check(table: None, draft: RecipeDraft, mistakes: list[str]) -> None:
-    for modality in _cross_fitted(draft.encoders):
-        if modality in draft.extractors and "teacher" in draft.extractors[modality].transforms:
-            mistakes.append(
-                f"encoders.{modality}.cross_fit: its recipe has a teacher, which has learned from the parts that are "
-                "held out; leave cross_fit or the teacher out"
-            )
-
-
-SPEC = TransformSpec(
-    name="cross_fit",
-    summary="Vectors of training conversations from feature extractors that have not learned from them.",
-    make=_make,
-    check=_check,
-)

@@ -5,21 +5,22 @@ and the probabilities of each part come from teachers that have learned from the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, PrivateAttr
 
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ConfigError
 from merkit.core.model import FittedModel
+from merkit.core.settings import Settings
 from merkit.data.dataset import Dataset
-from merkit.encoders.checkpoint import ExtractorConfig, checkpoint_hash
+from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import cross_fit, train_parts
-from merkit.experiments.recipe import Recipe, RecipeDraft
-from merkit.experiments.transform import Resources, TrainCell, Transform, TransformSpec
+from merkit.experiments.recipe import CheckOther, Recipe
+from merkit.experiments.transform import Resources, TrainCell, Transform
 from merkit.inference.recognizer import Recognizer
 from merkit.io.checkpoint import build_encoders, build_model
 from merkit.training.optimisation import build_optimizer, groups_of, layers_of
@@ -27,13 +28,11 @@ from merkit.training.optimisation import build_optimizer, groups_of, layers_of
 FOLDER = "teacher"
 
 
-class TeacherConfig(BaseModel):
+class TeacherConfig(Settings):
     """``[teacher]``: a model whose probabilities for the training split are learned beside the labels.
 
     Distillation is Hinton et al.'s (2015, arXiv 1503.02531), at temperature 1; cross-fitting the teacher is ours.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: str | dict[str, Any]
     """Of the teacher, a file or its content."""
@@ -44,29 +43,50 @@ class TeacherConfig(BaseModel):
     averaged, for all seeds."""
     weight: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
     """Of the distillation loss beside the model's own terms."""
-
-
-@dataclass(frozen=True)
-class TeacherSettings:
-    """``[teacher]`` with the checked recipe."""
-
-    recipe: Recipe
-    config: TeacherConfig
-
-    def resolved(self) -> dict[str, Any]:
-        """Return the table with every default written out."""
-        return {**self.config.model_dump(mode="json"), "recipe": self.recipe.without_seeds()}
+    _checked: Recipe = PrivateAttr()
+    """The recipe once it is checked."""
 
 
 class Distillation(Transform):
     """Adds the mean probabilities of the teachers that have not learned from a conversation."""
 
-    def __init__(self, cell: Cell, settings: TeacherSettings) -> None:
+    name = "teacher"
+    summary = "Distillation: the model whose probabilities are learned beside the labels."
+    table = TeacherConfig
+
+    @classmethod
+    def check_table(
+        cls, table: TeacherConfig | None, recipe: Recipe, check_other: CheckOther, mistakes: list[str]
+    ) -> TeacherConfig | None:
+        """Check the teacher's recipe: same protocol, same options, no teacher or feature extractor of its own."""
+        if table is None:
+            return None
+        assert isinstance(table.recipe, dict)  # files are read before anything is checked
+        if "teacher" in table.recipe:
+            mistakes.append("teacher.recipe: has a teacher of its own; leave one of them out")
+            return None
+        teacher = check_other(table.recipe, "teacher.recipe", mistakes)
+        if teacher is None:
+            return None
+        if any(isinstance(config, ExtractorConfig) for _, config in teacher.encoders.values()):
+            mistakes.append(
+                "teacher.recipe: has a trained model for an encoder, which may know the held-out conversations"
+            )
+        checked = table.model_copy(update={"recipe": teacher.without_seeds()})
+        checked._checked = teacher
+        return checked
+
+    @classmethod
+    def of(cls, cell: Cell) -> Self | None:
+        settings = cell.recipe.transforms.get(cls.name)
+        return cls(cell, settings) if isinstance(settings, TeacherConfig) else None
+
+    def __init__(self, cell: Cell, settings: TeacherConfig) -> None:
         self.cell = cell
         self.settings = settings
-        config = settings.config
+        self.recipe = settings._checked
         self.parts = cross_fit(
-            cell, settings.recipe, cell.run / FOLDER, config.cross_fit, config.ensemble, "teacher.cross_fit"
+            cell, self.recipe, cell.run / FOLDER, settings.cross_fit, settings.ensemble, "teacher.cross_fit"
         )
 
     def check(self) -> None:
@@ -90,21 +110,18 @@ class Distillation(Transform):
         train_parts(self.parts, train, "teacher")
 
     def identity(self) -> Any:
-        """Return hashes of the teachers' weights, not of their probabilities, which differ between machines."""
-        return [
-            (sorted(part.conversations), [checkpoint_hash(path) for path in part.checkpoints]) for part in self.parts
-        ]
+        return [part.identity() for part in self.parts]
 
     def describe(self) -> Mapping[str, Any]:
-        encoders = build_encoders(self.settings.recipe.encoders, self.cell.manifest.root, None)
+        encoders = build_encoders(self.recipe.encoders, self.cell.manifest.root, None)
         return {
-            "teacher": self.settings.recipe.model.name,
+            "teacher": self.recipe.model.name,
             "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
-            **self.settings.config.model_dump(exclude={"recipe"}),
+            **self.settings.model_dump(exclude={"recipe"}),
         }
 
     def apply(self, dataset: Dataset, resources: Resources) -> Dataset:
-        return replace(dataset, teacher=self._probabilities(resources), teacher_weight=self.settings.config.weight)
+        return replace(dataset, teacher=self._probabilities(resources), teacher_weight=self.settings.weight)
 
     def _probabilities(self, resources: Resources) -> dict[str, Array]:
         """Return the mean of the teachers' probabilities ``[classes]`` for each utterance of the training split."""
@@ -118,40 +135,10 @@ class Distillation(Transform):
                     list(cell.manifest.turns(cell.members, *teacher.reach)),
                     wanted=wanted,
                     features=cell.features,
-                    batch_seconds=self.settings.recipe.training.batch_seconds,
+                    batch_seconds=self.recipe.training.batch_seconds,
                     progress=resources.progress,
                 ):
                     probabilities = np.array([prediction.probabilities[label] for label in teacher.labels])
                     share = probabilities / len(part.checkpoints)
                     means[prediction.id] = as_float32(means.get(prediction.id, 0.0) + share)
         return {id_: means[id_] for id_ in cell.fold.train}
-
-
-def _make(cell: Cell) -> Distillation | None:
-    settings = cell.recipe.transforms.get("teacher")
-    return Distillation(cell, settings) if isinstance(settings, TeacherSettings) else None
-
-
-def _check(table: TeacherConfig | None, draft: RecipeDraft, mistakes: list[str]) -> TeacherSettings | None:
-    """Check the teacher's recipe: same protocol, same options, no teacher or feature extractor of its own."""
-    if table is None:
-        return None
-    assert isinstance(table.recipe, dict)  # files are read before anything is checked
-    if "teacher" in table.recipe:
-        mistakes.append("teacher.recipe: has a teacher of its own; leave one of them out")
-        return None
-    recipe = draft.check_other(table.recipe, "teacher.recipe", mistakes)
-    if recipe is None:
-        return None
-    if any(isinstance(config, ExtractorConfig) for _, config in recipe.encoders.values()):
-        mistakes.append("teacher.recipe: has a trained model for an encoder, which may know the held-out conversations")
-    return TeacherSettings(recipe, table)
-
-
-SPEC = TransformSpec(
-    name="teacher",
-    summary="Distillation: the model whose probabilities are learned beside the labels.",
-    make=_make,
-    table=TeacherConfig,
-    check=_check,
-)

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from merkit.experiments.cell import Cell
-from merkit.experiments.transform import Transform, TransformSpec
-from merkit.experiments.transforms import augmented_views, cross_fitted_features, distillation
+from merkit.experiments.transform import Transform
+from merkit.experiments.transforms.augmented_views import AugmentedViews
+from merkit.experiments.transforms.cross_fitted_features import CrossFittedFeatures
+from merkit.experiments.transforms.distillation import Distillation
 
-TRANSFORMS: tuple[TransformSpec, ...] = (cross_fitted_features.SPEC, augmented_views.SPEC, distillation.SPEC)
+TRANSFORMS: tuple[type[Transform], ...] = (CrossFittedFeatures, AugmentedViews, Distillation)
 
 
 def transforms_of(cell: Cell) -> Mapping[str, Transform]:
@@ -15,5 +17,5 @@ def transforms_of(cell: Cell) -> Mapping[str, Transform]:
     Raises:
         ConfigError: One of them cannot work on this cell.
     """
-    made = {spec.name: spec.make(cell) for spec in TRANSFORMS}
+    made = {transform.name: transform.of(cell) for transform in TRANSFORMS}
     return {name: transform for name, transform in made.items() if transform is not None}

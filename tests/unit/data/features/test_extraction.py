@@ -357,13 +357,13 @@ def test_turns_without_the_modality_are_passed_over_and_counted(store: FeatureSt
     absent = Turn(Utterance("absent", "c", 0, "s"), (), Path())
 
     count = extract_features(
-        FakeEncoder(), [absent, *turns(9), absent], store, batch_s=20, progress=lambda *n: told.append(n)
+        FakeEncoder(), [absent, *turns(9), absent], store, batch_s=20, progress=lambda what, *n: told.append(n)
     )
 
     assert count == 9
     assert told[-1] == (11, 11)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
-    extract_features(FakeEncoder(), iter([absent]), store, progress=lambda *n: told.append(n))
+    extract_features(FakeEncoder(), iter([absent]), store, progress=lambda what, *n: told.append(n))
     assert told[-1] == (1, 0)
 
 
@@ -416,7 +416,7 @@ def test_whole_numbers_such_as_tokens_are_stored_as_they_are(store: FeatureStore
 def test_ctrl_c_stores_the_finished_batches(store: FeatureStore) -> None:
     encoder = FakeEncoder()
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(what: str, done: int, total: int) -> None:
         if done > 20:
             raise KeyboardInterrupt
 
@@ -427,7 +427,7 @@ def test_ctrl_c_stores_the_finished_batches(store: FeatureStore) -> None:
 
 
 def test_an_array_shared_by_batch_mates_names_the_same_batch_after_an_interruption(store: FeatureStore) -> None:
-    def stop(done: int, total: int) -> None:
+    def stop(what: str, done: int, total: int) -> None:
         if done > 20:
             raise KeyboardInterrupt
 
