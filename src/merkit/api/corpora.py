@@ -45,7 +45,7 @@ def prepare(
 
 
 def doctor(data: str | Path, progress: ProgressCallback | None = None) -> list[Finding]:
-    """Check a prepared corpus: counts, media, texts and known defects; return the findings, gravest first.
+    """Check a prepared corpus: counts, media, texts and known defects; return the findings, most serious first.
 
     Raises:
         MerkitError: There is no manifest.

@@ -112,7 +112,7 @@ class EmotionRecognizer:
                 ``[samples]`` or ``[channels, samples]`` as a NumPy array or torch tensor.
             rate_hz: The rate of samples; only for samples.
             transcript: A file with times (CSV, TSV, JSON, SRT, WebVTT), or the text of the whole recording (.txt).
-            text: What is said in the recording, in the place of a transcript.
+            text: The words of the recording, in place of a transcript.
             channels: ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each
                 channel as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
                 is read from the channel that is louder while that speaker talks.

@@ -99,7 +99,7 @@ def _without_turns(batch: Batch) -> Batch:
         ids=batch.ids,
         mask=batch.mask[:, 0],
         inputs={name: Padded(padded.data[:, 0], padded.mask[:, 0]) for name, padded in batch.inputs.items()},
-        present={name: there[:, 0] for name, there in batch.present.items()},
+        present={name: flags[:, 0] for name, flags in batch.present.items()},
         speakers=batch.speakers[:, 0],
         labels=None if batch.labels is None else batch.labels[:, 0],
         extras={name: extra[:, 0] for name, extra in batch.extras.items()},

@@ -1,6 +1,6 @@
 """Comparison of two runs of one protocol: the difference, its interval, and its significance."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -30,17 +30,17 @@ class Comparison:
     seeds: tuple[int, ...]
 
 
-def compare_all(runs: Mapping[str, Run], reference: Run) -> list[Comparison]:
+def compare_all(runs: Sequence[tuple[str, Run]], reference: Run) -> list[Comparison]:
     """Compare runs with the reference on the protocol's first metric, with Holm's adjustment over them.
 
     Args:
-        runs: The runs, by the names they are printed under.
+        runs: Each with the name that it is printed under.
         reference: The run to compare them with.
 
     Raises:
         MerkitError: A run is of another protocol or tests other utterances than the reference.
     """
-    comparisons = [_compare(system, run, reference) for system, run in runs.items()]
+    comparisons = [_compare(system, run, reference) for system, run in runs]
     adjusted = holm([comparison.p_value for comparison in comparisons])
     return [
         replace(comparison, adjusted=p, verdict=verdict(comparison.difference, p))

@@ -192,7 +192,7 @@ class Recognizer:
         """
         self.model.eval()  # between two epochs it is in training mode
         unlabelled = dataclasses.replace(dataset, labels=None)
-        # torch's loader draws a number from the global generator, which the epochs that follow must find as ever
+        # torch's loader draws a number from the global generator, which the epochs that follow must find unchanged
         return self._outputs(load_batches(unlabelled, self._plan(unlabelled, batch_size, batch_seconds)))
 
     def _plan(self, dataset: Dataset, batch_size: int, batch_seconds: float | None) -> list[list[int]]:

@@ -11,20 +11,16 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import CausalConfig, Citation, ModalityDropoutConfig, Model, ModelSpec, ReleasedCode
-from merkit.nn.attention import AttentionBlock, MultiHeadAttention, causal_pairs
-from merkit.nn.cosine_fusion import CosineFusion
+from merkit.models._ada2i_networks import CosineFusion, FeatureWeighting, LstmContext, Ring, TransformerContext
 from merkit.nn.layers import encode
 from merkit.nn.modulation import Modulation, Noise, Target
 from merkit.nn.pooling import masked_mean
-from merkit.nn.recurrent import MaskedLSTM
-from merkit.nn.tensor_ring import FeatureWeighting, Ring
 
 ORDER = ("audio", "text", "video")
 """Order of the modalities in the ring of products and in the output weights (released code: "atv")."""
@@ -259,77 +255,6 @@ class Ada2i(Model):
             ]
             for name in self.order
         }
-
-
-class TransformerContext(nn.Module):
-    """A transformer at the dim of what it reads, without a code of position, and a linear layer (released code)."""
-
-    def __init__(
-        self,
-        dim: int,
-        hidden: int,
-        layers: int,
-        feed_forward: int,
-        dropout: float,
-        causal: bool,
-        *,
-        copied: bool = False,
-    ) -> None:
-        super().__init__()
-        self.causal = causal
-        self.layers = nn.ModuleList(
-            AttentionBlock(dim, heads_for(dim), hidden=feed_forward, norm="post", dropout=dropout, activation="relu")
-            for _ in range(layers)
-        )
-        for module in self.modules():
-            if isinstance(module, MultiHeadAttention):
-                _init_as_pytorch(module)
-        for layer in self.layers[1:] if copied else ():
-            layer.load_state_dict(self.layers[0].state_dict())
-        self.project = nn.Linear(dim, hidden)
-
-    def forward(
-        self, vectors: Float[Tensor, "items turns dim"], seen: Bool[Tensor, "items turns"]
-    ) -> Float[Tensor, "items turns hidden"]:
-        """Return features at seen turns and zeros elsewhere."""
-        unseen = ~seen.unsqueeze(-1)
-        data = vectors.masked_fill(unseen, 0.0)
-        allowed = causal_pairs(data.shape[1], data.device) if self.causal else None
-        for layer in self.layers:
-            data = layer(data, seen, allowed=allowed)
-        features: Tensor = self.project(data)
-        return features.masked_fill(unseen, 0.0)
-
-
-class LstmContext(nn.Module):
-    """A bidirectional LSTM, ``hidden / 2`` wide per direction (released code), or one that reads the past only."""
-
-    def __init__(self, dim: int, hidden: int, layers: int, dropout: float, causal: bool) -> None:
-        super().__init__()
-        if not causal and hidden % 2:
-            raise ValueError(f"hidden_size = {hidden}: an LSTM of two directions needs an even number")
-        each = hidden if causal else hidden // 2
-        self.lstm = MaskedLSTM(dim, each, layers=layers, dropout=dropout, bidirectional=not causal)
-
-    def forward(
-        self, vectors: Float[Tensor, "items turns dim"], seen: Bool[Tensor, "items turns"]
-    ) -> Float[Tensor, "items turns hidden"]:
-        """Return features at seen turns and zeros elsewhere."""
-        states: Tensor = self.lstm(vectors, seen)
-        return states
-
-
-def _init_as_pytorch(attention: MultiHeadAttention) -> None:
-    """Draw weights as PyTorch's ``TransformerEncoderLayer`` does, where query, key and value are one matrix."""
-    for layer in (attention.query, attention.key, attention.value):
-        nn.init.xavier_uniform_(layer.weight, gain=0.5**0.5)  # as of [3 dim, dim]: 3 + 1 in place of 1 + 1
-        nn.init.zeros_(layer.bias)
-    nn.init.zeros_(attention.output.bias)
-
-
-def heads_for(dim: int) -> int:
-    """Return the first of 5 to 14 that divides the dim, 1 if none does (released code)."""
-    return next((heads for heads in range(5, 15) if dim % heads == 0), 1)
 
 
 CITATION = Citation(

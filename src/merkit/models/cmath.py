@@ -153,26 +153,14 @@ class Cmath(Model):
         self.dropout = Dropout(config.dropout)
         self.symmetric: SymmetricInteraction | None = None
         self.branches = nn.ModuleDict()
+        sizes = {"layers": config.layers, "hidden": config.feed_forward}
         if config.interaction == "symmetric":
-            self.symmetric = SymmetricInteraction(
-                names,
-                config.dim,
-                config.heads,
-                layers=config.layers,
-                hidden=config.feed_forward,
-                dropout=config.dropout,
-            )
+            self.symmetric = SymmetricInteraction(names, config.dim, config.heads, dropout=config.dropout, **sizes)
         else:
+            concatenated = config.auxiliaries == "concatenated"
             for name in self.centres:
                 self.branches[name] = CentralBranch(
-                    name,
-                    names,
-                    config.dim,
-                    config.heads,
-                    layers=config.layers,
-                    hidden=config.feed_forward,
-                    dropout=config.dropout,
-                    concatenated=config.auxiliaries == "concatenated",
+                    name, names, config.dim, config.heads, dropout=config.dropout, concatenated=concatenated, **sizes
                 )
         self.fusion = Fusion(self.centres, config.dim, posterior=config.posterior, dropout=config.dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(config.dim, classes) for name in self.centres})

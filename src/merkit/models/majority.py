@@ -7,10 +7,6 @@ from merkit.core.model import ModelConfig, ModelSpec
 from merkit.models._fitted import FittedBaseline, labelled
 
 
-class MajorityConfig(ModelConfig):
-    """``majority`` has no settings."""
-
-
 class Majority(FittedBaseline):
     """Predicts the class shares of the training split for every utterance."""
 
@@ -32,7 +28,7 @@ SPEC = ModelSpec(
     name="majority",
     summary="the most frequent training class (baseline)",
     level="utterance",
-    config=MajorityConfig,
+    config=ModelConfig,
     build=Majority,
     modalities=(0, 0),
 )

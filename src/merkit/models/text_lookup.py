@@ -17,10 +17,6 @@ from merkit.core.model import ModelConfig, ModelSpec
 from merkit.models._fitted import FittedBaseline, labelled
 
 
-class TextLookupConfig(ModelConfig):
-    """``text_lookup`` has no settings."""
-
-
 class TextLookup(FittedBaseline):
     """Exact text to the label counts it had in training; unknown and missing texts get the training split's shares.
 
@@ -31,7 +27,7 @@ class TextLookup(FittedBaseline):
     hashes: Tensor
     counts: Tensor
 
-    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: TextLookupConfig) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], classes: int, config: ModelConfig) -> None:
         super().__init__(encoders, classes, config)
         self.register_buffer("hashes", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros(0, classes))
@@ -71,7 +67,7 @@ SPEC = ModelSpec(
     name="text_lookup",
     summary="the label that the same sentence had in training (baseline)",
     level="utterance",
-    config=TextLookupConfig,
+    config=ModelConfig,
     build=TextLookup,
     modalities=(0, 0),
     inputs=frozenset({"texts"}),

@@ -122,7 +122,7 @@ def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference]
     ordered = sorted(entries, key=_position)
     named = next((entry for entry in ordered if entry.name == reference), None)
     compared_with = named or _base(ordered) or _default_reference(ordered)
-    others = {entry.name: entry.run for entry in ordered if entry is not compared_with}
+    others = [(entry.name, entry.run) for entry in ordered if entry is not compared_with]
     return Group(
         protocol=protocol,
         entries=tuple(ordered),

@@ -8,7 +8,7 @@ from merkit.evaluation.stored import Run, open_run
 
 
 def compare(run: Run, reference: Run) -> Comparison:
-    return compare_all({run.path.name: run}, reference)[0]
+    return compare_all([(run.path.name, run)], reference)[0]
 
 
 def test_a_run_beside_itself_is_not_distinguishable(parley, make_run, tmp_path):
@@ -35,7 +35,7 @@ def test_a_far_better_system_is_better_and_the_other_way_round_worse(parley, mak
 def test_holm_counts_all_comparisons_with_the_reference(parley, make_run, tmp_path):
     runs = [open_run(make_run(tmp_path / f"r{skill}", parley, skill=skill)) for skill in (1.0, 3.0, 4.0)]
 
-    compared = compare_all({run.path.name: run for run in runs[1:]}, runs[0])
+    compared = compare_all([(run.path.name, run) for run in runs[1:]], runs[0])
 
     assert [c.system for c in compared] == ["r3.0", "r4.0"]
     assert max(c.adjusted for c in compared) >= max(c.p_value for c in compared)

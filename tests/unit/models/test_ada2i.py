@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from merkit.core.batch import Batch, Padded
 from merkit.core.lookup import load
 from merkit.encoders.precomputed import Precomputed
-from merkit.models.ada2i import Ada2i, TransformerContext, heads_for
-from merkit.nn.cosine_fusion import CosineFusion
+from merkit.models._ada2i_networks import CosineFusion, FeatureWeighting, TransformerContext, heads_for, khatri_rao
+from merkit.models.ada2i import Ada2i
 from merkit.nn.losses import build_criterion
-from merkit.nn.tensor_ring import FeatureWeighting, khatri_rao
 
 SPEC = load("models", "ada2i")
 WIDTHS = {"text": 12, "audio": 10, "video": 8}

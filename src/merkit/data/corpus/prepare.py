@@ -67,16 +67,16 @@ def prepare(
     )
 
 
-def count_differences(found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
+def count_differences(counts: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
     """Return one phrase per published count that differs.
 
     >>> count_differences({"train": 9988}, {"train": 9989})
     ['train 9,988 found, 9,989 expected (-1)']
     """
     return [
-        f"{name} {found.get(name, 0):,} found, {number:,} expected ({found.get(name, 0) - number:+,})"
+        f"{name} {counts.get(name, 0):,} found, {number:,} expected ({counts.get(name, 0) - number:+,})"
         for name, number in expected.items()
-        if found.get(name, 0) != number
+        if counts.get(name, 0) != number
     ]
 
 
@@ -91,9 +91,9 @@ def _checked_options(spec: CorpusSpec, options: CorpusOptions | Mapping[str, Any
         raise ConfigError(f"{spec.name}: {wrong}. Known options: {known}") from error
 
 
-def _check_counts(spec: CorpusSpec, found: Mapping[str, int], allow_partial: bool) -> bool:
+def _check_counts(spec: CorpusSpec, counts: Mapping[str, int], allow_partial: bool) -> bool:
     """Return whether the corpus is incomplete."""
-    differences = count_differences(found, spec.expected)
+    differences = count_differences(counts, spec.expected)
     if differences and not allow_partial:
         raise CountError(
             f"{spec.name}: counts differ from the published ones: {'; '.join(differences)}."

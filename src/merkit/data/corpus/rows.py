@@ -89,9 +89,9 @@ def to_utterances(columns: Columns, source: str) -> list[Utterance]:
     for row in range(total):
         fields = {name: cells[name][row] for name in RESERVED}
         where = f"row {row + 1}" if fields["id"] is None else f"'{fields['id']}'"
-        found = _row_mistakes(fields, "turn" in columns)
-        mistakes += [f"{where}: {mistake}" for mistake in found]
-        if found:
+        row_mistakes = _row_mistakes(fields, "turn" in columns)
+        mistakes += [f"{where}: {mistake}" for mistake in row_mistakes]
+        if row_mistakes:
             continue
         identity = str(fields["id"])
         names[identity] += 1

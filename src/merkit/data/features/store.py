@@ -51,13 +51,13 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._arrays: dict[str, tuple[str, Array]] = {}
+        self._kind: _Kind | None = None
 
     def get(self, utterance_id: str, content: str) -> Array:
         """Return an utterance's array, as `FeatureStore.get`."""
-        known, array = self._arrays[utterance_id]
-        if known != content:
+        if self.missing({utterance_id: content}):
             raise KeyError(utterance_id)
-        return array
+        return self._arrays[utterance_id][1]
 
     def length(self, utterance_id: str) -> int:
         """Return the number of frames of an utterance's array."""
@@ -73,11 +73,8 @@ class MemoryStore:
         Raises:
             MerkitError: An array is empty or differs in type or ``dim`` from the others.
         """
-        held = next(iter(self._arrays.values()), None)
-        for name, content, array in rows:
-            held = held or (content, array)
-            _check_array(name, array, (held[1].dtype, held[1].shape[1:]), "this call")
-            self._arrays[name] = (content, array)
+        self._kind = _checked_kind(rows, self._kind, "this call")
+        self._arrays |= {name: (content, array) for name, content, array in rows}
 
 
 class FeatureStore:
@@ -156,9 +153,7 @@ class FeatureStore:
         """
         if not rows:
             return
-        kind = self._kind or (rows[0][2].dtype, rows[0][2].shape[1:])
-        for utterance_id, _, array in rows:
-            _check_array(utterance_id, array, kind, f"'{self.folder}'")
+        kind = _checked_kind(rows, self._kind, f"'{self.folder}'")
         lengths = [len(array) for _, _, array in rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         ids, contents = [row[0] for row in rows], [row[1] for row in rows]
@@ -233,30 +228,34 @@ def _opened(shard: Path) -> Iterator[Any]:
         ) from error
 
 
-def _check_array(utterance_id: str, array: Array, kind: _Kind, where: str) -> None:
-    found = (array.dtype, array.shape[1:])
-    if array.ndim == 0 or len(array) == 0:
-        raise MerkitError(f"Features of '{utterance_id}' are empty (shape {array.shape}). Is its recording too short?")
-    if found != kind:
-        raise MerkitError(
-            f"Features of '{utterance_id}' are {_described(found)}, those of the others in {where} "
-            f"{_described(kind)}. The encoder must give all utterances the same"
-        )
+def _checked_kind(rows: Sequence[tuple[str, str, Array]], kind: _Kind | None, where: str) -> _Kind | None:
+    """Return the type and dimensions that all arrays share, those already stored included."""
+    for name, _, array in rows:
+        own = (array.dtype, array.shape[1:])
+        if array.ndim == 0 or len(array) == 0:
+            raise MerkitError(f"Features of '{name}' are empty (shape {array.shape}). Is its recording too short?")
+        kind = kind or own
+        if own != kind:
+            raise MerkitError(
+                f"Features of '{name}' are {_described(own)}, those of the others in {where} "
+                f"{_described(kind)}. The encoder must give all utterances the same"
+            )
+    return kind
 
 
 def _check_encoder(about: Path, digest: str) -> None:
     try:
         content = json.loads(about.read_text(encoding="utf-8"))
-        found, number = fingerprint_hash(content["fingerprint"]), content["format"]
+        stored, number = fingerprint_hash(content["fingerprint"]), content["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MerkitError(f"'{about}' is damaged ({error}). Remove its folder to extract again") from error
     if number != FORMAT:
         raise MerkitError(
             f"'{about}' has format {number}, this merkit reads {FORMAT}. Remove its folder to extract again"
         )
-    if found != digest:
+    if stored != digest:
         raise MerkitError(
-            f"'{about}' is not the encoder that its folder is named after ({found[:12]}, not {digest[:12]}). "
+            f"'{about}' is not the encoder that its folder is named after ({stored[:12]}, not {digest[:12]}). "
             "Was it changed by hand? Remove the folder to extract again"
         )
 
