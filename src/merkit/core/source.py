@@ -7,7 +7,7 @@ import ast
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -48,6 +48,11 @@ def code_hashes(files: Iterable[Path], follows: Callable[[str], bool]) -> dict[s
     for file in found:
         hashes[file.relative_to(_root(file)).as_posix()].add(source_hash(_read(file)))
     return {name: " ".join(sorted(hashes[name])) for name in sorted(hashes)}
+
+
+def changed_files(stored: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+    """Return the names of files that two results of ``code_hashes`` do not share."""
+    return sorted(name for name in stored.keys() | present.keys() if stored.get(name) != present.get(name))
 
 
 def _read(file: Path) -> bytes:

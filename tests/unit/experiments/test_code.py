@@ -134,7 +134,7 @@ def test_modules_of_a_models_package_count(tmp_path: Path, imports: str) -> None
     package.mkdir()
     for name, text in (("__init__", ""), ("gmu", f"{imports}\n{MODEL}"), ("layers", "SIZE = 1\n")):
         (package / f"{name}.py").write_text(text)
-    origin = Origin("models", "gmu", "thesis.gmu", package / "gmu.py", "", "thesis", "1")
+    origin = Origin("models", "gmu", "thesis.gmu", package / "gmu.py", {}, "thesis", "1")
 
     names = code_hashes([replace(load("models", "concat"), origin=origin)])
 
