@@ -29,7 +29,7 @@ def source_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def code_hashes(files: Mapping[Path, bytes], follows: Callable[[str], bool]) -> dict[str, str]:
+def code_hashes(files: Mapping[Path, bytes], follows: Callable[[str], bool] = lambda module: False) -> dict[str, str]:
     """Return the ``source_hash`` of each file and of every file that it imports, by its path below its root.
 
     Files of one name in several folders share an entry.
@@ -47,6 +47,11 @@ def code_hashes(files: Mapping[Path, bytes], follows: Callable[[str], bool]) -> 
     for file, content in sources.items():
         hashes[file.relative_to(_root(file)).as_posix()].add(source_hash(content))
     return {name: " ".join(sorted(hashes[name])) for name in sorted(hashes)}
+
+
+def changed_files(stored: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+    """Return the names of files that two results of ``code_hashes`` do not share."""
+    return sorted(name for name in stored.keys() | present.keys() if stored.get(name) != present.get(name))
 
 
 @cache

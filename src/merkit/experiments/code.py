@@ -47,7 +47,7 @@ def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) 
     Raises:
         MerkitError: Names the files that differ.
     """
-    differing = sorted(name for name in stored.keys() | now.keys() if stored.get(name) != now.get(name))
+    differing = source.changed_files(stored, now)
     if differing:
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         features = ""

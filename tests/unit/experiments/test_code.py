@@ -153,7 +153,8 @@ def test_modules_of_a_models_package_count(tmp_path: Path, imports: str) -> None
     package.mkdir()
     for name, text in (("__init__", ""), ("gmu", f"{imports}\n{MODEL}"), ("layers", "SIZE = 1\n")):
         (package / f"{name}.py").write_text(text)
-    origin = Origin("models", "gmu", "thesis.gmu", file := package / "gmu.py", file.read_bytes(), "thesis", "1")
+    file = package / "gmu.py"
+    origin = Origin("models", "gmu", "thesis.gmu", file, file.read_bytes(), {}, "thesis", "1")
 
     names = code_hashes([replace(load("models", "concat"), origin=origin)])
 
@@ -161,7 +162,7 @@ def test_modules_of_a_models_package_count(tmp_path: Path, imports: str) -> None
 
 
 def outside(*files: Path) -> dict[str, str]:
-    return source.code_hashes({file: file.read_bytes() for file in files}, lambda module: False)
+    return source.code_hashes({file: file.read_bytes() for file in files})
 
 
 def test_all_that_a_relative_import_runs_counts(tmp_path: Path) -> None:
