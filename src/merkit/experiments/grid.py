@@ -25,6 +25,7 @@ from pydantic import Field
 from merkit.core.errors import ConfigError
 from merkit.core.settings import Settings
 from merkit.data.files import write_texts
+from merkit.experiments.code import code_hashes
 from merkit.experiments.mistakes import check_options, joined
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.recipe_files import read_toml
@@ -107,6 +108,8 @@ def train_grid(
     Raises:
         MerkitError: As `train_recipe`.
     """
+    for variant in variants:
+        code_hashes(variant.recipe.plug_ins())  # reads all files as they are now, before the first variant is trained
     runs = []
     for variant in variants:
         run = out / variant.name

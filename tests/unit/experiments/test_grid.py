@@ -10,9 +10,13 @@ from tests.commandline import call
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
 from merkit.api.training import train_and_score_grid
+from merkit.core import source
 from merkit.core.errors import ConfigError
 from merkit.encoders.precomputed import Precomputed
-from merkit.experiments.grid import Variant, read_grid, variant_of
+from merkit.experiments import grid as experiments_grid
+from merkit.experiments.code import code_hashes
+from merkit.experiments.grid import Variant, read_grid, train_grid, variant_of
+from merkit.experiments.recipe import Recipe
 from merkit.experiments.recipe_reader import check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
 from merkit.experiments.shipped import shipped_folder
@@ -129,6 +133,26 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path, recipe: Path) -> None:
 def test_a_missing_grid_is_told(tmp_path: Path, recipe: Path) -> None:
     with pytest.raises(ConfigError, match="No grid"):
         read_grid(tmp_path / "none.toml", recipe)
+
+
+def test_the_sources_of_all_variants_are_read_before_the_first_is_trained(
+    tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variants = read_grid(
+        grid(tmp_path, "[[variants]]\nname = 'other'\nset.model = 'concat'\nremove = ['config']"), recipe
+    )
+    read: list[int] = []
+
+    def train(recipe: Recipe, *arguments: object) -> None:
+        before = source.read.cache_info().misses
+        code_hashes(recipe.plug_ins())
+        read.append(source.read.cache_info().misses - before)
+
+    monkeypatch.setattr(experiments_grid, "train_recipe", train)
+    source.read.cache_clear()
+    train_grid(variants, tmp_path, tmp_path / "runs")
+
+    assert read == [0, 0]
 
 
 @pytest.fixture(scope="module")
