@@ -21,7 +21,7 @@ from merkit.core.errors import ConfigError, MerkitError, UnalignableError
 from merkit.core.once import once
 from merkit.core.types import Turn
 from merkit.encoders.networks.files import NetworkFiles
-from merkit.encoders.networks.loading import read_network_config
+from merkit.encoders.networks.loading import FROM_FOLDER, read_network_config, reason
 from merkit.encoders.sound.samples import RATE_HZ, waveform
 from merkit.encoders.wav2vec2 import receptive_field
 
@@ -96,10 +96,10 @@ class Ctc(Aligner):
 
         try:
             network = AutoModelForCTC.from_pretrained(
-                self.files.weights_folder, config=self._config, local_files_only=True, use_safetensors=True
+                self.files.weights_folder, config=self._config, use_safetensors=True, **FROM_FOLDER
             )
         except (OSError, ValueError, KeyError) as error:
-            raise MerkitError(f"'{self.files.weights}' cannot be used as a CTC network: {error}") from error
+            raise MerkitError(f"'{self.files.weights}' cannot be used as a CTC network: {reason(error)}") from error
         return network.eval().to(self._device)
 
     @once
@@ -108,7 +108,7 @@ class Ctc(Aligner):
 
         extractor: Any = Library  # its constructor carries no types
         if (self.files.folder / "preprocessor_config.json").is_file():
-            return extractor.from_pretrained(self.files.folder, local_files_only=True)
+            return extractor.from_pretrained(self.files.folder, **FROM_FOLDER)
         return extractor()
 
 

@@ -14,16 +14,17 @@ import os
 import pkgutil
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
 from typing import Any, ClassVar
 
 from merkit.core.errors import PluginError, UnknownNameError
-from merkit.core.source import source_hash
+from merkit.core.source import PACKAGE, code_hashes
 
 KINDS = {
     "models": "model",
@@ -38,6 +39,8 @@ KINDS = {
 PLUGINS = "MERKIT_PLUGINS"
 """Environment variable: files of the user that are known by their names as well, separated as in ``PATH``."""
 
+_IMPORTING = RLock()
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -48,17 +51,12 @@ class Origin:
     name: str
     module: str
     file: Path
-    content: bytes = field(repr=False)
-    """Of the file when it was imported."""
+    code: Mapping[str, str]
+    """Hash of the file, and of every other file outside merkit that it imports, by name; empty for a file of merkit."""
     distribution: str | None = None
     """The installed package; ``None``: a file of merkit or of the user."""
     version: str | None = None
     """Of the installed package."""
-
-    @property
-    def sha256(self) -> str:
-        """The `source_hash` of the file."""
-        return source_hash(self.content)
 
     @property
     def built_in(self) -> bool:
@@ -126,6 +124,19 @@ def load(kind: str, reference: str) -> Any:
     return next(iter(offers.values()))()
 
 
+@cache
+def load_built_in(kind: str, name: str) -> Any:
+    """Import one plug-in that merkit brings along and return its ``SPEC``; nothing outside merkit is looked at.
+
+    Raises:
+        UnknownNameError: merkit has none of this name.
+    """
+    if name not in _built_in(kind):
+        raise UnknownNameError(unknown(KINDS[kind], name, sorted(_built_in(kind))))
+    module = importlib.import_module(f"merkit.{kind}.{name.replace('-', '_')}")
+    return _checked(module, kind, name, f"merkit.{kind}")
+
+
 def name_of(kind: str, reference: str) -> str:
     """Return the name that a reference stands for, without importing anything.
 
@@ -153,8 +164,7 @@ def _name(kind: str, stem: str) -> str:
 
 @cache
 def _built_in(kind: str) -> frozenset[str]:
-    folder = Path(__file__).parent.parent / kind
-    modules = (module for module in pkgutil.iter_modules([str(folder)]) if not module.ispkg)
+    modules = (module for module in pkgutil.iter_modules([str(PACKAGE / kind)]) if not module.ispkg)
     return frozenset(_name(kind, module.name) for module in modules if not module.name.startswith("_"))
 
 
@@ -167,7 +177,7 @@ def _offers(kind: str) -> dict[str, dict[str, Callable[[], Any]]]:
     """Return by name and source what loads a plug-in."""
     offers: dict[str, dict[str, Callable[[], Any]]] = defaultdict(dict)
     for name in _built_in(kind):
-        offers[name]["merkit"] = partial(_load_built_in, kind, name)
+        offers[name]["merkit"] = partial(load_built_in, kind, name)
     for entry in _installed(kind, tuple(sys.path)):
         offers[entry.name][f"the package '{_distribution(entry)[0]}'"] = partial(_load_entry, kind, entry)
     for path in filter(None, os.environ.get(PLUGINS, "").split(os.pathsep)):
@@ -175,12 +185,6 @@ def _offers(kind: str) -> dict[str, dict[str, Callable[[], Any]]]:
         if spec.kind == kind:
             offers[spec.name][str(spec.origin.file)] = partial(_load_file, spec.origin.file, kind)
     return offers
-
-
-@cache
-def _load_built_in(kind: str, name: str) -> Any:
-    module = importlib.import_module(f"merkit.{kind}.{name.replace('-', '_')}")
-    return _checked(module, kind, name, f"merkit.{kind}")
 
 
 def _load_entry(kind: str, entry: EntryPoint) -> Any:
@@ -202,18 +206,19 @@ def _load_file(path: Path, kind: str | None = None) -> Any:
         word = "plug-in" if kind is None else KINDS[kind]
         raise PluginError(f"No {word} '{path}' ({error.strerror}): give the path of its file.") from None
     name = f"merkit_file_{path.stem}_{hashlib.sha256(str(path).encode() + source).hexdigest()[:16]}"
-    module = sys.modules.get(name)
-    if module is None:
-        loader = _SourceLoader(path, source)
-        found = importlib.util.spec_from_loader(name, loader)
-        assert found is not None
-        module = sys.modules[name] = importlib.util.module_from_spec(found)
-        try:
-            loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[name]
-            raise PluginError(_broken(str(path), error)) from error
-    return _checked(module, kind, None, str(path), content=source)
+    with _IMPORTING:
+        module = sys.modules.get(name)
+        if module is None:
+            loader = _SourceLoader(path, source)
+            found = importlib.util.spec_from_loader(name, loader)
+            assert found is not None
+            module = sys.modules[name] = importlib.util.module_from_spec(found)
+            try:
+                loader.exec_module(module)
+            except Exception as error:
+                del sys.modules[name]
+                raise PluginError(_broken(str(path), error)) from error
+    return _checked(module, kind, None, str(path))
 
 
 class _SourceLoader(importlib.abc.SourceLoader):
@@ -244,7 +249,6 @@ def _checked(
     source: str,
     distribution: str | None = None,
     version: str | None = None,
-    content: bytes | None = None,
 ) -> Any:
     """Return the ``SPEC`` of a module with its origin."""
     spec = getattr(module, "SPEC", None)
@@ -260,5 +264,5 @@ def _checked(
     taken = {*_built_in(spec.kind), *(entry.name for entry in _installed(spec.kind, tuple(sys.path)))}
     if name is None and spec.name in taken:
         raise PluginError(f"{source}: '{spec.name}' is the name of another {KINDS[spec.kind]} already: rename the file")
-    content = file.read_bytes() if content is None else content
-    return replace(spec, origin=Origin(spec.kind, spec.name, module.__name__, file, content, distribution, version))
+    code = {} if file.is_relative_to(PACKAGE) else code_hashes([file], lambda module: False)
+    return replace(spec, origin=Origin(spec.kind, spec.name, module.__name__, file, code, distribution, version))

@@ -1,11 +1,20 @@
-"""The hash of Python source by its meaning: comments, docstrings and layout do not count."""
+"""Hashes of Python source by its meaning (comments, docstrings and layout do not count), and of all that it imports.
+
+Followed are imports of merkit's modules and, from files outside merkit, of modules beside them or of their package.
+"""
 
 import ast
 import hashlib
 import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+PACKAGE = Path(__file__).parents[1]
+"""The folder of merkit's modules."""
 
 
 @cache
@@ -20,10 +29,90 @@ def source_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def code_hashes(files: Iterable[Path], follows: Callable[[str], bool]) -> dict[str, str]:
+    """Return the ``source_hash`` of each file and of every file that it imports, by its path below its root.
+
+    Files of one name in several folders share an entry.
+
+    Args:
+        files: Python files.
+        follows: Whether an import of the module of merkit with this name is followed.
+    """
+    waiting, found = list(files), set[Path]()
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += _imported(file, follows)
+    hashes: dict[str, set[str]] = defaultdict(set)
+    for file in found:
+        hashes[file.relative_to(_root(file)).as_posix()].add(source_hash(_read(file)))
+    return {name: " ".join(sorted(hashes[name])) for name in sorted(hashes)}
+
+
+def changed_files(stored: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+    """Return the names of files that two results of ``code_hashes`` do not share."""
+    return sorted(name for name in stored.keys() | present.keys() if stored.get(name) != present.get(name))
+
+
+def _read(file: Path) -> bytes:
+    """Return a file's content; a file of merkit is read once: the process goes on with the code that it has loaded."""
+    return _read_once(file) if file.is_relative_to(PACKAGE) else file.read_bytes()
+
+
+_read_once = cache(Path.read_bytes)
+
+
+@cache
+def _imports(content: bytes) -> list[tuple[int, str]]:
+    """Return leading dots and names of all modules that are imported, and of what is imported from them."""
+    imports: list[tuple[int, str]] = []
+    with suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse(content)):
+            if isinstance(node, ast.Import):
+                imports += [(0, alias.name) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                module = f"{node.module}." if node.module else ""
+                imports += [(node.level, module + alias.name) for alias in node.names]
+    return imports
+
+
+def _imported(file: Path, follows: Callable[[str], bool]) -> Iterator[Path]:
+    root, inside = _root(file), file.is_relative_to(PACKAGE)
+    own = file.relative_to(root).with_suffix("").parts
+    if not inside:
+        yield from _modules(root, own[:-1])
+    for level, name in _imports(_read(file)):
+        parts = name.split(".")
+        if parts[0] == PACKAGE.name and not level:
+            for end in range(2, len(parts) + 1):
+                module = PACKAGE.joinpath(*parts[1:end]).with_suffix(".py")
+                if follows(".".join(parts[:end])) and module.is_file():
+                    yield module
+        elif level and not inside:
+            yield from _modules(file.parents[level - 1], parts)
+        elif not inside and (parts[0] == own[0] or root.name not in ("site-packages", "dist-packages")):
+            yield from _modules(root, parts)
+
+
+def _modules(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Yield the files below a folder that the import of a dotted name runs."""
+    for end in range(1, len(parts) + 1):
+        path = folder.joinpath(*parts[:end])
+        yield from (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file())
+
+
+def _root(file: Path) -> Path:
+    """Return the folder from which a file is imported: that of its outermost package, or its own."""
+    return next(folder for folder in file.parents if not (folder / "__init__.py").exists())
+
+
 def _shape(node: Any) -> Any:
     """Return a syntax tree as JSON values without docstrings and positions."""
     if isinstance(node, list):
         return [_shape(each) for each in node if not _is_docstring(each)]
+    if isinstance(node, ast.JoinedStr):  # Python 3.12.1 ends a nested format with an empty string
+        node = ast.JoinedStr([each for each in node.values if getattr(each, "value", None) != ""])
     if isinstance(node, ast.AST):
         fields = ((name, _shape(value)) for name, value in ast.iter_fields(node))
         return [type(node).__name__, *((name, value) for name, value in fields if value not in (None, "None", []))]

@@ -89,7 +89,7 @@ def _plug_ins(specs: Sequence[PlugInSpec]) -> list[str]:
         return []
     lines = [
         f"* {KINDS[record['kind']]} {record['name']}: {record['file'] or record['distribution']} "
-        f"{record['version'] or ''} (sha256 {record['sha256'][:12]})"
+        f"{record['version'] or ''} ({', '.join(f'{name} {hashed[:12]}' for name, hashed in record['code'].items())})"
         for record in records
     ]
     return ["## Code from elsewhere", "", "Loading needs the same code.", "", *lines, ""]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import CheckpointError, UnknownNameError
-from merkit.core.lookup import KINDS, PLUGINS, PlugInSpec, load
+from merkit.core.lookup import KINDS, PLUGINS, PlugInSpec, load, load_built_in
 from merkit.core.settings import Settings
-from merkit.core.source import source_hash
+from merkit.core.source import changed_files, code_hashes
 
 
 class PlugInRecord(Settings):
@@ -19,8 +19,8 @@ class PlugInRecord(Settings):
     kind: str
     name: str
     module: str
-    sha256: str
-    """The `source_hash` of the module's file."""
+    code: dict[str, str]
+    """As `Origin.code`."""
     distribution: str | None
     version: str | None
     file: str | None
@@ -37,7 +37,7 @@ def record_plug_ins(specs: Iterable[PlugInSpec]) -> list[dict[str, Any]]:
                 kind=origin.kind,
                 name=origin.name,
                 module=origin.module,
-                sha256=origin.sha256,
+                code=dict(origin.code),
                 distribution=origin.distribution,
                 version=origin.version,
                 file=None if origin.distribution is not None else str(origin.file),
@@ -55,42 +55,52 @@ def load_recorded(kind: str, name: str, records: Mapping[tuple[str, str], PlugIn
         folder: The checkpoint, for messages.
 
     Raises:
-        UnknownNameError: merkit has no plug-in of this name.
-        CheckpointError: The plug-in that the checkpoint was trained with is missing, or its code has changed.
+        CheckpointError: It is named by a path, merkit has none of this name and the checkpoint records none, or the one
+            that the checkpoint was trained with is missing, or its code has changed.
     """
+    if not name.replace("-", "_").isidentifier():
+        raise CheckpointError(f"{folder}: '{name}' was found, expected the name of a {KINDS[kind]}")
     record = records.get((kind, name))
     if record is None:
-        spec = load(kind, name)
-        if not spec.origin.built_in:
-            raise CheckpointError(
-                f"{folder}: {KINDS[kind]} '{name}' comes from {spec.origin}, expected merkit's own: the checkpoint "
-                "does not record it; train it again"
-            )
-        return spec
+        try:
+            return load_built_in(kind, name)
+        except UnknownNameError as error:
+            raise CheckpointError(f"{folder} records no code from elsewhere, expected merkit's own. {error}") from None
     source = record.file or f"{record.distribution} {record.version} (module {record.module})"
     described = f"{folder}: {KINDS[kind]} '{name}' comes from {source}"
     try:
         spec = load(kind, name)
-        _check_hash(record, described, spec.origin.sha256, spec.origin)
+        _check_code(record, described, spec.origin.code, spec.origin)
         return spec
     except UnknownNameError:
         if record.file is None:
             raise CheckpointError(f"{described}, which is not installed: install it") from None
-    file = Path(record.file).resolve()
-    if any((parent / "config.json").exists() and (parent / "model.safetensors").exists() for parent in file.parents):
+    file = Path(record.file)
+    if not file.is_absolute():
+        raise CheckpointError(f"{described}, expected the absolute path of a file: train it again")
+    if _in_checkpoint(file, folder):
         raise CheckpointError(f"{described}, a file inside a checkpoint, which is never run: keep it elsewhere")
     if not file.is_file():
         raise CheckpointError(
             f"{described}, which is missing: put it back, or name the file's new path in the environment variable "
             f"{PLUGINS}"
         )
-    _check_hash(record, described, source_hash(file.read_bytes()), file)  # before it is run
+    _check_code(record, described, code_hashes([file.resolve()], lambda module: False), file)  # before it is run
     return load(kind, str(file))
 
 
-def _check_hash(record: PlugInRecord, described: str, present: str, where: object) -> None:
-    if present != record.sha256:
+def _in_checkpoint(file: Path, folder: Path) -> bool:
+    """Return whether a path leads through the checkpoint ``folder`` or another, also by links into or out of one."""
+    passed = {parent for path in (file, *file.parents) for parent in (path, *path.resolve().parents)}
+    return folder.resolve() in passed or any(
+        (parent / "config.json").exists() and (parent / "model.safetensors").exists() for parent in passed
+    )
+
+
+def _check_code(record: PlugInRecord, described: str, present: Mapping[str, str], where: object) -> None:
+    changed = changed_files(record.code, present)
+    if changed:
         raise CheckpointError(
-            f"{described}; the code in {where} is another one (sha256 {present[:12]} found, {record.sha256[:12]} "
-            "expected): bring back the code of training, or train again"
+            f"{described}; the code in {where} is another one ({', '.join(changed)} changed): bring back the code of "
+            "training, or train again"
         )

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 
-from merkit.core.errors import MerkitError, first_line
+from merkit.core.errors import MerkitError
 from merkit.core.once import once
 from merkit.core.view import TextEngine, ViewConfig, ViewSpec, Wording
 from merkit.data.files import file_hash
 from merkit.encoders.networks.files import NetworkFiles
-from merkit.encoders.networks.loading import quiet
+from merkit.encoders.networks.loading import FROM_FOLDER, quiet, reason
 
 
 class TranslateConfig(ViewConfig):
@@ -104,13 +104,13 @@ def _load(files: NetworkFiles) -> tuple[Any, Any]:
     folder = files.whole_folder
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
             network = AutoModelForSeq2SeqLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+                folder, use_safetensors=True, dtype=torch.float32, **FROM_FOLDER
             )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise MerkitError(
-            f"Cannot load the translation network '{files.weights}': {first_line(error)}. It needs model.safetensors "
+            f"Cannot load the translation network '{files.weights}': {reason(error)}. It needs model.safetensors "
             "and a tokenizer; MarianMT's tokenizers need: pip install 'merkit[translate]'"
         ) from error
     return network.eval(), tokenizer

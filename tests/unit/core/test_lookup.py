@@ -1,7 +1,9 @@
 """Where plug-ins are found, and how wrong ones are refused."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 from tests.plug_ins import PAGE_OF, source, write_file, write_package
@@ -53,7 +55,7 @@ def test_a_file_that_was_edited_is_imported_anew_and_one_that_was_not_is_not(tmp
 
     assert first.config is again.config
     assert (first.config().hidden_size, edited.config().hidden_size) == (256, 8)
-    assert first.origin.sha256 == again.origin.sha256 != edited.origin.sha256
+    assert first.origin.code == again.origin.code != edited.origin.code
 
 
 def test_an_installed_package_brings_plug_ins_of_every_kind(installed: str) -> None:
@@ -116,6 +118,32 @@ def test_a_package_with_the_name_of_a_built_in_is_refused(tmp_path: Path, monkey
     with pytest.raises(PluginError, match="Two models are named 'concat', from merkit and the package 'clashing_pack"):
         lookup.load("models", "concat")
     assert lookup.load("models", "single").name == "single"
+
+
+def test_two_listed_files_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    files = [str(write_file(tmp_path / folder, "models", "mine")) for folder in ("a", "b")]
+    monkeypatch.setenv(lookup.PLUGINS, ":".join([*files, files[0]]))
+
+    with pytest.raises(PluginError, match=f"Two models are named 'mine', from {files[0]} and {files[1]}: rename"):
+        lookup.load("models", "mine")
+
+
+def test_threads_share_the_import_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_file(tmp_path, "models", "shared_by_threads")
+    begun, other = Event(), Event()
+    monkeypatch.setattr(lookup, "EVENTS", (begun, other), raising=False)
+    head = "from merkit.core import lookup\nlookup.EVENTS[0].set()\nlookup.EVENTS[1].wait(0.2)\n"
+    path.write_text(head + path.read_text())
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(lookup.load, "models", str(path))
+        assert begun.wait(10)
+        second = threads.submit(lookup.load, "models", str(path))
+        second.add_done_callback(lambda _: other.set())
+
+    assert first.result().config is second.result().config
 
 
 def test_an_entry_point_without_its_module_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Results know their code: what counts as an edit, and what a run does after one."""
 
+import ast
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from tests.commandline import Called, call
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
 import merkit
+from merkit.core import source
 from merkit.core.lookup import Origin, load
 from merkit.experiments.code import code_hashes
 from merkit.training import loop
@@ -132,11 +134,72 @@ def test_modules_of_a_models_package_count(tmp_path: Path, imports: str) -> None
     package.mkdir()
     for name, text in (("__init__", ""), ("gmu", f"{imports}\n{MODEL}"), ("layers", "SIZE = 1\n")):
         (package / f"{name}.py").write_text(text)
-    origin = Origin("models", "gmu", "thesis.gmu", package / "gmu.py", "", "thesis", "1")
+    origin = Origin("models", "gmu", "thesis.gmu", package / "gmu.py", {}, "thesis", "1")
 
     names = code_hashes([replace(load("models", "concat"), origin=origin)])
 
-    assert {"thesis/gmu.py", "thesis/layers.py"} <= names.keys()
+    assert {"thesis/__init__.py", "thesis/gmu.py", "thesis/layers.py"} <= names.keys()
+
+
+def outside(*files: Path) -> dict[str, str]:
+    return source.code_hashes(files, lambda module: False)
+
+
+def test_all_that_a_relative_import_runs_counts(tmp_path: Path) -> None:
+    package = tmp_path / "thesis"
+    (package / "sub").mkdir(parents=True)
+    texts = {
+        "__init__": "SCALE = 1",
+        "gmu": "from . import helper, SCALE\nfrom .sub import Y",
+        "helper": "import other",
+        "sub/__init__": "from ..deep import Z\nY = 1",
+        "deep": "Z = 1",
+        "unused": "",
+    }
+    for name, text in texts.items():
+        (package / f"{name}.py").write_text(text)
+    (tmp_path / "other.py").write_text("")
+
+    names = outside(package / "gmu.py").keys()
+
+    assert names == {"other.py", *(f"thesis/{name}.py" for name in texts.keys() - {"unused"})}
+
+
+def test_packages_installed_beside_a_plug_ins_do_not_count(tmp_path: Path) -> None:
+    for name, text in (("thesis", "import large, thesis.sub"), ("thesis/sub", ""), ("large", "")):
+        folder = tmp_path / "site-packages" / name
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(text)
+
+    names = outside(tmp_path / "site-packages" / "thesis" / "__init__.py").keys()
+
+    assert names == {"thesis/__init__.py", "thesis/sub/__init__.py"}
+
+
+def test_files_of_one_name_in_two_folders_both_count(tmp_path: Path) -> None:
+    files = [tmp_path / "a" / "gmu.py", tmp_path / "b" / "gmu.py"]
+    for number, file in enumerate(files):
+        file.parent.mkdir()
+        file.write_text(f"X = {number}")
+
+    both = outside(*files)["gmu.py"]
+
+    assert both == outside(*reversed(files))["gmu.py"]
+    assert both.split() == sorted(outside(file)["gmu.py"] for file in files)
+
+
+def test_an_empty_string_in_a_nested_format_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.12.1 parses one that other versions leave out."""
+    content = b'f"{x:{w}}"'
+    tree = ast.parse(content)
+    before = source.source_hash(content)
+    source.source_hash.cache_clear()
+    tree.body[0].value.values[0].format_spec.values.append(ast.Constant(""))  # type: ignore[attr-defined]
+    monkeypatch.setattr(ast, "parse", lambda content: tree)
+
+    assert source.source_hash(content) == before
+    monkeypatch.undo()
+    assert source.source_hash(b"['']") != source.source_hash(b"[]")
 
 
 @pytest.fixture

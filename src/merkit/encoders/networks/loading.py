@@ -1,7 +1,7 @@
 """From a network's files to its configuration, its tokenizer and the network itself."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -12,6 +12,8 @@ from torch import nn
 from merkit.core.errors import MerkitError, first_line
 from merkit.encoders.networks.files import NetworkFiles
 
+FROM_FOLDER: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""For every call into the library that reads a network's files: it downloads nothing, and runs no code beside them."""
 _LOADING = Lock()
 
 
@@ -24,9 +26,15 @@ def read_network_config(files: NetworkFiles) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(files.folder, local_files_only=True)
+        return AutoConfig.from_pretrained(files.folder, **FROM_FOLDER)
     except (OSError, ValueError, KeyError) as error:
-        raise MerkitError(f"Cannot use the network in '{files.folder}': {first_line(error)}") from error
+        raise MerkitError(f"Cannot use the network in '{files.folder}': {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """Return in one line why the library could not load a network."""
+    line = first_line(error)
+    return "it needs code of its own, which merkit does not run" if "custom code" in line else line
 
 
 def read_tokenizer(files: NetworkFiles) -> Any:
@@ -42,9 +50,9 @@ def read_tokenizer(files: NetworkFiles) -> Any:
     if not files.has_vocabulary:  # the library would make up an empty one
         raise MerkitError(f"'{files.folder}' holds no tokenizer: put its tokenizer.json there")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(files.folder, **FROM_FOLDER)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise MerkitError(f"Cannot use the tokenizer in '{files.folder}': {first_line(error)}") from error
+        raise MerkitError(f"Cannot use the tokenizer in '{files.folder}': {reason(error)}") from error
     if not tokenizer.is_fast:
         raise MerkitError(f"The tokenizer in '{files.folder}' has no tokenizer.json: convert it with transformers")
     return tokenizer
@@ -85,10 +93,10 @@ def load_network(files: NetworkFiles, config: Any) -> nn.Module:
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
-                local_files_only=True,
+                **FROM_FOLDER,
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise MerkitError(f"Cannot load the weights in '{folder}': {first_line(error)}") from error
+        raise MerkitError(f"Cannot load the weights in '{folder}': {reason(error)}") from error
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise MerkitError(f"The weights in '{folder}' lack {len(missing)} of the network's, first '{missing[0]}'")
@@ -99,7 +107,7 @@ def new_network(config: Any) -> nn.Module:
     """Return the network with random weights, to be filled from a checkpoint's state."""
     from transformers import AutoModel
 
-    return _without_pooler(AutoModel.from_config(config, dtype=torch.float32))  # type: ignore[no-untyped-call]
+    return _without_pooler(AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False))  # type: ignore[no-untyped-call]
 
 
 def ignore_mask_warnings() -> None:
