@@ -264,5 +264,5 @@ def _checked(
     taken = {*_built_in(spec.kind), *(entry.name for entry in _installed(spec.kind, tuple(sys.path)))}
     if name is None and spec.name in taken:
         raise PluginError(f"{source}: '{spec.name}' is the name of another {KINDS[spec.kind]} already: rename the file")
-    code = {} if file.is_relative_to(PACKAGE) else code_hashes([file], lambda module: False)
+    code = {} if file.is_relative_to(PACKAGE) else code_hashes([file])
     return replace(spec, origin=Origin(spec.kind, spec.name, module.__name__, file, code, distribution, version))

@@ -29,14 +29,14 @@ def source_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def code_hashes(files: Iterable[Path], follows: Callable[[str], bool]) -> dict[str, str]:
+def code_hashes(files: Iterable[Path], follows: Callable[[str], bool] = lambda module: False) -> dict[str, str]:
     """Return the ``source_hash`` of each file and of every file that it imports, by its path below its root.
 
     Files of one name in several folders share an entry.
 
     Args:
         files: Python files.
-        follows: Whether an import of the module of merkit with this name is followed.
+        follows: Whether an import of the module of merkit with this name is followed; by default none is.
     """
     waiting, found = list(files), set[Path]()
     while waiting:

@@ -142,7 +142,7 @@ def test_modules_of_a_models_package_count(tmp_path: Path, imports: str) -> None
 
 
 def outside(*files: Path) -> dict[str, str]:
-    return source.code_hashes(files, lambda module: False)
+    return source.code_hashes(files)
 
 
 def test_all_that_a_relative_import_runs_counts(tmp_path: Path) -> None:
