@@ -166,6 +166,7 @@ def test_a_checkpoint_tells_of_its_teacher(home: Path) -> None:
     assert (told["teacher"], told["cross_fit"], told["ensemble"], told["weight"]) == ("bc_lstm", PARTS, TEACHERS, 0.5)
     assert told["encoders"]["audio"]["features"] == "sound"
     card = (checkpoint / "README.md").read_text()
+    assert "merkit/models/bc_lstm.py" in json.loads((checkpoint / "provenance.json").read_text())["code"]
     assert f"* teacher: teacher bc_lstm, cross_fit {PARTS}, ensemble {TEACHERS}, weight 0.5\n" in card
 
 

@@ -8,9 +8,13 @@ from safetensors.numpy import load_file
 from tests.tiny import LABELS, recipe_values, write_corpus
 
 from merkit.api.training import train_and_score
+from merkit.core.errors import MerkitError
 from merkit.data.corpus.manifest import write_manifest
+from merkit.experiments import run as experiments_run
+from merkit.experiments.cell import Cell
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
+from merkit.experiments.run_cell import run_cell
 
 
 def distilled() -> dict[str, Any]:
@@ -46,6 +50,31 @@ def test_shuffled_test_labels_change_the_score_and_nothing_else(tmp_path: Path, 
     assert tables[0].equals(tables[1])
     assert scores[0]["valid"] == scores[1]["valid"]
     assert scores[0]["test"]["accuracy"]["mean"] > scores[1]["test"]["accuracy"]["mean"]
+
+
+@pytest.mark.parametrize("values", [recipe_values("bag_of_words"), distilled()], ids=["bag_of_words", "distilled"])
+def test_code_that_trains_cannot_ask_for_a_test_label(
+    tmp_path: Path, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = write_corpus(tmp_path / "a", conversations=15)
+    asked = []
+
+    def peeking(cell: Cell, *arguments: Any, **options: Any) -> None:
+        for utterance in manifest.utterances:
+            known = cell.manifest.by_id[utterance.id]
+            if utterance.attributes["split"] == "test":
+                with pytest.raises(MerkitError, match="has no label"):
+                    cell.protocol.label(known)
+                asked.append(utterance.id)
+            else:
+                assert cell.protocol.label(known) == utterance.attributes["label"]
+        run_cell(cell, *arguments, **options)
+
+    monkeypatch.setattr(experiments_run, "run_cell", peeking)
+    train_recipe(check_recipe(values, "r.toml"), tmp_path / "a", tmp_path / "run")
+
+    assert len(set(asked)) == 15
+    assert (tmp_path / "run" / "fold-split" / "seed-0" / "cell.json").exists()
 
 
 def test_stored_predictions_hold_no_true_label(tmp_path: Path) -> None:

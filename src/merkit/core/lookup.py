@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from merkit.core.errors import PluginError, UnknownNameError
-from merkit.core.source import PACKAGE, code_hashes
+from merkit.core.source import PACKAGE, code_hashes, read
 
 KINDS = {
     "models": "model",
@@ -51,6 +51,8 @@ class Origin:
     name: str
     module: str
     file: Path
+    content: bytes = field(repr=False)
+    """Of the file when it was imported."""
     code: Mapping[str, str]
     """Hash of the file, and of every other file outside merkit that it imports, by name; empty for a file of merkit."""
     distribution: str | None = None
@@ -218,7 +220,7 @@ def _load_file(path: Path, kind: str | None = None) -> Any:
             except Exception as error:
                 del sys.modules[name]
                 raise PluginError(_broken(str(path), error)) from error
-    return _checked(module, kind, None, str(path))
+    return _checked(module, kind, None, str(path), content=source)
 
 
 class _SourceLoader(importlib.abc.SourceLoader):
@@ -249,6 +251,7 @@ def _checked(
     source: str,
     distribution: str | None = None,
     version: str | None = None,
+    content: bytes | None = None,
 ) -> Any:
     """Return the ``SPEC`` of a module with its origin."""
     spec = getattr(module, "SPEC", None)
@@ -264,5 +267,7 @@ def _checked(
     taken = {*_built_in(spec.kind), *(entry.name for entry in _installed(spec.kind, tuple(sys.path)))}
     if name is None and spec.name in taken:
         raise PluginError(f"{source}: '{spec.name}' is the name of another {KINDS[spec.kind]} already: rename the file")
-    code = {} if file.is_relative_to(PACKAGE) else code_hashes([file])
-    return replace(spec, origin=Origin(spec.kind, spec.name, module.__name__, file, code, distribution, version))
+    content = read(file) if content is None else content
+    code = {} if file.is_relative_to(PACKAGE) else code_hashes({file: content})
+    origin = Origin(spec.kind, spec.name, module.__name__, file, content, code, distribution, version)
+    return replace(spec, origin=origin)

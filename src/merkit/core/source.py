@@ -7,7 +7,7 @@ import ast
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -29,24 +29,23 @@ def source_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def code_hashes(files: Iterable[Path], follows: Callable[[str], bool] = lambda module: False) -> dict[str, str]:
+def code_hashes(files: Mapping[Path, bytes], follows: Callable[[str], bool] = lambda module: False) -> dict[str, str]:
     """Return the ``source_hash`` of each file and of every file that it imports, by its path below its root.
 
     Files of one name in several folders share an entry.
 
     Args:
-        files: Python files.
-        follows: Whether an import of the module of merkit with this name is followed; by default none is.
+        files: Python files with the content that was imported; what they import is read once in a process.
+        follows: Whether an import of the module of merkit with this name is followed.
     """
-    waiting, found = list(files), set[Path]()
+    sources, waiting = dict(files), list(files.items())
     while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found.add(file)
-            waiting += _imported(file, follows)
+        new = {file: read(file) for file in _imported(*waiting.pop(), follows) if file not in sources}
+        sources |= new
+        waiting += new.items()
     hashes: dict[str, set[str]] = defaultdict(set)
-    for file in found:
-        hashes[file.relative_to(_root(file)).as_posix()].add(source_hash(_read(file)))
+    for file, content in sources.items():
+        hashes[file.relative_to(_root(file)).as_posix()].add(source_hash(content))
     return {name: " ".join(sorted(hashes[name])) for name in sorted(hashes)}
 
 
@@ -55,15 +54,12 @@ def changed_files(stored: Mapping[str, str], present: Mapping[str, str]) -> list
     return sorted(name for name in stored.keys() | present.keys() if stored.get(name) != present.get(name))
 
 
-def _read(file: Path) -> bytes:
-    """Return a file's content; a file of merkit is read once: the process goes on with the code that it has loaded."""
-    return _read_once(file) if file.is_relative_to(PACKAGE) else file.read_bytes()
-
-
-_read_once = cache(Path.read_bytes)
-
-
 @cache
+def read(file: Path) -> bytes:
+    """Return a file's content when this process first asked for it: it goes on with the code that it has loaded."""
+    return file.read_bytes()
+
+
 def _imports(content: bytes) -> list[tuple[int, str]]:
     """Return leading dots and names of all modules that are imported, and of what is imported from them."""
     imports: list[tuple[int, str]] = []
@@ -77,29 +73,30 @@ def _imports(content: bytes) -> list[tuple[int, str]]:
     return imports
 
 
-def _imported(file: Path, follows: Callable[[str], bool]) -> Iterator[Path]:
+@cache
+def _imported(file: Path, content: bytes, follows: Callable[[str], bool]) -> list[Path]:
     root, inside = _root(file), file.is_relative_to(PACKAGE)
     own = file.relative_to(root).with_suffix("").parts
-    if not inside:
-        yield from _modules(root, own[:-1])
-    for level, name in _imports(_read(file)):
+    files = [] if inside else _modules(root, own[:-1])
+    for level, name in _imports(content):
         parts = name.split(".")
         if parts[0] == PACKAGE.name and not level:
             for end in range(2, len(parts) + 1):
                 module = PACKAGE.joinpath(*parts[1:end]).with_suffix(".py")
                 if follows(".".join(parts[:end])) and module.is_file():
-                    yield module
+                    files.append(module)
         elif level and not inside:
-            yield from _modules(file.parents[level - 1], parts)
+            files += _modules(file.parents[level - 1], parts)
         elif not inside and (parts[0] == own[0] or root.name not in ("site-packages", "dist-packages")):
-            yield from _modules(root, parts)
+            files += _modules(root, parts)
+    return files
 
 
-def _modules(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
-    """Yield the files below a folder that the import of a dotted name runs."""
-    for end in range(1, len(parts) + 1):
-        path = folder.joinpath(*parts[:end])
-        yield from (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file())
+def _modules(folder: Path, parts: Sequence[str]) -> list[Path]:
+    """Return the files below a folder that the import of a dotted name runs."""
+    paths = [folder.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
+    files = (file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py"))
+    return [file for file in files if file.is_file()]
 
 
 def _root(file: Path) -> Path:

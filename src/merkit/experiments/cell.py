@@ -1,6 +1,6 @@
 """One cell of an experiment's grid: one fold, one seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,10 +19,13 @@ class Cell:
     recipe: Recipe
     protocol: Protocol
     manifest: Manifest
+    """Without the attributes, and so the labels, of the fold's test split."""
     members: Sequence[str]
     """Ids of the utterances that take part in the protocol, in the manifest's order."""
     fold: Fold
     seed: int
+    folds: Callable[[int], Sequence[Fold]]
+    """Returns the protocol's folds with a seed."""
     features: Path
     """Folder of the feature stores."""
     extractor_folder: Path

@@ -1,7 +1,7 @@
 """Hashes of the source files that make a cell's result, so that results of other code are not mistaken for today's.
 
 Counted are the modules of the plug-ins that a cell uses, the cell runner, and every merkit module that they import,
-directly or not. Comments, docstrings and layout do not count.
+directly or not. Comments, docstrings and layout do not count. A process reads each file once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,8 +32,13 @@ _WITHOUT_EFFECT = frozenset(
 
 def code_hashes(plug_ins: Iterable[PlugInSpec]) -> dict[str, str]:
     """Return a hash of each source file that takes part in training and prediction with these plug-ins, by its name."""
-    files = [source.PACKAGE / "experiments" / "run_cell.py", *(spec.origin.file for spec in plug_ins if spec.origin)]
-    return source.code_hashes(files, lambda module: module not in _WITHOUT_EFFECT)
+    runner = source.PACKAGE / "experiments" / "run_cell.py"
+    loaded = {spec.origin.file: spec.origin.content for spec in plug_ins if spec.origin}
+    return source.code_hashes({runner: source.read(runner), **loaded}, _has_effect)
+
+
+def _has_effect(module: str) -> bool:
+    return module not in _WITHOUT_EFFECT
 
 
 def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -45,8 +50,11 @@ def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) 
     differing = source.changed_files(stored, now)
     if differing:
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        features = ""
+        if any(name.startswith("merkit/encoders/") for name in differing):
+            features = " Stored features are used again unless an encoder's version is raised or their folder removed."
         raise MerkitError(
             f"'{folder}' was made by other code, from the same settings and data: {', '.join(differing[:5])}{more} "
             "changed since. Repeat the command with --again to train it anew, give another folder with --out, or "
-            "restore the files."
+            f"restore the files.{features}"
         )

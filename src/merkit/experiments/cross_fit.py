@@ -89,9 +89,7 @@ def ensemble_seeds(cell: Cell, ensemble: int) -> tuple[int, ...]:
     """
     if not ensemble:
         return (cell.seed,)
-    first, *others = (
-        cell.protocol.folds(cell.manifest.utterances, seed) for seed in range(max(ensemble, 1 + cell.seed))
-    )
+    first, *others = map(cell.folds, range(max(ensemble, 1 + cell.seed)))
     for folds in others:
         for fold, other in zip(first, folds, strict=True):
             if (fold.name, set(fold.train), fold.test) != (other.name, set(other.train), other.test):

@@ -11,14 +11,17 @@ file's place, as the table ``[encoders.<modality>.recipe]`` or ``[teacher.recipe
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import tomli_w
 
+from merkit.core.lookup import PlugInSpec
 from merkit.core.model import ModelConfig, ModelSpec
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.core.settings import Settings
-from merkit.io.checkpoint import EncoderChoices
+from merkit.encoders.checkpoint import ExtractorConfig
+from merkit.io.checkpoint import EncoderChoices, read_config
 from merkit.training.config import LossConfig, TrainingConfig
 
 
@@ -38,6 +41,15 @@ class Recipe:
     """By modality: the recipe of an encoder's feature extractor, which is trained first."""
     transforms: Mapping[str, Settings] = field(default_factory=dict)
     """By table: settings of the training-split transforms."""
+
+    def plug_ins(self) -> list[PlugInSpec]:
+        """Return the ``SPEC`` of protocol, model and encoders, those of feature extractors included."""
+        specs = [self.protocol, self.model, *(spec for spec, _ in self.encoders.values())]
+        for _, config in self.encoders.values():
+            if isinstance(config, ExtractorConfig) and config.checkpoint is not None:
+                extractor = read_config(Path(config.checkpoint))
+                specs += [extractor.spec, *(spec for spec, _ in extractor.encoders.values())]
+        return specs + [spec for recipe in self.extractors.values() for spec in recipe.plug_ins()]
 
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default written out, as TOML values (``None`` is left out)."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.encoder import Encoder
-from merkit.core.lookup import PlugInSpec
 from merkit.core.types import Turn
 from merkit.data.dataset import SegmentTier
 from merkit.data.files import TEMPORARY, write_texts
@@ -51,9 +50,10 @@ def key_of(
     digest = hashlib.sha256()
     for turn in turns:
         contents = [encoder.content(turn) for encoder in encoders.values()]
-        digest.update(repr((turn.utterance.id, turn.utterance.conversation, turn.utterance.text, contents)).encode())
+        one = turn.utterance
+        digest.update(repr((one.id, one.conversation, one.speaker, one.text, contents)).encode())
         if segments:
-            digest.update(repr(segments_content(segments, turn.utterance.id)).encode())
+            digest.update(repr(segments_content(segments, one.id)).encode())
     values = {
         "recipe": cell.recipe.without_seeds(),
         "encoders": {modality: encoder.fingerprint() for modality, encoder in encoders.items()},
@@ -66,11 +66,13 @@ def key_of(
         "transforms": {name: transform.identity() for name, transform in transforms.items()},
     }
     inputs = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
-    plug_ins: list[PlugInSpec] = [cell.recipe.protocol]
-    for recipe in (cell.recipe, *cell.recipe.extractors.values()):
-        plug_ins += [recipe.model, *(spec for spec, _ in recipe.encoders.values())]
-    plug_ins += [spec for transform in transforms.values() for spec in transform.plug_ins()]
-    return CellKey(inputs, code_hashes(plug_ins), cell.legacy_best_on_test)
+    return CellKey(inputs, code_of(cell, transforms), cell.legacy_best_on_test)
+
+
+def code_of(cell: Cell, transforms: Mapping[str, Transform]) -> dict[str, str]:
+    """Return a hash of each source file that makes a cell's result."""
+    others = (spec for transform in transforms.values() for spec in transform.plug_ins())
+    return code_hashes([*cell.recipe.plug_ins(), *others])
 
 
 def is_complete(folder: Path, key: CellKey, *, again: bool) -> bool:

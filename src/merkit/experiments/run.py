@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from merkit.experiments.extractors import FOLDER, check_named, check_offer, side
 from merkit.experiments.lock import alone
 from merkit.experiments.provenance import describe_run, recipe_hash
 from merkit.experiments.recipe import Recipe
+from merkit.experiments.resume import code_of
 from merkit.experiments.run_cell import run_cell
 from merkit.experiments.transforms.distillation import FOLDER as TEACHERS
 from merkit.experiments.transforms.registry import transforms_of
@@ -43,7 +45,7 @@ def train_recipe(
 ) -> None:
     """Train every fold and seed of a recipe on a manifest and store their predictions; finished ones are kept.
 
-    Nothing is scored here: code that trains cannot reach a label of the test split.
+    Nothing is scored here, and what trains gets a manifest without the labels of the test split.
 
     Args:
         recipe: The experiment.
@@ -66,27 +68,32 @@ def train_recipe(
     is_main = open_accelerator(recipe).is_main_process
     provenance = describe_run(recipe, manifest)
     members = [utterance.id for utterance in protocol.members(manifest.utterances)]
+    folds = cache(partial(protocol.folds, manifest.utterances))
+    sealed = cache(manifest.sealed)  # once for the folds that share a test split
     cells = [
         Cell(
             folder=run / f"fold-{fold.name}" / f"seed-{seed}",
             run=run,
             recipe=recipe,
             protocol=protocol,
-            manifest=manifest,
+            manifest=sealed(fold.test),
             members=members,
             fold=fold,
             seed=seed,
+            folds=folds,
             features=manifest.root / "features" if features is None else features,
             extractor_folder=run / FOLDER if extractors is None else extractors,
             legacy_best_on_test=legacy_best_on_test,
         )
         for seed in range(recipe.seeds)
-        for fold in protocol.folds(manifest.utterances, seed)
+        for fold in folds(seed)
     ]
     for cell in cells:
         check_named(recipe, protocol, cell.fold, cell.seed)
         transforms_of(cell)  # refuses what cannot be cut
-    for transform in transforms_of(cells[0]).values():
+    transforms = transforms_of(cells[0])
+    code_of(cells[0], transforms)  # reads the files as they are now, before the hours of features and teachers
+    for transform in transforms.values():
         transform.check()
     for modality in recipe.extractors:
         check_offer(recipe, modality, manifest, protocol)

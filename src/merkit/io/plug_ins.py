@@ -85,7 +85,8 @@ def load_recorded(kind: str, name: str, records: Mapping[tuple[str, str], PlugIn
             f"{described}, which is missing: put it back, or name the file's new path in the environment variable "
             f"{PLUGINS}"
         )
-    _check_code(record, described, code_hashes([file.resolve()]), file)  # before it is run
+    resolved = file.resolve()
+    _check_code(record, described, code_hashes({resolved: resolved.read_bytes()}), file)  # before it is run
     return load(kind, str(file))
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.commandline import Called, call
@@ -16,8 +17,17 @@ from tests.tiny import recipe_values, write_corpus, write_recipe
 
 import merkit
 from merkit.core import source
+from merkit.core.errors import MerkitError
 from merkit.core.lookup import Origin, load
-from merkit.experiments.code import code_hashes
+from merkit.core.protocol import Fold
+from merkit.data.corpus.manifest import read_manifest
+from merkit.experiments import run as experiments_run
+from merkit.experiments.cell import Cell
+from merkit.experiments.code import check_code, code_hashes
+from merkit.experiments.recipe_reader import check_recipe
+from merkit.experiments.resume import key_of
+from merkit.experiments.run import train_recipe
+from merkit.experiments.run_cell import run_cell
 from merkit.training import loop
 
 MODEL = '''
@@ -114,18 +124,27 @@ def test_comments_docstrings_and_layout_do_not_count(model: Path, old: str, new:
     assert [name for name in before if before[name] != after[name]] == (["gmu.py"] if counts else [])
 
 
-def test_modules_beside_a_model_count(model: Path) -> None:
+def test_modules_beside_a_model_count(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (model.parent / "gmu_layers.py").write_text("SIZE = 1\n")
     edit(model, "import torch\n", "import gmu_layers\nimport torch\n")
-    sys.path.insert(0, str(model.parent))
-    try:
-        before = hashes(model)
-        (model.parent / "gmu_layers.py").write_text("SIZE = 2\n")
-        after = hashes(model)
-    finally:
-        sys.path.remove(str(model.parent))
+    monkeypatch.syspath_prepend(model.parent)
+    before = hashes(model)
+    (model.parent / "gmu_layers.py").write_text("SIZE = 2\n")
+    assert hashes(model) == before  # the process runs what it has loaded
 
+    source.read.cache_clear()  # as in a new process
+    after = hashes(model)
     assert [name for name in before if before[name] != after[name]] == ["gmu_layers.py"]
+
+
+def test_the_code_of_a_plug_in_is_what_was_imported(model: Path) -> None:
+    spec = load("models", str(model))
+    before = code_hashes([spec])
+
+    edit(model, "return 1", "return 2")
+
+    assert code_hashes([spec]) == before
+    assert hashes(model) != before
 
 
 @pytest.mark.parametrize("imports", ["from thesis import layers", "import thesis.layers", "from .layers import SIZE"])
@@ -134,7 +153,8 @@ def test_modules_of_a_models_package_count(tmp_path: Path, imports: str) -> None
     package.mkdir()
     for name, text in (("__init__", ""), ("gmu", f"{imports}\n{MODEL}"), ("layers", "SIZE = 1\n")):
         (package / f"{name}.py").write_text(text)
-    origin = Origin("models", "gmu", "thesis.gmu", package / "gmu.py", {}, "thesis", "1")
+    file = package / "gmu.py"
+    origin = Origin("models", "gmu", "thesis.gmu", file, file.read_bytes(), {}, "thesis", "1")
 
     names = code_hashes([replace(load("models", "concat"), origin=origin)])
 
@@ -142,7 +162,7 @@ def test_modules_of_a_models_package_count(tmp_path: Path, imports: str) -> None
 
 
 def outside(*files: Path) -> dict[str, str]:
-    return source.code_hashes(files)
+    return source.code_hashes({file: file.read_bytes() for file in files})
 
 
 def test_all_that_a_relative_import_runs_counts(tmp_path: Path) -> None:
@@ -240,6 +260,59 @@ def test_a_run_of_edited_code_is_refused_and_trained_with_again(
     assert train().code == 0
     assert train("--again").code == 0
     assert made(tmp_path / "run") == after  # what today's code made is complete
+
+
+def test_an_edit_after_training_began_is_not_in_the_key(
+    data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = model.parent / "gmu_early.py"
+    helper.write_text("SIZE = 1\n")
+    edit(model, "import torch\n", "import gmu_early\nimport torch\n")
+    monkeypatch.syspath_prepend(model.parent)
+    recipe = check_recipe({**recipe_values("gmu", epochs=1), "model": str(model)}, "r.toml")
+
+    def late(*arguments: Any, **options: Any) -> None:
+        """Train a cell whose sources the user edits while its teachers are trained."""
+        helper.write_text("SIZE = 2\n")
+        run_cell(*arguments, **options)
+
+    monkeypatch.setattr(experiments_run, "run_cell", late)
+    before = source.source_hash(helper.read_bytes())
+    train_recipe(recipe, data, tmp_path / "run")
+
+    stored = json.loads(next((tmp_path / "run").glob("fold-*/seed-0/cell.json")).read_text())["code"]
+    assert stored["gmu_early.py"] == before
+
+
+def test_the_code_of_a_feature_extractor_named_by_its_checkpoint_counts(data: Path, tmp_path: Path) -> None:
+    train_recipe(check_recipe(recipe_values("single", epochs=1), "r.toml"), data, tmp_path / "run")
+    checkpoint = next((tmp_path / "run").glob("fold-*/seed-0/checkpoint"))
+    values = recipe_values("concat", epochs=1)
+    values["encoders"] = {"audio": {"name": "checkpoint", "checkpoint": str(checkpoint)}}
+
+    train_recipe(check_recipe(values, "r.toml"), data, tmp_path / "second")
+
+    code = json.loads(next((tmp_path / "second").glob("fold-*/seed-0/cell.json")).read_text())["code"]
+    assert {"merkit/models/single.py", "merkit/encoders/precomputed.py"} <= code.keys()
+
+
+def test_another_speaker_is_another_input(data: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(data)
+    recipe = check_recipe(recipe_values("bag_of_words"), "r.toml")
+    fold = Fold("split", {}, {}, ())
+    cell = Cell(tmp_path, tmp_path, recipe, None, manifest, [], fold, 0, None, tmp_path, tmp_path)  # type: ignore[arg-type]
+    turns = list(manifest.turns())
+    others = [replace(turn, utterance=replace(turn.utterance, speaker="same")) for turn in turns]
+
+    assert key_of(cell, turns, {}, {}, {}).inputs != key_of(cell, others, {}, {}, {}).inputs
+
+
+def test_a_changed_encoder_of_merkit_is_refused_with_a_word_about_its_stored_features() -> None:
+    with pytest.raises(MerkitError, match="changed since") as refused:
+        check_code(Path("c"), {"merkit/models/concat.py": "1"}, {"merkit/models/concat.py": "2"})
+    assert "features" not in str(refused.value)
+    with pytest.raises(MerkitError, match=r"Stored features are used again unless .* version is raised"):
+        check_code(Path("c"), {"merkit/encoders/logmel.py": "1"}, {"merkit/encoders/logmel.py": "2"})
 
 
 class Killed(BaseException):

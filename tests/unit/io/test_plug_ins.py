@@ -10,6 +10,7 @@ from tests.plug_ins import write_file
 
 from merkit.core.errors import CheckpointError
 from merkit.core.lookup import PLUGINS, load
+from merkit.core.source import read
 from merkit.io.checkpoint import read_config
 from merkit.io.plug_ins import PlugInRecord, load_recorded, record_plug_ins
 
@@ -100,6 +101,7 @@ def test_an_edit_of_a_module_that_a_plug_in_imports_is_refused(tmp_path: Path, m
 
     assert load_recorded("models", "assembled", records, tmp_path / "checkpoint").name == "assembled"
     (tmp_path / "assembled_layers.py").write_text("SIGN = -1\n")
+    read.cache_clear()  # as in a new process
 
     with pytest.raises(CheckpointError, match=r"is another one \(assembled_layers\.py changed\): bring back"):
         load_recorded("models", "assembled", records, tmp_path / "checkpoint")

@@ -109,6 +109,12 @@ class Manifest:
         chosen = (u for u in self.utterances if members is None or u.id in members)
         yield from conversation_turns(chosen, self.root, context, following)
 
+    def sealed(self, ids: Collection[str]) -> "Manifest":
+        """Return the manifest with these utterances' attributes removed, labels included; its hash stays."""
+        ids = frozenset(ids)
+        utterances = tuple(replace(u, attributes={}) if u.id in ids else u for u in self.utterances)
+        return replace(self, utterances=utterances)
+
     def media_path(self, relative: str) -> Path:
         """Return the path of a media file; an absolute path is returned as it is."""
         return self.root / relative

@@ -127,7 +127,8 @@ def _plug_in_code(encoder: Encoder) -> dict[str, Any]:
     loader = getattr(module.__spec__, "loader", None)
     if module.__name__.startswith("merkit.") or not isinstance(loader, ExecutionLoader):
         return {}
-    return {"code": code_hashes([Path(loader.get_filename(module.__name__))])}
+    file, content = loader.get_filename(module.__name__), loader.get_source(module.__name__) or ""
+    return {"code": code_hashes({Path(file): content.encode()})}
 
 
 def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) -> None:

@@ -4,7 +4,7 @@ The teachers lie below ``<run>/teacher/fold-<f>/seed-<s>/part-<p>-of-<k>/``: the
 and the probabilities of each part come from teachers that have learned from the other parts alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ConfigError
+from merkit.core.lookup import PlugInSpec
 from merkit.core.model import FittedModel
 from merkit.core.settings import Settings
 from merkit.data.dataset import Dataset
@@ -105,6 +106,9 @@ class Distillation(Transform):
         if isinstance(model, FittedModel):
             raise ConfigError(f"teacher: '{recipe.model.name}' learns without gradients; leave the teacher out")
         build_optimizer(groups_of(model, recipe.training.learning_rates), recipe.training, layers_of(model))  # checks
+
+    def plug_ins(self) -> Sequence[PlugInSpec]:
+        return self.recipe.plug_ins()
 
     def prepare(self, train: TrainCell) -> None:
         train_parts(self.parts, train, "teacher")

@@ -10,6 +10,7 @@ from tests.tiny import built
 from merkit.core.encoder import EncoderConfig, EncoderHome
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
+from merkit.core.source import read
 from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
 from merkit.data.features.sources import open_sources, open_store, speaker_statistics
@@ -131,6 +132,7 @@ def test_an_edit_of_a_module_that_an_encoder_imports_begins_another_store(
     folders = []
     for scale in (1, 2):
         (tmp_path / "loudness_scale.py").write_text(f"SCALE = {scale}\n")
+        read.cache_clear()  # as in a new process
         spec = load("encoders", str(tmp_path / "loudness.py"))
         folders.append(open_store(spec.build(EncoderConfig(), "audio", EncoderHome()), tmp_path / "features").folder)
 
