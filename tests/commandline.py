@@ -21,7 +21,7 @@ def call(*arguments: object) -> Called:
     """Run ``merkit`` with these arguments."""
     logger = logging.getLogger("merkit")
     level = logger.level
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner(env={"COLUMNS": None}).invoke(app, [str(argument) for argument in arguments])
     logger.setLevel(level)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

@@ -55,17 +55,18 @@ def doctor(data: str | Path, progress: ProgressCallback | None = None) -> list[F
     return examine(manifest, spec, None if progress is None else partial(progress, "media"))
 
 
-def report(runs: Sequence[str | Path | Run], out: str | Path, **options: Any) -> ReportFiles:
+def report(runs: str | Path | Run | Sequence[str | Path | Run], out: str | Path, **options: Any) -> ReportFiles:
     """Compare runs in ``report.html``, ``report.md`` and ``report.csv``; return the files' paths.
 
     Args:
-        runs: Runs or their folders.
+        runs: A run or several, or their folders.
         out: Folder of the report.
         options: Those of `merkit.reporting.report.write_report`.
 
     Raises:
         MerkitError: A run is incomplete or cannot be compared.
     """
+    runs = [runs] if isinstance(runs, str | Path | Run) else runs
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
     paths = with_paths(options, "data", "printed", "features", "results", "readme", "results_page")
     return write_report(folders, Path(out), **paths)

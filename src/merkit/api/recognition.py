@@ -144,7 +144,9 @@ class EmotionRecognizer:
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, no text")
         texts = list(texts)
         speakers = [""] * len(texts) if speakers is None else speakers
-        if isinstance(speakers, str) or len(speakers) != len(texts):
+        if isinstance(speakers, str):
+            raise ConfigError(f"speakers is the text {speakers!r}, expected a list of one speaker for each text")
+        if len(speakers) != len(texts):
             raise ConfigError(f"{len(texts)} texts and {len(speakers)} speakers were given: expected one for each text")
         return self._predict(
             [
@@ -245,18 +247,32 @@ def _recording(recording: Any, rate_hz: int | None) -> tuple[Recording, str]:
             return recording, "waveform"
         if isinstance(recording, str | os.PathLike):
             return Path(recording), ""
-        data = recording.read() if hasattr(recording, "read") else recording
+        try:
+            data = recording.read() if hasattr(recording, "read") else recording
+        except (ValueError, OSError) as error:  # closed, or not open for reading
+            raise MediaError(f"The recording's file object cannot be read: {error}") from error
         if isinstance(data, str):
             raise MediaError("The recording is a file that is open as text: open it with mode 'rb'")
         name = getattr(recording, "name", None)
         encoded = EncodedRecording(bytes(data), Path(name).name if isinstance(name, str) else "recording")
         return decode(encoded), encoded.name
+    if not hasattr(recording, "__len__") and not hasattr(recording, "__array__"):
+        raise MediaError(
+            f"A recording of type {type(recording).__name__} was given, expected a path, bytes, a file object, or "
+            "samples with rate_hz"
+        )
     return Waveform(recording, rate_hz), "waveform"
 
 
 def _checked_text(text: Any) -> str:
     if not isinstance(text, str):
         raise ConfigError(f"A text is of type {type(text).__name__}, expected a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"The text {text[:40]!r} has half a character at position {error.start}: decode it as UTF-16"
+        ) from None
     return text
 
 

@@ -154,6 +154,8 @@ def train(
     Raises:
         MerkitError: Recipe, corpus or folder cannot be used; all mistakes of the recipe are listed.
     """
+    if not isinstance(overrides or {}, Mapping):
+        raise ConfigError(f"overrides is of type {type(overrides).__name__}, expected keys and values")
     path = find_file("recipes", recipe)
     checked = read_recipe(path, _assignments(overrides or {}))
     folder = Path("runs") / f"{checked.model.name}-{path.stem}" if out is None else Path(out)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merkit.cli.console import number, show, show_json, show_prose, show_table
+from merkit.cli.console import number, one_line, show, show_json, show_prose, show_table
 from merkit.cli.options import AsJson, Checkpoint
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def analyze(
 
 def print_analysis(analysis: "Analysis") -> None:
     """Print an analysis as a table, a row for each segment."""
-    show(f"{analysis.recording.name}, {analysis.duration_s:.1f} s")
+    show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s")
     columns = (number("from"), number("to"), "speaker", "label", number("probability"), "modalities", "text")
     rows = [
         (

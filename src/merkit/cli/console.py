@@ -32,6 +32,11 @@ def visible(text: str) -> str:
     return _COMMANDS.sub(lambda match: repr(match[0])[1:-1], text)
 
 
+def one_line(name: str) -> str:
+    """Return a name, such as a file's, with its line feeds made visible too."""
+    return visible(name).replace("\n", "\\n")
+
+
 class _PlainConsole(Console):
     """A console that prints every text as written."""
 

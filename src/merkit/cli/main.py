@@ -1,5 +1,6 @@
 """The command line: ``merkit``. Nothing heavy is imported before a command runs."""
 
+import errno
 import functools
 import io
 import logging
@@ -63,6 +64,11 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             if _settings["debug"]:
                 messages().print(traceback.format_exc())
             messages().print(f"merkit: {error}")
+            raise typer.Exit(2) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC or _settings["debug"]:
+                raise
+            messages().print(f"merkit: no space is left to write to ({error}): make room and repeat the command.")
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             messages().print("merkit: stopped. Give the same command again to resume.")

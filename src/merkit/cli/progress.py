@@ -35,7 +35,7 @@ class _Bar(Progress):
     def __init__(self) -> None:
         super().__init__(
             TextColumn("{task.description}", markup=False, table_column=_cut()),
-            BarColumn(10 if messages().width < 100 else 16),
+            *([BarColumn(16 if messages().width >= 100 else 10)] if messages().width >= 80 else []),
             TextColumn("{task.fields[note]}", markup=False, table_column=_cut()),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),

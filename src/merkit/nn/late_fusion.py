@@ -14,7 +14,7 @@ _GAIN = 1e-10
 def log_mixture(
     logits: Float[Tensor, "models *batch classes"],
     weights: Float[Tensor, " models"],
-    counted: Bool[Tensor, "models *batch"],
+    counted: Bool[Tensor, "models *batch"],  # noqa: F821 (axes)
 ) -> Float[Tensor, "*batch classes"]:
     """Return ``log sum_m w_m p_m`` over the models that count for an item, with their weights scaled to sum to 1.
 

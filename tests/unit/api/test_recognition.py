@@ -134,6 +134,8 @@ def test_a_recording_is_the_same_as_path_bytes_file_object_and_samples(
 @pytest.mark.parametrize(
     ("arguments", "named", "message"),
     [
+        ([None], {}, "A recording of type NoneType was given, expected a path"),
+        ([7], {"rate_hz": 16_000}, "A recording of type int was given"),
         (["missing.wav"], {}, "No recording 'missing.wav'. Is its path right"),
         ([Path("missing/call.wav")], {}, "No recording 'missing/call.wav'"),
         ([np.zeros((16_000, 2))], {"rate_hz": 16_000}, r"shape \[16000, 2\] was given, .* transpose it"),
@@ -142,7 +144,6 @@ def test_a_recording_is_the_same_as_path_bytes_file_object_and_samples(
         ([np.zeros(0)], {"rate_hz": 16_000}, "holds no samples"),
         ([SPEECH], {}, "A waveform needs its rate: give rate_hz, such as rate_hz=16000"),
         ([SPEECH], {"rate_hz": 16}, "rate_hz is 16"),
-        ([None], {"rate_hz": 16_000}, "type object was given"),
         (["call.wav"], {"rate_hz": 16_000}, "rate_hz=16000 was given, but the recording has its own rate"),
         ([b"This is no sound."], {}, "'recording' is not a recording"),
         ([io.StringIO("text")], {}, "open as text: open it with mode 'rb'"),
@@ -229,6 +230,8 @@ def test_texts_are_turns_of_one_conversation_where_the_model_reads_conversations
         ("text", ["hello"], r"texts is the text 'hello', expected a list of texts"),
         ("text", [["hello"], ["A", "B"]], "1 texts and 2 speakers were given"),
         ("text", [["hello", None]], "A text is of type NoneType"),
+        ("text", [["a", "b"], "AB"], "speakers is the text 'AB', expected a list"),
+        ("text", [["ok \ud800"]], "has half a character at position 3"),
         ("audio", [["hello"]], "reads audio, no text"),
     ],
 )

@@ -98,6 +98,8 @@ def test_recipes_go_by_name(tmp_path: Path) -> None:
         merkit.train("concat/parly", tmp_path, tmp_path)
     with pytest.raises(merkit.MerkitError, match=r"training\.epochs"):
         merkit.train("concat/parley", tmp_path, tmp_path, {"training.epochs": "many"})
+    with pytest.raises(merkit.MerkitError, match="overrides is of type list"):
+        merkit.train("concat/parley", tmp_path, tmp_path, ["training.epochs=3"])  # type: ignore[arg-type]
 
 
 def test_a_table_is_prepared_checked_and_reported(run: merkit.Run, home: Path, tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_a_table_is_prepared_checked_and_reported(run: merkit.Run, home: Path, t
 
     manifest = merkit.prepare("table", raw=str(tmp_path / "my.csv"), out=str(tmp_path / "mine"))
     findings = merkit.doctor(tmp_path / "mine")
-    files = merkit.report([run], out=tmp_path / "report", data=str(home / "data"))
+    files = merkit.report(str(run.folder), out=tmp_path / "report", data=str(home / "data"))
 
     assert [utterance.id for utterance in manifest.utterances] == ["a", "b"]
     assert all(isinstance(finding, merkit.Finding) for finding in findings)

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.table import Column
 
-from merkit.cli.console import MessageHandler, number, show, show_json, show_table, visible
+from merkit.cli.console import MessageHandler, number, one_line, show, show_json, show_table, visible
 
 HOSTILE = "[laughs] [/laughs] [agent] :smile: \x1b[31mred \x1b]0;title\x07 \u202eleft \x9b2J \udcff"
 AS_WRITTEN = r"[laughs] [/laughs] [agent] :smile: \x1b[31mred \x1b]0;title\x07 \u202eleft \x9b2J \udcff"
@@ -81,3 +83,18 @@ def test_a_terminal_gets_no_escape_but_its_own(
     assert "\x1b[1m" in written  # heads are bold: this was a terminal's output
     for order in ("\x1b[31m", "\x1b]0", "\x07", "\u202e", "\x9b"):
         assert order not in written
+
+
+def test_a_line_feed_in_a_name_makes_no_line_of_its_own() -> None:
+    assert one_line("call\nmerkit: done \x1b[1m.wav") == "call\\nmerkit: done \\x1b[1m.wav"
+
+
+def test_a_full_disk_behind_standard_output_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "merkit", "list", "recipes"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+
+    assert done.returncode == 2
+    assert "merkit: no space is left to write to" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -4,8 +4,9 @@ import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.abc import InspectLoader
+from importlib.abc import ExecutionLoader
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from merkit.core.encoder import Array, Encoder
 from merkit.core.errors import MerkitError
 from merkit.core.progress import ProgressCallback
-from merkit.core.source import source_hash
+from merkit.core.source import code_hashes
 from merkit.core.types import Turn
 from merkit.data.features.extraction import extract_features
 from merkit.data.features.store import FeatureStore, MemoryStore
@@ -120,13 +121,14 @@ def open_store(encoder: Encoder, features: Path) -> FeatureStore:
     return FeatureStore.open(features, fingerprint, str(fingerprint["encoder"]))
 
 
-def _plug_in_code(encoder: Encoder) -> dict[str, str]:
-    """Return the hash of the module of an encoder outside merkit: its version is not raised while it is written."""
+def _plug_in_code(encoder: Encoder) -> dict[str, Any]:
+    """Return the hashes of the code of an encoder outside merkit: its version is not raised while it is written."""
     module = sys.modules[type(encoder).__module__]
     loader = getattr(module.__spec__, "loader", None)
-    if module.__name__.startswith("merkit.") or not isinstance(loader, InspectLoader):
+    if module.__name__.startswith("merkit.") or not isinstance(loader, ExecutionLoader):
         return {}
-    return {"code": source_hash((loader.get_source(module.__name__) or "").encode())}
+    file, content = loader.get_filename(module.__name__), loader.get_source(module.__name__) or ""
+    return {"code": code_hashes({Path(file): content.encode()})}
 
 
 def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) -> None:

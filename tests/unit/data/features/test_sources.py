@@ -10,6 +10,7 @@ from tests.tiny import built
 from merkit.core.encoder import EncoderConfig, EncoderHome
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
+from merkit.core.source import read
 from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
 from merkit.data.features.sources import open_sources, open_store, speaker_statistics
@@ -121,6 +122,21 @@ def test_an_edited_encoder_outside_merkit_does_not_read_what_its_old_code_stored
 
     assert folder(PLUG_IN + "# a comment changes nothing") == before
     assert folder(PLUG_IN.replace("mean())", "max())")) != before
+
+
+def test_an_edit_of_a_module_that_an_encoder_imports_begins_another_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loudness.py").write_text("import loudness_scale\n" + PLUG_IN)
+    monkeypatch.syspath_prepend(tmp_path)
+    folders = []
+    for scale in (1, 2):
+        (tmp_path / "loudness_scale.py").write_text(f"SCALE = {scale}\n")
+        read.cache_clear()  # as in a new process
+        spec = load("encoders", str(tmp_path / "loudness.py"))
+        folders.append(open_store(spec.build(EncoderConfig(), "audio", EncoderHome()), tmp_path / "features").folder)
+
+    assert folders[0] != folders[1]
 
 
 def test_the_stores_of_merkit_s_encoders_are_named_by_their_fingerprints(tmp_path: Path) -> None:
