@@ -1,1 +1,1 @@
-"""Metrics: pure functions on NumPy arrays, each docstring the specification of its figure."""
+"""Metrics: pure functions on NumPy arrays, each docstring the specification of its value."""
