@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: install demo test docs clean
+.PHONY: install demo lint test check docs clean
 install: $(STAMP)
 
 # torch first and alone: where a CPU build of the pinned version is at hand, pip takes it, and nothing else asks for more.
