@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from merkit.core.batch import Batch, ModelOutput
+from merkit.core.encoder import EncoderConfig
 from merkit.core.model import CausalConfig, Citation, Model, ModelConfig
 
 
@@ -72,3 +73,8 @@ def test_a_citation_in_one_line_is_read_from_its_bibtex_entry() -> None:
 
     assert citation.short == "Cao, Cooper: CREMA-D: Crowd-Sourced Emotional Dataset (IEEE Transactions 2014)"
     assert citation.field("doi") == ""
+
+
+def test_a_config_reads_augmented_views_and_trains_no_network_unless_it_says_otherwise() -> None:
+    assert ModelConfig().needs_views()
+    assert not EncoderConfig().trains_network
