@@ -24,3 +24,12 @@ def real_data():
     if not folder.is_dir():
         pytest.skip(f"no real corpora in {folder}; set MERKIT_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cases(real_data):
+    """The folder of small inputs that went wrong once, beside the real corpora."""
+    folder = real_data.parent / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"no cases in {folder}")
+    return folder
