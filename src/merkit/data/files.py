@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 
 from merkit.core.errors import MerkitError
 
@@ -148,6 +149,8 @@ def file_hash(path: Path) -> str:
     """
     try:
         stat = path.stat()
+        if not S_ISREG(stat.st_mode):  # a pipe would be waited for
+            raise MerkitError(f"Cannot read '{path}': it is no regular file")
         return _content_hash(str(path), stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
         raise MerkitError(f"No file '{path}'. Was it moved, or is the data folder incomplete?") from None

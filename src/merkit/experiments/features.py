@@ -25,6 +25,8 @@ class Filled:
     new: int
     old: int
     absent: int
+    failures: Mapping[str, str]
+    """By id, why an utterance has no features."""
 
 
 def fill_store(
@@ -34,11 +36,14 @@ def fill_store(
     settings: Mapping[str, Any],
     features: Path | None,
     progress: ProgressCallback | None,
+    *,
+    fail_fast: bool = False,
 ) -> Filled:
-    """Extract the features that the store of one encoder lacks.
+    """Extract the features that the store of one encoder lacks; utterances that cannot be read are named.
 
     Raises:
-        MerkitError: An unknown encoder, setting or modality, an encoder that stores nothing, or unreadable input.
+        MerkitError: An unknown encoder, setting or modality, an encoder that stores nothing, or with ``fail_fast``
+            unreadable input.
     """
     spec: EncoderSpec = load("encoders", name)
     config = check_options(spec.config, settings, f"encoder {name}")
@@ -53,7 +58,9 @@ def fill_store(
         raise ConfigError(f"encoder '{name}' with these settings is trained with the model: there is nothing to store")
     store = open_store(encoder, manifest.root / "features" if features is None else features)
     turns = list(manifest.turns(None, *reach([encoder])))
-    present = sum(encoder.content(turn) is not None for turn in turns)
     announce_size(encoder, turns, store)
-    new = extract_features(encoder, turns, store, progress=progress)
-    return Filled(store.folder, chosen, new, present - new, len(turns) - present)
+    failures: dict[str, str] = {}
+    new = extract_features(encoder, turns, store, progress=progress, failures=None if fail_fast else failures)
+    readable = [turn for turn in turns if turn.utterance.id not in failures]
+    present = sum(encoder.content(turn) is not None for turn in readable)
+    return Filled(store.folder, chosen, new, present - new, len(readable) - present, failures)
