@@ -69,7 +69,7 @@ def to_arrays(columns: Columns) -> dict[str, pyarrow.Array]:
 def to_utterances(columns: Columns, source: str) -> list[Utterance]:
     """Return one utterance per row, in the order of the rows.
 
-    Turns that leave gaps, as where a release has left utterances out, are numbered again from 0, and a log line says so.
+    Turns with gaps, as where a release leaves utterances out, are numbered again from 0, and a log line says so.
 
     Args:
         columns: Cells by column name, all columns of one length.
