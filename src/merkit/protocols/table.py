@@ -7,6 +7,7 @@ error, and so are many different numbers: they are a quantity, not classes.
 """
 
 import difflib
+import logging
 from collections.abc import Collection, Sequence
 from typing import Literal, Self
 
@@ -18,7 +19,7 @@ from merkit.core.protocol import Fold, Protocol, ProtocolOptions, ProtocolSpec, 
 from merkit.core.types import Scalar, Utterance
 from merkit.data.corpus.labels import label_name, label_warnings, number_of
 from merkit.metrics.classification import METRICS
-from merkit.protocols._folds import balanced, conversation, cut, fold, leave_out, speaker
+from merkit.protocols._folds import Group, balanced, conversation, cut, fold, speaker
 
 SPLITS = {
     "train": "train",
@@ -29,29 +30,28 @@ SPLITS = {
     "dev": "valid",
     "test": "test",
 }
-VALID_SHARE = 0.15
-"""Of the training groups; at least one."""
 _RESERVED = ("speaker", "conversation", "language")
 """Columns of an utterance itself that may hold splits and groups."""
 _SHOWN = 20
-ENOUGH_SPEAKERS = 7
-"""With so many training speakers the validation split is drawn by speaker, with fewer by conversation."""
 MOST_NUMBERS, MOST_FRACTIONS = 20, 10
 """More different numbers than these, all whole or not, are refused as classes."""
+_log = logging.getLogger(__name__)
 
 
 class TableOptions(ProtocolOptions):
     """Which columns hold labels, splits and groups.
 
     ``split`` alone: splits as the column says; a missing validation split is drawn from the training split. ``group``
-    alone: ``folds`` folds, no group in two splits. Both: splits as the column says, a missing validation split is drawn
-    by ``group``. Neither: the column ``split``.
+    alone: ``folds`` folds, no group of the test split in another. Both: splits as the column says, a missing validation
+    split is drawn by ``group``. Neither: the column ``split``, a missing validation split is drawn by speaker.
     """
 
     label: str = "label"
     split: str | None = None
     group: str | None = None
     folds: int = Field(default=5, ge=2)
+    valid_share: float = Field(default=0.1, gt=0.0, le=0.5)
+    """Share of the training groups that is drawn for validation; of conversations where a group is more than that."""
     labels: tuple[str, ...] | None = None
     """Class names in the order of their numbers; ``None``: those found, sorted."""
     leave_out: tuple[str, ...] = ()
@@ -95,6 +95,7 @@ class Table(Protocol):
         self.labels = options.labels or ()
         self.selection = options.selection
         self.metrics = options.metrics
+        self._warned = False
         self.split = options.split or (None if options.group else "split")
         self.cluster: Literal["conversation", "speaker"] = "speaker" if options.group == "speaker" else "conversation"
 
@@ -134,15 +135,16 @@ class Table(Protocol):
         if self.split is not None:
             return [self._by_column(members, seed)]
         number = balanced(members, self._group, self.options.folds)
-        return leave_out(
-            self,
-            members,
-            lambda utterance: number[self._group(utterance)],
-            self._group,
-            VALID_SHARE,
-            seed,
-            name=lambda number: str(number + 1),
-        )
+        return [
+            self._cut(
+                str(tested + 1),
+                [utterance for utterance in members if number[self._group(utterance)] != tested],
+                [utterance for utterance in members if number[self._group(utterance)] == tested],
+                seed,
+                tested,
+            )
+            for tested in range(self.options.folds)
+        ]
 
     def check_labels(self, utterances: Sequence[Utterance]) -> None:
         """Check that every member's label is one of ``labels``, which are found here unless ``folds`` was called."""
@@ -235,9 +237,28 @@ class Table(Protocol):
             splits[self._split_of(utterance)].append(utterance)
         if splits["valid"]:
             return fold(self, "split", splits["train"], splits["valid"], splits["test"])
-        many = len({utterance.speaker for utterance in splits["train"]}) >= ENOUGH_SPEAKERS
-        group = self._group if self.options.group else speaker if many else conversation
-        return cut(self, "split", splits["train"], splits["test"], group, VALID_SHARE, seed, "split")
+        return self._cut("split", splits["train"], splits["test"], seed, "split")
+
+    def _cut(
+        self, name: str, learnable: Sequence[Utterance], test: Sequence[Utterance], seed: int, key: str | int
+    ) -> Fold:
+        """Return a fold whose validation split is drawn by group, by conversation where a group exceeds its share."""
+        group = self._group if self.options.group else speaker
+        if not self._share_of(learnable, group):
+            group = conversation
+        count = self._share_of(learnable, group)
+        if not count and not self._warned:
+            self._warned = True
+            number = len({utterance.conversation for utterance in learnable})
+            _log.warning(
+                f"table: fold '{name}' validates on 1 of its {number} training conversations, more than "
+                f"valid_share = {self.options.valid_share:g}: there are no smaller groups that can be kept apart."
+            )
+        return cut(self, name, learnable, test, group, max(1, count), seed, key)
+
+    def _share_of(self, utterances: Sequence[Utterance], group: Group) -> int:
+        """Return how many whole groups are within the share of the validation split."""
+        return int(self.options.valid_share * len({group(utterance) for utterance in utterances}) + 1e-9)
 
     def _group(self, utterance: Utterance) -> str:
         column = str(self.options.group)

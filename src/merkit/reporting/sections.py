@@ -129,9 +129,9 @@ def comparison_section(group: Group) -> Section:
         rows.append(Row([system, difference, *p_values, Cell(f"{sign} {c.verdict}", tone=tone)]))
     numeric = [Column(text, numeric=True) for text in ("Difference, points", "p", "p (Holm)")]
     caption = (
-        f"95 % bootstrap confidence interval over {cluster}s, the same draws for both systems. p: paired permutation"
-        f" test that swaps the systems in whole {cluster}s; Holm's adjustment for all rows of the table decides the"
-        " verdict, at 5 %."
+        f"{name} {group.reason}. 95 % bootstrap confidence interval over {cluster}s, the same draws for both systems."
+        f" p: paired permutation test that swaps the systems in whole {cluster}s; Holm's adjustment for all rows of the"
+        " table decides the verdict, at 5 %."
     )
     title = f"{METRIC_NAMES[group.metric]} compared with {name}"
     return Section(title, [SYSTEM, *numeric, Column("Verdict")], rows, caption if rows else "")

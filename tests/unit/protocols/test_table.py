@@ -100,11 +100,11 @@ def test_a_missing_validation_split_is_cut_by_conversation_where_speakers_are_fe
 
     (fold,) = table().folds(rows, 0)
 
-    assert len(fold.valid) == 3  # 15 % of twenty conversations
+    assert len(fold.valid) == 2  # a tenth of twenty conversations
 
 
 def test_a_missing_validation_split_is_cut_by_speaker_where_there_are_enough() -> None:
-    rows = [row(number, label=("yes", "no")[number % 2], speaker=f"p{number % 7}") for number in range(28)]
+    rows = [row(number, label=("yes", "no")[number % 2], speaker=f"p{number % 10}") for number in range(40)]
     rows.append(row(90, "test", speaker="other"))
     speaker = {utterance.id: utterance.speaker for utterance in rows}
 
@@ -115,23 +115,51 @@ def test_a_missing_validation_split_is_cut_by_speaker_where_there_are_enough() -
 
 
 def test_a_group_column_beside_the_split_says_what_the_validation_split_is_cut_by() -> None:
-    rows = [row(number, label=("yes", "no")[number % 2], room=f"r{number % 4}") for number in range(20)]
-    rows.append(row(90, "test", room="r9"))
+    rows = [row(number, label=("yes", "no")[number % 2], room=f"r{number % 10}") for number in range(40)]
+    rows.append(row(90, "test", room="r99"))
     protocol = table(split="split", group="room")
 
     (fold,) = protocol.folds(rows, 0)
 
-    assert len(fold.valid) == 5
-    assert len({int(id_[1:]) % 4 for id_ in fold.valid}) == 1
+    assert len(fold.valid) == 4
+    assert len({int(id_[1:]) % 10 for id_ in fold.valid}) == 1
 
 
 def test_a_group_column_alone_makes_folds() -> None:
-    rows = [row(number, label=("yes", "no")[number % 2], room=number % 4) for number in range(12)]
+    rows = [row(number, label=("yes", "no")[number // 20], room=number % 20) for number in range(40)]
+
+    folds = table(group="room", folds=20).folds(rows, 0)
+
+    assert [set(fold.test) for fold in folds] == [{f"u{room}", f"u{room + 20}"} for room in sorted(range(20), key=str)]
+    assert all(len(fold.valid) == 2 for fold in folds)  # one of nineteen rooms
+
+
+def test_conversations_are_validated_on_where_a_group_is_more_than_the_share() -> None:
+    rows = [row(number, label=("yes", "no")[number % 2], room=number % 4) for number in range(80)]
 
     folds = table(group="room", folds=4).folds(rows, 0)
 
-    assert [fold.test for fold in folds] == [tuple(f"u{n}" for n in range(room, 12, 4)) for room in range(4)]
-    assert all(len(fold.valid) == 3 for fold in folds)
+    assert [len(fold.valid) for fold in folds] == [6, 6, 6, 6]  # a tenth of 60 conversations, not a room of 20
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.1, 6), (0.25, 15), (0.5, 20)])
+def test_the_share_of_the_validation_split_is_an_option(share: float, expected: int) -> None:
+    rows = [row(number, label=("yes", "no")[number % 2]) for number in range(60)] + [row(90, "test")]
+
+    (fold,) = table(valid_share=share).folds(rows, 0)  # 0.5: one of three speakers
+
+    assert len(fold.valid) == expected
+
+
+def test_a_validation_split_that_exceeds_its_share_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [row(number, label=("yes", "no")[number % 2], room=number % 4) for number in range(4)]
+
+    table(group="room", folds=4).folds(rows, 0)
+
+    assert caplog.messages == [
+        "table: fold '1' validates on 1 of its 3 training conversations, more than valid_share = 0.1: "
+        "there are no smaller groups that can be kept apart."
+    ]
 
 
 def test_an_empty_group_is_an_error() -> None:
