@@ -19,13 +19,13 @@ from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import ensemble_seeds
 from merkit.experiments.extractors import FOLDER, check_named, check_offer, side_by_side
-from merkit.experiments.lock import alone
 from merkit.experiments.provenance import describe_run, recipe_hash
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.resume import code_of
 from merkit.experiments.run_cell import run_cell
 from merkit.experiments.transforms.distillation import FOLDER as TEACHERS
 from merkit.experiments.transforms.registry import transforms_of
+from merkit.io.lock import alone
 from merkit.io.provenance import check_run_format
 
 _log = logging.getLogger(__name__)
