@@ -13,6 +13,7 @@ from merkit.core.errors import MediaError, MerkitError
 from merkit.core.types import Utterance
 from merkit.data.corpus.checks import check_durations, check_repeated_texts, check_texts
 from merkit.data.corpus.findings import LEVELS, counted, read_findings
+from merkit.data.corpus.labels import check_label_columns
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.prepare import count_differences
 from merkit.data.features.published import read_published
@@ -42,6 +43,7 @@ def examine(
     """
     findings = check_counts(manifest, spec)
     findings += check_repeated_ids(manifest.utterances)
+    findings += check_label_columns(manifest.utterances)
     findings += check_texts(manifest.utterances)
     findings += check_media(manifest, progress)
     findings += check_features(manifest)
