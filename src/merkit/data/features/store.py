@@ -29,7 +29,7 @@ from safetensors.numpy import save
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 from merkit.data.features.index import FeatureIndex, IndexRows, index_rows
-from merkit.data.files import TEMPORARY, atomic_path, make_folder
+from merkit.data.files import TEMPORARY, atomic_path, make_folder, remove
 
 FORMAT = 1
 """Number of the layout described above, in ``encoder.json``."""
@@ -201,7 +201,7 @@ class FeatureStore:
                     if name.startswith(TEMPORARY) or (
                         orphan and f"{name.removesuffix('.safetensors')}.parquet" not in present
                     ):
-                        (self.folder / name).unlink(missing_ok=True)
+                        remove(self.folder / name)
         except OSError as error:  # locked, or a read-only store
             _LOG.debug("leftovers in '%s' stay: %s", self.folder, error)
 
