@@ -64,6 +64,8 @@ def train_recipe(
     """
     manifest = read_manifest(data)
     protocol = open_protocol(recipe, manifest, allow_partial)
+    for warning in protocol.warnings(manifest.utterances):
+        _log.warning("warning: %s, %s. Training goes on with them as they are.", manifest.root, warning)
     _check_folder(run, recipe, manifest)
     is_main = open_accelerator(recipe).is_main_process
     provenance = describe_run(recipe, manifest)
@@ -144,6 +146,7 @@ def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Pr
 
     Raises:
         ConfigError: The protocol is for another corpus.
+        MerkitError: An option of the protocol names what the corpus lacks.
     """
     wanted = recipe.protocol.corpus
     if wanted is not None and manifest.info.name != wanted:
@@ -152,6 +155,7 @@ def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Pr
             f"'{manifest.info.name}'. Prepare it with 'merkit prepare {wanted}', or choose another recipe."
         )
     protocol: Protocol = recipe.protocol.build(recipe.options, allow_partial or manifest.info.partial)
+    protocol.check_options(manifest.utterances)
     return protocol
 
 

@@ -40,7 +40,7 @@ _EVIDENCE = {"paper": "", "secondary": "quoted from a secondary source", "derive
 def sections_of(group: Group) -> list[Section]:
     """Return the sections of one protocol in their order; those without content are left out."""
     made = [
-        results_section(group.rows, group.printed, _counts_warning(group)),
+        results_section(group.rows, group.printed, _warning(group)),
         comparison_section(group),
         subset_section(group),
         text_section(group),
@@ -236,11 +236,13 @@ def _source(reference: Reference) -> str:
     return "; ".join(filter(None, [reference.source, _EVIDENCE[reference.evidence], reference.note]))
 
 
-def _counts_warning(group: Group) -> str:
-    differences = group.entries[0].scores["count_differences"]
+def _warning(group: Group) -> str:
+    scores = group.entries[0].scores
+    differences = scores["count_differences"]
     more = f"; and {len(differences) - 6} more" if len(differences) > 6 else ""
     listed = "; ".join(differences[:6]) + more
-    return f"Not the published corpus. Its counts differ: {listed}." if differences else ""
+    counts = [f"Not the published corpus. Its counts differ: {listed}."] if differences else []
+    return " ".join([*counts, *(f"Warning: {warning}." for warning in scores["warnings"])])
 
 
 def _number(percent: float | None) -> str:
