@@ -57,9 +57,9 @@ def predict_corpus(
     """Write a prediction for every utterance of a manifest to ``out``, and a record beside it.
 
     An utterance whose input cannot be read has no row; the record names it. In a model of conversations the others of
-    its conversation have none either. A stopped prediction is resumed: finished chunks are kept in
-    ``<out>.parts`` and used again if the checkpoint, the utterances and their content are the same. If ``out`` is of the
-    same, nothing is done.
+    its conversation have none either. A stopped prediction is resumed: finished chunks are kept in ``<out>.parts`` and
+    used again if the checkpoint, the utterances and their content are the same. If ``out`` is of the same, nothing is
+    done.
 
     Args:
         checkpoint: Its folder.
@@ -92,12 +92,12 @@ def _predict(
 ) -> Predicted:
     outputs = Outputs(out.with_name(f"{out.name}.json"), (out,))
     inputs = file_ids(manifest.root / name for name in ("corpus.json", *(f"utterances{suffix}" for suffix in SUFFIXES)))
-    outputs.check(inputs)
     manifest = manifest if text_column is None else with_text_column(manifest, text_column)
     recognizer = Recognizer.load(checkpoint, manifest.root)
     if text_column is not None and "text" not in recognizer.reads:
         reads = " and ".join(sorted(recognizer.reads)) or "nothing"
         raise ConfigError(f"--text-column {text_column}: '{checkpoint}' reads {reads}, no text; leave the option out")
+    outputs.check(inputs)
     turns = list(manifest.turns(None, *recognizer.reach))
     chunks = recognizer.chunks(turns, manifest.by_id)
     contents = [_content(recognizer, chunk, fail_fast=fail_fast) for chunk in chunks]

@@ -16,14 +16,12 @@ from pathlib import Path
 
 from merkit.core.errors import MerkitError
 from merkit.io.outputs import read_record
+from merkit.recordings.transcripts.reader import SUFFIXES
 
 _AUDIO = "wav wave flac ogg oga opus mp3 m4a m4b aac wma aif aiff aifc au snd caf amr gsm w64 rf64 mka"
 _VIDEO = "mp4 m4v mov mkv webm avi mpg mpeg mts m2ts wmv flv 3gp ogv"
 MEDIA = frozenset(f".{ending}" for ending in f"{_AUDIO} {_VIDEO}".split())
 """Endings of audio and video files, in small letters."""
-TRANSCRIPTS = frozenset([".csv", ".tsv", ".json", ".jsonl", ".srt", ".vtt", ".txt"])
-"""Endings of transcripts, in small letters."""
-
 _HEAD = 1 << 16
 """Bytes of a table that are read to see its columns."""
 
@@ -162,7 +160,7 @@ def _by_stem(folder: Path) -> dict[str, list[Path]]:
     by_stem: dict[str, list[Path]] = defaultdict(list)
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in TRANSCRIPTS and path.is_file():
+            if path.suffix.lower() in SUFFIXES and path.is_file():
                 by_stem[_stem(path)].append(path)
     return by_stem
 
