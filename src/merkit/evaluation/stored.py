@@ -23,6 +23,7 @@ from merkit.core import lookup
 from merkit.core.errors import ManifestError, MerkitError
 from merkit.core.protocol import Fold, Protocol, ProtocolSpec
 from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.evaluation.task import Task, task_of
 from merkit.evaluation.true_labels import true_labels
 from merkit.io.predictions import PROBABILITY
 from merkit.io.provenance import check_run_format
@@ -79,6 +80,13 @@ class Run:
     def selection(self) -> str:
         """The rule that selected the reported epoch; ``none`` for a model that is fitted without epochs."""
         return str(self.cells[0].facts["selection"]) if any(cell.history for cell in self.cells) else "none"
+
+    @cached_property
+    def task(self) -> Task:
+        """What the run was asked to predict."""
+        spec: ProtocolSpec = lookup.load("protocols", self.recipe["protocol"])
+        options = spec.options.model_validate(self.recipe.get("options", {}))
+        return task_of(self.protocol_name, self.protocol, options, self.manifest)
 
     @cached_property
     def cluster_of(self) -> dict[str, str]:

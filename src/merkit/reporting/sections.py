@@ -38,15 +38,16 @@ _EVIDENCE = {"paper": "", "secondary": "quoted from a secondary source", "derive
 
 
 def sections_of(group: Group) -> list[Section]:
-    """Return the sections of one protocol in their order; those without content are left out."""
+    """Return the sections of one task in their order; those without content are left out."""
     made = [
+        task_section(group),
         results_section(group.rows, group.printed, _warning(group)),
         comparison_section(group),
         subset_section(group),
         text_section(group),
         probe_section(group),
         reference_section(group.rows, group.printed),
-        *(details_section(group.protocol, entry) for entry in group.entries),
+        *(details_section(group.title, entry) for entry in group.entries),
         class_section(group),
         cost_section(group.rows),
         provenance_section(group),
@@ -54,8 +55,19 @@ def sections_of(group: Group) -> list[Section]:
     return [section for section in made if section.rows or section.caption or section.chart]
 
 
+def task_section(group: Group) -> Section:
+    """Return what the runs were asked to predict."""
+    task, folds = group.entries[0].run.task, len(group.entries[0].scores["folds"])
+    caption = (
+        f"Protocol {task.protocol} on {task.corpus}; {task.options or 'default options'}; {counted(folds, 'fold')};"
+        f" {len(task.labels)} classes: {', '.join(task.labels)}. Task {task.id[:8]}: runs of other options, classes,"
+        " folds or data have tables of their own and are not compared with these."
+    )
+    return Section("Task", caption=caption)
+
+
 def results_section(rows: Sequence[ResultRow], references: Sequence[Reference], warning: str = "") -> Section:
-    """Return the test scores of all runs of one protocol, each system below those that its paper prints."""
+    """Return the test scores of all runs of one task, each system below those that its paper prints."""
     runs = by_run(rows)
     metrics = [row.metric for row in runs[0]]
     best = {metric: max(row.mean for row in rows if row.metric == metric) for metric in metrics}
