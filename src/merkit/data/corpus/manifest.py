@@ -4,7 +4,7 @@ A manifest is a folder with ``utterances.parquet`` (``.csv`` and ``.jsonl`` are 
 columns of ``rows.RESERVED`` mean what ``Utterance`` says; every other column is an attribute, which every utterance
 then carries (``None`` where the cell is empty). Conventions:
 
-* ``id`` is required, and at least one of ``text``, ``audio`` and ``video``, as a column and in each row.
+* ``id`` is required. An utterance without ``text``, ``audio`` and ``video`` may still have features of its own.
 * An absent or empty ``conversation`` is the utterance's own id; absent turns count up in the order of the rows.
 * An absent ``speaker`` is ``""``: not known. Within one conversation all unknown speakers count as one person.
 * Utterances are sorted by conversation, in order of first appearance, and by turn.
@@ -16,6 +16,7 @@ utterances: after an interruption the hashes differ, and reading is refused.
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ import pyarrow.parquet
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from merkit.core.errors import ManifestError
-from merkit.core.types import Conversation, Turn, Utterance, turns_of
+from merkit.core.types import MODALITIES, Conversation, Turn, Utterance, turns_of
 from merkit.data.corpus.rows import (
     NAMES,
     RESERVED,
@@ -45,6 +46,10 @@ from merkit.data.files import atomic_path, write_texts
 
 SCHEMA = 1
 """Number of the format described above."""
+FEATURES = "precomputed"
+"""Folder beside the table: one folder for each set of features that were published or imported."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,12 @@ def read_manifest(path: Path) -> Manifest:
     columns = read_columns(table, strings=(*NAMES, *STRINGS), numbers=("turn", *TIMES))
     utterances = _ordered(to_utterances(columns, str(table)))
     info = _read_info(table.parent / "corpus.json", utterances)
+    empty = [u.id for u in utterances if all(getattr(u, modality) is None for modality in MODALITIES)]
+    if empty and not (table.parent / FEATURES).is_dir():
+        _log.warning(
+            f"{table}: {counted_names(empty, 'utterance')} without text, audio and video, and no features: there is "
+            "nothing that a model could read"
+        )
     return Manifest(table.parent, utterances, info)
 
 
