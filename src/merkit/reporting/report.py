@@ -14,10 +14,13 @@ from merkit.evaluation.text_columns import text_conditions
 from merkit.reporting.kept_results import renewed
 from merkit.reporting.page import page
 from merkit.reporting.reference import read_references, shipped_references
-from merkit.reporting.results import Entry, gather
+from merkit.reporting.results import Entry, Group, gather
 from merkit.reporting.rows import rows_csv
 from merkit.reporting.section import Section, markdown_text, section_markdown, to_csv
 from merkit.reporting.sections import sections_of
+
+_TASKS_NAMED = 3
+"""So many tasks are named in a title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def write_report(
         )
 
     groups = [replace(group, entries=tuple(map(with_conditions, group.entries))) for group in groups]
-    title = title or "Results on " + ", ".join(group.title for group in groups)
+    title = title or "Results on " + _tasks(groups)
     html, markdown, csv = (out / f"report.{ending}" for ending in ("html", "md", "csv"))
     sections = {group.title: sections_of(group) for group in groups}
     texts = {
@@ -113,6 +116,13 @@ def write_report(
     texts |= kept
     write_texts(texts)
     return ReportFiles(html, markdown, csv, tuple(texts), requested)
+
+
+def _tasks(groups: Sequence[Group]) -> str:
+    """Return the titles of a few tasks, the protocols and the number of many."""
+    if len(groups) <= _TASKS_NAMED:
+        return ", ".join(group.title for group in groups)
+    return f"{', '.join(dict.fromkeys(group.protocol for group in groups))}: {len(groups)} tasks"
 
 
 def renew_tables(results: Path, readme: Path | None = None, page: Path | None = None) -> tuple[Path, ...]:

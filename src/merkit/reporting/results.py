@@ -153,8 +153,9 @@ def _row(entry: Entry, metric: str) -> ResultRow:
     scores, provenance = entry.scores, entry.run.provenance
     score, leaky = scores["test"][metric], scores["legacy_best_on_test"]
     same = ("protocol", "model", "selection", "support", "clusters", "cluster", "parameters", "trainable_parameters")
+    cost = ("frozen_parameters", "feature_seconds", "peak_memory_bytes")
     return ResultRow(
-        **{name: scores[name] for name in (*same, "peak_memory_bytes")},
+        **{name: scores[name] for name in (*same, *cost)},
         task=entry.run.task.id,
         corpus=entry.run.task.corpus,
         options=entry.run.task.options,

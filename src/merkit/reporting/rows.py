@@ -1,5 +1,6 @@
 """Rows of ``report.csv`` and ``results/ours.csv``: one for each run and metric, with all that describes the score."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +23,7 @@ SIMPLEST_FIRST = (
 BASELINES = tuple(model for step in SIMPLEST_FIRST[:3] for model in step)
 """Models that every system must beat, in the order of the table."""
 Percent = Annotated[float | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
+Count = Annotated[int | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
 
 
 class ResultRow(Settings):
@@ -65,9 +67,10 @@ class ResultRow(Settings):
     reads_recordings: bool
     """Whether the checkpoint can be used on recordings; not where an input is published features."""
     parameters: int
+    """Those of the frozen networks that its features come from included, where they were counted."""
     trainable_parameters: int
     seconds: str
-    """Of training, all seeds and folds."""
+    """Of training, all seeds and folds, without features."""
     peak_memory_bytes: int
     corpus_version: int
     data_sha256: str
@@ -82,11 +85,20 @@ class ResultRow(Settings):
     """Its name; of a user's own table that of its folder."""
     options: str = ""
     """Those of the protocol that differ from its defaults."""
+    frozen_parameters: Count = None
+    """How many of the parameters are in frozen networks outside the model; empty where they were not counted."""
+    feature_seconds: Percent = None
+    """Of extracting features, as far as they were not stored before; empty where it was not measured."""
 
     @property
     def is_baseline(self) -> bool:
         """Whether the model is one that every system must beat."""
         return self.model in BASELINES
+
+    @property
+    def counts_frozen(self) -> bool:
+        """Whether ``parameters`` holds those of frozen networks, if there are any."""
+        return self.frozen_parameters is not None or not re.search("frozen|cross-fitted", self.features)
 
     @property
     def table(self) -> str:
