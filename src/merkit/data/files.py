@@ -1,10 +1,12 @@
 """Atomic writing of files, and hashes of their content.
 
-A file that merkit writes is never seen half-written, not even after a power cut: it is written under another name in
-the same folder and renamed when it is complete and on the disk.
+A file that merkit writes is never seen half-written, not even after a power cut: it is written in a temporary folder
+beside its place and renamed when it is complete and on the disk. The writer holds a lock in the temporary folder, which
+the system releases when it ends: what a killed process left is told from what a living one is writing, on any machine.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -17,7 +19,8 @@ from pathlib import Path
 from merkit.core.errors import MerkitError
 
 TEMPORARY = ".tmp-"
-"""Prefix of the names of unfinished files; those left by a crash can be removed."""
+"""Prefix of the names of the folders of unfinished files; those left by a crash are removed by the next writer."""
+_LOCK = ".writer"
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -37,23 +40,81 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; rename it to ``path`` on success, remove it on failure.
 
     ``path`` is a file, or a folder that does not exist yet (the caller makes the temporary path a folder). The
-    temporary path has the same suffix and lies in the same folder; missing folders are made. An older file at ``path``
-    is replaced only at the end and kept when writing fails.
+    temporary path has the same name, in a folder of its own beside ``path``; missing folders are made. An older file at
+    ``path`` is replaced only at the end and kept when writing fails. Where ``path`` is a link, what it points to is
+    replaced. What killed processes left in the folder of ``path`` is removed, once in each process.
 
     Raises:
         MerkitError: The folder cannot be written to (read-only, full, forbidden); names the folder and what to do.
     """
-    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name[-100:]}"
+    path = path.resolve() if path.is_symlink() else path
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers_once(path.parent.absolute())
+    with ExitStack() as stack:
+        stack.enter_context(_explained(path))
+        temporary = stack.enter_context(_workplace(path.parent)) / path.name
+        yield temporary
+        _to_disk(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+
+
+@contextmanager
+def _workplace(folder: Path) -> Iterator[Path]:
+    """Make a temporary folder that is locked as long as this process works in it, and remove it at the end."""
+    while True:
+        own = folder / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
+        own.mkdir()
+        try:
+            lock = _locked(own, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks: nobody can take the folder for a leftover
+            lock = os.open(own, os.O_RDONLY)
+        if lock is not None:
+            break  # else another process took it for a leftover before it was locked
     try:
-        with _explained(path, temporary):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            _to_disk(temporary)
-            temporary.replace(path)
-            _sync(path.parent)
-    except BaseException:
-        _remove(temporary)
-        raise
+        yield own
+    finally:
+        remove(own)
+        os.close(lock)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files of killed processes from a folder, and nothing that a living process writes."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for name in [entry.name for entry in entries if entry.name.startswith(TEMPORARY) and entry.is_dir()]:
+            with suppress(OSError):  # a living writer's, or a file system without locks
+                lock = _locked(folder / name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if lock is not None:
+                    remove(folder / name)
+                    os.close(lock)
+
+
+@lru_cache(maxsize=4096)
+def _remove_leftovers_once(folder: Path) -> None:
+    remove_leftovers(folder)
+
+
+def _locked(own: Path, how: int) -> int | None:
+    """Lock a temporary folder and return the lock's descriptor; ``None``: it was removed meanwhile.
+
+    Raises:
+        OSError: Another process holds the lock, or the file system has none.
+    """
+    path = own / _LOCK
+    with suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, how)
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    return None
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
@@ -101,12 +162,12 @@ def _content_hash(path: str, size: int, mtime_ns: int) -> str:
 
 
 @contextmanager
-def _explained(path: Path, *others: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     """Turn errors of writing ``path`` into one line, but not those of files that are read meanwhile."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _REMEDIES or not _is_about(error, {path, *path.parents, *others}):
+        if error.errno not in _REMEDIES or not _is_about(error, {path, *path.parents}):
             raise
         raise MerkitError(f"Cannot write '{path.name}' in '{path.parent}': {_REMEDIES[error.errno]}") from error
 
@@ -114,7 +175,8 @@ def _explained(path: Path, *others: Path) -> Iterator[None]:
 def _is_about(error: OSError, targets: Set[Path]) -> bool:
     if error.filename is None:  # a full disk, noticed by write(), names no file
         return True
-    return Path(os.fsdecode(error.filename)) in targets
+    path = Path(os.fsdecode(error.filename))
+    return path in targets or any(parent.name.startswith(TEMPORARY) for parent in (path, *path.parents))
 
 
 def _to_disk(path: Path) -> None:
@@ -133,7 +195,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with its content, as far as that is possible."""
     with suppress(OSError):
         if path.is_dir():
             shutil.rmtree(path)

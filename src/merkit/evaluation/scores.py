@@ -83,6 +83,7 @@ def score(run: Run) -> dict[str, Any]:
         "cluster": run.protocol.cluster,
         "pooled": run.protocol.pooled,
         "count_differences": run.protocol.differences(run.manifest.utterances),
+        "warnings": run.protocol.warnings(run.manifest.utterances),
         "features": describe_extractors(run.recipe.get("encoders", {})),
         "test": scores_of(run, run.counts),
         "valid": _spread_of(run, [_matrix(run, cell.splits["valid"]) for cell in run.cells], pooled=False),

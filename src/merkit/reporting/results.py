@@ -20,7 +20,7 @@ from merkit.evaluation.scores import score
 from merkit.evaluation.stored import Run, open_run
 from merkit.experiments.grid import Variant, variant_of
 from merkit.reporting.reference import Reference
-from merkit.reporting.rows import BASELINES, ResultRow
+from merkit.reporting.rows import BASELINES, SIMPLEST_FIRST, ResultRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,12 @@ class Entry:
     def is_baseline(self) -> bool:
         """Whether the model is one that every system must beat."""
         return self.run.model in BASELINES
+
+    @property
+    def step(self) -> int:
+        """How simple its model is: a position in ``SIMPLEST_FIRST``, or the number after the last for a system."""
+        steps = enumerate(SIMPLEST_FIRST)
+        return next((number for number, models in steps if self.run.model in models), len(SIMPLEST_FIRST))
 
     @property
     def modalities(self) -> str:
@@ -70,6 +76,8 @@ class Group:
     protocol: str
     entries: tuple[Entry, ...]
     compared_with: Entry
+    reason: str
+    """Why the others are compared with this one, to follow its name in a sentence."""
     comparisons: tuple[Comparison, ...]
     printed: tuple[Reference, ...]
     """Scores printed in papers for this protocol, of all systems and variants."""
@@ -99,8 +107,8 @@ def gather(
         printed: Scores printed in papers.
         data: The manifest's folder, if it was moved since training.
         reference: Name of the run (its folder's) that the others of its protocol are compared with. For other
-            protocols, and by default: the base, if the runs are of one grid; else the `single` model with the best
-            validation score; else the baseline with the best validation score.
+            protocols, and by default: the base, if the runs are of one grid; else the best on validation of the runs
+            whose models are simpler than the most complex one (``rows.SIMPLEST_FIRST``); else the best of all.
 
     Raises:
         MerkitError: A run cannot be read, or no run has the name.
@@ -120,13 +128,13 @@ def gather(
 
 def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference], reference: str | None) -> Group:
     ordered = sorted(entries, key=_position)
-    named = next((entry for entry in ordered if entry.name == reference), None)
-    compared_with = named or _base(ordered) or _default_reference(ordered)
+    compared_with, reason = _compared_with(ordered, reference)
     others = [(entry.name, entry.run) for entry in ordered if entry is not compared_with]
     return Group(
         protocol=protocol,
         entries=tuple(ordered),
         compared_with=compared_with,
+        reason=reason,
         comparisons=tuple(compare_all(others, compared_with.run)),
         printed=tuple(reference for reference in printed if reference.is_for(protocol)),
     )
@@ -230,13 +238,23 @@ def _base(entries: Sequence[Entry]) -> Entry | None:
     return next((entry for entry in systems if entry.variant is not None and entry.variant.number == 0), None)
 
 
-def _default_reference(entries: Sequence[Entry]) -> Entry:
-    """Return the run that fusion has to beat, selected on validation so that the test split does not decide."""
+def _compared_with(entries: Sequence[Entry], named: str | None) -> tuple[Entry, str]:
+    """Return the run that the others are compared with and why; chosen on validation, never on the test split."""
+    chosen = next((entry for entry in entries if entry.name == named), None)
+    if chosen is not None:
+        return chosen, "is named by --reference"
+    base = _base(entries)
+    if base is not None:
+        return base, "is the base of the grid"
+    simpler = [entry for entry in entries if entry.step < max(entry.step for entry in entries)]
     metric = entries[0].run.protocol.metrics[0]
-    singles = [entry for entry in entries if entry.run.model == "single"]
-    baselines = [entry for entry in entries if entry.is_baseline]
-    candidates = singles or baselines or list(entries)
-    return max(candidates, key=lambda entry: float(entry.scores["valid"][metric]["mean"]))
+    best = max(simpler or entries, key=lambda entry: float(entry.scores["valid"][metric]["mean"]))
+    if not simpler:
+        return best, "has the best validation score; no run has a simpler model than the others"
+    return best, f"has the best validation score of the runs with simpler models ({_ORDER})"
+
+
+_ORDER = ", then ".join([*(" and ".join(step) for step in SIMPLEST_FIRST), "all others"])
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:

@@ -40,7 +40,7 @@ _EVIDENCE = {"paper": "", "secondary": "quoted from a secondary source", "derive
 def sections_of(group: Group) -> list[Section]:
     """Return the sections of one protocol in their order; those without content are left out."""
     made = [
-        results_section(group.rows, group.printed, _counts_warning(group)),
+        results_section(group.rows, group.printed, _warning(group)),
         comparison_section(group),
         subset_section(group),
         text_section(group),
@@ -129,9 +129,9 @@ def comparison_section(group: Group) -> Section:
         rows.append(Row([system, difference, *p_values, Cell(f"{sign} {c.verdict}", tone=tone)]))
     numeric = [Column(text, numeric=True) for text in ("Difference, points", "p", "p (Holm)")]
     caption = (
-        f"95 % bootstrap confidence interval over {cluster}s, the same draws for both systems. p: paired permutation"
-        f" test that swaps the systems in whole {cluster}s; Holm's adjustment for all rows of the table decides the"
-        " verdict, at 5 %."
+        f"{name} {group.reason}. 95 % bootstrap confidence interval over {cluster}s, the same draws for both systems."
+        f" p: paired permutation test that swaps the systems in whole {cluster}s; Holm's adjustment for all rows of the"
+        " table decides the verdict, at 5 %."
     )
     title = f"{METRIC_NAMES[group.metric]} compared with {name}"
     return Section(title, [SYSTEM, *numeric, Column("Verdict")], rows, caption if rows else "")
@@ -236,11 +236,13 @@ def _source(reference: Reference) -> str:
     return "; ".join(filter(None, [reference.source, _EVIDENCE[reference.evidence], reference.note]))
 
 
-def _counts_warning(group: Group) -> str:
-    differences = group.entries[0].scores["count_differences"]
+def _warning(group: Group) -> str:
+    scores = group.entries[0].scores
+    differences = scores["count_differences"]
     more = f"; and {len(differences) - 6} more" if len(differences) > 6 else ""
     listed = "; ".join(differences[:6]) + more
-    return f"Not the published corpus. Its counts differ: {listed}." if differences else ""
+    counts = [f"Not the published corpus. Its counts differ: {listed}."] if differences else []
+    return " ".join([*counts, *(f"Warning: {warning}." for warning in scores["warnings"])])
 
 
 def _number(percent: float | None) -> str:

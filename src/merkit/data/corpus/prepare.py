@@ -1,6 +1,7 @@
 """Preparation of a raw release: reads it, checks the counts, writes the manifest. Media stay in the release."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,9 +14,12 @@ from merkit.core.corpus import CorpusOptions, CorpusSpec
 from merkit.core.errors import ConfigError, CountError, ManifestError
 from merkit.core.types import Utterance
 from merkit.data.corpus.findings import write_findings
+from merkit.data.corpus.labels import check_label_columns
 from merkit.data.corpus.manifest import Manifest, count, write_manifest
 from merkit.data.corpus.rows import counted_names
 from merkit.data.features.published import write_published
+
+_log = logging.getLogger(__name__)
 
 
 def prepare(
@@ -55,7 +59,10 @@ def prepare(
     utterances = [_moved(utterance, base) for utterance in corpus.utterances]
     for features in corpus.features:
         write_published(out / "precomputed" / features.name, features)
-    write_findings(out / "findings.json", corpus.findings)
+    odd_labels = check_label_columns(utterances)
+    for finding in odd_labels:
+        _log.warning("warning: %s, %s", out, finding.message)
+    write_findings(out / "findings.json", [*corpus.findings, *odd_labels])
     return write_manifest(
         out,
         utterances,

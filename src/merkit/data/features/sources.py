@@ -158,6 +158,7 @@ def open_sources(
     features: Path | None,
     progress: ProgressCallback | None = None,
     statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
+    failures: dict[str, str] | None = None,
 ) -> dict[str, FeatureSource]:
     """Return a source for each modality; features that are not stored yet are extracted first.
 
@@ -168,6 +169,7 @@ def open_sources(
         progress: Called with the progress of the extraction.
         statistics: Speaker statistics by modality, for encoders with ``normalize_by_speaker``; ``None``: those of
             ``turns``.
+        failures: As in `extract_features`.
     """
     sources = {}
     for modality, encoder in encoders.items():
@@ -180,7 +182,8 @@ def open_sources(
         else:
             store = open_store(encoder, features)
             announce_size(encoder, turns, store)
-        extract_features(encoder, turns, store, progress=progress)
+        extract_features(encoder, turns, store, progress=progress, failures=failures)
+        turns = [turn for turn in turns if turn.utterance.id not in failures] if failures else turns
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
         if encoder.normalize_by_speaker:
             own = speaker_statistics(encoder, store, turns) if statistics is None else statistics[modality]

@@ -17,7 +17,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -27,7 +27,7 @@ from merkit.core.errors import MerkitError
 from merkit.data.checksums import is_stamped, seal, unseal
 from merkit.data.features.index import FeatureIndex, IndexRows, index_rows
 from merkit.data.features.shards import Kind, Shard, adopt, is_intact, number_of, read_index, write_shard
-from merkit.data.files import TEMPORARY, atomic_path, make_folder
+from merkit.data.files import TEMPORARY, atomic_path, make_folder, remove
 
 FORMAT = 2
 """Number of the layout described above, in ``encoder.json``. Shards of format 1 have no checksums."""
@@ -185,7 +185,7 @@ class FeatureStore:
     def _discard(self, path: Path, why: str) -> None:
         _LOG.warning("'%s' is damaged (%s): its features are extracted again", path, why)
         for file in (path.with_suffix(".parquet"), path.with_suffix(".safetensors")):
-            _remove(file)
+            remove(file)
 
     def _adopt(self) -> None:
         """Give checksums to the shards of an earlier version."""
@@ -246,7 +246,7 @@ class FeatureStore:
                 for path in map(self.folder.joinpath, present):
                     orphan = path.suffix == ".safetensors" and number_of(path) is not None
                     if path.name.startswith(TEMPORARY) or (orphan and path.with_suffix(".parquet").name not in present):
-                        _remove(path)
+                        remove(path)
         except OSError as error:  # locked, or a read-only store
             _LOG.debug("leftovers in '%s' stay: %s", self.folder, error)
 
@@ -302,11 +302,6 @@ def _number_of_format(about: Path, digest: str) -> int | None:
             "Was it changed by hand? Remove the folder to extract again"
         )
     return number
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # of a read-only store, or a folder: what is written in its place tells
-        path.unlink(missing_ok=True)
 
 
 def _described(kind: Kind) -> str:

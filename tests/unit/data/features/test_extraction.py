@@ -385,6 +385,39 @@ def test_a_value_that_is_no_number_is_refused_with_the_utterance_s_name(store: F
     assert stored == sum(len(batch) for batch in encoder.batches[:-1]) > 0
 
 
+def test_with_failures_recorded_the_others_go_on_and_a_second_run_repeats_the_failed_alone(
+    store: FeatureStore,
+) -> None:
+    encoder = FakeEncoder()
+    failures: dict[str, str] = {}
+    again: dict[str, str] = {}
+    encoder.poison["u3"] = float("nan")
+
+    count = extract_features(encoder, turns(8), store, failures=failures)
+    encoder.batches.clear()
+    repeated = extract_features(encoder, turns(8), store, failures=again)
+
+    assert (count, repeated, len(store)) == (7, 0, 7)
+    assert list(failures) == ["u3"]
+    assert "NaN" in failures["u3"]
+    assert again == failures
+    assert all(batch == ["u3"] for batch in encoder.batches)
+
+
+def test_an_error_that_no_utterance_is_to_blame_for_is_never_recorded(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = FakeEncoder()
+
+    def fail(_: object) -> list[Array]:
+        raise MerkitError("The encoder needs the extra 'prosody'")
+
+    monkeypatch.setattr(encoder, "extract", fail)
+
+    with pytest.raises(MerkitError, match="needs the extra"):
+        extract_features(encoder, turns(3), store, failures={})
+
+
 def test_nan_means_undefined_for_an_encoder_that_says_so_but_infinity_never(store: FeatureStore) -> None:
     encoder = UndefinedEncoder()
     encoder.poison["u3"] = np.nan
