@@ -116,7 +116,7 @@ def run_cell(
     model = build_model(spec, recipe.config, encoders, len(cell.protocol.labels))
     config = CheckpointConfig(spec, recipe.config, cell.protocol.labels, recipe.encoders, recipe.protocol.name)
     if isinstance(model, FittedModel):
-        trained = _fit(model, training, cell)
+        trained = _fit(model.to(accelerator.device), training, cell, accelerator.device)
     else:
         on_epoch = partial(_report_epoch, cell, progress, share)
         trained = _train(model, training, datasets, config, cell, accelerator, on_epoch)
@@ -163,10 +163,11 @@ def _trained_on(cell: Cell) -> dict[str, Any]:
     return {"fold": cell.fold.name, "seed": cell.seed, "utterances": " ".join(sorted(learned))}
 
 
-def _fit(model: FittedModel, training: Dataset, cell: Cell) -> TrainingProgress:
+def _fit(model: FittedModel, training: Dataset, cell: Cell, device: torch.device) -> TrainingProgress:
     started = time.perf_counter()
-    model.fit(load_batches(training, ordered_batches(training.lengths(), 512)), cell.seed)
-    model.eval()
+    model.eval()  # dropout of an encoder has no part in it
+    batches = load_batches(training, ordered_batches(training.lengths(), 512))
+    model.fit((batch.to(device) for batch in batches), cell.seed)
     return TrainingProgress(seconds=time.perf_counter() - started)
 
 
