@@ -20,7 +20,7 @@ from merkit.inference.recognizer import Recognizer
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
 from merkit.recordings.tabular import Tabular
-from merkit.recordings.transcripts import Line
+from merkit.recordings.transcripts import Line, spoken_text
 
 BUILTIN_MODELS: tuple[str, ...] = ()
 """Names of the models that come with merkit; there is none yet."""
@@ -125,7 +125,7 @@ class EmotionRecognizer:
         if text is not None:
             if transcript is not None:
                 raise ConfigError("transcript and text were given: a recording has one of them")
-            lines = [Line(None, None, "", _checked_text(text))]
+            lines = [Line(None, None, "", spoken_text(_checked_text(text)))]
         return analyze_recording(self._recognizer, sound, lines, self._name, channels=channels, name=name)
 
     def texts(self, texts: Iterable[str], speakers: Sequence[str] | None = None) -> Predictions:

@@ -17,7 +17,7 @@ from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.channels import assign_channels
 from merkit.recordings.tabular import Tabular
-from merkit.recordings.transcripts import Line, read_transcript
+from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,14 @@ def analyze_recording(
         MerkitError: The recording or the transcript cannot be read, or the checkpoint needs more than they hold.
     """
     length_s = duration_s(recording)
-    lines = read_transcript(transcript) if isinstance(transcript, Path) else transcript
+    path = recording if isinstance(recording, Path) else Path(name)
+    read = read_transcript(transcript, path.stem) if isinstance(transcript, Path) else transcript
+    fitted = (
+        None if read is None else fit_lines(read if isinstance(read, Transcript) else Transcript(tuple(read)), length_s)
+    )
+    lines = None if fitted is None else fitted.lines
     if lines is None and recognizer.reads == {"text"}:
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript.")
-    path = recording if isinstance(recording, Path) else Path(name)
     utterances = [
         Utterance(
             id=f"{turn}",
@@ -145,7 +149,8 @@ def analyze_recording(
     if recognizer.reads and not any(segment.prediction.modalities for segment in segments):
         reads = " and ".join(sorted(recognizer.reads))
         raise MerkitError(f"'{checkpoint}' reads {reads}, and '{path}' has no such input for it: use another model.")
-    notes = _notes(recognizer, lines is not None, segments) + ([] if unaligned is None else [unaligned])
+    notes = [*(() if fitted is None else fitted.notes), *_notes(recognizer, lines is not None, segments)]
+    notes += [] if unaligned is None else [unaligned]
     return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
 
 

@@ -248,7 +248,7 @@ def test_a_table_without_rows_is_an_error(tmp_path, suffix):
     [
         ("t.csv", b"id,text\n1,caf\xe9\n", "UTF-?8"),
         ("t.csv", b"id,te\xe9t\n1,x\n", "not UTF-8 at byte 5"),
-        ("t.csv", b"id,text\n1,x,y\n", "cannot be read as csv"),
+        ("t.csv", b"id,text\n1,x,y\n", r"line 2: 3 cells for 2 columns \(id, text\)"),
         ("t.parquet", b"not parquet", "cannot be read as parquet"),
         ("t.jsonl", b"{]\n", "line 1 is not JSON"),
         ("t.jsonl", b"[1]\n", "line 1 is list, expected an object"),
@@ -286,7 +286,7 @@ def test_what_other_tools_leave_in_parquet_is_understood(tmp_path):
 def test_a_folder_without_a_table_says_what_it_holds(tmp_path):
     (tmp_path / "clips").mkdir()
 
-    with pytest.raises(ManifestError, match=r"expected utterances\.parquet, \.csv or \.jsonl, found clips"):
+    with pytest.raises(ManifestError, match=r"expected utterances\.parquet, \.csv, \.jsonl or \.tsv, found clips"):
         read_manifest(tmp_path)
 
 
