@@ -271,7 +271,7 @@ def test_undefined_values_are_kept_where_they_are_allowed(data: Path, sound: Arr
         ("f.parquet", "PAR1 nonsense", "cannot be read as Parquet"),
         ("f.h5", "\x89HDF\r\n\x1a\n nonsense", "cannot be read as HDF5"),
         ("f.pkl", "nonsense", "no pickle of arrays"),
-        ("f.docx", "nonsense", "no pickle of arrays"),
+        ("f.docx", "nonsense", "is neither npz, Parquet, HDF5, CSV, TSV, JSONL nor a pickle"),
         ("f.pkl", pickle.dumps({"c000_0": "words"}), "'c000_0' holds text, expected numbers"),
         ("f.pkl", pickle.dumps({"c000_0": None}), "'c000_0' is no array of numbers"),
         ("f.pkl", pickle.dumps({"c000_0": [[1.0], [1.0, 2.0]]}), "'c000_0' is no array of numbers of one width"),

@@ -16,7 +16,7 @@ from merkit.io.feature_files.tables import read_parquet, read_text_table, write_
 
 KINDS = (".npz", ".parquet", ".h5", ".hdf5")
 """Names of the files that are written end in one of these."""
-_TABLES = (".csv", ".tsv", ".jsonl", ".txt")
+_TABLES, _PICKLES = (".csv", ".tsv", ".jsonl"), (".pkl", ".pickle", ".p")
 
 
 def read_features(path: Path, modality: str, chosen: str | None = None) -> FeatureSet:
@@ -38,7 +38,7 @@ def read_features(path: Path, modality: str, chosen: str | None = None) -> Featu
     try:
         if start.startswith(b"PAR1"):
             return _named(read_parquet(path), chosen)
-        if start.startswith(b"PK"):
+        if start.startswith(b"PK\x03\x04"):
             return interpret(read_npz(path), modality, chosen)
         if start == SIGNATURE:
             return interpret(read_hdf5(path), modality, chosen)
@@ -46,7 +46,9 @@ def read_features(path: Path, modality: str, chosen: str | None = None) -> Featu
             raise MerkitError("holds one array without ids; save ids and features together as npz")
         if path.suffix.lower() in _TABLES:
             return _named(read_text_table(path), chosen)
-        return interpret(read_pickle_safely(path), modality, chosen)
+        if start.startswith(b"\x80") or path.suffix.lower() in _PICKLES:
+            return interpret(read_pickle_safely(path), modality, chosen)
+        raise MerkitError("is neither npz, Parquet, HDF5, CSV, TSV, JSONL nor a pickle, by content and name")
     except MerkitError as error:
         message = str(error)
         raise type(error)(message if str(path) in message else f"{path}: {message}") from error
