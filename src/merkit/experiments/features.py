@@ -27,6 +27,8 @@ class Filled:
     new: int
     old: int
     absent: int
+    failures: Mapping[str, str]
+    """By id, why an utterance has no features."""
 
 
 def fill_store(
@@ -36,17 +38,22 @@ def fill_store(
     settings: Mapping[str, Any],
     features: Path | None,
     progress: ProgressCallback | None,
+    *,
+    fail_fast: bool = False,
 ) -> Filled:
-    """Extract the features that the store of one encoder lacks.
+    """Extract the features that the store of one encoder lacks; utterances that cannot be read are named.
 
     Raises:
-        MerkitError: An unknown encoder, setting or modality, an encoder that stores nothing, or unreadable input.
+        MerkitError: An unknown encoder, setting or modality, an encoder that stores nothing, or with ``fail_fast``
+            unreadable input.
     """
     encoder, store, turns = _open(data, name, modality, settings, features)
-    present = sum(encoder.content(turn) is not None for turn in turns)
     announce_size(encoder, turns, store)
-    new = extract_features(encoder, turns, store, progress=progress)
-    return Filled(store.folder, encoder.modality, new, present - new, len(turns) - present)
+    failures: dict[str, str] = {}
+    new = extract_features(encoder, turns, store, progress=progress, failures=None if fail_fast else failures)
+    readable = [turn for turn in turns if turn.utterance.id not in failures]
+    present = sum(encoder.content(turn) is not None for turn in readable)
+    return Filled(store.folder, encoder.modality, new, present - new, len(readable) - present, failures)
 
 
 def extracted_arrays(
