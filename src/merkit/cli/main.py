@@ -90,7 +90,6 @@ for command in (
     demo.demo,
     corpora.prepare,
     corpora.doctor,
-    features.features,
     align.align,
     augment.augment,
     train.train,
@@ -101,6 +100,16 @@ for command in (
     lists.copy,
 ):
     app.command()(_with_exit_codes(command))
+_features = typer.Typer(
+    cls=features.ExtractByDefault,
+    help="Extract features for a whole corpus (merkit features DATA --encoder NAME), import your own, or export them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+for name, inner in features.COMMANDS.items():
+    _features.command(name=name)(_with_exit_codes(inner))
+app.add_typer(_features, name="features")
 app.command(name="list")(_with_exit_codes(lists.list_names))
 
 
