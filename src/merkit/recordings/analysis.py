@@ -1,8 +1,5 @@
 """Label the utterances of a recording, with or without a transcript."""
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +8,6 @@ from typing import Any
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
-from merkit.data.files import write_texts
 from merkit.data.media.audio import duration_s
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import PROBABILITY
@@ -19,7 +15,7 @@ from merkit.recordings.alignment import align_turns
 from merkit.recordings.channels import assign_channels
 from merkit.recordings.speech import describe_unheard, without_unheard
 from merkit.recordings.tabular import Tabular
-from merkit.recordings.transcripts import Line, read_transcript
+from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 
 
 @dataclass(frozen=True)
@@ -150,10 +146,14 @@ def analyze_recording(
         MerkitError: The recording or the transcript cannot be read, or the checkpoint needs more than they hold.
     """
     length_s = duration_s(recording)
-    lines = read_transcript(transcript) if isinstance(transcript, Path) else transcript
+    path = recording if isinstance(recording, Path) else Path(name)
+    read = read_transcript(transcript, path.stem) if isinstance(transcript, Path) else transcript
+    fitted = (
+        None if read is None else fit_lines(read if isinstance(read, Transcript) else Transcript(tuple(read)), length_s)
+    )
+    lines = None if fitted is None else fitted.lines
     if lines is None and recognizer.reads == {"text"}:
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript.")
-    path = recording if isinstance(recording, Path) else Path(name)
     utterances = [
         Utterance(
             id=f"{turn}",
@@ -190,37 +190,10 @@ def analyze_recording(
     if found and recognizer.reads and not any(prediction.modalities for prediction in found.values()):
         reads = " and ".join(sorted(recognizer.reads))
         raise MerkitError(f"'{checkpoint}' reads {reads}, and '{path}' has no such input for it: use another model.")
-    notes = _notes(recognizer, lines is not None, segments) + describe_unheard(unheard, nothing, len(segments))
-    return Analysis(
-        path, length_s, checkpoint, recognizer.labels, segments, notes + ([] if unaligned is None else [unaligned])
-    )
-
-
-def write_analysis(analysis: Analysis, out: Path) -> tuple[Path, Path]:
-    """Write ``<recording>.json`` and ``<recording>.csv`` into a folder; return both paths."""
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(
-        ["start_s", "end_s", "speaker", "label", "confidence", *analysis.labels, "modalities", "text", "reason"]
-    )
-    for segment in analysis.segments:
-        row = prediction_row(segment.prediction, analysis.labels)
-        numbers = [row["confidence"], *(row[PROBABILITY + label] for label in analysis.labels)]
-        writer.writerow(
-            [
-                f"{segment.start_s:.3f}",
-                f"{segment.end_s:.3f}",
-                segment.speaker,
-                segment.label or "",
-                *("" if value is None else f"{value:.4f}" for value in numbers),
-                " ".join(segment.modalities),
-                segment.text or "",
-                segment.reason or "",
-            ]
-        )
-    paths = out / f"{analysis.recording.stem}.json", out / f"{analysis.recording.stem}.csv"
-    write_texts({paths[0]: json.dumps(analysis.to_dict(), indent=2, ensure_ascii=False), paths[1]: table.getvalue()})
-    return paths
+    notes = [*(() if fitted is None else fitted.notes), *describe_unheard(unheard, nothing, len(segments))]
+    notes += _notes(recognizer, lines is not None, segments)
+    notes += [] if unaligned is None else [unaligned]
+    return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
 
 
 def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
