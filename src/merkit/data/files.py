@@ -9,10 +9,12 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from merkit.core.errors import MerkitError
 
@@ -77,6 +79,27 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+@contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file to read it; a pipe or a device, which may never end, is refused.
+
+    Raises:
+        MerkitError: There is none, it cannot be read, or it is a folder, pipe or device.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would wait
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise MerkitError(f"{path}: cannot be read: {reason}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise MerkitError(f"{path}: cannot be read: a folder, pipe or device, expected a file")
+        try:
+            yield file
+        except OSError as error:
+            raise MerkitError(f"{path}: cannot be read: {error.strerror}") from error
+
+
 def file_hash(path: Path) -> str:
     """Return 40 hexadecimal digits (BLAKE2b) of a file's content.
 
@@ -86,8 +109,8 @@ def file_hash(path: Path) -> str:
         MerkitError: There is no such file, or it cannot be read.
     """
     try:
-        stat = path.stat()
-        return _content_hash(str(path), stat.st_size, stat.st_mtime_ns)
+        found = path.stat()
+        return _content_hash(str(path), found.st_size, found.st_mtime_ns)
     except FileNotFoundError:
         raise MerkitError(f"No file '{path}'. Was it moved, or is the data folder incomplete?") from None
     except OSError as error:
