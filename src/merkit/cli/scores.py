@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from merkit.reporting.section import Section
 
 _SUMMARY = (
-    *("model", "protocol", "selection", "seeds", "folds", "count_differences", "test"),
+    *("model", "protocol", "selection", "seeds", "folds", "count_differences", "warnings", "test"),
     *("seconds", "peak_memory_bytes", "run"),
 )
 
@@ -34,6 +34,8 @@ def print_scores(scores: dict[str, Any]) -> None:
     if differences:
         more = f"; and {len(differences) - 1} more" if differences[1:] else ""
         show(f"Not the published corpus, its counts differ: {differences[0]}{more}")
+    for warning in scores["warnings"]:
+        show(f"warning: {warning}")
     show_table(
         ("metric", number("mean"), number("std"), number("95 % interval")),
         [

@@ -1,8 +1,5 @@
 """Label the utterances of a recording, with or without a transcript."""
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,14 +7,13 @@ from typing import Any
 
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
-from merkit.data.files import write_texts
 from merkit.data.media.audio import Recording, duration_s
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.channels import assign_channels
 from merkit.recordings.tabular import Tabular
-from merkit.recordings.transcripts import Line, read_transcript
+from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 
 
 @dataclass(frozen=True)
@@ -113,10 +109,14 @@ def analyze_recording(
         MerkitError: The recording or the transcript cannot be read, or the checkpoint needs more than they hold.
     """
     length_s = duration_s(recording)
-    lines = read_transcript(transcript) if isinstance(transcript, Path) else transcript
+    path = recording if isinstance(recording, Path) else Path(name)
+    read = read_transcript(transcript, path.stem) if isinstance(transcript, Path) else transcript
+    fitted = (
+        None if read is None else fit_lines(read if isinstance(read, Transcript) else Transcript(tuple(read)), length_s)
+    )
+    lines = None if fitted is None else fitted.lines
     if lines is None and recognizer.reads == {"text"}:
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript.")
-    path = recording if isinstance(recording, Path) else Path(name)
     utterances = [
         Utterance(
             id=f"{turn}",
@@ -145,32 +145,9 @@ def analyze_recording(
     if recognizer.reads and not any(segment.prediction.modalities for segment in segments):
         reads = " and ".join(sorted(recognizer.reads))
         raise MerkitError(f"'{checkpoint}' reads {reads}, and '{path}' has no such input for it: use another model.")
-    notes = _notes(recognizer, lines is not None, segments) + ([] if unaligned is None else [unaligned])
+    notes = [*(() if fitted is None else fitted.notes), *_notes(recognizer, lines is not None, segments)]
+    notes += [] if unaligned is None else [unaligned]
     return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
-
-
-def write_analysis(analysis: Analysis, out: Path) -> tuple[Path, Path]:
-    """Write ``<recording>.json`` and ``<recording>.csv`` into a folder; return both paths."""
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(["start_s", "end_s", "speaker", "label", "confidence", *analysis.labels, "modalities", "text"])
-    for segment in analysis.segments:
-        prediction = segment.prediction
-        writer.writerow(
-            [
-                f"{segment.start_s:.3f}",
-                f"{segment.end_s:.3f}",
-                segment.speaker,
-                prediction.label,
-                f"{prediction.confidence:.4f}",
-                *(f"{prediction.probabilities[label]:.4f}" for label in analysis.labels),
-                " ".join(prediction.modalities),
-                segment.text or "",
-            ]
-        )
-    paths = out / f"{analysis.recording.stem}.json", out / f"{analysis.recording.stem}.csv"
-    write_texts({paths[0]: json.dumps(analysis.to_dict(), indent=2, ensure_ascii=False), paths[1]: table.getvalue()})
-    return paths
 
 
 def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:

@@ -101,13 +101,54 @@ def test_the_page_is_well_formed_and_asks_for_nothing_outside(files, tree):
     assert {link.removeprefix("#") for link in tree.links} <= tree.ids
 
 
-def test_baselines_come_first_and_the_run_with_one_encoder_is_what_the_others_must_beat(runs):
+def test_baselines_come_first_and_the_best_simpler_run_is_what_the_others_must_beat(runs):
     group = gather(runs)[0]
 
     assert [entry.name for entry in group.entries] == ["z_majority", "fused", "text"]
     assert group.compared_with.name == "text"
     assert [c.system for c in group.comparisons] == ["z_majority", "fused"]
-    assert group.compared_with.name == "text"
+
+
+def test_the_best_simpler_run_may_be_a_fusion_or_a_classical_model(runs, make_run, parley, tmp_path):
+    concat, linear = (
+        make_run(tmp_path / "runs" / model, parley, model, skill, epochs=0)
+        for model, skill in (("concat", 1.8), ("linear", 1.0))
+    )
+
+    assert gather([*runs, concat])[0].compared_with.name == "concat"  # the others have less skill
+    assert gather([*runs[:2], linear])[0].compared_with.name == "linear"
+    assert gather([runs[2], linear])[0].compared_with.name == "linear"  # weaker, but the only simpler one
+    assert gather([concat, linear, runs[2]])[0].compared_with.name == "text"
+
+
+def test_the_reference_is_chosen_on_validation_never_on_test(runs, make_run, parley, tmp_path, monkeypatch):
+    audio = make_run(tmp_path / "runs" / "audio", parley, "single", 1.2, epochs=0)
+    better_on_test = score(open_run(audio))
+    for metric in better_on_test["test"]:
+        better_on_test["test"][metric]["mean"] = 0.99
+    real = score
+    monkeypatch.setattr(
+        "merkit.reporting.results.score", lambda run: better_on_test if run.path == audio else real(run)
+    )
+
+    assert gather([*runs, audio])[0].compared_with.name == "text"
+
+
+def test_the_caption_names_the_reference_and_why(runs, parley, make_run, tmp_path):
+    def caption(group):
+        return next(s.caption for s in sections_of(group) if "compared with" in s.title)
+
+    by_default = caption(gather(runs)[0])
+    named = caption(gather(runs, reference="fused")[0])
+    twins = caption(gather([runs[1], make_run(tmp_path / "runs" / "twin", parley, "sdt", 1.0, epochs=0)])[0])
+
+    assert by_default.startswith(
+        "text has the best validation score of the runs with simpler models (majority, then text_lookup, then "
+        "bag_of_words and linear and svm, then single and single_conversation, then late_average and concat, then all "
+        "others). 95 %"
+    )
+    assert named.startswith("fused is named by --reference. ")
+    assert twins.startswith("fused has the best validation score; no run has a simpler model than the others. ")
 
 
 def test_the_run_to_compare_with_can_be_named_and_a_misspelt_one_is_an_error(runs):
@@ -116,7 +157,7 @@ def test_the_run_to_compare_with_can_be_named_and_a_misspelt_one_is_an_error(run
         gather(runs, reference="fuse")
 
 
-def test_without_a_single_model_the_best_baseline_is_the_reference(runs):
+def test_with_a_baseline_alone_beside_a_system_the_baseline_is_the_reference(runs):
     assert gather(runs[:2])[0].compared_with.name == "z_majority"
     assert gather(runs[1:2])[0].compared_with.name == "fused"
 

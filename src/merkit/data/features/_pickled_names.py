@@ -208,9 +208,14 @@ def _as_bytes(budget: Budget, content: Any) -> bytes:
     return content.encode("latin1") if isinstance(content, str) else bytes(content)
 
 
-_FACTORIES: tuple[tuple[str, None], ...] = tuple(
-    (name, None) for name in ("list", "dict", "tuple", "str", "int", "float", "bool")
-)
+_BUILTINS: Mapping[str, Callable[..., Any] | None] = {
+    "set": _set(set),
+    "frozenset": _set(frozenset),
+    "bytes": _bytes,
+    "bytearray": _bytearray,
+    "complex": _complex,
+    **dict.fromkeys(("list", "dict", "tuple", "str", "int", "float", "bool")),
+}
 
 
 def _names() -> Mapping[tuple[str, str], Name]:
@@ -230,16 +235,7 @@ def _names() -> Mapping[tuple[str, str], Name]:
         "collections.OrderedDict": _ordered,
         "collections.defaultdict": _default,
         **{
-            f"{module}.{name}": builder
-            for module in ("builtins", "__builtin__")
-            for name, builder in (
-                ("set", _set(set)),
-                ("frozenset", _set(frozenset)),
-                ("bytes", _bytes),
-                ("bytearray", _bytearray),
-                ("complex", _complex),
-                *_FACTORIES,
-            )
+            f"{module}.{name}": builder for module in ("builtins", "__builtin__") for name, builder in _BUILTINS.items()
         },
     }
     split = {(*name.rsplit(".", 1),): Name(name, builder) for name, builder in builders.items()}

@@ -1,4 +1,4 @@
-"""Published features, stored beside a manifest.
+"""Features that others made, published with a corpus or imported: storing them beside a manifest.
 
 The folder ``precomputed/<name>`` of a manifest has ``features.safetensors`` (all arrays, concatenated,
 ``[time, dim]``), ``index.parquet`` (``id``, ``start``, ``length``) and ``columns.json`` (name, modality, column names,
@@ -20,6 +20,7 @@ from merkit.core.settings import Settings
 from merkit.data.files import atomic_path, file_hash, write_texts
 
 _FEATURES, _INDEX, _PAGE = "features.safetensors", "index.parquet", "columns.json"
+_REMEDY = "prepare the corpus or import the features again"
 
 
 class _Page(Settings):
@@ -75,12 +76,12 @@ def read_published(folder: Path) -> PublishedFeatures:
     try:
         page = _Page.model_validate_json((folder / _PAGE).read_bytes())
     except ValidationError as error:
-        raise ManifestError(f"{folder / _PAGE}: not as written by merkit; run `merkit prepare` again") from error
+        raise ManifestError(
+            f"{folder / _PAGE}: not as written by merkit; prepare the corpus or import the features again"
+        ) from error
     for name, expected in ((_FEATURES, page.features), (_INDEX, page.index)):
         if not (folder / name).is_file() or file_hash(folder / name) != expected:
-            raise ManifestError(
-                f"{folder / name}: missing, or not the file that {_PAGE} names; run `merkit prepare` again"
-            )
+            raise ManifestError(f"{folder / name}: missing, or not the file that {_PAGE} names; {_REMEDY}")
     features = load_file(folder / _FEATURES)["features"]
     index = pyarrow.parquet.read_table(folder / _INDEX, partitioning=None).to_pydict()
     arrays = {
