@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from merkit.core.errors import MerkitError, UnsafeFileError
-from merkit.data.features._pickled_names import KNOWN, Budget, Element, Name, Unfilled, check_key, filled, shown
 from merkit.data.files import open_file
+from merkit.formats._pickled_names import KNOWN, Budget, Element, Name, Unfilled, check_key, filled, shown
 
 _MALFORMED = (EOFError, ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
 """Errors that the machine and the builders raise on malformed bytes."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from merkit.core.errors import MerkitError, UnsafeFileError
-from merkit.data.features.unpickling import read_pickle_safely
+from merkit.formats.unpickling import read_pickle_safely
 
 FEATURES = {
     "ids": ["a_1", "a_2"],

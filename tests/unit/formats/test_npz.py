@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from merkit.core.errors import MerkitError, UnsafeFileError
-from merkit.data.features.npz import read_npz
+from merkit.formats.npz import read_npz
 
 NPY_CUT = b"\x93NUMPY\x01\x00\x04\x00{}  "  # an array whose header says nothing
 
