@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from merkit.core.characters import markdown_text
 from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
 from merkit.data.files import atomic_path, write_texts
@@ -18,7 +19,7 @@ from merkit.reporting.page import page
 from merkit.reporting.reference import read_references, shipped_references
 from merkit.reporting.results import Entry, Group, gather
 from merkit.reporting.rows import rows_csv
-from merkit.reporting.section import Section, markdown_text, section_markdown, to_csv
+from merkit.reporting.section import Section, section_markdown, to_csv
 from merkit.reporting.sections import sections_of
 
 _TASKS_NAMED = 3
