@@ -69,7 +69,7 @@ def test_a_long_cell_that_is_not_closed_is_one_error() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "cells"),
     [
-        ("T.CSV", b"\xef\xbb\xbfsep=;\r\nid;text;end_s;score;\r\na;oh, no;1,5;0,25;\r\n;;;;\r\n", ("oh, no", 1.5, 0.25)),
+        ("T.CSV", b"\xef\xbb\xbfsep=;\r\nid;text;end_s;score;\r\na;oh, no;1,5;0,25;\r\n;;;;\n", ("oh, no", 1.5, 0.25)),
         ("t.tsv", "id\ttext\tend_s\tscore\na\t\"oh\t1,5\t0,25\n".encode("utf-16"), ('"oh', 1.5, 0.25)),
         ("t.csv", b'id,text,end_s,score\na,oh,1.5,"0,25"\n', ("oh", 1.5, "0,25")),
         ("t.csv", b"id;text;end_s;score\na;oh;1.5;0.25\n", ("oh", 1.5, 0.25)),

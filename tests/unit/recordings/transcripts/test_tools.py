@@ -167,7 +167,8 @@ TOOLS: dict[str, tuple[str, Any, tuple[str, str]]] = {
     "clock times": ("t.csv", 'start,end,text\n"00:00:00,5",0:01.5,Oh no.\n0:02,00:00:02.500,Why?\n', ("", "")),
     "Zoom": (
         "t.vtt",
-        "WEBVTT\n\n1\n00:00:00.500 --> 00:00:01.500\nMaria de la Cruz: Oh no.\n\n2\n00:00:02.000 --> 00:00:02.500\nBen: Why?\n",
+        "WEBVTT\n\n1\n00:00:00.500 --> 00:00:01.500\nMaria de la Cruz: Oh no.\n\n"
+        "2\n00:00:02.000 --> 00:00:02.500\nBen: Why?\n",
         ("Maria de la Cruz", "Ben"),
     ),
 }  # fmt: skip
@@ -248,7 +249,8 @@ def tier(number: int, name: str, *intervals: tuple[float, float, str]) -> str:
             [(0.0, 1.5, "", "oh no")],
             [
                 "tiers of phones left out: phones",
-                "2 words with times of their own joined to 1 line: a line ends at a change of speaker or a pause of 0.8 s",
+                "2 words with times of their own joined to 1 line: a line ends at a change of speaker or a pause "
+                "of 0.8 s",
             ],
         ),
     ],
@@ -316,7 +318,7 @@ def test_xml_that_is_unsafe_or_of_another_kind_is_refused(
          [("0", "a"), ("1", "b")], None),
         ([{"start": 0, "end": 1, "text": "\u200b \u2060"}, {"start": 1, "end": 2, "text": "\u3164"},
           {"start": 2, "end": 3, "text": "a"}], [("", None), ("", None), ("", "a")], "2 lines without words"),
-        ([{"text": "a"}, {"start": 1, "end": 2, "text": "b"}], [("", "b")], r"1 line without times left out \(segment 1"),
+        ([{"text": "a"}, {"start": 1, "end": 2, "text": "b"}], [("", "b")], r"1 line without times .* \(segment 1"),
         ([{"start": 1, "end": 2, "text": "b"}, {"start": 0, "end": 1, "text": "a"}], [("", "a"), ("", "b")],
          "1 line out of order"),
         ({"text": " All of it. ", "segments": []}, [("", "All of it.")], "it has no times"),
@@ -382,8 +384,8 @@ def test_json_keeps_every_line_or_counts_it(
         ({"chunks": [{"timestamp": 1, "text": "a"}]}, "chunk 1: expected 'timestamp' with a start and an end"),
         ({"results": {"items": 1}}, "a number was found, expected a list of items"),
         ({"results": {"items": [item("a", "0", "x")]}}, "item 1: end is 'x', expected seconds"),
-        ({"results": {"other": 1}}, r"expected 'utterances' or 'channels' \(Deepgram\) or 'items' \(AWS\), found other"),
-        ({"results": [{"alternatives": [{"transcript": "a"}]}]}, "result 1: a transcript without the times of its words"),
+        ({"results": {"other": 1}}, r"expected 'utterances' or 'channels' \(Deepgram\) or 'items' \(AWS\), found"),
+        ({"results": [{"alternatives": [{"transcript": "a"}]}]}, "result 1: a transcript without the times"),
         ({"recognizedPhrases": [{"nBest": [{"display": "a"}]}]}, "phrase 1: offsetInTicks is missing"),
     ],
 )  # fmt: skip
