@@ -20,7 +20,10 @@ _IMPLEMENTATION = re.compile(r"_?(attn|experts)_implementation(_internal|_autose
 _IMPLEMENTATIONS = (None, "eager", "sdpa", True, False)
 """What the library brings along; other names are those of kernels on the hub."""
 _TYPES = re.compile(r"(torch\.)?(float16|float32|float64|bfloat16|auto)")
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_NAMES = {
+    "model_type": re.compile(r"[A-Za-z0-9_.-]+"),
+    **dict.fromkeys(("tokenizer_class", "processor_class", "feature_extractor_type"), re.compile(r"\w+")),
+}
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
 _JSON = (
@@ -72,7 +75,7 @@ def network_settings(folder: Path) -> tuple[str, dict[str, Any]]:
     values = read_object(path)
     _check_values(path, values)
     kind = values.pop("model_type", None)
-    if not isinstance(kind, str) or not _NAME.fullmatch(kind):
+    if not isinstance(kind, str):
         raise MerkitError(f"'{path}' has no model_type, such as \"bert\": add it, or get another network")
     return kind, {key: value for key, value in values.items() if key not in _LEFT_OUT}
 
@@ -85,7 +88,7 @@ def _check_values(path: Path, values: Mapping[str, Any]) -> None:
             raise MerkitError(f"Cannot use '{path}': {key} asks for code from elsewhere, which merkit does not run")
         if key in ("dtype", "torch_dtype") and not (value is None or _matches(_TYPES, value)):
             raise MerkitError(f"Cannot use '{path}': {key} is {str(value)[:40]!r}, expected float32 or the like")
-        if key in ("tokenizer_class", "model_type") and not (value is None or _matches(_NAME, value)):
+        if key in _NAMES and not (value is None or _matches(_NAMES[key], value)):
             raise MerkitError(f"Cannot use '{path}': {key} is {str(value)[:40]!r}, expected a name")
         if path.name == "config.json" and isinstance(value, int):
             most = _MOST_LAYERS if _LAYERS.fullmatch(key) else _MOST

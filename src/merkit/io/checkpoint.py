@@ -94,7 +94,7 @@ class _EncoderTable(BaseModel):
     name: str
 
 
-_Label = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
+_Label = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class _File(Settings):
@@ -119,6 +119,8 @@ class _File(Settings):
     def _fits_together(self) -> "_File":
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("labels: two are the same")
+        if not all(label.strip() for label in self.labels):
+            raise ValueError("labels: one is blank")
         hashed = {self.files is not None, self.checksum is not None}
         if hashed != {self.format != _WITHOUT_HASHES}:
             raise ValueError(f"files and checksum belong to format {FORMAT}, and to it alone")
