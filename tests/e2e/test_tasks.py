@@ -1,6 +1,8 @@
 """Labels and tasks from the table to the report: odd labels are told, and only runs of one task are compared."""
 
+import csv
 import json
+import re
 
 import pytest
 from tests.commandline import call
@@ -60,3 +62,94 @@ def test_a_quantity_is_no_label_unless_the_user_insists(tmp_path):
     assert refused.code == 2
     assert "21 distinct numbers, 0 to 5: is this a regression?" in refused.error
     assert call(*command, "--set", "options.numeric_classes=true").code == 0
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs on two corpora with the same ids and labels, two label columns, and two, three or four folds."""
+    home = tmp_path_factory.mktemp("tasks")
+    for name in ("calls", "films"):
+        lines = [
+            f"u{n},{name} {n % 3} {n % 2},{'AB'[n % 2]},{'xyz'[n % 3]},{('train', 'valid', 'test')[n // 8]},s{n % 4}"
+            for n in range(24)
+        ]
+        (home / f"{name}.csv").write_text("\n".join(["id,text,label,topic,split,speaker", *lines]))
+        assert call("-q", "prepare", "table", "--raw", home / f"{name}.csv", "--out", home / name).code == 0
+    recipe = write_recipe(home / "r.toml", {"model": "bag_of_words", "protocol": "table", "seeds": 1})
+    plain = write_recipe(home / "m.toml", {"model": "majority", "protocol": "table", "seeds": 1})
+    made = {
+        "base": (recipe, "calls"),
+        "majority": (plain, "calls"),
+        "films": (recipe, "films"),
+        "topic": (recipe, "calls", "--set", "options.label=topic"),
+        **{f"folds{n}": (recipe, "calls", "--group", "speaker", "--folds", n) for n in (2, 3, 4)},
+    }
+    for name, (path, data, *options) in made.items():
+        done = call("-q", "train", path, "--data", home / data, "--out", home / "runs" / name, *options)
+        assert done.code == 0, done.error
+    return {name: home / "runs" / name for name in made}
+
+
+def tables_of(markdown):
+    """Titles of the tasks, each with the systems of its table of results and of its comparisons."""
+    parts = re.split(r"^## (.*)$", markdown, flags=re.MULTILINE)[1:]
+    return {
+        title: [re.findall(r"^\| (\w+)", section, re.MULTILINE)[1:] for section in text.split("### ")[1:]]
+        for title, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def test_each_task_has_tables_of_its_own_and_nothing_is_compared_across_tasks(runs, tmp_path):
+    done = call("-q", "report", *runs.values(), "--out", tmp_path)
+
+    assert done.code == 0, done.error
+    markdown = (tmp_path / "report.md").read_text()
+    tables = tables_of(markdown)
+    assert {title: systems[0] for title, systems in tables.items()} == {
+        "table (corpus calls; default options)": ["majority", "base"],
+        "table (corpus films; default options)": ["films"],
+        'table (corpus calls; label = "topic")': ["topic"],
+        'table (corpus calls; group = "speaker", folds = 2)': ["folds2"],
+        'table (corpus calls; group = "speaker", folds = 3)': ["folds3"],
+        'table (corpus calls; group = "speaker", folds = 4)': ["folds4"],
+    }
+    assert markdown.count("UA) compared with ") == 1
+    assert markdown.startswith("# Results on table: 6 tasks\n")
+    html = (tmp_path / "report.html").read_text()
+    ids = re.findall(r'<section id="([^"]+)"', html)
+    assert len(ids) == len(set(ids)) == 6 + 7
+    assert all(f'href="#{id_}"' in html for id_ in ids)
+
+
+def test_results_keep_the_rows_of_other_tasks(runs, tmp_path):
+    results, page = tmp_path / "ours.csv", tmp_path / "page.md"
+    page.write_text("<!-- results:begin -->\n<!-- results:end -->\n")
+    files = ("--out", tmp_path / "report", "--results", results, "--page", page)
+
+    def systems():
+        with results.open(newline="") as file:
+            return list(dict.fromkeys((row["corpus"], row["run"]) for row in csv.DictReader(file)))
+
+    for name in ("base", "films", "topic", "folds2", "folds3"):
+        assert call("-q", "report", runs[name], *files).code == 0
+    assert systems() == [
+        ("calls", "base"), ("films", "films"), ("calls", "topic"), ("calls", "folds2"), ("calls", "folds3"),
+    ]  # fmt: skip
+
+    assert call("-q", "report", runs["majority"], *files).code == 0
+    assert systems()[:2] == [("calls", "majority"), ("films", "films")]
+    assert len(systems()) == 5
+    assert len(tables_of(page.read_text())) == 5
+
+
+def test_a_run_elsewhere_is_of_the_same_task(runs, tmp_path):
+    (tmp_path / "deep" / "calls").mkdir(parents=True)
+    table = (runs["base"].parents[1] / "calls.csv").read_text().splitlines()
+    lines = [f"{table[0]},asr_text,audio", *(f"{line},um,{n}.wav" for n, line in enumerate(table[1:]))]
+    (tmp_path / "deep" / "calls" / "utterances.csv").write_text("\n".join(lines))
+    recipe = runs["base"].parents[1] / "m.toml"
+    assert call("-q", "train", recipe, "--data", tmp_path / "deep" / "calls", "--out", tmp_path / "again").code == 0
+
+    assert call("-q", "report", runs["base"], tmp_path / "again", "--out", tmp_path / "report").code == 0
+
+    assert list(tables_of((tmp_path / "report" / "report.md").read_text())) == ["table"]

@@ -23,6 +23,7 @@ from merkit.core import lookup
 from merkit.core.errors import ManifestError, MerkitError
 from merkit.core.protocol import Fold, Protocol, ProtocolSpec
 from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.evaluation.task import Task, task_of
 from merkit.evaluation.true_labels import true_labels
 from merkit.io.cell_record import BY_EPOCH, HISTORY, PREDICTIONS, RECORD, damage, read_record
 from merkit.io.predictions import PROBABILITY
@@ -66,6 +67,11 @@ class StoredCell:
     history: Sequence[Mapping[str, Any]]
     """Rows of ``history.jsonl``, one an epoch; empty for a model that is fitted in one go."""
 
+    @property
+    def selection(self) -> str:
+        """The rule that selected the reported epoch; ``none`` for a model that is fitted without epochs."""
+        return str(self.facts["selection"]) if self.facts["epochs_run"] else "none"
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -86,7 +92,14 @@ class Run:
     @property
     def selection(self) -> str:
         """The rule that selected the reported epoch; ``none`` for a model that is fitted without epochs."""
-        return str(self.cells[0].facts["selection"]) if any(cell.history for cell in self.cells) else "none"
+        return self.cells[0].selection
+
+    @cached_property
+    def task(self) -> Task:
+        """What the run was asked to predict."""
+        spec: ProtocolSpec = lookup.load("protocols", self.recipe["protocol"])
+        options = spec.options.model_validate(self.recipe.get("options", {}))
+        return task_of(self.protocol_name, self.protocol, options, self.manifest)
 
     @cached_property
     def cluster_of(self) -> dict[str, str]:
@@ -149,7 +162,7 @@ def open_run(run: Path, data: Path | None = None) -> Run:
     _check_finished(run, folders, seeds)
     _check_intact(run, folders, provenance)
     cells = tuple(_read_cell(folder, fold, seed, protocol.labels, truth) for folder, (fold, seed) in folders.items())
-    rules = sorted({str(cell.facts["selection"]) for cell in cells})
+    rules = sorted({cell.selection for cell in cells})
     if len(rules) > 1:
         raise MerkitError(
             f"{run}: epochs were selected by {' and '.join(rules)}; one rule expected for all folds and seeds"

@@ -88,7 +88,9 @@ def run_cell(
     with accelerator.main_process_first():
         for encoder in encoders.values():
             encoder.to(accelerator.device)
+        began = time.perf_counter()
         sources = open_sources(encoders, turns, cell.features, progress)
+        feature_seconds = time.perf_counter() - began
     key = key_of(cell, turns, encoders, segments, transforms)
     if is_complete(cell.folder, key, again=again):
         _log.info("%s, %s: complete", share.what, cell.name)
@@ -134,7 +136,9 @@ def run_cell(
         if request is not None:
             provenance["alignment"] = describe_alignment(request, cell.manifest.root)
         save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, provenance))
-        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, trained.best_epoch)
+        selection = "none" if isinstance(model, FittedModel) else cell.protocol.selection
+        metadata = {"epoch": str(trained.best_epoch), "selection": selection}
+        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, metadata)
         facts = {
             "recipe_sha256": provenance["recipe_sha256"],
             "data_sha256": provenance["data"]["sha256"],
@@ -142,11 +146,13 @@ def run_cell(
             "seed": cell.seed,
             "epoch": trained.best_epoch,
             "epochs_run": trained.epoch,
-            "selection": cell.protocol.selection,
+            "selection": selection,
+            "feature_seconds": feature_seconds,
             "seconds": trained.seconds,
             "seconds_with_prediction": time.perf_counter() - started,
             "peak_memory_bytes": peak_memory_bytes(),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "frozen_parameters": sum(encoder.frozen_parameters() for encoder in encoders.values()),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "key": key.digest,
             **key.values,
@@ -244,13 +250,10 @@ def _negative_log_likelihood(predictions: Sequence[Prediction], truth: Sequence[
     return -float(np.log(np.maximum(likelihoods, np.finfo(np.float64).tiny)).mean())
 
 
-def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str, Dataset], epoch: int) -> None:
-    metadata = {
-        "epoch": str(epoch),
-        "selection": cell.protocol.selection,
-        "fold": cell.fold.name,
-        "seed": str(cell.seed),
-    }
+def _write_predictions(
+    cell: Cell, recognizer: Recognizer, datasets: Mapping[str, Dataset], epoch: Mapping[str, str]
+) -> None:
+    metadata = {**epoch, "fold": cell.fold.name, "seed": str(cell.seed)}
     tables = [
         predictions_table(_predict(recognizer, datasets[name], ids, cell), recognizer.labels, split=name)
         for name, ids in cell.splits.items()

@@ -42,12 +42,10 @@ def forest(rows: Sequence[ResultRow], printed: Mapping[str, Sequence[Reference]]
     )
 
 
-def details_section(protocol: str, entry: Entry) -> Section:
+def details_section(task: str, entry: Entry) -> Section:
     """Return the charts of one run."""
     figures = [_confusion(entry), _classes(entry), *over_epochs(entry), _calibration(entry)]
-    return Section(
-        entry.name, chart=f'<div class="figures">{"".join(figures)}</div>', anchor=anchor(protocol, entry.name)
-    )
+    return Section(entry.name, chart=f'<div class="figures">{"".join(figures)}</div>', anchor=anchor(task, entry.name))
 
 
 def anchor(*names: str) -> str:

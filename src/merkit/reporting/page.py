@@ -9,14 +9,14 @@ from merkit.reporting.section import Section, section_html
 
 
 def page(sections: Mapping[str, Sequence[Section]], title: str) -> str:
-    """Return the whole page of the sections of every protocol."""
+    """Return the whole page of the sections of every task."""
     style = resources.files("merkit.reporting").joinpath("report.css").read_text(encoding="utf-8")
     links, body = "", ""
-    for protocol, of_protocol in sections.items():
-        targets = {anchor(protocol): protocol} | {s.anchor: s.title for s in of_protocol if s.anchor}
+    for task, of_task in sections.items():
+        targets = {anchor(task): task} | {s.anchor: s.title for s in of_task if s.anchor}
         links += "".join(f'<li><a href="#{escape(id_)}">{escape(name)}</a></li>' for id_, name in targets.items())
-        content = "".join(map(section_html, of_protocol))
-        body += f'<section id="{escape(anchor(protocol))}"><h2>{escape(protocol)}</h2>{content}</section>\n'
+        content = "".join(map(section_html, of_task))
+        body += f'<section id="{escape(anchor(task))}"><h2>{escape(task)}</h2>{content}</section>\n'
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

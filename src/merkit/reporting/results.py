@@ -1,4 +1,4 @@
-"""Runs gathered for a report: read, scored, grouped by protocol, ordered, and compared."""
+"""Runs gathered for a report: read, scored, grouped by task, ordered, and compared."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from merkit.evaluation.scores import score
 from merkit.evaluation.stored import Run, open_run
 from merkit.experiments.grid import Variant, variant_of
 from merkit.reporting.reference import Reference
-from merkit.reporting.rows import BASELINES, SIMPLEST_FIRST, ResultRow
+from merkit.reporting.rows import BASELINES, SIMPLEST_FIRST, ResultRow, titles_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +71,11 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """All runs of one protocol, baselines first, and their comparison with one of them."""
+    """All runs of one task, baselines first, and their comparison with one of them."""
 
     protocol: str
+    title: str
+    """The protocol's name, with what sets the task apart from others of the report."""
     entries: tuple[Entry, ...]
     compared_with: Entry
     reason: str
@@ -100,14 +102,14 @@ def gather(
     data: Path | None = None,
     reference: str | None = None,
 ) -> list[Group]:
-    """Read and score runs and compare those of each protocol.
+    """Read and score runs and compare those of each task.
 
     Args:
         runs: Folders that `merkit train` wrote.
         printed: Scores printed in papers.
         data: The manifest's folder, if it was moved since training.
-        reference: Name of the run (its folder's) that the others of its protocol are compared with. For other
-            protocols, and by default: the base, if the runs are of one grid; else the best on validation of the runs
+        reference: Name of the run (its folder's) that the others of its task are compared with. For other tasks,
+            and by default: the base, if the runs are of one grid; else the best on validation of the runs
             whose models are simpler than the most complex one (``rows.SIMPLEST_FIRST``); else the best of all.
 
     Raises:
@@ -122,16 +124,23 @@ def gather(
     ]
     if reference is not None and reference not in labels:
         raise MerkitError(unknown("run", reference, labels))
-    protocols = list(dict.fromkeys(entry.run.protocol_name for entry in entries))
-    return [_group(name, [e for e in entries if e.run.protocol_name == name], printed, reference) for name in protocols]
+    by_task: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_task.setdefault(entry.run.task.id, []).append(entry)
+    titles = titles_of(
+        {task: [_row(entry, entry.run.protocol.metrics[0]) for entry in of] for task, of in by_task.items()}
+    )
+    return [_group(titles[task], of_task, printed, reference) for task, of_task in by_task.items()]
 
 
-def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference], reference: str | None) -> Group:
+def _group(title: str, entries: Sequence[Entry], printed: Sequence[Reference], reference: str | None) -> Group:
     ordered = sorted(entries, key=_position)
+    protocol = ordered[0].run.protocol_name
     compared_with, reason = _compared_with(ordered, reference)
     others = [(entry.name, entry.run) for entry in ordered if entry is not compared_with]
     return Group(
         protocol=protocol,
+        title=title,
         entries=tuple(ordered),
         compared_with=compared_with,
         reason=reason,
@@ -144,8 +153,12 @@ def _row(entry: Entry, metric: str) -> ResultRow:
     scores, provenance = entry.scores, entry.run.provenance
     score, leaky = scores["test"][metric], scores["legacy_best_on_test"]
     same = ("protocol", "model", "selection", "support", "clusters", "cluster", "parameters", "trainable_parameters")
+    cost = ("frozen_parameters", "feature_seconds", "peak_memory_bytes")
     return ResultRow(
-        **{name: scores[name] for name in (*same, "peak_memory_bytes")},
+        **{name: scores[name] for name in (*same, *cost)},
+        task=entry.run.task.id,
+        corpus=entry.run.task.corpus,
+        options=entry.run.task.options,
         run=entry.name,
         modalities=entry.modalities,
         features=entry.features,
