@@ -102,9 +102,8 @@ def predict_once(
     store = manifest.root / "features" if features is None else features
     for number, cell in enumerate(run.cells):
         if damaged := damage(cell.folder, cell.facts, with_checkpoint=True):
-            raise MerkitError(
-                f"'{cell.folder}': {', '.join(damaged)} damaged or missing. Make it again with: {train_command(run.path)}"
-            )
+            names = ", ".join(damaged)
+            raise MerkitError(f"'{cell.folder}': {names} damaged or missing. Repair with: {train_command(run.path)}")
         weights = file_hash(cell.folder / "checkpoint" / "model.safetensors")
         key = " ".join(filter(None, [cell.facts["key"], weights, settings]))
         stored = read_stamped_table(cell.folder, file)
