@@ -217,10 +217,15 @@ def load(checkpoint: str | Path, device: str = "auto", *, data: str | Path | Non
         )
     name = os.fspath(checkpoint)
     folder = None if data is None else Path(data)
-    return EmotionRecognizer(Recognizer.load(_checkpoint_folder(name), folder, device), name)
+    return EmotionRecognizer(Recognizer.load(checkpoint_folder(name), folder, device), name)
 
 
-def _checkpoint_folder(name: str) -> Path:
+def checkpoint_folder(name: str) -> Path:
+    """Return the folder of a checkpoint as `load` takes it; one of the hub is downloaded.
+
+    Raises:
+        MerkitError: There is no such built-in model, or the hub's has no commit or cannot be downloaded.
+    """
     if name.startswith("builtin:"):
         known = ", ".join(BUILTIN_MODELS) or "none in this version"
         raise UnknownNameError(f"No built-in model '{name}'. Known: {known}. Give the folder 'checkpoint' of a run.")

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 
 from merkit.core.errors import MerkitError
 
@@ -22,6 +23,8 @@ TEMPORARY = ".tmp-"
 """Prefix of the names of the folders of unfinished files; those left by a crash are removed by the next writer."""
 _LOCK = ".writer"
 
+_FULL_BYTES = 1 << 16
+"""With less space left, an error of writing is one of a full disk."""
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "the disk quota is used up: free some space",
@@ -51,9 +54,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers_once(path.parent.absolute())
-    with ExitStack() as stack:
-        stack.enter_context(_explained(path))
-        temporary = stack.enter_context(_workplace(path.parent)) / path.name
+    with _explained(path), _workplace(path.parent) as own, _explained(path):  # the inner one while the disk is full
+        temporary = own / path.name
         yield temporary
         _to_disk(temporary)
         temporary.replace(path)
@@ -148,6 +150,8 @@ def file_hash(path: Path) -> str:
     """
     try:
         stat = path.stat()
+        if not S_ISREG(stat.st_mode):  # a pipe would be waited for
+            raise MerkitError(f"Cannot read '{path}': it is no regular file")
         return _content_hash(str(path), stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
         raise MerkitError(f"No file '{path}'. Was it moved, or is the data folder incomplete?") from None
@@ -166,10 +170,23 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn errors of writing ``path`` into one line, but not those of files that are read meanwhile."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _REMEDIES or not _is_about(error, {path, *path.parents}):
+    except MerkitError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number is None and (
+            os.strerror(errno.ENOSPC) in str(error) or _is_full(path.parent)
+        ):  # as libraries tell it that have errors of their own
+            number = errno.ENOSPC
+        if number not in _REMEDIES or (isinstance(error, OSError) and not _is_about(error, {path, *path.parents})):
             raise
-        raise MerkitError(f"Cannot write '{path.name}' in '{path.parent}': {_REMEDIES[error.errno]}") from error
+        raise MerkitError(f"Cannot write '{path.name}' in '{path.parent}': {_REMEDIES[number]}") from error
+
+
+def _is_full(folder: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < _FULL_BYTES
+    return False
 
 
 def _is_about(error: OSError, targets: Set[Path]) -> bool:

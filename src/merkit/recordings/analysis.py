@@ -1,8 +1,5 @@
 """Label the utterances of a recording, with or without a transcript."""
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +7,6 @@ from typing import Any
 
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
-from merkit.data.files import write_texts
 from merkit.data.media.audio import Recording, duration_s
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import PROBABILITY
@@ -152,30 +148,6 @@ def analyze_recording(
     notes = [*(() if fitted is None else fitted.notes), *_notes(recognizer, lines is not None, segments)]
     notes += [] if unaligned is None else [unaligned]
     return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
-
-
-def write_analysis(analysis: Analysis, out: Path) -> tuple[Path, Path]:
-    """Write ``<recording>.json`` and ``<recording>.csv`` into a folder; return both paths."""
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(["start_s", "end_s", "speaker", "label", "confidence", *analysis.labels, "modalities", "text"])
-    for segment in analysis.segments:
-        prediction = segment.prediction
-        writer.writerow(
-            [
-                f"{segment.start_s:.3f}",
-                f"{segment.end_s:.3f}",
-                segment.speaker,
-                prediction.label,
-                f"{prediction.confidence:.4f}",
-                *(f"{prediction.probabilities[label]:.4f}" for label in analysis.labels),
-                " ".join(prediction.modalities),
-                segment.text or "",
-            ]
-        )
-    paths = out / f"{analysis.recording.stem}.json", out / f"{analysis.recording.stem}.csv"
-    write_texts({paths[0]: json.dumps(analysis.to_dict(), indent=2, ensure_ascii=False), paths[1]: table.getvalue()})
-    return paths
 
 
 def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Published features: reading the files of the literature, and storing them beside a manifest.
+"""Features that others made, published with a corpus or imported: storing them beside a manifest.
 
 Files cannot run code: pickles are read by ``read_pickle_safely``, npz files without objects.
 
@@ -23,6 +23,7 @@ from merkit.core.settings import Settings
 from merkit.data.files import atomic_path, file_hash, write_texts
 
 _FEATURES, _INDEX, _PAGE = "features.safetensors", "index.parquet", "columns.json"
+_REMEDY = "prepare the corpus or import the features again"
 
 
 class _Page(Settings):
@@ -101,12 +102,12 @@ def read_published(folder: Path) -> PublishedFeatures:
     try:
         page = _Page.model_validate_json((folder / _PAGE).read_bytes())
     except ValidationError as error:
-        raise ManifestError(f"{folder / _PAGE}: not as written by merkit; run `merkit prepare` again") from error
+        raise ManifestError(
+            f"{folder / _PAGE}: not as written by merkit; prepare the corpus or import the features again"
+        ) from error
     for name, expected in ((_FEATURES, page.features), (_INDEX, page.index)):
         if not (folder / name).is_file() or file_hash(folder / name) != expected:
-            raise ManifestError(
-                f"{folder / name}: missing, or not the file that {_PAGE} names; run `merkit prepare` again"
-            )
+            raise ManifestError(f"{folder / name}: missing, or not the file that {_PAGE} names; {_REMEDY}")
     features = load_file(folder / _FEATURES)["features"]
     index = pyarrow.parquet.read_table(folder / _INDEX, partitioning=None).to_pydict()
     arrays = {

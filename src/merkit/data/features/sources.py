@@ -4,6 +4,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.abc import ExecutionLoader
 from pathlib import Path
 from typing import Any
@@ -137,10 +138,14 @@ def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) 
     Raises:
         MerkitError: The disk has less space left.
     """
-    sizes = {turn.utterance.id: encoder.stored_bytes(turn) for turn in turns}
+    sizes: dict[str, int] = {}
+    contents: dict[str, str | None] = {}
+    for turn in turns:
+        with suppress(MerkitError):  # what cannot be read is an error of the extraction
+            sizes[turn.utterance.id] = encoder.stored_bytes(turn)
+            contents[turn.utterance.id] = encoder.content(turn)
     if not any(sizes.values()):
         return
-    contents = {turn.utterance.id: encoder.content(turn) for turn in turns}
     lacking = store.missing({name: content for name, content in contents.items() if content is not None})
     size, free = sum(sizes[name] for name in lacking), shutil.disk_usage(store.folder).free
     if size > free:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import soxr
 from jaxtyping import Float32
 
-from merkit.core.errors import MediaError
+from merkit.core.errors import MediaError, MerkitError
 from merkit.core.waveform import Waveform
 from merkit.data.files import file_hash
 from merkit.data.media.decoding import open_audio
@@ -52,9 +52,14 @@ def recording_hash(recording: Recording) -> str:
     """Return 40 hexadecimal digits that stand for a recording: of a file's bytes, or of a waveform's samples.
 
     Raises:
-        MerkitError: There is no such file, or it cannot be read.
+        MediaError: There is no such file, or it cannot be read.
     """
-    return recording.content if isinstance(recording, Waveform) else file_hash(recording)
+    if isinstance(recording, Waveform):
+        return recording.content
+    try:
+        return file_hash(recording)
+    except MerkitError as error:
+        raise MediaError(str(error)) from error
 
 
 def duration_s(recording: Recording) -> float:
