@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,9 +23,9 @@ from merkit.experiments.resume import code_of
 from merkit.experiments.run_cell import run_cell
 from merkit.experiments.transforms.distillation import FOLDER as TEACHERS
 from merkit.experiments.transforms.registry import transforms_of
-from merkit.io.cell_record import CHECKPOINT, HISTORY, RECORD
+from merkit.io.cell_record import HISTORY, RECORD
 from merkit.io.lock import alone
-from merkit.io.provenance import PROVENANCE, check_run_format, read_provenance, write_run_files
+from merkit.io.provenance import PROVENANCE, check_run_format, find_provenance, read_provenance, write_run_files
 
 _log = logging.getLogger(__name__)
 
@@ -181,12 +181,10 @@ def _begun(run: Path, *, tell: bool = False) -> dict[str, Any] | None:
     finished = [file for name in (HISTORY, RECORD) for file in run.rglob(name)]
     if all(TEACHERS in file.relative_to(run).parts for file in finished):
         return None
-    try:
-        return read_provenance(run)
-    except (OSError, ValueError) as error:
-        if tell:
+    provenance = find_provenance(run)
+    if tell:
+        try:
+            read_provenance(run)
+        except (OSError, ValueError) as error:
             _log.warning("'%s' is damaged or missing (%s): it is written anew", run / PROVENANCE, error)
-    for file in finished:  # a checkpoint's says what the run's did
-        with suppress(OSError, ValueError):
-            return read_provenance(file.with_name(CHECKPOINT))
-    return None
+    return provenance

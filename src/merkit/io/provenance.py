@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,20 @@ def read_provenance(run: Path) -> dict[str, Any]:
     return provenance
 
 
+def find_provenance(run: Path) -> dict[str, Any] | None:
+    """Return a run's provenance, or where it is damaged that of a checkpoint; ``None``: neither can be read."""
+    with suppress(OSError, ValueError):
+        provenance = read_provenance(run)
+        check_recipe_file(run, provenance)
+        return provenance
+    for path in sorted(run.glob(f"fold-*/seed-*/checkpoint/{PROVENANCE}")):
+        with suppress(OSError, ValueError):
+            return read_provenance(path.parent)
+    with suppress(OSError, ValueError):
+        return read_provenance(run)
+    return None
+
+
 def check_recipe_file(run: Path, provenance: Mapping[str, Any]) -> None:
     """Check that a run's ``recipe.toml`` is the one that was written with its provenance.
 
@@ -84,10 +99,7 @@ def check_recipe_file(run: Path, provenance: Mapping[str, Any]) -> None:
 
 def train_command(run: Path) -> str:
     """Return the command that makes again what is damaged or missing in a run."""
-    try:
-        provenance = read_provenance(run)
-    except (OSError, ValueError):
-        provenance = {}
+    provenance = find_provenance(run) or {}
     command = str(provenance.get("command", ""))
     words = [word for word in command.split() if not word.startswith("-")]
     if words[:1] == ["merkit"] and words[1:2] in (["train"], ["demo"]):
