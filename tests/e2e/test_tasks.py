@@ -51,6 +51,22 @@ def test_labels_that_read_the_same_are_told_by_prepare_doctor_train_and_report(p
         assert words in text
 
 
+@pytest.mark.parametrize("prepared", ["17"], indirect=True)
+def test_a_class_with_a_vertical_bar_breaks_no_table(prepared, cases, tmp_path):
+    data, _ = prepared
+    assert call("-q", "train", cases / "tables" / "17-r.toml", "--data", data, "--out", tmp_path / "run").code == 0
+
+    assert call("-q", "report", tmp_path / "run", "--out", tmp_path / "report").code == 0
+
+    markdown = (tmp_path / "report" / "report.md").read_text()
+    assert r"| System | a\|b (5) | c (5) |" in markdown
+    for table in re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+    assert r"* Classes: a\|b, c" in next(tmp_path.rglob("README.md")).read_text()
+    facts = json.loads(next(tmp_path.rglob("cell.json")).read_text())
+    assert (facts["selection"], facts["epochs_run"]) == ("none", 0)
+
+
 def test_a_quantity_is_no_label_unless_the_user_insists(tmp_path):
     lines = [f"u{n},line {n},{n % 21 / 4},{('train', 'valid', 'test')[n // 21]}" for n in range(63)]
     (tmp_path / "mine.csv").write_text("\n".join(["id,text,label,split", *lines]))

@@ -18,7 +18,7 @@ from merkit.experiments.recipe_reader import read_recipe
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings.analysis import Analysis, analyze_recording
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
-from merkit.reporting.report import write_report
+from merkit.reporting.report import check_report, write_report
 
 WORDS, VOICE, BOTH = "single/parley-text", "single/parley-audio", "bc_lstm/parley"
 """The recipes whose models label the call: from its text, from its sound, from both in the course of conversation."""
@@ -53,6 +53,7 @@ class Demonstration:
 
 def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
     """Run the demonstration in a folder; steps that are finished there are kept."""
+    check_report(folder)
     data = folder / "data"
     _log.info("making the synthetic corpus 'parley' in %s", data)
     manifest = prepare("parley", data)

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merkit.cli.console import number, one_line, show, show_json, show_prose, show_table
+from merkit.cli.console import number, show, show_json, show_prose, show_table
 from merkit.cli.failures import FailFast, end
 from merkit.cli.options import AsJson, Checkpoint
 from merkit.cli.progress import shown_progress
+from merkit.core.characters import one_line
 
 if TYPE_CHECKING:
     from merkit.recordings.analysis import Analysis

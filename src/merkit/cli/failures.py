@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from merkit.cli.console import messages, one_line
+from merkit.cli.console import messages
+from merkit.core.characters import one_line
 
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")]
 

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from merkit.cli.console import one_line, show
+from merkit.cli.console import show
 from merkit.cli.failures import FailFast, end
 from merkit.cli.options import Data, Features, Settings, parse_values
 from merkit.cli.progress import shown_progress
+from merkit.core.characters import one_line
 
 Modality = Annotated[str | None, typer.Option("--modality", help="The modality, for an encoder of several.")]
 

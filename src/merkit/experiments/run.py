@@ -164,6 +164,9 @@ def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:
 
     A run that failed or was stopped before the end of its first epoch does not count.
     """
+    written = run / "recipe.toml"
+    if written.exists() and not (run / "provenance.json").exists() and written.read_text() != recipe.to_toml():
+        raise MerkitError(f"'{written}' exists, and no run wrote it: give another folder with --out, or move it away.")
     begun = _begun(run)
     if begun is None:
         return

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from merkit.core.characters import markdown_text
 from merkit.core.encoder import Encoder
 from merkit.core.lookup import KINDS, PlugInSpec
 from merkit.core.model import Model
@@ -15,12 +16,12 @@ def model_card(config: CheckpointConfig, model: Model, provenance: Mapping[str, 
     spec, data = config.spec, provenance["data"]
     paper = "no paper: a baseline" if spec.citation is None else spec.citation.short
     lines = [
-        f"# {spec.name} on {config.protocol}",
+        f"# {spec.name} on {markdown_text(config.protocol)}",
         "",
         spec.summary,
         "",
         f"* Source: {paper}",
-        f"* Classes: {', '.join(config.labels)}",
+        f"* Classes: {', '.join(map(markdown_text, config.labels))}",
         f"* Level: {spec.level}",
         f"* Parameters: {_parameters(model)}",
         f"* Trained on: {data['corpus']} (sha256 {data['sha256'][:12]}{', a part of it' if data['partial'] else ''})",

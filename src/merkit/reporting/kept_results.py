@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from merkit.core.characters import markdown_text
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.reporting.csv_file import read_text
 from merkit.reporting.reference import Reference
 from merkit.reporting.results import Group
 from merkit.reporting.rows import ResultRow, by_run, read_rows, rows_csv, titles_of
-from merkit.reporting.section import Section, markdown_text, section_markdown
+from merkit.reporting.section import Section, section_markdown
 from merkit.reporting.sections import cost_section, reference_section, results_section
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"

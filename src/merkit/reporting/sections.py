@@ -180,7 +180,8 @@ def class_section(group: Group) -> Section:
         Row([Cell(e.name), *(Cell(spread_text(r["f1"]["mean"], r["f1"]["std"])) for r in e.scores["per_class"])])
         for e in group.entries
     ]
-    caption = "Percent, folds pooled, mean over seeds; in parentheses the number of test utterances."
+    over = ", mean over seeds" if any(entry.scores["seeds"][1:] for entry in group.entries) else ""
+    caption = f"Percent, folds pooled{over}; in parentheses the number of test utterances."
     return Section("F1 by class", [SYSTEM, *columns], rows, caption)
 
 

@@ -468,6 +468,44 @@ def test_cells_are_printed_as_they_are_in_both_formats():
     ]  # fmt: skip
 
 
+def test_what_would_command_a_terminal_or_turn_the_direction_of_writing_is_shown():
+    section = Section("t", [Column("a\x1b[31m|b")], [Row([Cell("\u202ex", "&lt;\x00 $y$")])])
+
+    html, markdown = section_html(section), section_markdown(section)
+
+    assert not re.search("[\x00\x1b\u202e]", html + markdown)
+    assert r"a\x1b[31m|b" in Tree(html).text
+    assert Tree(html).text.endswith(r"\u202ex &lt;\x00 $y$")
+    assert markdown.splitlines()[0] == r"| a\\x1b[31m\|b |"
+    assert markdown.splitlines()[2] == r"| \\u202ex (\&lt;\\x00 \$y\$) |"
+
+
+def test_one_seed_is_no_mean_over_seeds(parley, make_run, references, tmp_path):
+    files = write_report([make_run(tmp_path / "run", parley, seeds=(0,))], tmp_path / "report", printed=references)
+
+    text = Tree(files.html.read_text(encoding="utf-8")).text + files.markdown.read_text(encoding="utf-8")
+    assert "over seeds" not in text
+
+
+def test_frozen_networks_count_as_parameters_and_features_have_a_time(parley, make_run, references, tmp_path):
+    runs = [make_run(tmp_path / name, parley) for name in ("new", "old")]
+    for path in runs[0].glob("fold-*/seed-*/cell.json"):
+        cell = json.loads(path.read_text())
+        path.write_text(json.dumps({**cell, "frozen_parameters": 22_000_000, "feature_seconds": 40.25}))
+
+    files = write_report(runs, tmp_path / "report", printed=references)
+
+    cost = files.markdown.read_text(encoding="utf-8").split("### Cost")[1].splitlines()
+    assert cost[2] == (
+        "| System | Parameters | of them trained | Features | Training, all | per fold and seed | Peak memory |"
+    )
+    assert cost[4].startswith("| new | 23,234,567 | 34,567 | 80.5 s | 25.0 s | 12.5 s |")
+    assert cost[5].startswith("| old | 1,234,567 (without frozen networks) | 34,567 | – | 25.0 s | 12.5 s |")
+    with files.csv.open(newline="") as file:
+        rows = {row["run"]: (row["frozen_parameters"], row["feature_seconds"]) for row in csv.DictReader(file)}
+    assert rows == {"new": ("22000000", "80.5000"), "old": ("", "")}
+
+
 def test_equal_names_in_the_first_column_are_merged_on_the_page_and_repeated_in_markdown():
     rows = [Row([Cell(name), Cell(value)]) for name, value in (("a", "1"), ("a", "2"), ("b", "3"))]
     section = Section("t", [Column("System"), Column("value", numeric=True)], rows)

@@ -46,6 +46,7 @@ def prepare(
         ManifestError: The release cannot be read, or ``out`` holds another corpus.
     """
     _refuse_other_corpus(spec, out)
+    _refuse_foreign_files(raw, out)
     corpus = spec.read(raw, _checked_options(spec, options))
     if not corpus.utterances:
         raise ManifestError(f"{spec.name}: no utterance found in {raw}; give the folder of the unpacked release")
@@ -116,6 +117,32 @@ def _refuse_other_corpus(spec: CorpusSpec, out: Path) -> None:
         return
     if name != spec.name:
         raise ManifestError(f"{out}: has corpus '{name}' already; choose another folder for '{spec.name}'")
+
+
+def _refuse_foreign_files(raw: Path, out: Path) -> None:
+    """Refuse to write a manifest over files that no earlier call wrote, or over the release itself."""
+    description, table, findings = (out / name for name in ("corpus.json", "utterances.parquet", "findings.json"))
+    foreign = [description] if _is_foreign(description, dict, {"schema", "sha256"}) else []
+    foreign += [table] if table.exists() and (foreign or not description.exists()) else []
+    foreign += [findings] if _is_foreign(findings, list, {"level", "code", "message"}) else []
+    for path in foreign:
+        if path.stat().st_size:
+            raise ManifestError(
+                f"'{path}' exists, and merkit did not write it: move it away, or choose another folder for the corpus"
+            )
+    for path in (description, table, findings):
+        if path.exists() and raw.exists() and path.samefile(raw):
+            raise ManifestError(f"'{path}' is what the corpus is read from: choose another folder for it")
+
+
+def _is_foreign(path: Path, kind: type, keys: set[str]) -> bool:
+    """Return whether a file is JSON that merkit does not write there; what is no JSON is damaged and made again."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    rows = content if isinstance(content, list) else [content]
+    return not (isinstance(content, kind) and all(isinstance(row, dict) and keys <= row.keys() for row in rows))
 
 
 def _moved(utterance: Utterance, base: Path) -> Utterance:
