@@ -146,17 +146,16 @@ def clear(folder: Path, key: CellKey, ids: Sequence[str]) -> None:
     utterances, in the order of the key's parts.
     """
     begun = _stored(folder / _BEGUN)
+    same = begun is not None and _same_key(begun, key, exactly=True)
     if (folder / RECORD).exists():
         _log.warning("'%s' is trained again, its results are replaced: %s", folder, _why(folder, key, begun, ids))
-    elif (folder / HISTORY).exists():
-        if begun is None or not _same_key(begun, key, exactly=True):
-            _log.warning("'%s' is trained from its first epoch again: %s", folder, _changes(begun, key, ids))
-        elif lost := _lost(folder, key):
-            _log.warning("'%s' is trained from its first epoch again: %s", folder, lost)
-            tidy(folder)
-    if folder.exists() and (begun is None or not _same_key(begun, key, exactly=True)):
         shutil.rmtree(folder)
-    for name in (CHECKPOINT, PREDICTIONS, BY_EPOCH_TABLE, RECORD):
+    elif (folder / HISTORY).exists() and (lost := _lost(folder, key) if same else _changes(begun, key, ids)):
+        _log.warning("'%s' is trained from its first epoch again: %s", folder, lost)
+        shutil.rmtree(folder)
+    elif folder.exists() and not same:
+        shutil.rmtree(folder)
+    for name in (CHECKPOINT, PREDICTIONS, BY_EPOCH_TABLE):
         _remove(folder / name)
     remove_leftovers(folder)
     parts = asdict(key.parts)

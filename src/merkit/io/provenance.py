@@ -102,7 +102,7 @@ def train_command(run: Path) -> str:
     provenance = find_provenance(run) or {}
     command = str(provenance.get("command", ""))
     words = [word for word in command.split() if not word.startswith("-")]
-    if words[:1] == ["merkit"] and words[1:2] in (["train"], ["demo"]):
+    if words[:2] == ["merkit", "demo"] or (words[:2] == ["merkit", "train"] and "--data" in command):
         return command
     data = provenance["data"]["path"] if provenance else "DATA"
     return shlex.join(["merkit", "train", str(run / RECIPE), "--data", data, "--out", str(run)])
