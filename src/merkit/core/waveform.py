@@ -1,8 +1,9 @@
-"""Audio in memory: samples and their rate, checked once when the value is made."""
+"""Audio in memory: samples and their rate, checked once when the value is made; one channel of a recording."""
 
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,17 @@ class Waveform:
 
     def __str__(self) -> str:
         return f"waveform of {self.duration_s:.3f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel of a recording, counted from 0; nothing is read before its samples are."""
+
+    recording: Path | Waveform
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.recording} (channel {self.number + 1})"
 
 
 def _checked_rate(rate_hz: Any) -> int:
