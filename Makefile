@@ -1,6 +1,7 @@
 # make demo   the synthetic corpus, six models, a report and an analysed call, in demo/
 # make test   lint, types, layers, tests and coverage
 # make check  the same in under two minutes, with the tests of what has changed since main alone
+# make fuzz   damaged inputs of every kind, for an hour; SECONDS=600 and SEED=1 choose how long and which
 # make docs   the documentation site, in build/site; fails on any warning
 # make install creates .venv and installs merkit with all that both of them need; does nothing when that is done
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: install demo lint test check docs clean
+.PHONY: install demo lint test check fuzz docs clean
 install: $(STAMP)
 
 # torch first and alone: where a CPU build of the pinned version is at hand, pip takes it, and nothing else asks for more.
@@ -35,6 +36,9 @@ test: lint
 
 check: lint
 	$(BIN)/python tests/check.py
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),0)
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -277,6 +277,9 @@ def commands() -> str:
 
 
 def _command(name: str, command: Any) -> str:
+    if hasattr(command, "commands"):
+        below = "\n".join(_command(f"{name} {inner}", found) for inner, found in command.commands.items())
+        return f"## `merkit {name}`\n\n{inspect.cleandoc(command.help or '')}\n\n{below}"
     rows = []
     for parameter in command.params:
         if parameter.name == "help":

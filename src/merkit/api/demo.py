@@ -16,8 +16,9 @@ from merkit.data.corpus.manifest import Manifest
 from merkit.evaluation.true_labels import true_labels
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.inference.recognizer import Recognizer
-from merkit.recordings.analysis import Analysis, analyze_recording, write_analysis
-from merkit.reporting.report import write_report
+from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.writing import made_of, outputs_of, write_analysis
+from merkit.reporting.report import check_report, write_report
 
 WORDS, VOICE, BOTH = "single/parley-text", "single/parley-audio", "bc_lstm/parley"
 """The recipes whose models label the call: from its text, from its sound, from both in the course of conversation."""
@@ -52,6 +53,7 @@ class Demonstration:
 
 def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
     """Run the demonstration in a folder; steps that are finished there are kept."""
+    check_report(folder)
     data = folder / "data"
     _log.info("making the synthetic corpus 'parley' in %s", data)
     manifest = prepare("parley", data)
@@ -64,7 +66,10 @@ def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
     report = write_report(list(runs.values()), folder, data=data)
     checkpoints = {name: next(run.glob("fold-*/seed-0/checkpoint")) for name, run in runs.items()}
     call = _analyze_call(manifest, checkpoints)
-    analysis_file, _ = write_analysis(call.both, folder / "analysis")
+    recording = call.both.recording
+    outputs = outputs_of(folder / "analysis", Path(recording.stem))
+    key = made_of(recording, _transcript(manifest, recording.stem), checkpoints[BOTH], {"channels": "mix"})
+    analysis_file, _ = write_analysis(call.both, outputs, key)
     return Demonstration(scores, report.html, call, analysis_file, checkpoints[BOTH])
 
 
@@ -83,10 +88,14 @@ def _analyze_call(manifest: Manifest, checkpoints: Mapping[str, Path]) -> Call:
     turns = most_varied_call([u for u in manifest.utterances if u.attributes["split"] == "test"], labels)
     assert turns[0].audio_path is not None
     recording = manifest.media_path(turns[0].audio_path)
-    transcript = manifest.root / "transcripts" / f"{turns[0].conversation}.csv"
+    transcript = _transcript(manifest, turns[0].conversation)
     analyses = {
         name: analyze_recording(Recognizer.load(checkpoints[name]), recording, transcript, str(checkpoints[name]))
         for name in (WORDS, VOICE, BOTH)
     }
     truth = [labels[turn.id] for turn in sorted(turns, key=lambda turn: turn.start_s or 0.0)]
     return Call(truth, analyses[WORDS], analyses[VOICE], analyses[BOTH])
+
+
+def _transcript(manifest: Manifest, conversation: str) -> Path:
+    return manifest.root / "transcripts" / f"{conversation}.csv"

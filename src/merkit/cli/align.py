@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from merkit.cli.console import show
+from merkit.cli.failures import FailFast, end
 from merkit.cli.options import Data, Settings, parse_values
 from merkit.cli.progress import shown_progress
 
@@ -25,18 +26,29 @@ def align(
         Literal["error", "frame"],
         typer.Option("--unaligned", help="Utterances that cannot be aligned: an error, or read frame by frame."),
     ] = "error",
+    fail_fast: FailFast = False,
 ) -> None:
     """Find the times of words, syllables and phones in a whole corpus.
 
-    Resumes an interrupted run.
+    Resumes an interrupted run. Utterances that cannot be read or aligned are listed at the end.
     """
-    from merkit.experiments.align import align_corpus
+    from merkit.experiments.align import REMEDY, align_corpus
 
     with shown_progress() as progress:
         folder, aligned = align_corpus(
-            data, with_, name, parse_values(set_), unaligned_as_frames=unaligned == "frame", progress=progress
+            data,
+            with_,
+            name,
+            parse_values(set_),
+            unaligned_as_frames=unaligned == "frame",
+            fail_fast=fail_fast,
+            progress=progress,
         )
     missing = f", {aligned.absent} without sound or words" if aligned.absent else ""
     show(f"{folder}: {aligned.new} utterances aligned, {aligned.old} already done{missing}")
-    if aligned.failures is not None:
+    failures = dict(aligned.unreadable)
+    if unaligned == "frame" and aligned.failures is not None:
         show(f"{aligned.failures}. They are read frame by frame.")
+    elif aligned.failed:
+        failures |= aligned.failed
+    end(failures, aligned.new + aligned.old, "utterances", REMEDY if aligned.failed else "")

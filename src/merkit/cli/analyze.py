@@ -1,61 +1,99 @@
 """``merkit analyze``: label the utterances of recordings."""
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merkit.cli.console import number, one_line, show, show_json, show_prose, show_table
+from merkit.cli.console import number, show, show_json, show_prose, show_table
+from merkit.cli.failures import FailFast, end
 from merkit.cli.options import AsJson, Checkpoint
+from merkit.cli.progress import shown_progress
+from merkit.core.characters import one_line
 
 if TYPE_CHECKING:
     from merkit.recordings.analysis import Analysis
+    from merkit.recordings.bulk import Analyzed
 
 
 def analyze(
-    recordings: Annotated[list[Path], typer.Argument(help="Audio or video files.", show_default=False)],
+    recordings: Annotated[
+        list[Path], typer.Argument(help="Audio or video files, or folders of them.", show_default=False)
+    ],
     checkpoint: Checkpoint,
     transcript: Annotated[
         Path | None,
         typer.Option(
             "--transcript",
-            help="Words with times: .csv .tsv .json .jsonl .srt .vtt; or .txt, the words of the whole recording.",
+            help="Words with times, or a .txt with the words of the whole recording; or a folder of them, which are "
+            "found by name. Those of a folder's recordings are also found beside them.",
         ),
     ] = None,
     channels: Annotated[
         str, typer.Option("--channels", help="mix, left, right, or split: each channel is a speaker of its own.")
     ] = "mix",
+    speech_check: Annotated[
+        bool,
+        typer.Option(
+            "--speech-check/--no-speech-check",
+            help="Leave out sound without speech; a model of other sounds than speech needs all of it.",
+        ),
+    ] = True,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for a JSON and a CSV file per recording.")] = None,
     as_json: AsJson = False,
+    fail_fast: FailFast = False,
 ) -> None:
     """Label the utterances of recordings.
 
-    Without a transcript, or with one without times, a recording is one utterance.
+    Without a transcript, or with one without times, a recording is one utterance. With --out, what is done already is
+    left out when the command is repeated.
     """
-    from merkit.api.recognition import load
-    from merkit.core.errors import MerkitError
-    from merkit.recordings.analysis import write_analysis
+    from merkit.api.recognition import checkpoint_folder
+    from merkit.recordings.bulk import analyze_recordings
+    from merkit.recordings.search import find_recordings, refuse_same_outputs
 
-    if transcript is not None and len(recordings) > 1:
-        raise MerkitError(
-            f"--transcript belongs to one recording, {len(recordings)} were given: analyze them one at a time."
-        )
-    repeated = [name for name, count in Counter(recording.stem for recording in recordings).items() if count > 1]
-    if out is not None and repeated:
-        raise MerkitError(
-            f"--out: {', '.join(repeated)} would be written more than once, for recordings that differ only in folder "
-            "or ending: analyze them one at a time, each with its own --out."
-        )
-    recognizer = load(checkpoint)
-    for recording in recordings:
-        analysis = recognizer(recording, transcript=transcript, channels=channels)
-        if out is not None:
-            write_analysis(analysis, out)
+    found, failures = find_recordings(recordings, transcript)
+    if out is not None:
+        found = refuse_same_outputs(found, failures)
+    folder = checkpoint_folder(str(checkpoint))
+    alone = len(found) + len(failures) == 1
+    counts = {"analyzed": 0, "already done": 0}
+    for name, error in failures.items():
+        if fail_fast or alone:
+            raise error
         if as_json:
-            show_json(analysis.to_dict())
+            show_json({"recording": name, "error": str(error)})
+    options = {"channels": channels, "speech_check": speech_check}
+    with shown_progress() as progress:
+        for one in analyze_recordings(found, folder, str(checkpoint), options, out, progress):
+            if one.error is not None:
+                if fail_fast or alone:
+                    raise one.error
+                failures[str(one.recording)] = one.error
+            else:
+                counts["analyzed" if one.analysis is not None else "already done"] += 1
+            _show(one, as_json)
+    if out is not None and not as_json:
+        show(f"{out}: {', '.join(f'{count} {what}' for what, count in counts.items())}")
+    end({name: str(error) for name, error in failures.items()}, sum(counts.values()), "recordings")
+
+
+def _show(one: "Analyzed", as_json: bool) -> None:
+    from merkit.io.outputs import content_of
+
+    if one.error is not None:
+        if as_json:
+            show_json({"recording": str(one.recording), "error": str(one.error)})
+    elif one.analysis is not None:
+        if as_json:
+            show_json(one.analysis.to_dict())
         else:
-            print_analysis(analysis)
+            print_analysis(one.analysis)
+    elif one.earlier is not None:
+        if as_json:
+            show_json(content_of(one.earlier))
+        else:
+            show(f"{one_line(str(one.recording))}: already done, {one_line(str(one.earlier))}")
 
 
 def print_analysis(analysis: "Analysis") -> None:
@@ -67,9 +105,9 @@ def print_analysis(analysis: "Analysis") -> None:
             f"{segment.start_s:.2f}",
             f"{segment.end_s:.2f}",
             segment.speaker,
-            segment.prediction.label,
-            f"{100 * segment.prediction.confidence:.0f} %",
-            "+".join(segment.prediction.modalities) or "none",
+            segment.label or f"({segment.reason})",
+            "" if segment.confidence is None else f"{100 * segment.confidence:.0f} %",
+            "+".join(segment.modalities) or "none",
             segment.text or "",
         )
         for segment in analysis.segments

@@ -8,7 +8,6 @@ import functools
 import json
 import logging
 import os
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,24 +16,10 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-_COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters except tab and line feed, line separators, changes of the writing direction, lone surrogates."""
+from merkit.core.characters import COMMANDS, visible
+
 _WIDTH = 100
 """Columns of a table that goes to a file or a pipe."""
-
-
-def visible(text: str) -> str:
-    r"""Return a text with every character that would command a terminal replaced by its Python escape.
-
-    >>> print(visible("one" + chr(27) + "[31m two"))
-    one\x1b[31m two
-    """
-    return _COMMANDS.sub(lambda match: repr(match[0])[1:-1], text)
-
-
-def one_line(name: str) -> str:
-    """Return a name, such as a file's, with its line feeds made visible too."""
-    return visible(name).replace("\n", "\\n")
 
 
 class _PlainConsole(Console):
@@ -65,7 +50,7 @@ def show_prose(text: str) -> None:
 def show_json(value: Any) -> None:
     """Print a value as one line of JSON."""
     line = json.dumps(value, ensure_ascii=False)
-    print(_COMMANDS.sub(lambda match: f"\\u{ord(match[0]):04x}", line))
+    print(COMMANDS.sub(lambda match: f"\\u{ord(match[0]):04x}", line))
 
 
 def number(head: str) -> Column:

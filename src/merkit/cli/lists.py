@@ -1,5 +1,6 @@
 """``merkit list`` and ``merkit cite``: what there is, and whom to credit."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated
@@ -55,13 +56,13 @@ def copy(
 ) -> None:
     """Write a shipped recipe or grid into a file of your own, to be edited."""
     from merkit.core.errors import MerkitError
+    from merkit.data.files import write_texts
     from merkit.experiments.shipped import find_file, shipped
 
-    if target.exists():
+    if os.path.lexists(target):
         raise MerkitError(f"'{target}' exists: choose another file, or remove it")
     source = find_file("grids" if name in shipped("grids") else "recipes", name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    write_texts({target: source.read_text(encoding="utf-8")})
     show(f"{target} written")
 
 

@@ -4,6 +4,7 @@ import errno
 import functools
 import io
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from merkit import __version__
 from merkit.cli import align, analyze, augment, corpora, demo, features, lists, predict, report, train
 from merkit.cli.console import MessageHandler, messages
 from merkit.cli.options import is_first_process
+from merkit.cli.stopping import forget_output, raise_at_signals, stopped_code
 from merkit.core.errors import MerkitError
 
 app = typer.Typer(
@@ -60,28 +62,34 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
-        except MerkitError as error:
+            sys.stdout.flush()  # here a full disk or a closed pipe is still told from an error of Python's own
+        except (MerkitError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                forget_output()
+                raise typer.Exit(1) from None
             if _settings["debug"]:
                 messages().print(traceback.format_exc())
-            messages().print(f"merkit: {error}")
+            messages().print(f"merkit: {error if isinstance(error, MerkitError) else _described(error)}")
             raise typer.Exit(2) from None
-        except OSError as error:
-            if error.errno != errno.ENOSPC or _settings["debug"]:
-                raise
-            messages().print(f"merkit: no space is left to write to ({error}): make room and repeat the command.")
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            messages().print("merkit: stopped. Give the same command again to resume.")
-            raise typer.Exit(130) from None
+        except KeyboardInterrupt as error:
+            raise typer.Exit(stopped_code(error, command.__name__, options)) from None
 
     return wrapped
+
+
+def _described(error: OSError) -> str:
+    """Return an error of the system as one line."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        forget_output()
+        return f"no space is left to write to ({error}): make room and repeat the command."
+    about = " and ".join(f"'{name}'" for name in (error.filename, error.filename2) if name is not None)
+    return f"{error.strerror or error}{f': {about}' if about else ''}"
 
 
 for command in (
     demo.demo,
     corpora.prepare,
     corpora.doctor,
-    features.features,
     align.align,
     augment.augment,
     train.train,
@@ -92,11 +100,25 @@ for command in (
     lists.copy,
 ):
     app.command()(_with_exit_codes(command))
+_features = typer.Typer(
+    cls=features.ExtractByDefault,
+    help="Extract features for a whole corpus (merkit features DATA --encoder NAME), import your own, or export them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+for name, inner in features.COMMANDS.items():
+    _features.command(name=name)(_with_exit_codes(inner))
+app.add_typer(_features, name="features")
 app.command(name="list")(_with_exit_codes(lists.list_names))
 
 
 def run() -> None:
     """Run the command line with the process' arguments."""
+    raise_at_signals()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 (open to the end)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what a narrow encoding lacks is no reason to fail
     app()

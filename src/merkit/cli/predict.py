@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from merkit.cli.console import show
+from merkit.cli.failures import FailFast, end
 from merkit.cli.options import Checkpoint, Data, Features, TextColumn
 from merkit.cli.progress import shown_progress
 
@@ -19,22 +20,42 @@ def predict(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Utterances in a batch: changes the speed, not the predictions.")
     ] = 32,
+    fail_fast: FailFast = False,
 ) -> None:
     """Predict every utterance of a prepared corpus.
 
-    Resumes an interrupted run.
+    Resumes an interrupted run; what is done already is left out. Utterances that cannot be read are listed at the end
+    and in the record OUT.json.
     """
+    from merkit.inference.parts import locked_parts
+
+    with locked_parts(out):  # before the slow imports
+        _predict(data, checkpoint, out, features, text_column, batch_size, fail_fast)
+
+
+def _predict(
+    data: Path,
+    checkpoint: Path,
+    out: Path,
+    features: Path | None,
+    text_column: str | None,
+    batch_size: int,
+    fail_fast: bool,
+) -> None:
     from merkit.data.corpus.manifest import read_manifest
     from merkit.inference.bulk import predict_corpus
 
     with shown_progress() as progress:
-        count = predict_corpus(
+        done = predict_corpus(
             checkpoint,
             read_manifest(data),
             out,
             features=features,
             text_column=text_column,
             batch_size=batch_size,
+            fail_fast=fail_fast,
             progress=progress,
         )
-    show(f"{out}: {count} predictions")
+    incomplete = f", {len(done.failures)} utterances without one" if done.failures else ""
+    show(f"{out}: {done.count} predictions, {done.old} of them already done{incomplete}")
+    end(done.failures, done.count, "utterances")

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from merkit.cli.console import messages, visible
+from merkit.cli.console import messages
+from merkit.core.characters import visible
 from merkit.core.progress import ProgressCallback
 
 _LINE_EVERY_S = 10.0

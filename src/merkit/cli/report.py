@@ -33,7 +33,7 @@ def report(
     features: Features = None,
     results: Annotated[
         Path | None,
-        typer.Option("--results", help="CSV file of results to update; rows of other protocols are kept."),
+        typer.Option("--results", help="CSV file of results to update; rows of other tasks are kept."),
     ] = None,
     readme: Annotated[
         Path | None,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merkit.cli.console import number, show, show_prose, show_table
+from merkit.core.characters import one_line
 from merkit.reporting.text import counted, interval_text, p_text, points, score_text, spread_text
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from merkit.reporting.section import Section
 
 _SUMMARY = (
-    *("model", "protocol", "selection", "seeds", "folds", "count_differences", "test"),
+    *("model", "protocol", "selection", "seeds", "folds", "count_differences", "warnings", "test"),
     *("seconds", "peak_memory_bytes", "run"),
 )
 
@@ -28,12 +29,14 @@ def print_scores(scores: dict[str, Any]) -> None:
     show(f"{scores['model']} on {scores['protocol']}, {scores['support']} test utterances")
     show(
         f"{counted(len(scores['seeds']), 'seed')}, {counted(len(scores['folds']), 'fold')}, "
-        f"{_selection(scores)}; percent, std over seeds"
+        f"{_selection(scores)}; percent{', std over seeds' if scores['seeds'][1:] else ''}"
     )
     differences = scores["count_differences"]
     if differences:
         more = f"; and {len(differences) - 1} more" if differences[1:] else ""
         show(f"Not the published corpus, its counts differ: {differences[0]}{more}")
+    for warning in scores["warnings"]:
+        show(f"warning: {warning}")
     show_table(
         ("metric", number("mean"), number("std"), number("95 % interval")),
         [
@@ -45,7 +48,7 @@ def print_scores(scores: dict[str, Any]) -> None:
         ("class", *map(number, ("utterances", "precision", "recall", "F1"))),
         [
             (
-                row["label"],
+                one_line(row["label"]),
                 str(row["support"]),
                 *(_percent(row[name]["mean"]) for name in ("precision", "recall", "f1")),
             )
@@ -87,7 +90,8 @@ def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
     seeds = max(len(run["seeds"]) for run in runs)
     metrics = list(last["test"])[:2]
     show(f"{last['protocol']}, {last['support']} test utterances, {_selection(last)}")
-    show(f"percent, mean ± std of {seeds} seeds [95 % interval over {last['clusters']} {last['cluster']}s]")
+    mean = f"mean ± std of {seeds} seeds" if seeds > 1 else "one seed"
+    show(f"percent, {mean} [95 % interval over {last['clusters']} {last['cluster']}s]")
     show_table(
         ("run", *map(number, metrics)),
         [(run["run"], *(score_text(run["test"][metric]) for metric in metrics)) for run in runs],

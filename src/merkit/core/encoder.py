@@ -114,6 +114,10 @@ class Encoder(nn.Module, ABC):
         """
         return ()
 
+    def frozen_parameters(self) -> int:
+        """Return the number of weights of the networks that ``extract`` runs and that are no part of the model."""
+        return 0
+
     @abstractmethod
     def describe(self) -> Mapping[str, Any]:
         """Return what a model card must say: weights, revision, licence where known, frozen or trained."""

@@ -238,3 +238,8 @@ class ModelSpec(PlugInSpec):
     description by name."""
     deviations: tuple[str, ...] = ()
     """Differences from the paper, one sentence each."""
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether its model is fitted in one pass, without gradients."""
+        return isinstance(self.build, type) and issubclass(self.build, FittedModel)

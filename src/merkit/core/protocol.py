@@ -69,6 +69,18 @@ class Protocol(ABC):
         """Return how the counts differ from the published ones, a clause for each; empty without published counts."""
         return []
 
+    def check_options(self, utterances: Sequence[Utterance]) -> None:
+        """Check before training that the options fit the corpus; does nothing by default.
+
+        Raises:
+            MerkitError: An option names what the corpus lacks, with what it has.
+        """
+        return
+
+    def warnings(self, utterances: Sequence[Utterance]) -> list[str]:
+        """Return what a user should know about the labels before training, a clause for each; empty by default."""
+        return []
+
     def check_labels(self, utterances: Sequence[Utterance]) -> None:
         """Check before scoring that every member's label is one of ``labels``; does nothing by default.
 

@@ -1,8 +1,9 @@
-"""Audio in memory: samples and their rate, checked once when the value is made."""
+"""Audio in memory: samples and their rate, checked once when the value is made; one channel of a recording."""
 
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,17 @@ def first_unusable(samples: npt.NDArray[np.float32]) -> tuple[int, str] | None:
     finite = np.isfinite(samples).all()
     what = f"samples beyond {LOUDEST:,.0f}, where full scale is 1" if finite else "NaN or infinite samples"
     return int(np.argmin(usable if usable.ndim == 1 else usable.all(axis=1))), what
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel of a recording, counted from 0; nothing is read before its samples are."""
+
+    recording: Path | Waveform
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.recording} (channel {self.number + 1})"
 
 
 def _checked_rate(rate_hz: Any) -> int:

@@ -1,10 +1,17 @@
-"""The text files of the IEMOCAP release: labels, ratings and transcripts of one conversation."""
+"""The text files of IEMOCAP: ratings and transcripts of a conversation, and other files of labels."""
 
 import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from merkit.core.errors import MerkitError
+from merkit.data.corpus.tables import read_columns
+from merkit.formats.unpickling import read_pickle_safely
+
+SIX = ("hap", "sad", "neu", "ang", "exc", "fru")
+"""Labels in the order of their class numbers in the shared feature files."""
 
 ID = re.compile(r"(Ses0(?P<session>[1-5])[FM]_(?P<script>script\d\d|impro\d\d)\w*)_(?P<who>[FM])\d{3}")
 """An utterance's id: its conversation, then who speaks (F or M) and a number of three digits."""
@@ -66,6 +73,45 @@ def read_dialog(path: Path) -> tuple[dict[str, str], int, int]:
         else:
             unrated += 1
     return texts, unrated, nameless
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """Return labels as the release abbreviates them, by utterance id.
+
+    ``path`` is a table with the columns ``id`` and ``emotion``, or a feature file that papers on conversations share: a
+    pickle of a tuple that begins with utterance ids, speakers and class numbers, each by conversation.
+
+    Raises:
+        MerkitError: The file cannot be read or is neither, an id occurs twice, or a label is unknown.
+    """
+    if path.suffix.lower() in (".pkl", ".pickle"):
+        content = read_pickle_safely(path)
+        known = dict(enumerate(SIX))
+        try:
+            ids, numbers = content[0], content[2]
+            pairs = [
+                (str(name), known[int(number)])
+                for conversation, names in ids.items()
+                for name, number in zip(names, numbers[conversation], strict=True)
+            ]
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise MerkitError(
+                f"{path}: expected a tuple that begins with utterance ids, speakers and class numbers 0 to "
+                f"{len(SIX) - 1} by conversation, as in IEMOCAP_features.pkl; or give a table with id and emotion"
+            ) from error
+    else:
+        columns = read_columns(path, strings=("id", "emotion"))
+        if missing := [name for name in ("id", "emotion") if name not in columns]:
+            raise MerkitError(f"{path}: no column {' and '.join(missing)}, found {', '.join(columns) or 'none'}")
+        pairs = list(zip(columns["id"], columns["emotion"], strict=True))
+    for name, label in pairs:
+        if label not in SIX:
+            raise MerkitError(f"{path}: '{name}' has label '{label}', expected {', '.join(SIX)}; leave others out")
+    labels = dict(pairs)
+    if len(labels) < len(pairs):
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise MerkitError(f"{path}: id '{twice}' occurs twice, expected one label for each utterance")
+    return labels
 
 
 def as_json(votes: Counter[str]) -> str:

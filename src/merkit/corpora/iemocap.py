@@ -6,29 +6,45 @@ the times within the conversation are the attributes ``dialog_start_s`` and ``di
 ``dialog/avi/DivX`` show a whole conversation and both actors side by side: ``video`` stays empty and the attribute
 ``dialog_video`` names the film. Forced alignments are named by the attributes ``alignment_word``, ``alignment_phone``
 and ``alignment_syllable``. Paths in attributes are relative to the release.
+
+Papers on conversations use labels of 7,433 utterances that differ from the release's. Where the option ``labels`` names
+a file of such labels, they are the attribute ``shared_emotion``, which is empty where the file has none.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, RawCorpus
 from merkit.core.errors import MerkitError
 from merkit.core.model import Citation
 from merkit.core.types import Utterance
-from merkit.corpora._iemocap_files import ID, as_json, read_dialog, read_ratings
+from merkit.corpora._iemocap_files import ID, as_json, read_dialog, read_labels, read_ratings
 from merkit.data.corpus.rows import counted_names
 
 ALIGNMENTS = {"alignment_word": ".wdseg", "alignment_phone": ".phseg", "alignment_syllable": ".syseg"}
 
 
-def read(raw: Path, options: CorpusOptions) -> RawCorpus:
+SHARED = "shared_emotion"
+"""Attribute of the labels that ``labels`` names; the protocol ``iemocap6`` reads it where it is present."""
+
+
+class IemocapOptions(CorpusOptions):
+    """Labels besides those of the release."""
+
+    labels: Path | None = None
+    """A table with the columns ``id`` and ``emotion``, or the feature file (``.pkl``) that papers share."""
+
+
+def read(raw: Path, options: IemocapOptions) -> RawCorpus:
     """Return the rated utterances by conversation and start time.
 
     ``raw`` is ``IEMOCAP_full_release`` or the folder that holds it. A release without any wav file is read as text.
 
     Raises:
-        MerkitError: There is no session, a line of ratings cannot be read, or some of the wav files are missing.
+        MerkitError: There is no session, a line of ratings or the file of labels cannot be read, the file names an
+            utterance that the release lacks, or some of the wav files are missing.
     """
     utterances: list[Utterance] = []
     wavs: list[str] = []
@@ -41,7 +57,16 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     if 0 < len(silent) < len(utterances):
         names = counted_names(silent, "rated utterance")
         raise MerkitError(f"iemocap: {names} without a wav file in {raw}. Unpack the release again")
+    if options.labels is not None:
+        utterances = _with_shared_labels(utterances, options.labels)
     return RawCorpus(utterances, findings=_findings(utterances, wavs, unread_lines))
+
+
+def _with_shared_labels(utterances: Sequence[Utterance], path: Path) -> list[Utterance]:
+    labels = read_labels(path)
+    if unknown := sorted(labels.keys() - {utterance.id for utterance in utterances}):
+        raise MerkitError(f"{path}: {counted_names(unknown, 'id')} that the release lacks. Was every session unpacked?")
+    return [replace(u, attributes={**u.attributes, SHARED: labels.get(u.id)}) for u in utterances]
 
 
 def _findings(utterances: Sequence[Utterance], wavs: Sequence[str], unread_lines: Mapping[str, int]) -> list[Finding]:
@@ -131,6 +156,7 @@ SPEC = CorpusSpec(
     name="iemocap",
     version=1,
     summary="IEMOCAP: 10,039 utterances, 151 conversations of two actors, 5 sessions, English",
+    options=IemocapOptions,
     read=read,
     expected={"utterances": 10039, "conversations": 151},
     citation=Citation(

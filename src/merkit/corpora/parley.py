@@ -75,6 +75,9 @@ def _claim(raw: Path, content: dict[str, Any]) -> None:
     """Record the options of the corpus in its folder, or refuse a folder with other ones."""
     path = raw / "parley.json"
     if not path.exists():
+        for made in ("audio", "transcripts", "alignments", "truth.parquet"):
+            if (raw / made).exists():
+                raise ConfigError(f"'{raw / made}' exists, and is of no parley: choose another folder")
         write_texts({path: json.dumps(content, indent=1) + "\n"})
         return
     try:

@@ -118,6 +118,7 @@ class Embedder:
         self.encoder = encoder
         self.reads_ahead = encoder.reads_ahead or (spec.level == "conversation" and not trained.config.is_causal())
         self._model = trained.model.eval()
+        self.parameters = sum(parameter.numel() for parameter in self._model.parameters())
         self._outputs = outputs
         self._spec = spec
         self._name = name
@@ -181,6 +182,10 @@ class FeatureExtractor(StoredVectors):
 
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         return self._vectors([("", array) for array in self._read_by.extract(turns)])
+
+    def frozen_parameters(self) -> int:
+        own = sum(embedder.parameters for embedder in self._embedders)
+        return own + self._read_by.frozen_parameters()
 
     def describe(self) -> Mapping[str, Any]:
         read_by = self._read_by.describe()

@@ -1,4 +1,4 @@
-"""Comparison of two runs of one protocol: the difference, its interval, and its significance."""
+"""Comparison of two runs of one task: the difference, its interval, and its significance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ def compare_all(runs: Sequence[tuple[str, Run]], reference: Run) -> list[Compari
         reference: The run to compare them with.
 
     Raises:
-        MerkitError: A run is of another protocol or tests other utterances than the reference.
+        MerkitError: A run is of another task than the reference.
     """
     comparisons = [_compare(system, run, reference) for system, run in runs]
     adjusted = holm([comparison.p_value for comparison in comparisons])
@@ -50,14 +50,11 @@ def compare_all(runs: Sequence[tuple[str, Run]], reference: Run) -> list[Compari
 
 def _compare(system: str, run: Run, reference: Run) -> Comparison:
     """Compare one run with another, without adjustment for other comparisons."""
-    for name, mine, other in (
-        ("protocol", run.protocol_name, reference.protocol_name),
-        ("data", run.provenance["data"]["sha256"][:12], reference.provenance["data"]["sha256"][:12]),
-    ):
-        if mine != other:
-            raise MerkitError(
-                f"{run.path} and {reference.path}: {name} {mine} and {other}; only equal ones can be compared"
-            )
+    if run.task.id != reference.task.id:
+        differences = "; ".join(run.task.differences(reference.task)) or "metrics"
+        raise MerkitError(
+            f"{run.path} and {reference.path}: only runs of one task can be compared, found {differences}"
+        )
     seeds = tuple(seed for seed in run.seeds if seed in reference.seeds)
     first, second = (of.counts[:, [of.seeds.index(seed) for seed in seeds]] for of in (run, reference))
     metric, pooled = run.protocol.metrics[0], run.protocol.pooled

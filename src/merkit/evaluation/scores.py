@@ -71,10 +71,12 @@ def score(run: Run) -> dict[str, Any]:
     ``None``.
     """
     first = run.cells[0].facts
+    features_s = [cell.facts.get("feature_seconds") for cell in run.cells]
     return {
         "run": run.path.name,
         "model": run.model,
         "protocol": run.protocol_name,
+        "task": asdict(run.task),
         "selection": run.selection,
         "seeds": list(run.seeds),
         "folds": list(run.folds),
@@ -83,6 +85,7 @@ def score(run: Run) -> dict[str, Any]:
         "cluster": run.protocol.cluster,
         "pooled": run.protocol.pooled,
         "count_differences": run.protocol.differences(run.manifest.utterances),
+        "warnings": run.protocol.warnings(run.manifest.utterances),
         "features": describe_extractors(run.recipe.get("encoders", {})),
         "test": scores_of(run, run.counts),
         "valid": _spread_of(run, [_matrix(run, cell.splits["valid"]) for cell in run.cells], pooled=False),
@@ -93,7 +96,9 @@ def score(run: Run) -> dict[str, Any]:
         "legacy_best_on_test": _best_on_test(run),
         "seconds": sum(float(cell.facts["seconds"]) for cell in run.cells),
         "peak_memory_bytes": max((cell.facts.get("peak_memory_bytes") or 0 for cell in run.cells), default=0),
-        "parameters": first["parameters"],
+        "feature_seconds": None if None in features_s else sum(features_s),
+        "parameters": first["parameters"] + (first.get("frozen_parameters") or 0),
+        "frozen_parameters": first.get("frozen_parameters"),
         "trainable_parameters": first["trainable_parameters"],
     }
 

@@ -23,6 +23,7 @@ from merkit.core import lookup
 from merkit.core.errors import ManifestError, MerkitError
 from merkit.core.protocol import Fold, Protocol, ProtocolSpec
 from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.evaluation.task import Task, task_of
 from merkit.evaluation.true_labels import true_labels
 from merkit.io.predictions import PROBABILITY
 from merkit.io.provenance import check_run_format
@@ -58,6 +59,11 @@ class StoredCell:
     history: Sequence[Mapping[str, Any]]
     """Rows of ``history.jsonl``, one an epoch; empty for a model that is fitted in one go."""
 
+    @property
+    def selection(self) -> str:
+        """The rule that selected the reported epoch; ``none`` for a model that is fitted without epochs."""
+        return str(self.facts["selection"]) if self.facts["epochs_run"] else "none"
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -78,7 +84,14 @@ class Run:
     @property
     def selection(self) -> str:
         """The rule that selected the reported epoch; ``none`` for a model that is fitted without epochs."""
-        return str(self.cells[0].facts["selection"]) if any(cell.history for cell in self.cells) else "none"
+        return self.cells[0].selection
+
+    @cached_property
+    def task(self) -> Task:
+        """What the run was asked to predict."""
+        spec: ProtocolSpec = lookup.load("protocols", self.recipe["protocol"])
+        options = spec.options.model_validate(self.recipe.get("options", {}))
+        return task_of(self.protocol_name, self.protocol, options, self.manifest)
 
     @cached_property
     def cluster_of(self) -> dict[str, str]:
@@ -145,7 +158,7 @@ def open_run(run: Path, data: Path | None = None) -> Run:
     folders = {run / f"fold-{fold.name}" / f"seed-{seed}": (fold, seed) for seed in seeds for fold in folds[seed]}
     _check_finished(run, folders, seeds)
     cells = tuple(_read_cell(folder, fold, seed, protocol.labels, truth) for folder, (fold, seed) in folders.items())
-    rules = sorted({str(cell.facts["selection"]) for cell in cells})
+    rules = sorted({cell.selection for cell in cells})
     if len(rules) > 1:
         raise MerkitError(
             f"{run}: epochs were selected by {' and '.join(rules)}; one rule expected for all folds and seeds"

@@ -19,11 +19,11 @@ _WITHOUT_EFFECT = frozenset(
         "core.progress",
         "core.source",
         "experiments.code",
-        "experiments.lock",
         "experiments.mistakes",
         "experiments.provenance",
         "experiments.resume",
         "io.card",
+        "io.lock",
         "io.provenance",
     )
 )

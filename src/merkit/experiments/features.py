@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merkit.core.encoder import EncoderSpec, reach
+from merkit.core.encoder import Array, Encoder, EncoderSpec, reach
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load, unknown
 from merkit.core.progress import ProgressCallback
+from merkit.core.types import Turn
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.features.extraction import extract_features
 from merkit.data.features.sources import announce_size, open_store
+from merkit.data.features.store import FeatureStore
 from merkit.experiments.mistakes import check_options
 from merkit.io.checkpoint import build_encoders
 
@@ -25,6 +27,8 @@ class Filled:
     new: int
     old: int
     absent: int
+    failures: Mapping[str, str]
+    """By id, why an utterance has no features."""
 
 
 def fill_store(
@@ -34,12 +38,48 @@ def fill_store(
     settings: Mapping[str, Any],
     features: Path | None,
     progress: ProgressCallback | None,
+    *,
+    fail_fast: bool = False,
 ) -> Filled:
-    """Extract the features that the store of one encoder lacks.
+    """Extract the features that the store of one encoder lacks; utterances that cannot be read are named.
 
     Raises:
-        MerkitError: An unknown encoder, setting or modality, an encoder that stores nothing, or unreadable input.
+        MerkitError: An unknown encoder, setting or modality, an encoder that stores nothing, or with ``fail_fast``
+            unreadable input.
     """
+    encoder, store, turns = _open(data, name, modality, settings, features)
+    announce_size(encoder, turns, store)
+    failures: dict[str, str] = {}
+    new = extract_features(encoder, turns, store, progress=progress, failures=None if fail_fast else failures)
+    readable = [turn for turn in turns if turn.utterance.id not in failures]
+    present = sum(encoder.content(turn) is not None for turn in readable)
+    return Filled(store.folder, encoder.modality, new, present - new, len(readable) - present, failures)
+
+
+def extracted_arrays(
+    data: Path,
+    name: str,
+    modality: str | None,
+    settings: Mapping[str, Any],
+    features: Path | None,
+    progress: ProgressCallback | None,
+) -> dict[str, Array]:
+    """Return the arrays ``[time, *dim]`` of one encoder by utterance id; what the store lacks is extracted first.
+
+    Raises:
+        MerkitError: As `fill_store`.
+    """
+    encoder, store, turns = _open(data, name, modality, settings, features)
+    announce_size(encoder, turns, store)
+    extract_features(encoder, turns, store, progress=progress)
+    contents = {turn.utterance.id: encoder.content(turn) for turn in turns}
+    return {key: store.get(key, content) for key, content in contents.items() if content is not None}
+
+
+def _open(
+    data: Path, name: str, modality: str | None, settings: Mapping[str, Any], features: Path | None
+) -> tuple[Encoder, FeatureStore, list[Turn]]:
+    """Return an encoder, its store, and the turns of the whole corpus as it reads them."""
     spec: EncoderSpec = load("encoders", name)
     config = check_options(spec.config, settings, f"encoder {name}")
     if modality is None and len(spec.modalities) > 1:
@@ -53,7 +93,4 @@ def fill_store(
         raise ConfigError(f"encoder '{name}' with these settings is trained with the model: there is nothing to store")
     store = open_store(encoder, manifest.root / "features" if features is None else features)
     turns = list(manifest.turns(None, *reach([encoder])))
-    present = sum(encoder.content(turn) is not None for turn in turns)
-    announce_size(encoder, turns, store)
-    new = extract_features(encoder, turns, store, progress=progress)
-    return Filled(store.folder, chosen, new, present - new, len(turns) - present)
+    return encoder, store, turns

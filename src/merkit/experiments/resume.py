@@ -95,8 +95,8 @@ def clear(folder: Path, key: CellKey) -> None:
         shutil.rmtree(folder)
     for name in ("checkpoint", "predictions.parquet", "predictions-by-epoch.parquet", "cell.json"):
         _remove(folder / name)
-    for rubbish in folder.rglob(f"{TEMPORARY}*"):
-        _remove(rubbish)
+    for leftover in list(folder.rglob(f"{TEMPORARY}*")):
+        _remove(leftover)
     write_texts({begun: json.dumps(asdict(key))})
 
 

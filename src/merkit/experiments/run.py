@@ -19,13 +19,13 @@ from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
 from merkit.experiments.cross_fit import ensemble_seeds
 from merkit.experiments.extractors import FOLDER, check_named, check_offer, side_by_side
-from merkit.experiments.lock import alone
 from merkit.experiments.provenance import describe_run, recipe_hash
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.resume import code_of
 from merkit.experiments.run_cell import run_cell
 from merkit.experiments.transforms.distillation import FOLDER as TEACHERS
 from merkit.experiments.transforms.registry import transforms_of
+from merkit.io.lock import alone
 from merkit.io.provenance import check_run_format
 
 _log = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ def train_recipe(
     """
     manifest = read_manifest(data)
     protocol = open_protocol(recipe, manifest, allow_partial)
+    for warning in protocol.warnings(manifest.utterances):
+        _log.warning("warning: %s, %s. Training goes on with them as they are.", manifest.root, warning)
     _check_folder(run, recipe, manifest)
     is_main = open_accelerator(recipe).is_main_process
     provenance = describe_run(recipe, manifest)
@@ -144,6 +146,7 @@ def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Pr
 
     Raises:
         ConfigError: The protocol is for another corpus.
+        MerkitError: An option of the protocol names what the corpus lacks.
     """
     wanted = recipe.protocol.corpus
     if wanted is not None and manifest.info.name != wanted:
@@ -152,6 +155,7 @@ def open_protocol(recipe: Recipe, manifest: Manifest, allow_partial: bool) -> Pr
             f"'{manifest.info.name}'. Prepare it with 'merkit prepare {wanted}', or choose another recipe."
         )
     protocol: Protocol = recipe.protocol.build(recipe.options, allow_partial or manifest.info.partial)
+    protocol.check_options(manifest.utterances)
     return protocol
 
 
@@ -160,6 +164,9 @@ def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:
 
     A run that failed or was stopped before the end of its first epoch does not count.
     """
+    written = run / "recipe.toml"
+    if written.exists() and not (run / "provenance.json").exists() and written.read_text() != recipe.to_toml():
+        raise MerkitError(f"'{written}' exists, and no run wrote it: give another folder with --out, or move it away.")
     begun = _begun(run)
     if begun is None:
         return

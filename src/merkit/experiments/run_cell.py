@@ -88,7 +88,9 @@ def run_cell(
     with accelerator.main_process_first():
         for encoder in encoders.values():
             encoder.to(accelerator.device)
+        began = time.perf_counter()
         sources = open_sources(encoders, turns, cell.features, progress)
+        feature_seconds = time.perf_counter() - began
     key = key_of(cell, turns, encoders, segments, transforms)
     if is_complete(cell.folder, key, again=again):
         _log.info("%s, %s: complete", share.what, cell.name)
@@ -116,7 +118,7 @@ def run_cell(
     model = build_model(spec, recipe.config, encoders, len(cell.protocol.labels))
     config = CheckpointConfig(spec, recipe.config, cell.protocol.labels, recipe.encoders, recipe.protocol.name)
     if isinstance(model, FittedModel):
-        trained = _fit(model, training, cell)
+        trained = _fit(model.to(accelerator.device), training, cell, accelerator.device)
     else:
         on_epoch = partial(_report_epoch, cell, progress, share)
         trained = _train(model, training, datasets, config, cell, accelerator, on_epoch)
@@ -134,17 +136,21 @@ def run_cell(
         if request is not None:
             provenance["alignment"] = describe_alignment(request, cell.manifest.root)
         save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, provenance))
-        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, trained.best_epoch)
+        selection = "none" if isinstance(model, FittedModel) else cell.protocol.selection
+        metadata = {"epoch": str(trained.best_epoch), "selection": selection}
+        _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, metadata)
         facts = {
             "fold": cell.fold.name,
             "seed": cell.seed,
             "epoch": trained.best_epoch,
             "epochs_run": trained.epoch,
-            "selection": cell.protocol.selection,
+            "selection": selection,
+            "feature_seconds": feature_seconds,
             "seconds": trained.seconds,
             "seconds_with_prediction": time.perf_counter() - started,
             "peak_memory_bytes": peak_memory_bytes(),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "frozen_parameters": sum(encoder.frozen_parameters() for encoder in encoders.values()),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "key": key.digest,
             **asdict(key),
@@ -163,10 +169,11 @@ def _trained_on(cell: Cell) -> dict[str, Any]:
     return {"fold": cell.fold.name, "seed": cell.seed, "utterances": " ".join(sorted(learned))}
 
 
-def _fit(model: FittedModel, training: Dataset, cell: Cell) -> TrainingProgress:
+def _fit(model: FittedModel, training: Dataset, cell: Cell, device: torch.device) -> TrainingProgress:
     started = time.perf_counter()
-    model.fit(load_batches(training, ordered_batches(training.lengths(), 512)), cell.seed)
-    model.eval()
+    model.eval()  # dropout of an encoder has no part in it
+    batches = load_batches(training, ordered_batches(training.lengths(), 512))
+    model.fit((batch.to(device) for batch in batches), cell.seed)
     return TrainingProgress(seconds=time.perf_counter() - started)
 
 
@@ -241,13 +248,10 @@ def _negative_log_likelihood(predictions: Sequence[Prediction], truth: Sequence[
     return -float(np.log(np.maximum(likelihoods, np.finfo(np.float64).tiny)).mean())
 
 
-def _write_predictions(cell: Cell, recognizer: Recognizer, datasets: Mapping[str, Dataset], epoch: int) -> None:
-    metadata = {
-        "epoch": str(epoch),
-        "selection": cell.protocol.selection,
-        "fold": cell.fold.name,
-        "seed": str(cell.seed),
-    }
+def _write_predictions(
+    cell: Cell, recognizer: Recognizer, datasets: Mapping[str, Dataset], epoch: Mapping[str, str]
+) -> None:
+    metadata = {**epoch, "fold": cell.fold.name, "seed": str(cell.seed)}
     tables = [
         predictions_table(_predict(recognizer, datasets[name], ids, cell), recognizer.labels, split=name)
         for name, ids in cell.splits.items()

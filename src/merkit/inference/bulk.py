@@ -1,26 +1,46 @@
-"""Predict a whole corpus into one file, chunk by chunk, so that a killed prediction can be resumed."""
+"""Predict a whole corpus into one file, chunk by chunk, so that a killed prediction can be resumed.
+
+Beside the file lies its record, ``<out>.json``: what it was made of, and the utterances that failed.
+"""
 
 import hashlib
 import json
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from merkit import __version__
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.corpus.manifest import Manifest
+from merkit.data.corpus.tables import SUFFIXES
 from merkit.data.corpus.text_column import with_text_column
-from merkit.data.files import atomic_path, file_hash, write_texts
 from merkit.data.segments import segments_content
+from merkit.encoders.checkpoint import checkpoint_hash
+from merkit.inference.parts import begin_parts, locked_parts, remove_parts
 from merkit.inference.recognizer import Recognizer
+from merkit.io.outputs import Outputs, content_of, file_ids
 from merkit.io.predictions import predictions_table, write_table
 
-ENDINGS = (".parquet", ".csv", ".jsonl")
+_FAILURES = "failures"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a prediction came to."""
+
+    count: int
+    """Utterances with a prediction."""
+    old: int
+    """Those of them that were predicted before."""
+    failures: Mapping[str, str]
+    """By id, why an utterance has none."""
 
 
 def predict_corpus(
@@ -31,75 +51,133 @@ def predict_corpus(
     features: Path | None = None,
     text_column: str | None = None,
     batch_size: int = 32,
+    fail_fast: bool = False,
     progress: ProgressCallback | None = None,
-) -> int:
-    """Write a prediction for every utterance of a manifest to ``out``; return how many.
+) -> Predicted:
+    """Write a prediction for every utterance of a manifest to ``out``, and a record beside it.
 
-    ``text_column`` is read in place of the transcript. A stopped prediction is resumed: finished chunks are kept in
-    ``<out>.parts`` and used again if the checkpoint, the utterances and their content are the same.
+    An utterance whose input cannot be read has no row; the record names it. In a model of conversations the others of
+    its conversation have none either. A stopped prediction is resumed: finished chunks are kept in ``<out>.parts`` and
+    used again if the checkpoint, the utterances and their content are the same. If ``out`` is of the same, nothing is
+    done.
+
+    Args:
+        checkpoint: Its folder.
+        manifest: The corpus.
+        out: The file to write; its ending names the format.
+        features: Folder of the feature stores; ``None``: ``features`` beside the manifest.
+        text_column: What is read in place of the transcript.
+        batch_size: Items a batch; changes no prediction.
+        fail_fast: Raise the error of the first utterance that cannot be read.
+        progress: Called with the progress of extraction and prediction.
 
     Raises:
-        MerkitError: The file ending is unknown, the text column is missing or not read by the model, or the checkpoint
-            or a recording cannot be read.
+        MerkitError: The ending of ``out`` is unknown, it is a file that merkit did not write, or another process
+            predicts into it; the text column is missing or not read by the model; the checkpoint cannot be read.
     """
-    if out.suffix not in ENDINGS:
-        raise MerkitError(f"Cannot write predictions as '{out.name}': the ending must be one of {', '.join(ENDINGS)}.")
+    with locked_parts(out) as parts:
+        return _predict(checkpoint, manifest, out, parts, features, text_column, batch_size, fail_fast, progress)
+
+
+def _predict(
+    checkpoint: Path,
+    manifest: Manifest,
+    out: Path,
+    parts: Path,
+    features: Path | None,
+    text_column: str | None,
+    batch_size: int,
+    fail_fast: bool,
+    progress: ProgressCallback | None,
+) -> Predicted:
+    outputs = Outputs(out.with_name(f"{out.name}.json"), (out,))
+    inputs = file_ids(manifest.root / name for name in ("corpus.json", *(f"utterances{suffix}" for suffix in SUFFIXES)))
     manifest = manifest if text_column is None else with_text_column(manifest, text_column)
     recognizer = Recognizer.load(checkpoint, manifest.root)
     if text_column is not None and "text" not in recognizer.reads:
         reads = " and ".join(sorted(recognizer.reads)) or "nothing"
         raise ConfigError(f"--text-column {text_column}: '{checkpoint}' reads {reads}, no text; leave the option out")
-    finished = _open_parts(out.with_name(out.name + ".parts"), checkpoint, manifest)
+    outputs.check(inputs)
     turns = list(manifest.turns(None, *recognizer.reach))
-    store = manifest.root / "features" if features is None else features
-    statistics = recognizer.speaker_statistics(turns, store, progress)
     chunks = recognizer.chunks(turns, manifest.by_id)
-    written = []
-    for number, chunk in enumerate(chunks):
-        part = finished / f"part-{number:05d}-{_content(recognizer, chunk)}.parquet"
-        written.append(part)
-        if not part.exists():
-            predictions = recognizer.predict_chunk(chunk, statistics, store, batch_size, progress=progress)
-            write_table(part, predictions_table(predictions, recognizer.labels))
+    contents = [_content(recognizer, chunk, fail_fast=fail_fast) for chunk in chunks]
+    key = {"checkpoint": checkpoint_hash(checkpoint), "manifest": manifest.sha256, "version": __version__}
+    made_of = {**key, "contents": hashlib.sha256(repr(contents).encode()).hexdigest()}
+    if outputs.made_of() == made_of:
+        remove_parts(parts)
+        known = content_of(outputs.record)
+        return Predicted(known["predictions"], known["predictions"], known[_FAILURES])
+    begin_parts(parts, hashlib.sha256(json.dumps(key).encode()).hexdigest())
+    store = manifest.root / "features" if features is None else features
+    statistics = recognizer.speaker_statistics(turns, store, progress, None if fail_fast else {})
+    tables = []
+    old = 0
+    for number, (chunk, content) in enumerate(zip(chunks, contents, strict=True)):
+        part = parts / f"part-{number:05d}-{content}.parquet"
+        table = _read_part(part)
+        if table is None:
+            own: dict[str, str] | None = None if fail_fast else {}
+            predictions = recognizer.predict_chunk(
+                chunk, statistics, store, batch_size, progress=progress, failures=own
+            )
+            metadata = {_FAILURES: json.dumps(own or {})}
+            table = predictions_table(predictions, recognizer.labels).replace_schema_metadata(metadata)
+            write_table(part, table)
+        else:
+            old += table.num_rows
+        tables.append(table)
         if progress is not None:
             progress("predictions", number + 1, len(chunks))
-    table = pa.concat_tables([pq.read_table(part) for part in written])
-    _write(out, table)
-    shutil.rmtree(finished)
-    return int(table.num_rows)
+    why = {name: reason for table in tables for name, reason in _failures(table).items()}
+    failed = {turn.utterance.id: why[turn.utterance.id] for turn in turns if turn.utterance.id in why}
+    whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+    if whole.num_rows or not failed:
+        facts = {"predictions": whole.num_rows, "utterances": len(turns), "complete": not failed, _FAILURES: failed}
+        outputs.write(facts, made_of, {out: lambda path: _write(path, whole)}, inputs)
+    remove_parts(parts)
+    return Predicted(whole.num_rows, old, failed)
 
 
-def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]]) -> str:
+def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]], *, fail_fast: bool) -> str:
     """Return a hash of all input that the encoders read of these utterances, which may change between two calls."""
     digest = hashlib.sha256()
-    segments = recognizer.segments([turn for item in chunk for turn in item])
+    readable = []
     for turn in (turn for item in chunk for turn in item):
-        contents = [encoder.content(turn) for encoder in recognizer.encoders.values()]
+        contents: Any
+        try:
+            contents = [encoder.content(turn) for encoder in recognizer.encoders.values()]
+            readable.append(turn)
+        except MerkitError as error:
+            if fail_fast:
+                raise
+            contents = str(error)
         digest.update(repr((turn.utterance.id, contents)).encode())
-        if segments:
+    segments = recognizer.segments(readable)
+    if segments:
+        for turn in readable:
             digest.update(repr(segments_content(segments, turn.utterance.id)).encode())
     return digest.hexdigest()[:12]
 
 
-def _open_parts(folder: Path, checkpoint: Path, manifest: Manifest) -> Path:
-    """Make the folder of finished chunks; empty it unless they are of this checkpoint and these utterances."""
-    key = hashlib.sha256()
-    for path in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
-        key.update(f"{path.relative_to(checkpoint)} {file_hash(path)}\n".encode())
-    key.update(manifest.sha256.encode())
-    note = folder / "key.json"
-    if not note.exists() or json.loads(note.read_text())["key"] != key.hexdigest():
-        shutil.rmtree(folder, ignore_errors=True)
-        write_texts({note: json.dumps({"key": key.hexdigest()})})
-    return folder
+def _read_part(path: Path) -> pa.Table | None:
+    """Return a finished part; ``None``: there is none, or it is damaged and made again."""
+    try:
+        table = pq.read_table(path, memory_map=False)
+    except (pa.ArrowException, OSError):
+        return None
+    return table if _FAILURES.encode() in (table.schema.metadata or {}) else None
 
 
-def _write(out: Path, table: pa.Table) -> None:
-    if out.suffix == ".parquet":
-        write_table(out, table)
-        return
-    with atomic_path(out) as temporary:
-        if out.suffix == ".csv":
-            pyarrow.csv.write_csv(table, temporary)
-        else:
-            temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()))
+def _failures(part: pa.Table) -> dict[str, str]:
+    failures: dict[str, str] = json.loads(part.schema.metadata[_FAILURES.encode()])
+    return failures
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    elif path.suffix == ".csv":
+        pyarrow.csv.write_csv(table, path)
+    else:
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())

@@ -15,7 +15,8 @@ from merkit.core.model import Model, ModelSpec
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
 from merkit.data.dataset import Dataset, SegmentTier, items_of, load_batches, ordered_batches
-from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, open_sources
+from merkit.data.features.extraction import is_about
+from merkit.data.features.sources import FeatureSource, SpeakerKey, SpeakerStatistics, open_sources
 from merkit.data.segments import open_segments
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 
@@ -122,11 +123,18 @@ class Recognizer:
         return chunks
 
     def speaker_statistics(
-        self, turns: Sequence[Turn], features: Path | None, progress: ProgressCallback | None = None
+        self,
+        turns: Sequence[Turn],
+        features: Path | None,
+        progress: ProgressCallback | None = None,
+        failures: dict[str, str] | None = None,
     ) -> dict[str, Mapping[SpeakerKey, SpeakerStatistics]]:
-        """Return each speaker's statistics over all turns, for the encoders that normalize by speaker (mostly none)."""
+        """Return each speaker's statistics over all turns, for the encoders that normalize by speaker (mostly none).
+
+        ``failures`` as in `predict_chunk`.
+        """
         asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
-        sources = open_sources(asking, turns, features, progress)
+        sources = open_sources(asking, turns, features, progress, failures=failures)
         return {
             modality: source.speaker_statistics
             for modality, source in sources.items()
@@ -142,19 +150,44 @@ class Recognizer:
         batch_seconds: float | None = None,
         progress: ProgressCallback | None = None,
         segments: Mapping[str, SegmentTier] | None = None,
+        failures: dict[str, str] | None = None,
     ) -> list[Prediction]:
-        """Return the predictions of one chunk's utterances in their order; see `predict_turns`."""
+        """Return the predictions of one chunk's utterances in their order; see `predict_turns`.
+
+        With ``failures`` an utterance that cannot be read, or whose probabilities are not finite, is recorded there by
+        its id, with the reason, and has no prediction. Nor have the others of its conversation, if the model reads
+        conversations: without it their predictions would be others.
+        """
         turns = [turn for item in chunk for turn in item]
+        sources = open_sources(self.encoders, turns, features, progress, statistics, failures)
+        while True:
+            kept = chunk if not failures else _without(chunk, failures)
+            try:
+                by_id = self._predict_items(kept, sources, segments, batch_size, batch_seconds, failures)
+            except MerkitError:
+                if failures is None or not _record_unreadable(kept, sources, failures):
+                    raise
+            else:
+                return [by_id[turn.utterance.id] for turn in turns if failures is None or turn.utterance.id in by_id]
+
+    def _predict_items(
+        self,
+        items: Sequence[Sequence[Turn]],
+        sources: Mapping[str, FeatureSource],
+        segments: Mapping[str, SegmentTier] | None,
+        batch_size: int,
+        batch_seconds: float | None,
+        failures: dict[str, str] | None,
+    ) -> dict[str, Prediction]:
         dataset = Dataset(
-            chunk,
-            open_sources(self.encoders, turns, features, progress, statistics),
+            items,
+            sources,
             self.spec.level,
             with_texts="texts" in self.spec.inputs,
-            segments=self.segments(turns) if segments is None else segments,
+            segments=self.segments([turn for item in items for turn in item]) if segments is None else segments,
         )
         batches = (dataset.batch(indices) for indices in self._plan(dataset, batch_size, batch_seconds))
-        by_id = {prediction.id: prediction for prediction in self._predictions(self._outputs(batches))}
-        return [by_id[turn.utterance.id] for turn in turns]
+        return {prediction.id: prediction for prediction in self._predictions(self._outputs(batches), failures)}
 
     def segments(self, turns: Sequence[Turn]) -> dict[str, SegmentTier]:
         """Return the times of the segments that the model reads, from the alignment beside these turns' corpus.
@@ -172,7 +205,9 @@ class Recognizer:
         """Yield a prediction for every utterance of a dataset, in no particular order."""
         return self._predictions(self.outputs(dataset, batch_size, batch_seconds))
 
-    def _predictions(self, outputs: Iterable[tuple[Batch, ModelOutput]]) -> Iterator[Prediction]:
+    def _predictions(
+        self, outputs: Iterable[tuple[Batch, ModelOutput]], failures: dict[str, str] | None = None
+    ) -> Iterator[Prediction]:
         for batch, output in outputs:
             logits = output.logits.cpu()[batch.mask]
             probabilities = (logits.double() / self.config.temperature).softmax(dim=-1).tolist()
@@ -181,7 +216,14 @@ class Recognizer:
                 present["text"] = [text is not None for text in batch.texts]
             for row, (utterance, values) in enumerate(zip(batch.ids, probabilities, strict=True)):
                 modalities = tuple(name for name, flags in present.items() if flags[row])
-                yield self._prediction(utterance, values, modalities)
+                try:
+                    prediction = self._prediction(utterance, values, modalities)
+                except MerkitError as error:
+                    if failures is None:
+                        raise
+                    failures[utterance] = str(error)
+                else:
+                    yield prediction
 
     def outputs(
         self, dataset: Dataset, batch_size: int = 32, batch_seconds: float | None = None
@@ -219,6 +261,34 @@ class Recognizer:
             confidence=values[best],
             modalities=modalities,
         )
+
+
+def _without(chunk: Sequence[Sequence[Turn]], failures: dict[str, str]) -> list[Sequence[Turn]]:
+    """Return the items of which no utterance failed, and record the other utterances of those that are left out."""
+    kept = []
+    for item in chunk:
+        failed = next((turn.utterance.id for turn in item if turn.utterance.id in failures), None)
+        if failed is None:
+            kept.append(item)
+            continue
+        for turn in item:
+            failures.setdefault(turn.utterance.id, f"'{failed}' of its conversation failed")
+    return kept
+
+
+def _record_unreadable(
+    items: Sequence[Sequence[Turn]], sources: Mapping[str, FeatureSource], failures: dict[str, str]
+) -> bool:
+    """Read all utterances one by one, record those that cannot be read, and return whether there are any."""
+    before = len(failures)
+    for turn in (turn for item in items for turn in item):
+        for source in sources.values():
+            try:
+                source.get(turn)
+            except MerkitError as error:
+                if is_about(error, turn):
+                    failures[turn.utterance.id] = str(error)
+    return len(failures) > before
 
 
 def _device(name: str | torch.device) -> torch.device:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from merkit.core.characters import markdown_text
+from merkit.core.encoder import Encoder
 from merkit.core.lookup import KINDS, PlugInSpec
 from merkit.core.model import Model
 from merkit.io.checkpoint import CheckpointConfig, published_features
@@ -14,14 +16,14 @@ def model_card(config: CheckpointConfig, model: Model, provenance: Mapping[str, 
     spec, data = config.spec, provenance["data"]
     paper = "no paper: a baseline" if spec.citation is None else spec.citation.short
     lines = [
-        f"# {spec.name} on {config.protocol}",
+        f"# {spec.name} on {markdown_text(config.protocol)}",
         "",
         spec.summary,
         "",
         f"* Source: {paper}",
-        f"* Classes: {', '.join(config.labels)}",
+        f"* Classes: {', '.join(map(markdown_text, config.labels))}",
         f"* Level: {spec.level}",
-        f"* Parameters: {sum(parameter.numel() for parameter in model.parameters()):,}",
+        f"* Parameters: {_parameters(model)}",
         f"* Trained on: {data['corpus']} (sha256 {data['sha256'][:12]}{', a part of it' if data['partial'] else ''})",
         f"* Licence of the data: {data['licence'] or 'not known'}; it may bind the weights as well",
         f"* Made with: merkit {provenance['merkit']}, commit {provenance['commit'] or 'unknown'}",
@@ -66,6 +68,14 @@ def analyze_command(config: CheckpointConfig, recording: str, checkpoint: str, t
     """Return the command that labels a recording; its arguments are given as words of the shell."""
     words = f" --transcript {transcript}" if "text" in config.reads else ""
     return f"merkit analyze {recording}{words} --checkpoint {checkpoint}"
+
+
+def _parameters(model: Model) -> str:
+    """Return how many weights there are, frozen networks included, and how many were trained."""
+    frozen = sum(encoder.frozen_parameters() for encoder in model.encoders.values() if isinstance(encoder, Encoder))
+    total = sum(parameter.numel() for parameter in model.parameters()) + frozen
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return f"{total:,}, of them trained: {trained:,}"
 
 
 def _transforms(described: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -152,9 +152,15 @@ def check_encoders(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, 
     """Refuse encoders that do not fit a model.
 
     Raises:
-        ConfigError: One needs conversations where the model reads single utterances, or reads ahead where it is causal.
+        ConfigError: One needs conversations where the model reads single utterances, reads ahead where it is causal, or
+            has weights to be trained where the model is fitted without gradients.
     """
     for modality, encoder in encoders.items():
+        if spec.is_fitted and any(parameter.requires_grad for parameter in encoder.parameters()):
+            raise ConfigError(
+                f"encoders.{modality} has weights to be trained, '{spec.name}' is fitted in one pass and trains none: "
+                "set frozen = true for a pretrained network, or choose an encoder without weights, such as praat"
+            )
         if encoder.needs_conversation and spec.level == "utterance":
             raise ConfigError(
                 f"encoders.{modality} reads whole conversations, '{spec.name}' single utterances: choose a model of "

@@ -17,6 +17,9 @@ from merkit.nn.losses import IGNORED
 LOG_NEVER = -20.0
 """Log-probability of a class without training items: finite, and too small to be predicted."""
 
+UNSEEN = -1e4
+"""Score of a class without training items: its probability is 0, and all numbers are finite."""
+
 
 class FittedBaseline(FittedModel):
     """A fitted model whose buffers take the shapes of a loaded state, so that loading is strict.
@@ -75,6 +78,23 @@ def labelled(model: str, batches: Iterable[Batch]) -> tuple[list[str | None], np
     if not numbers:
         raise MerkitError(f"{model}: no labelled utterance to learn from; check the protocol's training split")
     return texts, np.asarray(numbers, dtype=np.int64)
+
+
+def class_rows(
+    regression: Any, classes: int
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+    """Return weights ``[classes, dim]`` and biases ``[classes]`` of a linear classifier of scikit-learn.
+
+    Classes that it has not seen get ``UNSEEN``. Of two classes it keeps the second one's row alone: the first one's
+    scores are 0.
+    """
+    seen = regression.classes_
+    rows = seen[1:] if len(seen) == 2 else seen
+    weight = np.zeros((classes, regression.coef_.shape[1]))
+    bias = np.full(classes, UNSEEN)
+    bias[seen] = 0.0
+    weight[rows], bias[rows] = regression.coef_, regression.intercept_
+    return weight, bias
 
 
 def to_bytes(value: object) -> Tensor:

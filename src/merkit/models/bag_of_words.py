@@ -12,10 +12,7 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.errors import MerkitError
 from merkit.core.model import ModelConfig, ModelSpec
-from merkit.models._fitted import FittedBaseline, from_bytes, labelled, to_bytes
-
-_UNSEEN = -1e4
-"""Score of a class without training items: its probability is 0, and all numbers are finite."""
+from merkit.models._fitted import FittedBaseline, class_rows, from_bytes, labelled, to_bytes
 
 
 class BagOfWordsConfig(ModelConfig):
@@ -85,13 +82,7 @@ class BagOfWords(FittedBaseline):
             class_weight="balanced" if self.config.class_weights == "inverse" else None,
             max_iter=1000,
         ).fit(features, labels)
-        seen = regression.classes_
-        # with two classes scikit-learn keeps the second one's row alone: the first one's scores are 0
-        rows = seen[1:] if len(seen) == 2 else seen
-        weight = np.zeros((self.classes, features.shape[1]))
-        bias = np.full(self.classes, _UNSEEN)
-        bias[seen] = 0.0
-        weight[rows], bias[rows] = regression.coef_, regression.intercept_
+        weight, bias = class_rows(regression, self.classes)
         self.vocabulary = to_bytes(list(vectorizer.get_feature_names_out()))
         self.idf = torch.from_numpy(vectorizer.idf_).float()
         self.weight, self.bias = torch.from_numpy(weight).float(), torch.from_numpy(bias).float()

@@ -1,14 +1,17 @@
 """IEMOCAP, six emotions, session 5 is the test split: the protocol of papers on conversations, 7,433 utterances.
 
-The counts are those of the feature files that such papers share: happy 648. The majority labels of the release have
-happy 595, 7,380 in all, and where the other 53 come from is not published: a manifest prepared from the release
-needs ``iemocap6-release``. Validation: 12 of the 120 training conversations, drawn by the run's seed.
+The counts are those of the feature files that such papers share (``IEMOCAP_features.pkl`` of DialogueRNN's release and
+its descendants): happy 648. The majority labels of the release have happy 595, 7,380 in all; why the files label 53
+utterances more is not published, and their ids are in the files alone. `merkit prepare iemocap --set labels=FILE`
+reads them. Labels of the release itself belong to ``iemocap6-release``. Validation: 12 of the 120 training
+conversations, drawn by the run's seed.
 """
 
 from typing import ClassVar
 
 from merkit.core.model import Citation
 from merkit.core.protocol import ProtocolSpec
+from merkit.core.types import Utterance
 from merkit.protocols._iemocap import SIX
 from merkit.protocols._iemocap import Iemocap6 as SixClasses
 from merkit.protocols._labels import Counts
@@ -23,7 +26,17 @@ class Iemocap6(SixClasses):
         "test": {"conversations": 31, **dict(zip(SIX, (144, 245, 384, 170, 299, 381), strict=True))},
     }
     source: ClassVar[str] = "the shared feature files with 7,433 utterances"
-    hint: ClassVar[str] = "Labels of the release itself (happy 595) belong to 'iemocap6-release'."
+    hint: ClassVar[str] = (
+        "Labels of the release itself (happy 595) belong to 'iemocap6-release'; those of the shared files are read by "
+        "`merkit prepare iemocap --set labels=FILE`."
+    )
+
+    def label(self, utterance: Utterance) -> str | None:
+        """Return the class by the shared file, if the corpus was prepared with one, else by the release."""
+        if "shared_emotion" not in utterance.attributes:
+            return super().label(utterance)
+        shared = utterance.attributes["shared_emotion"]
+        return None if shared is None else self.classes[str(shared)]
 
 
 SPEC = ProtocolSpec(

@@ -2,10 +2,13 @@
 
 Nothing is published about such a corpus, so the options say which columns hold the labels, the splits, and the groups
 that are never cut. The class names, unless given, are the labels found, sorted; with a split column only those of the
-training and validation splits, so that the test labels stay unread.
+training and validation splits, so that the test labels stay unread. An option that matches nothing in the table is an
+error, and so are many different numbers: they are a quantity, not classes.
 """
 
-from collections.abc import Sequence
+import difflib
+import logging
+from collections.abc import Collection, Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,9 +16,10 @@ from pydantic import Field, model_validator
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.lookup import unknown
 from merkit.core.protocol import Fold, Protocol, ProtocolOptions, ProtocolSpec, Selection
-from merkit.core.types import Utterance
+from merkit.core.types import Scalar, Utterance
+from merkit.data.corpus.labels import label_name, label_warnings, number_of
 from merkit.metrics.classification import METRICS
-from merkit.protocols._folds import balanced, conversation, cut, fold, leave_out, speaker
+from merkit.protocols._folds import Group, balanced, conversation, cut, fold, speaker
 
 SPLITS = {
     "train": "train",
@@ -26,28 +30,34 @@ SPLITS = {
     "dev": "valid",
     "test": "test",
 }
-VALID_SHARE = 0.15
-"""Of the training groups; at least one."""
-ENOUGH_SPEAKERS = 7
-"""With so many training speakers the validation split is drawn by speaker, with fewer by conversation."""
+_RESERVED = ("speaker", "conversation", "language")
+"""Columns of an utterance itself that may hold splits and groups."""
+_SHOWN = 20
+MOST_NUMBERS, MOST_FRACTIONS = 20, 10
+"""More different numbers than these, all whole or not, are refused as classes."""
+_log = logging.getLogger(__name__)
 
 
 class TableOptions(ProtocolOptions):
     """Which columns hold labels, splits and groups.
 
     ``split`` alone: splits as the column says; a missing validation split is drawn from the training split. ``group``
-    alone: ``folds`` folds, no group in two splits. Both: splits as the column says, a missing validation split is drawn
-    by ``group``. Neither: the column ``split``.
+    alone: ``folds`` folds, no group of the test split in another. Both: splits as the column says, a missing validation
+    split is drawn by ``group``. Neither: the column ``split``, a missing validation split is drawn by speaker.
     """
 
     label: str = "label"
     split: str | None = None
     group: str | None = None
     folds: int = Field(default=5, ge=2)
+    valid_share: float = Field(default=0.1, gt=0.0, le=0.5)
+    """Share of the training groups that is drawn for validation; of conversations where a group is more than that."""
     labels: tuple[str, ...] | None = None
     """Class names in the order of their numbers; ``None``: those found, sorted."""
     leave_out: tuple[str, ...] = ()
     """Labels whose utterances are left out; ``""`` is an empty cell."""
+    numeric_classes: bool | None = None
+    """Whether many different numbers are classes all the same; so are those that ``labels`` names."""
     selection: Selection = "best_valid"
     metrics: tuple[str, ...] = ("mean_recall", "accuracy", "weighted_f1", "macro_f1")
 
@@ -57,6 +67,8 @@ class TableOptions(ProtocolOptions):
             raise ValueError(f"labels names a class twice: {', '.join(self.labels)}")
         if self.labels is not None and len(self.labels) < 2:
             raise ValueError(f"labels has {len(self.labels)} class(es), at least 2 are needed")
+        if both := [label for label in self.labels or () if label in self.leave_out]:
+            raise ValueError(f"labels and leave_out both name {', '.join(both)}")
         if not self.metrics:
             raise ValueError("metrics is empty; the first one selects the epoch")
         for metric in self.metrics:
@@ -83,26 +95,31 @@ class Table(Protocol):
         self.labels = options.labels or ()
         self.selection = options.selection
         self.metrics = options.metrics
+        self._warned = False
         self.split = options.split or (None if options.group else "split")
         self.cluster: Literal["conversation", "speaker"] = "speaker" if options.group == "speaker" else "conversation"
 
     def label(self, utterance: Utterance) -> str | None:
-        """Return the label column's value as text, or ``None`` where ``leave_out`` names it."""
-        found = _cell(utterance, self.options.label)
-        if found in self.options.leave_out:
+        """Return the name of the label column's value, or ``None`` where ``leave_out`` names it."""
+        value = _cell(utterance, self.options.label)
+        if _named(value, self.options.leave_out) is not None:
             return None
+        found = label_name(value)
         if not found:
             raise MerkitError(
                 f"table: utterance '{utterance.id}' has no label in column '{self.options.label}' "
                 f"(columns: {', '.join(utterance.attributes) or 'none'}). "
                 f"Fill it in, name another column, or leave such rows out with leave_out = ['']."
             )
-        if self.options.labels is not None and found not in self.options.labels:
+        if self.options.labels is None:
+            return found
+        named = _named(value, self.options.labels)
+        if named is None:
             raise MerkitError(
                 f"table: utterance '{utterance.id}' has label '{found}'; "
                 f"labels names {', '.join(self.options.labels)}. Add it to labels or to leave_out."
             )
-        return found
+        return named
 
     def folds(self, utterances: Sequence[Utterance], seed: int) -> list[Fold]:
         """Return the one fold of the split column, ``split``, or the folds by group, ``1`` to ``k``.
@@ -118,15 +135,16 @@ class Table(Protocol):
         if self.split is not None:
             return [self._by_column(members, seed)]
         number = balanced(members, self._group, self.options.folds)
-        return leave_out(
-            self,
-            members,
-            lambda utterance: number[self._group(utterance)],
-            self._group,
-            VALID_SHARE,
-            seed,
-            name=lambda number: str(number + 1),
-        )
+        return [
+            self._cut(
+                str(tested + 1),
+                [utterance for utterance in members if number[self._group(utterance)] != tested],
+                [utterance for utterance in members if number[self._group(utterance)] == tested],
+                seed,
+                tested,
+            )
+            for tested in range(self.options.folds)
+        ]
 
     def check_labels(self, utterances: Sequence[Utterance]) -> None:
         """Check that every member's label is one of ``labels``, which are found here unless ``folds`` was called."""
@@ -153,9 +171,58 @@ class Table(Protocol):
             )
         self.labels = tuple(found)
 
+    def warnings(self, utterances: Sequence[Utterance]) -> list[str]:
+        """Return what is odd about the labels, left-out ones aside."""
+        column = self.options.label
+        found = label_warnings(_cell(utterance, column) for utterance in self.members(utterances))
+        return [f"column '{column}': {warning.message}" for warning in found]
+
+    def check_options(self, utterances: Sequence[Utterance]) -> None:
+        """Check that columns, and labels of ``labels`` and ``leave_out``, exist, and that the labels are classes.
+
+        Raises:
+            MerkitError: A name does not exist, with those there are; the labels are many different numbers; or
+                ``folds`` has no effect.
+        """
+        default = TableOptions.model_fields["folds"].default
+        if self.split is not None and self.options.folds != default:
+            raise ConfigError(
+                f"table: folds = {self.options.folds} has no effect where the column '{self.split}' makes the splits: "
+                f"give a group, such as group = 'speaker', without split; or leave folds out."
+            )
+        known = [*dict.fromkeys(name for utterance in utterances for name in utterance.attributes), *_RESERVED]
+        for option, column in (("label", self.options.label), ("split", self.split), ("group", self.options.group)):
+            if column is not None and column not in known:
+                raise MerkitError(f"table: {option}: {unknown('column', column, known)}")
+        values = {_cell(utterance, self.options.label) for utterance in utterances}
+        for option, names in (("leave_out", self.options.leave_out), ("labels", self.options.labels or ())):
+            for name in names:
+                if name and not any(_named(value, (name,)) is not None for value in values):
+                    found = sorted({label_name(value) for value in values} - {""})
+                    shown = [*found[:_SHOWN], *(["…"] if found[_SHOWN:] else [])]
+                    near = difflib.get_close_matches(name.casefold(), [label.casefold() for label in found], n=1)
+                    hint = next((f" Did you mean '{label}'?" for label in found if [label.casefold()] == near), "")
+                    raise MerkitError(
+                        f"table: {option} names '{name}', which is no label in column '{self.options.label}'."
+                        f"{hint} Labels: {', '.join(shown) or 'none'}"
+                    )
+        self._refuse_quantities(self.members(utterances))
+
+    def _refuse_quantities(self, utterances: Sequence[Utterance]) -> None:
+        numbers = [number_of(_cell(utterance, self.options.label)) for utterance in utterances]
+        distinct = {number for number in numbers if number is not None}
+        fractions = any(not number.is_integer() for number in distinct)
+        insisted = self.options.numeric_classes or self.options.labels is not None
+        if None not in numbers and len(distinct) > (MOST_FRACTIONS if fractions else MOST_NUMBERS) and not insisted:
+            raise MerkitError(
+                f"table: column '{self.options.label}' has {len(distinct)} distinct numbers, {min(distinct):g} to "
+                f"{max(distinct):g}: is this a regression? The protocol needs classes: write names for ranges of the "
+                f"numbers into a column and name it with label, or insist with numeric_classes = true."
+            )
+
     def _split_of(self, utterance: Utterance) -> str:
         assert self.split is not None
-        found = _cell(utterance, self.split)
+        found = _text(utterance, self.split)
         if found not in SPLITS:
             raise MerkitError(
                 f"table: utterance '{utterance.id}' has '{found}' in column '{self.split}'; "
@@ -170,13 +237,32 @@ class Table(Protocol):
             splits[self._split_of(utterance)].append(utterance)
         if splits["valid"]:
             return fold(self, "split", splits["train"], splits["valid"], splits["test"])
-        many = len({utterance.speaker for utterance in splits["train"]}) >= ENOUGH_SPEAKERS
-        group = self._group if self.options.group else speaker if many else conversation
-        return cut(self, "split", splits["train"], splits["test"], group, VALID_SHARE, seed, "split")
+        return self._cut("split", splits["train"], splits["test"], seed, "split")
+
+    def _cut(
+        self, name: str, learnable: Sequence[Utterance], test: Sequence[Utterance], seed: int, key: str | int
+    ) -> Fold:
+        """Return a fold whose validation split is drawn by group, by conversation where a group exceeds its share."""
+        group = self._group if self.options.group else speaker
+        if not self._share_of(learnable, group):
+            group = conversation
+        count = self._share_of(learnable, group)
+        if not count and not self._warned:
+            self._warned = True
+            number = len({utterance.conversation for utterance in learnable})
+            _log.warning(
+                f"table: fold '{name}' validates on 1 of its {number} training conversations, more than "
+                f"valid_share = {self.options.valid_share:g}: there are no smaller groups that can be kept apart."
+            )
+        return cut(self, name, learnable, test, group, max(1, count), seed, key)
+
+    def _share_of(self, utterances: Sequence[Utterance], group: Group) -> int:
+        """Return how many whole groups are within the share of the validation split."""
+        return int(self.options.valid_share * len({group(utterance) for utterance in utterances}) + 1e-9)
 
     def _group(self, utterance: Utterance) -> str:
         column = str(self.options.group)
-        found = _cell(utterance, column)
+        found = _text(utterance, column)
         if not found:
             raise MerkitError(
                 f"table: utterance '{utterance.id}' has nothing in the group column '{column}'. "
@@ -185,11 +271,23 @@ class Table(Protocol):
         return found
 
 
-def _cell(utterance: Utterance, column: str) -> str:
-    """Return a column's value as text, reserved columns included; an empty text where there is none."""
-    reserved = {"speaker": utterance.speaker, "conversation": utterance.conversation, "language": utterance.language}
-    value = reserved[column] if column in reserved else utterance.attributes.get(column)
+def _cell(utterance: Utterance, column: str) -> Scalar:
+    """Return a column's value, reserved columns included; ``None`` where there is none."""
+    return getattr(utterance, column) if column in _RESERVED else utterance.attributes.get(column)
+
+
+def _text(utterance: Utterance, column: str) -> str:
+    """Return a column's value as text; an empty text where there is none."""
+    value = _cell(utterance, column)
     return "" if value is None else str(value).strip()
+
+
+def _named(value: Scalar, names: Collection[str]) -> str | None:
+    """Return which of an option's names means a label; a number may be written as 1 or as 1.0."""
+    found = label_name(value)
+    if found in names or not isinstance(value, int | float) or isinstance(value, bool):
+        return found if found in names else None
+    return next((name for name in names if number_of(name) == value), None)
 
 
 SPEC = ProtocolSpec(

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}table{border-collapse:"
     "collapse}th,td{padding:.25em .75em;text-align:left;border-bottom:1px solid #8884}"
 )
+_GENERATOR = '<meta name="generator" content="merkit">'
 
 
 class Tabular(ABC):
@@ -49,21 +50,24 @@ class Tabular(ABC):
         return pandas.DataFrame(self.rows())
 
     def to_json(self, path: str | Path) -> Path:
-        """Write the result as JSON and return the file's path.
+        """Write the result as JSON and return the file's path; an earlier result there is replaced, and nothing else.
 
         Raises:
-            MerkitError: The file cannot be written.
+            MerkitError: The file cannot be written, or holds something else.
         """
+        _refuse_foreign(Path(path), _is_result)
         write_texts({Path(path): json.dumps(self.to_dict(), indent=2, ensure_ascii=False)})
         return Path(path)
 
     def to_html(self, path: str | Path) -> Path:
-        """Write the rows as an HTML page of its own and return the file's path.
+        """Write the rows as a page of HTML and return the file's path; an earlier page is replaced, and nothing else.
 
         Raises:
-            MerkitError: The file cannot be written.
+            MerkitError: The file cannot be written, or holds something else.
         """
-        head = f'<!doctype html><meta charset="utf-8"><title>{escape(self.title)}</title><style>{_STYLE}</style>'
+        _refuse_foreign(Path(path), lambda content: _GENERATOR.encode() in content)
+        title = f"<title>{escape(self.title)}</title>"
+        head = f'<!doctype html><meta charset="utf-8">{_GENERATOR}{title}<style>{_STYLE}</style>'
         write_texts({Path(path): head + self._repr_html_()})
         return Path(path)
 
@@ -85,3 +89,19 @@ def _shown(name: str, value: Any) -> str:
     if name == "confidence":
         return f"{100 * value:.0f} %"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _refuse_foreign(path: Path, is_own: Callable[[bytes], bool]) -> None:
+    if path.exists() and not (path.is_file() and (path.stat().st_size == 0 or is_own(path.read_bytes()))):
+        raise MerkitError(f"'{path}' exists, and merkit did not write it: move it away, or choose another name")
+
+
+def _is_result(content: bytes) -> bool:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    if isinstance(value, dict):
+        return {"recording", "checkpoint", "segments"} <= value.keys()
+    rows = value if isinstance(value, list) else [None]
+    return all(isinstance(row, dict) and {"label", "confidence", "modalities"} <= row.keys() for row in rows)

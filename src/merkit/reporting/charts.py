@@ -7,8 +7,9 @@ where its proportions are fixed (`curves`, `reliability`). Every chart has its v
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
+
+from merkit.core.characters import html_text
 
 _DIAMOND = '<path class="printed" d="M0-6 6 0 0 6-6 0Z"/>'
 
@@ -48,7 +49,7 @@ def track(
     grid = "".join(_line(scale.position(tick), 0, scale.position(tick), 26, "grid") for tick in scale.ticks())
     diamonds = "".join(f'<svg x="{scale.position(p):.2f}%" y="13" overflow="visible">{_DIAMOND}</svg>' for p in printed)
     return (
-        f'<svg class="track {kind}" width="100%" height="26" role="img" aria-label="{escape(label)}">{grid}'
+        f'<svg class="track {kind}" width="100%" height="26" role="img" aria-label="{html_text(label)}">{grid}'
         f"{_line(low, 13, high, 13, 'whisker')}{_line(low, 9, low, 17, 'whisker')}{_line(high, 9, high, 17, 'whisker')}"
         f'<circle class="dot" cx="{scale.position(value):.2f}%" cy="13" r="5"/>{diamonds}</svg>'
     )
@@ -103,18 +104,18 @@ def curves(lines: Sequence[Curve], title: str, factor: float = 1.0) -> str:
         points = [f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in _known(line)]
         drawn = " ".join(points if len(points) > 1 else points * 2)  # a line to where it starts is a dot
         kind = f"curve {line.kind}".strip()
-        shapes.append(f'<polyline class="{kind}" points="{drawn}"><title>{escape(line.name)}</title></polyline>')
+        shapes.append(f'<polyline class="{kind}" points="{drawn}"><title>{html_text(line.name)}</title></polyline>')
     for line in lines:
         marked = dict(_known(line)).get(line.chosen or 0)
         if line.chosen is not None and marked is not None:
             centre = f'cx="{x(line.chosen):.1f}" cy="{y(marked):.1f}"'
             shapes.append(
-                f'<circle class="chosen" {centre} r="4"><title>{escape(line.name)}: selected</title></circle>'
+                f'<circle class="chosen" {centre} r="4"><title>{html_text(line.name)}: selected</title></circle>'
             )
     last_of = [(line.name, *_known(line)[-1]) for line in lines[:6]]
     ends = ", ".join(f"{name}: {factor * value:.3g} at epoch {epoch}" for name, epoch, value in last_of)
     crowd = " crowd" if len(lines) > 8 and not any(line.kind for line in lines) else ""
-    label = escape(f"{title} over {last} epochs. {ends}")
+    label = html_text(f"{title} over {last} epochs. {ends}")
     return f'<svg class="chart{crowd}" viewBox="0 0 400 182" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
 
 
@@ -122,7 +123,7 @@ def legend(lines: Sequence[Curve]) -> str:
     """Return the names of lines, each beside a sample of its line."""
     return "".join(
         f'<span class="entry"><svg class="sample" width="22" height="10" aria-hidden="true">'
-        f'<line class="curve {line.kind}" x1="2" y1="5" x2="20" y2="5"/></svg>{escape(line.name)}</span>'
+        f'<line class="curve {line.kind}" x1="2" y1="5" x2="20" y2="5"/></svg>{html_text(line.name)}</span>'
         for line in lines
     )
 
@@ -156,7 +157,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
             f" {row['count']:.0f}"
         )
         descriptions.append(description)
-        title = f"<title>{escape(description)}</title>"
+        title = f"<title>{html_text(description)}</title>"
         share, mean = y(row["accuracy"]), y(row["confidence"])
         across = f'x="{start:.1f}" width="{width:.1f}"'
         shapes.append(f'<rect class="bar" {across} y="{share:.1f}" height="{bottom - share:.1f}">{title}</rect>')
@@ -167,7 +168,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
     shapes.append(f'<text class="name" x="{left + 6}" y="{top + 14}">accuracy</text>')
     shapes.append(f'<text class="name" x="{left + 6}" y="{bottom + 18}">utterances ({total:,.0f})</text>')
     shapes.append(f'<text class="name" x="{right}" y="{foot + 30}" text-anchor="end">confidence</text>')
-    label = escape("Reliability. " + "; ".join(descriptions))
+    label = html_text("Reliability. " + "; ".join(descriptions))
     return f'<svg class="chart" viewBox="0 0 400 316" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
 
 

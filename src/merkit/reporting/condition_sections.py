@@ -104,7 +104,7 @@ def _section(
         shown = Cell("") if gap is None else Cell(points(gap.mean, sign=sign), interval_text(gap.interval))
         scores = [score_cell(line.scores[metric], bold=not line.differences) for metric in metrics]
         rows.append(Row([Cell(line.run), Cell(line.name), *scores, shown, *line.verdict]))
-        names = {"protocol": group.protocol, "run": line.run, **line.first}
+        names = {"protocol": group.protocol, "task": group.rows[0].task, "run": line.run, **line.first}
         for metric in metrics:
             score, gap = line.scores[metric], line.differences.get(metric)
             ends = (None, None, None) if gap is None else (gap.mean, *gap.interval)

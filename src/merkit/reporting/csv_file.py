@@ -18,7 +18,7 @@ def read_csv(path: Path, model: type[Model], remedy: str) -> list[Model]:
 
     Args:
         path: The file.
-        model: A row; its fields are the columns, in their order.
+        model: A row; its fields are the columns, in their order. A column may be missing if its field has a default.
         remedy: What to do about a mistake, for errors.
 
     Raises:
@@ -29,15 +29,16 @@ def read_csv(path: Path, model: type[Model], remedy: str) -> list[Model]:
     rows = []
     try:
         names = list(reader.fieldnames or ())
-        if names != columns:
-            missing, unknown = set(columns) - set(names), set(names) - set(columns)
+        optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+        if names != [name for name in columns if name in names or name not in optional]:
+            missing, unknown = set(columns) - set(names) - optional, set(names) - set(columns)
             raise MerkitError(
                 f"{path}: columns missing: {', '.join(sorted(missing)) or 'none'}, unknown:"
                 f" {', '.join(sorted(unknown)) or 'none'}; expected in this order: {', '.join(columns)}; {remedy}"
             )
         for cells in reader:
             if None in cells or None in cells.values():
-                raise MerkitError(f"{path}: line {reader.line_num}: not {len(columns)} cells, as expected; {remedy}")
+                raise MerkitError(f"{path}: line {reader.line_num}: not {len(names)} cells, as expected; {remedy}")
             rows.append(model.model_validate(cells))
     except csv.Error as error:
         raise MerkitError(f"{path}: line {reader.line_num}: not CSV ({error}); {remedy}") from error

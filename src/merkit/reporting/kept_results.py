@@ -1,7 +1,8 @@
 """Results that are kept: ``results/ours.csv``, the short table of a README and a page with all tables.
 
-The protocols of the given runs are replaced in the file, all others stay; a protocol keeps its position. The tables are
-rendered from the file, so they can be renewed without any run.
+The tasks of the given runs are replaced in the file, all others stay; a task keeps its position. The tables are
+rendered from the file, so they can be renewed without any run. A row of an earlier version, which does not name its
+task, stays until its run is given again.
 """
 
 import os
@@ -9,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from merkit.core.characters import markdown_text
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.reporting.csv_file import read_text
 from merkit.reporting.reference import Reference
 from merkit.reporting.results import Group
-from merkit.reporting.rows import ResultRow, by_run, read_rows, rows_csv
+from merkit.reporting.rows import ResultRow, by_run, read_rows, rows_csv, titles_of
 from merkit.reporting.section import Section, section_markdown
 from merkit.reporting.sections import cost_section, reference_section, results_section
 
@@ -33,11 +35,11 @@ def renewed(
     """Return the new text of the results file, of the README and of the page; nothing is written.
 
     Args:
-        groups: Runs as `results.gather` returns them, a group for each protocol; none: only the tables are renewed.
+        groups: Runs as `results.gather` returns them, a group for each task; none: only the tables are renewed.
         results: The CSV file, whose columns are the fields of `ResultRow`; made where it is missing.
         readme: A Markdown file with the marks ``<!-- results:begin -->`` and ``<!-- results:end -->``, for the short
-            table of the file's first protocol.
-        page: A Markdown file with the same marks, for all tables of all protocols.
+            table of the file's first task.
+        page: A Markdown file with the same marks, for all tables of all tasks.
         references: Scores printed in papers, for the page.
 
     Raises:
@@ -48,20 +50,32 @@ def renewed(
         if readme or page:
             raise ConfigError("--readme and --page show the scores of --results: give that file too")
         return {}
-    rows: dict[str, list[ResultRow]] = {}
-    for row in read_rows(results):
-        rows.setdefault(row.protocol, []).append(row)
-    rows |= {group.protocol: group.rows for group in groups}
+    rows = _with_groups(read_rows(results), groups)
     if not rows:
         raise MerkitError(f"{results}: no results found; give at least one folder that `merkit train` wrote")
-    texts = {results: rows_csv(row for of_protocol in rows.values() for row in of_protocol)}
+    texts = {results: rows_csv(row for of_task in rows.values() for row in of_task)}
+    titles = titles_of(rows)
     if page is not None:
-        tables = [_tables(name, of_protocol, references) for name, of_protocol in rows.items()]
+        tables = [_tables(titles[table], of_task, references) for table, of_task in rows.items()]
         texts[page] = _between_marks(page, "\n\n".join(tables))
     if readme is not None:
         link = Path(os.path.relpath(page, readme.parent)).as_posix() if page else None
-        texts[readme] = _between_marks(readme, _short_table(next(iter(rows.values())), link))
+        texts[readme] = _between_marks(
+            readme, _short_table(*next((titles[table], of_task) for table, of_task in rows.items()), link)
+        )
     return texts
+
+
+def _with_groups(stored: Sequence[ResultRow], groups: Sequence[Group]) -> dict[str, list[ResultRow]]:
+    """Return the rows by table, those of the groups in the place of their tasks' stored ones, or at the end."""
+    new = {row.table: group.rows for group in groups for row in group.rows}
+    again = {(row.recipe_sha256, row.data_sha256): row.table for of_task in new.values() for row in of_task}
+    rows: dict[str, list[ResultRow]] = {}
+    for row in stored:
+        known = None if row.task else again.get((row.recipe_sha256, row.data_sha256))
+        table = known or row.table
+        rows.setdefault(table, []).extend([] if table in new else [row])
+    return {table: new.get(table, of_table) for table, of_table in (rows | {table: [] for table in new}).items()}
 
 
 def best_of_each_model(rows: Iterable[ResultRow]) -> list[list[ResultRow]]:
@@ -79,23 +93,23 @@ def best_of_each_model(rows: Iterable[ResultRow]) -> list[list[ResultRow]]:
     return [run for run in runs if run in kept]
 
 
-def _short_table(rows: Sequence[ResultRow], link: str | None) -> str:
+def _short_table(title: str, rows: Sequence[ResultRow], link: str | None) -> str:
     section = results_section([row for run in best_of_each_model(rows) for row in run], [])
     own = replace(section, rows=[row for row in section.rows if row.kind != "leaky"])
     short = replace(
         _with_columns(own, (0, 1, -2, -1)),
-        caption=f"Protocol {rows[0].protocol}; of each model the run with the best validation score. {section.caption}",
+        caption=f"Protocol {title}; of each model the run with the best validation score. {section.caption}",
     )
     return section_markdown(short) + (f"\n\n[All runs, metrics and protocols]({link})" if link else "")
 
 
-def _tables(protocol: str, rows: Sequence[ResultRow], references: Sequence[Reference]) -> str:
+def _tables(title: str, rows: Sequence[ResultRow], references: Sequence[Reference]) -> str:
     results = results_section(rows, references)
     features = replace(_with_columns(results, (0, -1)), title="Features", caption="")
-    blocks = [f"## {protocol}", section_markdown(_with_columns(results, range(len(results.columns) - 1)))]
+    blocks = [f"## {markdown_text(title)}", section_markdown(_with_columns(results, range(len(results.columns) - 1)))]
     for section in (features, cost_section(rows), reference_section(rows, references)):
         if section.rows:
-            blocks += [f"### {section.title}: {protocol}", section_markdown(section)]
+            blocks += [f"### {section.title}: {markdown_text(title)}", section_markdown(section)]
     return "\n\n".join(blocks)
 
 

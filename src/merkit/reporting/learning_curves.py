@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from html import escape
 
+from merkit.core.characters import html_text
 from merkit.evaluation.stored import StoredCell
 from merkit.reporting.charts import Curve, curves, legend
 from merkit.reporting.results import Entry
@@ -37,7 +37,7 @@ def _learning(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
     what = "fold and seed" if many else "seed"
     note = f'<figcaption>One line for each {what}. <span class="key chosen"></span>The reported epoch.</figcaption>'
     return [
-        f"<figure><h4>{escape(name)} on validation, percent</h4>{metric}{note}</figure>",
+        f"<figure><h4>{html_text(name)} on validation, percent</h4>{metric}{note}</figure>",
         f"<figure><h4>Training loss</h4>{loss}{note}</figure>",
     ]
 
@@ -55,7 +55,7 @@ def _logged(entry: Entry, cells: Sequence[StoredCell]) -> list[str]:
     over = f"Mean over {folds}seeds" if len(cells) > 1 else "One seed"
     note = f"<figcaption>{over}; logged by the model in training.</figcaption>"
     return [
-        f"<figure><h4>{escape(group)}</h4>{curves(lines, group)}"
+        f"<figure><h4>{html_text(group)}</h4>{curves(lines, group)}"
         f'<div class="legend">{legend(lines)}</div>{note}</figure>'
         for group, lines in groups.items()
     ]

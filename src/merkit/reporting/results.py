@@ -1,4 +1,4 @@
-"""Runs gathered for a report: read, scored, grouped by protocol, ordered, and compared."""
+"""Runs gathered for a report: read, scored, grouped by task, ordered, and compared."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from merkit.evaluation.scores import score
 from merkit.evaluation.stored import Run, open_run
 from merkit.experiments.grid import Variant, variant_of
 from merkit.reporting.reference import Reference
-from merkit.reporting.rows import BASELINES, ResultRow
+from merkit.reporting.rows import BASELINES, SIMPLEST_FIRST, ResultRow, titles_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,12 @@ class Entry:
         return self.run.model in BASELINES
 
     @property
+    def step(self) -> int:
+        """How simple its model is: a position in ``SIMPLEST_FIRST``, or the number after the last for a system."""
+        steps = enumerate(SIMPLEST_FIRST)
+        return next((number for number, models in steps if self.run.model in models), len(SIMPLEST_FIRST))
+
+    @property
     def modalities(self) -> str:
         """Modalities of its encoders joined by ``+``; empty for a model without encoders."""
         encoders = self.run.recipe.get("encoders", {})
@@ -65,11 +71,15 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """All runs of one protocol, baselines first, and their comparison with one of them."""
+    """All runs of one task, baselines first, and their comparison with one of them."""
 
     protocol: str
+    title: str
+    """The protocol's name, with what sets the task apart from others of the report."""
     entries: tuple[Entry, ...]
     compared_with: Entry
+    reason: str
+    """Why the others are compared with this one, to follow its name in a sentence."""
     comparisons: tuple[Comparison, ...]
     printed: tuple[Reference, ...]
     """Scores printed in papers for this protocol, of all systems and variants."""
@@ -92,15 +102,15 @@ def gather(
     data: Path | None = None,
     reference: str | None = None,
 ) -> list[Group]:
-    """Read and score runs and compare those of each protocol.
+    """Read and score runs and compare those of each task.
 
     Args:
         runs: Folders that `merkit train` wrote.
         printed: Scores printed in papers.
         data: The manifest's folder, if it was moved since training.
-        reference: Name of the run (its folder's) that the others of its protocol are compared with. For other
-            protocols, and by default: the base, if the runs are of one grid; else the `single` model with the best
-            validation score; else the baseline with the best validation score.
+        reference: Name of the run (its folder's) that the others of its task are compared with. For other tasks,
+            and by default: the base, if the runs are of one grid; else the best on validation of the runs
+            whose models are simpler than the most complex one (``rows.SIMPLEST_FIRST``); else the best of all.
 
     Raises:
         MerkitError: A run cannot be read, or no run has the name.
@@ -114,19 +124,26 @@ def gather(
     ]
     if reference is not None and reference not in labels:
         raise MerkitError(unknown("run", reference, labels))
-    protocols = list(dict.fromkeys(entry.run.protocol_name for entry in entries))
-    return [_group(name, [e for e in entries if e.run.protocol_name == name], printed, reference) for name in protocols]
+    by_task: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_task.setdefault(entry.run.task.id, []).append(entry)
+    titles = titles_of(
+        {task: [_row(entry, entry.run.protocol.metrics[0]) for entry in of] for task, of in by_task.items()}
+    )
+    return [_group(titles[task], of_task, printed, reference) for task, of_task in by_task.items()]
 
 
-def _group(protocol: str, entries: Sequence[Entry], printed: Sequence[Reference], reference: str | None) -> Group:
+def _group(title: str, entries: Sequence[Entry], printed: Sequence[Reference], reference: str | None) -> Group:
     ordered = sorted(entries, key=_position)
-    named = next((entry for entry in ordered if entry.name == reference), None)
-    compared_with = named or _base(ordered) or _default_reference(ordered)
+    protocol = ordered[0].run.protocol_name
+    compared_with, reason = _compared_with(ordered, reference)
     others = [(entry.name, entry.run) for entry in ordered if entry is not compared_with]
     return Group(
         protocol=protocol,
+        title=title,
         entries=tuple(ordered),
         compared_with=compared_with,
+        reason=reason,
         comparisons=tuple(compare_all(others, compared_with.run)),
         printed=tuple(reference for reference in printed if reference.is_for(protocol)),
     )
@@ -136,8 +153,12 @@ def _row(entry: Entry, metric: str) -> ResultRow:
     scores, provenance = entry.scores, entry.run.provenance
     score, leaky = scores["test"][metric], scores["legacy_best_on_test"]
     same = ("protocol", "model", "selection", "support", "clusters", "cluster", "parameters", "trainable_parameters")
+    cost = ("frozen_parameters", "feature_seconds", "peak_memory_bytes")
     return ResultRow(
-        **{name: scores[name] for name in (*same, "peak_memory_bytes")},
+        **{name: scores[name] for name in (*same, *cost)},
+        task=entry.run.task.id,
+        corpus=entry.run.task.corpus,
+        options=entry.run.task.options,
         run=entry.name,
         modalities=entry.modalities,
         features=entry.features,
@@ -230,13 +251,23 @@ def _base(entries: Sequence[Entry]) -> Entry | None:
     return next((entry for entry in systems if entry.variant is not None and entry.variant.number == 0), None)
 
 
-def _default_reference(entries: Sequence[Entry]) -> Entry:
-    """Return the run that fusion has to beat, selected on validation so that the test split does not decide."""
+def _compared_with(entries: Sequence[Entry], named: str | None) -> tuple[Entry, str]:
+    """Return the run that the others are compared with and why; chosen on validation, never on the test split."""
+    chosen = next((entry for entry in entries if entry.name == named), None)
+    if chosen is not None:
+        return chosen, "is named by --reference"
+    base = _base(entries)
+    if base is not None:
+        return base, "is the base of the grid"
+    simpler = [entry for entry in entries if entry.step < max(entry.step for entry in entries)]
     metric = entries[0].run.protocol.metrics[0]
-    singles = [entry for entry in entries if entry.run.model == "single"]
-    baselines = [entry for entry in entries if entry.is_baseline]
-    candidates = singles or baselines or list(entries)
-    return max(candidates, key=lambda entry: float(entry.scores["valid"][metric]["mean"]))
+    best = max(simpler or entries, key=lambda entry: float(entry.scores["valid"][metric]["mean"]))
+    if not simpler:
+        return best, "has the best validation score; no run has a simpler model than the others"
+    return best, f"has the best validation score of the runs with simpler models ({_ORDER})"
+
+
+_ORDER = ", then ".join([*(" and ".join(step) for step in SIMPLEST_FIRST), "all others"])
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:

@@ -1,6 +1,7 @@
 """Rows of ``report.csv`` and ``results/ours.csv``: one for each run and metric, with all that describes the score."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,9 +12,18 @@ from merkit.core.settings import Settings
 from merkit.reporting.csv_file import known_metric, read_csv
 from merkit.reporting.section import to_csv
 
-BASELINES = ("majority", "text_lookup", "bag_of_words")
+SIMPLEST_FIRST = (
+    ("majority",),
+    ("text_lookup",),
+    ("bag_of_words", "linear", "svm"),
+    ("single", "single_conversation"),
+    ("late_average", "concat"),
+)
+"""The models that are simpler than a system, by steps; every other model comes after them."""
+BASELINES = tuple(model for step in SIMPLEST_FIRST[:3] for model in step)
 """Models that every system must beat, in the order of the table."""
 Percent = Annotated[float | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
+Count = Annotated[int | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
 
 
 class ResultRow(Settings):
@@ -57,9 +67,10 @@ class ResultRow(Settings):
     reads_recordings: bool
     """Whether the checkpoint can be used on recordings; not where an input is published features."""
     parameters: int
+    """Those of the frozen networks that its features come from included, where they were counted."""
     trainable_parameters: int
     seconds: str
-    """Of training, all seeds and folds."""
+    """Of training, all seeds and folds, without features."""
     peak_memory_bytes: int
     corpus_version: int
     data_sha256: str
@@ -68,11 +79,32 @@ class ResultRow(Settings):
     commit: str
     code_sha256: str
     """Of the names and hashes of the source files that made the run; several where the code of its cells differs."""
+    task: str = ""
+    """Its id: hash of protocol, classes, metrics, folds and data; empty in rows of earlier versions."""
+    corpus: str = ""
+    """Its name; of a user's own table that of its folder."""
+    options: str = ""
+    """Those of the protocol that differ from its defaults."""
+    frozen_parameters: Count = None
+    """How many of the parameters are in frozen networks outside the model; empty where they were not counted."""
+    feature_seconds: Percent = None
+    """Of extracting features, as far as they were not stored before; empty where it was not measured."""
 
     @property
     def is_baseline(self) -> bool:
         """Whether the model is one that every system must beat."""
         return self.model in BASELINES
+
+    @property
+    def counts_frozen(self) -> bool:
+        """Whether ``parameters`` holds those of frozen networks, if there are any."""
+        return self.frozen_parameters is not None or not re.search("frozen|cross-fitted", self.features)
+
+    @property
+    def table(self) -> str:
+        """Which rows share a table: those of one task; without one, those of the same protocol, data and folds."""
+        told = (self.protocol, self.data_sha256, self.folds, self.support, self.clusters)
+        return self.task or " ".join(map(str, told))
 
     @property
     def seed_count(self) -> int:
@@ -85,7 +117,28 @@ COLUMNS = tuple(ResultRow.model_fields)
 
 def by_run(rows: Iterable[ResultRow]) -> list[list[ResultRow]]:
     """Return the rows of each run, a row for each metric, in their order."""
-    return [list(of_run) for _, of_run in groupby(rows, key=lambda row: (row.protocol, row.run))]
+    return [list(of_run) for _, of_run in groupby(rows, key=lambda row: (row.table, row.run))]
+
+
+def titles_of(tables: Mapping[str, Sequence[ResultRow]]) -> dict[str, str]:
+    """Return the title of each table: its protocol, with what sets it apart from other tables of that protocol."""
+    firsts = {table: rows[0] for table, rows in tables.items()}
+    titles = {}
+    for table, row in firsts.items():
+        same = [other for other in firsts.values() if other.protocol == row.protocol]
+        facts = (
+            ("corpus", row.corpus, f"corpus {row.corpus or 'not recorded'}"),
+            ("options", row.options, row.options or "default options"),
+            ("folds", row.folds, f"{row.folds} fold{'' if row.folds == 1 else 's'}"),
+        )
+        apart = [text for name, value, text in facts if any(getattr(other, name) != value for other in same)]
+        if len(apart) > 1 and apart[-1].endswith(("fold", "folds")) and "folds = " in "".join(o.options for o in same):
+            apart.pop()
+        described = [(other.corpus, other.options, other.folds) for other in same]
+        if described.count((row.corpus, row.options, row.folds)) > 1:
+            apart.append(f"task {row.task[:8]}" if row.task else f"data {row.data_sha256[:8]}")
+        titles[table] = f"{row.protocol} ({'; '.join(apart)})" if apart else row.protocol
+    return titles
 
 
 def rows_csv(rows: Iterable[ResultRow]) -> str:

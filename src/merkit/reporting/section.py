@@ -6,13 +6,12 @@ the first column are merged.
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import groupby
 from typing import Any
 
+from merkit.core.characters import html_text, markdown_text
 from merkit.reporting.text import METRIC_NAMES, interval_text, spread_text
 
 
@@ -83,11 +82,11 @@ def metric_columns(metrics: Iterable[str]) -> list[Column]:
 
 def section_html(section: Section) -> str:
     """Return a section as HTML, with its title as ``h3``."""
-    anchor = f' id="{escape(section.anchor)}"' if section.anchor else ""
-    warning = f'<p class="note">{escape(section.warning)}</p>' if section.warning else ""
-    caption = f'<p class="small">{escape(section.caption)}</p>' if section.caption else ""
+    anchor = f' id="{html_text(section.anchor)}"' if section.anchor else ""
+    warning = f'<p class="note">{html_text(section.warning)}</p>' if section.warning else ""
+    caption = f'<p class="small">{html_text(section.caption)}</p>' if section.caption else ""
     table = _html_table(section) if section.rows else ""
-    return f"<section{anchor}><h3>{escape(section.title)}</h3>{warning}{section.chart}{table}{caption}</section>"
+    return f"<section{anchor}><h3>{html_text(section.title)}</h3>{warning}{section.chart}{table}{caption}</section>"
 
 
 def section_markdown(section: Section) -> str:
@@ -113,12 +112,6 @@ def to_csv(records: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def markdown_text(text: str) -> str:
-    """Return text that Markdown prints as it is, in one line."""
-    escaped = re.sub(r"([\\|<*`~]|(?<!\w)_|_(?!\w)|\](?=\())", r"\\\1", text)
-    return " ".join(escaped.split())
-
-
 def _markdown_cell(cell: Cell) -> str:
     text = f"**{markdown_text(cell.text)}**" if cell.bold and cell.text else markdown_text(cell.text)
     detail = cell.detail if not cell.detail or cell.detail.startswith("[") else f"({cell.detail})"
@@ -126,7 +119,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def _html_table(section: Section) -> str:
-    head = "".join(f'<th scope="col"{_class(column)}>{escape(column.name)}</th>' for column in section.columns)
+    head = "".join(f'<th scope="col"{_class(column)}>{html_text(column.name)}</th>' for column in section.columns)
     rows = []
     for _, group in groupby(section.rows, key=lambda row: row.cells[0]):
         of_name = list(group)
@@ -141,10 +134,10 @@ def _html_table(section: Section) -> str:
 
 def _html_cell(cell: Cell) -> str:
     text, sign, spread = cell.text.partition(" ± ")
-    main = f"<b>{escape(text)}</b>" if cell.bold else escape(text)
-    main += f' <span class="std">± {escape(spread)}</span>' if sign else ""
-    tag = f' <span class="tag {escape(cell.tag)}">{escape(cell.tag)}</span>' if cell.tag else ""
-    return main + tag + (f"<small>{escape(cell.detail)}</small>" if cell.detail else "")
+    main = f"<b>{html_text(text)}</b>" if cell.bold else html_text(text)
+    main += f' <span class="std">± {html_text(spread)}</span>' if sign else ""
+    tag = f' <span class="tag {html_text(cell.tag)}">{html_text(cell.tag)}</span>' if cell.tag else ""
+    return main + tag + (f"<small>{html_text(cell.detail)}</small>" if cell.detail else "")
 
 
 def _class(column: Column, cell: Cell | None = None) -> str:
@@ -152,4 +145,4 @@ def _class(column: Column, cell: Cell | None = None) -> str:
 
 
 def _attribute(kind: str) -> str:
-    return f' class="{escape(kind)}"' if kind else ""
+    return f' class="{html_text(kind)}"' if kind else ""

@@ -38,15 +38,16 @@ _EVIDENCE = {"paper": "", "secondary": "quoted from a secondary source", "derive
 
 
 def sections_of(group: Group) -> list[Section]:
-    """Return the sections of one protocol in their order; those without content are left out."""
+    """Return the sections of one task in their order; those without content are left out."""
     made = [
-        results_section(group.rows, group.printed, _counts_warning(group)),
+        results_section(group.rows, group.printed, _warning(group)),
+        task_section(group),
         comparison_section(group),
         subset_section(group),
         text_section(group),
         probe_section(group),
         reference_section(group.rows, group.printed),
-        *(details_section(group.protocol, entry) for entry in group.entries),
+        *(details_section(group.title, entry) for entry in group.entries),
         class_section(group),
         cost_section(group.rows),
         provenance_section(group),
@@ -54,8 +55,19 @@ def sections_of(group: Group) -> list[Section]:
     return [section for section in made if section.rows or section.caption or section.chart]
 
 
+def task_section(group: Group) -> Section:
+    """Return what the runs were asked to predict."""
+    task, folds = group.entries[0].run.task, len(group.entries[0].scores["folds"])
+    caption = (
+        f"Protocol {task.protocol} on {task.corpus}; {task.options or 'default options'}; {counted(folds, 'fold')};"
+        f" {len(task.labels)} classes: {', '.join(task.labels)}. Task {task.id[:8]}: runs of other options, classes,"
+        " folds or data have tables of their own and are not compared with these."
+    )
+    return Section("Task", caption=caption)
+
+
 def results_section(rows: Sequence[ResultRow], references: Sequence[Reference], warning: str = "") -> Section:
-    """Return the test scores of all runs of one protocol, each system below those that its paper prints."""
+    """Return the test scores of all runs of one task, each system below those that its paper prints."""
     runs = by_run(rows)
     metrics = [row.metric for row in runs[0]]
     best = {metric: max(row.mean for row in rows if row.metric == metric) for metric in metrics}
@@ -129,9 +141,9 @@ def comparison_section(group: Group) -> Section:
         rows.append(Row([system, difference, *p_values, Cell(f"{sign} {c.verdict}", tone=tone)]))
     numeric = [Column(text, numeric=True) for text in ("Difference, points", "p", "p (Holm)")]
     caption = (
-        f"95 % bootstrap confidence interval over {cluster}s, the same draws for both systems. p: paired permutation"
-        f" test that swaps the systems in whole {cluster}s; Holm's adjustment for all rows of the table decides the"
-        " verdict, at 5 %."
+        f"{name} {group.reason}. 95 % bootstrap confidence interval over {cluster}s, the same draws for both systems."
+        f" p: paired permutation test that swaps the systems in whole {cluster}s; Holm's adjustment for all rows of the"
+        " table decides the verdict, at 5 %."
     )
     title = f"{METRIC_NAMES[group.metric]} compared with {name}"
     return Section(title, [SYSTEM, *numeric, Column("Verdict")], rows, caption if rows else "")
@@ -168,25 +180,31 @@ def class_section(group: Group) -> Section:
         Row([Cell(e.name), *(Cell(spread_text(r["f1"]["mean"], r["f1"]["std"])) for r in e.scores["per_class"])])
         for e in group.entries
     ]
-    caption = "Percent, folds pooled, mean over seeds; in parentheses the number of test utterances."
+    over = ", mean over seeds" if any(entry.scores["seeds"][1:] for entry in group.entries) else ""
+    caption = f"Percent, folds pooled{over}; in parentheses the number of test utterances."
     return Section("F1 by class", [SYSTEM, *columns], rows, caption)
 
 
 def cost_section(rows: Sequence[ResultRow]) -> Section:
-    """Return parameters, training time and memory of every run."""
-    names = ("Parameters", "of them trained", "Training, all", "per fold and seed", "Peak memory")
+    """Return parameters, time and memory of every run; times of features only where some were measured."""
+    measured = any(row.feature_seconds is not None for row in rows)
+    names = ("Parameters", "of them trained", *(("Features",) if measured else ()), "Training, all")
     lines = []
     for row, *_ in by_run(rows):
         seconds = float(row.seconds)
+        parameters = Cell(f"{row.parameters:,}", "" if row.counts_frozen else "without frozen networks")
+        features = "–" if row.feature_seconds is None else duration_text(row.feature_seconds)
         cells = [
-            f"{row.parameters:,}",
             f"{row.trainable_parameters:,}",
+            *([features] if measured else []),
             duration_text(seconds),
             duration_text(seconds / (row.seed_count * row.folds)),
             memory_text(row.peak_memory_bytes),
         ]
-        lines.append(Row([Cell(row.run), *map(Cell, cells)]))
-    return Section("Cost", [SYSTEM, *(Column(name, numeric=True) for name in names)], lines)
+        lines.append(Row([Cell(row.run), parameters, *map(Cell, cells)]))
+    columns = [Column(name, numeric=True) for name in (*names, "per fold and seed", "Peak memory")]
+    caption = "Features: time of extracting those that no earlier run had stored." if measured else ""
+    return Section("Cost", [SYSTEM, *columns], lines, caption)
 
 
 def provenance_section(group: Group) -> Section:
@@ -236,11 +254,13 @@ def _source(reference: Reference) -> str:
     return "; ".join(filter(None, [reference.source, _EVIDENCE[reference.evidence], reference.note]))
 
 
-def _counts_warning(group: Group) -> str:
-    differences = group.entries[0].scores["count_differences"]
+def _warning(group: Group) -> str:
+    scores = group.entries[0].scores
+    differences = scores["count_differences"]
     more = f"; and {len(differences) - 6} more" if len(differences) > 6 else ""
     listed = "; ".join(differences[:6]) + more
-    return f"Not the published corpus. Its counts differ: {listed}." if differences else ""
+    counts = [f"Not the published corpus. Its counts differ: {listed}."] if differences else []
+    return " ".join([*counts, *(f"Warning: {warning}." for warning in scores["warnings"])])
 
 
 def _number(percent: float | None) -> str:

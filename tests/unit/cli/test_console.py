@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.table import Column
 
-from merkit.cli.console import MessageHandler, number, one_line, show, show_json, show_table, visible
+from merkit.cli.console import MessageHandler, number, show, show_json, show_table
+from merkit.core.characters import one_line, visible
 
 HOSTILE = "[laughs] [/laughs] [agent] :smile: \x1b[31mred \x1b]0;title\x07 \u202eleft \x9b2J \udcff"
 AS_WRITTEN = r"[laughs] [/laughs] [agent] :smile: \x1b[31mred \x1b]0;title\x07 \u202eleft \x9b2J \udcff"

@@ -1,15 +1,15 @@
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 from tests.miniature import IEMOCAP_DIALOGS, write_iemocap
 
-from merkit.core.corpus import CorpusOptions
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.types import Conversation
 from merkit.corpora._iemocap_files import read_dialog, read_ratings
-from merkit.corpora.iemocap import SPEC, read
+from merkit.corpora.iemocap import SPEC, IemocapOptions, read
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def small(folder: Path) -> Path:
 
 
 def test_every_rated_utterance_is_read_in_order_of_time(release: Path) -> None:
-    corpus = read(release, CorpusOptions())
+    corpus = read(release, IemocapOptions())
 
     assert len(corpus.utterances) == 5 * 2 * len(IEMOCAP_DIALOGS) * 6
     by_conversation: dict[str, list] = {}
@@ -40,7 +40,7 @@ def test_every_rated_utterance_is_read_in_order_of_time(release: Path) -> None:
 
 
 def test_an_utterance_carries_what_the_release_says(release: Path) -> None:
-    corpus = read(release, CorpusOptions())
+    corpus = read(release, IemocapOptions())
 
     (utterance,) = [u for u in corpus.utterances if u.id == "Ses03M_script01_1_F001"]
 
@@ -71,7 +71,7 @@ def test_an_utterance_carries_what_the_release_says(release: Path) -> None:
 
 
 def test_lines_of_no_utterance_are_counted(release: Path) -> None:
-    (finding,) = read(release, CorpusOptions()).findings
+    (finding,) = read(release, IemocapOptions()).findings
 
     assert (finding.level, finding.code) == ("info", "uncut-transcript-lines")
     assert "40 lines of turns that were not cut into utterances and 40 lines without an id" in finding.message
@@ -83,7 +83,7 @@ def test_the_folder_above_the_release_will_do_and_a_film_is_named(tmp_path: Path
     film.parent.mkdir(parents=True)
     film.write_bytes(b"film")
 
-    corpus = read(tmp_path, CorpusOptions())
+    corpus = read(tmp_path, IemocapOptions())
 
     films = {u.conversation: u.attributes["dialog_video"] for u in corpus.utterances if u.attributes["dialog_video"]}
     assert films == {"Ses02F_impro01": "IEMOCAP_full_release/Session2/dialog/avi/DivX/Ses02F_impro01.avi"}
@@ -96,7 +96,7 @@ def test_missing_transcripts_and_unrated_recordings_are_found(tmp_path: Path) ->
     stray = tmp_path / "Session3/sentences/wav/Ses03F_impro01/Ses03F_impro01_F099.wav"
     stray.write_bytes((stray.parent / "Ses03F_impro01_F000.wav").read_bytes())
 
-    corpus = read(tmp_path, CorpusOptions())
+    corpus = read(tmp_path, IemocapOptions())
 
     assert len(corpus.utterances) == 20
     found = {finding.code: finding.ids for finding in corpus.findings}
@@ -110,7 +110,7 @@ def test_a_missing_recording_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_M000.wav").unlink()
 
     with pytest.raises(MerkitError, match=r"1 rated utterance \(Ses01F_impro01_M000\) without a wav file"):
-        read(tmp_path, CorpusOptions())
+        read(tmp_path, IemocapOptions())
 
 
 def test_a_release_without_any_recording_is_read_as_text(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_release_without_any_recording_is_read_as_text(tmp_path: Path) -> None
     for path in tmp_path.rglob("*.wav"):
         path.unlink()
 
-    corpus = read(tmp_path, CorpusOptions())
+    corpus = read(tmp_path, IemocapOptions())
 
     assert {u.audio for u in corpus.utterances} == {None}
     assert "no-audio" in {finding.code for finding in corpus.findings}
@@ -126,7 +126,7 @@ def test_a_release_without_any_recording_is_read_as_text(tmp_path: Path) -> None
 
 def test_no_session_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MerkitError, match="no session found; expected Session1/dialog/EmoEvaluation"):
-        read(tmp_path, CorpusOptions())
+        read(tmp_path, IemocapOptions())
 
 
 def test_a_rating_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_rating_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace(", 3.0000]", ""), encoding="utf-8")
 
     with pytest.raises(MerkitError, match=r"Ses04F_impro01\.txt: 2 lines cannot be read, first '\[1\.75"):
-        read(tmp_path, CorpusOptions())
+        read(tmp_path, IemocapOptions())
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_transcript_in_windows_encoding_is_read(tmp_path: Path) -> None:
 def test_the_protocols_read_what_the_adapter_writes(release: Path, name: str, folds: int) -> None:
     spec = load("protocols", name)
 
-    made = spec.build(spec.options(), True).folds(read(release, CorpusOptions()).utterances, 0)
+    made = spec.build(spec.options(), True).folds(read(release, IemocapOptions()).utterances, 0)
 
     assert spec.corpus == SPEC.name
     assert len(made) == folds
@@ -186,3 +186,84 @@ def test_the_protocols_read_what_the_adapter_writes(release: Path, name: str, fo
 
 def test_published_counts_are_expected() -> None:
     assert SPEC.expected == {"utterances": 10039, "conversations": 151}
+
+
+def first_ids(release: Path, number: int) -> list[str]:
+    return [utterance.id for utterance in read(release, IemocapOptions()).utterances[:number]]
+
+
+def label_table(folder: Path, rows: list[str]) -> Path:
+    path = folder / "labels.csv"
+    path.write_text("\n".join(["id,emotion", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_labels_of_a_table_stand_beside_those_of_the_release(release: Path, tmp_path: Path) -> None:
+    first, _, third = first_ids(release, 3)
+    path = label_table(tmp_path, [f"{first},hap", f"{third},fru"])
+
+    utterances = read(release, IemocapOptions(labels=path)).utterances
+
+    assert [u.attributes["shared_emotion"] for u in utterances[:4]] == ["hap", None, "fru", None]
+    assert [u.attributes["emotion"] for u in utterances] == [
+        u.attributes["emotion"] for u in read(release, IemocapOptions()).utterances
+    ]
+
+
+def test_labels_of_a_shared_feature_file_are_class_numbers_by_conversation(release: Path, tmp_path: Path) -> None:
+    first, second, *_ = first_ids(release, 2)
+    conversation = first.rsplit("_", 1)[0]
+    path = tmp_path / "IEMOCAP_features.pkl"
+    path.write_bytes(
+        pickle.dumps(({conversation: [first, second]}, {conversation: ["F", "M"]}, {conversation: [4, 1]}))
+    )
+
+    utterances = read(release, IemocapOptions(labels=path)).utterances
+
+    assert [u.attributes["shared_emotion"] for u in utterances[:3]] == ["exc", "sad", None]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["{0},hap", "{0},sad"], "occurs twice"),
+        (["{0},joy"], "has label 'joy', expected hap, sad, neu, ang, exc, fru"),
+        (["Ses01F_impro09_F000,hap"], "1 id .Ses01F_impro09_F000. that the release lacks"),
+    ],
+)
+def test_wrong_labels_are_named(release: Path, tmp_path: Path, rows: list[str], message: str) -> None:
+    path = label_table(tmp_path, [row.format(*first_ids(release, 1)) for row in rows])
+
+    with pytest.raises(MerkitError, match=f"labels.csv: .*{message}"):
+        read(release, IemocapOptions(labels=path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1, 2, 3],
+        "words",
+        ({"a": ["x"]},),
+        ({"a": ["x"]}, {}, {"a": [6]}),
+        ({"a": ["x"]}, {}, {"a": [-1]}),
+        ({"a": ["x"]}, {}, {"a": [1, 2]}),
+    ],
+)
+def test_a_pickle_of_another_layout_is_named(release: Path, tmp_path: Path, content: object) -> None:
+    path = tmp_path / "features.pkl"
+    path.write_bytes(pickle.dumps(content))
+
+    with pytest.raises(MerkitError, match=r"features\.pkl: expected a tuple that begins with utterance ids"):
+        read(release, IemocapOptions(labels=path))
+
+
+def test_shared_labels_are_what_iemocap6_reads_and_iemocap6_release_does_not(release: Path, tmp_path: Path) -> None:
+    (first,) = first_ids(release, 1)
+    utterances = read(release, IemocapOptions(labels=label_table(tmp_path, [f"{first},exc"]))).utterances
+    shared, released = (load("protocols", name) for name in ("iemocap6", "iemocap6-release"))
+
+    members = shared.build(shared.options(), True).members(utterances)
+    others = released.build(released.options(), True).members(utterances)
+
+    assert [utterance.id for utterance in members] == [first]
+    assert len(others) > 1

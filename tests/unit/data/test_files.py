@@ -3,12 +3,15 @@
 import errno
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from merkit.core.errors import MerkitError
-from merkit.data.files import atomic_path, file_hash, write_texts
+from merkit.data.files import TEMPORARY, atomic_path, file_hash, remove_leftovers, write_texts
 
 
 def test_a_written_file_takes_its_place_and_leaves_no_sibling(tmp_path: Path) -> None:
@@ -17,8 +20,8 @@ def test_a_written_file_takes_its_place_and_leaves_no_sibling(tmp_path: Path) ->
     with atomic_path(target) as temporary:
         temporary.write_text("a")
 
-        assert temporary.parent == target.parent
-        assert temporary.suffix == ".csv"
+        assert temporary.parent.parent == target.parent  # renamed, not copied, at the end
+        assert temporary.name == "table.csv"
         assert not target.exists()
 
     assert target.read_text() == "a"
@@ -109,3 +112,53 @@ def test_a_hash_of_a_missing_file_or_a_folder_is_an_error(tmp_path: Path) -> Non
         file_hash(tmp_path / "gone")
     with pytest.raises(MerkitError, match="Cannot read"):
         file_hash(tmp_path)
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_writer_and_what_a_living_one_writes_is_kept(
+    tmp_path: Path,
+) -> None:
+    hold = (
+        "import sys\nfrom pathlib import Path\nfrom merkit.data.files import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('mine')\n    print('begun', flush=True)\n    sys.stdin.read()"
+    )
+
+    def begin(name: str) -> subprocess.Popen[str]:
+        arguments = [sys.executable, "-c", hold, str(tmp_path / name)]
+        process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        return process
+
+    with begin("killed") as killed, begin("living") as living:
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        assert len(list(tmp_path.glob(f"{TEMPORARY}*"))) == 2
+
+        write_texts({tmp_path / "new": "text"})
+
+        assert len(list(tmp_path.glob(f"{TEMPORARY}*"))) == 1
+        living.communicate("")
+
+    assert (tmp_path / "living").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["living", "new"]
+
+
+def test_an_unfinished_folder_without_its_lock_is_a_leftover(tmp_path: Path) -> None:
+    (tmp_path / f"{TEMPORARY}1-ab" / "half").mkdir(parents=True)
+
+    remove_leftovers(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_keeps_its_place_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    target, link = tmp_path / "elsewhere" / "table.csv", tmp_path / "table.csv"
+    target.parent.mkdir()
+    link.symlink_to(target)
+
+    write_texts({link: "first"})
+    write_texts({link: "second"})
+
+    assert link.is_symlink()
+    assert target.read_text() == "second"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from tests.miniature import write_tone
 from tests.tiny import built
 from tests.unit.encoders.conftest import tiny_bert
@@ -16,7 +17,7 @@ from merkit.core.errors import ConfigError
 from merkit.core.types import Turn, Utterance, turns_of
 from merkit.data.collate import Example, collate
 from merkit.encoders import checkpoint
-from merkit.io.checkpoint import build_model, open_model, save_checkpoint
+from merkit.io.checkpoint import build_encoders, build_model, choose_encoders, open_model, save_checkpoint
 from merkit.models import bc_lstm, single
 
 __all__ = ["tiny_bert"]
@@ -176,3 +177,21 @@ def test_a_feature_extractor_of_a_feature_extractor_is_refused(folder, tmp_path)
 
     with pytest.raises(ConfigError, match="two stages at most"):
         stage(tmp_path / "two")
+
+
+def test_the_weights_of_a_frozen_network_and_of_an_extractor_are_counted_whether_or_not_they_are_loaded(
+    tmp_path, tiny_bert, folder
+):
+    stored = load_file(tiny_bert / "model.safetensors")
+    weights = sum(tensor.size for name, tensor in stored.items() if not name.startswith("pooler."))  # it is not used
+    trained = sum(parameter.numel() for parameter in open_model(folder).model.parameters())
+
+    frozen = build_encoders(
+        choose_encoders({"text": {"name": "bert", "weights": str(tiny_bert), "frozen": True}}), None, None
+    )["text"]
+
+    assert frozen.frozen_parameters() == weights > 0
+    assert sum(parameter.numel() for parameter in frozen.parameters()) == 0
+    assert stage(folder).frozen_parameters() == trained > weights
+    own = choose_encoders({"text": {"name": "bert", "weights": str(tiny_bert), "frozen": False}})
+    assert build_encoders(own, None, None)["text"].frozen_parameters() == 0

@@ -109,10 +109,15 @@ def test_what_cannot_be_aligned_is_an_error_unless_the_user_says_frame(corpus: M
     command = ("align", str(corpus.root), "--with", "files", "--set", f"folder={tmp_path}")
 
     strict = call(*command)
+    fast = call(*command, "--fail-fast")
     lenient = call(*command, "--unaligned", "frame")
 
-    assert strict.code == 2
-    assert "1 of 30 utterances cannot be aligned: 'u7': no segments of it" in strict.error
+    assert strict.code == 1
+    assert "29 utterances aligned" in strict.out
+    assert strict.error.startswith("failed: u7: no segments of it")
+    assert "1 of 30 utterances failed, as listed; 29 are done. Correct these, or read them frame" in strict.error
+    assert fast.code == 2
+    assert "1 of 30 utterances cannot be aligned: 'u7': no segments of it" in fast.error
     assert lenient.code == 0
     assert "They are read frame by frame." in lenient.out
 

@@ -93,7 +93,7 @@ def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
     write_corpus(tmp_path / "data", conversations=10)
     recipe = check_recipe(recipe_values("majority"), "r.toml")
     hold = (
-        "import sys\nfrom pathlib import Path\nfrom merkit.experiments.lock import alone\n"
+        "import sys\nfrom pathlib import Path\nfrom merkit.io.lock import alone\n"
         "with alone(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()"
     )
     arguments = [sys.executable, "-c", hold, str(tmp_path / "run")]

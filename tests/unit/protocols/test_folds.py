@@ -119,6 +119,27 @@ def test_scriptfree_training_has_neither_session_nor_script_of_the_test_part() -
         "3-impro01",
         "3-script02",
     }
+    for made in folds:
+        assert not {id_.split("-")[1] for id_ in made.train} & {id_.split("-")[1] for id_ in made.valid}
+
+
+def test_scriptfree_validation_has_every_class_and_a_tenth_of_the_utterances() -> None:
+    pairs = {f"impro0{number}": (("neu", "ang"), ("sad", "hap"))[number % 2] for number in range(1, 9)}
+    utterances = [
+        Utterance(f"{session}-{script}-{label}", f"{session}-{script}", turn, f"Ses0{session}F",
+                  attributes={"session": session, "script": script, "emotion": label})
+        for session in "12345" for script, labels in pairs.items() for turn, label in enumerate(labels)
+    ]  # fmt: skip
+    spec = load("protocols", "iemocap4-scriptfree")
+
+    folds = [made for seed in range(3) for made in spec.build(spec.options(), True).folds(utterances, seed)]
+
+    assert len(folds) == 3 * 40
+    drawn = [{id_.split("-")[1] for id_ in made.valid} for made in folds]
+    classes = [{id_.split("-")[2] for id_ in made.valid} for made in folds]
+    assert {len(names) for names in drawn} == {2, 3}  # of the seven that the test split leaves
+    assert all(len(found) == 4 for found, names in zip(classes, drawn, strict=True) if len(names) == 2)
+    assert len({frozenset(names) for names in drawn}) > 10
 
 
 def test_the_partner_of_the_tested_speaker_takes_no_part_in_the_fold() -> None:

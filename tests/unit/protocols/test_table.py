@@ -100,11 +100,11 @@ def test_a_missing_validation_split_is_cut_by_conversation_where_speakers_are_fe
 
     (fold,) = table().folds(rows, 0)
 
-    assert len(fold.valid) == 3  # 15 % of twenty conversations
+    assert len(fold.valid) == 2  # a tenth of twenty conversations
 
 
 def test_a_missing_validation_split_is_cut_by_speaker_where_there_are_enough() -> None:
-    rows = [row(number, label=("yes", "no")[number % 2], speaker=f"p{number % 7}") for number in range(28)]
+    rows = [row(number, label=("yes", "no")[number % 2], speaker=f"p{number % 10}") for number in range(40)]
     rows.append(row(90, "test", speaker="other"))
     speaker = {utterance.id: utterance.speaker for utterance in rows}
 
@@ -115,23 +115,51 @@ def test_a_missing_validation_split_is_cut_by_speaker_where_there_are_enough() -
 
 
 def test_a_group_column_beside_the_split_says_what_the_validation_split_is_cut_by() -> None:
-    rows = [row(number, label=("yes", "no")[number % 2], room=f"r{number % 4}") for number in range(20)]
-    rows.append(row(90, "test", room="r9"))
+    rows = [row(number, label=("yes", "no")[number % 2], room=f"r{number % 10}") for number in range(40)]
+    rows.append(row(90, "test", room="r99"))
     protocol = table(split="split", group="room")
 
     (fold,) = protocol.folds(rows, 0)
 
-    assert len(fold.valid) == 5
-    assert len({int(id_[1:]) % 4 for id_ in fold.valid}) == 1
+    assert len(fold.valid) == 4
+    assert len({int(id_[1:]) % 10 for id_ in fold.valid}) == 1
 
 
 def test_a_group_column_alone_makes_folds() -> None:
-    rows = [row(number, label=("yes", "no")[number % 2], room=number % 4) for number in range(12)]
+    rows = [row(number, label=("yes", "no")[number // 20], room=number % 20) for number in range(40)]
+
+    folds = table(group="room", folds=20).folds(rows, 0)
+
+    assert [set(fold.test) for fold in folds] == [{f"u{room}", f"u{room + 20}"} for room in sorted(range(20), key=str)]
+    assert all(len(fold.valid) == 2 for fold in folds)  # one of nineteen rooms
+
+
+def test_conversations_are_validated_on_where_a_group_is_more_than_the_share() -> None:
+    rows = [row(number, label=("yes", "no")[number % 2], room=number % 4) for number in range(80)]
 
     folds = table(group="room", folds=4).folds(rows, 0)
 
-    assert [fold.test for fold in folds] == [tuple(f"u{n}" for n in range(room, 12, 4)) for room in range(4)]
-    assert all(len(fold.valid) == 3 for fold in folds)
+    assert [len(fold.valid) for fold in folds] == [6, 6, 6, 6]  # a tenth of 60 conversations, not a room of 20
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.1, 6), (0.25, 15), (0.5, 20)])
+def test_the_share_of_the_validation_split_is_an_option(share: float, expected: int) -> None:
+    rows = [row(number, label=("yes", "no")[number % 2]) for number in range(60)] + [row(90, "test")]
+
+    (fold,) = table(valid_share=share).folds(rows, 0)  # 0.5: one of three speakers
+
+    assert len(fold.valid) == expected
+
+
+def test_a_validation_split_that_exceeds_its_share_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [row(number, label=("yes", "no")[number % 2], room=number % 4) for number in range(4)]
+
+    table(group="room", folds=4).folds(rows, 0)
+
+    assert caplog.messages == [
+        "table: fold '1' validates on 1 of its 3 training conversations, more than valid_share = 0.1: "
+        "there are no smaller groups that can be kept apart."
+    ]
 
 
 def test_an_empty_group_is_an_error() -> None:
@@ -167,6 +195,7 @@ def test_one_column_cannot_be_label_and_split() -> None:
         ({"metrics": ()}, "metrics is empty"),
         ({"metrics": ("weighted_fi",)}, "No metric named 'weighted_fi'. Did you mean 'weighted_f1'?"),
         ({"selection": "best_test"}, "Input should be 'best_valid' or 'last'"),
+        ({"labels": ("a", "b"), "leave_out": ("b",)}, "labels and leave_out both name b"),
         ({"folds": 1}, "greater than or equal to 2"),
         ({"lable": "x"}, "Extra inputs are not permitted"),
     ],
@@ -174,6 +203,79 @@ def test_one_column_cannot_be_label_and_split() -> None:
 def test_wrong_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(message)):
         TableOptions(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("named", ["-1", "-1.0"])
+def test_whole_numbers_are_classes_without_a_point_and_can_be_left_out_either_way(named: str) -> None:
+    rows = [row(0, label=1.0), row(1, label=0.0), row(2, "val", -1.0), row(3, "val", 0.0), row(4, "test", 1.0)]
+
+    protocol = table(leave_out=(named,))
+    protocol.check_options(rows)
+
+    assert true_labels(protocol, rows) == {"u0": 1, "u1": 0, "u3": 0, "u4": 1}
+    assert protocol.labels == ("0", "1")
+    whole = table()
+    assert (whole.label(rows[2]), whole.label(row(9, label=-0.0)), whole.label(row(9, label=0.5))) == ("-1", "0", "0.5")
+    assert table(labels=("-1.0", "0.0", "1.0")).label(rows[2]) == "-1.0"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"leave_out": ("othr",)}, "leave_out names 'othr', which is no label in column 'label'. Labels: no, yes"),
+        ({"leave_out": ("Yes",)}, "Did you mean 'yes'? Labels: no, yes"),
+        ({"labels": ("yes", "no", "mabye")}, "labels names 'mabye', which is no label"),
+        ({"label": "lable"}, "label: No column named 'lable'. Did you mean 'label'? Known: split, label, speaker"),
+        ({"group": "speakers"}, "group: No column named 'speakers'. Did you mean 'speaker'?"),
+        ({"split": "part"}, "split: No column named 'part'. Known: split, label"),
+        ({"folds": 3}, "folds = 3 has no effect where the column 'split' makes the splits"),
+        ({"split": "split", "group": "speaker", "folds": 3}, "has no effect"),
+    ],
+)
+def test_an_option_that_matches_nothing_is_an_error_with_what_there_is(
+    options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(MerkitError, match=re.escape(message)):
+        table(**options).check_options(ROWS)
+
+
+def test_options_that_match_are_fine_and_an_empty_cell_may_be_left_out_where_there_is_none() -> None:
+    table(leave_out=("", "no"), labels=None).check_options(ROWS)
+    table(labels=("yes", "no")).check_options([row(0), row(1, "test", "no")])
+
+
+@pytest.mark.parametrize("spelt", [float, str])
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        ([number / 5 for number in range(21)], "21 distinct numbers, 0 to 4: is this a regression?"),
+        ([number / 2 for number in range(11)], "11 distinct numbers"),
+        (range(21), "21 distinct numbers"),
+        (range(20), ""),
+        ([number / 2 for number in range(10)], ""),
+    ],
+)
+def test_many_different_numbers_are_refused_as_classes(values, refused: str, spelt: type) -> None:
+    rows = [row(number, label=spelt(value)) for number, value in enumerate(values)]
+
+    if not refused:
+        table().check_options(rows)
+        return
+    with pytest.raises(MerkitError, match=re.escape(refused) + ".*insist with numeric_classes = true"):
+        table().check_options(rows)
+    table(numeric_classes=True).check_options(rows)
+    table(labels=tuple(map(str, values))).check_options(rows)
+
+
+def test_labels_that_read_the_same_are_told_with_their_numbers() -> None:
+    rows = [row(0), row(1, label="Yes"), row(2, "val", "no"), row(3, "test", "no "), row(4, "test", "None")]
+
+    alike, nothing = table().warnings(rows)
+
+    assert alike.startswith("column 'label': labels differ only in case, white space or Unicode form: ")
+    assert "'yes' (1) and 'Yes' (1); 'no' (1) and 'no ' (1)" in alike
+    assert nothing == "column 'label': labels are words for no value: 'None' (1)"
+    assert table(leave_out=("None", "Yes", "no")).warnings(rows) == []
 
 
 def test_the_table_is_for_any_corpus() -> None:

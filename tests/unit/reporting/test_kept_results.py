@@ -12,6 +12,7 @@ from merkit.reporting.kept_results import best_of_each_model, renewed
 from merkit.reporting.reference import read_references, shipped_references
 from merkit.reporting.report import renew_tables, write_report
 from merkit.reporting.results import gather
+from merkit.reporting.rows import read_rows
 from merkit.reporting.section import section_markdown
 from merkit.reporting.sections import results_section
 
@@ -149,6 +150,29 @@ def test_the_same_runs_again_or_none_change_nothing(runs, kept):
     assert kept[1].read_bytes() == before[1]
 
 
+def without_tasks(results):
+    """Write a file of results as earlier versions did."""
+    with results.open(newline="") as file:
+        rows = list(csv.reader(file))
+    with results.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(row[: rows[0].index("task")] for row in rows)
+
+
+def test_rows_of_an_earlier_version_stay_until_their_run_is_given_again(runs, kept, make_run, parley, tmp_path):
+    results, *_ = kept
+    without_tasks(results)
+    other = make_run(tmp_path / "runs" / "other", parley, "concat")
+    provenance = other / "provenance.json"
+    provenance.write_text(provenance.read_text().replace("ab" * 32, "cd" * 32))
+
+    write_texts(renewed(gather([other]), results))
+    assert [row.run for row in read_rows(results)][::4] == ["alone", "left", "calls", "other"]
+
+    write_texts(renewed(gather([runs["calls"], other]), results))
+    assert [row.run for row in read_rows(results)][::4] == ["alone", "left", "calls", "other"]
+    assert [bool(row.task) for row in read_rows(results)][::4] == [False, False, True, True]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -160,8 +184,8 @@ def test_the_same_runs_again_or_none_change_nothing(runs, kept):
             "columns missing: none, unknown: none; expected in this order",
         ),
         (lambda text: "", "columns missing: .*, unknown: none"),
-        (lambda text: text + "meld7,bc_lstm\n", "line 14: not 33 cells"),
-        (lambda text: text.replace("\n", ",more\n").replace(",more", "", 1), "line 2: not 33 cells"),
+        (lambda text: text + "meld7,bc_lstm\n", "line 14: not 38 cells"),
+        (lambda text: text.replace("\n", ",more\n").replace(",more", "", 1), "line 2: not 38 cells"),
         (lambda text: text + '"meld7,bc_lstm', r"line 1[34]: not CSV \(unexpected end of data\)"),
         (lambda text: text.replace(",macro_f1,", ",f1,", 1), "line .: metric 'f1': .*one of accuracy"),
         (lambda text: text.replace(",best_valid,", ",best,", 1), "line .: selection 'best': .*'best_valid'"),

@@ -101,13 +101,54 @@ def test_the_page_is_well_formed_and_asks_for_nothing_outside(files, tree):
     assert {link.removeprefix("#") for link in tree.links} <= tree.ids
 
 
-def test_baselines_come_first_and_the_run_with_one_encoder_is_what_the_others_must_beat(runs):
+def test_baselines_come_first_and_the_best_simpler_run_is_what_the_others_must_beat(runs):
     group = gather(runs)[0]
 
     assert [entry.name for entry in group.entries] == ["z_majority", "fused", "text"]
     assert group.compared_with.name == "text"
     assert [c.system for c in group.comparisons] == ["z_majority", "fused"]
-    assert group.compared_with.name == "text"
+
+
+def test_the_best_simpler_run_may_be_a_fusion_or_a_classical_model(runs, make_run, parley, tmp_path):
+    concat, linear = (
+        make_run(tmp_path / "runs" / model, parley, model, skill, epochs=0)
+        for model, skill in (("concat", 1.8), ("linear", 1.0))
+    )
+
+    assert gather([*runs, concat])[0].compared_with.name == "concat"  # the others have less skill
+    assert gather([*runs[:2], linear])[0].compared_with.name == "linear"
+    assert gather([runs[2], linear])[0].compared_with.name == "linear"  # weaker, but the only simpler one
+    assert gather([concat, linear, runs[2]])[0].compared_with.name == "text"
+
+
+def test_the_reference_is_chosen_on_validation_never_on_test(runs, make_run, parley, tmp_path, monkeypatch):
+    audio = make_run(tmp_path / "runs" / "audio", parley, "single", 1.2, epochs=0)
+    better_on_test = score(open_run(audio))
+    for metric in better_on_test["test"]:
+        better_on_test["test"][metric]["mean"] = 0.99
+    real = score
+    monkeypatch.setattr(
+        "merkit.reporting.results.score", lambda run: better_on_test if run.path == audio else real(run)
+    )
+
+    assert gather([*runs, audio])[0].compared_with.name == "text"
+
+
+def test_the_caption_names_the_reference_and_why(runs, parley, make_run, tmp_path):
+    def caption(group):
+        return next(s.caption for s in sections_of(group) if "compared with" in s.title)
+
+    by_default = caption(gather(runs)[0])
+    named = caption(gather(runs, reference="fused")[0])
+    twins = caption(gather([runs[1], make_run(tmp_path / "runs" / "twin", parley, "sdt", 1.0, epochs=0)])[0])
+
+    assert by_default.startswith(
+        "text has the best validation score of the runs with simpler models (majority, then text_lookup, then "
+        "bag_of_words and linear and svm, then single and single_conversation, then late_average and concat, then all "
+        "others). 95 %"
+    )
+    assert named.startswith("fused is named by --reference. ")
+    assert twins.startswith("fused has the best validation score; no run has a simpler model than the others. ")
 
 
 def test_the_run_to_compare_with_can_be_named_and_a_misspelt_one_is_an_error(runs):
@@ -116,7 +157,7 @@ def test_the_run_to_compare_with_can_be_named_and_a_misspelt_one_is_an_error(run
         gather(runs, reference="fuse")
 
 
-def test_without_a_single_model_the_best_baseline_is_the_reference(runs):
+def test_with_a_baseline_alone_beside_a_system_the_baseline_is_the_reference(runs):
     assert gather(runs[:2])[0].compared_with.name == "z_majority"
     assert gather(runs[1:2])[0].compared_with.name == "fused"
 
@@ -425,6 +466,44 @@ def test_cells_are_printed_as_they_are_in_both_formats():
         r"| a\|b |", r"| \<i>x\</i> |", r"| \*bold\* |", r"| [x\](http://y) |", r"| back\\slash |", "| two lines |",
         "| snake_case |", "", r"\<b>\|",
     ]  # fmt: skip
+
+
+def test_what_would_command_a_terminal_or_turn_the_direction_of_writing_is_shown():
+    section = Section("t", [Column("a\x1b[31m|b")], [Row([Cell("\u202ex", "&lt;\x00 $y$")])])
+
+    html, markdown = section_html(section), section_markdown(section)
+
+    assert not re.search("[\x00\x1b\u202e]", html + markdown)
+    assert r"a\x1b[31m|b" in Tree(html).text
+    assert Tree(html).text.endswith(r"\u202ex &lt;\x00 $y$")
+    assert markdown.splitlines()[0] == r"| a\\x1b[31m\|b |"
+    assert markdown.splitlines()[2] == r"| \\u202ex (\&lt;\\x00 \$y\$) |"
+
+
+def test_one_seed_is_no_mean_over_seeds(parley, make_run, references, tmp_path):
+    files = write_report([make_run(tmp_path / "run", parley, seeds=(0,))], tmp_path / "report", printed=references)
+
+    text = Tree(files.html.read_text(encoding="utf-8")).text + files.markdown.read_text(encoding="utf-8")
+    assert "over seeds" not in text
+
+
+def test_frozen_networks_count_as_parameters_and_features_have_a_time(parley, make_run, references, tmp_path):
+    runs = [make_run(tmp_path / name, parley) for name in ("new", "old")]
+    for path in runs[0].glob("fold-*/seed-*/cell.json"):
+        cell = json.loads(path.read_text())
+        path.write_text(json.dumps({**cell, "frozen_parameters": 22_000_000, "feature_seconds": 40.25}))
+
+    files = write_report(runs, tmp_path / "report", printed=references)
+
+    cost = files.markdown.read_text(encoding="utf-8").split("### Cost")[1].splitlines()
+    assert cost[2] == (
+        "| System | Parameters | of them trained | Features | Training, all | per fold and seed | Peak memory |"
+    )
+    assert cost[4].startswith("| new | 23,234,567 | 34,567 | 80.5 s | 25.0 s | 12.5 s |")
+    assert cost[5].startswith("| old | 1,234,567 (without frozen networks) | 34,567 | – | 25.0 s | 12.5 s |")
+    with files.csv.open(newline="") as file:
+        rows = {row["run"]: (row["frozen_parameters"], row["feature_seconds"]) for row in csv.DictReader(file)}
+    assert rows == {"new": ("22000000", "80.5000"), "old": ("", "")}
 
 
 def test_equal_names_in_the_first_column_are_merged_on_the_page_and_repeated_in_markdown():

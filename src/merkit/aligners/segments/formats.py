@@ -33,11 +33,11 @@ _TIER_OF: Mapping[str, TierName] = {
 """Names of tiers of the Montreal Forced Aligner, WebMAUS, Praat's aligner and manual annotation, in lower case."""
 
 
-def read_textgrid(path: Path) -> Tiers:
-    """Read a Praat TextGrid, long or short; a speaker's name before `` - `` in a tier's name is ignored.
+def open_textgrid(path: Path) -> list[tuple[str, list[Interval] | None]]:
+    """Read a Praat TextGrid, long or short; return each tier's name and filled intervals, ``None`` for points.
 
     Raises:
-        MerkitError: It is damaged, or none of its tiers is one of words, syllables or phones.
+        MerkitError: It is damaged, or praatio is not installed.
     """
     try:
         from praatio.textgrid import openTextgrid
@@ -49,17 +49,42 @@ def read_textgrid(path: Path) -> Tiers:
         raise MerkitError(
             f"{path}: not a TextGrid that can be read ({first_line(error)}). Save it again with Praat"
         ) from error
-    tiers: Tiers = {}
+    tiers: list[tuple[str, list[Interval] | None]] = []
     for name in content.tierNames:
-        known = _TIER_OF.get(name.rpartition(" - ")[2].strip().lower())
         entries = content.getTier(name).entries
-        if known is None or not all(hasattr(entry, "end") for entry in entries):
+        if all(hasattr(entry, "end") for entry in entries):
+            tiers.append((name, [Interval(entry.label, float(entry.start), float(entry.end)) for entry in entries]))
+        else:
+            tiers.append((name, None))
+    return tiers
+
+
+def tier_kind(name: str) -> TierName | None:
+    """Return what a tier of this name holds; a speaker's name before `` - `` is ignored.
+
+    >>> tier_kind("Ann - words")
+    'word'
+    """
+    return _TIER_OF.get(name.rpartition(" - ")[2].strip().lower())
+
+
+def read_textgrid(path: Path) -> Tiers:
+    """Read the tiers of words, syllables and phones of a Praat TextGrid.
+
+    Raises:
+        MerkitError: It is damaged, or none of its tiers is one of words, syllables or phones.
+    """
+    tiers: Tiers = {}
+    content = open_textgrid(path)
+    for name, intervals in content:
+        known = tier_kind(name)
+        if known is None or intervals is None:
             continue
         if known in tiers:
             raise MerkitError(f"{path}: two tiers of {known}s. Expected one; keep that of the utterance's speaker")
-        tiers[known] = [Interval(entry.label, float(entry.start), float(entry.end)) for entry in entries]
+        tiers[known] = intervals
     if not tiers:
-        found = ", ".join(content.tierNames) or "none"
+        found = ", ".join(name for name, _ in content) or "none"
         raise MerkitError(f"{path}: tiers {found}. Expected one named words, syllables or phones; rename it in Praat")
     return tiers
 
@@ -71,14 +96,23 @@ def read_ctm(path: Path) -> dict[str, list[Interval]]:
         MerkitError: A line is not file, channel, start, duration and label; names it.
     """
     intervals: dict[str, list[Interval]] = {}
-    for fields, refused in _rows(path, (";;",), "file channel start duration label"):
-        try:
-            name, _, start, duration, label = fields[:5]
-            interval = Interval(label, float(start), round(float(start) + float(duration), 6))
-        except ValueError:
-            raise refused from None
+    for _, (name, _, interval) in ctm_rows(_text(path), str(path)):
         intervals.setdefault(name, []).append(interval)
     return intervals
+
+
+def ctm_rows(text: str, source: str) -> Iterator[tuple[int, tuple[str, str, Interval]]]:
+    """Yield the number of each line of a CTM, with its file, channel and interval.
+
+    Raises:
+        MerkitError: A line is not file, channel, start, duration and label; names it.
+    """
+    for number, fields, refused in _rows(text, source, (";;",), "file channel start duration label"):
+        try:
+            name, channel, start, duration, label = fields[:5]
+            yield number, (name, channel, Interval(label, float(start), round(float(start) + float(duration), 6)))
+        except ValueError:
+            raise refused from None
 
 
 def read_seg(path: Path) -> list[Interval]:
@@ -91,7 +125,7 @@ def read_seg(path: Path) -> list[Interval]:
         MerkitError: Another line has other columns; names it.
     """
     intervals = []
-    for fields, refused in _rows(path, ("SFrm", "Total"), "first frame, last frame, score, label"):
+    for _, fields, refused in _rows(_text(path), str(path), ("SFrm", "Total"), "first frame, last frame, score, label"):
         try:
             first, last, _, label = fields[:4]
             start_s, end_s = int(first) * SEG_FRAME_S, (int(last) + 1) * SEG_FRAME_S
@@ -126,12 +160,18 @@ def _spans(row: Mapping[str, Any], key: str) -> list[Interval]:
     return merged_words(spans)
 
 
-def _rows(path: Path, ignored: tuple[str, ...], expected: str) -> Iterator[tuple[list[str], MerkitError]]:
-    """Yield the fields of each line, unless it is ignored, with the error to raise where they are not as expected."""
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise MerkitError(f"Cannot read '{path}': {first_line(error)}") from error
+
+
+def _rows(
+    text: str, source: str, ignored: tuple[str, ...], expected: str
+) -> Iterator[tuple[int, list[str], MerkitError]]:
+    """Yield number and fields of each line, unless it is ignored, with the error to raise where they are unexpected."""
     for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
         if line and not line.startswith(ignored):
-            yield line.split(), MerkitError(f"{path}, line {number}: '{line[:60]}' found, expected {expected}")
+            refused = MerkitError(f"{source}, line {number}: '{line[:60]}' found, expected {expected}")
+            yield number, line.split(), refused

@@ -13,10 +13,12 @@ from merkit.core.errors import MediaError, MerkitError
 from merkit.core.types import Utterance
 from merkit.data.corpus.checks import check_durations, check_repeated_texts, check_texts
 from merkit.data.corpus.findings import LEVELS, counted, read_findings
+from merkit.data.corpus.labels import check_label_columns
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.prepare import count_differences
 from merkit.data.features.published import read_published
 from merkit.data.media.audio import MediaInfo, audio_blocks, probe
+from merkit.data.media.missing import spelling_hint
 from merkit.data.media.sources import END_SLIP_S
 
 SILENT_PEAK = 1e-3
@@ -41,6 +43,7 @@ def examine(
     """
     findings = check_counts(manifest, spec)
     findings += check_repeated_ids(manifest.utterances)
+    findings += check_label_columns(manifest.utterances)
     findings += check_texts(manifest.utterances)
     findings += check_media(manifest, progress)
     findings += check_features(manifest)
@@ -113,7 +116,7 @@ def check_media(manifest: Manifest, progress: Callable[[int, int], None] | None 
     for number, utterance in enumerate(with_media, start=1):
         for modality, relative in (("audio", utterance.audio_path), ("video", utterance.video)):
             if relative is not None:
-                _check_header(problems, utterance, modality, relative, headers[relative])
+                _check_header(problems, utterance, modality, manifest.media_path(relative), headers[relative])
         info = headers.get(utterance.audio_path or "")
         if isinstance(info, MediaInfo) and info.has_audio and info.rate_hz and _cut_is_inside(utterance, info):
             path = manifest.media_path(str(utterance.audio_path))
@@ -148,6 +151,10 @@ class _Problems:
 _KINDS = {
     "missing-media": ("error", "name a recording that is missing"),
     "unreadable-media": ("error", "have a recording that cannot be read"),
+    "media-notes": (
+        "warning",
+        "have a recording that was repaired in order to be read, or of which parts are not read",
+    ),
     "no-sound": ("error", "name as audio a file without sound"),
     "no-picture": ("error", "name as video a file without a video track"),
     "cut-outside": ("error", "are cut from outside of their recording"),
@@ -172,10 +179,13 @@ def _headers(manifest: Manifest, utterances: Iterable[Utterance]) -> dict[str, M
 
 
 def _check_header(
-    problems: _Problems, utterance: Utterance, modality: str, relative: str, header: MediaInfo | MediaError | None
+    problems: _Problems, utterance: Utterance, modality: str, path: Path, header: MediaInfo | MediaError | None
 ) -> None:
+    relative = str(utterance.audio_path if modality == "audio" else utterance.video)
     if header is None:
-        problems.add("missing-media", utterance.id, relative)
+        first = "missing-media" not in problems.ids  # a search for each of ten thousand would take its time
+        hint = spelling_hint(path) if first else ""
+        problems.add("missing-media", utterance.id, f"{relative}.{hint}" if hint else relative)
     elif isinstance(header, MediaError):
         problems.add("unreadable-media", utterance.id, str(header))
     elif modality == "audio" and not header.has_audio:
@@ -186,6 +196,8 @@ def _check_header(
         end = "the end" if utterance.end_s is None else f"{utterance.end_s:g} s"
         cut = f"{utterance.start_s or 0:g} s to {end} of {header.duration_s:g} s"
         problems.add("cut-outside", utterance.id, f"{relative}, {cut}")
+    if isinstance(header, MediaInfo) and header.notes:
+        problems.add("media-notes", utterance.id, f"{relative}: {'; '.join(header.notes)}")
 
 
 def _cut_is_inside(utterance: Utterance, info: MediaInfo) -> bool:

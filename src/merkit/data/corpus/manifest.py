@@ -1,10 +1,10 @@
 """The manifest of a prepared corpus: a table of utterances and a description of the corpus.
 
-A manifest is a folder with ``utterances.parquet`` (``.csv`` and ``.jsonl`` are read as well) and ``corpus.json``. The
-columns of ``rows.RESERVED`` mean what ``Utterance`` says; every other column is an attribute, which every utterance
-then carries (``None`` where the cell is empty). Conventions:
+A manifest is a folder with ``utterances.parquet`` (``.csv``, ``.tsv`` and ``.jsonl`` are read as well) and
+``corpus.json``. The columns of ``rows.RESERVED`` mean what ``Utterance`` says; every other column is an attribute,
+which every utterance then carries (``None`` where the cell is empty). Conventions:
 
-* ``id`` is required, and at least one of ``text``, ``audio`` and ``video``, as a column and in each row.
+* ``id`` is required. An utterance without ``text``, ``audio`` and ``video`` may still have features of its own.
 * An absent or empty ``conversation`` is the utterance's own id; absent turns count up in the order of the rows.
 * An absent ``speaker`` is ``""``: not known. Within one conversation all unknown speakers count as one person.
 * Utterances are sorted by conversation, in order of first appearance, and by turn.
@@ -16,6 +16,7 @@ utterances: after an interruption the hashes differ, and reading is refused.
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ import pyarrow.parquet
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from merkit.core.errors import ManifestError
-from merkit.core.types import Conversation, Turn, Utterance, turns_of
+from merkit.core.types import MODALITIES, Conversation, Turn, Utterance, turns_of
 from merkit.data.corpus.rows import (
     NAMES,
     RESERVED,
@@ -45,6 +46,10 @@ from merkit.data.files import atomic_path, write_texts
 
 SCHEMA = 1
 """Number of the format described above."""
+FEATURES = "precomputed"
+"""Folder beside the table: one folder for each set of features that were published or imported."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -137,10 +142,16 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         ManifestError: Something is missing or wrong; all mistakes of the table are listed, ten in words.
     """
-    table = path if path.is_file() or (path.suffix in SUFFIXES and not path.is_dir()) else _find_table(path)
+    table = path if path.is_file() or (path.suffix.lower() in SUFFIXES and not path.is_dir()) else _find_table(path)
     columns = read_columns(table, strings=(*NAMES, *STRINGS), numbers=("turn", *TIMES))
     utterances = _ordered(to_utterances(columns, str(table)))
     info = _read_info(table.parent / "corpus.json", utterances)
+    empty = [u.id for u in utterances if all(getattr(u, modality) is None for modality in MODALITIES)]
+    if empty and not (table.parent / FEATURES).is_dir():
+        _log.warning(
+            f"{table}: {counted_names(empty, 'utterance')} without text, audio and video, and no features: there is "
+            "nothing that a model could read"
+        )
     return Manifest(table.parent, utterances, info)
 
 
@@ -162,9 +173,9 @@ def write_manifest(
     Raises:
         ManifestError: The utterances break the rules, or the folder cannot be written.
     """
-    for other in SUFFIXES[1:]:
-        if (folder / f"utterances{other}").exists():
-            raise ManifestError(f"{folder}: has utterances{other} already; move it or choose another folder")
+    for other in _tables(folder):
+        if other.name != "utterances.parquet":
+            raise ManifestError(f"{folder}: has {other.name} already; move it or choose another folder")
     columns = to_columns(utterances)
     checked = _ordered(to_utterances(columns, "utterances"))
     info = CorpusInfo(
@@ -216,13 +227,20 @@ def content_hash(utterances: Iterable[Utterance]) -> str:
 def _find_table(folder: Path) -> Path:
     if not folder.is_dir():
         raise ManifestError(f"{folder}: no such folder; `merkit prepare` makes one from a raw corpus")
-    tables = [folder / f"utterances{suffix}" for suffix in SUFFIXES if (folder / f"utterances{suffix}").is_file()]
+    tables = _tables(folder)
     if not tables:
         present = ", ".join(sorted(entry.name for entry in folder.iterdir())[:SHOWN]) or "nothing"
-        raise ManifestError(f"{folder}: expected utterances.parquet, .csv or .jsonl, found {present}")
+        raise ManifestError(f"{folder}: expected utterances.parquet, .csv, .jsonl or .tsv, found {present}")
     if len(tables) > 1:
         raise ManifestError(f"{folder}: expected one table, found {' and '.join(table.name for table in tables)}")
     return tables[0]
+
+
+def _tables(folder: Path) -> list[Path]:
+    """Return the files of a folder that may be its table, in the order of ``SUFFIXES``."""
+    names = [f"utterances{suffix}" for suffix in SUFFIXES]
+    found = [entry for entry in (folder.iterdir() if folder.is_dir() else ()) if entry.name.lower() in names]
+    return sorted(found, key=lambda entry: (names.index(entry.name.lower()), entry.name))
 
 
 def _read_info(path: Path, utterances: Sequence[Utterance]) -> CorpusInfo:

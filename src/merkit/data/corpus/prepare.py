@@ -1,6 +1,7 @@
 """Preparation of a raw release: reads it, checks the counts, writes the manifest. Media stay in the release."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,9 +14,12 @@ from merkit.core.corpus import CorpusOptions, CorpusSpec
 from merkit.core.errors import ConfigError, CountError, ManifestError
 from merkit.core.types import Utterance
 from merkit.data.corpus.findings import write_findings
+from merkit.data.corpus.labels import check_label_columns
 from merkit.data.corpus.manifest import Manifest, count, write_manifest
 from merkit.data.corpus.rows import counted_names
 from merkit.data.features.published import write_published
+
+_log = logging.getLogger(__name__)
 
 
 def prepare(
@@ -42,6 +46,7 @@ def prepare(
         ManifestError: The release cannot be read, or ``out`` holds another corpus.
     """
     _refuse_other_corpus(spec, out)
+    _refuse_foreign_files(raw, out)
     corpus = spec.read(raw, _checked_options(spec, options))
     if not corpus.utterances:
         raise ManifestError(f"{spec.name}: no utterance found in {raw}; give the folder of the unpacked release")
@@ -55,7 +60,10 @@ def prepare(
     utterances = [_moved(utterance, base) for utterance in corpus.utterances]
     for features in corpus.features:
         write_published(out / "precomputed" / features.name, features)
-    write_findings(out / "findings.json", corpus.findings)
+    odd_labels = check_label_columns(utterances)
+    for finding in odd_labels:
+        _log.warning("warning: %s, %s", out, finding.message)
+    write_findings(out / "findings.json", [*corpus.findings, *odd_labels])
     return write_manifest(
         out,
         utterances,
@@ -109,6 +117,32 @@ def _refuse_other_corpus(spec: CorpusSpec, out: Path) -> None:
         return
     if name != spec.name:
         raise ManifestError(f"{out}: has corpus '{name}' already; choose another folder for '{spec.name}'")
+
+
+def _refuse_foreign_files(raw: Path, out: Path) -> None:
+    """Refuse to write a manifest over files that no earlier call wrote, or over the release itself."""
+    description, table, findings = (out / name for name in ("corpus.json", "utterances.parquet", "findings.json"))
+    foreign = [description] if _is_foreign(description, dict, {"schema", "sha256"}) else []
+    foreign += [table] if table.exists() and (foreign or not description.exists()) else []
+    foreign += [findings] if _is_foreign(findings, list, {"level", "code", "message"}) else []
+    for path in foreign:
+        if path.stat().st_size:
+            raise ManifestError(
+                f"'{path}' exists, and merkit did not write it: move it away, or choose another folder for the corpus"
+            )
+    for path in (description, table, findings):
+        if path.exists() and raw.exists() and path.samefile(raw):
+            raise ManifestError(f"'{path}' is what the corpus is read from: choose another folder for it")
+
+
+def _is_foreign(path: Path, kind: type, keys: set[str]) -> bool:
+    """Return whether a file is JSON that merkit does not write there; what is no JSON is damaged and made again."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    rows = content if isinstance(content, list) else [content]
+    return not (isinstance(content, kind) and all(isinstance(row, dict) and keys <= row.keys() for row in rows))
 
 
 def _moved(utterance: Utterance, base: Path) -> Utterance:

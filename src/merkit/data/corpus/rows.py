@@ -1,8 +1,10 @@
 """Rows of a table to utterances and back; all mistakes of a table are listed in one error."""
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow
@@ -21,6 +23,8 @@ TIMES = ("start_s", "end_s")
 SHOWN = 10
 """How many mistakes an error lists before it counts the rest."""
 
+
+_log = logging.getLogger(__name__)
 
 _OTHER_NAMES = {
     "id": ("utterance_id", "utt_id", "uid", "name", "file_id", "filename", "file", "sr no."),
@@ -64,6 +68,8 @@ def to_arrays(columns: Columns) -> dict[str, pyarrow.Array]:
 
 def to_utterances(columns: Columns, source: str) -> list[Utterance]:
     """Return one utterance per row, in the order of the rows.
+
+    Turns with gaps, as where a release leaves utterances out, are numbered again from 0, and a log line says so.
 
     Args:
         columns: Cells by column name, all columns of one length.
@@ -115,10 +121,10 @@ def to_utterances(columns: Columns, source: str) -> list[Utterance]:
         )
     mistakes += [f"id '{name}' occurs {times} times" for name, times in names.items() if times > 1]
     if not mistakes:
-        mistakes += _turn_mistakes(utterances)
+        mistakes += _repeated_turns(utterances)
     if mistakes:
         raise _listed(source, mistakes)
-    return utterances
+    return _renumbered(utterances, source)
 
 
 def _column_mistakes(columns: Columns) -> list[str]:
@@ -129,8 +135,8 @@ def _column_mistakes(columns: Columns) -> list[str]:
     holds = f"found {', '.join(columns) or 'no column'}"
     if "id" not in columns:
         mistakes.append(f"no column 'id', {holds}{_suggestion(meant, ('id',))}")
-    if not any(name in columns for name in MODALITIES):
-        mistakes.append(f"no column 'text', 'audio' or 'video', {holds}{_suggestion(meant, MODALITIES)}")
+    if not any(name in columns for name in MODALITIES) and (suggestion := _suggestion(meant, MODALITIES)):
+        mistakes.append(f"no column 'text', 'audio' or 'video', {holds}{suggestion}")
     return mistakes
 
 
@@ -160,8 +166,6 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
             mistakes.append(f"{name} is not valid Unicode (half of a surrogate pair)")
         elif not cell and name in ("audio", "video"):
             mistakes.append(f"{name} is empty; leave the cell out instead")
-    if all(fields[name] is None for name in MODALITIES):
-        mistakes.append("has neither text nor audio nor video")
     turn = fields["turn"]
     whole = isinstance(turn, int) or (isinstance(turn, float) and turn.is_integer())
     if has_turn and (isinstance(turn, bool) or not whole or turn < 0):
@@ -203,16 +207,32 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _turn_mistakes(utterances: Iterable[Utterance]) -> list[str]:
-    mistakes = []
-    groups: dict[str, list[int]] = {}
+def _repeated_turns(utterances: Iterable[Utterance]) -> list[str]:
+    times = Counter((utterance.conversation, utterance.turn) for utterance in utterances)
+    return [
+        f"conversation '{name}' has turn {turn} {count} times, expected once"
+        for (name, turn), count in times.items()
+        if count > 1
+    ]
+
+
+def _renumbered(utterances: list[Utterance], source: str) -> list[Utterance]:
+    """Return the utterances with turns from 0 without gaps in each conversation; their order stays."""
+    turns: dict[str, list[int]] = {}
     for utterance in utterances:
-        groups.setdefault(utterance.conversation, []).append(utterance.turn)
-    for name, turns in groups.items():
-        if sorted(turns) != list(range(len(turns))):
-            shown = ", ".join(map(str, sorted(turns)[:SHOWN])) + (", …" if len(turns) > SHOWN else "")
-            mistakes.append(f"conversation '{name}' has turns {shown}, expected 0 to {len(turns) - 1}, each once")
-    return mistakes
+        turns.setdefault(utterance.conversation, []).append(utterance.turn)
+    places = {
+        name: {turn: place for place, turn in enumerate(sorted(numbers))}
+        for name, numbers in turns.items()
+        if max(numbers) >= len(numbers)
+    }
+    if not places:
+        return utterances
+    _log.warning(
+        f"{source}: the turns of {counted_names(list(places), 'conversation')} do not count up from 0 without gaps; "
+        "numbered again in their order."
+    )
+    return [replace(u, turn=places[u.conversation][u.turn]) if u.conversation in places else u for u in utterances]
 
 
 def _listed(source: str, mistakes: Sequence[str]) -> ManifestError:

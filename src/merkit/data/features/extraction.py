@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 
 from merkit.core.encoder import Array, Encoder
-from merkit.core.errors import MerkitError
+from merkit.core.errors import MediaError, MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.features.store import FeatureStore, MemoryStore
@@ -36,6 +36,7 @@ def extract_features(
     *,
     batch_s: float = 60.0,
     progress: ProgressCallback | None = None,
+    failures: dict[str, str] | None = None,
 ) -> int:
     """Extract and store what the store lacks; return the number of these utterances.
 
@@ -44,11 +45,13 @@ def extract_features(
     with the number of turns done and of all turns (0 where ``turns`` has no length).
 
     An error or Ctrl-C stores finished batches first; a kill loses at most the last 30 seconds and a batch. The same
-    call resumes.
+    call resumes. With ``failures`` an utterance that cannot be extracted is recorded there by its id, with the reason,
+    and the others go on; its batch is then extracted one by one.
 
     Raises:
-        MerkitError: An input cannot be read, or gives NaN (unless the encoder ``may_be_undefined``) or infinite
-            features; names the utterance.
+        MerkitError: Without ``failures``: an input cannot be read, or gives no, NaN (unless the encoder
+            ``may_be_undefined``) or infinite features; names the utterance. An error of an encoder or a store is always
+            raised.
     """
     total = len(turns) if isinstance(turns, Sized) else 0
     done = count = 0
@@ -56,13 +59,14 @@ def extract_features(
     iterator = iter(turns)
     try:
         while window := list(islice(iterator, WINDOW)):
-            batches = _batches(encoder, window, batch_s)
+            batches = _batches(encoder, window, batch_s, failures)
             done += len(window) - sum(len(batch) for batch in batches)
             for batch in batches:
                 lacking = shard.lacking(batch)
                 if lacking:
-                    shard.take(lacking, _extract(encoder, [turn for turn, _ in lacking]))
-                count += len(lacking)
+                    taken, arrays = _extract_or_record(encoder, lacking, failures)
+                    shard.take(taken, arrays)
+                    count += len(taken)
                 done += len(batch)
                 if progress is not None:
                     progress(f"{encoder.modality} features", done, total)
@@ -105,12 +109,19 @@ class _Shard:
         self._since = time.monotonic()
 
 
-def _batches(encoder: Encoder, window: Sequence[Turn], batch_s: float) -> list[list[_Item]]:
+def _batches(
+    encoder: Encoder, window: Sequence[Turn], batch_s: float, failures: dict[str, str] | None
+) -> list[list[_Item]]:
     contents: dict[str, tuple[float, _Item]] = {}
     for turn in window:
-        content = encoder.content(turn)
-        if content is not None:
-            contents[turn.utterance.id] = (encoder.duration_s(turn), (turn, content))
+        try:
+            content = encoder.content(turn)
+            if content is not None:
+                contents[turn.utterance.id] = (encoder.duration_s(turn), (turn, content))
+        except MerkitError as error:  # its recording is missing or has no header
+            if failures is None:
+                raise
+            failures[turn.utterance.id] = str(error)
     ordered = sorted(contents.values(), key=lambda entry: -entry[0])  # stable: equal ones keep their order
     return list(_cut(ordered, batch_s))
 
@@ -129,16 +140,45 @@ def _cut(ordered: Iterable[tuple[float, _Item]], batch_s: float) -> Iterator[lis
         yield batch
 
 
+def _extract_or_record(
+    encoder: Encoder, items: Sequence[_Item], failures: dict[str, str] | None
+) -> tuple[list[_Item], list[Array]]:
+    """Extract a batch; where an utterance of it fails and failures are recorded, extract the others one by one."""
+    try:
+        return list(items), _extract(encoder, [turn for turn, _ in items])
+    except MerkitError:
+        if failures is None:
+            raise
+    taken, arrays = [], []
+    for item in items:
+        try:
+            arrays += _extract(encoder, [item[0]])
+            taken.append(item)
+        except MerkitError as error:
+            if not is_about(error, item[0]):
+                raise
+            failures[item[0].utterance.id] = str(error)
+    return taken, arrays
+
+
+def is_about(error: MerkitError, turn: Turn) -> bool:
+    """Return whether an error is one of this utterance's input, and not of an encoder or its installation."""
+    return isinstance(error, MediaError) or f"'{turn.utterance.id}'" in str(error)
+
+
 def _extract(encoder: Encoder, turns: Sequence[Turn]) -> list[Array]:
     arrays = encoder.extract(turns)
     for turn, array in zip(turns, arrays, strict=True):
+        name = turn.utterance.id
+        if len(array) == 0:
+            raise MerkitError(f"Features of '{name}' are empty (shape {array.shape}). Is its recording too short?")
         if not np.issubdtype(array.dtype, np.floating):
             continue
         bad = np.isinf(array) if encoder.may_be_undefined else ~np.isfinite(array)
         if bad.any():
             what = "infinite" if encoder.may_be_undefined else "NaN or infinite"
             raise MerkitError(
-                f"Features of '{turn.utterance.id}' have {int(bad.sum())} {what} values of {array.size}. "
+                f"Features of '{name}' have {int(bad.sum())} {what} values of {array.size}. "
                 "Is its recording damaged or silent? Check with `merkit doctor`, and leave it out or correct it"
             )
     return arrays

@@ -1,13 +1,10 @@
-"""Published features: reading the files of the literature, and storing them beside a manifest.
-
-Files cannot run code: pickles are read by ``read_pickle_safely``, npz files without objects.
+"""Features that others made, published with a corpus or imported: storing them beside a manifest.
 
 The folder ``precomputed/<name>`` of a manifest has ``features.safetensors`` (all arrays, concatenated,
 ``[time, dim]``), ``index.parquet`` (``id``, ``start``, ``length``) and ``columns.json`` (name, modality, column names,
 hashes of the other two), which is written last: after an interruption the hashes differ, and reading is refused.
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +14,13 @@ from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
 from merkit.core.corpus import PublishedFeatures
-from merkit.core.encoder import Array, as_float32
-from merkit.core.errors import ManifestError, MerkitError, UnsafeFileError
+from merkit.core.encoder import as_float32
+from merkit.core.errors import ManifestError
 from merkit.core.settings import Settings
 from merkit.data.files import atomic_path, file_hash, write_texts
 
 _FEATURES, _INDEX, _PAGE = "features.safetensors", "index.parquet", "columns.json"
+_REMEDY = "prepare the corpus or import the features again"
 
 
 class _Page(Settings):
@@ -34,29 +32,6 @@ class _Page(Settings):
     dim: int
     features: str
     index: str
-
-
-def read_npz(path: Path) -> dict[str, Array]:
-    """Read all arrays of an npz file.
-
-    Raises:
-        UnsafeFileError: An array has objects, which only a pickle could load.
-        MerkitError: The file is missing, truncated or no npz.
-    """
-    try:
-        with path.open("rb") as stream:
-            archive = np.load(stream, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise MerkitError(f"{path}: holds one array, expected an npz with names")
-            return {name: archive[name] for name in archive.files}
-    except ValueError as error:
-        if "pickle" in str(error) or "Object arrays" in str(error):
-            raise UnsafeFileError(
-                f"{path}: holds pickled objects, expected plain arrays; nothing of it was run"
-            ) from error
-        raise MerkitError(f"{path}: cannot be read as npz: {error}") from error
-    except (OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise MerkitError(f"{path}: cannot be read as npz: {error}") from error
 
 
 def write_published(folder: Path, features: PublishedFeatures) -> None:
@@ -101,12 +76,12 @@ def read_published(folder: Path) -> PublishedFeatures:
     try:
         page = _Page.model_validate_json((folder / _PAGE).read_bytes())
     except ValidationError as error:
-        raise ManifestError(f"{folder / _PAGE}: not as written by merkit; run `merkit prepare` again") from error
+        raise ManifestError(
+            f"{folder / _PAGE}: not as written by merkit; prepare the corpus or import the features again"
+        ) from error
     for name, expected in ((_FEATURES, page.features), (_INDEX, page.index)):
         if not (folder / name).is_file() or file_hash(folder / name) != expected:
-            raise ManifestError(
-                f"{folder / name}: missing, or not the file that {_PAGE} names; run `merkit prepare` again"
-            )
+            raise ManifestError(f"{folder / name}: missing, or not the file that {_PAGE} names; {_REMEDY}")
     features = load_file(folder / _FEATURES)["features"]
     index = pyarrow.parquet.read_table(folder / _INDEX, partitioning=None).to_pydict()
     arrays = {

@@ -4,6 +4,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.abc import ExecutionLoader
 from pathlib import Path
 from typing import Any
@@ -137,10 +138,14 @@ def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) 
     Raises:
         MerkitError: The disk has less space left.
     """
-    sizes = {turn.utterance.id: encoder.stored_bytes(turn) for turn in turns}
+    sizes: dict[str, int] = {}
+    contents: dict[str, str | None] = {}
+    for turn in turns:
+        with suppress(MerkitError):  # what cannot be read is an error of the extraction
+            sizes[turn.utterance.id] = encoder.stored_bytes(turn)
+            contents[turn.utterance.id] = encoder.content(turn)
     if not any(sizes.values()):
         return
-    contents = {turn.utterance.id: encoder.content(turn) for turn in turns}
     lacking = store.missing({name: content for name, content in contents.items() if content is not None})
     size, free = sum(sizes[name] for name in lacking), shutil.disk_usage(store.folder).free
     if size > free:
@@ -158,6 +163,7 @@ def open_sources(
     features: Path | None,
     progress: ProgressCallback | None = None,
     statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
+    failures: dict[str, str] | None = None,
 ) -> dict[str, FeatureSource]:
     """Return a source for each modality; features that are not stored yet are extracted first.
 
@@ -168,6 +174,7 @@ def open_sources(
         progress: Called with the progress of the extraction.
         statistics: Speaker statistics by modality, for encoders with ``normalize_by_speaker``; ``None``: those of
             ``turns``.
+        failures: As in `extract_features`.
     """
     sources = {}
     for modality, encoder in encoders.items():
@@ -180,7 +187,8 @@ def open_sources(
         else:
             store = open_store(encoder, features)
             announce_size(encoder, turns, store)
-        extract_features(encoder, turns, store, progress=progress)
+        extract_features(encoder, turns, store, progress=progress, failures=failures)
+        turns = [turn for turn in turns if turn.utterance.id not in failures] if failures else turns
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
         if encoder.normalize_by_speaker:
             own = speaker_statistics(encoder, store, turns) if statistics is None else statistics[modality]

@@ -1,11 +1,14 @@
 """Stored features, once per utterance, identified by the content they were made of.
 
-A store is a folder ``<encoder>-<fingerprint>/`` with ``encoder.json`` (the whole fingerprint) and shards. A shard is
-two files: ``shard-….safetensors`` has the arrays of some utterances, concatenated along time, as the tensor ``data``;
-``shard-….parquet`` has their ``id``, ``content``, ``offset`` and ``length``. The index is written last, so that a
-killed process leaves at most data without an index, which is removed when the store is opened again. Every shard has a
-name of its own, so that several processes can fill one store; each sees what the others added when it opens the store
-again. Where an id was stored twice, the later shard counts.
+A store is a folder ``<encoder>-<fingerprint>/`` with ``encoder.json`` (the whole fingerprint) and shards (see
+`merkit.data.features.shards`). The index of a shard is written last, so that a killed process leaves at most data
+without an index, which is removed when the store is opened again. Every shard has a name of its own, so that several
+processes can fill one store; each sees what the others added when it opens the store again. Where an id was stored
+twice, the later shard counts.
+
+A shard is checked, every byte of it, when a process first asks for one of its utterances, and an array again whenever
+it is read. A damaged shard is named and removed, so that extraction, which has the same batches again, replaces it
+whole.
 """
 
 import fcntl
@@ -13,31 +16,25 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
-import pyarrow
-import pyarrow.parquet
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
-
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
+from merkit.data.checksums import is_stamped, seal, unseal
 from merkit.data.features.index import FeatureIndex, IndexRows, index_rows
-from merkit.data.files import TEMPORARY, atomic_path, make_folder
+from merkit.data.features.shards import Kind, Shard, adopt, is_intact, number_of, read_index, write_shard
+from merkit.data.files import TEMPORARY, atomic_path, make_folder, remove
 
-FORMAT = 1
-"""Number of the layout described above, in ``encoder.json``."""
+FORMAT = 2
+"""Number of the layout described above, in ``encoder.json``. Shards of format 1 have no checksums."""
 
 _INDEXING = Lock()
 """Of all stores: a lock of its own would keep a store from being pickled."""
 _LOG = logging.getLogger(__name__)
-_Kind = tuple[np.dtype[Any], tuple[int, ...]]
 
 
 def fingerprint_hash(fingerprint: Mapping[str, Any]) -> str:
@@ -51,7 +48,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._arrays: dict[str, tuple[str, Array]] = {}
-        self._kind: _Kind | None = None
+        self._kind: Kind | None = None
 
     def get(self, utterance_id: str, content: str) -> Array:
         """Return an utterance's array, as `FeatureStore.get`."""
@@ -83,29 +80,32 @@ class FeatureStore:
     A file is open only while it is read, so that a store can be passed to other processes and memory does not grow.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, encoder: str) -> None:
         self.folder = folder
+        self._encoder = encoder
         self._index = FeatureIndex()
-        self._shards: list[Path] = []
-        self._kind: _Kind | None = None
+        self._shards: list[Shard] = []
+        self._checked: set[int] = set()
+        self._kind: Kind | None = None
 
     @classmethod
     def open(cls, features: Path, fingerprint: Mapping[str, Any], name: str) -> "FeatureStore":
         """Open or begin the store of an encoder below the folder ``features``; remove files left by killed writers.
 
+        Damaged files are named and count as missing. Shards of format 1 are given checksums, as they are now.
+
         Raises:
-            MerkitError: The folder cannot be written to, belongs to another fingerprint, or holds damaged files.
+            MerkitError: The folder cannot be written to, belongs to another fingerprint, or is of a newer format.
         """
         digest = fingerprint_hash(fingerprint)
-        store = cls(features / f"{name}-{digest[:12]}")
+        store = cls(features / f"{name}-{digest[:12]}", digest)
         about = store.folder / "encoder.json"
-        if about.exists():
-            _check_encoder(about, digest)
-        else:
+        if _number_of_format(about, digest) != FORMAT:
             make_folder(store.folder)
+            store._adopt()
             with store._lock(fcntl.LOCK_SH), atomic_path(about) as temporary:
-                content = {"format": FORMAT, "name": name, "fingerprint": fingerprint}
-                temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+                content = {"fingerprint": fingerprint, "format": FORMAT, "name": name}
+                temporary.write_text(seal(json.loads(json.dumps(content, sort_keys=True))), encoding="utf-8")
         store._clean()
         store._read_indexes()
         return store
@@ -124,9 +124,7 @@ class FeatureStore:
         location = self._index.find(utterance_id, content)
         if location is None:
             raise KeyError(utterance_id)
-        shard, start, stop = location
-        with _opened(self._shards[shard]) as data:
-            return np.asarray(data[start:stop])
+        return self._shards[location.shard].read(location.start, location.stop, location.crc32)
 
     def length(self, utterance_id: str) -> int:
         """Return the number of frames of an utterance's array.
@@ -137,13 +135,18 @@ class FeatureStore:
         location = self._index.find(utterance_id)
         if location is None:
             raise KeyError(utterance_id)
-        return location[2] - location[1]
+        return location.stop - location.start
 
     def missing(self, wanted: Mapping[str, str]) -> list[str]:
-        """Return those ids of ``wanted`` (id to content hash) that are missing with that content, in its order."""
-        return [
-            utterance_id for utterance_id, content in wanted.items() if self._index.find(utterance_id, content) is None
-        ]
+        """Return those ids of ``wanted`` (id to content hash) that are missing with that content, in its order.
+
+        What a damaged shard holds is missing; it is named and removed.
+        """
+        for name, content in wanted.items():
+            location = self._index.find(name, content)
+            if location is not None and location.shard not in self._checked:
+                self._check(location.shard)
+        return [name for name, content in wanted.items() if self._index.find(name, content) is None]
 
     def add(self, rows: Sequence[tuple[str, str, Array]]) -> None:
         """Store rows (id, content hash, array) as one shard, atomically.
@@ -154,54 +157,96 @@ class FeatureStore:
         if not rows:
             return
         kind = _checked_kind(rows, self._kind, f"'{self.folder}'")
-        lengths = [len(array) for _, _, array in rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        ids, contents = [row[0] for row in rows], [row[1] for row in rows]
-        data = self.folder / f"shard-{_number(self._shards) + 1:08d}-{secrets.token_hex(4)}.safetensors"
-        table = pyarrow.table({"id": ids, "content": contents, "offset": offsets, "length": lengths})
+        last = max((number_of(shard.path) or 0 for shard in self._shards[-1:]), default=0)
         with self._lock(fcntl.LOCK_SH):
-            with atomic_path(data) as temporary:
-                temporary.write_bytes(save({"data": np.concatenate([array for _, _, array in rows])}))
-            with atomic_path(data.with_suffix(".parquet")) as temporary, temporary.open("wb") as file:
-                pyarrow.parquet.write_table(table, file)
+            shard, written = write_shard(self.folder, last + 1, self._encoder, rows)
         with _INDEXING:
             self._kind = kind
-            self._shards.append(data)
-            self._index.add([index_rows(len(self._shards) - 1, ids, contents, offsets.tolist(), lengths)])
+            self._checked.add(len(self._shards))
+            self._shards.append(shard)
+            self._index.add([index_rows(len(self._shards) - 1, written)])
+
+    def _check(self, number: int) -> None:
+        """Name and remove a shard that is damaged."""
+        shard = self._shards[number]
+        try:
+            if not is_intact(shard):
+                self._discard(shard.path, "its content is not what was written")
+                with _INDEXING:
+                    self._index.drop(number)
+        except ValueError as error:
+            self._discard(shard.index, str(error))
+            with _INDEXING:
+                self._index.drop(number)
+        except OSError as error:
+            raise MerkitError(f"'{shard.path}' cannot be read ({error}). Repeat the command") from error
+        self._checked.add(number)
+
+    def _discard(self, path: Path, why: str) -> None:
+        _LOG.warning("'%s' is damaged (%s): its features are extracted again", path, why)
+        for file in (path.with_suffix(".parquet"), path.with_suffix(".safetensors")):
+            remove(file)
+
+    def _adopt(self) -> None:
+        """Give checksums to the shards of an earlier version."""
+        found = self.folder.glob("shard-*.parquet")
+        old = sorted(path for path in found if number_of(path) is not None and not is_stamped(path))
+        if not old:
+            return
+        adopted = 0
+        with self._lock(fcntl.LOCK_EX):
+            for path in old:
+                try:
+                    adopt(path, self._encoder)
+                    adopted += 1
+                except ValueError as error:
+                    self._discard(path, str(error))
+                except FileNotFoundError:  # of its data, or all of it is adopted by another process
+                    if path.exists():
+                        self._discard(path.with_suffix(".safetensors"), "it is missing")
+        if adopted:
+            _LOG.info(
+                "'%s': %d shards of an earlier version now have checksums, as they are today", self.folder, adopted
+            )
 
     def _read_indexes(self) -> None:
         present = set(self.folder.iterdir())
         shards: list[IndexRows] = []
         for path in sorted(path for path in present if path.suffix == ".parquet" and path.name.startswith("shard-")):
             data = path.with_suffix(".safetensors")
+            if number_of(path) is None or not is_stamped(path):
+                _LOG.warning("'%s' is no shard of this store and left out. Remove it", path)
+                continue
             if data not in present and not data.exists():  # another process may have added it since
-                _LOG.warning("'%s' is missing: its features will be extracted again", data)
+                self._discard(data, "it is missing")
                 continue
             try:
-                table = pyarrow.parquet.read_table(
-                    path, columns=["id", "content", "offset", "length"], memory_map=False
-                )
-            except (pyarrow.ArrowException, OSError) as error:
-                raise MerkitError(f"'{path}' is damaged ({error}). Remove it and run again") from error
-            shards.append(index_rows(len(self._shards), *(table[name].to_pylist() for name in table.column_names)))
-            self._shards.append(data)
+                shard, rows = read_index(path)
+            except FileNotFoundError:  # another process found it damaged
+                continue
+            except ValueError as error:
+                self._discard(path, str(error))
+                continue
+            except OSError as error:
+                raise MerkitError(f"'{path}' cannot be read ({error}). Repeat the command") from error
+            if shard.encoder != self._encoder:
+                _LOG.warning("'%s' was made by another encoder and is left out. Remove it and its arrays", path)
+                continue
+            shards.append(index_rows(len(self._shards), rows))
+            self._shards.append(shard)
         if shards:
             self._index.add(shards)
-            with _opened(self._shards[0]) as data_slice:
-                none = data_slice[0:0]
-                self._kind = (none.dtype, none.shape[1:])
+            self._kind = self._shards[0].kind
 
     def _clean(self) -> None:
         """Remove unfinished files, unless another process is writing now: they may be its own."""
         try:
             with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
                 present = {path.name for path in self.folder.iterdir()}
-                for name in present:
-                    orphan = name.startswith("shard-") and name.endswith(".safetensors")
-                    if name.startswith(TEMPORARY) or (
-                        orphan and f"{name.removesuffix('.safetensors')}.parquet" not in present
-                    ):
-                        (self.folder / name).unlink(missing_ok=True)
+                for path in map(self.folder.joinpath, present):
+                    orphan = path.suffix == ".safetensors" and number_of(path) is not None
+                    if path.name.startswith(TEMPORARY) or (orphan and path.with_suffix(".parquet").name not in present):
+                        remove(path)
         except OSError as error:  # locked, or a read-only store
             _LOG.debug("leftovers in '%s' stay: %s", self.folder, error)
 
@@ -216,19 +261,7 @@ class FeatureStore:
             os.close(descriptor)
 
 
-@contextmanager
-def _opened(shard: Path) -> Iterator[Any]:
-    try:
-        with safe_open(str(shard), framework="numpy") as file:
-            yield file.get_slice("data")
-    except (SafetensorError, OSError) as error:
-        index = shard.with_suffix(".parquet").name
-        raise MerkitError(
-            f"'{shard}' is damaged or missing ({error}). Remove it and '{index}' and extract again"
-        ) from error
-
-
-def _checked_kind(rows: Sequence[tuple[str, str, Array]], kind: _Kind | None, where: str) -> _Kind | None:
+def _checked_kind(rows: Sequence[tuple[str, str, Array]], kind: Kind | None, where: str) -> Kind | None:
     """Return the type and dimensions that all arrays share, those already stored included."""
     for name, _, array in rows:
         own = (array.dtype, array.shape[1:])
@@ -243,13 +276,23 @@ def _checked_kind(rows: Sequence[tuple[str, str, Array]], kind: _Kind | None, wh
     return kind
 
 
-def _check_encoder(about: Path, digest: str) -> None:
+def _number_of_format(about: Path, digest: str) -> int | None:
+    """Return the format of a store; ``None`` where ``encoder.json`` is missing, or damaged, which is told.
+
+    Raises:
+        MerkitError: It is of a newer format, or belongs to another fingerprint.
+    """
     try:
-        content = json.loads(about.read_text(encoding="utf-8"))
-        stored, number = fingerprint_hash(content["fingerprint"]), content["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MerkitError(f"'{about}' is damaged ({error}). Remove its folder to extract again") from error
-    if number != FORMAT:
+        content = unseal(about)
+        stored, number = fingerprint_hash(content["fingerprint"]), int(content["format"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        _LOG.warning("'%s' is damaged (%s): it is written anew", about, error)
+        return None
+    except OSError as error:
+        raise MerkitError(f"'{about}' cannot be read ({error.strerror})") from error
+    if number > FORMAT:
         raise MerkitError(
             f"'{about}' has format {number}, this merkit reads {FORMAT}. Remove its folder to extract again"
         )
@@ -258,11 +301,8 @@ def _check_encoder(about: Path, digest: str) -> None:
             f"'{about}' is not the encoder that its folder is named after ({stored[:12]}, not {digest[:12]}). "
             "Was it changed by hand? Remove the folder to extract again"
         )
+    return number
 
 
-def _number(shards: Sequence[Path]) -> int:
-    return max((int(path.name.split("-")[1]) for path in shards[-1:]), default=0)
-
-
-def _described(kind: _Kind) -> str:
+def _described(kind: Kind) -> str:
     return f"{kind[0]} [time{''.join(f', {size}' for size in kind[1])}]"

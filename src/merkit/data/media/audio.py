@@ -17,20 +17,20 @@ import numpy.typing as npt
 import soxr
 from jaxtyping import Float32
 
-from merkit.core.errors import MediaError
-from merkit.core.waveform import Waveform, first_unusable
+from merkit.core.errors import MediaError, MerkitError
+from merkit.core.waveform import Channel, Waveform, first_unusable
 from merkit.data.files import file_hash
 from merkit.data.media.decoding import counted_s, open_audio
 from merkit.data.media.ffmpeg import container_name, has_video, open_container
 from merkit.data.media.sources import END_SLIP_S, RecordingFile, Samples, Source, check_file
 
-Recording = Path | Waveform
-"""A file, or audio in memory."""
+Recording = Path | Waveform | Channel
+"""A file, audio in memory, or one channel of either."""
 LONGEST_S = 4 * 3600
 """An utterance may be no longer; a recording may, if a transcript cuts it."""
 Wave = Float32[npt.NDArray[np.float32], " samples"]
 
-_MOST_SAMPLES = 1 << 29  # of all channels of a recording that is held in memory: 2 GB
+_MOST_SAMPLES = 1 << 28  # of all channels of a recording that is held in memory: 1 GB
 _CONTEXT_S = 0.1  # resampled on either side of an interval and discarded; soxr's filter is ten times shorter
 
 
@@ -54,12 +54,19 @@ class MediaInfo:
 
 
 def recording_hash(recording: Recording) -> str:
-    """Return 40 hexadecimal digits that stand for a recording: of a file's bytes, or of a waveform's samples.
+    """Return hexadecimal digits that stand for a recording: of a file's bytes, or of a waveform's samples.
 
     Raises:
-        MerkitError: There is no such file, or it cannot be read.
+        MediaError: There is no such file, or it cannot be read.
     """
-    return recording.content if isinstance(recording, Waveform) else file_hash(recording)
+    if isinstance(recording, Channel):
+        return f"{recording_hash(recording.recording)}:{recording.number}"
+    if isinstance(recording, Waveform):
+        return recording.content
+    try:
+        return file_hash(recording)
+    except MerkitError as error:
+        raise MediaError(str(error)) from error
 
 
 def duration_s(recording: Recording) -> float:
@@ -68,14 +75,37 @@ def duration_s(recording: Recording) -> float:
     Raises:
         MediaError: See ``probe``.
     """
+    if isinstance(recording, Channel):
+        return duration_s(recording.recording)
     return recording.duration_s if isinstance(recording, Waveform) else probe(recording).duration_s
+
+
+def media_notes(recording: Recording) -> tuple[str, ...]:
+    """Return what was repaired in order to read a recording, or is not read; see ``MediaInfo.notes``.
+
+    Raises:
+        MediaError: See ``probe``.
+    """
+    if isinstance(recording, Channel):
+        return media_notes(recording.recording)
+    return () if isinstance(recording, Waveform) else probe(recording).notes
+
+
+def count_channels(recording: Path | Waveform) -> int:
+    """Return how many channels a recording has.
+
+    Raises:
+        MediaError: See ``probe``.
+    """
+    with closing(open_audio(recording)) as source:
+        return source.channels
 
 
 def decode(recording: RecordingFile) -> Waveform:
     """Return a whole recording at its own rate, with all its channels.
 
     Raises:
-        MediaError: See ``audio_blocks``; or the samples of all channels would take more than 2 GB.
+        MediaError: See ``audio_blocks``; or the samples of all channels would take more than 1 GB.
     """
     with closing(open_audio(recording)) as source:
         most = _MOST_SAMPLES // source.channels
@@ -160,6 +190,8 @@ def audio_blocks(
             or is longer than ``LONGEST_S``; or there is no such channel. Some of these errors are raised only while
             reading.
     """
+    if isinstance(path, Channel):
+        return audio_blocks(path.recording, rate_hz, start_s, end_s, path.number)
     if rate_hz <= 0:
         raise ValueError(f"rate_hz must be positive, not {rate_hz}")
     begin = 0.0 if start_s is None else start_s
@@ -171,7 +203,30 @@ def audio_blocks(
     return _part(path, rate_hz, begin, end_s, channel)
 
 
-def _part(path: Recording, rate_hz: int, start_s: float, end_s: float | None, channel: int | None) -> Iterator[Wave]:
+def channel_blocks(
+    path: Path | Waveform, start_s: float | None = None, end_s: float | None = None
+) -> Iterator[Samples]:
+    """Yield blocks ``[samples, channels]`` of a recording, or of an interval of it, at its own rate, as decoded.
+
+    Raises:
+        MediaError: See ``audio_blocks``; an interval that begins after the recording's end yields nothing.
+    """
+    with closing(open_audio(path)) as source:
+        seen = round((start_s or 0.0) * source.rate_hz)
+        last = math.inf if end_s is None else round(end_s * source.rate_hz)
+        for block in source.read(seen):
+            _check_usable(path, block, seen, source.rate_hz)
+            piece = block[: int(min(last - seen, len(block)))]
+            seen += len(block)
+            if len(piece):
+                yield piece
+            if seen >= last:
+                return
+
+
+def _part(
+    path: Path | Waveform, rate_hz: int, start_s: float, end_s: float | None, channel: int | None
+) -> Iterator[Wave]:
     with closing(open_audio(path)) as source:
         if channel is not None and not 0 <= channel < source.channels:
             raise MediaError(f"'{path}' has channels 0 to {source.channels - 1}, not {channel}. Name one of them")
@@ -209,7 +264,7 @@ def _part(path: Recording, rate_hz: int, start_s: float, end_s: float | None, ch
 
 
 def _check_part(
-    source: Source, path: Recording, seen: int, start_s: float, end_s: float | None, stop: int | None, count: int
+    source: Source, path: Path | Waveform, seen: int, start_s: float, end_s: float | None, stop: int | None, count: int
 ) -> None:
     ended = stop is None or seen < stop
     length_s = seen / source.rate_hz

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from merkit.core.errors import MediaError
 from merkit.core.waveform import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS, Waveform
+from merkit.data.media.missing import spelling_hint
 
 Samples = npt.NDArray[np.float32]
 
@@ -152,7 +153,8 @@ def check_file(path: RecordingFile) -> None:
         with path.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
     except FileNotFoundError:
-        raise MediaError(f"No recording '{path}'. Is its path right, and the corpus complete?") from None
+        hint = (isinstance(path, Path) and spelling_hint(path)) or " Is its path right, and the corpus complete?"
+        raise MediaError(f"No recording '{path}'.{hint}") from None
     except OSError as error:
         raise MediaError(f"Cannot read the recording '{path}': {error.strerror}") from error
     except ValueError as error:  # a path with a zero byte

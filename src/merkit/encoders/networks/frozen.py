@@ -16,7 +16,7 @@ from merkit.core.types import Turn
 from merkit.encoders._stored_vectors import StoredVectors
 from merkit.encoders.networks.architecture import Architecture
 from merkit.encoders.networks.layers import LayerMix
-from merkit.encoders.networks.loading import load_network
+from merkit.encoders.networks.loading import load_network, new_network
 from merkit.nn.sequences import pad_sequences
 from merkit.nn.standardization import standardised
 
@@ -84,6 +84,11 @@ class FrozenNetwork(StoredVectors):
     def forward(self, padded: Padded) -> Padded:
         vectors = standardised(padded, self.standardizer)
         return Padded(self.dropout(vectors.data if self.mix is None else self.mix(vectors.data)), vectors.mask)
+
+    def frozen_parameters(self) -> int:
+        with torch.device("meta"):  # counted without loading it: its vectors may all be stored
+            network = new_network(self.architecture.network_config)
+        return sum(parameter.numel() for parameter in network.parameters())
 
     def describe(self) -> Mapping[str, Any]:
         name = self.architecture.settings()["encoder"]

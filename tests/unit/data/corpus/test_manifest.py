@@ -108,6 +108,31 @@ def test_turns_count_up_in_the_order_of_rows_where_the_column_is_absent(tmp_path
     assert [(u.id, u.turn) for u in found] == [("1", 0), ("3", 1), ("2", 0)]
 
 
+def test_turns_with_gaps_are_numbered_again_and_told(tmp_path, caplog):
+    (tmp_path / "t.csv").write_text("id,conversation,turn,text\n1,a,7,x\n2,b,1,x\n3,a,3,x\n4,c,0,x\n", encoding="utf-8")
+
+    found = read_manifest(tmp_path / "t.csv").utterances
+
+    assert [(u.id, u.turn) for u in found] == [("3", 0), ("1", 1), ("2", 0), ("4", 0)]
+    (message,) = caplog.messages
+    assert "the turns of 2 conversations (a, b) do not count up from 0 without gaps" in message
+
+
+@pytest.mark.parametrize("rows", ["id,text\n1,\n2,words\n", "id,label\n1,x\n2,y\n"])
+def test_an_utterance_may_have_features_alone(tmp_path, caplog, rows):
+    (tmp_path / "t.csv").write_text(rows, encoding="utf-8")
+
+    assert read_manifest(tmp_path / "t.csv").utterances[0].text is None
+    (message,) = caplog.messages
+    assert "(1" in message
+    assert "without text, audio and video, and no features" in message
+
+    caplog.clear()
+    (tmp_path / "precomputed").mkdir()
+    read_manifest(tmp_path / "t.csv")
+    assert not caplog.messages
+
+
 def test_numbers_in_a_csv_with_leading_zeros_stay_text(tmp_path):
     (tmp_path / "t.csv").write_text("id,text,code,age,part\n1,42,01,7,0.5\n2,x,2,8,2\n", encoding="utf-8")
 
@@ -150,7 +175,6 @@ def test_one_bad_cell_in_a_csv_leaves_the_others_numbers(tmp_path):
         ({"text": "\ud800"}, "'b0': text is not valid Unicode"),
         ({"conversation": "\ud800"}, "conversation is .* not valid Unicode"),
         ({"split": "\ud800"}, "attribute 'split' is not valid Unicode in row 3"),
-        ({"text": None}, "'b0': has neither text nor audio nor video"),
         ({"audio": ""}, "'b0': audio is empty"),
         ({"start_s": -1}, "'b0': start_s is -1, expected seconds from 0"),
         ({"start_s": math.nan}, "'b0': start_s is nan"),
@@ -161,8 +185,7 @@ def test_one_bad_cell_in_a_csv_leaves_the_others_numbers(tmp_path):
         ({"turn": None}, "'b0': turn is None, expected a whole number"),
         ({"turn": -1}, "'b0': turn is -1"),
         ({"turn": 0.5}, r"'b0': turn is 0\.5"),
-        ({"turn": 1}, "conversation 'b' has turns 1, expected 0 to 0, each once"),
-        ({"conversation": "a", "turn": 1}, "conversation 'a' has turns 0, 1, 1, expected 0 to 2"),
+        ({"conversation": "a", "turn": 1}, "conversation 'a' has turn 1 2 times, expected once"),
         ({"score": math.nan}, "attribute 'score' is nan in 1 rows, first in row 3; leave such a cell empty"),
         ({"score": "high"}, "attribute 'score' holds float, str, expected one of"),
         ({"score": 2**64}, "attribute 'score' is too large a number in row 3"),
@@ -225,7 +248,7 @@ def test_a_table_without_rows_is_an_error(tmp_path, suffix):
     [
         ("t.csv", b"id,text\n1,caf\xe9\n", "UTF-?8"),
         ("t.csv", b"id,te\xe9t\n1,x\n", "not UTF-8 at byte 5"),
-        ("t.csv", b"id,text\n1,x,y\n", "cannot be read as csv"),
+        ("t.csv", b"id,text\n1,x,y\n", r"line 2: 3 cells for 2 columns \(id, text\)"),
         ("t.parquet", b"not parquet", "cannot be read as parquet"),
         ("t.jsonl", b"{]\n", "line 1 is not JSON"),
         ("t.jsonl", b"[1]\n", "line 1 is list, expected an object"),
@@ -263,7 +286,7 @@ def test_what_other_tools_leave_in_parquet_is_understood(tmp_path):
 def test_a_folder_without_a_table_says_what_it_holds(tmp_path):
     (tmp_path / "clips").mkdir()
 
-    with pytest.raises(ManifestError, match=r"expected utterances\.parquet, \.csv or \.jsonl, found clips"):
+    with pytest.raises(ManifestError, match=r"expected utterances\.parquet, \.csv, \.jsonl or \.tsv, found clips"):
         read_manifest(tmp_path)
 
 

@@ -23,7 +23,7 @@ from merkit.core.encoder import Array, Encoder
 from merkit.core.types import Turn, Utterance
 from merkit.data import files
 from merkit.data.features import extraction as features
-from merkit.data.features import store as feature_store
+from merkit.data.features import shards
 
 
 def kill() -> None:
@@ -77,7 +77,7 @@ def turns() -> list[Turn]:
 
 def deadly(ending: str, count: int, half: bool) -> None:
     """Make the atomic writer kill the process at the ``count``-th file with this ending."""
-    original = feature_store.atomic_path
+    original = shards.atomic_path
     left = [count]
 
     @contextmanager
@@ -91,7 +91,7 @@ def deadly(ending: str, count: int, half: bool) -> None:
         with original(path) as temporary:
             yield temporary
 
-    feature_store.atomic_path = atomic_path
+    shards.atomic_path = atomic_path
 
 
 def extract(folder: Path, point: str, count: int) -> int:

@@ -1,0 +1,51 @@
+"""How a command ends that is stopped from outside: by Ctrl-C, by a signal, or because nobody reads its output."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from merkit.cli.console import messages
+from merkit.cli.options import is_first_process
+
+_RESUMING = frozenset(("align", "augment", "demo", "features", "predict", "train"))
+"""Commands that resume where they were stopped; so does ``analyze`` with ``--out``. All others begin anew."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal that asks to end. Like Ctrl-C, so that what is open is closed and what is finished is kept."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def raise_at_signals() -> None:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, unless they are ignored, as under ``nohup``."""
+    owner = os.getpid()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if os.getpid() != owner:  # a worker that was forked: it ends as it would without this handler
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        raise Stopped(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, stop)
+
+
+def stopped_code(error: KeyboardInterrupt, command: str, options: dict[str, Any]) -> int:
+    """Say that a command was stopped, and whether it resumes; return the exit code of the signal."""
+    resumes = command in _RESUMING or (command == "analyze" and options["out"] is not None)
+    if is_first_process():
+        with suppress(OSError):  # the terminal may be gone
+            messages().print(f"merkit: stopped.{' Give the same command again to resume.' if resumes else ''}")
+    return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
+
+
+def forget_output() -> None:
+    """Send what is still to be printed nowhere: the reader of a pipe is gone, or the disk is full."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

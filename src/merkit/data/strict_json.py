@@ -1,0 +1,51 @@
+"""JSON and lines of JSON, where a damaged, repeated or bottomless value is an error of one line."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from merkit.core.errors import MerkitError
+
+
+def parse_json(text: str) -> Any:
+    """Return a value of JSON.
+
+    Raises:
+        ValueError: It is not JSON, nested too deeply, or an object has a key twice; the message says which.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
+        raise ValueError(f"{error.msg} at {place}") from error
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+
+
+def parse_lines(text: str, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the object of each line of JSON; blank lines are ignored.
+
+    Only line feeds end a line: U+2028 and its like may be part of a string.
+
+    Raises:
+        MerkitError: A line is no JSON object; names it.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = parse_json(line)
+        except ValueError as error:
+            raise MerkitError(f"{source}: line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise MerkitError(f"{source}: line {number} is {type(row).__name__}, expected an object")
+        yield number, row
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
+        raise ValueError(f"the key {repeated[:40]!r} occurs twice in an object")
+    return found

@@ -1,0 +1,1 @@
+"""Files of features that others made or read: npz, CSV, Parquet, HDF5, pickles."""

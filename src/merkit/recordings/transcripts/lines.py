@@ -1,0 +1,228 @@
+"""Lines of a transcript, and the draft of one, which checks every line and counts what could not stay as it was."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+from merkit.core.errors import MerkitError
+from merkit.recordings.transcripts.values import finite
+
+PAUSE_S = 0.8
+"""Words with times are joined to lines until the speaker changes or nobody speaks for this long."""
+_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Blank characters that Unicode counts as letters or symbols."""
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The words of one speaker from ``start_s`` to ``end_s`` (``None``: the recording's beginning and end).
+
+    ``text`` is ``None`` where there are no words. ``place`` says where the file has it, such as "line 3".
+    """
+
+    start_s: float | None
+    end_s: float | None
+    speaker: str
+    text: str | None
+    place: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """Lines in order of time, and notes that count what was cut, joined, assumed or left out."""
+
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+    source: str = "the transcript"
+    """What it was read from, for errors."""
+
+
+def spoken_text(text: str | None) -> str | None:
+    """Return a text with its white space made single spaces; ``None`` where it has no visible character.
+
+    >>> spoken_text(" Is it? ")
+    'Is it?'
+    """
+    if text is None:
+        return None
+    text = " ".join(text.split())
+    return text if any(map(_is_visible, text)) else None
+
+
+def _is_visible(letter: str) -> bool:
+    """Return whether it is neither a space, a control or format character, nor a mark on another letter."""
+    return unicodedata.category(letter)[0] not in "CZM" and letter not in _INVISIBLE
+
+
+class Draft:
+    """A transcript that is being read.
+
+    Args:
+        source: The file's name as errors show it.
+        ordered: Whether the file should have its lines in order of time; a note says where it has not.
+    """
+
+    def __init__(self, source: str, ordered: bool = True) -> None:
+        self.source = source
+        self.ordered = ordered
+        self._lines: list[Line] = []
+        self._notes: dict[str, list[str]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no line yet."""
+        return not self._lines
+
+    def error(self, place: str, message: str) -> MerkitError:
+        """Return the error of a place in the file."""
+        return MerkitError(f"{self.source}{', ' if place else ''}{place}: {message}")
+
+    def note(self, message: str, place: str = "") -> None:
+        """Add a note; ``{}`` in it becomes the number of lines that it was added for."""
+        self._notes.setdefault(message, []).append(place)
+
+    def speaker(self, value: Any, place: str) -> str:
+        """Return a speaker's name; numbers are names (0 too), and nothing is the unknown speaker.
+
+        Raises:
+            MerkitError: It is a truth value, a list or an object.
+        """
+        if value is None:
+            return ""
+        if isinstance(value, float):
+            value = "" if value != value else int(value) if finite(value) and value == int(value) else value
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise self.error(place, f"the speaker is {_shown(value)}, expected a name or a number")
+        name = spoken_text(_number_text(value))
+        return "" if name is None else self._unicode(name, "the speaker", place)
+
+    def text(self, value: Any, place: str, key: str = "text") -> str | None:
+        """Return a line's words, or ``None`` where there are none.
+
+        Raises:
+            MerkitError: The value is no text.
+        """
+        if value is not None and not isinstance(value, str):
+            raise self.error(place, f"{key} is {_shown(value)}, expected text")
+        text = spoken_text(value)
+        return None if text is None else self._unicode(text, key, place)
+
+    def add(self, start_s: float, end_s: float | None, speaker: str, text: str | None, place: str) -> None:
+        """Check a line and add it; one of no length is left out with a note.
+
+        Raises:
+            MerkitError: Its times are no time span.
+        """
+        last = start_s if end_s is None else end_s
+        if not (finite(start_s) and finite(last) and 0 <= start_s <= last):
+            raise self.error(place, f"from {start_s} to {end_s} s is no time span, expected 0 <= start < end")
+        if start_s == end_s:
+            self.note("{} of no length left out", place)
+        else:
+            self._lines.append(Line(start_s, end_s, speaker, text, place))
+
+    def add_words(self, words: Iterable[Line]) -> None:
+        """Join words to lines: a line ends where the speaker changes or a pause of ``PAUSE_S`` follows."""
+        lines: list[list[Line]] = []
+        total = 0
+        for word in sorted(words, key=_start):
+            total += 1
+            last = lines[-1] if lines else None
+            same = last is not None and last[-1].speaker == word.speaker
+            if last is None or not same or _start(word) - max(_end(each) for each in last[-8:]) >= PAUSE_S:
+                lines.append([])
+            lines[-1].append(word)
+        for line in lines:
+            text = spoken_text(" ".join(word.text for word in line if word.text))
+            self.add(_start(line[0]), max(map(_end, line)), line[0].speaker, text, line[0].place)
+        if total > len(lines):
+            self.note(
+                f"{total} words with times of their own were joined to {len(lines)} line{'s' * (len(lines) > 1)}: a "
+                f"line ends at a change of speaker or a pause of {PAUSE_S} s"
+            )
+
+    def finish(self) -> Transcript:
+        """Return the transcript.
+
+        Raises:
+            MerkitError: There is no line.
+        """
+        if not self._lines:
+            left = "; ".join(self._written(self._notes))
+            raise MerkitError(
+                f"{self.source} holds no line of transcript{f' ({left})' if left else ''}: leave it out to analyze the "
+                "recording as one utterance."
+            )
+        if self.ordered:
+            for before, line in pairwise(self._lines):
+                if _start(line) < _start(before):
+                    self.note("{} sorted by time: they begin before the line above; check their times", line.place)
+        lines = tuple(sorted(self._lines, key=_start))
+        silent = [line.place for line in lines if line.text is None]
+        if len(silent) == len(lines):
+            self.note("there are no words: every line is analyzed without text")
+        elif silent:
+            self._notes["{} without words analyzed without text"] = silent
+        return Transcript(lines, tuple(f"Transcript: {note}." for note in self._written(self._notes)), self.source)
+
+    def whole(self, text: str | None, *notes: str) -> Transcript:
+        """Return the transcript of a file without times: one line of the whole recording."""
+        if text is None:
+            notes = (*notes, "there are no words: the recording is analyzed without text")
+        line = Line(None, None, "", text)
+        return Transcript((line,), tuple(f"Transcript: {note}." for note in (*self._written(self._notes), *notes)))
+
+    @staticmethod
+    def _written(notes: dict[str, list[str]]) -> list[str]:
+        return [counted(message, places) for message, places in notes.items()]
+
+    def _unicode(self, text: str, key: str, place: str) -> str:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise self.error(place, f"{key} has half of a surrogate pair, which is not valid Unicode")
+        return text
+
+
+def counted(message: str, places: Sequence[str]) -> str:
+    """Return a note in which ``{}`` is the number of places, with the first of them.
+
+    >>> counted("{} left out", ["line 3", "line 9"])
+    '2 lines left out (line 3, line 9)'
+    """
+    if "{}" not in message:
+        return message
+    named = [place for place in places if place]
+    shown = ", ".join(named[:_SHOWN]) + (", …" if len(named) > _SHOWN else "")
+    number = f"{len(places)} line{'' if len(places) == 1 else 's'}"
+    return message.format(number) + (f" ({shown})" if shown else "")
+
+
+def with_times(line: Line, start_s: float | None, end_s: float | None) -> Line:
+    """Return the line with other times."""
+    return replace(line, start_s=start_s, end_s=end_s)
+
+
+def _start(line: Line) -> float:
+    return line.start_s or 0.0
+
+
+def _end(line: Line) -> float:
+    return _start(line) if line.end_s is None else line.end_s
+
+
+def _number_text(value: str | int | float) -> str:
+    try:
+        return str(value)
+    except ValueError:  # whole numbers of thousands of digits
+        return "a number of thousands of digits"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as an error shows it: its kind, and its beginning where that is short to tell."""
+    if isinstance(value, dict):
+        return f"an object ({', '.join(map(str, list(value)[:3]))[:40]})"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return _number_text(repr(value) if isinstance(value, str) else value)[:60]

@@ -1,0 +1,147 @@
+"""The reader of transcripts: it recognises the format from the content, and reads it with its own rules."""
+
+import re
+from pathlib import Path
+
+from merkit.core.errors import MerkitError
+from merkit.data.plain_text import decode, read_bytes
+from merkit.recordings.transcripts.columns import columns_reader
+from merkit.recordings.transcripts.cues import is_cues, read_cues
+from merkit.recordings.transcripts.lines import Draft, Transcript
+from merkit.recordings.transcripts.objects import read_json, read_json_lines
+from merkit.recordings.transcripts.tables import is_labels, is_table, read_labels, read_table_lines
+from merkit.recordings.transcripts.tiers import read_eaf, read_textgrid_lines
+
+SUFFIXES = (
+    ".srt",
+    ".vtt",
+    ".json",
+    ".jsonl",
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".rttm",
+    ".stm",
+    ".ctm",
+    ".textgrid",
+    ".eaf",
+)
+"""Usual endings of transcripts, in lower case. The format is recognised from the content; only plain text needs one."""
+
+_PLAIN = (".txt", ".text", "")
+_TABLES = (".csv", ".tsv", ".tab")
+_XML = re.compile(r"\s*<(\?xml|!DOCTYPE|[A-Za-z_][\w.:-]*[\s>/])", re.IGNORECASE)
+_TIMED = re.compile(
+    r"\s*[\[(]?(?:\d{1,2}:)?\d{1,3}:\d{2}(?!\d)|\s*\d+(?:[.,]\d+)?[,;|\t ]\s*\d+(?:[.,]\d+)?[,;|\t ]", re.ASCII
+)
+_SPEAKER_TIMED = re.compile(r"\S.{0,60}?\s\(?(?:\d{1,2}:)?\d{1,2}:\d{2}\)?\s*", re.ASCII)
+
+
+def read_transcript(path: Path, recording: str = "") -> Transcript:
+    """Read a transcript; return its lines in order of start times, and notes on what was not kept as it was.
+
+    Args:
+        path: The file, in any format of the page "Transcripts" of the documentation, which names each one's rules.
+        recording: The recording's name, by which its lines are found in a file of several recordings (RTTM, CTM, …).
+
+    Raises:
+        MerkitError: The file is missing, no text, holds no line or is of no known format; or a line is damaged, which
+            the message names.
+    """
+    raw = read_bytes(path, "transcript")
+    source = f"'{path}'"
+    draft = Draft(source)
+    if _begins_xml(raw):
+        return _read_xml(raw, draft)
+    text, note = decode(raw, source, western=True)
+    if note is not None:
+        draft.note(note.removesuffix(".").replace(source, "the file"))
+    lines = re.split(r"\r\n|\r|\n", text)
+    first = next((line for line in lines if line.strip()), "")
+    stripped = text.lstrip()
+    suffix = path.suffix.lower()
+    if not first:
+        return _empty(draft, path, suffix)
+    if "ooTextFile" in first and '"TextGrid"' in text[:400]:
+        read_textgrid_lines(path, draft)
+    elif stripped[0] in "{[" and (found := _json(stripped, text, suffix, draft)) is not None:
+        return found
+    elif _XML.match(first) and not first.startswith("<v "):
+        return _read_xml(text.encode(), draft)
+    elif (stripped.startswith("WEBVTT") and not stripped[6:7].isalnum()) or is_cues(stripped):
+        read_cues(stripped if stripped.startswith("WEBVTT") else text, draft)
+    elif (reader := columns_reader("\n".join(lines))) is not None:
+        reader("\n".join(lines), draft, path, recording)
+    elif is_labels(first):
+        read_labels("\n".join(lines), draft)
+    elif suffix in _TABLES or is_table(_header(lines)):
+        read_table_lines(text, draft, "\t" if suffix in (".tsv", ".tab") else ",")
+    elif path.name == "text" and path.with_name("segments").is_file():
+        return read_transcript(path.with_name("segments"), recording)
+    elif suffix in (".json", ".jsonl"):
+        return read_json(text, draft)
+    elif suffix in (".srt", ".vtt"):
+        read_cues(text, draft)
+    elif suffix in _PLAIN:
+        return _read_plain(text, lines, draft)
+    else:
+        raise MerkitError(
+            f"{source}: its format was not recognised. A transcript is plain text that ends in .txt, or one of SRT, "
+            "WebVTT, JSON, CSV, TSV, RTTM, STM, CTM, TextGrid, EAF and Kaldi's segments; in a table the first line "
+            "must name the columns start_s, end_s and text."
+        )
+    return draft.finish()
+
+
+def _begins_xml(raw: bytes) -> bool:
+    return raw.lstrip()[:5].lower() in (b"<?xml", b"<anno")
+
+
+def _read_xml(raw: bytes, draft: Draft) -> Transcript:
+    head = raw[:4000].replace(b"\0", b"")
+    if b"<ANNOTATION_DOCUMENT" not in head and b"<!DOCTYPE" not in head:
+        kind = re.search(rb"<([A-Za-z][\w.:-]*)", head)
+        name = "" if kind is None else f" <{kind[1].decode('ascii', 'replace')}>"
+        raise draft.error("", f"XML{name} is not read, except ELAN's .eaf; save it as WebVTT or SRT")
+    read_eaf(raw, draft)
+    return draft.finish()
+
+
+def _json(stripped: str, text: str, suffix: str, draft: Draft) -> Transcript | None:
+    """Return a transcript in JSON or lines of JSON; ``None`` where the text only begins with a bracket."""
+    start = stripped[1:200].lstrip()[:1]
+    if (
+        stripped[0] == "["
+        and suffix not in (".json", ".jsonl")
+        and (start not in ("{", "]", "[") or "-->" in stripped[:60])
+    ):
+        return None  # words such as [laughs], and what Whisper prints
+    if stripped[0] == "{" and suffix not in (".json", ".jsonl") and start not in ('"', "}"):
+        return None
+    first, _, rest = stripped.partition("\n")
+    if suffix == ".jsonl" or (first.rstrip().endswith("}") and rest.lstrip().startswith("{")):
+        return read_json_lines(text, draft)
+    return read_json(text, draft)
+
+
+def _header(lines: list[str]) -> str:
+    filled = [line for line in lines[:20] if line.strip()]
+    return filled[1] if len(filled) > 1 and re.match(r'"?sep=', filled[0], re.IGNORECASE) else filled[0]
+
+
+def _empty(draft: Draft, path: Path, suffix: str) -> Transcript:
+    if suffix in _PLAIN:
+        return draft.whole(None)
+    raise draft.error("", "it is empty and holds no line of transcript: leave it out to analyze the recording alone.")
+
+
+def _read_plain(text: str, lines: list[str], draft: Draft) -> Transcript:
+    filled = [line for line in lines if line.strip()]
+    timed = [line for line in filled if _TIMED.match(line) or _SPEAKER_TIMED.fullmatch(line)]
+    if len(timed) > 1 and 3 * len(timed) >= len(filled):
+        raise draft.error(
+            f"line {lines.index(timed[0]) + 1}",
+            f"{timed[0].strip()[:60]!r} begins with a time, and plain text is the words of the whole recording: take "
+            "the times away, or save it with start and end as SRT, WebVTT or CSV.",
+        )
+    return draft.whole(draft.text(text, ""))

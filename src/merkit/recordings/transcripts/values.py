@@ -1,0 +1,66 @@
+"""Times as tools write them: numbers, clock times, and numbers with a unit."""
+
+import math
+import re
+from typing import Any
+
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+_CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2})(?:[.,](\d{1,12}))?", re.ASCII)
+_UNIT = re.compile(r"([+-]?\d+(?:\.\d*)?)\s*(ms|msec|s|sec|seconds?)", re.ASCII | re.IGNORECASE)
+_DURATION = re.compile(r"PT(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,12})?)S)?", re.ASCII)
+
+
+def finite(value: float) -> bool:
+    """Return whether it is a finite number that fits into a float."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def to_seconds(value: Any, commas: bool = False) -> float:
+    """Return a time in seconds.
+
+    Args:
+        value: A number; or text: a number, a clock time (``1:02:03.5``, ``02:03,5``), a number with a unit (``1.3s``,
+            ``250 ms``) or an ISO 8601 duration (``PT1M2.5S``).
+        commas: Whether a number may have a decimal comma.
+
+    Raises:
+        ValueError: It is none of these; the message ends the sentence "start is ...".
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not finite(value):
+            raise ValueError("not a finite number, expected seconds")
+        return float(value)
+    if not isinstance(value, str):
+        kind = {"NoneType": "missing", "list": "a list", "dict": "an object"}.get(type(value).__name__, repr(value))
+        raise ValueError(f"{kind[:40]}, expected seconds")
+    text = value.strip()
+    if _NUMBER.fullmatch(text):
+        seconds = float(text)
+        if not finite(seconds):
+            raise ValueError("not a finite number, expected seconds")
+        return seconds
+    if clock := _CLOCK.fullmatch(text):
+        return _clock(clock, text)
+    if unit := _UNIT.fullmatch(text):
+        return float(unit[1]) / (1000 if unit[2].lower().startswith("m") else 1)
+    if (duration := _DURATION.fullmatch(text)) and text != "PT":
+        return 3600 * float(duration[1] or 0) + 60 * float(duration[2] or 0) + float(duration[3] or 0)
+    if _DECIMAL_COMMA.fullmatch(text):
+        if commas:
+            return float(text.replace(",", "."))
+        raise ValueError(f"{text!r}, expected seconds with a point instead of the comma")
+    if text.count(":") == 3:
+        raise ValueError(f"{text[:40]!r}, a time code that counts frames; expected seconds or hours:minutes:seconds")
+    raise ValueError(f"{text[:40]!r}, expected seconds such as 62.5 or a clock time such as 00:01:02.5")
+
+
+def _clock(clock: re.Match[str], text: str) -> float:
+    hours, minutes, seconds, fraction = clock.groups()
+    if int(seconds) > 59 or (hours is not None and int(minutes) > 59):
+        raise ValueError(f"{text!r}, expected minutes and seconds below 60")
+    whole = 3600 * int(hours or 0) + 60 * int(minutes) + int(seconds)
+    return float(f"{whole}.{fraction or 0}")
