@@ -264,7 +264,7 @@ def test_rows_of_a_table_are_predicted_in_their_order(both: merkit.EmotionRecogn
         ([{"words": "hello"}], "rows: no column 'text', 'audio' or 'video', .* rename 'words' to 'text'"),
         ([{"text": 3}], "'0': text is 3, expected text"),
         ([{"audio": np.zeros(3)}], "audio is of type ndarray, expected text"),
-        ([], "no column 'text'"),
+        ([], "has no utterance"),
         (3, "rows is of type int, expected a data frame"),
         ("missing", "missing: no such folder"),
         ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "id 'a' occurs 2 times"),
