@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tests.commandline import call
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
-from merkit.data.features.unpickling import read_pickle_safely
+from merkit.formats.unpickling import read_pickle_safely
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,9 @@ def test_features_come_in_as_they_are_from_every_kind_of_file(
     done = imported(data, write(tmp_path / file, arrays), name=f"{kind} {shape}")
 
     assert done.code == 0, done.error
-    assert f"150 utterances, audio {shape} of 6 columns\n" in done.out
+    several = sum(len(array) > 1 for array in arrays.values())
+    told = f", {several} of them with several frames" if several else ""
+    assert f"150 utterances, audio {shape} of 6 columns{told}\n" in done.out
     found = read_published(data / "precomputed" / f"{kind} {shape}")
     assert found.modality == "audio"
     assert list(found.arrays) == list(sound)
@@ -240,8 +242,18 @@ def test_missing_and_surplus_ids_are_counted_and_missing_ones_lack_the_modality(
     done = imported(data, npz_by_id(tmp_path / "f.npz", arrays), "--allow-missing", name="most")
 
     assert done.code == 0
-    assert "149 utterances, audio sequences of 6 columns, 1 without features, 2 ids of the file are in no" in done.out
+    assert " of them with several frames, 1 without features, 2 ids of the file are in no" in done.out
     assert "c000_0" not in read_published(data / "precomputed" / "most").arrays
+
+
+def test_padding_of_sequences_without_lengths_is_told(data: Path, sound: Arrays, tmp_path: Path) -> None:
+    padded = np.stack([np.pad(array, ((0, 5 - len(array)), (0, 0))) for array in sound.values()])
+    np.savez(tmp_path / "f.npz", ids=list(sound), features=padded)
+
+    done = imported(data, tmp_path / "f.npz", name="padded")
+
+    short = sum(len(array) < 5 for array in sound.values())
+    assert f"{short} sequences begin or end with frames of zeros, which are read as data" in done.out
 
 
 def test_undefined_values_are_kept_where_they_are_allowed(data: Path, sound: Arrays, tmp_path: Path) -> None:
@@ -283,7 +295,8 @@ def test_undefined_values_are_kept_where_they_are_allowed(data: Path, sound: Arr
         ("f.pkl", pickle.dumps(np.zeros(3)), "holds an array [3], expected features by utterance id"),
         ("f.pkl", pickle.dumps({"ids": ["a"], "features": np.zeros((2, 3))}), "'features' has 2 rows for 1 ids"),
         ("f.pkl", pickle.dumps({"ids": ["a"], "other": np.zeros((1, 3))}), "name one with --array"),
-        ("f.pkl", pickle.dumps({"ids": ["a"] * 2, "features": np.zeros((2, 3, 1))}), "1 duplicate ids: a"),
+        ("f.pkl", pickle.dumps({"ids": ["a"] * 2, "features": np.zeros((2, 3, 1))}), "has 1 duplicate ids: a"),
+        ("f.pkl", pickle.dumps({"ids": ["a"] * 2, "features": np.zeros((2, 3))}), "has 1 duplicate ids: a"),
         ("f.pkl", pickle.dumps({"ids": ["a"], "features": np.zeros((2, 3)), "lengths": [3]}), "1 ids with 3 frames"),
         ("f.pkl", pickle.dumps({"ids": ["a"], "features": np.zeros((2, 3)), "lengths": [-1]}), "no 1 counts of frames"),
         ("f.pkl", pickle.dumps(({"c": ["a"]}, {"c": [[1.0]]}, {"c": [[1.0, 2.0]]})), "1 (1 columns), 2 (2 columns)"),

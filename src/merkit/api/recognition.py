@@ -13,7 +13,7 @@ from merkit.core.types import Prediction, Utterance
 from merkit.core.waveform import Waveform
 from merkit.data.corpus.manifest import conversation_turns, read_manifest
 from merkit.data.corpus.rows import to_utterances
-from merkit.data.media.audio import Recording, decode
+from merkit.data.media.audio import decode
 from merkit.data.media.sources import EncodedRecording
 from merkit.encoders.networks.files import download_snapshot
 from merkit.inference.recognizer import Recognizer
@@ -49,7 +49,7 @@ class Predictions(Tabular, Sequence[Prediction]):
             {
                 "id": prediction.id,
                 **{name: getattr(utterance, name) for name in shown},
-                **prediction_row(prediction),
+                **prediction_row(prediction, self.labels),
             }
             for utterance, prediction in zip(self.utterances, self.predictions, strict=True)
         ]
@@ -102,10 +102,12 @@ class EmotionRecognizer:
         transcript: str | Path | None = None,
         text: str | None = None,
         channels: str = "mix",
+        speech_check: bool = True,
     ) -> Analysis:
         """Recognise the utterances of a recording.
 
-        Without a transcript the whole recording is one utterance.
+        Without a transcript the whole recording is one utterance. Sound without speech (silence, noise, music) is left
+        out: its utterance is labelled from its words, or has no label where it has none.
 
         Args:
             recording: A path, the bytes of an audio or video file, a binary file object, a `Waveform`, or samples
@@ -116,6 +118,7 @@ class EmotionRecognizer:
             channels: ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each
                 channel as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
                 is read from the channel that is louder while that speaker talks.
+            speech_check: ``False`` leaves no sound out, for a model of other sounds than speech.
 
         Raises:
             MerkitError: The recording, its rate, the transcript or the channels cannot be used.
@@ -126,7 +129,9 @@ class EmotionRecognizer:
             if transcript is not None:
                 raise ConfigError("transcript and text were given: a recording has one of them")
             lines = [Line(None, None, "", spoken_text(_checked_text(text)))]
-        return analyze_recording(self._recognizer, sound, lines, self._name, channels=channels, name=name)
+        return analyze_recording(
+            self._recognizer, sound, lines, self._name, channels=channels, speech_check=speech_check, name=name
+        )
 
     def texts(self, texts: Iterable[str], speakers: Sequence[str] | None = None) -> Predictions:
         """Predict texts; to a model that reads context or conversations they are the turns of one conversation.
@@ -241,7 +246,7 @@ def checkpoint_folder(name: str) -> Path:
     return download_snapshot(repository, revision, _CHECKPOINT_FILES)
 
 
-def _recording(recording: Any, rate_hz: int | None) -> tuple[Recording, str]:
+def _recording(recording: Any, rate_hz: int | None) -> tuple[Path | Waveform, str]:
     """Return a recording as a path or waveform, and the name of one in memory."""
     if isinstance(recording, str | os.PathLike | Waveform | bytes | bytearray | memoryview) or hasattr(
         recording, "read"

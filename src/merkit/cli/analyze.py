@@ -32,6 +32,13 @@ def analyze(
     channels: Annotated[
         str, typer.Option("--channels", help="mix, left, right, or split: each channel is a speaker of its own.")
     ] = "mix",
+    speech_check: Annotated[
+        bool,
+        typer.Option(
+            "--speech-check/--no-speech-check",
+            help="Leave out sound without speech; a model of other sounds than speech needs all of it.",
+        ),
+    ] = True,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for a JSON and a CSV file per recording.")] = None,
     as_json: AsJson = False,
     fail_fast: FailFast = False,
@@ -56,8 +63,9 @@ def analyze(
             raise error
         if as_json:
             show_json({"recording": name, "error": str(error)})
+    options = {"channels": channels, "speech_check": speech_check}
     with shown_progress() as progress:
-        for one in analyze_recordings(found, folder, str(checkpoint), {"channels": channels}, out, progress):
+        for one in analyze_recordings(found, folder, str(checkpoint), options, out, progress):
             if one.error is not None:
                 if fail_fast or alone:
                     raise one.error
@@ -97,9 +105,9 @@ def print_analysis(analysis: "Analysis") -> None:
             f"{segment.start_s:.2f}",
             f"{segment.end_s:.2f}",
             segment.speaker,
-            segment.prediction.label,
-            f"{100 * segment.prediction.confidence:.0f} %",
-            "+".join(segment.prediction.modalities) or "none",
+            segment.label or f"({segment.reason})",
+            "" if segment.confidence is None else f"{100 * segment.confidence:.0f} %",
+            "+".join(segment.modalities) or "none",
             segment.text or "",
         )
         for segment in analysis.segments

@@ -39,7 +39,7 @@ def print_call(call: "Call") -> None:
         f"{call.both.recording.name}, the test call with the greatest variety of true emotions. A hidden emotion "
         "shapes words and voice, each unreliably: 'truth' need not be what a sentence alone suggests."
     )
-    labels = [[segment.prediction.label for segment in analysis.segments] for analysis in analyses]
+    labels = [[segment.label or segment.reason or "" for segment in analysis.segments] for analysis in analyses]
     rows = [
         (f"{segment.start_s:.1f}", segment.speaker, *row, segment.text or "")
         for segment, *row in zip(call.both.segments, call.truth, *labels, strict=True)

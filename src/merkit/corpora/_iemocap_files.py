@@ -8,7 +8,7 @@ from pathlib import Path
 
 from merkit.core.errors import MerkitError
 from merkit.data.corpus.tables import read_columns
-from merkit.data.features.unpickling import read_pickle_safely
+from merkit.formats.unpickling import read_pickle_safely
 
 SIX = ("hap", "sad", "neu", "ang", "exc", "fru")
 """Labels in the order of their class numbers in the shared feature files."""

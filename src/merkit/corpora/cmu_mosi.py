@@ -13,7 +13,7 @@ from merkit.core.errors import ManifestError
 from merkit.core.model import Citation
 from merkit.core.types import MODALITIES, Utterance
 from merkit.corpora._rows import in_turns
-from merkit.data.features.published import read_npz
+from merkit.formats.npz import read_npz
 
 _FILE = "mosi_3modal.npz"
 _SPLITS = ("train", "test")

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
+from typing import BinaryIO
 
 from merkit.core.errors import MerkitError
 
@@ -138,6 +139,27 @@ def make_folder(path: Path) -> None:
     """
     with _explained(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file to read it; a pipe or a device, which may never end, is refused.
+
+    Raises:
+        MerkitError: There is none, it cannot be read, or it is a folder, pipe or device.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would wait
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise MerkitError(f"{path}: cannot be read: {reason}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not S_ISREG(os.fstat(descriptor).st_mode):
+            raise MerkitError(f"{path}: cannot be read: a folder, pipe or device, expected a file")
+        try:
+            yield file
+        except OSError as error:
+            raise MerkitError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def file_hash(path: Path) -> str:

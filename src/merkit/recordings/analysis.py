@@ -1,30 +1,53 @@
 """Label the utterances of a recording, with or without a transcript."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
-from merkit.data.media.audio import Recording, duration_s
+from merkit.core.waveform import Waveform
+from merkit.data.media.audio import duration_s, media_notes
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.channels import assign_channels
+from merkit.recordings.speech import describe_unheard, without_unheard
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One utterance of a recording and its prediction."""
+    """One utterance of a recording and its prediction.
+
+    An utterance that says nothing to the model has no label, and ``reason`` says why. A label is never made up.
+    """
 
     start_s: float
     end_s: float
     speaker: str
     text: str | None
-    prediction: Prediction
+    prediction: Prediction | None
+    """``None``: there was nothing to predict from."""
+    reason: str | None = None
+    """Why it has no label, such as ``no speech``; ``None``: it has one."""
+
+    @property
+    def label(self) -> str | None:
+        """The predicted label, if any."""
+        return None if self.prediction is None else self.prediction.label
+
+    @property
+    def confidence(self) -> float | None:
+        """The label's probability, if there is a label."""
+        return None if self.prediction is None else self.prediction.confidence
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What was present to the model."""
+        return () if self.prediction is None else self.prediction.modalities
 
 
 @dataclass(frozen=True)
@@ -50,18 +73,27 @@ class Analysis(Tabular):
                 "end_s": segment.end_s,
                 "speaker": segment.speaker,
                 "text": segment.text,
-                **prediction_row(segment.prediction),
+                **prediction_row(segment.prediction, self.labels),
+                "reason": segment.reason,
             }
             for segment in self.segments
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        segments = []
-        for segment in self.segments:
-            values = asdict(segment)
-            prediction = values.pop("prediction")
-            del prediction["id"]
-            segments.append({**values, **prediction})
+        segments = [
+            {
+                "start_s": segment.start_s,
+                "end_s": segment.end_s,
+                "speaker": segment.speaker,
+                "text": segment.text,
+                "label": segment.label,
+                "reason": segment.reason,
+                "probabilities": None if segment.prediction is None else dict(segment.prediction.probabilities),
+                "confidence": segment.confidence,
+                "modalities": list(segment.modalities),
+            }
+            for segment in self.segments
+        ]
         return {
             "recording": str(self.recording),
             "duration_s": self.duration_s,
@@ -72,23 +104,24 @@ class Analysis(Tabular):
         }
 
 
-def prediction_row(prediction: Prediction) -> dict[str, Any]:
-    """Return a prediction's columns in the rows of a `Tabular`."""
+def prediction_row(prediction: Prediction | None, labels: Sequence[str]) -> dict[str, Any]:
+    """Return a prediction's columns in the rows of a `Tabular`; ``None`` in all of them where there is none."""
     return {
-        "label": prediction.label,
-        "confidence": prediction.confidence,
-        "modalities": ",".join(prediction.modalities),
-        **{PROBABILITY + label: value for label, value in prediction.probabilities.items()},
+        "label": None if prediction is None else prediction.label,
+        "confidence": None if prediction is None else prediction.confidence,
+        "modalities": "" if prediction is None else ",".join(prediction.modalities),
+        **{PROBABILITY + label: None if prediction is None else prediction.probabilities[label] for label in labels},
     }
 
 
 def analyze_recording(
     recognizer: Recognizer,
-    recording: Recording,
+    recording: Path | Waveform,
     transcript: Path | Sequence[Line] | None,
     checkpoint: str,
     *,
     channels: str = "mix",
+    speech_check: bool = True,
     name: str = "waveform",
 ) -> Analysis:
     """Recognise every utterance of a recording; nothing is written.
@@ -97,12 +130,16 @@ def analyze_recording(
     model reads and the recording lacks (text, where there is no transcript) is missing to the model, and each segment
     names the modalities that were present.
 
+    Sound without speech is missing to the model too: an utterance that has words is labelled from them, one that has
+    none gets no label.
+
     Args:
         recognizer: The model.
         recording: A file or a waveform.
         transcript: A transcript's file, or its lines.
         checkpoint: What the result says it was made by.
         channels: How a recording of several channels is read; see `assign_channels`.
+        speech_check: Whether sound without speech is left out; ``False``: a model that reads sound gets all of it.
         name: What a recording in memory is called.
 
     Raises:
@@ -130,30 +167,41 @@ def analyze_recording(
         )
         for turn, (line, sound) in enumerate(assign_channels(recording, lines, channels))
     ]
-    turns = list(turns_of(utterances, Path(), *recognizer.reach))
+    heard, unheard = utterances, dict[str, str]()
+    listening = recognizer.encoders.get("audio")
+    if speech_check and listening is not None and listening.published_features is None:
+        heard, unheard = without_unheard(utterances)
+    turns = list(turns_of(heard, Path(), *recognizer.reach))
     times, unaligned = align_turns(recognizer.request, turns)
+    nothing = {u.id for u in heard if u.id in unheard and not ("text" in recognizer.reads and (u.text or "").strip())}
+    wanted = [u.id for u in heard if u.id not in nothing]
+    found = {prediction.id: prediction for prediction in recognizer.predict_turns(turns, wanted=wanted, segments=times)}
     segments = [
         Segment(
             start_s=utterance.start_s or 0.0,
             end_s=length_s if utterance.end_s is None else utterance.end_s,
             speaker=utterance.speaker,
             text=utterance.text,
-            prediction=prediction,
+            prediction=found.get(utterance.id),
+            reason=unheard[utterance.id] if utterance.id in nothing else None,
         )
-        for utterance, prediction in zip(utterances, recognizer.predict_turns(turns, segments=times), strict=True)
+        for utterance in utterances
     ]
-    if recognizer.reads and not any(segment.prediction.modalities for segment in segments):
+    if found and recognizer.reads and not any(prediction.modalities for prediction in found.values()):
         reads = " and ".join(sorted(recognizer.reads))
         raise MerkitError(f"'{checkpoint}' reads {reads}, and '{path}' has no such input for it: use another model.")
-    notes = [*(() if fitted is None else fitted.notes), *_notes(recognizer, lines is not None, segments)]
+    notes = [f"About the recording: {note}." for note in media_notes(recording)]
+    notes += [*(() if fitted is None else fitted.notes), *describe_unheard(unheard, nothing, len(segments))]
+    notes += _notes(recognizer, lines is not None, segments)
     notes += [] if unaligned is None else [unaligned]
     return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
 
 
 def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
     notes = []
-    used = {modality for segment in segments for modality in segment.prediction.modalities}
-    for modality in sorted(recognizer.reads - used):
+    used = {modality for segment in segments for modality in segment.modalities}
+    labelled = any(segment.prediction is not None for segment in segments)
+    for modality in sorted(recognizer.reads - used if labelled else ()):
         hint = "; a transcript would add it" if modality == "text" and not transcribed else ""
         notes.append(f"The model also reads {modality}, which is missing: it predicts from the rest{hint}.")
     if any(encoder.normalize_by_speaker for encoder in recognizer.encoders.values()):

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from merkit.core.errors import MerkitError
-from merkit.core.waveform import Waveform
-from merkit.data.media.audio import Recording, decode
+from merkit.core.waveform import Channel, Waveform
+from merkit.data.media.audio import Recording, channel_blocks, count_channels
 from merkit.recordings.transcripts import Line
 
 CHANNELS = ("mix", "left", "right", "split")
@@ -19,7 +19,9 @@ _SAME = 1e-6
 """Channels whose difference has less than this share of their energy (-60 dB) are one signal."""
 
 
-def assign_channels(recording: Recording, lines: Sequence[Line] | None, channels: str) -> list[tuple[Line, Recording]]:
+def assign_channels(
+    recording: Path | Waveform, lines: Sequence[Line] | None, channels: str
+) -> list[tuple[Line, Recording]]:
     """Return a recording's lines, in order, each with the sound it is read from.
 
     With ``split`` and without lines, each channel becomes one line of the whole recording. With lines, a speaker's
@@ -39,22 +41,22 @@ def assign_channels(recording: Recording, lines: Sequence[Line] | None, channels
     whole = Line(None, None, "", None)
     if channels == "mix":
         return [(line, recording) for line in ([whole] if lines is None else lines)]
-    sound = decode(recording) if isinstance(recording, Path) else recording
-    if sound.channels < 2:
+    count = count_channels(recording)
+    if count < 2:
         raise MerkitError(f"channels='{channels}' needs two channels, '{recording}' has one: use channels='mix'")
     if channels != "split":
-        if sound.channels > 2:
-            raise MerkitError(f"channels='{channels}' needs two channels, '{recording}' has {sound.channels}")
-        one = sound.channel(("left", "right").index(channels))
+        if count > 2:
+            raise MerkitError(f"channels='{channels}' needs two channels, '{recording}' has {count}")
+        one = Channel(recording, ("left", "right").index(channels))
         return [(line, one) for line in ([whole] if lines is None else lines)]
-    _refuse_equal(sound, recording)
-    names = ["left", "right"] if sound.channels == 2 else [f"channel {n + 1}" for n in range(sound.channels)]
-    separate = [sound.channel(number) for number in range(sound.channels)]
+    _refuse_equal(recording)
+    names = ["left", "right"] if count == 2 else [f"channel {n + 1}" for n in range(count)]
+    separate = [Channel(recording, number) for number in range(count)]
     if lines is None:
         return [(replace(whole, speaker=name), one) for name, one in zip(names, separate, strict=True)]
     if any(line.start_s is None for line in lines):
         raise MerkitError("channels='split' needs a transcript with times, to know who speaks on which channel")
-    energies = [_energies(sound, line) for line in lines]
+    energies = [_energies(recording, line, count) for line in lines]
     by_speaker: dict[str, npt.NDArray[np.float64]] = {}
     for line, energy in zip(lines, energies, strict=True):
         by_speaker[line.speaker] = by_speaker.get(line.speaker, 0.0) + energy
@@ -65,18 +67,24 @@ def assign_channels(recording: Recording, lines: Sequence[Line] | None, channels
     return assigned
 
 
-def _energies(sound: Waveform, line: Line) -> npt.NDArray[np.float64]:
+def _energies(recording: Path | Waveform, line: Line, channels: int) -> npt.NDArray[np.float64]:
     """Return the energy of each channel during a line."""
-    start = round((line.start_s or 0.0) * sound.rate_hz)
-    end = None if line.end_s is None else round(line.end_s * sound.rate_hz)
-    energies: npt.NDArray[np.float64] = np.square(sound.samples[:, start:end], dtype=np.float64).sum(axis=1)
+    energies: npt.NDArray[np.float64] = np.zeros(channels)  # all that a line after the recording's end has
+    for block in channel_blocks(recording, line.start_s, line.end_s):
+        energies = energies + np.square(block, dtype=np.float64).sum(axis=0)
     return energies
 
 
-def _refuse_equal(sound: Waveform, recording: Recording) -> None:
-    samples = sound.samples.astype(np.float64)
-    for number in range(1, sound.channels):
-        if np.square(samples[number] - samples[0]).sum() <= _SAME * np.square(samples[0]).sum():
-            raise MerkitError(
-                f"channels='split': channels 1 and {number + 1} of '{recording}' are the same: use channels='mix'"
-            )
+def _refuse_equal(recording: Path | Waveform) -> None:
+    """Refuse a recording of which another channel is the same as the first."""
+    first: float = 0.0
+    different: npt.NDArray[np.float64] = np.zeros(1)
+    for block in channel_blocks(recording):
+        samples = block.astype(np.float64)
+        first += float(np.square(samples[:, 0]).sum())
+        different = different + np.square(samples[:, 1:] - samples[:, :1]).sum(axis=0)
+    same = np.flatnonzero(different <= _SAME * first)
+    if len(same):
+        raise MerkitError(
+            f"channels='split': channels 1 and {same[0] + 2} of '{recording}' are the same: use channels='mix'"
+        )

@@ -9,7 +9,8 @@ from merkit import __version__
 from merkit.data.files import file_hash
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.io.outputs import FileIds, Outputs
-from merkit.recordings.analysis import Analysis
+from merkit.io.predictions import PROBABILITY
+from merkit.recordings.analysis import Analysis, prediction_row
 
 
 def outputs_of(out: Path, name: Path) -> Outputs:
@@ -50,18 +51,20 @@ def write_analysis(
 def _write_table(analysis: Analysis, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["start_s", "end_s", "speaker", "label", "confidence", *analysis.labels, "modalities", "text"])
+        head = ["start_s", "end_s", "speaker", "label", "confidence", *analysis.labels, "modalities", "text", "reason"]
+        writer.writerow(head)
         for segment in analysis.segments:
-            prediction = segment.prediction
+            row = prediction_row(segment.prediction, analysis.labels)
+            numbers = [row["confidence"], *(row[PROBABILITY + label] for label in analysis.labels)]
             writer.writerow(
                 [
                     f"{segment.start_s:.3f}",
                     f"{segment.end_s:.3f}",
                     segment.speaker,
-                    prediction.label,
-                    f"{prediction.confidence:.4f}",
-                    *(f"{prediction.probabilities[label]:.4f}" for label in analysis.labels),
-                    " ".join(prediction.modalities),
+                    segment.label or "",
+                    *("" if value is None else f"{value:.4f}" for value in numbers),
+                    " ".join(segment.modalities),
                     segment.text or "",
+                    segment.reason or "",
                 ]
             )

@@ -15,13 +15,14 @@ import pytest
 import soundfile as sf
 import torch
 from tests.networks import write_text_network
+from tests.speech import speech
 from tests.tiny import built
 
 import merkit
 from merkit.io.checkpoint import save_checkpoint
 
 LABELS = ("calm", "cross", "glad")
-SPEECH = np.sin(np.linspace(0, 900, 16_000) ** 1.1).astype(np.float32) / 2
+SPEECH = speech(1.0)
 LOGMEL = {"name": "logmel", "n_mels": 8, "dim": 4, "layers": 2}
 
 
@@ -186,6 +187,7 @@ def test_channels_that_differ_are_two_speakers(checkpoints: Path, call_file: Pat
 
 
 def test_each_speaker_is_read_from_the_louder_channel() -> None:
+    from merkit.core.waveform import Channel
     from merkit.recordings.channels import assign_channels
     from merkit.recordings.transcripts import Line
 
@@ -201,7 +203,7 @@ def test_each_speaker_is_read_from_the_louder_channel() -> None:
 
     assigned = assign_channels(sound, lines, "split")
 
-    assert [(line.speaker, "left" if each == sound.channel(0) else "right") for line, each in assigned] == [
+    assert [(line.speaker, "left" if each == Channel(sound, 0) else "right") for line, each in assigned] == [
         ("Ann", "left"),
         ("right", "right"),
         ("Ann", "left"),
@@ -262,7 +264,7 @@ def test_rows_of_a_table_are_predicted_in_their_order(both: merkit.EmotionRecogn
         ([{"words": "hello"}], "rows: no column 'text', 'audio' or 'video', .* rename 'words' to 'text'"),
         ([{"text": 3}], "'0': text is 3, expected text"),
         ([{"audio": np.zeros(3)}], "audio is of type ndarray, expected text"),
-        ([], "no column 'text'"),
+        ([], "has no utterance"),
         (3, "rows is of type int, expected a data frame"),
         ("missing", "missing: no such folder"),
         ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "id 'a' occurs 2 times"),
@@ -296,6 +298,7 @@ def test_results_become_frames_json_and_html_and_text_is_never_markup(
     assert frame.columns.tolist() == [
         *("start_s", "end_s", "speaker", "text", "label", "confidence", "modalities"),
         *(f"p:{label}" for label in LABELS),
+        "reason",
     ]
     assert frame[[f"p:{label}" for label in LABELS]].sum(axis=1).item() == pytest.approx(1)
     written = json.loads(result.to_json(str(tmp_path / "out" / "call.json")).read_text())

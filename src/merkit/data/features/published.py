@@ -1,13 +1,10 @@
 """Features that others made, published with a corpus or imported: storing them beside a manifest.
 
-Files cannot run code: pickles are read by ``read_pickle_safely``, npz files without objects.
-
 The folder ``precomputed/<name>`` of a manifest has ``features.safetensors`` (all arrays, concatenated,
 ``[time, dim]``), ``index.parquet`` (``id``, ``start``, ``length``) and ``columns.json`` (name, modality, column names,
 hashes of the other two), which is written last: after an interruption the hashes differ, and reading is refused.
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +14,8 @@ from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
 from merkit.core.corpus import PublishedFeatures
-from merkit.core.encoder import Array, as_float32
-from merkit.core.errors import ManifestError, MerkitError, UnsafeFileError
+from merkit.core.encoder import as_float32
+from merkit.core.errors import ManifestError
 from merkit.core.settings import Settings
 from merkit.data.files import atomic_path, file_hash, write_texts
 
@@ -35,29 +32,6 @@ class _Page(Settings):
     dim: int
     features: str
     index: str
-
-
-def read_npz(path: Path) -> dict[str, Array]:
-    """Read all arrays of an npz file.
-
-    Raises:
-        UnsafeFileError: An array has objects, which only a pickle could load.
-        MerkitError: The file is missing, truncated or no npz.
-    """
-    try:
-        with path.open("rb") as stream:
-            archive = np.load(stream, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise MerkitError(f"{path}: holds one array, expected an npz with names")
-            return {name: archive[name] for name in archive.files}
-    except ValueError as error:
-        if "pickle" in str(error) or "Object arrays" in str(error):
-            raise UnsafeFileError(
-                f"{path}: holds pickled objects, expected plain arrays; nothing of it was run"
-            ) from error
-        raise MerkitError(f"{path}: cannot be read as npz: {error}") from error
-    except (OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise MerkitError(f"{path}: cannot be read as npz: {error}") from error
 
 
 def write_published(folder: Path, features: PublishedFeatures) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
-from merkit.data.features.published import read_npz
-from merkit.data.features.unpickling import read_pickle_safely
 from merkit.data.files import atomic_path
+from merkit.formats.npz import read_npz
+from merkit.formats.unpickling import read_pickle_safely
 from merkit.io.feature_files.hdf5 import SIGNATURE, read_hdf5, write_hdf5
 from merkit.io.feature_files.layouts import COLUMNS, FEATURES, IDS, LENGTHS, FeatureSet, interpret
 from merkit.io.feature_files.tables import read_parquet, read_text_table, write_parquet

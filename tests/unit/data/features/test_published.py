@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from merkit.core.corpus import PublishedFeatures
-from merkit.core.errors import ManifestError, MerkitError, UnsafeFileError
-from merkit.data.features.published import read_npz, read_published, write_published
+from merkit.core.errors import ManifestError
+from merkit.data.features.published import read_published, write_published
 
 ARRAYS = {
     "b": np.array([[1.0, np.nan]], dtype=np.float32),
     "a": np.arange(6, dtype=np.float64).reshape(3, 2),
 }
-NPY_CUT = b"\x93NUMPY\x01\x00\x04\x00{}  "  # an array whose header says nothing
 FEATURES = PublishedFeatures("praat", "audio", ARRAYS, ("pitch (Hz)", "duration (s)"))
 
 
@@ -86,44 +85,3 @@ def test_a_page_with_unknown_keys_is_an_error(tmp_path):
 
     with pytest.raises(ManifestError, match="not as written by merkit"):
         read_published(tmp_path / "praat")
-
-
-def test_an_npz_of_plain_arrays_is_read(tmp_path):
-    np.savez(tmp_path / "f.npz", a=np.arange(3), words=np.array(["x", "yy"]))
-
-    found = read_npz(tmp_path / "f.npz")
-
-    assert found["a"].tolist() == [0, 1, 2]
-    assert found["words"].tolist() == ["x", "yy"]
-
-
-def test_an_npz_with_objects_is_refused(tmp_path):
-    np.savez(tmp_path / "f.npz", a=np.array([{}, []], dtype=object))
-
-    with pytest.raises(UnsafeFileError, match=r"f\.npz: holds pickled objects"):
-        read_npz(tmp_path / "f.npz")
-
-
-@pytest.mark.parametrize(
-    ("content", "error"),
-    [
-        (b"", MerkitError),
-        (b"\x80\x04N.", UnsafeFileError),
-        (b"PK\x03\x04 nonsense", MerkitError),
-        (NPY_CUT, MerkitError),
-    ],
-)
-def test_a_file_that_is_no_npz_is_an_error(tmp_path, content, error):
-    (tmp_path / "f.npz").write_bytes(content)
-
-    with pytest.raises(error, match=r"f\.npz"):
-        read_npz(tmp_path / "f.npz")
-
-
-def test_a_missing_npz_and_a_single_array_are_errors(tmp_path):
-    np.save(tmp_path / "f.npy", np.zeros(2))
-
-    with pytest.raises(MerkitError, match="cannot be read as npz"):
-        read_npz(tmp_path / "f.npz")
-    with pytest.raises(MerkitError, match="expected an npz"):
-        read_npz(tmp_path / "f.npy")
