@@ -5,7 +5,7 @@ from pathlib import Path
 
 from merkit.core.errors import MerkitError
 from merkit.data.plain_text import decode, read_bytes
-from merkit.recordings.transcripts.columns import columns_reader
+from merkit.recordings.transcripts.columns import COLUMNS, columns_reader
 from merkit.recordings.transcripts.cues import is_cues, read_cues
 from merkit.recordings.transcripts.lines import Draft, Transcript
 from merkit.recordings.transcripts.objects import read_json, read_json_lines
@@ -28,6 +28,8 @@ SUFFIXES = (
 )
 """Usual endings of transcripts, in lower case. The format is recognised from the content; only plain text needs one."""
 
+_LONGEST_HEADER = 100_000
+_LONGEST_LINE = 2_000_000
 _PLAIN = (".txt", ".text", "")
 _TABLES = (".csv", ".tsv", ".tab")
 _XML = re.compile(r"\s*<(\?xml|!DOCTYPE|[A-Za-z_][\w.:-]*[\s>/])", re.IGNORECASE)
@@ -56,18 +58,22 @@ def read_transcript(path: Path, recording: str = "") -> Transcript:
     text, note = decode(raw, source, western=True)
     if note is not None:
         draft.note(note.removesuffix(".").replace(source, "the file"))
-    lines = re.split(r"\r\n|\r|\n", text)
-    first = next((line for line in lines if line.strip()), "")
     stripped = text.lstrip()
+    first = re.split(r"[\r\n]", stripped[:_LONGEST_HEADER], maxsplit=1)[0]
     suffix = path.suffix.lower()
     if not first:
         return _empty(draft, path, suffix)
     if "ooTextFile" in first and '"TextGrid"' in text[:400]:
         read_textgrid_lines(path, draft)
-    elif stripped[0] in "{[" and (found := _json(stripped, text, suffix, draft)) is not None:
+        return draft.finish()
+    if stripped[0] in "{[" and (found := _json(text, stripped, suffix, draft)) is not None:
         return found
-    elif _XML.match(first) and not first.startswith("<v "):
-        return _read_xml(text.encode(), draft)
+    draft.check_number(text.count("\n") + text.count("\r"))
+    lines = re.split(r"\r\n|\r|\n", text)
+    if (longest := max(map(len, lines))) > _LONGEST_LINE:
+        raise draft.error("", f"a line of it has {longest:,} characters, more than a day of speech.")
+    if _XML.match(first) and not first.startswith("<v "):
+        return _read_xml(text.encode(), draft, "utf-8")
     elif (stripped.startswith("WEBVTT") and not stripped[6:7].isalnum()) or is_cues(stripped):
         read_cues(stripped if stripped.startswith("WEBVTT") else text, draft)
     elif (reader := columns_reader("\n".join(lines))) is not None:
@@ -82,6 +88,8 @@ def read_transcript(path: Path, recording: str = "") -> Transcript:
         return read_json(text, draft)
     elif suffix in (".srt", ".vtt"):
         read_cues(text, draft)
+    elif (reader := COLUMNS.get(suffix or path.name)) is not None:
+        reader("\n".join(lines), draft, path, recording)
     elif suffix in _PLAIN:
         return _read_plain(text, lines, draft)
     else:
@@ -97,17 +105,17 @@ def _begins_xml(raw: bytes) -> bool:
     return raw.lstrip()[:5].lower() in (b"<?xml", b"<anno")
 
 
-def _read_xml(raw: bytes, draft: Draft) -> Transcript:
+def _read_xml(raw: bytes, draft: Draft, encoding: str | None = None) -> Transcript:
     head = raw[:4000].replace(b"\0", b"")
-    if b"<ANNOTATION_DOCUMENT" not in head and b"<!DOCTYPE" not in head:
+    if b"ANNOTATION_DOCUMENT" not in head:
         kind = re.search(rb"<([A-Za-z][\w.:-]*)", head)
-        name = "" if kind is None else f" <{kind[1].decode('ascii', 'replace')}>"
-        raise draft.error("", f"XML{name} is not read, except ELAN's .eaf; save it as WebVTT or SRT")
-    read_eaf(raw, draft)
+        name = "" if kind is None else f" (<{kind[1].decode('ascii', 'replace')[:40]}>)"
+        raise draft.error("", f"XML and HTML{name} are not read, except ELAN's .eaf; save it as WebVTT or SRT")
+    read_eaf(raw, draft, encoding)
     return draft.finish()
 
 
-def _json(stripped: str, text: str, suffix: str, draft: Draft) -> Transcript | None:
+def _json(text: str, stripped: str, suffix: str, draft: Draft) -> Transcript | None:
     """Return a transcript in JSON or lines of JSON; ``None`` where the text only begins with a bracket."""
     start = stripped[1:200].lstrip()[:1]
     if (
