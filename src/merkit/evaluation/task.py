@@ -17,6 +17,8 @@ from merkit.data.corpus.manifest import Manifest
 from merkit.evaluation.true_labels import true_labels
 
 _DIGITS = 16
+_ELSEWHERE = ("selection", "folds")
+"""Options that are no part of the description: the first makes no other task, the number of folds stands beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Task:
     corpus: str
     """Name of the corpus; of a user's own table that of its folder."""
     options: str
-    """Those that differ from the protocol's defaults, as TOML."""
+    """Those that differ from the protocol's defaults, as TOML, but for the number of folds."""
     labels: tuple[str, ...]
     folds: str
     """Hash of the folds of seed 0: the ids of their splits."""
@@ -81,7 +83,7 @@ def _options_text(options: ProtocolOptions) -> str:
     changed = {
         key: value
         for key, value in options.toml_values().items()
-        if key != "selection" and getattr(options, key) != type(options).model_fields[key].default
+        if key not in _ELSEWHERE and getattr(options, key) != type(options).model_fields[key].default
     }
     return ", ".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in changed.items())
 

@@ -8,7 +8,7 @@ from typing import Any
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
-from merkit.data.media.audio import duration_s
+from merkit.data.media.audio import duration_s, media_notes
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
@@ -190,7 +190,8 @@ def analyze_recording(
     if found and recognizer.reads and not any(prediction.modalities for prediction in found.values()):
         reads = " and ".join(sorted(recognizer.reads))
         raise MerkitError(f"'{checkpoint}' reads {reads}, and '{path}' has no such input for it: use another model.")
-    notes = [*(() if fitted is None else fitted.notes), *describe_unheard(unheard, nothing, len(segments))]
+    notes = [f"About the recording: {note}." for note in media_notes(recording)]
+    notes += [*(() if fitted is None else fitted.notes), *describe_unheard(unheard, nothing, len(segments))]
     notes += _notes(recognizer, lines is not None, segments)
     notes += [] if unaligned is None else [unaligned]
     return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
