@@ -88,7 +88,7 @@ def _show(one: "Analyzed", as_json: bool) -> None:
         if as_json:
             show_json(one.analysis.to_dict())
         else:
-            print_analysis(one.analysis)
+            print_analysis(one.analysis, one.transcript)
     elif one.earlier is not None:
         if as_json:
             show_json(content_of(one.earlier))
@@ -96,9 +96,10 @@ def _show(one: "Analyzed", as_json: bool) -> None:
             show(f"{one_line(str(one.recording))}: already done, {one_line(str(one.earlier))}")
 
 
-def print_analysis(analysis: "Analysis") -> None:
+def print_analysis(analysis: "Analysis", transcript: Path | None = None) -> None:
     """Print an analysis as a table, a row for each segment."""
-    show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s")
+    words = "" if transcript is None else f", words of {one_line(transcript.name)}"
+    show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s{words}")
     columns = (number("from"), number("to"), "speaker", "label", number("probability"), "modalities", "text")
     rows = [
         (
