@@ -246,6 +246,20 @@ def test_missing_and_surplus_ids_are_counted_and_missing_ones_lack_the_modality(
     assert "c000_0" not in read_published(data / "precomputed" / "most").arrays
 
 
+def test_text_of_a_parquet_file_that_is_no_utf8_is_one_line(data: Path, sound: Arrays, tmp_path: Path) -> None:
+    file = parquet_lists(tmp_path / "f.parquet", sound)
+    file.write_bytes(file.read_bytes().replace(b"c000_0", b"c\xb000_0"))
+    (tmp_path / "corpus").mkdir()
+    table = pyarrow.table({"id": ["c000_0"], "text": ["a"]})
+    pyarrow.parquet.write_table(table, tmp_path / "corpus" / "utterances.parquet", use_dictionary=False)
+    manifest = (tmp_path / "corpus" / "utterances.parquet").read_bytes()
+    (tmp_path / "corpus" / "utterances.parquet").write_bytes(manifest.replace(b"c000_0", b"c\xb000_0"))
+
+    for done in (imported(data, file, name="refused"), call("doctor", str(tmp_path / "corpus"))):
+        assert (done.code, done.error.count("\n")) == (2, 1), done.error
+        assert "parquet" in done.error.lower()
+
+
 def test_padding_of_sequences_without_lengths_is_told(data: Path, sound: Arrays, tmp_path: Path) -> None:
     padded = np.stack([np.pad(array, ((0, 5 - len(array)), (0, 0))) for array in sound.values()])
     np.savez(tmp_path / "f.npz", ids=list(sound), features=padded)
@@ -451,6 +465,11 @@ def test_links_and_claims_of_an_hdf5_file_are_refused(data: Path, tmp_path: Path
         layout = h5py.VirtualLayout(shape=(3,), dtype="f8")
         layout[:] = h5py.VirtualSource("secret.h5", "c000_0", shape=(3,))
         file.create_virtual_dataset("c000_0", layout)
+    with h5py.File(tmp_path / "type.h5", "w") as file:
+        file["c000_0"] = np.dtype("f8")
+    with h5py.File(tmp_path / "names.h5", "w") as file:
+        file.create_group("c000\n0")["\nx"] = np.zeros(3)
+        file["c000_1"] = np.zeros(3)
     with h5py.File(tmp_path / "claim.h5", "w") as file:
         file.create_dataset("c000_0", shape=(10**12,), chunks=(1024,), dtype="f8")
 
@@ -459,10 +478,12 @@ def test_links_and_claims_of_an_hdf5_file_are_refused(data: Path, tmp_path: Path
         ("soft", "is a link to elsewhere"),
         ("loop", "groups in groups"),
         ("virtual", "lies in another file"),
+        ("type", "is a type, expected data"),
+        ("names", r"'c000\n0' is a group of \nx, expected an array"),
         ("claim", "claims 8,000,000,000,000 bytes"),
     ):
         done = imported(data, tmp_path / f"{name}.h5", "--allow-missing", name="refused")
-        assert done.code == 2
+        assert (done.code, done.error.count("\n")) == (2, 1)
         assert message in done.error, done.error
 
 

@@ -113,7 +113,8 @@ class EmotionRecognizer:
             recording: A path, the bytes of an audio or video file, a binary file object, a `Waveform`, or samples
                 ``[samples]`` or ``[channels, samples]`` as a NumPy array or torch tensor.
             rate_hz: The rate of samples; only for samples.
-            transcript: A file with times (CSV, TSV, JSON, SRT, WebVTT), or the text of the whole recording (.txt).
+            transcript: A file in any format of the page "Transcripts" (SRT, WebVTT, JSON, CSV, …), or the text of the
+                whole recording (.txt). What was cut, joined or left out is in the result's notes.
             text: The words of the recording, in place of a transcript.
             channels: ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each
                 channel as a speaker of its own; channels that are the same are refused. With a transcript, a speaker

@@ -91,7 +91,7 @@ def import_(
     show(f"{one_line(str(found.folder))}: {', '.join(counts)}{'; already imported' if found.unchanged else ''}")
     if found.padded:
         show(
-            f"{found.padded:,} sequences begin or end with frames of zeros, which are read as data: if that is padding, "
+            f"{found.padded:,} sequences begin or end with frames of zeros, which are read as data: if it is padding, "
             "remove it or give the lengths"
         )
     show(f'in a recipe: [encoders.{modality}] name = "precomputed", features = "{one_line(name)}"')

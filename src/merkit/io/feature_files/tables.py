@@ -39,7 +39,8 @@ def read_parquet(path: Path) -> FeatureSet:
         if claimed > max(256 << 20, path.stat().st_size * _LARGEST_RATIO):
             raise UnsafeFileError(f"claims {file.metadata.num_rows:,} rows, the file has {path.stat().st_size:,} bytes")
         table = file.read()
-    except (pyarrow.ArrowException, OSError) as error:
+        table.validate(full=True)  # text in UTF-8, offsets within the data
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise MerkitError(f"cannot be read as Parquet: {first_line(error)}") from error
     names = [name for name in table.column_names if not name.startswith("__index_level_")]  # written by pandas
     lists = [name for name in names if pyarrow.types.is_nested(table.schema.field(name).type)]
