@@ -163,7 +163,9 @@ def test_features_come_in_as_they_are_from_every_kind_of_file(
     done = imported(data, write(tmp_path / file, arrays), name=f"{kind} {shape}")
 
     assert done.code == 0, done.error
-    assert f"150 utterances, audio {shape} of 6 columns\n" in done.out
+    several = sum(len(array) > 1 for array in arrays.values())
+    told = f", {several} of them with several frames" if several else ""
+    assert f"150 utterances, audio {shape} of 6 columns{told}\n" in done.out
     found = read_published(data / "precomputed" / f"{kind} {shape}")
     assert found.modality == "audio"
     assert list(found.arrays) == list(sound)
@@ -240,8 +242,32 @@ def test_missing_and_surplus_ids_are_counted_and_missing_ones_lack_the_modality(
     done = imported(data, npz_by_id(tmp_path / "f.npz", arrays), "--allow-missing", name="most")
 
     assert done.code == 0
-    assert "149 utterances, audio sequences of 6 columns, 1 without features, 2 ids of the file are in no" in done.out
+    assert " of them with several frames, 1 without features, 2 ids of the file are in no" in done.out
     assert "c000_0" not in read_published(data / "precomputed" / "most").arrays
+
+
+def test_text_of_a_parquet_file_that_is_no_utf8_is_one_line(data: Path, sound: Arrays, tmp_path: Path) -> None:
+    file = parquet_lists(tmp_path / "f.parquet", sound)
+    file.write_bytes(file.read_bytes().replace(b"c000_0", b"c\xb000_0"))
+    (tmp_path / "corpus").mkdir()
+    table = pyarrow.table({"id": ["c000_0"], "text": ["a"]})
+    pyarrow.parquet.write_table(table, tmp_path / "corpus" / "utterances.parquet", use_dictionary=False)
+    manifest = (tmp_path / "corpus" / "utterances.parquet").read_bytes()
+    (tmp_path / "corpus" / "utterances.parquet").write_bytes(manifest.replace(b"c000_0", b"c\xb000_0"))
+
+    for done in (imported(data, file, name="refused"), call("doctor", str(tmp_path / "corpus"))):
+        assert (done.code, done.error.count("\n")) == (2, 1), done.error
+        assert "parquet" in done.error.lower()
+
+
+def test_padding_of_sequences_without_lengths_is_told(data: Path, sound: Arrays, tmp_path: Path) -> None:
+    padded = np.stack([np.pad(array, ((0, 5 - len(array)), (0, 0))) for array in sound.values()])
+    np.savez(tmp_path / "f.npz", ids=list(sound), features=padded)
+
+    done = imported(data, tmp_path / "f.npz", name="padded")
+
+    short = sum(len(array) < 5 for array in sound.values())
+    assert f"{short} sequences begin or end with frames of zeros, which are read as data" in done.out
 
 
 def test_undefined_values_are_kept_where_they_are_allowed(data: Path, sound: Arrays, tmp_path: Path) -> None:
@@ -283,7 +309,8 @@ def test_undefined_values_are_kept_where_they_are_allowed(data: Path, sound: Arr
         ("f.pkl", pickle.dumps(np.zeros(3)), "holds an array [3], expected features by utterance id"),
         ("f.pkl", pickle.dumps({"ids": ["a"], "features": np.zeros((2, 3))}), "'features' has 2 rows for 1 ids"),
         ("f.pkl", pickle.dumps({"ids": ["a"], "other": np.zeros((1, 3))}), "name one with --array"),
-        ("f.pkl", pickle.dumps({"ids": ["a"] * 2, "features": np.zeros((2, 3, 1))}), "1 duplicate ids: a"),
+        ("f.pkl", pickle.dumps({"ids": ["a"] * 2, "features": np.zeros((2, 3, 1))}), "has 1 duplicate ids: a"),
+        ("f.pkl", pickle.dumps({"ids": ["a"] * 2, "features": np.zeros((2, 3))}), "has 1 duplicate ids: a"),
         ("f.pkl", pickle.dumps({"ids": ["a"], "features": np.zeros((2, 3)), "lengths": [3]}), "1 ids with 3 frames"),
         ("f.pkl", pickle.dumps({"ids": ["a"], "features": np.zeros((2, 3)), "lengths": [-1]}), "no 1 counts of frames"),
         ("f.pkl", pickle.dumps(({"c": ["a"]}, {"c": [[1.0]]}, {"c": [[1.0, 2.0]]})), "1 (1 columns), 2 (2 columns)"),
@@ -438,6 +465,11 @@ def test_links_and_claims_of_an_hdf5_file_are_refused(data: Path, tmp_path: Path
         layout = h5py.VirtualLayout(shape=(3,), dtype="f8")
         layout[:] = h5py.VirtualSource("secret.h5", "c000_0", shape=(3,))
         file.create_virtual_dataset("c000_0", layout)
+    with h5py.File(tmp_path / "type.h5", "w") as file:
+        file["c000_0"] = np.dtype("f8")
+    with h5py.File(tmp_path / "names.h5", "w") as file:
+        file.create_group("c000\n0")["\nx"] = np.zeros(3)
+        file["c000_1"] = np.zeros(3)
     with h5py.File(tmp_path / "claim.h5", "w") as file:
         file.create_dataset("c000_0", shape=(10**12,), chunks=(1024,), dtype="f8")
 
@@ -446,10 +478,12 @@ def test_links_and_claims_of_an_hdf5_file_are_refused(data: Path, tmp_path: Path
         ("soft", "is a link to elsewhere"),
         ("loop", "groups in groups"),
         ("virtual", "lies in another file"),
+        ("type", "is a type, expected data"),
+        ("names", r"'c000\n0' is a group of \nx, expected an array"),
         ("claim", "claims 8,000,000,000,000 bytes"),
     ):
         done = imported(data, tmp_path / f"{name}.h5", "--allow-missing", name="refused")
-        assert done.code == 2
+        assert (done.code, done.error.count("\n")) == (2, 1)
         assert message in done.error, done.error
 
 

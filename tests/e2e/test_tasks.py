@@ -78,6 +78,9 @@ def test_a_quantity_is_no_label_unless_the_user_insists(tmp_path):
     assert refused.code == 2
     assert "21 distinct numbers, 0 to 5: is this a regression?" in refused.error
     assert call(*command, "--set", "options.numeric_classes=true").code == 0
+    (tmp_path / "other.csv").write_text("id,text\nu,beside it\n")
+    assert call("-q", "report", tmp_path / "run", "--out", tmp_path / "report").code == 0
+    assert "Protocol table on mine; numeric_classes = true; 1 fold" in (tmp_path / "report" / "report.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +125,12 @@ def test_each_task_has_tables_of_its_own_and_nothing_is_compared_across_tasks(ru
     markdown = (tmp_path / "report.md").read_text()
     tables = tables_of(markdown)
     assert {title: systems[0] for title, systems in tables.items()} == {
-        "table (corpus calls; default options)": ["majority", "base"],
-        "table (corpus films; default options)": ["films"],
-        'table (corpus calls; label = "topic")': ["topic"],
-        'table (corpus calls; group = "speaker", folds = 2)': ["folds2"],
-        'table (corpus calls; group = "speaker", folds = 3)': ["folds3"],
-        'table (corpus calls; group = "speaker", folds = 4)': ["folds4"],
+        "table (corpus calls; default options; 1 fold)": ["majority", "base"],
+        "table (corpus films; default options; 1 fold)": ["films"],
+        'table (corpus calls; label = "topic"; 1 fold)': ["topic"],
+        'table (corpus calls; group = "speaker"; 2 folds)': ["folds2"],
+        'table (corpus calls; group = "speaker"; 3 folds)': ["folds3"],
+        'table (corpus calls; group = "speaker"; 4 folds)': ["folds4"],
     }
     assert markdown.count("UA) compared with ") == 1
     assert markdown.startswith("# Results on table: 6 tasks\n")

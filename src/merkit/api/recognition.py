@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
+from merkit.core.encoder import describe_unread
 from merkit.core.errors import ConfigError, MediaError, UnknownNameError
 from merkit.core.types import Prediction, Utterance
 from merkit.core.waveform import Waveform
@@ -113,7 +114,8 @@ class EmotionRecognizer:
             recording: A path, the bytes of an audio or video file, a binary file object, a `Waveform`, or samples
                 ``[samples]`` or ``[channels, samples]`` as a NumPy array or torch tensor.
             rate_hz: The rate of samples; only for samples.
-            transcript: A file with times (CSV, TSV, JSON, SRT, WebVTT), or the text of the whole recording (.txt).
+            transcript: A file in any format of the page "Transcripts" (SRT, WebVTT, JSON, CSV, …), or the text of the
+                whole recording (.txt). What was cut, joined or left out is in the result's notes.
             text: The words of the recording, in place of a transcript.
             channels: ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each
                 channel as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
@@ -200,7 +202,8 @@ class EmotionRecognizer:
         }
         if by_id and self.reads and not any(prediction.modalities for prediction in by_id.values()):
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, which no row has")
-        notes = () if note is None else (note,)
+        unread = describe_unread(recognizer.encoders.values(), turns)
+        notes = tuple(each for each in (note, unread) if each is not None)
         return Predictions(self.labels, tuple(by_id[u.id] for u in utterances), tuple(utterances), notes)
 
 

@@ -48,6 +48,9 @@ def analyze(
     Without a transcript, or with one without times, a recording is one utterance. With --out, what is done already is
     left out when the command is repeated.
     """
+    from merkit.formats.checkpoint_folder import check_folder
+
+    check_folder(checkpoint)  # before the slow imports
     from merkit.api.recognition import checkpoint_folder
     from merkit.recordings.bulk import analyze_recordings
     from merkit.recordings.search import find_recordings, refuse_same_outputs
@@ -88,7 +91,7 @@ def _show(one: "Analyzed", as_json: bool) -> None:
         if as_json:
             show_json(one.analysis.to_dict())
         else:
-            print_analysis(one.analysis)
+            print_analysis(one.analysis, one.transcript)
     elif one.earlier is not None:
         if as_json:
             show_json(content_of(one.earlier))
@@ -96,9 +99,10 @@ def _show(one: "Analyzed", as_json: bool) -> None:
             show(f"{one_line(str(one.recording))}: already done, {one_line(str(one.earlier))}")
 
 
-def print_analysis(analysis: "Analysis") -> None:
+def print_analysis(analysis: "Analysis", transcript: Path | None = None) -> None:
     """Print an analysis as a table, a row for each segment."""
-    show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s")
+    words = "" if transcript is None else f", words of {one_line(transcript.name)}"
+    show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s{words}")
     columns = (number("from"), number("to"), "speaker", "label", number("probability"), "modalities", "text")
     rows = [
         (

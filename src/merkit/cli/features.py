@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from merkit.cli.console import show
+from merkit.cli.console import show, show_prose
 from merkit.cli.failures import FailFast, end
 from merkit.cli.options import Data, Features, Settings, parse_values
 from merkit.cli.progress import shown_progress
@@ -44,6 +44,8 @@ def extract(
         filled = fill_store(data, encoder, modality, parse_values(set_), features, progress, fail_fast=fail_fast)
     missing = f", {filled.absent} without {filled.modality}" if filled.absent else ""
     show(f"{filled.folder}: {filled.new} utterances extracted, {filled.old} already done{missing}")
+    if filled.note is not None:
+        show_prose(filled.note)
     end(filled.failures, filled.new + filled.old, "utterances")
 
 
@@ -84,10 +86,16 @@ def import_(
     )
     kind = f"sequences of {found.dim} columns" if found.sequences else f"vectors of {found.dim} columns"
     counts = [f"{found.utterances:,} utterances", f"{modality} {kind}"]
+    counts += [f"{found.sequences:,} of them with several frames"] if 0 < found.sequences < found.utterances else []
     counts += [f"{found.missing:,} without features"] if found.missing else []
     counts += [f"{found.surplus:,} ids of the file are in no utterance and were left out"] if found.surplus else []
     counts += [f"{found.undefined:,} undefined values"] if found.undefined else []
     show(f"{one_line(str(found.folder))}: {', '.join(counts)}{'; already imported' if found.unchanged else ''}")
+    if found.padded:
+        show(
+            f"{found.padded:,} sequences begin or end with frames of zeros, which are read as data: if it is padding, "
+            "remove it or give the lengths"
+        )
     show(f'in a recipe: [encoders.{modality}] name = "precomputed", features = "{one_line(name)}"')
 
 

@@ -42,7 +42,7 @@ class _Bar(Progress):
             TextColumn("left"),
             console=messages(),
             transient=True,
-            redirect_stdout=False,  # results may go to a file
+            redirect_stdout=sys.stdout.isatty(),  # results that go to a file do not pass through the bar
             refresh_per_second=4,
             speed_estimate_period=_RATE_OVER_S,
         )

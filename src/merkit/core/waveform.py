@@ -14,6 +14,12 @@ from merkit.core.errors import MediaError
 
 LOWEST_RATE_HZ = 1000
 """A smaller rate is a mistake, such as 16 for 16 kHz."""
+HIGHEST_RATE_HZ = 768_000
+"""The highest rate of audio interfaces; a larger one is a mistake or damage."""
+MOST_CHANNELS = 64
+"""More channels than this are refused: a block of audio holds all of them."""
+LOUDEST = 2.0**31
+"""Samples beyond this (full scale is 1) are no audio, but damage."""
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -26,8 +32,8 @@ class Waveform:
         rate_hz: Samples per second of one channel.
 
     Raises:
-        MediaError: The shape is another, there are no samples, some are NaN or infinite, or the rate is missing or no
-            whole number of at least 1000 Hz.
+        MediaError: The shape is another, there are no samples or more than 64 channels, some samples are NaN, infinite
+            or beyond 2**31, or the rate is missing or no whole number from 1,000 to 768,000 Hz.
     """
 
     samples: Float32[npt.NDArray[np.float32], "*channels samples"]
@@ -71,6 +77,16 @@ class Waveform:
         return f"waveform of {self.duration_s:.3f} s"
 
 
+def first_unusable(samples: npt.NDArray[np.float32]) -> tuple[int, str] | None:
+    """Return where in ``[samples]`` or ``[samples, channels]`` the first sample that is no audio is, and what is."""
+    if not samples.size or -LOUDEST <= samples.min() <= samples.max() <= LOUDEST:  # false where there is a NaN
+        return None
+    usable = np.abs(samples) <= LOUDEST
+    finite = np.isfinite(samples).all()
+    what = f"samples beyond {LOUDEST:,.0f}, where full scale is 1" if finite else "NaN or infinite samples"
+    return int(np.argmin(usable if usable.ndim == 1 else usable.all(axis=1))), what
+
+
 @dataclass(frozen=True, slots=True)
 class Channel:
     """One channel of a recording, counted from 0; nothing is read before its samples are."""
@@ -89,8 +105,11 @@ def _checked_rate(rate_hz: Any) -> int:
         whole = int(rate_hz)
     except (TypeError, ValueError, OverflowError):
         whole = 0
-    if isinstance(rate_hz, bool) or whole != rate_hz or whole < LOWEST_RATE_HZ:
-        raise MediaError(f"rate_hz is {rate_hz!r}, expected whole samples per second, such as 16000 for 16 kHz")
+    if isinstance(rate_hz, bool) or whole != rate_hz or not LOWEST_RATE_HZ <= whole <= HIGHEST_RATE_HZ:
+        raise MediaError(
+            f"rate_hz is {rate_hz!r}, expected whole samples per second, such as 16000 for 16 kHz, from "
+            f"{LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}"
+        )
     return whole
 
 
@@ -121,11 +140,11 @@ def _checked_samples(samples: Any) -> npt.NDArray[np.float32]:
         raise MediaError(
             f"A waveform of shape {list(array.shape)} was given, expected [channels, samples]: transpose it (.T)"
         )
+    if array.ndim == 2 and array.shape[0] > MOST_CHANNELS:
+        raise MediaError(f"The waveform has {array.shape[0]} channels, expected 1 to {MOST_CHANNELS}")
     scaled = _scaled(array)
-    finite = np.isfinite(scaled)
-    if not finite.all():
-        first = int(np.argmin(finite.all(axis=0) if scaled.ndim == 2 else finite))
-        raise MediaError(f"The waveform has NaN or infinite samples, the first one at sample {first}")
+    if found := first_unusable(scaled.T):
+        raise MediaError(f"The waveform has {found[1]}, the first one at sample {found[0]}")
     scaled.flags.writeable = False
     return scaled
 

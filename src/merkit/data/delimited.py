@@ -23,6 +23,8 @@ _QUOTED = re.compile(r'"((?:[^"]++|"")*+)"')
 _QUOTED_IN_LINE = re.compile(r'"((?:[^"\t\r\n]++|"")*+)"')
 _PLAIN = {delimiter: re.compile(rf"[^\r\n{re.escape(delimiter)}]*") for delimiter in DELIMITERS}
 
+_MOST_COLUMNS = 20_000
+
 
 @dataclass(frozen=True)
 class Table:
@@ -109,6 +111,8 @@ def _cells(text: str, delimiter: str, source: str, quoted: bool, line: int) -> I
                 if quoted and cell is not None and cell.lstrip(" ").startswith('"') and cell[0] == " " and not tabs:
                     raise MerkitError(f"{source}, line {line}: a quote behind a space; remove the space")
             row.append(cell)
+            if len(row) > _MOST_COLUMNS:
+                raise MerkitError(f"{source}, line {begun}: more than {_MOST_COLUMNS:,} cells")
             if place < end and text[place] == delimiter:
                 place += 1
                 if place == end:
@@ -131,4 +135,5 @@ def _filled(cells: list[Cell]) -> int:
 def _unequal(source: str, number: int, cells: list[Cell], names: list[str], delimiter: str) -> str:
     found = max(_filled(cells), min(len(cells), len(names)))
     hint = f"; a cell that has {delimiter!r} in it must be in quotes" if found > len(names) else ""
-    return f"{source}, line {number}: {found} cells for {len(names)} columns ({', '.join(names)}){hint}"
+    shown = " ".join(", ".join(names).split())[:200]
+    return f"{source}, line {number}: {found} cells for {len(names)} columns ({shown}){hint}"

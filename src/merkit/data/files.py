@@ -1,8 +1,9 @@
 """Atomic writing of files, and hashes of their content.
 
-A file that merkit writes is never seen half-written, not even after a power cut: it is written in a temporary folder
-beside its place and renamed when it is complete and on the disk. The writer holds a lock in the temporary folder, which
-the system releases when it ends: what a killed process left is told from what a living one is writing, on any machine.
+A file that merkit writes is never seen half-written, not even after a power cut: it is written under another name in
+the same folder and renamed when it is complete and on the disk. Meanwhile its writer locks a file beside it, a lock
+that the system releases when the process ends: what a killed process left is told from what a living one is writing, on
+any machine.
 """
 
 import errno
@@ -21,8 +22,8 @@ from typing import BinaryIO
 from merkit.core.errors import MerkitError
 
 TEMPORARY = ".tmp-"
-"""Prefix of the names of the folders of unfinished files; those left by a crash are removed by the next writer."""
-_LOCK = ".writer"
+"""Prefix of the names of unfinished files and of their locks; those left by a crash are removed by the next writer."""
+_LOCK = ".lock"
 
 _FULL_BYTES = 1 << 16
 """With less space left, an error of writing is one of a full disk."""
@@ -44,9 +45,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; rename it to ``path`` on success, remove it on failure.
 
     ``path`` is a file, or a folder that does not exist yet (the caller makes the temporary path a folder). The
-    temporary path has the same name, in a folder of its own beside ``path``; missing folders are made. An older file at
-    ``path`` is replaced only at the end and kept when writing fails. Where ``path`` is a link, what it points to is
-    replaced. What killed processes left in the folder of ``path`` is removed, once in each process.
+    temporary path has the same suffix and lies in the same folder; missing folders are made. An older file at ``path``
+    is replaced only at the end and kept when writing fails. Where ``path`` is a link, what it points to is replaced.
+    What killed processes left in the folder of ``path`` is removed, once in each process.
 
     Raises:
         MerkitError: The folder cannot be written to (read-only, full, forbidden); names the folder and what to do.
@@ -55,69 +56,67 @@ def atomic_path(path: Path) -> Iterator[Path]:
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers_once(path.parent.absolute())
-    with _explained(path), _workplace(path.parent) as own, _explained(path):  # the inner one while the disk is full
-        temporary = own / path.name
-        yield temporary
-        _to_disk(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
+    with _explained(path), _claimed(path.parent) as prefix:
+        temporary = path.with_name(f"{prefix}-{path.name[-100:]}")
+        try:
+            with _explained(path):  # while the disk is still full
+                yield temporary
+                _to_disk(temporary)
+                temporary.replace(path)
+                _sync(path.parent)
+        except BaseException:
+            remove(temporary)
+            raise
 
 
 @contextmanager
-def _workplace(folder: Path) -> Iterator[Path]:
-    """Make a temporary folder that is locked as long as this process works in it, and remove it at the end."""
+def _claimed(folder: Path) -> Iterator[str]:
+    """Yield a prefix for the name of an unfinished file, and lock the file ``<prefix>.lock`` beside it meanwhile."""
     while True:
-        own = folder / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
-        own.mkdir()
-        try:
-            lock = _locked(own, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks: nobody can take the folder for a leftover
-            lock = os.open(own, os.O_RDONLY)
-        if lock is not None:
+        prefix = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
+        path = folder / f"{prefix}{_LOCK}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        with suppress(OSError):  # a file system without locks: nobody can take the file for a leftover
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _is_at(path, descriptor):
             break  # else another process took it for a leftover before it was locked
+        os.close(descriptor)
     try:
-        yield own
+        yield prefix
     finally:
-        remove(own)
-        os.close(lock)
+        remove(path)
+        os.close(descriptor)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the unfinished files of killed processes from a folder, and nothing that a living process writes."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        for name in [entry.name for entry in entries if entry.name.startswith(TEMPORARY) and entry.is_dir()]:
+    with suppress(OSError):
+        names = [path.name for path in folder.iterdir() if path.name.startswith(TEMPORARY)]
+        for lock in [name for name in names if name.endswith(_LOCK)]:
             with suppress(OSError):  # a living writer's, or a file system without locks
-                lock = _locked(folder / name, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if lock is not None:
-                    remove(folder / name)
-                    os.close(lock)
+                descriptor = os.open(folder / lock, os.O_RDWR)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if _is_at(folder / lock, descriptor):
+                        for name in names:
+                            if name.startswith(lock.removesuffix(_LOCK) + "-"):
+                                remove(folder / name)
+                        remove(folder / lock)
+                finally:
+                    os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Return whether a path still is the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 @lru_cache(maxsize=4096)
 def _remove_leftovers_once(folder: Path) -> None:
     remove_leftovers(folder)
-
-
-def _locked(own: Path, how: int) -> int | None:
-    """Lock a temporary folder and return the lock's descriptor; ``None``: it was removed meanwhile.
-
-    Raises:
-        OSError: Another process holds the lock, or the file system has none.
-    """
-    path = own / _LOCK
-    with suppress(FileNotFoundError):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, how)
-            if os.path.samestat(path.stat(), os.fstat(descriptor)):
-                return descriptor
-        except FileNotFoundError:
-            pass
-        except OSError:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-    return None
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
@@ -215,7 +214,7 @@ def _is_about(error: OSError, targets: Set[Path]) -> bool:
     if error.filename is None:  # a full disk, noticed by write(), names no file
         return True
     path = Path(os.fsdecode(error.filename))
-    return path in targets or any(parent.name.startswith(TEMPORARY) for parent in (path, *path.parents))
+    return path in targets or any(one.name.startswith(TEMPORARY) for one in (path, *path.parents))
 
 
 def _to_disk(path: Path) -> None:

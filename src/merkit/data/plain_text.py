@@ -11,8 +11,8 @@ from pathlib import Path
 
 from merkit.core.errors import MerkitError
 
-LARGEST_BYTES = 40_000_000
-"""A day of speech has 1.5 MB of words, with times of words 20 MB; JSON may need twenty times its size in memory."""
+LARGEST_BYTES = 20_000_000
+"""A day of speech has 1.5 MB of words, with times of words 20 MB; JSON may need thirty times its size in memory."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -28,10 +28,15 @@ _KINDS = (
     (b"{\\rtf", "rich text (RTF): save it as plain text"),
 )
 _SAMPLE = 4096
-_LETTERS_IN_A_ROW = re.compile("[À-ÖØ-öø-ÿŠŒŽšœžŸƒ]{4}")
+_LETTER = re.compile("[À-ÖØ-öø-ÿŠŒŽšœžŸƒ]")
+_LETTERS_IN_A_ROW = re.compile(f"{_LETTER.pattern}{{4}}")
 """No language that Windows-1252 is for has four such letters in a row; other code pages read as it have."""
-_MOST_OTHER = 0.3
-"""The largest share of characters beyond ASCII in a text of such a language."""
+_RARE = re.compile("[‚ƒ„†‡ˆ‰‹›¤¥¦¨ª¬¯±²³µ¶¸¹º¼½¾×÷]")
+"""Its signs that are rare in speech, and that Asian code pages read as it are full of."""
+_MOST_RARE = 0.2
+_MOST_OTHER = 0.4
+"""The largest share of letters beyond ASCII in a text of such a language, where there are at least ``_SHORT``."""
+_SHORT = 8
 
 
 def read_bytes(path: Path, kind: str, largest: int = LARGEST_BYTES) -> bytes:
@@ -113,8 +118,13 @@ def _western(raw: bytes, place: int, source: str) -> str:
         text = raw.decode("cp1252")
     except UnicodeDecodeError:
         raise refused from None
-    letters = "".join(text.split())
-    others = sum(map(len, re.findall(r"[^\x00-\x7f]+", letters)))
-    if _LETTERS_IN_A_ROW.search(letters) or others > _MOST_OTHER * len(letters):
+    others = "".join(re.findall(r"[^\x00-\x7f\xa0]+", text))
+    letters, plain = len(_LETTER.findall(others)), len(re.findall(r"[A-Za-z]", text))
+    rare = len(_RARE.findall(others))
+    if (
+        _LETTERS_IN_A_ROW.search(text)
+        or (rare > 1 and rare > _MOST_RARE * len(others))
+        or (letters >= _SHORT and letters > _MOST_OTHER * (letters + plain))
+    ):
         raise refused
     return text

@@ -18,7 +18,11 @@ def parse_json(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
-        raise ValueError(f"{error.msg} at {place}") from error
+        raise ValueError(f"{error.msg} ({place})") from error
+    except ValueError as error:
+        if "digits" in str(error):  # Python's own limit, in Python's own words
+            raise ValueError("a number has thousands of digits") from None
+        raise
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
 

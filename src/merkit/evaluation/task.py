@@ -17,6 +17,8 @@ from merkit.data.corpus.manifest import Manifest
 from merkit.evaluation.true_labels import true_labels
 
 _DIGITS = 16
+_ELSEWHERE = ("selection", "folds")
+"""Options that are no part of the description: the first makes no other task, the number of folds stands beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,9 @@ class Task:
     """Hash of protocol, classes, metrics, folds and data."""
     protocol: str
     corpus: str
-    """Name of the corpus; of a user's own table that of its folder."""
+    """Name of the corpus; of a user's own table that of its folder or file."""
     options: str
-    """Those that differ from the protocol's defaults, as TOML."""
+    """Those that differ from the protocol's defaults, as TOML, but for the number of folds."""
     labels: tuple[str, ...]
     folds: str
     """Hash of the folds of seed 0: the ids of their splits."""
@@ -48,7 +50,7 @@ class Task:
         return [f"{name} {mine} and {its}" for name, mine, its in pairs if mine != its]
 
 
-def task_of(name: str, protocol: Protocol, options: ProtocolOptions, manifest: Manifest) -> Task:
+def task_of(name: str, protocol: Protocol, options: ProtocolOptions, manifest: Manifest, corpus: str) -> Task:
     """Return the task of a protocol's runs on a corpus.
 
     Args:
@@ -56,6 +58,7 @@ def task_of(name: str, protocol: Protocol, options: ProtocolOptions, manifest: M
         protocol: The protocol; its classes are found.
         options: Its options.
         manifest: The corpus.
+        corpus: The name that it is printed under.
     """
     folds = [
         (fold.name, sorted(fold.train), sorted(fold.valid), sorted(fold.test))
@@ -69,7 +72,7 @@ def task_of(name: str, protocol: Protocol, options: ProtocolOptions, manifest: M
     return Task(
         id=_hash([name, *scored, *hashes.values()]),
         protocol=name,
-        corpus=manifest.info.name if manifest.info.name != "table" else manifest.root.resolve().name,
+        corpus=corpus,
         options=_options_text(options),
         labels=tuple(protocol.labels),
         **hashes,
@@ -81,7 +84,7 @@ def _options_text(options: ProtocolOptions) -> str:
     changed = {
         key: value
         for key, value in options.toml_values().items()
-        if key != "selection" and getattr(options, key) != type(options).model_fields[key].default
+        if key not in _ELSEWHERE and getattr(options, key) != type(options).model_fields[key].default
     }
     return ", ".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in changed.items())
 

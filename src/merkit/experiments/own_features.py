@@ -36,6 +36,8 @@ class Imported:
     """Ids in the file that no utterance has."""
     undefined: int
     """Values that are NaN."""
+    padded: int
+    """Sequences that begin or end with a frame of zeros, which are taken for data."""
     unchanged: bool
     """Whether the corpus had the same features under this name."""
 
@@ -95,6 +97,7 @@ def import_features(
         missing=len(ids) - len(arrays),
         surplus=len(found.arrays) - len(arrays),
         undefined=undefined,
+        padded=sum(len(array) > 1 and not (array[0].any() and array[-1].any()) for array in arrays.values()),
         unchanged=unchanged,
     )
 

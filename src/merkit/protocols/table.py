@@ -181,8 +181,8 @@ class Table(Protocol):
         """Check that columns, and labels of ``labels`` and ``leave_out``, exist, and that the labels are classes.
 
         Raises:
-            MerkitError: A name does not exist, with those there are; the labels are many different numbers; or
-                ``folds`` has no effect.
+            MerkitError: A name does not exist, with those there are; the labels are many different numbers; the test
+                split has a label of its own; or ``folds`` has no effect.
         """
         default = TableOptions.model_fields["folds"].default
         if self.split is not None and self.options.folds != default:
@@ -207,6 +207,7 @@ class Table(Protocol):
                         f"{hint} Labels: {', '.join(shown) or 'none'}"
                     )
         self._refuse_quantities(self.members(utterances))
+        self.check_labels(utterances)  # before the hours of training, not after them
 
     def _refuse_quantities(self, utterances: Sequence[Utterance]) -> None:
         numbers = [number_of(_cell(utterance, self.options.label)) for utterance in utterances]
@@ -235,6 +236,13 @@ class Table(Protocol):
         splits: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
         for utterance in members:
             splits[self._split_of(utterance)].append(utterance)
+        for split in ("train", "test"):
+            if not splits[split]:
+                found = ", ".join(sorted({_text(utterance, str(self.split)) for utterance in members}))
+                raise MerkitError(
+                    f"table: column '{self.split}' names no {split} split, found {found or 'nothing'}. "
+                    f"Mend the column, or make folds with group = 'speaker' (or another column)."
+                )
         if splits["valid"]:
             return fold(self, "split", splits["train"], splits["valid"], splits["test"])
         return self._cut("split", splits["train"], splits["test"], seed, "split")

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merkit.core.encoder import describe_unread
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
-from merkit.data.media.audio import duration_s
+from merkit.data.media.audio import duration_s, media_notes
 from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
@@ -177,8 +178,9 @@ def analyze_recording(
     }
     reads_text = "text" in recognizer.reads
     nothing = {u.id for u in utterances if u.id in reasons and not (reads_text and (u.text or "").strip())}
+    turns = list(turns_of(utterances, Path(), *recognizer.reach))
     uncut = [piece for piece in heard if piece.id in pieces.pieces]
-    times, unaligned = align_turns(recognizer.request, list(turns_of(uncut, Path(), *recognizer.reach)))
+    times, unaligned = align_turns(recognizer.request, list(turns_of(uncut, Path())))
     wanted = [utterance.id for utterance in utterances if utterance.id not in nothing]
     found = predict_pieces(recognizer, pieces, heard, wanted, times) if wanted else {}
     segments = [
@@ -195,9 +197,11 @@ def analyze_recording(
     if found and recognizer.reads and not any(prediction.modalities for prediction in found.values()):
         reads = " and ".join(sorted(recognizer.reads))
         raise MerkitError(f"'{checkpoint}' reads {reads}, and '{path}' has no such input for it: use another model.")
-    notes = [*(() if fitted is None else fitted.notes), *describe_unheard(reasons, nothing, len(segments))]
+    notes = [f"About the recording: {note}." for note in media_notes(recording)]
+    notes += [*(() if fitted is None else fitted.notes), *describe_unheard(reasons, nothing, len(segments))]
     notes += [*pieces.notes, *_notes(recognizer, lines is not None, segments)]
-    notes += [] if unaligned is None else [unaligned]
+    unread = describe_unread(recognizer.encoders.values(), turns)
+    notes += [note for note in (unaligned, unread) if note is not None]
     return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
 
 

@@ -21,6 +21,7 @@ class Analyzed:
     """What became of a recording: a new analysis, the file of an earlier one, or an error."""
 
     recording: Path
+    transcript: Path | None = None
     analysis: Analysis | None = None
     earlier: Path | None = None
     error: MerkitError | None = None
@@ -67,12 +68,12 @@ def analyze_recordings(
         except (CheckpointError, ConfigError):  # the same for every recording
             raise
         except MerkitError as error:
-            yield Analyzed(one.path, error=error)
+            yield Analyzed(one.path, one.transcript, error=error)
             continue
         if outputs is None or analysis is None:
-            yield Analyzed(one.path, analysis, None if outputs is None else outputs.record)
+            yield Analyzed(one.path, one.transcript, analysis, None if outputs is None else outputs.record)
         else:
             write_analysis(analysis, outputs, key, inputs)
-            yield Analyzed(one.path, analysis)
+            yield Analyzed(one.path, one.transcript, analysis)
     if progress is not None:
         progress("recordings", len(found), len(found))

@@ -82,7 +82,7 @@ class ResultRow(Settings):
     task: str = ""
     """Its id: hash of protocol, classes, metrics, folds and data; empty in rows of earlier versions."""
     corpus: str = ""
-    """Its name; of a user's own table that of its folder."""
+    """Its name; of a user's own table that of its folder or file."""
     options: str = ""
     """Those of the protocol that differ from its defaults."""
     frozen_parameters: Count = None
@@ -132,8 +132,6 @@ def titles_of(tables: Mapping[str, Sequence[ResultRow]]) -> dict[str, str]:
             ("folds", row.folds, f"{row.folds} fold{'' if row.folds == 1 else 's'}"),
         )
         apart = [text for name, value, text in facts if any(getattr(other, name) != value for other in same)]
-        if len(apart) > 1 and apart[-1].endswith(("fold", "folds")) and "folds = " in "".join(o.options for o in same):
-            apart.pop()
         described = [(other.corpus, other.options, other.folds) for other in same]
         if described.count((row.corpus, row.options, row.folds)) > 1:
             apart.append(f"task {row.task[:8]}" if row.task else f"data {row.data_sha256[:8]}")

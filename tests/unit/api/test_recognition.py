@@ -171,6 +171,47 @@ def test_what_is_no_recording_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.txt", "\u200b\n"),
+        ("t.json", '[{"start": 0, "end": 1, "text": "  "}]'),
+        ("t.csv", "start,end,speaker\n0,1,A\n"),
+    ],
+)
+def test_a_transcript_without_words_gives_the_result_of_sound_alone(
+    both: merkit.EmotionRecognizer, call_file: Path, tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+
+    alone, blank, empty = both(call_file), both(call_file, transcript=tmp_path / name), both(call_file, text=" ")
+
+    for result in (blank, empty):
+        np.testing.assert_allclose(probabilities(result), probabilities(alone), atol=1e-6)
+        assert [segment.text for segment in result.segments] == [None]
+        assert "The model also reads text, which is missing: it predicts from the rest." in result.notes
+    assert blank.notes[0].startswith("Transcript: there are no words:")
+
+
+def test_what_a_transcript_could_not_keep_is_a_note_of_the_result(
+    both: merkit.EmotionRecognizer, call_file: Path, tmp_path: Path
+) -> None:
+    rows = [(0.0, 0.5, "Ann", "hello"), (0.2, 0.2, "Ben", "well"), (0.5, 1.4, "Ben", "go [/laughs]")]
+    names = ("start", "end", "speaker", "text")
+    (tmp_path / "t.json").write_text(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+
+    result = both(call_file, transcript=tmp_path / "t.json")
+
+    assert [(s.start_s, s.end_s, s.speaker, s.text) for s in result.segments] == [
+        (0.0, 0.5, "Ann", "hello"),
+        (0.5, 1.0, "Ben", "go [/laughs]"),
+    ]
+    assert result.notes[:2] == [
+        "Transcript: 1 line of no length left out (segment 2).",
+        "Transcript: 1 line cut at the end of the recording (segment 3: by 0.40 s).",
+    ]
+
+
 def test_channels_that_differ_are_two_speakers(checkpoints: Path, call_file: Path, tmp_path: Path) -> None:
     recognizer = merkit.load(checkpoints / "audio")
     (tmp_path / "call.csv").write_text("start_s,end_s,text,speaker\n0.0,0.5,a,Ann\n0.5,1.0,b,Ben\n")
@@ -264,7 +305,7 @@ def test_rows_of_a_table_are_predicted_in_their_order(both: merkit.EmotionRecogn
         ([{"words": "hello"}], "rows: no column 'text', 'audio' or 'video', .* rename 'words' to 'text'"),
         ([{"text": 3}], "'0': text is 3, expected text"),
         ([{"audio": np.zeros(3)}], "audio is of type ndarray, expected text"),
-        ([], "no column 'text'"),
+        ([], "has no utterance"),
         (3, "rows is of type int, expected a data frame"),
         ("missing", "missing: no such folder"),
         ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "id 'a' occurs 2 times"),

@@ -20,8 +20,8 @@ def test_a_written_file_takes_its_place_and_leaves_no_sibling(tmp_path: Path) ->
     with atomic_path(target) as temporary:
         temporary.write_text("a")
 
-        assert temporary.parent.parent == target.parent  # renamed, not copied, at the end
-        assert temporary.name == "table.csv"
+        assert temporary.parent == target.parent
+        assert temporary.suffix == ".csv"
         assert not target.exists()
 
     assert target.read_text() == "a"
@@ -133,23 +133,25 @@ def test_what_a_killed_process_left_is_removed_by_the_next_writer_and_what_a_liv
     with begin("killed") as killed, begin("living") as living:
         killed.send_signal(signal.SIGKILL)
         killed.wait()
-        assert len(list(tmp_path.glob(f"{TEMPORARY}*"))) == 2
+        assert len(list(tmp_path.glob(f"{TEMPORARY}*"))) == 4  # each with its lock
 
         write_texts({tmp_path / "new": "text"})
 
-        assert len(list(tmp_path.glob(f"{TEMPORARY}*"))) == 1
+        assert len(list(tmp_path.glob(f"{TEMPORARY}*"))) == 2
         living.communicate("")
 
     assert (tmp_path / "living").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["living", "new"]
 
 
-def test_an_unfinished_folder_without_its_lock_is_a_leftover(tmp_path: Path) -> None:
-    (tmp_path / f"{TEMPORARY}1-ab" / "half").mkdir(parents=True)
+def test_an_unfinished_folder_is_a_leftover_as_well(tmp_path: Path) -> None:
+    (tmp_path / f"{TEMPORARY}1-ab-checkpoint" / "half").mkdir(parents=True)
+    (tmp_path / f"{TEMPORARY}1-ab.lock").touch()
+    (tmp_path / f"{TEMPORARY}notes of the user").touch()
 
     remove_leftovers(tmp_path)
 
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [f"{TEMPORARY}notes of the user"]
 
 
 def test_a_link_keeps_its_place_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:

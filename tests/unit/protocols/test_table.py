@@ -239,8 +239,21 @@ def test_an_option_that_matches_nothing_is_an_error_with_what_there_is(
         table(**options).check_options(ROWS)
 
 
+def test_a_label_of_the_test_split_alone_is_an_error_before_training() -> None:
+    with pytest.raises(MerkitError, match="'u5' has label 'perhaps', which no training or validation utterance has"):
+        table().check_options([*ROWS, row(5, "test", "perhaps")])
+
+
+@pytest.mark.parametrize(("part", "message"), [("dev", "no train split, found dev, test"), ("train", "no test split")])
+def test_a_split_that_the_column_lacks_is_named_with_those_it_has(part: str, message: str) -> None:
+    rows = [row(0, part), row(1, part, "no"), row(2, "test" if part == "dev" else "val")]
+
+    with pytest.raises(MerkitError, match=f"table: column 'split' names {message}"):
+        table().folds(rows, 0)
+
+
 def test_options_that_match_are_fine_and_an_empty_cell_may_be_left_out_where_there_is_none() -> None:
-    table(leave_out=("", "no"), labels=None).check_options(ROWS)
+    table(leave_out=("", "maybe")).check_options([*ROWS, row(5, label="maybe")])
     table(labels=("yes", "no")).check_options([row(0), row(1, "test", "no")])
 
 

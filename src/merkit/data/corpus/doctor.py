@@ -151,6 +151,10 @@ class _Problems:
 _KINDS = {
     "missing-media": ("error", "name a recording that is missing"),
     "unreadable-media": ("error", "have a recording that cannot be read"),
+    "media-notes": (
+        "warning",
+        "have a recording that was repaired in order to be read, or of which parts are not read",
+    ),
     "no-sound": ("error", "name as audio a file without sound"),
     "no-picture": ("error", "name as video a file without a video track"),
     "cut-outside": ("error", "are cut from outside of their recording"),
@@ -192,6 +196,8 @@ def _check_header(
         end = "the end" if utterance.end_s is None else f"{utterance.end_s:g} s"
         cut = f"{utterance.start_s or 0:g} s to {end} of {header.duration_s:g} s"
         problems.add("cut-outside", utterance.id, f"{relative}, {cut}")
+    if isinstance(header, MediaInfo) and header.notes:
+        problems.add("media-notes", utterance.id, f"{relative}: {'; '.join(header.notes)}")
 
 
 def _cut_is_inside(utterance: Utterance, info: MediaInfo) -> bool:

@@ -58,7 +58,7 @@ def read_columns(path: Path, strings: Collection[str] = (), numbers: Collection[
         raise
     except MerkitError as error:
         raise ManifestError(str(error)) from error
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read as {kind[1:]}: {first_line(error)}") from error
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {first_line(error)}") from error
@@ -66,6 +66,7 @@ def read_columns(path: Path, strings: Collection[str] = (), numbers: Collection[
 
 def _parquet(path: Path) -> Columns:
     table = pyarrow.parquet.read_table(path, partitioning=None)
+    table.validate(full=True)  # text in UTF-8, offsets within the data
     _refuse_repeated(path, table.column_names)
     columns: Columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):

@@ -18,16 +18,19 @@ import soxr
 from jaxtyping import Float32
 
 from merkit.core.errors import MediaError, MerkitError
-from merkit.core.waveform import Channel, Waveform
+from merkit.core.waveform import Channel, Waveform, first_unusable
 from merkit.data.files import file_hash
-from merkit.data.media.decoding import open_audio
+from merkit.data.media.decoding import counted_s, open_audio
 from merkit.data.media.ffmpeg import container_name, has_video, open_container
 from merkit.data.media.sources import END_SLIP_S, RecordingFile, Samples, Source, check_file
 
 Recording = Path | Waveform | Channel
 """A file, audio in memory, or one channel of either."""
+LONGEST_S = 4 * 3600
+"""An utterance may be no longer; a recording may, if a transcript cuts it."""
 Wave = Float32[npt.NDArray[np.float32], " samples"]
 
+_MOST_SAMPLES = 1 << 28  # of all channels of a recording that is held in memory: 1 GB
 _CONTEXT_S = 0.1  # resampled on either side of an interval and discarded; soxr's filter is ten times shorter
 
 
@@ -37,7 +40,8 @@ class MediaInfo:
 
     ``rate_hz`` is ``None`` and ``channels`` 0 where it has no audio. ``container`` is ``wav``, ``flac``, ``ogg``,
     ``mp3``, ``mp4`` (M4A as well), ``matroska`` (WebM as well) or another name of soundfile's or FFmpeg's.
-    ``duration_s`` is that of the audio where there is any; Matroska has only that of the whole file.
+    ``duration_s`` is that of the audio where there is any; Matroska has only that of the whole file. ``notes`` say what
+    was repaired in order to read it, or is not read.
     """
 
     duration_s: float
@@ -46,6 +50,7 @@ class MediaInfo:
     has_audio: bool
     has_video: bool
     container: str
+    notes: tuple[str, ...] = ()
 
 
 def recording_hash(recording: Recording) -> str:
@@ -75,6 +80,17 @@ def duration_s(recording: Recording) -> float:
     return recording.duration_s if isinstance(recording, Waveform) else probe(recording).duration_s
 
 
+def media_notes(recording: Recording) -> tuple[str, ...]:
+    """Return what was repaired in order to read a recording, or is not read; see ``MediaInfo.notes``.
+
+    Raises:
+        MediaError: See ``probe``.
+    """
+    if isinstance(recording, Channel):
+        return media_notes(recording.recording)
+    return () if isinstance(recording, Waveform) else probe(recording).notes
+
+
 def count_channels(recording: Path | Waveform) -> int:
     """Return how many channels a recording has.
 
@@ -89,35 +105,49 @@ def decode(recording: RecordingFile) -> Waveform:
     """Return a whole recording at its own rate, with all its channels.
 
     Raises:
-        MediaError: See ``audio_blocks``.
+        MediaError: See ``audio_blocks``; or the samples of all channels would take more than 1 GB.
     """
     with closing(open_audio(recording)) as source:
-        blocks: list[Samples] = []
-        count = 0
-        for block in source.read(0):
-            _check_finite(recording, block, count, source.rate_hz)
-            blocks.append(block)
+        most = _MOST_SAMPLES // source.channels
+        samples, count = bytearray(), 0
+        blocks = source.read(0)
+        promised = round((source.duration_s or 0) * source.rate_hz)
+        while max(count, promised) <= most and (block := next(blocks, None)) is not None:
+            _check_usable(recording, block, count, source.rate_hz)
+            samples += block.tobytes()
             count += len(block)
-        if not blocks:
+        if max(count, promised) > most:
+            raise MediaError(
+                f"'{recording}' has {source.channels} channels of {source.rate_hz} Hz, of which at most "
+                f"{most / source.rate_hz:.0f} s are held in memory. Cut it into parts"
+            )
+        if not samples:
             raise MediaError(f"'{recording}' holds no samples. Leave it out")
-        return Waveform(np.concatenate(blocks).T, source.rate_hz)
+        return Waveform(np.frombuffer(samples, np.float32).reshape(-1, source.channels).T, source.rate_hz)
 
 
 def probe(path: RecordingFile) -> MediaInfo:
-    """Return what a recording's header says, without decoding it. Damage to the content shows only when it is read.
+    """Return what a recording's header says. Damage to the content shows only when it is read.
+
+    A file whose header does not say how long it is exactly (MP3 without a frame count, AAC, AMR, WMA and kin) is
+    decoded once, and its length remembered in this process as long as the file's size and time stay the same.
 
     Raises:
         MediaError: Missing, empty, not a recording, or its header promises more than the file's size allows.
     """
     try:
         with closing(open_audio(path)) as source:
-            duration_s = source.duration_s
-            if duration_s is None:
-                duration_s = sum(len(block) for block in source.read(0)) / source.rate_hz
-            return MediaInfo(duration_s, source.rate_hz, source.channels, True, source.has_video, source.container)
-    except MediaError:
+            seconds = counted_s(path, source) if source.duration_s is None else source.duration_s
+            return MediaInfo(
+                seconds, source.rate_hz, source.channels, True, source.has_video, source.container, source.notes
+            )
+    except MediaError as error:
         check_file(path)
-        with open_container(path) as container:
+        try:
+            container = open_container(path)
+        except MediaError:
+            raise error from None
+        with container:
             if container.streams.audio or not has_video(container):
                 raise
             seconds = (container.duration or 0) / 1e6  # FFmpeg's unit for whole files
@@ -139,7 +169,10 @@ def read_audio(
     Raises:
         MediaError: See ``audio_blocks``.
     """
-    return np.concatenate(list(audio_blocks(path, rate_hz, start_s=start_s, end_s=end_s, channel=channel)))
+    samples = bytearray()  # grows in place, where joined blocks would take twice the memory
+    for block in audio_blocks(path, rate_hz, start_s=start_s, end_s=end_s, channel=channel):
+        samples += block.tobytes()
+    return np.frombuffer(samples, np.float32)
 
 
 def audio_blocks(
@@ -153,8 +186,9 @@ def audio_blocks(
 
     Raises:
         MediaError: The file is missing, empty, not a recording, without audio or samples, damaged, shorter than it
-            promises, or has NaN or infinite samples; the interval is empty, begins before 0 or ends after the
-            recording; or there is no such channel. Some of these errors are raised only while reading.
+            promises, or has NaN or infinite samples; the interval is empty, begins before 0, ends after the recording
+            or is longer than ``LONGEST_S``; or there is no such channel. Some of these errors are raised only while
+            reading.
     """
     if isinstance(path, Channel):
         return audio_blocks(path.recording, rate_hz, start_s, end_s, path.number)
@@ -181,7 +215,7 @@ def channel_blocks(
         seen = round((start_s or 0.0) * source.rate_hz)
         last = math.inf if end_s is None else round(end_s * source.rate_hz)
         for block in source.read(seen):
-            _check_finite(path, block, seen, source.rate_hz)
+            _check_usable(path, block, seen, source.rate_hz)
             piece = block[: int(min(last - seen, len(block)))]
             seen += len(block)
             if len(piece):
@@ -197,6 +231,8 @@ def _part(
         if channel is not None and not 0 <= channel < source.channels:
             raise MediaError(f"'{path}' has channels 0 to {source.channels - 1}, not {channel}. Name one of them")
         native_hz = source.rate_hz
+        expected_s = source.duration_s if end_s is None or source.duration_s is None else min(end_s, source.duration_s)
+        _check_length(path, (expected_s or 0) - start_s)
         common = math.gcd(native_hz, rate_hz)
         step_in, step_out = native_hz // common, rate_hz // common
         first = round(start_s * rate_hz)
@@ -210,7 +246,7 @@ def _part(
         def mono() -> Iterator[Wave]:
             nonlocal seen
             for block in source.read(seen):
-                _check_finite(path, block, seen, native_hz)
+                _check_usable(path, block, seen, native_hz)
                 seen += len(block)
                 yield block.mean(axis=1) if channel is None else np.ascontiguousarray(block[:, channel])
                 if stop is not None and seen >= stop:
@@ -221,6 +257,7 @@ def _part(
             piece = block[max(0, first - offset) : None if last is None else max(0, last - offset)]
             offset += len(block)
             count += len(piece)
+            _check_length(path, count / rate_hz)
             if len(piece):
                 yield piece
         _check_part(source, path, seen, start_s, end_s, stop, count)
@@ -246,13 +283,18 @@ def _check_part(
         )
 
 
-def _check_finite(path: RecordingFile | Waveform, block: Samples, begin: int, rate_hz: int) -> None:
-    finite = np.isfinite(block).all(axis=1)
-    if not finite.all():
-        first_s = (begin + int(np.argmin(finite))) / rate_hz
+def _check_length(path: RecordingFile | Waveform, seconds: float) -> None:
+    if seconds > LONGEST_S:
         raise MediaError(
-            f"'{path}' has NaN or infinite samples, the first one at {first_s:.3f} s. Export it again as 16-bit PCM"
+            f"'{path}': an utterance of {seconds / 3600:.1f} hours, expected at most {LONGEST_S // 3600}. "
+            "Give a transcript with times, which cuts it"
         )
+
+
+def _check_usable(path: RecordingFile | Waveform, block: Samples, begin: int, rate_hz: int) -> None:
+    if found := first_unusable(block):
+        first_s = (begin + found[0]) / rate_hz
+        raise MediaError(f"'{path}' has {found[1]}, the first one at {first_s:.3f} s. Export it again as 16-bit PCM")
 
 
 def _resampled(blocks: Iterator[Wave], native_hz: int, rate_hz: int) -> Iterator[Wave]:

@@ -50,7 +50,7 @@ def read_features(path: Path, modality: str, chosen: str | None = None) -> Featu
             return interpret(read_pickle_safely(path), modality, chosen)
         raise MerkitError("is neither npz, Parquet, HDF5, CSV, TSV, JSONL nor a pickle, by content and name")
     except MerkitError as error:
-        message = str(error)
+        message = str(error).replace("\n", "\\n")  # of a name in the file
         raise type(error)(message if str(path) in message else f"{path}: {message}") from error
 
 

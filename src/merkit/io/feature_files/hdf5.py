@@ -61,9 +61,12 @@ def _group(h5py: Any, group: Any, path: Path, depth: int) -> dict[str, Any]:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise UnsafeFileError(f"{path}: '{name}' is a link to elsewhere, expected the data itself")
         item = group[name]
-        found[name] = (
-            _group(h5py, item, path, depth + 1) if isinstance(item, h5py.Group) else _dataset(h5py, item, path)
-        )
+        if isinstance(item, h5py.Group):
+            found[name] = _group(h5py, item, path, depth + 1)
+        elif isinstance(item, h5py.Dataset):
+            found[name] = _dataset(h5py, item, path)
+        else:
+            raise MerkitError(f"{path}: '{name}' is a type, expected data")
     return found
 
 

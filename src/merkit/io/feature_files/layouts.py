@@ -4,8 +4,8 @@ npz, HDF5 and pickles all hold a tree of names and arrays. The layouts that are 
 is chosen (`chosen`), or that is the modality's:
 
 * id to array: ``[dim]`` (a vector) or ``[time, dim]`` (a sequence), or to a group with ``features``;
-* ``ids`` beside ``features``: rows ``[rows, dim]``, where rows of one id that follow each other are a sequence, rows of
-  all sequences with their ``lengths``, or padded sequences ``[ids, time, dim]`` with their ``lengths``;
+* ``ids`` beside ``features``: a vector for each, ``[ids, dim]``; the frames of all sequences, ``[frames, dim]``, with
+  their ``lengths``; or padded sequences, ``[ids, time, dim]``, with their ``lengths``;
 * such tables under ``train``, ``valid``, ``test``, as of the aligned files of CMU-MOSI and CMU-MOSEI;
 * ``data`` beside ``metadata``, as of a computational sequence (``.csd``) of the CMU Multimodal SDK;
 * a tuple of dictionaries by conversation, the first with lists of ids, as of bc-LSTM and DialogueRNN;
@@ -55,16 +55,12 @@ def interpret(tree: Any, modality: str, chosen: str | None) -> FeatureSet:
     raise MerkitError(f"holds {_kind(tree)}, expected features by utterance id")
 
 
-def group_rows(ids: Sequence[str], rows: Array) -> dict[str, Array]:
-    """Return rows ``[rows, dim]`` by id: those of one id that follow each other are a sequence.
-
-    Raises:
-        MerkitError: An id occurs again after another one.
-    """
-    starts = [number for number in range(len(ids)) if number == 0 or ids[number] != ids[number - 1]]
-    ends = [*starts[1:], len(ids)]
-    _refuse_duplicates([ids[start] for start in starts], "; rows of a sequence must follow each other")
-    return {ids[start]: rows[start:end] for start, end in zip(starts, ends, strict=True)}
+def refuse_duplicates(ids: Sequence[str], hint: str = "") -> None:
+    """Raise an error that counts the ids that occur more than once, and names some."""
+    repeated = [name for name, count in Counter(ids).items() if count > 1]
+    if repeated:
+        listed = ", ".join(repeated[:3]) + (" …" if repeated[3:] else "")
+        raise MerkitError(f"has {len(repeated):,} duplicate ids{hint}: {listed}")
 
 
 def _of_mapping(tree: Mapping[str, Any], modality: str, chosen: str | None) -> FeatureSet:
@@ -103,10 +99,8 @@ def _of_table(tree: Mapping[str, Any], ids: str, modality: str, chosen: str | No
     if lengths is None:
         if len(features) != len(known):
             raise MerkitError(f"'{name}' has {len(features):,} rows for {len(known):,} ids")
-        if features.ndim == 2:
-            return FeatureSet(group_rows(known, features), columns)
-        lengths = np.full(len(known), features.shape[1] if features.ndim > 1 else 0)
-    _refuse_duplicates(known)
+        lengths = np.full(len(known), features.shape[1] if features.ndim == 3 else 1)
+    refuse_duplicates(known)
     total = int(lengths.sum())
     if len(lengths) != len(known) or (lengths < 0).any():
         raise MerkitError(f"the lengths of '{name}' are no {len(known):,} counts of frames")
@@ -140,7 +134,7 @@ def _of_tuple(items: Sequence[Any], modality: str, chosen: str | None) -> Featur
     for conversation, names in conversations.items():
         ids += _ids(names)
         rows += [_array(row, f"{conversation}") for row in sets[int(chosen)][conversation]]
-    _refuse_duplicates(ids)
+    refuse_duplicates(ids)
     return FeatureSet(dict(zip(ids, rows, strict=True)))
 
 
@@ -162,7 +156,7 @@ def _dim(item: Mapping[Hashable, Any]) -> int:
 
 def _merged(sets: Iterable[FeatureSet]) -> FeatureSet:
     found = list(sets)
-    _refuse_duplicates([name for one in found for name in one.arrays], " in several splits")
+    refuse_duplicates([name for one in found for name in one.arrays], " in several splits")
     return FeatureSet({name: array for one in found for name, array in one.arrays.items()}, found[0].columns)
 
 
@@ -171,7 +165,8 @@ def _array(value: Any, name: str) -> Array:
     if isinstance(value, Mapping):
         keys = {_text(key): inner for key, inner in value.items()}
         if FEATURES not in keys:
-            raise MerkitError(f"'{name}' is a group of {_listed(keys)}, expected an array or '{FEATURES}' in it")
+            found = f"'{name}' is a group of {_listed(keys)}"
+            raise MerkitError(f"{found}, expected an array or '{FEATURES}' in it; --array names a group of ids")
         value = keys[FEATURES]
     array = _numbers(value, name)
     if array.ndim not in (1, 2):
@@ -225,14 +220,6 @@ def _is_list(value: Any) -> bool:
 
 def _first(values: Any) -> Any:
     return next(iter(values), None)
-
-
-def _refuse_duplicates(ids: Sequence[str], hint: str = "") -> None:
-    repeated = [name for name, count in Counter(ids).items() if count > 1]
-    if repeated:
-        raise MerkitError(
-            f"{len(repeated):,} duplicate ids{hint}: {', '.join(repeated[:3])}{' …' if repeated[3:] else ''}"
-        )
 
 
 def _listed(tree: Mapping[str, Any]) -> str:

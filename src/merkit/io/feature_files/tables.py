@@ -10,7 +10,7 @@ import pyarrow.parquet
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError, UnsafeFileError, first_line
 from merkit.data.corpus.tables import read_columns
-from merkit.io.feature_files.layouts import FEATURES, FeatureSet, group_rows
+from merkit.io.feature_files.layouts import FEATURES, FeatureSet, refuse_duplicates
 
 ID = "id"
 _LARGEST_RATIO = 1000
@@ -39,7 +39,8 @@ def read_parquet(path: Path) -> FeatureSet:
         if claimed > max(256 << 20, path.stat().st_size * _LARGEST_RATIO):
             raise UnsafeFileError(f"claims {file.metadata.num_rows:,} rows, the file has {path.stat().st_size:,} bytes")
         table = file.read()
-    except (pyarrow.ArrowException, OSError) as error:
+        table.validate(full=True)  # text in UTF-8, offsets within the data
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise MerkitError(f"cannot be read as Parquet: {first_line(error)}") from error
     names = [name for name in table.column_names if not name.startswith("__index_level_")]  # written by pandas
     lists = [name for name in names if pyarrow.types.is_nested(table.schema.field(name).type)]
@@ -49,7 +50,8 @@ def read_parquet(path: Path) -> FeatureSet:
         raise MerkitError(f"has the columns {', '.join(names)}, expected '{ID}' and one column of lists")
     ids = _checked_ids(table[ID].to_pylist())
     rows = [_row(value, name) for value, name in zip(table[lists[0]].to_pylist(), ids, strict=True)]
-    return FeatureSet(_unique(ids, rows))
+    refuse_duplicates(ids)
+    return FeatureSet(dict(zip(ids, rows, strict=True)))
 
 
 def write_parquet(path: Path, arrays: dict[str, Array], columns: tuple[str, ...]) -> None:
@@ -73,7 +75,15 @@ def _of_columns(columns: dict[str, list[Any]]) -> FeatureSet:
     rows = np.empty((len(ids), len(columns)))
     for number, (name, cells) in enumerate(columns.items()):
         rows[:, number] = [_number(cell, name, utterance) for cell, utterance in zip(cells, ids, strict=True)]
-    return FeatureSet(group_rows(ids, rows), tuple(columns))
+    return FeatureSet(_group_rows(ids, rows), tuple(columns))
+
+
+def _group_rows(ids: list[str], rows: Array) -> dict[str, Array]:
+    """Return rows ``[rows, dim]`` by id: those of one id that follow each other are a sequence."""
+    starts = [number for number in range(len(ids)) if number == 0 or ids[number] != ids[number - 1]]
+    ends = [*starts[1:], len(ids)]
+    refuse_duplicates([ids[start] for start in starts], "; rows of a sequence must follow each other")
+    return {ids[start]: rows[start:end] for start, end in zip(starts, ends, strict=True)}
 
 
 def _checked_ids(cells: list[Any]) -> list[str]:
@@ -104,11 +114,3 @@ def _row(value: Any, name: str) -> Array:
     if array.ndim not in (1, 2):
         raise MerkitError(f"'{name}' has the shape {list(array.shape)}, expected [dim] or [time, dim]")
     return array[None] if array.ndim == 1 else array
-
-
-def _unique(ids: list[str], rows: list[Array]) -> dict[str, Array]:
-    arrays = dict(zip(ids, rows, strict=True))
-    if len(arrays) < len(ids):
-        repeated = [name for name in arrays if ids.count(name) > 1][:3] if len(ids) < 10_000 else []
-        raise MerkitError(f"{len(ids) - len(arrays):,} duplicate ids {', '.join(repeated)}".rstrip())
-    return arrays

@@ -1,7 +1,7 @@
 """Transcripts in columns divided by spaces: RTTM, STM, CTM, and Kaldi's ``segments`` with ``text``."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ from merkit.aligners.segments.formats import ctm_rows
 from merkit.core.errors import MerkitError
 from merkit.data.plain_text import decode, read_bytes
 from merkit.recordings.transcripts.fields import read_time
-from merkit.recordings.transcripts.lines import Draft, Line
+from merkit.recordings.transcripts.lines import Draft, Line, number_of
 
 Row = TypeVar("Row")
 Reader = Callable[[str, Draft, Path, str], None]
@@ -34,21 +34,29 @@ _IGNORED = frozenset({"ignore_time_segment_in_scoring", "inter_segment_gap"})
 """What an STM has in place of words where a recording was not transcribed."""
 _LABELS = re.compile(r"<[^<>\s]*>")
 _PROBED = 200
+_MOST = 0.8
+"""Share of the first lines that must have the columns; the others are then errors with a name."""
 
 
 def columns_reader(text: str) -> Reader | None:
-    """Return the reader of a text whose first lines all have the columns of one of these formats."""
+    """Return the reader of a text whose first lines have the columns of one of these formats, at least most of them.
+
+    Some time must have a decimal point: two words and two numbers may be text.
+    """
     rows = [line.split() for line in text.split("\n", _PROBED)[:_PROBED] if line.strip() and not line.startswith(";;")]
     if not rows:
         return None
-    if all(row[0] in _RTTM_TYPES and len(row) >= 5 for row in rows):
-        return _read_rttm
-    if all(_numbers(row, 3, 4) for row in rows):
-        return _read_stm
-    if all(_numbers(row, 2, 3) and len(row) in (5, 6, 7, 8) for row in rows):
-        return _read_ctm
-    if all(_numbers(row, 2, 3) and len(row) == 4 for row in rows):
-        return _read_kaldi
+    kinds: tuple[tuple[Reader, Callable[[list[str]], bool], slice], ...] = (
+        (_read_rttm, lambda row: row[0] in _RTTM_TYPES and len(row) >= 5, slice(3, 5)),
+        (_read_stm, lambda row: _numbers(row, 3, 4), slice(3, 5)),
+        (_read_ctm, lambda row: _numbers(row, 2, 3) and 5 <= len(row) <= 8, slice(2, 4)),
+        (_read_kaldi, lambda row: _numbers(row, 2, 3) and len(row) == 4, slice(2, 4)),
+    )
+    for reader, fits, times in kinds:
+        fitting = [row for row in rows if fits(row)]
+        exact = any("." in time for row in fitting for time in row[times])
+        if exact and len(fitting) >= _MOST * len(rows):
+            return reader
     return None
 
 
@@ -62,6 +70,8 @@ def _read_rttm(text: str, draft: Draft, path: Path, recording: str) -> None:
     turns: list[tuple[str, Line]] = []
     words: list[tuple[str, Line]] = []
     for place, row in _rows(text):
+        if row[0] not in _RTTM_TYPES:
+            raise draft.error(place, f"{' '.join(row)[:60]!r} found, expected a line of SPEAKER")
         if row[0] not in ("SPEAKER", "LEXEME"):
             draft.note(f"{{}} of type {row[0][:20]} left out", place)
             continue
@@ -75,7 +85,7 @@ def _read_rttm(text: str, draft: Draft, path: Path, recording: str) -> None:
         line = Line(start_s, start_s + duration_s, name, word, place)
         (words if row[0] == "LEXEME" else turns).append((row[1], line))
     if words and turns:
-        draft.note(f"{len(turns)} lines of who spoke when left out in favour of the words")
+        draft.note(f"{number_of(len(turns), 'line')} of who spoke when left out in favour of the words")
     chosen = _of_recording(words or turns, recording, draft)
     if words:
         draft.add_words(chosen)
@@ -134,7 +144,9 @@ def _read_kaldi(text: str, draft: Draft, path: Path, recording: str) -> None:
         words = draft.text(texts.get(row[0]), place)
         lines.append((row[1], Line(start_s, end_s, draft.speaker(speakers.get(row[0]), place), words, place)))
     if surplus := [name for name in texts if name not in names]:
-        draft.note(f"{len(surplus)} texts of utterances that 'segments' does not have left out ({surplus[0][:40]}, …)")
+        draft.note(
+            f"{number_of(len(surplus), 'text')} of utterances that 'segments' lacks left out ({surplus[0][:40]}, …)"
+        )
     _add(draft, _of_recording(lines, recording, draft))
 
 
@@ -177,7 +189,7 @@ def _of_recording(rows: Iterable[tuple[str, Row]], recording: str, draft: Draft)
     for name, row in rows:
         by_name.setdefault(name, []).append(row)
     if len(by_name) > 1 and recording not in by_name:
-        shown = ", ".join(list(by_name)[:5]) + (", …" if len(by_name) > 5 else "")
+        shown = ", ".join(name[:40] for name in list(by_name)[:5]) + (", …" if len(by_name) > 5 else "")
         raise draft.error("", f"it has the recordings {shown}, and none is called '{recording}'; keep one of them.")
     if len(by_name) > 1:
         draft.note(f"only lines of '{recording}' were read, one of {len(by_name)} recordings in the file")
@@ -187,3 +199,7 @@ def _of_recording(rows: Iterable[tuple[str, Row]], recording: str, draft: Draft)
 def _add(draft: Draft, lines: Iterable[Line]) -> None:
     for line in lines:
         draft.add(line.start_s or 0.0, line.end_s, line.speaker, line.text, line.place)
+
+
+COLUMNS: Mapping[str, Reader] = {".rttm": _read_rttm, ".stm": _read_stm, ".ctm": _read_ctm, "segments": _read_kaldi}
+"""The readers by ending or name, for files whose content does not tell."""

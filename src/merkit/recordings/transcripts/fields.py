@@ -59,7 +59,7 @@ def read_rows(
         names = list(dict.fromkeys(str(name) for _, row, _ in read for name in row))
         if any(plain(name) not in KNOWN | _OTHERS for name in names):
             raise draft.error(read[0][0], f"no column 'text' among {', '.join(names)[:200]}.")
-    channels = len({str(values.get("channel")) for _, _, values in read})
+    channels = count_channels(values.get("channel") for _, _, values in read)
     missing = []
     for place, _, values in read:
         words = values.get("words")
@@ -93,7 +93,7 @@ def read_time(draft: Draft, value: Any, key: str, place: str, commas: bool = Fal
     try:
         return to_seconds(value, commas)
     except ValueError as error:
-        raise draft.error(place, f"{key} is {error}; a text without times goes into a .txt file.") from None
+        raise draft.error(place, f"{key} is {error}") from None
 
 
 def joined_words(draft: Draft, words: Sequence[Any], place: str) -> str:
@@ -111,6 +111,11 @@ def joined_words(draft: Draft, words: Sequence[Any], place: str) -> str:
             raise draft.error(place, "'words' is expected to be a list of words, each a text or an object with 'word'")
         found.append(word)
     return ("" if any(word.startswith(" ") for word in found) else " ").join(found)
+
+
+def count_channels(values: Iterable[Any]) -> int:
+    """Return how many channels lines name."""
+    return len({str(value) for value in values if value is not None})
 
 
 def person(draft: Draft, speaker: Any, channel: Any, channels: int, place: str) -> str:

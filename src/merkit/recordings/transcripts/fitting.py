@@ -55,7 +55,7 @@ def _beyond(transcript: Transcript, line: Line, timed: list[Line], length_s: flo
     start_s, end_s = line.start_s or 0.0, line.end_s
     span = f"from {start_s:.3f} s" if end_s is None else f"from {start_s:.3f} to {end_s:.3f} s"
     last_s = max(each.end_s or each.start_s or 0.0 for each in timed)
-    unit = next((name for name, size in _UNITS.items() if 0.05 * length_s <= last_s / size <= length_s + 1), None)
+    unit = next((name for name, size in _UNITS.items() if 0.2 * length_s <= last_s / size <= length_s + 1), None)
     if unit is None or last_s < 30 * length_s:
         hint = "does the transcript belong to this recording?"
     else:

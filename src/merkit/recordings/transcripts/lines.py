@@ -14,6 +14,8 @@ PAUSE_S = 0.8
 _INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Blank characters that Unicode counts as letters or symbols."""
 _SHOWN = 3
+_MOST_LINES = 500_000
+"""A day has 86,400 seconds, and speech four words in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,17 @@ class Draft:
         """Return the error of a place in the file."""
         return MerkitError(f"{self.source}{', ' if place else ''}{place}: {message}")
 
+    def check_number(self, number: int) -> None:
+        """Refuse more lines or words than a day of speech has.
+
+        Raises:
+            MerkitError: There are more.
+        """
+        if number > _MOST_LINES:
+            raise MerkitError(f"{self.source} has {number:,} lines or words, more than a day of speech; divide it.")
+
     def note(self, message: str, place: str = "") -> None:
-        """Add a note; ``{}`` in it becomes the number of lines that it was added for."""
+        """Add a note; ``{}`` at its beginning becomes the number of lines that it was added for."""
         self._notes.setdefault(message, []).append(place)
 
     def speaker(self, value: Any, place: str) -> str:
@@ -96,8 +107,7 @@ class Draft:
             value = "" if value != value else int(value) if finite(value) and value == int(value) else value
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise self.error(place, f"the speaker is {_shown(value)}, expected a name or a number")
-        name = spoken_text(_number_text(value))
-        return "" if name is None else self._unicode(name, "the speaker", place)
+        return spoken_text(self._unicode(_number_text(value), "the speaker", place)) or ""
 
     def text(self, value: Any, place: str, key: str = "text") -> str | None:
         """Return a line's words, or ``None`` where there are none.
@@ -107,8 +117,7 @@ class Draft:
         """
         if value is not None and not isinstance(value, str):
             raise self.error(place, f"{key} is {_shown(value)}, expected text")
-        text = spoken_text(value)
-        return None if text is None else self._unicode(text, key, place)
+        return None if value is None else spoken_text(self._unicode(value, key, place))
 
     def add(self, start_s: float, end_s: float | None, speaker: str, text: str | None, place: str) -> None:
         """Check a line and add it; one of no length is left out with a note.
@@ -119,6 +128,7 @@ class Draft:
         last = start_s if end_s is None else end_s
         if not (finite(start_s) and finite(last) and 0 <= start_s <= last):
             raise self.error(place, f"from {start_s} to {end_s} s is no time span, expected 0 <= start < end")
+        start_s += 0.0  # -0.0 becomes 0.0
         if start_s == end_s:
             self.note("{} of no length left out", place)
         else:
@@ -137,29 +147,29 @@ class Draft:
             lines[-1].append(word)
         for line in lines:
             text = spoken_text(" ".join(word.text for word in line if word.text))
-            self.add(_start(line[0]), max(map(_end, line)), line[0].speaker, text, line[0].place)
+            end_s = None if any(word.end_s is None for word in line) else max(map(_end, line))
+            self.add(_start(line[0]), end_s, line[0].speaker, text, line[0].place)
         if total > len(lines):
             self.note(
-                f"{total} words with times of their own were joined to {len(lines)} line{'s' * (len(lines) > 1)}: a "
+                f"{number_of(total, 'word')} with times of their own joined to {number_of(len(lines), 'line')}: a "
                 f"line ends at a change of speaker or a pause of {PAUSE_S} s"
             )
 
     def finish(self) -> Transcript:
-        """Return the transcript.
+        """Return the transcript; without any line it is the whole recording without words.
 
         Raises:
-            MerkitError: There is no line.
+            MerkitError: All lines had to be left out.
         """
-        if not self._lines:
+        if not self._lines and any(message.startswith("{}") for message in self._notes):
             left = "; ".join(self._written(self._notes))
-            raise MerkitError(
-                f"{self.source} holds no line of transcript{f' ({left})' if left else ''}: leave it out to analyze the "
-                "recording as one utterance."
-            )
+            raise MerkitError(f"{self.source} has no line that can be used: {left}.")
+        if not self._lines:
+            return self.whole(None, "it holds no line")
         if self.ordered:
             for before, line in pairwise(self._lines):
                 if _start(line) < _start(before):
-                    self.note("{} sorted by time: they begin before the line above; check their times", line.place)
+                    self.note("{} out of order: lines were sorted by time; check the times", line.place)
         lines = tuple(sorted(self._lines, key=_start))
         silent = [line.place for line in lines if line.text is None]
         if len(silent) == len(lines):
@@ -180,23 +190,27 @@ class Draft:
         return [counted(message, places) for message, places in notes.items()]
 
     def _unicode(self, text: str, key: str, place: str) -> str:
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
             raise self.error(place, f"{key} has half of a surrogate pair, which is not valid Unicode")
         return text
 
 
 def counted(message: str, places: Sequence[str]) -> str:
-    """Return a note in which ``{}`` is the number of places, with the first of them.
+    """Return a note that begins with ``{}`` with the number of places instead, and the first of them behind it.
 
     >>> counted("{} left out", ["line 3", "line 9"])
     '2 lines left out (line 3, line 9)'
     """
-    if "{}" not in message:
+    if not message.startswith("{}"):
         return message
     named = [place for place in places if place]
     shown = ", ".join(named[:_SHOWN]) + (", …" if len(named) > _SHOWN else "")
-    number = f"{len(places)} line{'' if len(places) == 1 else 's'}"
-    return message.format(number) + (f" ({shown})" if shown else "")
+    return number_of(len(places), "line") + message.removeprefix("{}") + (f" ({shown})" if shown else "")
+
+
+def number_of(count: int, noun: str) -> str:
+    """Return ``1 line`` or ``2 lines``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def with_times(line: Line, start_s: float | None, end_s: float | None) -> Line:

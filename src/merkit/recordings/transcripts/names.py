@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html.entities import html5
 
 from merkit.recordings.transcripts.lines import Draft
 
@@ -50,7 +51,11 @@ def plain_rows(cue: Cue) -> list[str]:
 
 def unescaped(text: str) -> str:
     """Return a text with character references (``&amp;``, ``&#39;``) replaced by what they stand for."""
-    return _REFERENCE.sub(lambda match: html.unescape(match[0]), text)
+
+    def character(match: re.Match[str]) -> str:
+        return html.unescape(match[0]) if match[0][1] == "#" else html5.get(match[0][1:], match[0])
+
+    return _REFERENCE.sub(character, text)
 
 
 def add_cues(draft: Draft, cues: Sequence[tuple[Cue, Sequence[str]]]) -> None:
@@ -74,7 +79,7 @@ def add_cues(draft: Draft, cues: Sequence[tuple[Cue, Sequence[str]]]) -> None:
             raise draft.error(cue.place, _TWO)
         speaker = voice[0] if voice else ""
         if name is not None and (weak or name["bracketed"] or name["sign"]):
-            if any(other["bracketed"] or _name(other) in known for other in names[1:]):
+            if any(other["bracketed"] or other["dash"] or _name(other) in known for other in names[1:]):
                 raise draft.error(cue.place, _TWO)
             speaker, text = _name(name), text[name.end() :]
             if name["aside"]:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from merkit.data.strict_json import parse_json, parse_lines
-from merkit.recordings.transcripts.fields import read_rows, read_time
+from merkit.recordings.transcripts.fields import chosen, read_rows, read_time
 from merkit.recordings.transcripts.lines import Draft, Line, Transcript
 from merkit.recordings.transcripts.services import SERVICES, read_item, seconds
 from merkit.recordings.transcripts.units import in_milliseconds
+from merkit.recordings.transcripts.values import kind_of
 
 Document = dict[str, Any]
 
@@ -31,24 +32,26 @@ def read_json_lines(text: str, draft: Draft) -> Transcript:
     Raises:
         MerkitError: A line is no JSON object, or has no times; names it.
     """
+    draft.check_number(text.count("\n"))
     rows = list(parse_lines(text, draft.source))
-    if len(rows) == 1:
+    if len(rows) == 1 and not _is_line(rows[0][1]):
         return _read_content(rows[0][1], draft)
     read_rows(draft, [(f"line {number}", row) for number, row in rows])
     return draft.finish()
 
 
 def _read_content(content: Any, draft: Draft) -> Transcript:
-    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict) and _reader(content[0]):
-        content = content[0]  # some programs write a list of one result
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
+        if _reader(content[0]) is not None and not _is_line(content[0]):
+            content = content[0]  # some programs write a list of one result
+    elif isinstance(content, dict) and _is_line(content):
+        content = [content]
     if isinstance(content, dict) and isinstance(content.get("response"), dict):
         content = content["response"]  # a long-running request
     if isinstance(content, list):
         content = {"chunks" if content and _has(content, "timestamp") else "segments": content}
     if not isinstance(content, dict):
-        raise draft.error(
-            "", f"expected a list of objects with start_s, end_s and text, found {type(content).__name__}."
-        )
+        raise draft.error("", f"expected a list of objects with start_s, end_s and text, found {kind_of(content)}.")
     reader = _reader(content)
     if reader is not None:
         reader(content, draft)
@@ -77,6 +80,12 @@ def _reader(content: Document) -> Callable[[Document, Draft], None] | None:
     )
     present = [(content[key], read) for key, kind, read in readers if isinstance(content.get(key), kind)]
     return next((read for value, read in present if value), present[0][1] if present else None)
+
+
+def _is_line(content: Document) -> bool:
+    """Return whether an object is one line, not a document of lines."""
+    own = chosen(content).keys() & {"start", "start_ms"}
+    return bool(own) and not any(content.get(key) for key in ("segments", "utterances", "chunks", "results"))
 
 
 def _has(rows: Sequence[Any], key: str) -> bool:
@@ -160,11 +169,10 @@ _MANY = 8
 
 
 def _objects(rows: Sequence[Any], noun: str, draft: Draft) -> list[tuple[str, Document]]:
+    draft.check_number(len(rows))
     found = []
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):
-            raise draft.error(
-                f"{noun} {number}", f"a {type(row).__name__} was found, expected an object with its times"
-            )
+            raise draft.error(f"{noun} {number}", f"{kind_of(row)} was found, expected an object with its times")
         found.append((f"{noun} {number}", dict(row)))
     return found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from merkit.core.errors import MerkitError
 from merkit.data.plain_text import decode, read_bytes
-from merkit.recordings.transcripts.columns import columns_reader
+from merkit.recordings.transcripts.columns import COLUMNS, columns_reader
 from merkit.recordings.transcripts.cues import is_cues, read_cues
 from merkit.recordings.transcripts.lines import Draft, Transcript
 from merkit.recordings.transcripts.objects import read_json, read_json_lines
@@ -28,11 +28,14 @@ SUFFIXES = (
 )
 """Usual endings of transcripts, in lower case. The format is recognised from the content; only plain text needs one."""
 
+_LONGEST_HEADER = 100_000
+_LONGEST_LINE = 2_000_000
 _PLAIN = (".txt", ".text", "")
 _TABLES = (".csv", ".tsv", ".tab")
-_XML = re.compile(r"\s*<(\?xml|!DOCTYPE|[A-Za-z_][\w.:-]*[\s>/])", re.IGNORECASE)
+_XML = re.compile(r"<(\?xml|!DOCTYPE|(html|body|sami|tt|ttml|transcript|annotation_document)[\s>])", re.IGNORECASE)
 _TIMED = re.compile(
-    r"\s*[\[(]?(?:\d{1,2}:)?\d{1,3}:\d{2}(?!\d)|\s*\d+(?:[.,]\d+)?[,;|\t ]\s*\d+(?:[.,]\d+)?[,;|\t ]", re.ASCII
+    r"\s*[\[(]?(?:\d{1,2}:)?\d{1,3}:\d{2}(?!\d)|\s*\d+(?:[.,]\d+)?[,;|\t ]\s*\d+(?:[.,]\d+)?[,;|\t ]|\{\d+\}\{\d+\}",
+    re.ASCII,
 )
 _SPEAKER_TIMED = re.compile(r"\S.{0,60}?\s\(?(?:\d{1,2}:)?\d{1,2}:\d{2}\)?\s*", re.ASCII)
 
@@ -56,18 +59,24 @@ def read_transcript(path: Path, recording: str = "") -> Transcript:
     text, note = decode(raw, source, western=True)
     if note is not None:
         draft.note(note.removesuffix(".").replace(source, "the file"))
-    lines = re.split(r"\r\n|\r|\n", text)
-    first = next((line for line in lines if line.strip()), "")
     stripped = text.lstrip()
+    first = re.split(r"[\r\n]", stripped[:_LONGEST_HEADER], maxsplit=1)[0]
     suffix = path.suffix.lower()
     if not first:
-        return _empty(draft, path, suffix)
+        return draft.finish() if suffix not in _PLAIN else draft.whole(None)
     if "ooTextFile" in first and '"TextGrid"' in text[:400]:
         read_textgrid_lines(path, draft)
-    elif stripped[0] in "{[" and (found := _json(stripped, text, suffix, draft)) is not None:
+        return draft.finish()
+    if stripped[0] in "{[" and (found := _json(text, stripped, suffix, draft)) is not None:
         return found
-    elif _XML.match(first) and not first.startswith("<v "):
-        return _read_xml(text.encode(), draft)
+    draft.check_number(text.count("\n") + text.count("\r"))
+    lines = re.split(r"\r\n|\r|\n", text)
+    if (longest := max(map(len, lines))) > _LONGEST_LINE:
+        raise draft.error("", f"a line of it has {longest:,} characters, more than a day of speech.")
+    if first.startswith("[Script Info]"):
+        raise draft.error("", "SubStation Alpha (.ass, .ssa) is not read; save it as SRT or WebVTT.")
+    if _XML.match(first):
+        return _read_xml(text.encode(), draft, "utf-8")
     elif (stripped.startswith("WEBVTT") and not stripped[6:7].isalnum()) or is_cues(stripped):
         read_cues(stripped if stripped.startswith("WEBVTT") else text, draft)
     elif (reader := columns_reader("\n".join(lines))) is not None:
@@ -82,6 +91,8 @@ def read_transcript(path: Path, recording: str = "") -> Transcript:
         return read_json(text, draft)
     elif suffix in (".srt", ".vtt"):
         read_cues(text, draft)
+    elif (reader := COLUMNS.get(suffix or path.name)) is not None:
+        reader("\n".join(lines), draft, path, recording)
     elif suffix in _PLAIN:
         return _read_plain(text, lines, draft)
     else:
@@ -97,17 +108,17 @@ def _begins_xml(raw: bytes) -> bool:
     return raw.lstrip()[:5].lower() in (b"<?xml", b"<anno")
 
 
-def _read_xml(raw: bytes, draft: Draft) -> Transcript:
+def _read_xml(raw: bytes, draft: Draft, encoding: str | None = None) -> Transcript:
     head = raw[:4000].replace(b"\0", b"")
-    if b"<ANNOTATION_DOCUMENT" not in head and b"<!DOCTYPE" not in head:
+    if b"ANNOTATION_DOCUMENT" not in head:
         kind = re.search(rb"<([A-Za-z][\w.:-]*)", head)
-        name = "" if kind is None else f" <{kind[1].decode('ascii', 'replace')}>"
-        raise draft.error("", f"XML{name} is not read, except ELAN's .eaf; save it as WebVTT or SRT")
-    read_eaf(raw, draft)
+        name = "" if kind is None else f" (<{kind[1].decode('ascii', 'replace')[:40]}>)"
+        raise draft.error("", f"XML and HTML{name} are not read, except ELAN's .eaf; save it as WebVTT or SRT")
+    read_eaf(raw, draft, encoding)
     return draft.finish()
 
 
-def _json(stripped: str, text: str, suffix: str, draft: Draft) -> Transcript | None:
+def _json(text: str, stripped: str, suffix: str, draft: Draft) -> Transcript | None:
     """Return a transcript in JSON or lines of JSON; ``None`` where the text only begins with a bracket."""
     start = stripped[1:200].lstrip()[:1]
     if (
@@ -119,7 +130,7 @@ def _json(stripped: str, text: str, suffix: str, draft: Draft) -> Transcript | N
     if stripped[0] == "{" and suffix not in (".json", ".jsonl") and start not in ('"', "}"):
         return None
     first, _, rest = stripped.partition("\n")
-    if suffix == ".jsonl" or (first.rstrip().endswith("}") and rest.lstrip().startswith("{")):
+    if first.rstrip().endswith("}") and (suffix == ".jsonl" or rest.lstrip().startswith("{")):
         return read_json_lines(text, draft)
     return read_json(text, draft)
 
@@ -127,12 +138,6 @@ def _json(stripped: str, text: str, suffix: str, draft: Draft) -> Transcript | N
 def _header(lines: list[str]) -> str:
     filled = [line for line in lines[:20] if line.strip()]
     return filled[1] if len(filled) > 1 and re.match(r'"?sep=', filled[0], re.IGNORECASE) else filled[0]
-
-
-def _empty(draft: Draft, path: Path, suffix: str) -> Transcript:
-    if suffix in _PLAIN:
-        return draft.whole(None)
-    raise draft.error("", "it is empty and holds no line of transcript: leave it out to analyze the recording alone.")
 
 
 def _read_plain(text: str, lines: list[str], draft: Draft) -> Transcript:

@@ -4,8 +4,9 @@ import bisect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from merkit.recordings.transcripts.fields import person, read_rows, read_time
-from merkit.recordings.transcripts.lines import Draft, Line
+from merkit.recordings.transcripts.fields import count_channels, person, read_rows, read_time
+from merkit.recordings.transcripts.lines import Draft, Line, number_of
+from merkit.recordings.transcripts.values import kind_of
 
 Document = dict[str, Any]
 
@@ -94,7 +95,7 @@ def _aws(results: Document, draft: Draft) -> None:
     for span, text in zip(spans, texts, strict=True):
         draft.add(span.start_s or 0.0, span.end_s, span.speaker, draft.text(" ".join(text), span.place), span.place)
     if outside:
-        draft.note(f"{len(outside)} words lie outside the speakers' segments and are lines of their own")
+        draft.note(f"{number_of(len(outside), 'word')} outside the speakers' segments became lines of their own")
         draft.add_words(outside)
 
 
@@ -186,7 +187,7 @@ def _google_word(draft: Draft, row: Document, place: str, side: str) -> Line:
 def _azure(content: Document, draft: Draft) -> None:
     key = "recognizedPhrases" if content.get("recognizedPhrases") else "phrases"
     phrases = _each(draft, content[key], "phrase")
-    channels = len({str(phrase.get("channel")) for _, phrase in phrases})
+    channels = count_channels(phrase.get("channel") for _, phrase in phrases)
     for place, phrase in phrases:
         best = _first(draft, phrase["nBest"], f"{place}: nBest") if phrase.get("nBest") else phrase
         words = next((best[name] for name in ("display", "text", "lexical") if best.get(name) is not None), None)
@@ -218,10 +219,11 @@ def _each(draft: Draft, rows: Any, noun: str) -> list[tuple[str, Document]]:
         MerkitError: It is no list, or holds something else.
     """
     if not isinstance(rows, list):
-        raise draft.error("", f"a {type(rows).__name__} was found, expected a list of {noun}s")
+        raise draft.error("", f"{kind_of(rows)} was found, expected a list of {noun}s")
+    draft.check_number(len(rows))
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise draft.error(f"{noun} {number}", f"a {type(row).__name__} was found, expected an object")
+            raise draft.error(f"{noun} {number}", f"{kind_of(row)} was found, expected an object")
     return [(f"{noun} {number}", row) for number, row in enumerate(rows, start=1)]
 
 

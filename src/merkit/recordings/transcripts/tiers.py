@@ -10,7 +10,7 @@ from merkit.aligners.segments.formats import open_textgrid, tier_kind
 from merkit.aligners.segments.tiers import spoken
 from merkit.core.alignment import Interval
 from merkit.core.errors import MerkitError
-from merkit.recordings.transcripts.lines import Draft, Line
+from merkit.recordings.transcripts.lines import Draft, Line, number_of
 
 
 def read_textgrid_lines(path: Path, draft: Draft) -> None:
@@ -57,8 +57,13 @@ class _Tier:
     references: int = 0
 
 
-def read_eaf(raw: bytes, draft: Draft) -> None:
+def read_eaf(raw: bytes, draft: Draft, encoding: str | None = None) -> None:
     """Read an EAF: lines are the annotations of tiers that depend on no other, with the participant as speaker.
+
+    Args:
+        raw: The file's content.
+        draft: Where the lines go.
+        encoding: Of the content; ``None``: what it says itself.
 
     Nothing outside the file is read and no entity is expanded: a document type is refused.
 
@@ -66,12 +71,12 @@ def read_eaf(raw: bytes, draft: Draft) -> None:
         MerkitError: It is no XML, has a document type, or other units than milliseconds.
     """
     draft.ordered = False
-    slots, tiers = _parse_eaf(raw, draft)
+    slots, tiers = _parse_eaf(raw, draft, encoding)
     roots = [tier for tier in tiers if not tier.dependent]
     left = sum(len(tier.annotations) + tier.references for tier in tiers if tier.dependent)
     if left:
         names = ", ".join(tier.name for tier in tiers if tier.dependent)[:120]
-        draft.note(f"{left} annotations of tiers that depend on others left out ({names})")
+        draft.note(f"{number_of(left, 'annotation')} of tiers that depend on others left out ({names})")
     several = len([tier for tier in roots if tier.annotations]) > 1
     for tier in roots:
         speaker = tier.speaker or (tier.name if several else "")
@@ -85,7 +90,7 @@ def read_eaf(raw: bytes, draft: Draft) -> None:
             draft.add(times[0] / 1000, times[1] / 1000, draft.speaker(speaker, place), text, place)
 
 
-def _parse_eaf(raw: bytes, draft: Draft) -> tuple[dict[str, int | None], list[_Tier]]:
+def _parse_eaf(raw: bytes, draft: Draft, encoding: str | None) -> tuple[dict[str, int | None], list[_Tier]]:
     slots: dict[str, int | None] = {}
     tiers: list[_Tier] = []
     inside: list[str] = []
@@ -120,7 +125,7 @@ def _parse_eaf(raw: bytes, draft: Draft) -> tuple[dict[str, int | None], list[_T
     def refuse(*_: Any) -> None:
         raise draft.error("", "it has a document type (DOCTYPE), which no ELAN file has; save it again with ELAN")
 
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate(encoding)
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, words
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse

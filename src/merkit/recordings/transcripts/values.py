@@ -19,6 +19,18 @@ def finite(value: float) -> bool:
         return False
 
 
+def kind_of(value: Any) -> str:
+    """Return what a value of JSON is, in words.
+
+    >>> kind_of([1, 2])
+    'a list'
+    """
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    kinds = {dict: "an object", list: "a list", str: "text", int: "a number", float: "a number"}
+    return kinds.get(type(value), type(value).__name__)
+
+
 def to_seconds(value: Any, commas: bool = False) -> float:
     """Return a time in seconds.
 
@@ -35,8 +47,7 @@ def to_seconds(value: Any, commas: bool = False) -> float:
             raise ValueError("not a finite number, expected seconds")
         return float(value)
     if not isinstance(value, str):
-        kind = {"NoneType": "missing", "list": "a list", "dict": "an object"}.get(type(value).__name__, repr(value))
-        raise ValueError(f"{kind[:40]}, expected seconds")
+        raise ValueError(f"{kind_of(value)}, expected seconds")
     text = value.strip()
     if _NUMBER.fullmatch(text):
         seconds = float(text)

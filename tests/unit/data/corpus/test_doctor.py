@@ -88,6 +88,19 @@ def test_a_recording_that_ends_early_is_unreadable(corpus, tmp_path):
     assert told(examine(manifest)) == {"unreadable-media": ("error", ("cut",))}
 
 
+def test_a_recording_that_was_repaired_or_is_not_read_to_its_end_is_a_warning(corpus, tmp_path):
+    manifest = corpus({"died": tone(), "long": tone()})
+    for name, size in (("died", 0), ("long", 2000)):
+        content = bytearray((tmp_path / f"{name}.wav").read_bytes())
+        content[40:44] = size.to_bytes(4, "little")
+        (tmp_path / f"{name}.wav").write_bytes(content)
+
+    found = examine(manifest)
+
+    assert told(found) == {"media-notes": ("warning", ("died", "long"))}
+    assert "died.wav: its header says that it holds no samples" in found[0].message
+
+
 def test_silence_and_clipping_are_warnings_and_soft_or_full_sound_is_not(corpus):
     recordings = {
         "none": tone(peak=0.0),
