@@ -4,8 +4,8 @@ An alignment is a folder ``<data>/segments/<name>/`` with ``aligner.json`` (fing
 ``part-<number>-<hash>.parquet``, one row per utterance: ``id``, ``input`` (hash of recording and words), ``content``
 (of what else the aligner read), ``tiers`` (names) and ``spans`` (tier, label, start and end in seconds). No tiers: the
 utterance could not be aligned, and the user chose to read such utterances frame by frame. Parts are written atomically,
-so that a killed `merkit align` can resume. Where an id was stored twice, the later part counts. The hash is that of the part's
-content: a damaged part is named and left out, and `merkit align` replaces it.
+so that a killed `merkit align` can resume. Where an id was stored twice, the later part counts. The hash is that of
+the part's content: a damaged part is named and left out, and `merkit align` replaces it.
 """
 
 import hashlib
@@ -188,8 +188,8 @@ def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: P
         named = ", ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
         raise MerkitError(
             f"'{folder}' lacks {len(missing)} of {len(wanted)} utterances as they are now: {named}. Run 'merkit align "
-            f"{data} --with {store.aligner} --name {folder.name}' again; with --unaligned frame, what cannot be aligned "
-            "is read frame by frame"
+            f"{data} --with {store.aligner} --name {folder.name}' again; with --unaligned frame, what cannot be "
+            "aligned is read frame by frame"
         )
     for tier in request.tiers:
         without = [name for name, row in current.items() if row.tiers and tier not in row.tiers]
