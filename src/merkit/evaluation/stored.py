@@ -23,6 +23,7 @@ from merkit.core import lookup
 from merkit.core.errors import ManifestError, MerkitError
 from merkit.core.protocol import Fold, Protocol, ProtocolSpec
 from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.data.corpus.tables import SUFFIXES
 from merkit.evaluation.task import Task, task_of
 from merkit.evaluation.true_labels import true_labels
 from merkit.io.cell_record import BY_EPOCH, HISTORY, PREDICTIONS, RECORD, damage, read_record
@@ -99,7 +100,10 @@ class Run:
         """What the run was asked to predict."""
         spec: ProtocolSpec = lookup.load("protocols", self.recipe["protocol"])
         options = spec.options.model_validate(self.recipe.get("options", {}))
-        return task_of(self.protocol_name, self.protocol, options, self.manifest)
+        path = Path(self.provenance["data"]["path"])
+        own = path.stem if path.suffix.lower() in SUFFIXES else path.name
+        corpus = own if self.manifest.info.name == "table" else self.manifest.info.name
+        return task_of(self.protocol_name, self.protocol, options, self.manifest, corpus)
 
     @cached_property
     def cluster_of(self) -> dict[str, str]:

@@ -68,6 +68,8 @@ def train_recipe(
     _check_folder(run, recipe, manifest)
     is_main = open_accelerator(recipe).is_main_process
     provenance = describe_run(recipe, manifest)
+    if data.is_file():
+        provenance["data"]["path"] = str(data.resolve())  # its folder may hold other tables
     members = [utterance.id for utterance in protocol.members(manifest.utterances)]
     folds = cache(partial(protocol.folds, manifest.utterances))
     sealed = cache(manifest.sealed)  # once for the folds that share a test split
