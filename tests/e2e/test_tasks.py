@@ -78,6 +78,9 @@ def test_a_quantity_is_no_label_unless_the_user_insists(tmp_path):
     assert refused.code == 2
     assert "21 distinct numbers, 0 to 5: is this a regression?" in refused.error
     assert call(*command, "--set", "options.numeric_classes=true").code == 0
+    (tmp_path / "other.csv").write_text("id,text\nu,beside it\n")
+    assert call("-q", "report", tmp_path / "run", "--out", tmp_path / "report").code == 0
+    assert "Protocol table on mine; numeric_classes = true; 1 fold" in (tmp_path / "report" / "report.md").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,10 @@ def predict(
     Resumes an interrupted run; what is done already is left out. Utterances that cannot be read are listed at the end
     and in the record OUT.json.
     """
+    from merkit.formats.checkpoint_folder import check_folder
     from merkit.inference.parts import locked_parts
 
+    check_folder(checkpoint)
     with locked_parts(out):  # before the slow imports
         _predict(data, checkpoint, out, features, text_column, batch_size, fail_fast)
 

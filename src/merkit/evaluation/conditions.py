@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from merkit.core.errors import MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset, items_of
@@ -21,7 +21,9 @@ from merkit.data.files import file_hash
 from merkit.evaluation.scores import Counts, Difference, Scores, difference, scores_of
 from merkit.evaluation.stored import Run, StoredCell, join
 from merkit.inference.recognizer import Recognizer
-from merkit.io.predictions import predictions_table, write_table
+from merkit.io.cell_record import damage
+from merkit.io.predictions import predictions_table, read_stamped_table, write_stamped_table
+from merkit.io.provenance import train_command
 from merkit.metrics.classification import METRICS
 
 
@@ -85,7 +87,7 @@ def predict_once(
 
     Args:
         run: A finished run; its manifest holds the inputs.
-        file: Name of the file of predictions.
+        file: Name of the file of predictions, which its hash and ``.parquet`` follow.
         predict: Makes a cell's predictions, without labels.
         description: What is predicted, for ``progress``.
         settings: What else decides the predictions: where it differs they are made anew.
@@ -99,12 +101,16 @@ def predict_once(
     members = [utterance.id for utterance in run.protocol.members(manifest.utterances)]
     store = manifest.root / "features" if features is None else features
     for number, cell in enumerate(run.cells):
+        if damaged := damage(cell.folder, cell.facts, with_checkpoint=True):
+            names = ", ".join(damaged)
+            raise MerkitError(f"'{cell.folder}': {names} damaged or missing. Repair with: {train_command(run.path)}")
         weights = file_hash(cell.folder / "checkpoint" / "model.safetensors")
         key = " ".join(filter(None, [cell.facts["key"], weights, settings]))
-        if _stored_key(cell.folder / file) != key:
+        stored = read_stamped_table(cell.folder, file)
+        if stored is None or (stored.schema.metadata or {}).get(b"key", b"").decode() != key:
             recognizer = Recognizer.load(cell.folder / "checkpoint", manifest.root)
             table = predict(LoadedCell(cell, recognizer, manifest, members, store, progress))
-            write_table(cell.folder / file, table, {"key": key})
+            write_stamped_table(cell.folder, file, table, {"key": key})
         if progress is not None:
             progress(f"{run.path.name}: {description}", number + 1, len(run.cells))
 
@@ -115,14 +121,16 @@ def stored_counts(run: Run, file: str, column: str) -> dict[str, Counts]:
     Raises:
         MerkitError: The predictions of a value do not cover exactly the test split.
     """
-    tables = [pq.read_table(cell.folder / file) for cell in run.cells]
+    tables = [_stored(cell, file) for cell in run.cells]
     counts = {}
     for value in tables[0].column(column).unique().to_pylist():
         joined = []
         for cell, table in zip(run.cells, tables, strict=True):
             test, rows = cell.splits["test"], table.filter(pc.field(column) == value)
             labels = dict(zip(test.ids, test.labels.tolist(), strict=True))
-            joined.append(join(rows, run.protocol.labels, labels, test.ids, f"{cell.folder / file} ({value})"))
+            joined.append(
+                join(rows, run.protocol.labels, labels, test.ids, f"{cell.folder / file}-….parquet ({value})")
+            )
         counts[value] = run.count(joined)
     return counts
 
@@ -143,8 +151,8 @@ def compare_conditions(run: Run, trained: str, file: str, column: str) -> list[C
     return conditions
 
 
-def _stored_key(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
-    return metadata.get(b"key", b"").decode()
+def _stored(cell: StoredCell, file: str) -> pa.Table:
+    table = read_stamped_table(cell.folder, file)
+    if table is None:
+        raise MerkitError(f"'{cell.folder / file}-….parquet' was damaged while it was in use. Repeat the command")
+    return table

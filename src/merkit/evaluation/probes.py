@@ -25,7 +25,7 @@ from merkit.evaluation.stored import Run
 from merkit.io.predictions import predictions_table
 from merkit.metrics.classification import METRICS
 
-FILE = "predictions-probes.parquet"
+FILE = "predictions-probes"
 """In a cell's folder; its column ``probe`` holds what was probed, such as ``encoded.text``."""
 STRENGTH, STEPS = 1.0, 1000
 """Of the logistic regression: the inverse of its L2 penalty (scikit-learn's C), and the most iterations of L-BFGS."""

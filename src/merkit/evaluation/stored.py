@@ -23,10 +23,19 @@ from merkit.core import lookup
 from merkit.core.errors import ManifestError, MerkitError
 from merkit.core.protocol import Fold, Protocol, ProtocolSpec
 from merkit.data.corpus.manifest import Manifest, read_manifest
+from merkit.data.corpus.tables import SUFFIXES
 from merkit.evaluation.task import Task, task_of
 from merkit.evaluation.true_labels import true_labels
+from merkit.io.cell_record import BY_EPOCH, HISTORY, PREDICTIONS, RECORD, damage, read_record
 from merkit.io.predictions import PROBABILITY
-from merkit.io.provenance import check_run_format
+from merkit.io.provenance import (
+    PROVENANCE,
+    RECIPE,
+    check_recipe_file,
+    check_run_format,
+    read_provenance,
+    train_command,
+)
 from merkit.metrics.classification import grouped_confusion
 
 _SHOWN = 5  # ids named in an error
@@ -91,7 +100,10 @@ class Run:
         """What the run was asked to predict."""
         spec: ProtocolSpec = lookup.load("protocols", self.recipe["protocol"])
         options = spec.options.model_validate(self.recipe.get("options", {}))
-        return task_of(self.protocol_name, self.protocol, options, self.manifest)
+        path = Path(self.provenance["data"]["path"])
+        own = path.stem if path.suffix.lower() in SUFFIXES else path.name
+        corpus = own if self.manifest.info.name == "table" else self.manifest.info.name
+        return task_of(self.protocol_name, self.protocol, options, self.manifest, corpus)
 
     @cached_property
     def cluster_of(self) -> dict[str, str]:
@@ -140,14 +152,9 @@ def open_run(run: Path, data: Path | None = None) -> Run:
         MerkitError: A cell or the data is missing, the data is not what the run was trained on, or stored predictions
             do not cover exactly what the protocol asks for.
     """
-    path = run / "recipe.toml"
-    if not path.is_file():
-        raise MerkitError(
-            f"{run}: no recipe.toml found, so this is not a run; give the folder that `merkit train` wrote"
-        )
-    recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    provenance = _read_json(run / "provenance.json")
-    check_run_format(run, provenance)
+    if not (run / PROVENANCE).exists() and not (run / RECIPE).exists():
+        raise MerkitError(f"{run}: no {RECIPE} found, so this is not a run; give the folder that `merkit train` wrote")
+    recipe, provenance = _read_run(run)
     spec: ProtocolSpec = lookup.load("protocols", recipe["protocol"])
     # Partial data is fine here: training accepted these counts, and the data's hash is checked against training's.
     protocol = spec.build(spec.options.model_validate(recipe.get("options", {})), True)
@@ -157,6 +164,7 @@ def open_run(run: Path, data: Path | None = None) -> Run:
     folds = {seed: protocol.folds(manifest.utterances, seed) for seed in seeds}
     folders = {run / f"fold-{fold.name}" / f"seed-{seed}": (fold, seed) for seed in seeds for fold in folds[seed]}
     _check_finished(run, folders, seeds)
+    _check_intact(run, folders, provenance)
     cells = tuple(_read_cell(folder, fold, seed, protocol.labels, truth) for folder, (fold, seed) in folders.items())
     rules = sorted({cell.selection for cell in cells})
     if len(rules) > 1:
@@ -232,17 +240,56 @@ def _read_data(run: Path, trained_on: Mapping[str, Any], folder: Path | None) ->
     return manifest
 
 
+def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a run's recipe and provenance."""
+    name = PROVENANCE
+    try:
+        provenance = read_provenance(run)
+        name = RECIPE
+        check_run_format(run, provenance)
+        check_recipe_file(run, provenance)
+        recipe = tomllib.loads((run / RECIPE).read_text(encoding="utf-8"))
+        if not isinstance(recipe["seeds"], int) or not isinstance(recipe["protocol"], str):
+            raise ValueError("it names no seeds and protocol")
+        return recipe, provenance
+    except (OSError, ValueError, KeyError) as error:
+        raise MerkitError(
+            f"{run}: {name} is damaged or missing ({error}). Make it again with: {train_command(run)}"
+        ) from error
+
+
 def _check_finished(run: Path, expected: Collection[Path], seeds: Sequence[int]) -> None:
     """Check that the cells of the seeds are finished, and no others are stored."""
-    stored = {path.parent for path in run.glob("fold-*/seed-*/cell.json")}
+    stored = {path.parent for path in run.glob(f"fold-*/seed-*/{RECORD}")}
     if not stored:
-        raise MerkitError(f"{run}: no finished fold-*/seed-*/ found; run the same `merkit train` command again")
+        raise MerkitError(f"{run}: no finished fold-*/seed-*/ found; finish it with: {train_command(run)}")
     if missing := [folder for folder in expected if folder not in stored]:
-        raise MerkitError(f"{run}: {_cells(missing)} not finished; run the same `merkit train` command again")
+        raise MerkitError(f"{run}: {_cells(missing)} not finished; finish with: {train_command(run)}")
     names = {f"seed-{seed}" for seed in seeds}
     if unknown := sorted(folder for folder in stored.difference(expected) if folder.name in names):
         raise MerkitError(
             f"{run}: {_cells(unknown)} found, which the protocol does not have; was the run made with another version?"
+        )
+
+
+def _check_intact(run: Path, cells: Mapping[Path, tuple[Fold, int]], provenance: Mapping[str, Any]) -> None:
+    """Check that the files of all cells are those that training wrote."""
+    damaged = []
+    for folder, (fold, seed) in cells.items():
+        try:
+            facts = read_record(folder)
+            here = {"fold": fold.name, "seed": seed, "recipe_sha256": provenance.get("recipe_sha256")}
+            here["data_sha256"] = provenance["data"]["sha256"]
+            if any(facts.get(name, value) != value for name, value in here.items()):
+                raise ValueError("it is another cell's")
+            names = damage(folder, facts, with_checkpoint=False)
+        except (OSError, ValueError):
+            names = [RECORD]
+        damaged += [str((folder / name).relative_to(run)) for name in names]
+    if damaged:
+        raise MerkitError(
+            f"{run}: {_some(damaged)} damaged or missing. Make {'them' if damaged[1:] else 'it'} again with: "
+            f"{train_command(run)}"
         )
 
 
@@ -252,8 +299,8 @@ def _cells(folders: Sequence[Path]) -> str:
 
 
 def _read_cell(folder: Path, fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]) -> StoredCell:
-    path, of_epochs = folder / "predictions.parquet", folder / "predictions-by-epoch.parquet"
-    table = _read_table(path)
+    path, of_epochs = folder / PREDICTIONS, folder / BY_EPOCH
+    table = pq.read_table(path)
     expected = {"train": fold.train, "valid": fold.valid, "test": fold.test}
     if "train" not in table.column("split").to_pylist():
         del expected["train"]
@@ -263,17 +310,17 @@ def _read_cell(folder: Path, fold: Fold, seed: int, labels: Sequence[str], truth
     }
     by_epoch = {}
     if of_epochs.is_file():
-        table = _read_table(of_epochs)
+        table = pq.read_table(of_epochs)
         for epoch in sorted(table.column("epoch").unique().to_pylist()):
             rows = table.filter(pc.field("epoch") == epoch)
             by_epoch[epoch] = join(rows, labels, truth, fold.test, f"{of_epochs} (epoch {epoch})")
-    history = folder / "history.jsonl"
+    history = folder / HISTORY
     rows_of_history = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
     return StoredCell(
         folder=folder,
         fold=fold.name,
         seed=seed,
-        facts=_read_json(folder / "cell.json"),
+        facts=read_record(folder),
         splits=splits,
         by_epoch=by_epoch,
         history=[json.loads(row) for row in rows_of_history],
@@ -289,27 +336,6 @@ def _check_probabilities(joined: LabelledPredictions, where: str) -> None:
     if not fine.all():
         wrong = joined.ids[int(np.flatnonzero(~fine)[0])]
         raise MerkitError(f"{where}: '{wrong}' has no distribution whose largest value is its label's; predict again")
-
-
-def _read_table(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except FileNotFoundError:
-        raise MerkitError(f"{path}: missing; run the same `merkit train` command again") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise MerkitError(
-            f"{path}: not readable as Parquet ({error}); run the same `merkit train` command again"
-        ) from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MerkitError(f"{path}: missing; run the same `merkit train` command again") from None
-    except ValueError as error:
-        raise MerkitError(f"{path}: not JSON ({error}); run the same `merkit train` command again") from error
-    return content
 
 
 def _some(names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from merkit.data.features.sources import FeatureSource
 from merkit.evaluation.conditions import Condition, LoadedCell, compare_conditions, predict_once
 from merkit.evaluation.stored import Run
 
-FILE = "predictions-subsets.parquet"
+FILE = "predictions-subsets"
 """In a cell's folder; its column ``given`` holds the modalities that were present, such as ``text+audio``."""
 
 

@@ -29,7 +29,7 @@ class Task:
     """Hash of protocol, classes, metrics, folds and data."""
     protocol: str
     corpus: str
-    """Name of the corpus; of a user's own table that of its folder."""
+    """Name of the corpus; of a user's own table that of its folder or file."""
     options: str
     """Those that differ from the protocol's defaults, as TOML, but for the number of folds."""
     labels: tuple[str, ...]
@@ -50,7 +50,7 @@ class Task:
         return [f"{name} {mine} and {its}" for name, mine, its in pairs if mine != its]
 
 
-def task_of(name: str, protocol: Protocol, options: ProtocolOptions, manifest: Manifest) -> Task:
+def task_of(name: str, protocol: Protocol, options: ProtocolOptions, manifest: Manifest, corpus: str) -> Task:
     """Return the task of a protocol's runs on a corpus.
 
     Args:
@@ -58,6 +58,7 @@ def task_of(name: str, protocol: Protocol, options: ProtocolOptions, manifest: M
         protocol: The protocol; its classes are found.
         options: Its options.
         manifest: The corpus.
+        corpus: The name that it is printed under.
     """
     folds = [
         (fold.name, sorted(fold.train), sorted(fold.valid), sorted(fold.test))
@@ -71,7 +72,7 @@ def task_of(name: str, protocol: Protocol, options: ProtocolOptions, manifest: M
     return Task(
         id=_hash([name, *scored, *hashes.values()]),
         protocol=name,
-        corpus=manifest.info.name if manifest.info.name != "table" else manifest.root.resolve().name,
+        corpus=corpus,
         options=_options_text(options),
         labels=tuple(protocol.labels),
         **hashes,

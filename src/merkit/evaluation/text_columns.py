@@ -15,7 +15,7 @@ from merkit.data.corpus.text_column import with_text_column
 from merkit.evaluation.conditions import Condition, LoadedCell, compare_conditions, predict_once
 from merkit.evaluation.stored import Run
 
-FILE = "predictions-text-column.parquet"
+FILE = "predictions-text-column"
 """In a cell's folder; its column ``text_column`` names the column that was read."""
 
 

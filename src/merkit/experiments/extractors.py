@@ -5,6 +5,7 @@ copied to its ``ensemble/<hash>/member-<n>/``.
 """
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from merkit.io.checkpoint import (
 
 FOLDER = "feature-extractors"
 
+_log = logging.getLogger(__name__)
+
 
 def side_by_side(checkpoints: Sequence[Path], folder: Path) -> Path:
     """Return the folder, below ``folder``, that holds copies of these models as ``member-*``.
@@ -35,8 +38,11 @@ def side_by_side(checkpoints: Sequence[Path], folder: Path) -> Path:
     """
     if len(checkpoints) == 1:
         return checkpoints[0]
-    names = " ".join(checkpoint_hash(checkpoint) for checkpoint in checkpoints)
-    joined = folder / hashlib.blake2b(names.encode(), digest_size=6).hexdigest()
+    hashes = [checkpoint_hash(checkpoint) for checkpoint in checkpoints]
+    joined = folder / hashlib.blake2b(" ".join(hashes).encode(), digest_size=6).hexdigest()
+    if joined.exists() and [checkpoint_hash(copy) for copy in sorted(joined.glob("member-*"))] != hashes:
+        _log.warning("'%s' is damaged: it is copied again", joined)
+        shutil.rmtree(joined)
     if not joined.exists():
         with atomic_path(joined) as temporary:
             for number, checkpoint in enumerate(checkpoints):

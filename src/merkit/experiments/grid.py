@@ -22,8 +22,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from merkit.core.errors import ConfigError
+from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.settings import Settings
+from merkit.data.checksums import seal, unseal
 from merkit.data.files import write_texts
 from merkit.experiments.code import code_hashes
 from merkit.experiments.mistakes import check_options, joined
@@ -32,6 +33,7 @@ from merkit.experiments.recipe_files import read_toml
 from merkit.experiments.recipe_reader import check_recipe, read_recipe
 from merkit.experiments.run import train_recipe
 from merkit.experiments.shipped import find_file
+from merkit.io.provenance import train_command
 
 BASE = "base"
 FILE = "variant.json"
@@ -115,18 +117,25 @@ def train_grid(
         run = out / variant.name
         train_recipe(variant.recipe, data, run, **options)
         values = {"name": variant.name, "changes": variant.changes, "number": variant.number}
-        write_texts({run / FILE: json.dumps(values, indent=2)})
+        write_texts({run / FILE: seal(values)})
         runs.append(run)
     return runs
 
 
 def variant_of(run: Path) -> Variant | None:
-    """Return which variant of a grid a run is; ``None`` for a run of no grid."""
+    """Return which variant of a grid a run is; ``None`` for a run of no grid.
+
+    Raises:
+        MerkitError: The file that says so is damaged.
+    """
     path = run / FILE
-    if not path.is_file():
+    if not path.exists():
         return None
-    values = json.loads(path.read_text())
-    return Variant(values["name"], tuple(values["changes"]), values["number"])
+    try:
+        values = unseal(path)
+        return Variant(str(values["name"]), tuple(map(str, values["changes"])), int(values["number"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MerkitError(f"'{path}' is damaged ({error}). Make it again with: {train_command(run)}") from error
 
 
 def _plan(variant: _Variant, planned: Sequence[PlannedVariant], where: str) -> PlannedVariant:

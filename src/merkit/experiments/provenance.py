@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import shlex
 import sys
 from typing import Any
 
@@ -25,7 +26,7 @@ def describe_run(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     return {
         "format": RUN_FORMAT,
         **describe_environment(),
-        "command": " ".join(["merkit", *sys.argv[1:]]),
+        "command": shlex.join(["merkit", *sys.argv[1:]]),
         "data": {
             "path": str(manifest.root.resolve()),
             "corpus": manifest.info.name,

@@ -1,25 +1,42 @@
-"""Whether a cell is complete, and what is kept of a killed one: nothing that other settings, inputs or code made."""
+"""Whether a cell is complete, and what is kept of a killed one: nothing that other settings, inputs or code made.
+
+``begun.json`` has the key of the cell that was begun, and hashes of its parts, so that a cell that is trained again
+says what changed.
+"""
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from merkit.core.encoder import Encoder
+from merkit.core.source import changed_files
 from merkit.core.types import Turn
+from merkit.data.checksums import seal, unseal
 from merkit.data.dataset import SegmentTier
-from merkit.data.files import TEMPORARY, write_texts
+from merkit.data.files import remove_leftovers, write_texts
 from merkit.data.segments import segments_content
 from merkit.experiments.cell import Cell
 from merkit.experiments.code import check_code, code_hashes
 from merkit.experiments.transform import Transform
+from merkit.io.cell_record import BY_EPOCH as BY_EPOCH_TABLE
+from merkit.io.cell_record import CHECKPOINT, HISTORY, PREDICTIONS, RECORD, damage
 from merkit.io.checkpoint import FORMAT
+from merkit.io.predictions import read_stamped_table
+from merkit.training.state import STATE, finished_epochs
+
+_log = logging.getLogger(__name__)
 
 BY_EPOCH = "test-by-epoch"
 """Folder of the test predictions of every epoch, while a cell is not finished."""
+_BEGUN = "begun.json"
+_DIGITS = 6
+"""Of an utterance's hash in ``begun.json``: it names what changed, and decides nothing."""
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -32,11 +49,28 @@ class CellKey:
     """Hash of each source file."""
     by_epoch: bool
     """Whether test predictions of every epoch are kept; a cell that has them lacks nothing."""
+    parts: "Parts" = field(compare=False)
+    """Of ``inputs``."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return what is compared, as JSON values."""
+        return {"inputs": self.inputs, "code": dict(self.code), "by_epoch": self.by_epoch}
 
     @property
     def digest(self) -> str:
         """Return a hash of all of it."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.values, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Hashes that say which part of a cell's inputs changed."""
+
+    whole: Mapping[str, str]
+    """Hashes of settings, split, alignment and the like, by their names in messages."""
+    by_utterance: Mapping[str, str]
+    """By modality the hashes of what is read of each utterance, `_DIGITS` hexadecimal digits each."""
 
 
 def key_of(
@@ -47,14 +81,19 @@ def key_of(
     transforms: Mapping[str, Transform],
 ) -> CellKey:
     """Return a cell's key."""
-    digest = hashlib.sha256()
+    digest, spans = hashlib.sha256(), hashlib.sha256()
+    by_utterance: dict[str, list[str]] = {modality: [] for modality in encoders}
     for turn in turns:
         contents = [encoder.content(turn) for encoder in encoders.values()]
+        for hashes, content in zip(by_utterance.values(), contents, strict=True):
+            hashes.append(_hash(content)[:_DIGITS])
         one = turn.utterance
         digest.update(repr((one.id, one.conversation, one.speaker, one.text, contents)).encode())
         if segments:
-            digest.update(repr(segments_content(segments, one.id)).encode())
-    values = {
+            of_segments = repr(segments_content(segments, one.id)).encode()
+            digest.update(of_segments)
+            spans.update(of_segments)
+    values: dict[str, Any] = {
         "recipe": cell.recipe.without_seeds(),
         "encoders": {modality: encoder.fingerprint() for modality, encoder in encoders.items()},
         "inputs": digest.hexdigest(),
@@ -66,7 +105,17 @@ def key_of(
         "transforms": {name: transform.identity() for name, transform in transforms.items()},
     }
     inputs = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
-    return CellKey(inputs, code_of(cell, transforms), cell.legacy_best_on_test)
+    whole = {
+        "the recipe": _hash(values["recipe"]),
+        "the encoders": _hash(values["encoders"]),
+        "the split": _hash([values["train"], values["valid"], values["test"]]),
+        "the seed": _hash(values["seed"]),
+        "the alignment": spans.hexdigest(),
+        "the checkpoint format": _hash(FORMAT),
+        **{f"the transform '{name}'": _hash(identity) for name, identity in values["transforms"].items()},
+    }
+    parts = Parts(whole, {modality: "".join(hashes) for modality, hashes in by_utterance.items()})
+    return CellKey(inputs, code_of(cell, transforms), cell.legacy_best_on_test, parts)
 
 
 def code_of(cell: Cell, transforms: Mapping[str, Transform]) -> dict[str, str]:
@@ -76,45 +125,120 @@ def code_of(cell: Cell, transforms: Mapping[str, Transform]) -> dict[str, str]:
 
 
 def is_complete(folder: Path, key: CellKey, *, again: bool) -> bool:
-    """Return whether a cell was finished with this key; ``again``: what other code made does not count.
+    """Return whether a cell was finished with this key, and its files are those that were written.
+
+    ``again``: what other code made does not count.
 
     Raises:
         MerkitError: It was finished, or begun, with other code, and ``again`` is false.
     """
-    finished, begun = _stored(folder / "cell.json"), _stored(folder / "begun.json")
-    for stored in (finished, begun if (folder / "history.jsonl").exists() else None):
+    finished, begun = _stored(folder / RECORD), _stored(folder / _BEGUN)
+    for stored in (finished, begun if (folder / HISTORY).exists() else None):
         if stored is not None and not again and _same_inputs(stored, key):
             check_code(folder, stored["code"], key.code)
-    return finished is not None and _same_inputs(finished, key) and finished["code"] == key.code
+    return finished is not None and _same_key(finished, key) and not damage(folder, finished, with_checkpoint=True)
 
 
-def clear(folder: Path, key: CellKey) -> None:
-    """Remove what a killed run left half-done, and everything of a cell that was begun with another key."""
-    begun = folder / "begun.json"
-    if folder.exists() and _stored(begun) != asdict(key):
+def clear(folder: Path, key: CellKey, ids: Sequence[str]) -> None:
+    """Remove what a killed run left half-done, and everything of a cell that is damaged or was begun with another key.
+
+    What was finished, or trained for an epoch, is removed only after a line that says why. ``ids`` are those of the
+    utterances, in the order of the key's parts.
+    """
+    begun = _stored(folder / _BEGUN)
+    same = begun is not None and _same_key(begun, key, exactly=True)
+    if (folder / RECORD).exists():
+        _log.warning("'%s' is trained again, its results are replaced: %s", folder, _why(folder, key, begun, ids))
         shutil.rmtree(folder)
-    for name in ("checkpoint", "predictions.parquet", "predictions-by-epoch.parquet", "cell.json"):
+    elif (folder / HISTORY).exists() and (lost := _lost(folder, key) if same else _changes(begun, key, ids)):
+        _log.warning("'%s' is trained from its first epoch again: %s", folder, lost)
+        shutil.rmtree(folder)
+    elif folder.exists() and not same:
+        shutil.rmtree(folder)
+    for name in (CHECKPOINT, PREDICTIONS, BY_EPOCH_TABLE):
         _remove(folder / name)
-    for leftover in list(folder.rglob(f"{TEMPORARY}*")):
-        _remove(leftover)
-    write_texts({begun: json.dumps(asdict(key))})
+    remove_leftovers(folder)
+    parts = asdict(key.parts)
+    write_texts({folder / _BEGUN: seal({**key.values, "parts": parts})})
 
 
 def tidy(folder: Path) -> None:
     """Remove what only a cell that is not finished needs."""
-    for name in ("state", BY_EPOCH):
+    for name in (STATE, BY_EPOCH):
         _remove(folder / name)
 
 
+def _why(folder: Path, key: CellKey, begun: Mapping[str, Any] | None, ids: Sequence[str]) -> str:
+    """Say why a cell with a record is not complete."""
+    finished = _stored(folder / RECORD)
+    if finished is None:
+        return f"{RECORD} is damaged, or of an earlier version"
+    if _same_key(finished, key):
+        return f"{', '.join(damage(folder, finished, with_checkpoint=True))} damaged or missing"
+    same = begun is not None and all(begun[name] == finished[name] for name in key.values)
+    return _changes({**finished, "parts": begun["parts"] if same and begun else None}, key, ids)
+
+
+def _changes(stored: Mapping[str, Any] | None, key: CellKey, ids: Sequence[str]) -> str:
+    """Say what differs between the key of a cell that was begun and the present one."""
+    if stored is None:
+        return f"{_BEGUN} is damaged or missing"
+    changes = []
+    parts = stored["parts"]
+    if stored["inputs"] != key.inputs and parts is not None:
+        names = {**parts["whole"], **key.parts.whole}
+        changes += [name for name in names if parts["whole"].get(name) != key.parts.whole.get(name)]
+        for modality, now in key.parts.by_utterance.items():
+            before = parts["by_utterance"].get(modality, "")
+            spans = [slice(first, first + _DIGITS) for first in range(0, len(now), _DIGITS)]
+            other = [name for name, span in zip(ids, spans, strict=True) if before[span] != now[span]]
+            if other:
+                named = ", ".join(other[:_NAMED]) + (" …" if len(other) > _NAMED else "")
+                changes.append(f"the {modality} of {len(other)} of {len(ids)} utterances ({named})")
+    if stored["inputs"] != key.inputs and not changes:
+        changes.append("its settings or inputs")
+    if code := changed_files(stored["code"], key.code):
+        changes.append(f"the code ({', '.join(code[:_NAMED])}{' …' if len(code) > _NAMED else ''})")
+    if changes:
+        return f"changed since: {'; '.join(changes)}"
+    return "the test predictions of every epoch are asked for"
+
+
+def _lost(folder: Path, key: CellKey) -> str | None:
+    """Say what a cell lacks to be resumed; ``None``: nothing."""
+    epochs = finished_epochs(folder / STATE)
+    if epochs is None:
+        return f"{STATE} is damaged or missing"
+    if not key.by_epoch:
+        return None
+    lost = [epoch for epoch in range(1, epochs + 1) if read_stamped_table(folder / BY_EPOCH, f"{epoch:05d}") is None]
+    return f"{BY_EPOCH} of epoch {lost[0]} damaged or missing" if lost else None
+
+
 def _stored(path: Path) -> dict[str, Any] | None:
-    """Return the key in a cell's file; ``None`` if there is no file, or one of an older format."""
-    values = json.loads(path.read_text()) if path.exists() else {}
-    names = CellKey.__dataclass_fields__
-    return {name: values[name] for name in names} if names.keys() <= values.keys() else None
+    """Return the key in a cell's file; ``None`` if there is no such file, or it is damaged or of an older format."""
+    try:
+        values = unseal(path)
+    except (OSError, ValueError):
+        return None
+    if not {"inputs", "code", "by_epoch"} <= values.keys():
+        return None
+    parts = values.get("parts")
+    known = isinstance(parts, dict) and parts.keys() == {"whole", "by_utterance"}
+    return {**values, "parts": parts if known else None}
 
 
 def _same_inputs(stored: Mapping[str, Any], key: CellKey) -> bool:
     return bool(stored["inputs"] == key.inputs and stored["by_epoch"] >= key.by_epoch)
+
+
+def _same_key(stored: Mapping[str, Any], key: CellKey, *, exactly: bool = False) -> bool:
+    same = _same_inputs(stored, key) and stored["code"] == key.code
+    return same and (not exactly or stored["by_epoch"] == key.by_epoch)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _remove(path: Path) -> None:

@@ -1,6 +1,5 @@
 """The run: every fold and seed of one recipe on one corpus, resumable; it ends in stored predictions."""
 
-import json
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,7 +12,6 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback, Share
 from merkit.core.protocol import Protocol
 from merkit.data.corpus.manifest import Manifest, read_manifest
-from merkit.data.files import write_texts
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.accelerator import open_accelerator
 from merkit.experiments.cell import Cell
@@ -25,8 +23,9 @@ from merkit.experiments.resume import code_of
 from merkit.experiments.run_cell import run_cell
 from merkit.experiments.transforms.distillation import FOLDER as TEACHERS
 from merkit.experiments.transforms.registry import transforms_of
+from merkit.io.cell_record import HISTORY, RECORD
 from merkit.io.lock import alone
-from merkit.io.provenance import check_run_format
+from merkit.io.provenance import PROVENANCE, check_run_format, find_provenance, read_provenance, write_run_files
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +68,8 @@ def train_recipe(
     _check_folder(run, recipe, manifest)
     is_main = open_accelerator(recipe).is_main_process
     provenance = describe_run(recipe, manifest)
+    if data.is_file():
+        provenance["data"]["path"] = str(data.resolve())  # its folder may hold other tables
     members = [utterance.id for utterance in protocol.members(manifest.utterances)]
     folds = cache(partial(protocol.folds, manifest.utterances))
     sealed = cache(manifest.sealed)  # once for the folds that share a test split
@@ -111,10 +112,11 @@ def train_recipe(
     with alone(run) if is_main else nullcontext():
         if is_main:
             _check_folder(run, recipe, manifest)  # again: another process may have finished something meanwhile
-            begun = None if again else _begun(run)
-            # a second call that makes nothing keeps what the run began with, and the present folder of its data
-            stored = provenance if begun is None else {**begun, "data": provenance["data"]}
-            write_texts({run / "recipe.toml": recipe.to_toml(), run / "provenance.json": json.dumps(stored, indent=2)})
+            begun = {} if again else _begun(run, tell=True) or {}
+            # a second call that makes nothing keeps what the run began with, but for the folder of its data
+            today = {name: provenance[name] for name in ("data", "command")}
+            kept = {name: value for name, value in begun.items() if name in provenance}
+            write_run_files(run, recipe.to_toml(), {**provenance, **kept, **today})
         for modality in recipe.extractors:
             cells = _train_extractor(cells, modality, data, allow_partial=allow_partial, progress=progress, again=again)
         for number, cell in enumerate(cells):
@@ -171,19 +173,23 @@ def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:
     if begun is None:
         return
     check_run_format(run, begun)
-    if begun["recipe_sha256"] != recipe_hash(recipe) or begun["data"]["sha256"] != manifest.sha256:
-        what = "recipe" if begun["recipe_sha256"] != recipe_hash(recipe) else "corpus"
+    if begun.get("recipe_sha256") != recipe_hash(recipe) or begun["data"]["sha256"] != manifest.sha256:
+        what = "recipe" if begun.get("recipe_sha256") != recipe_hash(recipe) else "corpus"
         raise MerkitError(f"'{run}' holds a run of another {what}: give another folder with --out, or remove this one.")
 
 
-def _begun(run: Path) -> dict[str, Any] | None:
+def _begun(run: Path, *, tell: bool = False) -> dict[str, Any] | None:
     """Return the provenance of the run in a folder; ``None``: no epoch and no cell of it was ever finished.
 
     Teachers do not count: they can serve another student, as far as they are the same.
     """
-    path = run / "provenance.json"
-    finished = (file for name in ("history.jsonl", "cell.json") for file in run.rglob(name))
-    if not path.exists() or all(TEACHERS in file.relative_to(run).parts for file in finished):
+    finished = [file for name in (HISTORY, RECORD) for file in run.rglob(name)]
+    if all(TEACHERS in file.relative_to(run).parts for file in finished):
         return None
-    provenance: dict[str, Any] = json.loads(path.read_text())
+    provenance = find_provenance(run)
+    if tell:
+        try:
+            read_provenance(run)
+        except (OSError, ValueError) as error:
+            _log.warning("'%s' is damaged or missing (%s): it is written anew", run / PROVENANCE, error)
     return provenance

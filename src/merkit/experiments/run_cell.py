@@ -1,10 +1,9 @@
 """Train one cell: from a recipe to a checkpoint and stored predictions."""
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from merkit.core.progress import ProgressCallback, Share
 from merkit.core.types import Prediction
 from merkit.data.dataset import Dataset, items_of, load_batches, ordered_batches
 from merkit.data.features.sources import open_sources
-from merkit.data.files import write_texts
 from merkit.data.segments import describe_alignment, open_segments
 from merkit.encoders.checkpoint import ExtractorConfig
 from merkit.experiments.accelerator import open_accelerator
@@ -32,6 +30,8 @@ from merkit.experiments.transform import Resources, TrainCell
 from merkit.experiments.transforms.registry import transforms_of
 from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
+from merkit.io.cell_record import BY_EPOCH as BY_EPOCH_TABLE
+from merkit.io.cell_record import CHECKPOINT, PREDICTIONS, write_record
 from merkit.io.checkpoint import (
     CheckpointConfig,
     build_encoders,
@@ -41,7 +41,7 @@ from merkit.io.checkpoint import (
     read_trained_on,
     save_checkpoint,
 )
-from merkit.io.predictions import predictions_table, write_table
+from merkit.io.predictions import predictions_table, write_stamped_table, write_table
 from merkit.io.provenance import peak_memory_bytes
 from merkit.metrics.classification import METRICS, confusion
 from merkit.nn.losses import IGNORED, build_criterion
@@ -99,7 +99,7 @@ def run_cell(
         return
     accelerator.wait_for_everyone()  # all have looked
     if accelerator.is_main_process:
-        clear(cell.folder, key)
+        clear(cell.folder, key, [turn.utterance.id for turn in turns])
     accelerator.wait_for_everyone()
 
     spec = recipe.model  # the training split gets its labels below, the test split never does
@@ -124,7 +124,7 @@ def run_cell(
         trained = _train(model, training, datasets, config, cell, accelerator, on_epoch)
     if accelerator.is_main_process:
         model.cpu()
-        checkpoint = cell.folder / "checkpoint"
+        checkpoint = cell.folder / CHECKPOINT
         provenance = {
             **provenance,
             "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
@@ -140,6 +140,8 @@ def run_cell(
         metadata = {"epoch": str(trained.best_epoch), "selection": selection}
         _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, metadata)
         facts = {
+            "recipe_sha256": provenance["recipe_sha256"],
+            "data_sha256": provenance["data"]["sha256"],
             "fold": cell.fold.name,
             "seed": cell.seed,
             "epoch": trained.best_epoch,
@@ -153,9 +155,9 @@ def run_cell(
             "frozen_parameters": sum(encoder.frozen_parameters() for encoder in encoders.values()),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "key": key.digest,
-            **asdict(key),
+            **key.values,
         }
-        write_texts({cell.folder / "cell.json": json.dumps(facts, indent=2)})
+        write_record(cell.folder, facts)
         tidy(cell.folder)
     accelerator.wait_for_everyone()
 
@@ -209,7 +211,7 @@ def _train(
         if cell.legacy_best_on_test and accelerator.is_main_process:
             predictions = _predict(recognizer, datasets["test"], fold.test, cell)
             table = predictions_table(predictions, config.labels, split="test", epoch=row["epoch"])
-            write_table(cell.folder / BY_EPOCH / f"{row['epoch']:05d}.parquet", table)
+            write_stamped_table(cell.folder / BY_EPOCH, f"{row['epoch']:05d}", table)
 
     return train(
         model,
@@ -256,11 +258,11 @@ def _write_predictions(
         predictions_table(_predict(recognizer, datasets[name], ids, cell), recognizer.labels, split=name)
         for name, ids in cell.splits.items()
     ]
-    write_table(cell.folder / "predictions.parquet", pa.concat_tables(tables), metadata)
+    write_table(cell.folder / PREDICTIONS, pa.concat_tables(tables), metadata)
     by_epoch = sorted((cell.folder / BY_EPOCH).glob("*.parquet"))
     if by_epoch:
         table = pa.concat_tables([pq.read_table(path) for path in by_epoch])
-        write_table(cell.folder / "predictions-by-epoch.parquet", table, metadata)
+        write_table(cell.folder / BY_EPOCH_TABLE, table, metadata)
 
 
 def _predict(recognizer: Recognizer, dataset: Dataset, ids: Sequence[str], cell: Cell) -> list[Prediction]:

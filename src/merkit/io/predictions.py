@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merkit.core.types import Prediction
-from merkit.data.files import atomic_path
+from merkit.data.checksums import read_stamped, stamped_name
+from merkit.data.files import atomic_path, remove
 
 PROBABILITY = "p:"
 """Prefix of the columns that hold probabilities."""
@@ -34,3 +35,33 @@ def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str] | None 
         table = table.replace_schema_metadata(dict(metadata))
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary)
+
+
+def write_stamped_table(folder: Path, stem: str, table: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a table as ``<stem>-<hash>.parquet``, named by its content, in place of an older one with this stem."""
+    if metadata is not None:
+        table = table.replace_schema_metadata(dict(metadata))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    content = sink.getvalue().to_pybytes()
+    path = folder / stamped_name(stem, content, ".parquet")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    for other in _stamped(folder, stem):
+        if other != path:
+            remove(other)
+
+
+def read_stamped_table(folder: Path, stem: str) -> pa.Table | None:
+    """Return the table that was written with `write_stamped_table`; ``None`` where it is missing or damaged."""
+    paths = _stamped(folder, stem)
+    if len(paths) != 1:
+        return None
+    try:
+        return pq.read_table(pa.BufferReader(read_stamped(paths[0])))
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+
+
+def _stamped(folder: Path, stem: str) -> list[Path]:
+    return [path for path in folder.glob(f"{stem}-*.parquet") if path.stem.rpartition("-")[0] == stem]

@@ -4,10 +4,12 @@ import importlib.metadata
 import os
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import torch
 
 import merkit
 from merkit.core.errors import MerkitError
+from merkit.data.checksums import damaged_files, hash_files, seal, unseal
+from merkit.data.files import write_texts
 
 _LIBRARIES = (
     "torch",
@@ -28,6 +32,8 @@ _LIBRARIES = (
     "opensmile",
 )
 
+RECIPE = "recipe.toml"
+PROVENANCE = "provenance.json"
 
 RUN_FORMAT = 2
 """Raised whenever the files of a run change; no other format is read."""
@@ -45,6 +51,61 @@ def check_run_format(run: Path, provenance: Mapping[str, Any]) -> None:
             f"'{run}' has run format {stored}, this merkit reads and writes {RUN_FORMAT}: train it again in another "
             "folder, or read it with the merkit that made it."
         )
+
+
+def write_run_files(run: Path, recipe: str, provenance: Mapping[str, Any]) -> None:
+    """Write a run's ``recipe.toml``, and its ``provenance.json`` with the recipe's hash."""
+    write_texts({run / RECIPE: recipe})
+    write_texts({run / PROVENANCE: seal({**provenance, "files": hash_files(run, [run / RECIPE])})})
+
+
+def read_provenance(run: Path) -> dict[str, Any]:
+    """Return a run's provenance.
+
+    Raises:
+        ValueError: It is damaged.
+        OSError: It is missing or cannot be read.
+    """
+    provenance = unseal(run / PROVENANCE)
+    data = provenance.get("data")
+    if not isinstance(data, dict) or not all(isinstance(data.get(name), str) for name in ("path", "sha256")):
+        raise ValueError("it does not name the data")
+    return provenance
+
+
+def find_provenance(run: Path) -> dict[str, Any] | None:
+    """Return a run's provenance, or where it is damaged that of a checkpoint; ``None``: neither can be read."""
+    with suppress(OSError, ValueError):
+        provenance = read_provenance(run)
+        check_recipe_file(run, provenance)
+        return provenance
+    for path in sorted(run.glob(f"fold-*/seed-*/checkpoint/{PROVENANCE}")):
+        with suppress(OSError, ValueError):
+            return read_provenance(path.parent)
+    with suppress(OSError, ValueError):
+        return read_provenance(run)
+    return None
+
+
+def check_recipe_file(run: Path, provenance: Mapping[str, Any]) -> None:
+    """Check that a run's ``recipe.toml`` is the one that was written with its provenance.
+
+    Raises:
+        ValueError: It is damaged or missing.
+    """
+    if damaged_files(run, provenance.get("files", {})):
+        raise ValueError(f"{RECIPE} is not what was written")
+
+
+def train_command(run: Path) -> str:
+    """Return the command that makes again what is damaged or missing in a run."""
+    provenance = find_provenance(run) or {}
+    command = str(provenance.get("command", ""))
+    words = [word for word in command.split() if not word.startswith("-")]
+    if words[:2] == ["merkit", "demo"] or (words[:2] == ["merkit", "train"] and "--data" in command):
+        return command
+    data = provenance["data"]["path"] if provenance else "DATA"
+    return shlex.join(["merkit", "train", str(run / RECIPE), "--data", data, "--out", str(run)])
 
 
 def describe_environment() -> dict[str, Any]:

@@ -82,7 +82,7 @@ class ResultRow(Settings):
     task: str = ""
     """Its id: hash of protocol, classes, metrics, folds and data; empty in rows of earlier versions."""
     corpus: str = ""
-    """Its name; of a user's own table that of its folder."""
+    """Its name; of a user's own table that of its folder or file."""
     options: str = ""
     """Those of the protocol that differ from its defaults."""
     frozen_parameters: Count = None

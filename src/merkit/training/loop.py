@@ -36,7 +36,7 @@ from merkit.training.optimisation import (
 )
 from merkit.training.plan import Plan
 from merkit.training.seeding import derived_seed
-from merkit.training.state import TrainingProgress, load_best, load_state, save_state
+from merkit.training.state import STATE, TrainingProgress, load_best, load_state, save_state
 
 _CHECK_EVERY = 20
 """Steps between two checks of the losses, as each waits for the device."""
@@ -108,7 +108,7 @@ def train(
     """
     model.to(accelerator.device)
     optimizer = build_optimizer(groups_of(model, config.learning_rates), config, layers_of(model))
-    state = folder / "state"
+    state = folder / STATE
     progress = load_state(state, model, optimizer)
     if progress.epoch:
         _log.info("resuming after epoch %d of %d", progress.epoch, config.epochs)

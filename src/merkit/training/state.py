@@ -1,6 +1,5 @@
 """The state of a training run between two epochs, from which a killed run resumes; no pickle."""
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -13,8 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from merkit.data.checksums import damaged_files, hash_files, seal, unseal
 from merkit.data.files import atomic_path
 
+STATE = "state"
+"""Name of the folder, in that of a cell."""
 _MODEL = "model.safetensors"
 _BEST = "best.safetensors"
 _OPTIMIZER = "optimizer.safetensors"
@@ -63,7 +65,8 @@ def save_state(
             if value is not None
         }
         save_file(tensors, temporary / _OPTIMIZER)
-        (temporary / _PROGRESS).write_text(json.dumps(vars(progress)))
+        files = hash_files(temporary, temporary.glob("*.safetensors"))
+        (temporary / _PROGRESS).write_text(seal({**vars(progress), "files": files}))
     if before is not None:
         shutil.rmtree(before)
 
@@ -80,7 +83,22 @@ def load_state(folder: Path, model: torch.nn.Module, optimizer: Optimizer) -> Tr
         number, key = name.split(".", 1)
         state.setdefault(int(number), {})[key] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return TrainingProgress(**json.loads((newest / _PROGRESS).read_text()))
+    values = unseal(newest / _PROGRESS)
+    del values["files"]
+    return TrainingProgress(**values)
+
+
+def finished_epochs(folder: Path) -> int | None:
+    """Return after how many epochs training can resume; ``None`` if the newest state is damaged or there is none."""
+    newest = _newest(folder)
+    if newest is None:
+        return None
+    try:
+        values = unseal(newest / _PROGRESS)
+        fits = newest.name == f"epoch-{values['epoch']:05d}" and not damaged_files(newest, values["files"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return int(values["epoch"]) if fits else None
 
 
 def load_best(folder: Path, model: torch.nn.Module) -> None:

@@ -89,7 +89,7 @@ def test_scores_of_a_run_that_lost_a_cell_are_refused_not_remembered(home: Path,
 
     assert run.scores["support"] == 30
     (run.checkpoint().parent / "cell.json").unlink()
-    with pytest.raises(merkit.MerkitError, match=r"run the same `merkit train` command again"):
+    with pytest.raises(merkit.MerkitError, match=r"finish it with: merkit train .*recipe.toml --data"):
         run.scores  # noqa: B018 (it is computed)
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
@@ -24,6 +23,7 @@ from merkit.evaluation.stored import open_run
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.recognizer import Recognizer
+from merkit.io.predictions import read_stamped_table
 
 SMALL = {"hidden_size": 8, "rank": 2, "feed_forward": 16, "encoder_layers": 1, "dropout": 0.1}
 SILENT = "c000_1"
@@ -69,7 +69,7 @@ def cell(home: Path, seed: int) -> Path:
 
 
 def stored(folder: Path, probe: str) -> dict[str, dict[str, float]]:
-    rows = [row for row in pq.read_table(folder / FILE).to_pylist() if row["probe"] == probe]
+    rows = [row for row in read_stamped_table(folder, FILE).to_pylist() if row["probe"] == probe]
     assert rows
     return {row["id"]: row for row in rows}
 
@@ -142,7 +142,7 @@ def test_words_that_depend_on_the_class_are_above_chance_and_noise_is_not_before
 
 def test_labels_of_the_test_split_change_no_prediction(home: Path) -> None:
     run = open_run(home / "run")
-    before = {path: path.read_bytes() for path in (home / "run").glob(f"fold-*/seed-*/{FILE}")}
+    before = {path: path.read_bytes() for path in (home / "run").glob(f"fold-*/seed-*/{FILE}-*.parquet")}
     assert len(before) == 2
     other = {label: LABELS[number - 1] for number, label in enumerate(LABELS)}
     turned = replace(

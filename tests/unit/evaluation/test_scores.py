@@ -303,12 +303,16 @@ def test_data_other_than_that_of_training_is_refused(parley, make_run, tmp_path)
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda run: (run / "recipe.toml").unlink(), "this is not a run"),
+        (lambda run: shutil.rmtree(run), "this is not a run"),
+        (
+            lambda run: (run / "recipe.toml").unlink(),
+            r"recipe.toml is damaged or missing .* again with: merkit",
+        ),
         (lambda run: shutil.rmtree(run / "fold-made"), "no finished fold"),
-        (lambda run: (run / "provenance.json").unlink(), "provenance.json: missing"),
-        (lambda run: (run / "provenance.json").write_text("{"), "provenance.json: not JSON"),
-        (lambda run: (run / "fold-made/seed-0/predictions.parquet").unlink(), "predictions.parquet: missing"),
-        (lambda run: (run / "fold-made/seed-0/predictions.parquet").write_text("x"), "not readable as Parquet"),
+        (lambda run: (run / "provenance.json").unlink(), "provenance.json is damaged or missing"),
+        (lambda run: (run / "provenance.json").write_text("{"), "provenance.json is damaged or missing"),
+        (lambda run: (run / "fold-made/seed-0/predictions.parquet").unlink(), "predictions.parquet damaged or missing"),
+        (lambda run: (run / "fold-made/seed-0/predictions.parquet").write_text("x"), "predictions.parquet damaged or"),
     ],
 )
 def test_a_run_that_lacks_something_says_what(parley, make_run, tmp_path, spoil, message):

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from tests.commandline import call
 from tests.tiny import LABELS, recipe_values, write_corpus
@@ -28,6 +27,7 @@ from merkit.evaluation.subsets import (
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.recognizer import Recognizer
+from merkit.io.predictions import read_stamped_table
 from merkit.reporting.report import write_report
 
 FIRST = "mean_recall"
@@ -62,7 +62,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stored(cell: Path, given: str) -> dict[str, dict[str, float]]:
-    rows = [row for row in pq.read_table(cell / FILE).to_pylist() if row["given"] == given]
+    rows = [row for row in read_stamped_table(cell, FILE).to_pylist() if row["given"] == given]
     assert rows
     return {row["id"]: row for row in rows}
 

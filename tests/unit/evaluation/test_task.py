@@ -26,7 +26,7 @@ ROWS = [
 def task(folder, rows=ROWS, **options) -> Task:
     manifest: Manifest = write_manifest(folder, rows, name="table", version=1)
     checked = TableOptions(**options)
-    return task_of("table", Table(checked), checked, manifest)
+    return task_of("table", Table(checked), checked, manifest, "mine")
 
 
 @pytest.fixture
@@ -88,5 +88,5 @@ def test_other_utterances_make_another_task(first, tmp_path, change):
     assert task(tmp_path / "second", [change(u) for u in ROWS]).id != first.id
 
 
-def test_a_task_names_the_folder_of_a_users_own_table(first):
-    assert (first.corpus, first.options, first.labels) == ("first", "", ("a", "b"))
+def test_a_task_says_what_was_asked(first):
+    assert (first.corpus, first.options, first.labels) == ("mine", "", ("a", "b"))

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 from tests.commandline import call
@@ -19,6 +18,7 @@ from merkit.evaluation.text_columns import FILE, text_conditions
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.recognizer import Recognizer
+from merkit.io.predictions import read_stamped_table
 from merkit.reporting.report import write_report
 
 
@@ -72,7 +72,7 @@ def test_a_figure_is_what_scikit_learn_says_of_a_corpus_whose_transcript_the_col
     recognizer = Recognizer.load(checkpoint)
     predictions = recognizer.predict_turns(list(other.turns(None, *recognizer.reach)))
     answers = {p.id: LABELS.index(p.label) for p in predictions}
-    silent = pq.read_table(checkpoint.parent / FILE).to_pylist()
+    silent = read_stamped_table(checkpoint.parent, FILE).to_pylist()
     answers |= {r["id"]: LABELS.index(r["label"]) for r in silent if r["id"] == "c000_0"}
     expected = balanced_accuracy_score(list(truth.values()), [answers[id_] for id_ in truth])
     assert row.scores["mean_recall"]["mean"] == pytest.approx(expected)
@@ -122,7 +122,7 @@ def test_predictions_with_the_column_are_those_of_the_report(home: Path, tmp_pat
         {row["id"]: row for row in map(json.loads, (tmp_path / name).read_text().splitlines())}
         for name in ("heard.jsonl", "plain.jsonl")
     )
-    stored = pq.read_table(checkpoint.parent / FILE).to_pylist()
+    stored = read_stamped_table(checkpoint.parent, FILE).to_pylist()
     assert stored
     for row in stored:
         assert found[row["id"]]["label"] == row["label"]

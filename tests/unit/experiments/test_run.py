@@ -16,7 +16,7 @@ from merkit.experiments.provenance import describe_run, recipe_hash
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
-from merkit.io.provenance import describe_environment
+from merkit.io.provenance import describe_environment, read_provenance
 
 
 def test_asking_again_does_not_claim_that_the_code_of_today_made_the_run(
@@ -26,14 +26,14 @@ def test_asking_again_does_not_claim_that_the_code_of_today_made_the_run(
     recipe = check_recipe(recipe_values("majority"), "r.toml")
     train_recipe(recipe, tmp_path / "data", tmp_path / "run")
     path = tmp_path / "run" / "provenance.json"
-    before = json.loads(path.read_text())
+    before = read_provenance(path.parent)
     (tmp_path / "data").rename(tmp_path / "moved")
     today = {**describe_environment(), "commit": "b"}
     monkeypatch.setattr("merkit.experiments.provenance.describe_environment", lambda: today)
 
     train_recipe(recipe, tmp_path / "moved", tmp_path / "run")
 
-    after = json.loads(path.read_text())
+    after = read_provenance(path.parent)
     assert after["data"].pop("path") == str(tmp_path / "moved")
     assert before["data"].pop("path") == str(tmp_path / "data")
     assert after == before
@@ -80,7 +80,7 @@ def test_a_run_of_an_older_format_is_refused_in_one_line(tmp_path: Path) -> None
     write_corpus(data, conversations=10)
     recipe = check_recipe(recipe_values("majority"), "r.toml")
     train_recipe(recipe, data, run)
-    provenance = json.loads((run / "provenance.json").read_text())
+    provenance = read_provenance(run)
     del provenance["format"]
     (run / "provenance.json").write_text(json.dumps(provenance))
 

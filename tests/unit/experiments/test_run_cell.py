@@ -133,14 +133,13 @@ class Killed(BaseException):
 def test_a_cell_killed_just_before_its_last_file_keeps_the_predictions_of_every_epoch(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def deadly(texts: dict[Path, str]) -> None:
-        assert [path.name for path in texts] == ["cell.json"]
+    def deadly(folder: Path, facts: dict[str, object]) -> None:
         raise Killed
 
     calm = train_and_score(recipe(epochs=3), data, tmp_path / "calm", legacy_best_on_test=True)
 
     with monkeypatch.context() as patched:
-        patched.setattr("merkit.experiments.run_cell.write_texts", deadly)
+        patched.setattr("merkit.experiments.run_cell.write_record", deadly)
         with pytest.raises(Killed):
             train_recipe(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)
     stormy = train_and_score(recipe(epochs=3), data, tmp_path / "stormy", legacy_best_on_test=True)

@@ -189,7 +189,7 @@ def _of_recording(rows: Iterable[tuple[str, Row]], recording: str, draft: Draft)
     for name, row in rows:
         by_name.setdefault(name, []).append(row)
     if len(by_name) > 1 and recording not in by_name:
-        shown = ", ".join(list(by_name)[:5]) + (", …" if len(by_name) > 5 else "")
+        shown = ", ".join(name[:40] for name in list(by_name)[:5]) + (", …" if len(by_name) > 5 else "")
         raise draft.error("", f"it has the recordings {shown}, and none is called '{recording}'; keep one of them.")
     if len(by_name) > 1:
         draft.note(f"only lines of '{recording}' were read, one of {len(by_name)} recordings in the file")

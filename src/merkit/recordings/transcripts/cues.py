@@ -6,6 +6,7 @@ other blocks. In WebVTT the header and blocks of ``NOTE``, ``STYLE`` and ``REGIO
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 from merkit.recordings.transcripts.lines import Draft
 from merkit.recordings.transcripts.names import Cue, add_cues, plain_rows
@@ -35,7 +36,7 @@ def read_cues(text: str, draft: Draft) -> None:
         MerkitError: Times are not understood, or a cue is no time span or has two speakers; names the cue.
     """
     cues = _cues(text, draft)
-    if not cues:
+    if not cues and text.strip() and not _is_silent(text):
         raise draft.error("", "no cue with times such as 00:00:01.500 --> 00:00:02.000 was found.")
     rows = [plain_rows(cue) for cue in cues]
     add_cues(draft, _unrolled(cues, rows, draft) or list(zip(cues, rows, strict=True)))
@@ -43,6 +44,12 @@ def read_cues(text: str, draft: Draft) -> None:
 
 def _rows(text: str) -> list[str]:
     return re.split(r"\r\n|\r|\n", text)
+
+
+def _is_silent(text: str) -> bool:
+    """Return whether a text without cues is WebVTT whose header holds nothing but settings."""
+    header = list(takewhile(str.strip, _rows(text)))
+    return header[0].startswith("WEBVTT") and all(re.match(r"[\w-]+[:=]", row) for row in header[1:])
 
 
 def _cues(text: str, draft: Draft) -> list[Cue]:

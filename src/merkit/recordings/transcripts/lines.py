@@ -128,6 +128,7 @@ class Draft:
         last = start_s if end_s is None else end_s
         if not (finite(start_s) and finite(last) and 0 <= start_s <= last):
             raise self.error(place, f"from {start_s} to {end_s} s is no time span, expected 0 <= start < end")
+        start_s += 0.0  # -0.0 becomes 0.0
         if start_s == end_s:
             self.note("{} of no length left out", place)
         else:
@@ -155,17 +156,16 @@ class Draft:
             )
 
     def finish(self) -> Transcript:
-        """Return the transcript.
+        """Return the transcript; without any line it is the whole recording without words.
 
         Raises:
-            MerkitError: There is no line.
+            MerkitError: All lines had to be left out.
         """
-        if not self._lines:
+        if not self._lines and any(message.startswith("{}") for message in self._notes):
             left = "; ".join(self._written(self._notes))
-            raise MerkitError(
-                f"{self.source} holds no line of transcript{f' ({left})' if left else ''}: leave it out to analyze the "
-                "recording as one utterance."
-            )
+            raise MerkitError(f"{self.source} has no line that can be used: {left}.")
+        if not self._lines:
+            return self.whole(None, "it holds no line")
         if self.ordered:
             for before, line in pairwise(self._lines):
                 if _start(line) < _start(before):

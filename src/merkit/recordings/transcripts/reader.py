@@ -32,9 +32,10 @@ _LONGEST_HEADER = 100_000
 _LONGEST_LINE = 2_000_000
 _PLAIN = (".txt", ".text", "")
 _TABLES = (".csv", ".tsv", ".tab")
-_XML = re.compile(r"\s*<(\?xml|!DOCTYPE|[A-Za-z_][\w.:-]*[\s>/])", re.IGNORECASE)
+_XML = re.compile(r"<(\?xml|!DOCTYPE|(html|body|sami|tt|ttml|transcript|annotation_document)[\s>])", re.IGNORECASE)
 _TIMED = re.compile(
-    r"\s*[\[(]?(?:\d{1,2}:)?\d{1,3}:\d{2}(?!\d)|\s*\d+(?:[.,]\d+)?[,;|\t ]\s*\d+(?:[.,]\d+)?[,;|\t ]", re.ASCII
+    r"\s*[\[(]?(?:\d{1,2}:)?\d{1,3}:\d{2}(?!\d)|\s*\d+(?:[.,]\d+)?[,;|\t ]\s*\d+(?:[.,]\d+)?[,;|\t ]|\{\d+\}\{\d+\}",
+    re.ASCII,
 )
 _SPEAKER_TIMED = re.compile(r"\S.{0,60}?\s\(?(?:\d{1,2}:)?\d{1,2}:\d{2}\)?\s*", re.ASCII)
 
@@ -62,7 +63,7 @@ def read_transcript(path: Path, recording: str = "") -> Transcript:
     first = re.split(r"[\r\n]", stripped[:_LONGEST_HEADER], maxsplit=1)[0]
     suffix = path.suffix.lower()
     if not first:
-        return _empty(draft, path, suffix)
+        return draft.finish() if suffix not in _PLAIN else draft.whole(None)
     if "ooTextFile" in first and '"TextGrid"' in text[:400]:
         read_textgrid_lines(path, draft)
         return draft.finish()
@@ -72,7 +73,9 @@ def read_transcript(path: Path, recording: str = "") -> Transcript:
     lines = re.split(r"\r\n|\r|\n", text)
     if (longest := max(map(len, lines))) > _LONGEST_LINE:
         raise draft.error("", f"a line of it has {longest:,} characters, more than a day of speech.")
-    if _XML.match(first) and not first.startswith("<v "):
+    if first.startswith("[Script Info]"):
+        raise draft.error("", "SubStation Alpha (.ass, .ssa) is not read; save it as SRT or WebVTT.")
+    if _XML.match(first):
         return _read_xml(text.encode(), draft, "utf-8")
     elif (stripped.startswith("WEBVTT") and not stripped[6:7].isalnum()) or is_cues(stripped):
         read_cues(stripped if stripped.startswith("WEBVTT") else text, draft)
@@ -127,7 +130,7 @@ def _json(text: str, stripped: str, suffix: str, draft: Draft) -> Transcript | N
     if stripped[0] == "{" and suffix not in (".json", ".jsonl") and start not in ('"', "}"):
         return None
     first, _, rest = stripped.partition("\n")
-    if suffix == ".jsonl" or (first.rstrip().endswith("}") and rest.lstrip().startswith("{")):
+    if first.rstrip().endswith("}") and (suffix == ".jsonl" or rest.lstrip().startswith("{")):
         return read_json_lines(text, draft)
     return read_json(text, draft)
 
@@ -135,12 +138,6 @@ def _json(text: str, stripped: str, suffix: str, draft: Draft) -> Transcript | N
 def _header(lines: list[str]) -> str:
     filled = [line for line in lines[:20] if line.strip()]
     return filled[1] if len(filled) > 1 and re.match(r'"?sep=', filled[0], re.IGNORECASE) else filled[0]
-
-
-def _empty(draft: Draft, path: Path, suffix: str) -> Transcript:
-    if suffix in _PLAIN:
-        return draft.whole(None)
-    raise draft.error("", "it is empty and holds no line of transcript: leave it out to analyze the recording alone.")
 
 
 def _read_plain(text: str, lines: list[str], draft: Draft) -> Transcript:

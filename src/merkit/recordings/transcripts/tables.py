@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from merkit.data.delimited import Table, find_delimiter, read_table
-from merkit.recordings.transcripts.fields import KNOWN, plain, read_rows
+from merkit.recordings.transcripts.fields import KNOWN, NAMES, plain, read_rows
 from merkit.recordings.transcripts.lines import Draft
 from merkit.recordings.transcripts.units import in_milliseconds
 
@@ -56,6 +56,13 @@ def _read(table: Table, draft: Draft, offset: int = 0) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise draft.error("", f"the columns {', '.join(table.names)} have '{repeated[0]}' twice; rename one of them")
+    if names and not table.rows and not is_table(table.delimiter.join(table.names)):
+        raise draft.error("", f"no columns 'start' and 'text' among {', '.join(table.names)[:200]}")
+    texts = [name for name, each in zip(table.names, names, strict=True) if each in NAMES["text"]]
+    if len(texts) > 1:
+        draft.note(
+            f"several columns are text ({', '.join(texts)[:80]}): of each line the first that is filled was read"
+        )
     if names and names[0] == "" and [row[0] for _, row in table.rows] == [str(n) for n in range(len(table.rows))]:
         table = Table(table.names[1:], [(number, row[1:]) for number, row in table.rows], table.delimiter)
     elif "" in names:

@@ -11,8 +11,8 @@ VTT = "WEBVTT\n\n"
 
 
 def read(folder: Path, content: str | bytes) -> Transcript:
-    (folder / "t").write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_transcript(folder / "t")
+    (folder / "t.vtt").write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_transcript(folder / "t.vtt")
 
 
 def cues(*texts: str) -> str:
@@ -103,7 +103,8 @@ def test_a_remark_behind_a_name_is_counted(tmp_path: Path) -> None:
         (cues("hi").replace("00:01", "00:75"), "line 2: .* expected minutes and seconds below 60"),
         ("lost words\n\n" + cues("hi"), "words before the first cue: 'lost words 1'"),
         (VTT + "lost words\n\nmore\n" + timed("hi")[8:], "words before the first cue: 'lost words more'"),
-        (VTT, "no cue with times"),
+        ("WEBVTT\nwords", "no cue with times"),
+        ("webvtt" + VTT[6:], "words before the first cue: 'webvtt'"),
     ],
 )  # fmt: skip
 def test_a_cue_that_cannot_be_understood_is_an_error(tmp_path: Path, content: str, message: str) -> None:

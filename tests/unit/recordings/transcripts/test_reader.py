@@ -92,7 +92,7 @@ def test_a_plain_text_is_the_whole_recordings(tmp_path: Path) -> None:
     ("name", "content", "told"),
     [
         ("t.doc", "x", "its format was not recognised"),
-        ("t.csv", "start_s,end_s,text\n", "holds no line"),
+        ("t.csv", "start_s,words_said\n", "no columns 'start' and 'text' among start_s, words_said"),
         ("t.csv", "start_s,end_s,words_said\n1,2,x\n", "no column 'text' among start_s, end_s, words_said"),
         ("t.csv", "start_s,end_s,text\n1,soon,x\n", "line 2: end is 'soon', expected seconds"),
         ("t.csv", "text\nhello\n", "goes into a .txt file"),

@@ -75,7 +75,34 @@ def test_a_plain_text_without_words_is_the_recording_without_text(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "content", ["[laughs] oh\n[door]", "{laughs} oh", "They counted 3 4 5", "10:30 is late\nI said\nso\nyes"]
+    ("name", "content"),
+    [
+        ("t.srt", ""),
+        ("t.vtt", "WEBVTT\n\n"),
+        ("t.vtt", "WEBVTT\nKind: captions\nLanguage: en\n\nNOTE nobody speaks"),
+        ("t.json", '{"text": "", "segments": []}'),
+        ("t.json", "[]"),
+        ("t.csv", "start,end,text\n"),
+        ("t.tsv", "start\tend\ttext\n"),
+    ],
+)
+def test_what_tools_write_for_silence_is_the_recording_without_text(tmp_path: Path, name: str, content: str) -> None:
+    transcript = read(tmp_path, name, content)
+
+    assert [(line.start_s, line.end_s, line.text) for line in transcript.lines] == [(None, None, None)]
+    assert transcript.notes[0] == "Transcript: it holds no line."
+
+
+def test_two_columns_of_text_are_told(tmp_path: Path) -> None:
+    transcript = read(tmp_path, "t.csv", "start,end,text,transcript\n0,1,oh,no\n1,2,,so\n")
+
+    assert [line.text for line in transcript.lines] == ["oh", "so"]
+    assert "several columns are text (text, transcript)" in transcript.notes[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["<sigh> no", "[laughs] oh\n[door]", "{laughs} oh", "They counted 3 4 5", "10:30 is late\nI said\nso\nyes"],
 )
 def test_words_that_look_like_a_format_are_words(tmp_path: Path, content: str) -> None:
     assert [line.text for line in read(tmp_path, "t.txt", content).lines] == [" ".join(content.split())]
@@ -87,7 +114,9 @@ def test_words_that_look_like_a_format_are_words(tmp_path: Path, content: str) -
         ("t.txt", "Ann  0:03 \nHello there.\n\nBen  0:05 \nOh.\n", "line 1: 'Ann  0:03' begins with a time"),
         ("t.txt", "[00:01] hello\n[00:05] there\n", "begins with a time"),
         ("t.txt", "0,1.5,hello\n1.5,2,oh\n", "begins with a time"),
-        ("t.srt", "", "it is empty"),
+        ("t.txt", "{0}{25}Hello\n{25}{50}there\n", "begins with a time"),
+        ("t.txt", "[Script Info]\nTitle: a\n[Events]\n", "SubStation Alpha .* is not read"),
+        ("t.txt", "<html><body>oh</body></html>", r"XML and HTML \(<html>\) are not read"),
         ("t.docx", b"PK\x03\x04rest", "a ZIP file, such as an Excel workbook"),
         ("t.txt", b"%PDF-1.4", "is a PDF"),
         ("t.txt", b"RIFF\x00\x00\x00\x00WAVE", "is no text: it has a zero byte"),
