@@ -18,6 +18,7 @@ from tests.tiny import recipe_values, write_recipe
 import merkit
 from merkit.cli.stopping import Stopped
 from merkit.core.errors import MerkitError
+from merkit.formats.checkpoint_folder import checksum
 from merkit.inference.bulk import predict_corpus
 
 CUES = "1\n00:00:00,000 --> 00:00:00,200\nhello\n\n2\n00:00:00,200 --> 00:00:00,400\nworld\n"
@@ -99,7 +100,8 @@ def test_what_is_done_is_left_out_until_its_recording_transcript_checkpoint_or_o
     assert counts().endswith("1 analyzed, 5 already done")
     shutil.copytree(home / "checkpoint", tmp_path / "other")
     config = json.loads((tmp_path / "other" / "config.json").read_text())
-    (tmp_path / "other" / "config.json").write_text(json.dumps({**config, "temperature": 2.0}))
+    other = {**{key: value for key, value in config.items() if key != "checksum"}, "temperature": 2.0}
+    (tmp_path / "other" / "config.json").write_text(json.dumps({**other, "checksum": checksum(other)}))
     assert counts("--checkpoint", tmp_path / "other").endswith("6 analyzed, 0 already done")
 
 
