@@ -48,6 +48,9 @@ def analyze(
     Without a transcript, or with one without times, a recording is one utterance. With --out, what is done already is
     left out when the command is repeated.
     """
+    from merkit.formats.checkpoint_folder import check_folder
+
+    check_folder(checkpoint)  # before the slow imports
     from merkit.api.recognition import checkpoint_folder
     from merkit.recordings.bulk import analyze_recordings
     from merkit.recordings.search import find_recordings, refuse_same_outputs

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from merkit.cli.console import show
+from merkit.cli.console import show, show_prose
 from merkit.cli.failures import FailFast, end
 from merkit.cli.options import Checkpoint, Data, Features, TextColumn
 from merkit.cli.progress import shown_progress
@@ -27,8 +27,10 @@ def predict(
     Resumes an interrupted run; what is done already is left out. Utterances that cannot be read are listed at the end
     and in the record OUT.json.
     """
+    from merkit.formats.checkpoint_folder import check_folder
     from merkit.inference.parts import locked_parts
 
+    check_folder(checkpoint)
     with locked_parts(out):  # before the slow imports
         _predict(data, checkpoint, out, features, text_column, batch_size, fail_fast)
 
@@ -58,4 +60,6 @@ def _predict(
         )
     incomplete = f", {len(done.failures)} utterances without one" if done.failures else ""
     show(f"{out}: {done.count} predictions, {done.old} of them already done{incomplete}")
+    if done.note is not None:
+        show_prose(done.note)
     end(done.failures, done.count, "utterances")

@@ -27,9 +27,7 @@ from merkit.core.types import Turn, Utterance, turns_of
 from merkit.data.collate import Example, collate
 from merkit.data.files import atomic_path, file_hash
 from merkit.encoders._stored_vectors import StoredVectors
-
-_NOTES = ("provenance.json", "README.md")
-"""Files of a checkpoint that no prediction depends on."""
+from merkit.formats.checkpoint_folder import NOTES, files_of
 
 
 class ExtractorConfig(EncoderConfig):
@@ -180,6 +178,9 @@ class FeatureExtractor(StoredVectors):
     def duration_s(self, turn: Turn) -> float:
         return self._read_by.duration_s(turn)
 
+    def unread(self, turn: Turn) -> tuple[int, int]:
+        return self._read_by.unread(turn)
+
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         return self._vectors([("", array) for array in self._read_by.extract(turns)])
 
@@ -203,7 +204,7 @@ class FeatureExtractor(StoredVectors):
         }
 
     def save_assets(self, folder: Path) -> None:
-        for path in _files(self.folder):
+        for path in files_of(self.folder):
             with atomic_path(folder / path.relative_to(self.folder)) as temporary:
                 shutil.copyfile(path, temporary)
 
@@ -295,15 +296,11 @@ class ConversationFeatureExtractor(FeatureExtractor):
 def checkpoint_hash(checkpoint: Path) -> str:
     """Return 40 hexadecimal digits of the content of all files that a checkpoint's predictions depend on."""
     digest = hashlib.blake2b(digest_size=20)
-    for path in _files(checkpoint):
+    for path in files_of(checkpoint):
         name = path.relative_to(checkpoint).as_posix()
-        if path.name not in _NOTES:
+        if path.name not in NOTES:
             digest.update(f"{name} {file_hash(path)}\n".encode())
     return digest.hexdigest()
-
-
-def _files(checkpoint: Path) -> list[Path]:
-    return sorted(path for path in checkpoint.rglob("*") if path.is_file())
 
 
 def members_of(folder: Path) -> list[Path]:

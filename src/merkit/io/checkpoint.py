@@ -11,26 +11,37 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from merkit.core.encoder import Encoder, EncoderConfig, EncoderHome, EncoderSpec
-from merkit.core.errors import CheckpointError, ConfigError
+from merkit.core.errors import CheckpointError, ConfigError, MerkitError, first_line
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel
 from merkit.core.settings import Settings
 from merkit.data.files import atomic_path
+from merkit.formats.checkpoint_folder import (
+    CONFIG,
+    check_folder,
+    check_hashes,
+    checksum,
+    file_hashes,
+    read_config_values,
+)
+from merkit.formats.json_files import read_object
 from merkit.io.plug_ins import PlugInRecord, load_recorded, record_plug_ins
+from merkit.nn.allocation import bounded_memory
 
-FORMAT = 2
-"""Raised whenever the files of a checkpoint change; no other format is read."""
+FORMAT = 3
+"""Raised whenever the files of a checkpoint change."""
+_WITHOUT_HASHES = 2
+"""An older format that is still read: without ``files`` and ``checksum``, so that damage may go unseen."""
 
 _WEIGHTS = "model.safetensors"
-_CONFIG = "config.json"
 _PROVENANCE = "provenance.json"
 
 EncoderChoice = tuple[EncoderSpec, EncoderConfig]
@@ -56,9 +67,9 @@ class CheckpointConfig:
         """The modalities that a prediction can rest on."""
         return set(self.encoders) | ({"text"} if "texts" in self.spec.inputs else set())
 
-    def to_json(self) -> str:
-        """Return the text of ``config.json``."""
-        values = {
+    def to_json(self, files: Mapping[str, str]) -> str:
+        """Return the text of ``config.json``; ``files`` are the hashes of the files beside it."""
+        values: dict[str, Any] = {
             "format": FORMAT,
             "model": self.spec.name,
             "model_config": self.config.toml_values(),
@@ -70,8 +81,9 @@ class CheckpointConfig:
             "protocol": self.protocol,
             "temperature": self.temperature,
             "plug_ins": record_plug_ins([self.spec, *(spec for spec, _ in self.encoders.values())]),
+            "files": files,
         }
-        return json.dumps(values, indent=2)
+        return json.dumps({**values, "checksum": checksum(values)}, indent=2)
 
 
 class _EncoderTable(BaseModel):
@@ -82,19 +94,37 @@ class _EncoderTable(BaseModel):
     name: str
 
 
+_Label = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
 class _File(Settings):
     """``config.json`` before the settings of the plug-ins are checked."""
 
-    model_config = ConfigDict(protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=(), strict=True)
 
     format: int
     model: str
     settings: dict[str, Any] = Field(alias="model_config")
-    labels: tuple[str, ...]
-    encoders: dict[str, _EncoderTable]
+    labels: Annotated[tuple[_Label, ...], Field(strict=False, min_length=1, max_length=10_000)]
+    encoders: dict[Literal["text", "audio", "video"], _EncoderTable]
     protocol: str
-    temperature: PositiveFloat
-    plug_ins: tuple[PlugInRecord, ...]
+    temperature: float = Field(ge=1e-3, le=1e3, allow_inf_nan=False)
+    plug_ins: Annotated[tuple[PlugInRecord, ...], Field(strict=False)]
+    files: dict[str, str] | None = None
+    """Hashes of the other files; absent in format 2, as is the checksum."""
+    checksum: str | None = None
+    """Of all else in this file."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "_File":
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels: two are the same")
+        if not all(label.strip() for label in self.labels):
+            raise ValueError("labels: one is blank")
+        hashed = {self.files is not None, self.checksum is not None}
+        if hashed != {self.format != _WITHOUT_HASHES}:
+            raise ValueError(f"files and checksum belong to format {FORMAT}, and to it alone")
+        return self
 
 
 def choose_encoders(
@@ -181,7 +211,7 @@ def published_features(model: Model) -> list[str]:
 
 def stored_published_features(checkpoint: Path) -> list[str]:
     """Return `published_features` of a checkpoint's model, without loading it."""
-    names: list[str] = json.loads((checkpoint / _PROVENANCE).read_text()).get("published_features", [])
+    names: list[str] = read_object(checkpoint / _PROVENANCE).get("published_features", [])
     return names
 
 
@@ -198,7 +228,7 @@ def save_checkpoint(
             assets = temporary / "encoders" / modality
             assets.mkdir(parents=True)
             encoder.save_assets(assets)
-        (temporary / _CONFIG).write_text(config.to_json())
+        (temporary / CONFIG).write_text(config.to_json(file_hashes(temporary)))
         facts = {**provenance, "published_features": published_features(model)}
         (temporary / _PROVENANCE).write_text(json.dumps(facts, indent=2))
         (temporary / "README.md").write_text(card)
@@ -212,15 +242,21 @@ def load_checkpoint(folder: Path, data: Path | None = None) -> tuple[Model, Chec
         data: A manifest's folder, for encoders that read published features.
 
     Raises:
-        CheckpointError: No checkpoint, another format, or weights that do not fit.
+        CheckpointError: No checkpoint, another format, files other than it was saved with, or weights that do not fit.
     """
-    config = read_config(folder)
-    encoders = build_encoders(config.encoders, data, folder / "encoders")
-    model = build_model(config.spec, config.config, encoders, len(config.labels))
+    file, config = _read(folder)
+    if not (folder / _WEIGHTS).is_file():
+        raise CheckpointError(f"{folder}: no {_WEIGHTS}. Copy the whole checkpoint folder.")
+    if file.files is not None:
+        check_hashes(folder, file.files)
+    try:
+        with bounded_memory(folder):
+            encoders = build_encoders(config.encoders, data, folder / "encoders")
+            model = build_model(config.spec, config.config, encoders, len(config.labels))
+    except (RuntimeError, MemoryError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder}: cannot be built ({first_line(error)[:200]}): was it edited?") from error
     try:
         state = load_file(folder / _WEIGHTS)
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder}: no {_WEIGHTS}. Copy the whole checkpoint folder.") from None
     except SafetensorError as error:
         raise CheckpointError(f"{folder / _WEIGHTS} is damaged ({error}). Copy the checkpoint again.") from error
     try:
@@ -255,8 +291,8 @@ def read_trained_on(folder: Path) -> frozenset[str]:
     """
     path = folder / _PROVENANCE
     try:
-        return frozenset(json.loads(path.read_text())["trained_on"]["utterances"].split())
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return frozenset(read_object(path)["trained_on"]["utterances"].split())
+    except (MerkitError, AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} does not record the utterances of training: train the model again, or name its recipe"
         ) from error
@@ -269,33 +305,31 @@ def read_config(folder: Path) -> CheckpointConfig:
         CheckpointError: There is none, it is damaged, of another format, has settings that do not fit, or needs a
             plug-in that is missing or has changed.
     """
-    path = folder / _CONFIG
-    try:
-        values = json.loads(path.read_text())
-        stored = values.get("format")
-    except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointError(
-            f"No checkpoint in '{folder}': {_CONFIG} is missing. "
-            "Give the folder 'checkpoint' of a run, such as runs/NAME/fold-F/seed-0/checkpoint."
-        ) from None
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}). Copy the checkpoint again.") from error
-    if stored != FORMAT:
+    return _read(folder)[1]
+
+
+def _read(folder: Path) -> tuple[_File, CheckpointConfig]:
+    """Return the content of ``config.json``, and what it stands for."""
+    values = read_config_values(folder)
+    path, stored = folder / CONFIG, values.get("format")
+    if type(stored) is not int or stored not in (FORMAT, _WITHOUT_HASHES):
         newer = isinstance(stored, int) and stored > FORMAT
         remedy = "upgrade merkit" if newer else "train it again with this merkit, or load it with the one that wrote it"
-        raise CheckpointError(f"{folder} has checkpoint format {stored}, this merkit reads format {FORMAT}: {remedy}.")
+        raise CheckpointError(
+            f"{folder} has checkpoint format {str(stored)[:40]}, this merkit reads format {FORMAT}: {remedy}."
+        )
+    check_folder(folder)
     try:
         file = _File(**values)
+        if file.checksum is not None and file.checksum != checksum(values):
+            raise CheckpointError(f"{path} has changed since the checkpoint was saved: copy the folder again.")
         records = {(record.kind, record.name): record for record in file.plug_ins}
         find = partial(load_recorded, records=records, folder=folder)
         spec: ModelSpec = find("models", file.model)
-        return CheckpointConfig(
-            spec,
-            spec.config(**file.settings),
-            file.labels,
-            choose_encoders({modality: table.model_dump() for modality, table in file.encoders.items()}, find),
-            file.protocol,
-            file.temperature,
+        tables: dict[str, Any] = {modality: table.model_dump() for modality, table in file.encoders.items()}
+        choices = choose_encoders(tables, find)
+        return file, CheckpointConfig(
+            spec, spec.config(**file.settings), file.labels, choices, file.protocol, file.temperature
         )
     except ValidationError as error:
         first = error.errors()[0]

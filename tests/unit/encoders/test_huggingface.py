@@ -123,11 +123,13 @@ def test_broken_weights_are_one_line(tiny_bert, tmp_path):
         load_network(files, read_network_config(files))
 
 
-@pytest.mark.parametrize("content", ["{", '{"model_type": "none of them"}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"model_type": "none of them"}', '{"model_type": "unheard"}', '{"hidden_size": 8}']
+)
 def test_a_configuration_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
 
-    with pytest.raises(MerkitError, match=r"^Cannot use the network in"):
+    with pytest.raises(MerkitError, match=r"config\.json is damaged|Cannot use .*model_type|has no model_type"):
         read_network_config(NetworkFiles(str(tmp_path), None, None))
 
 

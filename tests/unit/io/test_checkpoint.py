@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.checkpoints import reseal
 from tests.tiny import recipe_values, write_corpus
 
 from merkit.core.errors import CheckpointError
@@ -50,6 +51,7 @@ def test_a_missing_tensor_is_named(copy: tuple[Path, Path]) -> None:
     lost = sorted(state)[0]
     del state[lost]
     save_file(state, copy[0] / "model.safetensors")
+    reseal(copy[0])
 
     with pytest.raises(CheckpointError, match=rf"1 missing \({lost}\)"):
         load_checkpoint(*copy)
@@ -61,6 +63,7 @@ def test_a_foreign_and_a_misshapen_tensor_are_named(copy: tuple[Path, Path]) -> 
     state[first] = torch.zeros(1, 2, 3)
     state["strange"] = torch.zeros(1)
     save_file(state, copy[0] / "model.safetensors")
+    reseal(copy[0])
 
     with pytest.raises(CheckpointError, match=rf"1 unknown \(strange\); 1 of another shape \({first}\)"):
         load_checkpoint(*copy)
@@ -98,8 +101,7 @@ def test_an_encoder_without_a_name_is_refused(copy: tuple[Path, Path]) -> None:
 
 def test_settings_that_do_not_fit_the_model_are_refused(copy: tuple[Path, Path]) -> None:
     config = json.loads((copy[0] / "config.json").read_text())
-    config["model_config"]["hidden_size"] = "wide"
-    (copy[0] / "config.json").write_text(json.dumps(config))
+    reseal(copy[0], {"model_config": config["model_config"] | {"hidden_size": "wide"}})
 
     with pytest.raises(CheckpointError, match="1 settings do not fit: hidden_size: Input should be a valid integer"):
         load_checkpoint(*copy)
@@ -112,9 +114,10 @@ def test_settings_that_do_not_fit_the_model_are_refused(copy: tuple[Path, Path])
         (lambda folder: (folder / "config.json").write_text("{"), "is damaged"),
         (lambda folder: (folder / "config.json").write_text("[]"), "is damaged"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"\x01" * 20), "is damaged"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"\x01" * 20), "safetensors has changed since"),
+        (lambda folder: [(folder / "model.safetensors").write_bytes(b"\x01" * 20), reseal(folder)], "is damaged"),
     ],
-    ids=["no config", "cut config", "no object", "no weights", "cut weights"],
+    ids=["no config", "cut config", "no object", "no weights", "cut weights", "cut before"],
 )
 def test_a_damaged_folder_is_told(copy: tuple[Path, Path], damage: object, told: str) -> None:
     damage(copy[0])  # type: ignore[operator]

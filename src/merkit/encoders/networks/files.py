@@ -15,6 +15,7 @@ from typing import Any
 
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError, first_line
 from merkit.data.files import atomic_path, file_hash
+from merkit.formats.network_folder import check_network_folder
 
 MINILM = "builtin:minilm"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -61,6 +62,7 @@ class NetworkFiles:
         folder = self._assets or self._origin(_DESCRIPTION)
         if not (folder / "config.json").is_file():
             raise MerkitError(f"'{folder}' holds no config.json: it is not a Hugging Face network")
+        check_network_folder(folder)
         return folder
 
     @cached_property
@@ -79,6 +81,7 @@ class NetworkFiles:
                 f"'{folder}' holds no model.safetensors; merkit reads no other weights, since they may run code. "
                 "Convert them, or name a revision that has them"
             )
+        check_network_folder(folder)
         if self.kind == "builtin":
             _check_minilm(folder / "model.safetensors")
         return folder
@@ -86,7 +89,9 @@ class NetworkFiles:
     @property
     def whole_folder(self) -> Path:
         """The folder with all files that do not run code, for networks with several vocabularies."""
-        return self._origin(_ALL)
+        folder = self._origin(_ALL)
+        check_network_folder(folder)
+        return folder
 
     @property
     def has_vocabulary(self) -> bool:

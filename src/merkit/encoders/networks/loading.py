@@ -11,6 +11,8 @@ from torch import nn
 
 from merkit.core.errors import MerkitError, first_line
 from merkit.encoders.networks.files import NetworkFiles
+from merkit.formats.network_folder import network_settings
+from merkit.nn.allocation import bounded_memory
 
 FROM_FOLDER: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """For every call into the library that reads a network's files: it downloads nothing, and runs no code beside them."""
@@ -23,11 +25,16 @@ def read_network_config(files: NetworkFiles) -> Any:
     Raises:
         MerkitError: The installed transformers does not know it.
     """
-    from transformers import AutoConfig
+    kind, settings = network_settings(files.folder)
+    from transformers import CONFIG_MAPPING
 
+    if kind not in CONFIG_MAPPING:
+        raise MerkitError(
+            f"Cannot use the network in '{files.folder}': the installed transformers knows no model_type '{kind}'"
+        )
     try:
-        return AutoConfig.from_pretrained(files.folder, **FROM_FOLDER)
-    except (OSError, ValueError, KeyError) as error:
+        return CONFIG_MAPPING[kind].from_dict(settings)
+    except Exception as error:  # the library's checks of a file's settings raise errors of many kinds
         raise MerkitError(f"Cannot use the network in '{files.folder}': {reason(error)}") from error
 
 
@@ -51,7 +58,7 @@ def read_tokenizer(files: NetworkFiles) -> Any:
         raise MerkitError(f"'{files.folder}' holds no tokenizer: put its tokenizer.json there")
     try:
         tokenizer = AutoTokenizer.from_pretrained(files.folder, **FROM_FOLDER)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # the library's checks of a file's settings raise errors of many kinds
         raise MerkitError(f"Cannot use the tokenizer in '{files.folder}': {reason(error)}") from error
     if not tokenizer.is_fast:
         raise MerkitError(f"The tokenizer in '{files.folder}' has no tokenizer.json: convert it with transformers")
@@ -81,12 +88,11 @@ def load_network(files: NetworkFiles, config: Any) -> nn.Module:
     Raises:
         MerkitError: The weights cannot be read or do not fill the network.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModel
 
     folder = files.weights_folder
     try:
-        with quiet():
+        with quiet(), bounded_memory(folder):
             network, report = AutoModel.from_pretrained(
                 folder,
                 config=config,
@@ -95,7 +101,7 @@ def load_network(files: NetworkFiles, config: Any) -> nn.Module:
                 output_loading_info=True,
                 **FROM_FOLDER,
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # settings and weights that do not fit raise errors of many kinds
         raise MerkitError(f"Cannot load the weights in '{folder}': {reason(error)}") from error
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
@@ -107,7 +113,11 @@ def new_network(config: Any) -> nn.Module:
     """Return the network with random weights, to be filled from a checkpoint's state."""
     from transformers import AutoModel
 
-    return _without_pooler(AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False))  # type: ignore[no-untyped-call]
+    try:
+        network = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-untyped-call]
+    except Exception as error:  # settings that do not fit each other raise errors of many kinds
+        raise MerkitError(f"Cannot build the network of type '{config.model_type}': {reason(error)}") from error
+    return _without_pooler(network)
 
 
 def ignore_mask_warnings() -> None:
