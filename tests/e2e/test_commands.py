@@ -81,6 +81,7 @@ def test_train_prints_one_json_object_as_its_last_line(home: Path) -> None:
         "seeds",
         "folds",
         "count_differences",
+        "warnings",
         "test",
         "seconds",
         "peak_memory_bytes",

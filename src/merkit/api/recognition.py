@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
+from merkit.core.encoder import describe_unread
 from merkit.core.errors import ConfigError, MediaError, UnknownNameError
 from merkit.core.types import Prediction, Utterance
 from merkit.core.waveform import Waveform
@@ -201,7 +202,8 @@ class EmotionRecognizer:
         }
         if by_id and self.reads and not any(prediction.modalities for prediction in by_id.values()):
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, which no row has")
-        notes = () if note is None else (note,)
+        unread = describe_unread(recognizer.encoders.values(), turns)
+        notes = tuple(each for each in (note, unread) if each is not None)
         return Predictions(self.labels, tuple(by_id[u.id] for u in utterances), tuple(utterances), notes)
 
 

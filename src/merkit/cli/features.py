@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from merkit.cli.console import show
+from merkit.cli.console import show, show_prose
 from merkit.cli.failures import FailFast, end
 from merkit.cli.options import Data, Features, Settings, parse_values
 from merkit.cli.progress import shown_progress
@@ -44,6 +44,8 @@ def extract(
         filled = fill_store(data, encoder, modality, parse_values(set_), features, progress, fail_fast=fail_fast)
     missing = f", {filled.absent} without {filled.modality}" if filled.absent else ""
     show(f"{filled.folder}: {filled.new} utterances extracted, {filled.old} already done{missing}")
+    if filled.note is not None:
+        show_prose(filled.note)
     end(filled.failures, filled.new + filled.old, "utterances")
 
 

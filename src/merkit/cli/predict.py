@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from merkit.cli.console import show
+from merkit.cli.console import show, show_prose
 from merkit.cli.failures import FailFast, end
 from merkit.cli.options import Checkpoint, Data, Features, TextColumn
 from merkit.cli.progress import shown_progress
@@ -60,4 +60,6 @@ def _predict(
         )
     incomplete = f", {len(done.failures)} utterances without one" if done.failures else ""
     show(f"{out}: {done.count} predictions, {done.old} of them already done{incomplete}")
+    if done.note is not None:
+        show_prose(done.note)
     end(done.failures, done.count, "utterances")

@@ -99,6 +99,10 @@ class Encoder(nn.Module, ABC):
         """Return the cost of extracting this turn in seconds of media (text: 1), by which batches are bounded."""
         return 1.0
 
+    def unread(self, turn: Turn) -> tuple[int, int]:
+        """Return how many tokens of a turn's own text are beyond what is read, and how many it has in all."""
+        return 0, 0
+
     def stored_bytes(self, turn: Turn) -> int:
         """Return how many bytes storing this turn takes, where that is so much that the user is warned before."""
         return 0
@@ -163,6 +167,21 @@ def reach(encoders: Iterable[Encoder]) -> tuple[int, int]:
     """Return how many previous and how many later turns a turn must carry for all of these encoders."""
     pairs = [(encoder.context, encoder.following) for encoder in encoders]
     return max((before for before, _ in pairs), default=0), max((after for _, after in pairs), default=0)
+
+
+def describe_unread(encoders: Iterable[Encoder], turns: Sequence[Turn]) -> str | None:
+    """Describe the texts that are longer than an encoder reads; ``None``: there is none."""
+    for encoder in encoders:
+        counts = [encoder.unread(turn) for turn in turns]
+        longer = [(unread, tokens) for unread, tokens in counts if unread]
+        if longer:
+            unread, tokens = sum(unread for unread, _ in longer), sum(tokens for _, tokens in longer)
+            return (
+                f"{len(longer):,} of {len(turns):,} texts are longer than the text encoder reads: {unread:,} of their "
+                f"{tokens:,} tokens ({max(round(100 * unread / tokens), 1)} %) are not read. A larger max_tokens, "
+                'keep = "end" or shorter utterances change that.'
+            )
+    return None
 
 
 def as_float32(array: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -44,6 +44,8 @@ class BertConfig(NetworkConfig):
     max_tokens: int = Field(default=128, ge=8)
     """Special tokens included. The oldest context is cut first, the target's end only where it alone is too long. Of a
     whole conversation: tokens of a window; a line keeps less than half of them."""
+    keep: Literal["end"] | None = None
+    """``end``: of a text that alone is too long, the end is read. Unset: the beginning."""
 
     @field_validator("context", mode="before")
     @classmethod
@@ -87,7 +89,8 @@ class Bert(Architecture):
 
     def settings(self) -> Mapping[str, Any]:
         read = self.config.model_dump(include={"context", "speaker_names", "max_tokens"})
-        return {"encoder": "bert", "version": 1, **read}
+        kept = {} if self.config.keep is None else {"keep": self.config.keep}  # absent before the setting was
+        return {"encoder": "bert", "version": 1, **read, **kept}
 
     def input_fingerprint(self) -> Mapping[str, Any]:
         return {**self.settings(), "tokens": self.files.identity(with_weights=False)}
@@ -101,7 +104,7 @@ class Bert(Architecture):
     def read(self, turn: Turn) -> npt.NDArray[np.int64]:
         """Return ``[time, 3]``: token, segment, 1 for the target (with its special tokens) or 0 for context."""
         target, context = self._line(turn.utterance), "\n".join(self._context(turn))
-        alone = self._target_tokenizer.encode(target).ids
+        alone = self._known(self._target_tokenizer.encode(target).ids)
         if not alone:
             raise MerkitError(
                 f"Utterance '{turn.utterance.id}': the tokenizer of '{self.config.weights}' gives no token"
@@ -114,7 +117,13 @@ class Bert(Architecture):
         if self._segments:
             known = "token_type_ids" in self.tokenizer.model_input_names
             segment = np.array(both.type_ids if known else [number == 1 for number in both.sequence_ids])
-        return _columns(both.ids, segment, np.arange(len(both)) < len(alone))
+        return _columns(self._known(both.ids), segment, np.arange(len(both)) < len(alone))
+
+    def unread(self, turn: Turn) -> tuple[int, int]:
+        if turn.utterance.text is None:
+            return 0, 0
+        tokens = len(self._whole_tokenizer.encode(self._line(turn.utterance), add_special_tokens=False).ids)
+        return max(tokens - self._room, 0), tokens
 
     def states(self, network: nn.Module, padded: Padded) -> Padded:
         mask = padded.mask
@@ -139,11 +148,40 @@ class Bert(Architecture):
 
     @once
     def _target_tokenizer(self) -> Any:
-        return truncating_tokenizer(self.tokenizer, self.config.max_tokens, "longest_first", "right")
+        return truncating_tokenizer(self.tokenizer, self.config.max_tokens, "longest_first", self._cut_side)
+
+    @once
+    def _whole_tokenizer(self) -> Any:
+        whole = truncating_tokenizer(self.tokenizer, self.config.max_tokens, "longest_first", "right")
+        whole.no_truncation()
+        return whole
+
+    @property
+    def _room(self) -> int:
+        """How many tokens of a text are read, without those that are added."""
+        return self.config.max_tokens - int(self._target_tokenizer.num_special_tokens_to_add(False))
+
+    @property
+    def _cut_side(self) -> str:
+        return "left" if self.config.keep == "end" else "right"
 
     @once
     def _pair_tokenizer(self) -> Any:
         return truncating_tokenizer(self.tokenizer, self.config.max_tokens, "only_second", "left")
+
+    def _known(self, tokens: list[int]) -> list[int]:
+        """Return tokens that the network knows.
+
+        Raises:
+            MerkitError: One is beyond its vocabulary.
+        """
+        size = int(self.network_config.vocab_size)
+        if max(tokens, default=0) >= size:
+            raise MerkitError(
+                f"the tokenizer of '{self.config.weights}' gives token {max(tokens)}, the network knows {size}: "
+                "they do not belong together"
+            )
+        return tokens
 
     def _line(self, utterance: Utterance) -> str:
         return f"{utterance.speaker}: {utterance.text}" if self.config.speaker_names else str(utterance.text)
@@ -159,7 +197,7 @@ class BertLines(Bert):
 
     def read(self, turn: Turn) -> npt.NDArray[np.int64]:
         """Return the tokens of the turn's own line and its separator, ``[time, 3]``: token, 0, 1."""
-        tokens = self._line_tokenizer.encode(self._line(turn.utterance), add_special_tokens=False).ids
+        tokens = self._known(self._line_tokenizer.encode(self._line(turn.utterance), add_special_tokens=False).ids)
         return _columns([*tokens, self.special_tokens[1]], np.zeros(len(tokens) + 1), np.ones(len(tokens) + 1))
 
     @once
@@ -175,8 +213,11 @@ class BertLines(Bert):
 
     @once
     def _line_tokenizer(self) -> Any:
-        most = longest_line(self.config.max_tokens) - 1
-        return truncating_tokenizer(self.tokenizer, most, "longest_first", "right")
+        return truncating_tokenizer(self.tokenizer, self._room, "longest_first", self._cut_side)
+
+    @property
+    def _room(self) -> int:
+        return longest_line(self.config.max_tokens) - 1
 
 
 class ConversationBert(TrainedNetwork):

@@ -178,6 +178,9 @@ class FeatureExtractor(StoredVectors):
     def duration_s(self, turn: Turn) -> float:
         return self._read_by.duration_s(turn)
 
+    def unread(self, turn: Turn) -> tuple[int, int]:
+        return self._read_by.unread(turn)
+
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         return self._vectors([("", array) for array in self._read_by.extract(turns)])
 

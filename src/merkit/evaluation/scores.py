@@ -76,7 +76,7 @@ def score(run: Run) -> dict[str, Any]:
         "run": run.path.name,
         "model": run.model,
         "protocol": run.protocol_name,
-        "task": asdict(run.task),
+        "task": {**asdict(run.task), "labels": list(run.task.labels)},
         "selection": run.selection,
         "seeds": list(run.seeds),
         "folds": list(run.folds),

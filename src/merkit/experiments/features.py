@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merkit.core.encoder import Array, Encoder, EncoderSpec, reach
+from merkit.core.encoder import Array, Encoder, EncoderSpec, describe_unread, reach
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load, unknown
 from merkit.core.progress import ProgressCallback
@@ -29,6 +29,8 @@ class Filled:
     absent: int
     failures: Mapping[str, str]
     """By id, why an utterance has no features."""
+    note: str | None = None
+    """On texts that are longer than is read."""
 
 
 def fill_store(
@@ -53,7 +55,8 @@ def fill_store(
     new = extract_features(encoder, turns, store, progress=progress, failures=None if fail_fast else failures)
     readable = [turn for turn in turns if turn.utterance.id not in failures]
     present = sum(encoder.content(turn) is not None for turn in readable)
-    return Filled(store.folder, encoder.modality, new, present - new, len(readable) - present, failures)
+    note = describe_unread([encoder], readable)
+    return Filled(store.folder, encoder.modality, new, present - new, len(readable) - present, failures, note)
 
 
 def extracted_arrays(

@@ -15,6 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from merkit import __version__
+from merkit.core.encoder import describe_unread
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
@@ -41,6 +42,8 @@ class Predicted:
     """Those of them that were predicted before."""
     failures: Mapping[str, str]
     """By id, why an utterance has none."""
+    note: str | None = None
+    """On texts that are longer than is read."""
 
 
 def predict_corpus(
@@ -103,10 +106,11 @@ def _predict(
     contents = [_content(recognizer, chunk, fail_fast=fail_fast) for chunk in chunks]
     key = {"checkpoint": checkpoint_hash(checkpoint), "manifest": manifest.sha256, "version": __version__}
     made_of = {**key, "contents": hashlib.sha256(repr(contents).encode()).hexdigest()}
+    note = describe_unread(recognizer.encoders.values(), turns)
     if outputs.made_of() == made_of:
         remove_parts(parts)
         known = content_of(outputs.record)
-        return Predicted(known["predictions"], known["predictions"], known[_FAILURES])
+        return Predicted(known["predictions"], known["predictions"], known[_FAILURES], note)
     begin_parts(parts, hashlib.sha256(json.dumps(key).encode()).hexdigest())
     store = manifest.root / "features" if features is None else features
     statistics = recognizer.speaker_statistics(turns, store, progress, None if fail_fast else {})
@@ -132,10 +136,16 @@ def _predict(
     failed = {turn.utterance.id: why[turn.utterance.id] for turn in turns if turn.utterance.id in why}
     whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
     if whole.num_rows or not failed:
-        facts = {"predictions": whole.num_rows, "utterances": len(turns), "complete": not failed, _FAILURES: failed}
+        facts = {
+            "notes": [] if note is None else [note],
+            "predictions": whole.num_rows,
+            "utterances": len(turns),
+            "complete": not failed,
+            _FAILURES: failed,
+        }
         outputs.write(facts, made_of, {out: lambda path: _write(path, whole)}, inputs)
     remove_parts(parts)
-    return Predicted(whole.num_rows, old, failed)
+    return Predicted(whole.num_rows, old, failed, note)
 
 
 def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]], *, fail_fast: bool) -> str:

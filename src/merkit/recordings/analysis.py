@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merkit.core.encoder import describe_unread
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
@@ -193,7 +194,8 @@ def analyze_recording(
     notes = [f"About the recording: {note}." for note in media_notes(recording)]
     notes += [*(() if fitted is None else fitted.notes), *describe_unheard(unheard, nothing, len(segments))]
     notes += _notes(recognizer, lines is not None, segments)
-    notes += [] if unaligned is None else [unaligned]
+    unread = describe_unread(recognizer.encoders.values(), turns)
+    notes += [note for note in (unaligned, unread) if note is not None]
     return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
 
 

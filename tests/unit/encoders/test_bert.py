@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from merkit.core.batch import Padded
-from merkit.core.encoder import Encoder, EncoderHome
+from merkit.core.encoder import Encoder, EncoderHome, describe_unread
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.encoders.bert import SPEC, BertConfig
 
@@ -65,6 +67,45 @@ def test_a_target_that_alone_is_too_long_loses_its_end_and_all_context(tiny_bert
     words = encoder.architecture.tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
     assert " ".join(words) == "[CLS] one two three four five six [SEP]"
     assert array[:, 2].all()
+
+
+@pytest.mark.parametrize("context", [1, "conversation"])
+def test_the_end_of_a_text_is_kept_if_asked_for(tiny_bert, say, context):
+    encoder = build(tiny_bert, frozen=False, context=context, max_tokens=12, keep="end")
+
+    (array,) = encoder.extract([say("one two three four five six seven not so happy we are here", before=["sad"])])
+
+    words = encoder.architecture.tokenizer.convert_ids_to_tokens(array[:, 0].tolist())
+    kept = {1: "[CLS] four five six seven not so happy we are here [SEP]", "conversation": "happy we are here [SEP]"}
+    assert " ".join(words) == kept[context]
+
+
+@pytest.mark.parametrize(("frozen", "context", "unread"), [(True, 0, 3), (False, 1, 3), (False, "conversation", 9)])
+def test_tokens_beyond_what_is_read_are_counted(tiny_bert, say, frozen, context, unread):
+    encoder = build(tiny_bert, frozen=frozen, context=context, max_tokens=12)
+    turns = [say("one two three four five six seven not so happy we are here"), say("sad"), say(None), say("")]
+
+    assert [encoder.unread(turn) for turn in turns] == [(unread, 13), (0, 1), (0, 0), (0, 0)]
+    told = describe_unread([encoder], turns)
+    assert told is not None
+    assert told.startswith(f"1 of 4 texts are longer than the text encoder reads: {unread} of their 13 tokens")
+    assert describe_unread([encoder], turns[1:]) is None
+
+
+def test_fingerprints_do_not_change_where_the_beginning_is_kept(tiny_bert):
+    assert "keep" not in build(tiny_bert).fingerprint()
+    assert build(tiny_bert, keep="end").fingerprint()["keep"] == "end"
+    assert "keep" not in BertConfig().toml_values()
+
+
+def test_a_tokenizer_of_another_network_is_noticed(tiny_bert, say, tmp_path):
+    network = shutil.copytree(tiny_bert, tmp_path / "network")
+    tokenizer = json.loads((network / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["sad"] = 10_000
+    (network / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+    with pytest.raises(MerkitError, match="gives token 10000, the network knows"):
+        build(network).extract([say("sad")])
 
 
 def test_an_empty_text_is_a_text_and_none_is_not(tiny_bert, say):

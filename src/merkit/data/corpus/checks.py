@@ -12,6 +12,10 @@ LONG_S = 30.0
 SHORT_S = 0.1
 """An utterance shorter than this is reported: less than a syllable, and too short for some encoders."""
 
+MANY_WORDS = 126
+"""A text of more words is reported: text encoders read 128 tokens by default, of which two are added. A word is one
+token or more, so that parts of further texts may not be read; `merkit features` and `predict` count tokens."""
+
 
 def check_texts(utterances: Sequence[Utterance]) -> list[Finding]:
     """Report texts that are empty or were decoded wrongly."""
@@ -32,7 +36,20 @@ def check_texts(utterances: Sequence[Utterance]) -> list[Finding]:
     findings: list[Finding] = []
     for kind, ids in damaged.items():
         findings += counted("warning", f"text-{kind}", ids, f"texts {descriptions[kind]}")
-    return findings + counted("warning", "empty-text", empty, "texts are empty")
+    return [*findings, *counted("warning", "empty-text", empty, "texts are empty"), *_check_lengths(utterances)]
+
+
+def _check_lengths(utterances: Sequence[Utterance]) -> list[Finding]:
+    """Report texts that are longer than text encoders read by default."""
+    words = {utterance.id: len((utterance.text or "").split()) for utterance in utterances}
+    long = {name: count for name, count in words.items() if count > MANY_WORDS}
+    unread = sum(long.values()) - MANY_WORDS * len(long)
+    share = f"{100 * unread / max(sum(long.values()), 1):.0f} %"
+    message = (
+        f"texts have more than {MANY_WORDS} words: {share} of their words or more are not read by a text encoder that "
+        'reads 128 tokens, as is the default. Give it a larger max_tokens, or keep = "end"'
+    )
+    return counted("warning", "long-text", long, message)
 
 
 def check_durations(durations_s: Mapping[str, float]) -> list[Finding]:

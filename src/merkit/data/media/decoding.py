@@ -84,8 +84,11 @@ def _opened(path: RecordingFile) -> Source:
 
 def _plain(path: RecordingFile) -> "PlainSource | None":
     """Open a recording with soundfile, or return ``None`` where FFmpeg is to read it."""
-    if is_mpeg(path) or (isinstance(path, Path) and _MPEG_NAME.fullmatch(path.suffix)):
-        return None  # libsndfile's MP3 decoder writes to the terminal, and stumbles at every seek
+    with path.open("rb") as begin:
+        sample_dump = begin.read(2) == b"\xf0\x7e"
+    named_mpeg = isinstance(path, Path) and _MPEG_NAME.fullmatch(path.suffix)
+    if sample_dump or named_mpeg or is_mpeg(path):
+        return None  # libsndfile's decoders of both write to the terminal, and that of MP3 stumbles at every seek
     try:
         file = sf.SoundFile(_handle(path))
     except (sf.LibsndfileError, TypeError):  # TypeError: headerless .raw
@@ -187,6 +190,7 @@ class JoinedSource(Source):
             with closing(_opened(part)) as source:
                 if not self._frames:
                     self.rate_hz, self.channels, self.container = source.rate_hz, source.channels, source.container
+                    self.has_video = source.has_video
                 if (source.rate_hz, source.channels) != (self.rate_hz, self.channels):
                     raise MediaError(
                         f"'{path}' consists of joined files, of {self.rate_hz} Hz with {self.channels} channels and of "

@@ -34,6 +34,8 @@ _OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": ",".join(sorted(name for name in av.formats_available if not _REFUSED.fullmatch(name))),
 }
+MOST_PIXELS = 8192 * 4320
+"""Larger frames than those of 8K video are not decoded."""
 
 
 def open_container(path: RecordingFile) -> InputContainer:
@@ -42,11 +44,20 @@ def open_container(path: RecordingFile) -> InputContainer:
     Raises:
         MediaError: FFmpeg does not know the format.
     """
-    file = f"file:{path}" if isinstance(path, Path) else path.open()
-    try:
-        return av.open(file, "r", container_options=_OPTIONS, metadata_errors="replace")
-    except (FFmpegError, ValueError, MemoryError) as error:
-        cause = error
+    cause: Exception | None = None
+    # FFmpeg decodes a frame of some formats to know more about them; others refuse options before they are opened.
+    bounded: Any = [{"max_pixels": str(MOST_PIXELS)}] * 8
+    for options in (bounded, None):
+        file = f"file:{path}" if isinstance(path, Path) else path.open()
+        try:
+            return av.open(file, "r", container_options=_OPTIONS, stream_options=options, metadata_errors="replace")
+        except ValueError as error:
+            cause = error
+            if isinstance(error, FFmpegError):
+                break
+        except (FFmpegError, MemoryError) as error:
+            cause = error
+            break
     with path.open("rb") as opened:
         begin = opened.read(12)
     raise MediaError(

@@ -13,10 +13,11 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from merkit.core.errors import MediaError
-from merkit.data.media.ffmpeg import has_video, open_container, origin_s
+from merkit.data.media.ffmpeg import MOST_PIXELS, has_video, open_container, origin_s
 from merkit.data.media.sources import END_SLIP_S, check_file
 
 _AHEAD_S = 5.0  # jumps of at least this length seek; decoding on is cheaper for shorter ones
+_MOST_BYTES = 1 << 30  # of all frames that are returned together
 _ROUNDING_S = 0.001  # Matroska stores milliseconds: a frame may be late by half of one
 
 
@@ -26,7 +27,8 @@ def video_frames(path: Path, times_s: Sequence[float]) -> UInt8[npt.NDArray[np.u
     Decodes from the keyframe before each group of times, so far-apart moments of a long file are cheap.
 
     Raises:
-        MediaError: The file is missing, not a video, damaged, or a time lies more than 0.1 s outside of the video.
+        MediaError: The file is missing, not a video, damaged, or a time lies more than 0.1 s outside of the video; its
+            codec has no decoder; or its frames are larger than 8K, or more than 1 GB together.
     """
     check_file(path)
     order = sorted(range(len(times_s)), key=lambda index: times_s[index])
@@ -39,8 +41,18 @@ def video_frames(path: Path, times_s: Sequence[float]) -> UInt8[npt.NDArray[np.u
                 f"'{path}' has no video track. Choose another file, or leave the column 'video' empty for it"
             )
         stream = next(s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
+        if stream.codec_context is None:
+            raise MediaError(
+                f"'{path}' has video of a codec that FFmpeg has no decoder for. Convert it to H.264 in MP4"
+            )
+        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         stream.thread_type = "AUTO"
         shown = _Shown(path, container, stream)
+        if 3 * shown.pixels * len(times_s) > _MOST_BYTES:
+            raise MediaError(
+                f"{len(times_s)} frames of {shown.pixels:,} pixels of '{path}' take more than "
+                f"{_MOST_BYTES // 1_000_000} MB. Ask for fewer at once"
+            )
         for index in order:
             frames[index] = shown.at(times_s[index])
     first = frames[0]
@@ -61,6 +73,7 @@ class _Shown:
         self._current = self._next()
         if self._current is None:
             raise MediaError(f"'{path}' has a video track without frames. Is it damaged? Copy or export it again")
+        self.pixels = self._current.width * self._current.height
         self._following = self._next()
         self._image: npt.NDArray[np.uint8] | None = None
 
@@ -104,9 +117,11 @@ class _Shown:
             for frame in self._container.decode(self._stream):
                 if isinstance(frame, av.VideoFrame):
                     yield frame
-        except FFmpegError as error:
+        except (FFmpegError, ValueError, MemoryError) as error:
+            reason = error.strerror if isinstance(error, FFmpegError) else error
             raise MediaError(
-                f"'{self.path}' has frames that cannot be decoded ({error.strerror}). Copy or export it again"
+                f"'{self.path}' has frames that cannot be decoded ({reason}). Copy or export it again, with at most "
+                f"{MOST_PIXELS:,} pixels"
             ) from error
 
     def _seconds(self, frame: av.VideoFrame) -> float:

@@ -73,6 +73,10 @@ class Architecture(ABC):
         """Return the cost of reading this turn; see ``Encoder.duration_s``."""
         return 1.0
 
+    def unread(self, turn: Turn) -> tuple[int, int]:
+        """Return how many tokens of a turn's own text are not read, and how many it has; see ``Encoder.unread``."""
+        return 0, 0
+
     def prepare(self, network: nn.Module) -> None:
         """Make a network that was just loaded ready for ``states``."""
         return

@@ -57,6 +57,9 @@ class FrozenNetwork(StoredVectors):
     def duration_s(self, turn: Turn) -> float:
         return self.architecture.duration_s(turn)
 
+    def unread(self, turn: Turn) -> tuple[int, int]:
+        return self.architecture.unread(turn)
+
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         inputs = [self.architecture.read(turn) for turn in turns]
         device = self._device.device

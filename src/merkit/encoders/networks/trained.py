@@ -81,6 +81,9 @@ class TrainedNetwork(Encoder):
     def duration_s(self, turn: Turn) -> float:
         return self.architecture.duration_s(turn)
 
+    def unread(self, turn: Turn) -> tuple[int, int]:
+        return self.architecture.unread(turn)
+
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         return [self.architecture.read(turn) for turn in turns]
 

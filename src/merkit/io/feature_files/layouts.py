@@ -165,7 +165,8 @@ def _array(value: Any, name: str) -> Array:
     if isinstance(value, Mapping):
         keys = {_text(key): inner for key, inner in value.items()}
         if FEATURES not in keys:
-            raise MerkitError(f"'{name}' is a group of {_listed(keys)}, expected an array or '{FEATURES}' in it")
+            found = f"'{name}' is a group of {_listed(keys)}"
+            raise MerkitError(f"{found}, expected an array or '{FEATURES}' in it; --array names a group of ids")
         value = keys[FEATURES]
     array = _numbers(value, name)
     if array.ndim not in (1, 2):

@@ -19,7 +19,7 @@ from tests.unit.data.media.test_audio import cut, encode, wave, with_size
 
 from merkit.core.errors import MediaError
 from merkit.core.waveform import Waveform
-from merkit.data.media import audio
+from merkit.data.media import audio, video
 from merkit.data.media.audio import decode, probe, read_audio
 from merkit.data.media.sources import EncodedRecording
 
@@ -507,3 +507,59 @@ def test_a_wav_behind_a_tag_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(tag(b"TIT2\0\0\0\2\0\0\0a") + buffer.getvalue())
 
     assert_read(tmp_path / "a.wav", wave(16000), 16000)
+
+
+def test_a_damaged_sample_dump_writes_nothing_to_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sf.write(tmp_path / "a.sds", wave(8000), 8000)
+    edited(tmp_path / "a.sds", (5000, 0, bytes(3000)))
+
+    with suppress(MediaError):
+        read_audio(tmp_path / "a.sds", 8000)
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_frames_of_a_video_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode(tmp_path / "a.mkv", "pcm_s16le", 16000, wave(16000), pictures=10)
+    monkeypatch.setattr(video, "_MOST_BYTES", 10_000)
+
+    assert video.video_frames(tmp_path / "a.mkv", [0.0] * 6).shape == (6, 16, 32, 3)
+    with pytest.raises(MediaError, match=r"7 frames of 512 pixels of '.*a\.mkv' take more than"):
+        video.video_frames(tmp_path / "a.mkv", [0.0] * 7)
+
+
+def test_a_frame_larger_than_8k_is_not_decoded(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mov"), "w") as file:
+        track: Any = file.add_stream("png", rate=1)
+        track.width = track.height = 16
+        track.pix_fmt = "rgb24"
+        file.mux(track.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
+        file.mux(track.encode(None))
+    assert video.video_frames(tmp_path / "a.mov", [0.0]).shape == (1, 16, 16, 3)
+    size = struct.pack(">II", 16_000, 16_000)
+    checksum = struct.pack(">I", zlib.crc32(b"IHDR" + size + b"\x08\x02\0\0\0"))
+    edited(tmp_path / "a.mov", (b"IHDR", 0, size), (b"IHDR", 13, checksum))
+
+    with pytest.raises(
+        MediaError, match=r"a\.mov' has frames that cannot be decoded .* with at most 35,389,440 pixels"
+    ):
+        video.video_frames(tmp_path / "a.mov", [0.0])
+
+
+def test_video_without_a_decoder_and_with_any_metadata(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mov"), "w") as file:
+        file.metadata["title"] = "ABCDEFGH"
+        track: Any = file.add_stream("png", rate=1)
+        track.width = track.height = 16
+        track.pix_fmt = "rgb24"
+        file.mux(track.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
+        file.mux(track.encode(None))
+    edited(tmp_path / "a.mov", (b"ABCDEFG", -7, b"\xe9\xfc\xff\xfe\xc4\xd6\xdc"))
+    assert video.video_frames(tmp_path / "a.mov", [0.0]).shape == (1, 16, 16, 3)
+
+    edited(tmp_path / "a.mov", (b"stsd", 12, b"zzzz"))
+
+    with pytest.raises(MediaError, match=r"a\.mov' has video of a codec that FFmpeg has no decoder for"):
+        video.video_frames(tmp_path / "a.mov", [0.0])
