@@ -15,8 +15,10 @@ from tests.commandline import Called, call
 from tests.miniature import write_tone, write_tones
 from tests.tiny import recipe_values, write_recipe
 
+import merkit
 from merkit.cli.stopping import Stopped
 from merkit.core.errors import MerkitError
+from merkit.formats.checkpoint_folder import checksum
 from merkit.inference.bulk import predict_corpus
 
 CUES = "1\n00:00:00,000 --> 00:00:00,200\nhello\n\n2\n00:00:00,200 --> 00:00:00,400\nworld\n"
@@ -98,7 +100,8 @@ def test_what_is_done_is_left_out_until_its_recording_transcript_checkpoint_or_o
     assert counts().endswith("1 analyzed, 5 already done")
     shutil.copytree(home / "checkpoint", tmp_path / "other")
     config = json.loads((tmp_path / "other" / "config.json").read_text())
-    (tmp_path / "other" / "config.json").write_text(json.dumps({**config, "temperature": 2.0}))
+    other = {**{key: value for key, value in config.items() if key != "checksum"}, "temperature": 2.0}
+    (tmp_path / "other" / "config.json").write_text(json.dumps({**other, "checksum": checksum(other)}))
     assert counts("--checkpoint", tmp_path / "other").endswith("6 analyzed, 0 already done")
 
 
@@ -370,3 +373,72 @@ def test_in_python_too_a_file_of_another_origin_is_refused(home: Path, tmp_path:
         predict_corpus(home / "checkpoint", read_manifest(home / "data"), tmp_path / "p.csv")
 
     assert list(contents(tmp_path)) == ["p.csv"]
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("rep/report.md", ("report", "{home}/run", "--out", "rep")),
+        ("rep/report.json", ("report", "{home}/run", "--out", "rep")),
+        ("kept.csv", ("report", "{home}/run", "--out", "rep", "--results", "kept.csv")),
+        ("run/recipe.toml", ("train", "{home}/ears.toml", "--data", "{home}/data", "--out", "run")),
+        ("corpus/corpus.json", ("prepare", "table", "--raw", "my.csv", "--out", "corpus")),
+        ("corpus/utterances.parquet", ("prepare", "table", "--raw", "my.csv", "--out", "corpus")),
+        ("corpus/findings.json", ("prepare", "table", "--raw", "my.csv", "--out", "corpus")),
+        ("calls/audio/c0000.wav", ("prepare", "parley", "--out", "calls")),
+        ("demo/report.html", ("demo", "demo")),
+        ("mine.toml", ("copy", "concat/parley", "mine.toml")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_no_command_writes_over_a_file_of_another_origin(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, command: tuple[str, ...]
+) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text('{"mine": 1}')
+    (tmp_path / "my.csv").write_text("id,text,label\nu1,hello,a\nu2,there,b\n")
+    before = contents(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    done = call("-q", *(word.format(home=home) for word in command))
+
+    assert done.code == 2
+    assert (len(done.error.splitlines()), done.error[:8]) == (1, "merkit: ")
+    assert Path(file).name in done.error or str(Path(file).parent) in done.error
+    assert {name: content for name, content in contents(tmp_path).items() if name in before} == before
+    assert [name for name in contents(tmp_path) if name not in before and not name.endswith(".lock")] == []
+
+
+def test_a_report_is_renewed_and_one_that_was_edited_is_kept(home: Path, tmp_path: Path) -> None:
+    command = ("-q", "report", home / "run", "--out", tmp_path / "rep")
+
+    assert [call(*command).code for _ in range(2)] == [0, 0]
+    page = tmp_path / "rep" / "report.md"
+    page.write_text(f"{page.read_text()}My remark.\n")
+    edited = call(*command)
+
+    assert edited.code == 2
+    assert "report.md' was changed after merkit wrote it" in edited.error
+    assert page.read_text().endswith("My remark.\n")
+
+
+def test_the_prepared_corpus_and_a_damaged_one_are_made_again(tmp_path: Path) -> None:
+    (tmp_path / "my.csv").write_text("id,text,label\nu1,hello,a\nu2,there,b\n")
+    command = ("-q", "prepare", "table", "--raw", tmp_path / "my.csv", "--out", tmp_path / "corpus")
+
+    codes = [call(*command).code]
+    for name in ("corpus.json", "findings.json", "utterances.parquet"):
+        (tmp_path / "corpus" / name).write_bytes(b"{half")
+        codes.append(call(*command).code)
+
+    assert codes == [0] * 4
+
+
+def test_python_replaces_its_own_pages_and_json_and_nothing_else(home: Path, tmp_path: Path) -> None:
+    result = merkit.load(home / "checkpoint")(home / "data" / "0.wav")
+
+    for write, name in ((result.to_json, "a.json"), (result.to_html, "a.html")):
+        assert [write(tmp_path / name) for _ in range(2)] == [tmp_path / name] * 2
+        (tmp_path / name).write_text('["mine"]')
+        with pytest.raises(MerkitError, match="merkit did not write it"):
+            write(tmp_path / name)

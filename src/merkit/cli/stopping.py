@@ -10,8 +10,8 @@ from typing import Any
 from merkit.cli.console import messages
 from merkit.cli.options import is_first_process
 
-_RESUMING = frozenset(("align", "augment", "demo", "features", "predict", "train"))
-"""Commands that resume where they were stopped; so does ``analyze`` with ``--out``. All others begin anew."""
+_RESUMING = frozenset(("align", "augment", "demo", "extract", "predict", "train"))
+"""Functions of commands that resume where they were stopped; so does ``analyze`` with ``--out``. Others begin anew."""
 
 
 class Stopped(KeyboardInterrupt):

@@ -1,15 +1,16 @@
 """Stored alignments, identified by the content they were made of, as features are.
 
 An alignment is a folder ``<data>/segments/<name>/`` with ``aligner.json`` (fingerprint, settings) and parts
-``part-….parquet``, one row per utterance: ``id``, ``input`` (hash of recording and words), ``content`` (of what else
-the aligner read), ``tiers`` (names) and ``spans`` (tier, label, start and end in seconds). No tiers: the utterance
-could not be aligned, and the user chose to read such utterances frame by frame. Parts are written atomically, so that a
-killed `merkit align` can resume. Where an id was stored twice, the later part counts.
+``part-<number>-<hash>.parquet``, one row per utterance: ``id``, ``input`` (hash of recording and words), ``content``
+(of what else the aligner read), ``tiers`` (names) and ``spans`` (tier, label, start and end in seconds). No tiers: the
+utterance could not be aligned, and the user chose to read such utterances frame by frame. Parts are written atomically,
+so that a killed `merkit align` can resume. Where an id was stored twice, the later part counts. The hash is that of
+the part's content: a damaged part is named and left out, and `merkit align` replaces it.
 """
 
 import hashlib
 import json
-import secrets
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,8 +25,9 @@ from merkit.core.alignment import TIERS, Alignment, Interval, SegmentRequest, Ti
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 from merkit.core.types import Turn
+from merkit.data.checksums import read_stamped, seal, stamped_name, unseal
 from merkit.data.dataset import SegmentTier
-from merkit.data.files import atomic_path, write_texts
+from merkit.data.files import atomic_path, remove, write_texts
 from merkit.data.media.audio import recording_hash
 
 FOLDER = "segments"
@@ -33,6 +35,9 @@ FOLDER = "segments"
 FORMAT = 1
 
 _ABOUT = "aligner.json"
+_FACT = b"aligner"
+"""Key of the hash of the aligner's fingerprint, in a part's metadata."""
+_LOG = logging.getLogger(__name__)
 _NAMED = 5
 _SPANS = pa.list_(
     pa.struct([("tier", pa.string()), ("label", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())])
@@ -82,15 +87,25 @@ class AlignmentStore(Alignments):
         super().__init__()
         self.folder = folder
         about = _read_about(folder)
+        self.aligner = str(about["aligner"])
         self.fingerprint: Mapping[str, Any] = about["fingerprint"]
+        self._parts = 0
+        self._damaged: list[Path] = []
         for path in sorted(folder.glob("part-*.parquet")):
+            self._parts += 1
             try:
-                rows = pq.read_table(path, memory_map=False).to_pylist()
-            except (pa.ArrowException, OSError) as error:
-                raise MerkitError(f"'{path}' is damaged ({error}). Remove it and align again") from error
-            for row in rows:
-                self._rows[row["id"]] = Row(row["id"], row["input"], row["content"], _alignment(row))
-        self._parts = len(list(folder.glob("part-*.parquet")))
+                table = pq.read_table(pa.BufferReader(read_stamped(path)))
+                if (table.schema.metadata or {}).get(_FACT, self._digest) != self._digest:
+                    _LOG.warning("'%s' was made by another aligner and is left out. Remove it", path)
+                    continue
+                rows = [Row(row["id"], row["input"], row["content"], _alignment(row)) for row in table.to_pylist()]
+            except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+                _LOG.warning("'%s' is damaged (%s) and left out", path, error)
+                self._damaged.append(path)
+                continue
+            except OSError as error:
+                raise MerkitError(f"'{path}' cannot be read ({error}). Repeat the command") from error
+            super().add(rows)
 
     @classmethod
     def create(cls, folder: Path, aligner: str, fingerprint: Mapping[str, Any]) -> "AlignmentStore":
@@ -99,15 +114,21 @@ class AlignmentStore(Alignments):
         Raises:
             MerkitError: The folder holds an alignment by another aligner or other settings.
         """
-        if not (folder / _ABOUT).exists():
+        try:
+            unseal(folder / _ABOUT)
+        except (OSError, ValueError) as error:
+            if not isinstance(error, FileNotFoundError):
+                _LOG.warning("'%s' is damaged (%s): it is written anew", folder / _ABOUT, error)
             written = {"format": FORMAT, "aligner": aligner, "fingerprint": dict(fingerprint)}
-            write_texts({folder / _ABOUT: json.dumps(written, indent=1)})
+            write_texts({folder / _ABOUT: seal(written)})
         store = cls(folder)
         if store.fingerprint != json.loads(json.dumps(dict(fingerprint))):
             raise MerkitError(
                 f"'{folder}' was made by another aligner or with other settings. Give this one a name of its own with "
                 "--name, or remove the folder"
             )
+        for path in store._damaged:
+            remove(path)
         return store
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -116,9 +137,17 @@ class AlignmentStore(Alignments):
             return
         self._parts += 1
         table = pa.Table.from_pylist([_values(row) for row in rows], schema=_SCHEMA)
-        with atomic_path(self.folder / f"part-{self._parts:05d}-{secrets.token_hex(4)}.parquet") as temporary:
-            pq.write_table(table, temporary)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table.replace_schema_metadata({_FACT: self._digest}), sink)
+        content = sink.getvalue().to_pybytes()
+        with atomic_path(self.folder / stamped_name(f"part-{self._parts:05d}", content, ".parquet")) as temporary:
+            temporary.write_bytes(content)
         super().add(rows)
+
+    @property
+    def _digest(self) -> bytes:
+        canonical = json.dumps(self.fingerprint, sort_keys=True)
+        return hashlib.blake2b(canonical.encode(), digest_size=20).hexdigest().encode()
 
 
 def input_hash(turn: Turn) -> str | None:
@@ -159,7 +188,8 @@ def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: P
         named = ", ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
         raise MerkitError(
             f"'{folder}' lacks {len(missing)} of {len(wanted)} utterances as they are now: {named}. Run 'merkit align "
-            f"{data}' again; with --unaligned frame, what cannot be aligned is read frame by frame"
+            f"{data} --with {store.aligner} --name {folder.name}' again; with --unaligned frame, what cannot be "
+            "aligned is read frame by frame"
         )
     for tier in request.tiers:
         without = [name for name, row in current.items() if row.tiers and tier not in row.tiers]
@@ -203,16 +233,17 @@ def _alignment(row: Mapping[str, Any]) -> Alignment:
 
 def _read_about(folder: Path) -> dict[str, Any]:
     path = folder / _ABOUT
+    command = f"merkit align {folder.parent.parent} --with ALIGNER --name {folder.name}"
     try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        number, _ = about["format"], about["fingerprint"]
+        about = unseal(path)
+        number, _ = about["format"], (about["aligner"], dict(about["fingerprint"]))
     except FileNotFoundError:
         raise MerkitError(
-            f"No alignment '{folder.name}' in '{folder.parent}': make it with 'merkit align {folder.parent.parent} "
-            f"--with ALIGNER --name {folder.name}', or name another with config.alignment"
+            f"No alignment '{folder.name}' in '{folder.parent}': make it with '{command}', or name another with "
+            "config.alignment"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MerkitError(f"'{path}' is damaged ({error}). Remove its folder and align again") from error
+        raise MerkitError(f"'{path}' is damaged ({error}). Repair it with '{command}'") from error
     if number != FORMAT:
         raise MerkitError(
             f"'{path}' has format {number}, this merkit reads {FORMAT}. Remove its folder and align again"

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from merkit.core.batch import Padded
-from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec, as_float32
+from merkit.core.encoder import Array, Encoder, EncoderConfig, EncoderHome, EncoderSpec
 from merkit.core.types import Turn
 from merkit.encoders.sound.augmentation import mask_bands, mask_frames, warp
 from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
@@ -22,6 +22,10 @@ _WINDOW = 400
 _HOP = 160
 _BINS = 512
 _LOWEST_HZ = 50.0
+_BLOCK = 1024
+"""Frames that are worked on at a time: a spectrum takes 40 times the memory of its bands."""
+_AT_A_TIME, _FEWEST = 16384, 64
+"""Frames that are convolved at a time outside training, of all rows together, and vectors of a row at least."""
 _FLOOR = 1e-8
 """Added to energies before the logarithm: 20 dB below the rounding noise of 16-bit recordings."""
 
@@ -118,6 +122,32 @@ class LogMel(Encoder):
         data = torch.where(mask.unsqueeze(-1), data, 0.0)  # augmentation needs finite values
         if self.training:
             data, mask = self._augmented(data, mask)
+        data, mask = self._convolved(data, mask) if self.training else self._convolved_by_window(data, mask)
+        return put_back(Padded(data, mask), rows, batch)
+
+    def _convolved_by_window(
+        self, data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"]
+    ) -> tuple[Float[Tensor, "rows quarter dim"], Bool[Tensor, "rows quarter"]]:
+        """Return what ``_convolved`` returns outside training, in memory that is bounded: a window at a time.
+
+        A window has as many frames more on either side as its own vectors are computed from.
+        """
+        count = -(-data.shape[1] // 4)
+        own = max(_FEWEST, _AT_A_TIME // (4 * len(data)))
+        beside = 1 + self.config.layers * (self.config.kernel // 2)
+        if count <= own + beside:
+            return self._convolved(data, mask)
+        vectors = []
+        for start in range(0, count, own):
+            first, stop = max(0, start - beside), min(count, start + own)
+            frames = slice(4 * first, 4 * (stop + beside))
+            found, _ = self._convolved(data[:, frames], mask[:, frames])
+            vectors.append(found[:, start - first : stop - first])
+        return torch.cat(vectors, dim=1), mask[:, ::4]
+
+    def _convolved(
+        self, data: Float[Tensor, "rows time bands"], mask: Bool[Tensor, "rows time"]
+    ) -> tuple[Float[Tensor, "rows quarter dim"], Bool[Tensor, "rows quarter"]]:
         plane = torch.where(mask.unsqueeze(-1), data, 0.0).unsqueeze(-1)
         for convolution in self.planes:
             plane, mask = convolution(plane, mask)
@@ -126,7 +156,7 @@ class LogMel(Encoder):
             data = block(data, mask)
         if self.norm is not None:
             data = _normalised(self.norm, data, mask)
-        return put_back(Padded(data, mask), rows, batch)
+        return data, mask
 
     def fit(self, arrays: Iterable[Array]) -> None:
         axes = {"nothing": (), "level": (0, 1), "bands": (0,)}[self.config.subtract]
@@ -205,9 +235,13 @@ def _quarter(bands: int) -> int:
 def log_mel(samples: npt.NDArray[np.float32], n_mels: int) -> npt.NDArray[np.float32]:
     """Return the logarithms of mel-band energies from 50 Hz to 8 kHz, ``[frames, n_mels]``, of a waveform at 16 kHz."""
     padded = np.pad(samples, (0, max(_WINDOW - len(samples), 0)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP] * np.hanning(_WINDOW + 1)[:-1]
-    energies = np.abs(np.fft.rfft(frames, _BINS)) ** 2 @ _filters(n_mels)
-    return as_float32(np.log(energies + _FLOOR))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
+    shape, filters = np.hanning(_WINDOW + 1)[:-1], _filters(n_mels)
+    bands = np.empty((len(windows), n_mels), dtype=np.float32)
+    for start in range(0, len(windows), _BLOCK):
+        spectrum = np.fft.rfft(windows[start : start + _BLOCK] * shape, _BINS)
+        bands[start : start + _BLOCK] = np.log(np.abs(spectrum) ** 2 @ filters + _FLOOR)
+    return bands
 
 
 def _filters(n_mels: int) -> npt.NDArray[np.float64]:

@@ -36,6 +36,9 @@ from merkit.nn.sequences import mean_position, pad_sequences
 
 _TYPES = ("wav2vec2", "hubert", "wavlm")
 """Types of network that are known to be independent of batch mates as they are run here; each is tested."""
+_WINDOW_S, _OVERLAP_S = 20.0, 5.0
+"""Of a recording longer than ``max_positions``. Together as long as the longest that the published networks trained
+on (15 to 30 s)."""
 _FRONT_END = ("conv_stride", "conv_kernel", "feat_extract_norm", "feat_extract_activation")
 """The settings that a front end's frames depend on, besides weights and their shapes."""
 
@@ -69,6 +72,9 @@ class Wav2Vec2Config(NetworkConfig):
 
 class Wav2Vec2(Architecture):
     """Speech networks: one vector per frame of 20 ms.
+
+    A recording of over two minutes is read by windows of 30 s, outside training: attention to all of it would take
+    memory by the square of its length.
 
     Input is the waveform ``[samples]``; ``n`` samples give ``(n - 400) // 320 + 1`` frames, and a recording below 400
     samples is padded to them with zeros. The waveform is made zero-mean and unit-variance where the network's
@@ -117,6 +123,30 @@ class Wav2Vec2(Architecture):
         ignore_mask_warnings()
 
     def states(self, network: nn.Module, padded: Padded) -> Padded:
+        if torch.is_grad_enabled() or padded.data.shape[1] <= self.max_positions:
+            return self._states(network, padded)
+        return self._states_by_window(network, padded)
+
+    def _states_by_window(self, network: nn.Module, padded: Padded) -> Padded:
+        """Return the states of recordings too long for one pass, each window's own frames side by side.
+
+        A window has ``_WINDOW_S`` of its own and ``_OVERLAP_S`` more on either side, which its frames attend to.
+        """
+        own, overlap = (round(seconds * RATE_HZ / self._stride) for seconds in (_WINDOW_S, _OVERLAP_S))
+        rows = []
+        for data, mask in zip(padded.data, padded.mask, strict=True):
+            samples = data[mask]
+            count = (len(samples) - self._shortest) // self._stride + 1
+            states = []
+            for start in range(0, count, own):
+                first, stop = max(0, start - overlap), min(count, start + own + overlap)
+                window = samples[first * self._stride : (stop - 1) * self._stride + self._shortest]
+                found = self._states(network, pad_sequences([window])).data[0]
+                states.append(found[start - first : min(count, start + own) - first])
+            rows.append(torch.cat(states))
+        return pad_sequences(rows)
+
+    def _states(self, network: nn.Module, padded: Padded) -> Padded:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_front_end):
             frames = self.frames(network, padded)
         return Padded(self.transform(network, frames.data, frames.mask), frames.mask)

@@ -16,12 +16,22 @@ from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
 from merkit.data.dataset import Dataset, SegmentTier, items_of, load_batches, ordered_batches
 from merkit.data.features.extraction import is_about
-from merkit.data.features.sources import FeatureSource, SpeakerKey, SpeakerStatistics, open_sources
+from merkit.data.features.sources import (
+    FeatureSource,
+    SpeakerKey,
+    SpeakerStatistics,
+    extracted_arrays,
+    open_sources,
+    speaker_statistics,
+)
 from merkit.data.segments import open_segments
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 
 CHUNK = 2048
 """Utterances that are extracted and predicted together; bounds memory, and what a resumed prediction repeats."""
+
+IN_MEMORY_S = 600.0
+"""Seconds of sound whose features are in memory at a time, where they are not stored; also those of a batch."""
 
 
 class Recognizer:
@@ -89,6 +99,7 @@ class Recognizer:
         segments: Mapping[str, SegmentTier] | None = None,
         batch_size: int = 32,
         batch_seconds: float | None = None,
+        statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Iterator[Prediction]:
         """Yield a prediction for each wanted utterance, in the order of ``turns``.
@@ -99,33 +110,52 @@ class Recognizer:
             features: Folder of the feature stores; ``None``: features are extracted in memory, no file is written.
             segments: Times of the segments that the model reads, by tier; ``None``: of the alignment beside the corpus.
             batch_size: Items a batch; changes no prediction.
-            batch_seconds: Seconds of audio a batch at most, as in training; changes no prediction.
+            batch_seconds: Seconds of audio a batch at most, as in training; changes no prediction. ``None``: without
+                ``features`` as many as are held in memory, otherwise any number.
+            statistics: Of the speakers, as `speaker_statistics` returns them; ``None``: those of ``turns``.
             progress: Called with the progress of feature extraction.
         """
         chosen = {turn.utterance.id for turn in turns} if wanted is None else wanted
-        statistics = self.speaker_statistics(turns, features, progress)
-        for chunk in self.chunks(turns, chosen):
+        if statistics is None:
+            statistics = self.speaker_statistics(turns, features, progress)
+        most_s = IN_MEMORY_S if features is None and self._hears else math.inf
+        if batch_seconds is None and most_s < math.inf:
+            batch_seconds = most_s
+        for chunk in self.chunks(turns, chosen, most_s):
             predictions = self.predict_chunk(
                 chunk, statistics, features, batch_size, batch_seconds, progress, segments=segments
             )
             yield from (prediction for prediction in predictions if prediction.id in chosen)
 
-    def chunks(self, turns: Sequence[Turn], wanted: Collection[str]) -> list[list[Sequence[Turn]]]:
-        """Cut what is to be predicted into chunks of about ``CHUNK`` utterances; a conversation is never cut."""
+    @property
+    def _hears(self) -> bool:
+        """Whether it reads the sound of recordings."""
+        audio = self.encoders.get("audio")
+        return audio is not None and audio.published_features is None
+
+    def chunks(
+        self, turns: Sequence[Turn], wanted: Collection[str], most_s: float = math.inf
+    ) -> list[list[Sequence[Turn]]]:
+        """Cut what is to be predicted into chunks of about ``CHUNK`` utterances; a conversation is never cut.
+
+        A chunk has at most ``most_s`` seconds of sound, or one item.
+        """
         chunks: list[list[Sequence[Turn]]] = []
-        size = CHUNK
+        size, length_s = CHUNK, 0.0
         for item in items_of(turns, self.spec.level, wanted):
-            if size >= CHUNK:
+            own_s = 0.0 if most_s == math.inf else sum(self.encoders["audio"].duration_s(turn) for turn in item)
+            if size >= CHUNK or (size and length_s + own_s > most_s):
                 chunks.append([])
-                size = 0
+                size, length_s = 0, 0.0
             chunks[-1].append(item)
             size += len(item)
+            length_s += own_s
         return chunks
 
     def speaker_statistics(
         self,
         turns: Sequence[Turn],
-        features: Path | None,
+        features: Path | None = None,
         progress: ProgressCallback | None = None,
         failures: dict[str, str] | None = None,
     ) -> dict[str, Mapping[SpeakerKey, SpeakerStatistics]]:
@@ -134,6 +164,8 @@ class Recognizer:
         ``failures`` as in `predict_chunk`.
         """
         asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
+        if features is None:
+            return {name: speaker_statistics(extracted_arrays(encoder, turns)) for name, encoder in asking.items()}
         sources = open_sources(asking, turns, features, progress, failures=failures)
         return {
             modality: source.speaker_statistics

@@ -14,6 +14,7 @@ from merkit.inference.recognizer import Recognizer
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.channels import assign_channels
+from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.speech import describe_unheard, without_unheard
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
@@ -132,7 +133,7 @@ def analyze_recording(
     names the modalities that were present.
 
     Sound without speech is missing to the model too: an utterance that has words is labelled from them, one that has
-    none gets no label.
+    none gets no label. An utterance of over ten minutes of sound is read in pieces, whose probabilities are averaged.
 
     Args:
         recognizer: The model.
@@ -168,15 +169,20 @@ def analyze_recording(
         )
         for turn, (line, sound) in enumerate(assign_channels(recording, lines, channels))
     ]
-    heard, unheard = utterances, dict[str, str]()
     listening = recognizer.encoders.get("audio")
-    if speech_check and listening is not None and listening.published_features is None:
-        heard, unheard = without_unheard(utterances)
-    turns = list(turns_of(heard, Path(), *recognizer.reach))
-    times, unaligned = align_turns(recognizer.request, turns)
-    nothing = {u.id for u in heard if u.id in unheard and not ("text" in recognizer.reads and (u.text or "").strip())}
-    wanted = [u.id for u in heard if u.id not in nothing]
-    found = {prediction.id: prediction for prediction in recognizer.predict_turns(turns, wanted=wanted, segments=times)}
+    hears = listening is not None and listening.published_features is None
+    pieces = cut(utterances, length_s) if hears else Pieces({utterance.id: [utterance] for utterance in utterances})
+    heard, unheard = without_unheard(pieces.all) if hears and speech_check else (pieces.all, {})
+    reasons = {
+        name: unheard[own[0].id] for name, own in pieces.pieces.items() if all(piece.id in unheard for piece in own)
+    }
+    reads_text = "text" in recognizer.reads
+    nothing = {u.id for u in utterances if u.id in reasons and not (reads_text and (u.text or "").strip())}
+    turns = list(turns_of(utterances, Path(), *recognizer.reach))
+    uncut = [piece for piece in heard if piece.id in pieces.pieces]
+    times, unaligned = align_turns(recognizer.request, list(turns_of(uncut, Path())))
+    wanted = [utterance.id for utterance in utterances if utterance.id not in nothing]
+    found = predict_pieces(recognizer, pieces, heard, wanted, times) if wanted else {}
     segments = [
         Segment(
             start_s=utterance.start_s or 0.0,
@@ -184,7 +190,7 @@ def analyze_recording(
             speaker=utterance.speaker,
             text=utterance.text,
             prediction=found.get(utterance.id),
-            reason=unheard[utterance.id] if utterance.id in nothing else None,
+            reason=reasons[utterance.id] if utterance.id in nothing else None,
         )
         for utterance in utterances
     ]
@@ -192,8 +198,8 @@ def analyze_recording(
         reads = " and ".join(sorted(recognizer.reads))
         raise MerkitError(f"'{checkpoint}' reads {reads}, and '{path}' has no such input for it: use another model.")
     notes = [f"About the recording: {note}." for note in media_notes(recording)]
-    notes += [*(() if fitted is None else fitted.notes), *describe_unheard(unheard, nothing, len(segments))]
-    notes += _notes(recognizer, lines is not None, segments)
+    notes += [*(() if fitted is None else fitted.notes), *describe_unheard(reasons, nothing, len(segments))]
+    notes += [*pieces.notes, *_notes(recognizer, lines is not None, segments)]
     unread = describe_unread(recognizer.encoders.values(), turns)
     notes += [note for note in (unaligned, unread) if note is not None]
     return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)

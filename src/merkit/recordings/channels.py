@@ -39,6 +39,8 @@ def assign_channels(
     if channels not in CHANNELS:
         raise MerkitError(f"channels is {channels!r}, expected one of {', '.join(CHANNELS)}")
     whole = Line(None, None, "", None)
+    if lines is not None and all(line == whole for line in lines):  # a transcript without words and times
+        lines = None
     if channels == "mix":
         return [(line, recording) for line in ([whole] if lines is None else lines)]
     count = count_channels(recording)

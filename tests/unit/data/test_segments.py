@@ -1,11 +1,14 @@
 """Alignments are found by content, survive a kill, and never fall back silently."""
 
+import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tests.miniature import write_tone
 
@@ -121,10 +124,54 @@ def test_another_aligner_does_not_write_into_an_alignment(corpus: Path) -> None:
         AlignmentStore.create(corpus / "segments" / "stub", "stub", {"aligner": "stub", "version": 2})
 
 
-def test_a_damaged_part_is_an_error(corpus: Path) -> None:
-    align(Stub(), [turn(corpus, "u1", "so it")], store_of(corpus))
-    part = next((corpus / "segments" / "stub").glob("part-*.parquet"))
-    part.write_bytes(part.read_bytes()[:40])
+@pytest.mark.parametrize("how", ["flip", "cut", "empty", "folder"])
+@pytest.mark.parametrize("name", ["part-*.parquet", "aligner.json"])
+def test_a_damaged_alignment_is_named_and_made_again_by_the_same_command(
+    corpus: Path, name: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    turns = [turn(corpus, "u1", "so it"), turn(corpus, "u2", "well")]
+    align(Stub(), turns, store_of(corpus))
+    (path,) = (corpus / "segments" / "stub").glob(name)
+    content = path.read_bytes()
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    else:
+        flipped = content[:-40] + bytes([content[-40] ^ 4]) + content[-39:]
+        path.write_bytes({"flip": flipped, "cut": content[:40], "empty": b""}[how])
 
-    with pytest.raises(MerkitError, match="is damaged"):
-        store_of(corpus)
+    with pytest.raises(MerkitError, match=r"lacks 2 of 2 .*merkit align .* --with stub --name stub|is damaged"):
+        open_segments(REQUEST, turns, corpus)
+    if (name, how) == ("aligner.json", "folder"):
+        return  # it is not merkit's to remove
+    done = align(Stub(), turns, store_of(corpus))
+
+    assert done.new == (2 if name.startswith("part") else 0)
+    assert f"{path.name}' is damaged" in caplog.text
+    caplog.clear()
+    assert open_segments(REQUEST, turns, corpus)["word"]("u1") is not None
+    assert not caplog.records
+
+
+def test_a_part_of_another_alignment_is_named_and_left_out(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+    turns = [turn(corpus, "u1", "so it")]
+    other = AlignmentStore.create(corpus / "segments" / "other", "stub", {"aligner": "stub", "version": 2})
+    align(Stub(), turns, other)
+    store = store_of(corpus)
+    for part in other.folder.glob("part-*.parquet"):
+        shutil.copy(part, store.folder)
+
+    assert store_of(corpus).get("u1") is None
+    assert "was made by another aligner and is left out" in caplog.text
+
+
+def test_an_alignment_of_an_earlier_version_is_read(corpus: Path) -> None:
+    turns = [turn(corpus, "u1", "so it")]
+    align(Stub(), turns, store_of(corpus))
+    (part,) = (corpus / "segments" / "stub").glob("part-*.parquet")
+    pq.write_table(pq.read_table(part).replace_schema_metadata(None), part.with_name("part-00001-abcdabcd.parquet"))
+    part.unlink()
+    about = {"format": 1, "aligner": "stub", "fingerprint": dict(Stub().fingerprint())}
+    part.with_name("aligner.json").write_text(json.dumps(about))
+
+    assert align(Stub(), turns, store_of(corpus)).old == 1

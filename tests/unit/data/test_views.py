@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,7 @@ from tests.contract.fakes import DIM, FakeEncoder
 from merkit.core.types import Turn, Utterance
 from merkit.data.dataset import Dataset
 from merkit.data.features.sources import FeatureSource
-from merkit.data.files import write_texts
-from merkit.data.views import Views, seed_of, view_path, write_audio
+from merkit.data.views import Views, find_view, seed_of, view_path, write_view
 
 NAMES = ("a", "b", "c")
 
@@ -84,10 +84,12 @@ def test_a_view_is_found_by_all_that_it_was_made_of(tmp_path: Path) -> None:
     made_of = {"engine": {"engine": "edit", "drop": 0.1}, "text": "no", "seed": 1}
 
     path = view_path(tmp_path, "text", made_of)
-    write_texts({path: "no ąę"})
+    assert find_view(path) is None
+    file = write_view(path, "no ąę")
 
     assert view_path(tmp_path, "text", dict(reversed(made_of.items()))) == path
-    assert path.read_text(encoding="utf-8") == "no ąę"
+    assert find_view(path) == file
+    assert file.read_text(encoding="utf-8") == "no ąę"
     for key, value in (("text", "No"), ("seed", 2), ("engine", {"engine": "edit", "drop": 0.2})):
         assert view_path(tmp_path, "text", {**made_of, key: value}) != path
     assert view_path(tmp_path, "audio", made_of).suffix == ".flac"
@@ -96,11 +98,34 @@ def test_a_view_is_found_by_all_that_it_was_made_of(tmp_path: Path) -> None:
 def test_recordings_are_kept_to_16_bits(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).uniform(-0.9, 0.9, 1_000).astype(np.float32)
 
-    write_audio(tmp_path / "x" / "v.flac", samples)
+    file = write_view(tmp_path / "x" / "v.flac", samples)
 
-    read, rate_hz = soundfile.read(tmp_path / "x" / "v.flac", dtype="float32")
+    read, rate_hz = soundfile.read(file, dtype="float32")
     assert rate_hz == 16_000
     assert np.abs(read - samples).max() <= 2**-15
+
+
+@pytest.mark.parametrize("content", ["no", np.zeros(9, np.float32)], ids=["text", "audio"])
+def test_a_damaged_view_is_named_and_missing(
+    tmp_path: Path, content: str | np.ndarray[Any, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = view_path(tmp_path, "text" if isinstance(content, str) else "audio", {"seed": 1})
+    file = write_view(path, content)
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+    assert find_view(path) is None
+    assert f"{file.name}' is damaged" in caplog.text
+    assert find_view(write_view(path, content).with_name(path.name)) == file
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_a_view_of_an_earlier_version_is_found(tmp_path: Path) -> None:
+    path = view_path(tmp_path, "text", {"seed": 1})
+    path.parent.mkdir(parents=True)
+    path.write_text("no")
+
+    assert find_view(path) == path
 
 
 def test_seeds_are_known_numbers() -> None:

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from merkit.core.batch import Padded
 from merkit.core.encoder import EncoderHome
+from merkit.encoders import logmel
 from merkit.encoders.logmel import SPEC, LogMel, LogMelConfig, log_mel
 
 RATE = 16_000
@@ -231,3 +233,36 @@ def test_a_step_stands_for_the_middle_of_the_frames_that_it_sees():
     assert float(seen.mean()) == 10.0  # frame 40 has its middle at (160 * 40 + 200) / 16000 s
     assert encoder.centre_s + 10 * encoder.hop_s == pytest.approx((160 * 40 + 200) / RATE)
     assert build().hop_s is None, "training stretches recordings"
+
+
+def test_windows_of_a_long_recording_have_the_vectors_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    encoder = LogMel(LogMelConfig(n_mels=8, channels=2, dim=4, output_norm=True)).eval()
+    for norm in (module for module in encoder.modules() if isinstance(module, nn.BatchNorm1d)):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2.0)
+    batch = padded([frames(count)[:, :8] for count in (3001, 2, 1407)])
+    whole = encoder(batch)
+    monkeypatch.setattr(logmel, "_AT_A_TIME", 1)
+    sizes: list[int] = []
+    encoder.planes[0].register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[1]))
+
+    windows = encoder(batch)
+
+    assert max(sizes) < 400
+    assert torch.equal(windows.mask, whole.mask)
+    torch.testing.assert_close(windows.data[whole.mask], whole.data[whole.mask], atol=1e-5, rtol=1e-5)
+
+
+def test_log_mels_are_made_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
+    whole = log_mel(samples, 8)
+    monkeypatch.setattr(logmel, "_BLOCK", 7)
+    asked: list[int] = []
+    rfft = np.fft.rfft
+    monkeypatch.setattr(np.fft, "rfft", lambda frames, bins: asked.append(len(frames)) or rfft(frames, bins))
+
+    blocks = log_mel(samples, 8)
+
+    assert max(asked) == 7
+    np.testing.assert_allclose(blocks, whole, atol=1e-5)

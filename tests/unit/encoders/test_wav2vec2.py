@@ -11,6 +11,7 @@ from tests.networks import KINDS, noise, padded
 from merkit.core.batch import Padded
 from merkit.core.encoder import Encoder, EncoderHome
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.encoders import wav2vec2
 from merkit.encoders.wav2vec2 import SPEC, Wav2Vec2Config
 
 
@@ -285,3 +286,30 @@ def test_without_a_preprocessor_the_library_s_default_counts(networks, tmp_path)
 def test_a_trained_front_end_needs_a_network_trained_as_a_whole(settings):
     with pytest.raises(ValidationError, match="freeze_front_end = false needs"):
         Wav2Vec2Config(weights="x", freeze_front_end=False, **settings)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_recording_too_long_for_one_pass_is_read_by_window(
+    networks: dict[str, Path], monkeypatch: pytest.MonkeyPatch, frozen: bool
+) -> None:
+
+    encoder = build(networks["wav2vec2 layer"], frozen=frozen).eval()
+    architecture, network = encoder.architecture, encoder.network
+    wave = torch.from_numpy(noise(48_123))
+    with torch.inference_mode():
+        whole = architecture.states(network, padded([wave.numpy()]))
+        front_end = architecture.frames(network, padded([wave.numpy()])).data[0]
+    monkeypatch.setattr(wav2vec2.Wav2Vec2, "max_positions", 20_000)
+    monkeypatch.setattr(wav2vec2, "_WINDOW_S", 0.5)
+    monkeypatch.setattr(wav2vec2, "_OVERLAP_S", 0.1)
+    asked: list[int] = []
+    network.feature_extractor.register_forward_pre_hook(lambda _, given: asked.append(given[0].shape[-1]))
+
+    with torch.inference_mode():
+        windows = architecture.states(network, padded([wave.numpy(), noise(5_000)]))
+
+    assert max(asked) <= 0.7 * 16_000 + 400
+    assert windows.mask.sum(1).tolist() == [whole.mask.sum().item(), (5_000 - 400) // 320 + 1]
+    with torch.inference_mode():  # the second window's own frames are 25 to 49, read with frames 20 to 54
+        second = architecture.transform(network, front_end[None, 20:55], torch.ones(1, 35, dtype=torch.bool))
+    torch.testing.assert_close(windows.data[0, 25:50], second[0, 5:30], atol=1e-4, rtol=1e-4)

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.abc import ExecutionLoader
 from pathlib import Path
@@ -85,21 +85,16 @@ class FeatureSource:
         return round(100 * self.encoder.duration_s(turn))
 
 
-def speaker_statistics(
-    encoder: Encoder, store: FeatureStore | MemoryStore, turns: Sequence[Turn]
-) -> dict[SpeakerKey, SpeakerStatistics]:
-    """Return mean and standard deviation ``[dim]`` over all frames of each speaker's arrays.
+def speaker_statistics(arrays: Iterable[tuple[Turn, Array]]) -> dict[SpeakerKey, SpeakerStatistics]:
+    """Return mean and standard deviation ``[dim]`` over all frames of each speaker's arrays, which are read one by one.
 
-    No label is read, but all of the speaker's recordings in ``turns`` are: a test score is then that of a system that
+    No label is read, but all of the speaker's recordings are: a test score is then that of a system that
     has access to the speaker's other recordings. Unknown speakers are one person within a conversation, and never
     across two. Undefined measures (NaN) do not count.
     """
     sums: dict[SpeakerKey, list[npt.NDArray[np.float64]]] = {}
-    for turn in turns:
-        content = encoder.content(turn)
-        if content is None:
-            continue
-        array = store.get(turn.utterance.id, content).astype(np.float64)
+    for turn, stored in arrays:
+        array = stored.astype(np.float64)
         defined = np.isfinite(array)
         array = np.where(defined, array, 0.0)
         moments = [defined.sum(0).astype(np.float64), array.sum(0), (array**2).sum(0)]
@@ -114,6 +109,23 @@ def speaker_statistics(
         std = np.where(std < _SMALLEST_STD, 1.0, std)
         statistics[speaker] = (mean.astype(np.float32), std.astype(np.float32))
     return statistics
+
+
+def stored_arrays(
+    encoder: Encoder, store: FeatureStore | MemoryStore, turns: Iterable[Turn]
+) -> Iterator[tuple[Turn, Array]]:
+    """Yield the turns that have the encoder's modality, with their stored arrays."""
+    for turn in turns:
+        content = encoder.content(turn)
+        if content is not None:
+            yield turn, store.get(turn.utterance.id, content)
+
+
+def extracted_arrays(encoder: Encoder, turns: Iterable[Turn]) -> Iterator[tuple[Turn, Array]]:
+    """Yield the turns that have the encoder's modality, with their arrays, of which one is in memory at a time."""
+    for turn in turns:
+        if encoder.content(turn) is not None:
+            yield turn, encoder.extract([turn])[0]
 
 
 def open_store(encoder: Encoder, features: Path) -> FeatureStore:
@@ -191,7 +203,9 @@ def open_sources(
         turns = [turn for turn in turns if turn.utterance.id not in failures] if failures else turns
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
         if encoder.normalize_by_speaker:
-            own = speaker_statistics(encoder, store, turns) if statistics is None else statistics[modality]
+            own = (
+                speaker_statistics(stored_arrays(encoder, store, turns)) if statistics is None else statistics[modality]
+            )
         sources[modality] = FeatureSource(encoder, store, own)
     return sources
 

@@ -26,8 +26,7 @@ from merkit.core.view import AudioEngine, Speaking, TextEngine, ViewConfig, View
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.dataset import Dataset
 from merkit.data.features.sources import open_sources
-from merkit.data.files import write_texts
-from merkit.data.views import FOLDER, Views, seed_of, view_path, write_audio
+from merkit.data.views import FOLDER, Views, find_view, seed_of, view_path, write_view
 from merkit.encoders.sound.samples import audio_content
 from merkit.experiments.cell import Cell
 from merkit.experiments.mistakes import plug_in_table
@@ -162,20 +161,23 @@ class Maker:
             return [view.utterance.text for view in planned], 0
         files: dict[int, Path] = {}
         missing: dict[Path, Wording] = {}
+        written: dict[Path, Path] = {}
         for position, view in enumerate(planned):
             if text := view.utterance.text:
                 made_of = {"engine": self.identity["text"], "text": text, "number": view.number, "seed": view.seed}
-                file = files[position] = view_path(self.folder, "text", made_of)
-                if not file.exists():
-                    missing[file] = Wording(text, view.number, view.seed)
+                path = view_path(self.folder, "text", made_of)
+                found = find_view(path)
+                files[position] = found or path
+                if found is None:
+                    missing[path] = Wording(text, view.number, view.seed)
         waiting = list(missing.items())
         for first in range(0, len(waiting), engine.batch):
             batch = waiting[first : first + engine.batch]
-            for (file, _), text in zip(batch, engine.rewrite([wording for _, wording in batch]), strict=True):
-                write_texts({file: text})
+            for (path, _), text in zip(batch, engine.rewrite([wording for _, wording in batch]), strict=True):
+                written[path] = write_view(path, text)
             if progress is not None:
                 progress("wordings", first + len(batch), len(waiting))
-        reworded = {position: file.read_text(encoding="utf-8") for position, file in files.items()}
+        reworded = {position: written.get(file, file).read_text(encoding="utf-8") for position, file in files.items()}
         return [reworded.get(position, view.utterance.text) for position, view in enumerate(planned)], len(waiting)
 
     def _recording(
@@ -190,11 +192,11 @@ class Maker:
             "donor": None if donor is None else audio_content(donor),
             "seed": view.seed,
         }
-        file = view_path(self.folder, "audio", made_of)
-        if file.exists():
+        path = view_path(self.folder, "audio", made_of)
+        file = find_view(path)
+        if file is not None:
             return file, False
-        write_audio(file, engine.speak(Speaking(turn, text, donor, view.seed)))
-        return file, True
+        return write_view(path, engine.speak(Speaking(turn, text, donor, view.seed))), True
 
     def _donors(self, fold: Fold) -> dict[int, dict[str, list[Utterance]]]:
         """Return by class and speaker the training recordings whose voice may be taken; never of unknown speakers."""

@@ -1,7 +1,7 @@
 """Lines of a transcript cut to the length of their recording; lines that cannot belong to it are refused."""
 
 from merkit.core.errors import MerkitError
-from merkit.recordings.transcripts.lines import Line, Transcript, counted, with_times
+from merkit.recordings.transcripts.lines import SHORTEST_S, Line, Transcript, counted, with_times
 
 OVERHANG_S = 1.0
 """Speech recognition rounds and pads: a line may end this much behind the recording, and is cut there."""
@@ -35,11 +35,14 @@ def fit_lines(transcript: Transcript, length_s: float) -> Transcript:
     """
     timed = [line for line in transcript.lines if line.start_s is not None]
     _refuse_too_fast(transcript, timed)
-    lines, cut = [], []
+    lines, cut, lost = [], [], []
     for line in transcript.lines:
         start_s, end_s = line.start_s, line.end_s
         if start_s is not None and (start_s >= length_s or (end_s or 0.0) > length_s + OVERHANG_S):
             raise _beyond(transcript, line, timed, length_s)
+        if start_s is not None and end_s is not None and length_s - start_s < SHORTEST_S:
+            lost.append(line.place)
+            continue
         if end_s is not None and end_s > length_s:
             line = with_times(line, start_s, length_s)
             if end_s > length_s + _ROUNDING_S:
@@ -48,6 +51,10 @@ def fit_lines(transcript: Transcript, length_s: float) -> Transcript:
     notes = transcript.notes
     if cut:
         notes = (*notes, f"Transcript: {counted('{} cut at the end of the recording', cut)}.")
+    if lost:
+        notes = (*notes, f"Transcript: {counted('{} at the very end of the recording left out', lost)}.")
+    if not lines:
+        raise MerkitError(f"{transcript.source} has no line that can be used: all begin at the end of the recording.")
     return Transcript(tuple(lines), notes, transcript.source)
 
 

@@ -11,6 +11,8 @@ from merkit.recordings.transcripts.values import finite
 
 PAUSE_S = 0.8
 """Words with times are joined to lines until the speaker changes or nobody speaks for this long."""
+SHORTEST_S = 0.005
+"""A line below this is of no length: it is shorter than any sound of speech, and may have no sample."""
 _INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Blank characters that Unicode counts as letters or symbols."""
 _SHOWN = 3
@@ -93,7 +95,7 @@ class Draft:
 
     def note(self, message: str, place: str = "") -> None:
         """Add a note; ``{}`` at its beginning becomes the number of lines that it was added for."""
-        self._notes.setdefault(message, []).append(place)
+        self._notes.setdefault(" ".join(message.split()), []).append(place)
 
     def speaker(self, value: Any, place: str) -> str:
         """Return a speaker's name; numbers are names (0 too), and nothing is the unknown speaker.
@@ -129,7 +131,7 @@ class Draft:
         if not (finite(start_s) and finite(last) and 0 <= start_s <= last):
             raise self.error(place, f"from {start_s} to {end_s} s is no time span, expected 0 <= start < end")
         start_s += 0.0  # -0.0 becomes 0.0
-        if start_s == end_s:
+        if end_s is not None and end_s - start_s < SHORTEST_S:
             self.note("{} of no length left out", place)
         else:
             self._lines.append(Line(start_s, end_s, speaker, text, place))

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from merkit.core.characters import one_line
 from merkit.core.errors import MerkitError
 from merkit.data.plain_text import decode, read_bytes
 from merkit.recordings.transcripts.columns import COLUMNS, columns_reader
@@ -52,7 +53,7 @@ def read_transcript(path: Path, recording: str = "") -> Transcript:
             the message names.
     """
     raw = read_bytes(path, "transcript")
-    source = f"'{path}'"
+    source = f"'{one_line(str(path))}'"
     draft = Draft(source)
     if _begins_xml(raw):
         return _read_xml(raw, draft)

@@ -21,11 +21,12 @@ def transcript(*spans: tuple[float | None, float | None], text: str = "a word") 
             "2 lines cut at the end of the recording (line 2: by 0.20 s, line 3: by 0.40 s)",
         ),
         ([(0, 1), (1, 3.0004)], [1, 3], None),
+        ([(0, 1), (2.999, 3.5)], [1], "1 line at the very end of the recording left out (line 3)"),
         ([(0, 2), (1, 1.5)], [2, 1.5], None),
         ([(0, 2), (2, None)], [2, None], None),
         ([(None, None)], [None], None),
     ],
-    ids=["one", "two", "rounding", "an overlap", "an open end", "no times"],
+    ids=["one", "two", "rounding", "at the end", "an overlap", "an open end", "no times"],
 )
 def test_lines_are_cut_at_the_end_and_counted(
     spans: list[tuple[float | None, float | None]], ends: list[float | None], note: str | None
