@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder, EncoderHome, EncoderSpec, as_float32
-from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.errors import ConfigError
 from merkit.core.types import Turn
 from merkit.encoders.networks.architecture import Architecture
 from merkit.encoders.networks.config import NetworkConfig
@@ -32,6 +32,7 @@ from merkit.encoders.networks.layers import choose_states, transformer_layers
 from merkit.encoders.networks.loading import ignore_mask_warnings, read_network_config
 from merkit.encoders.networks.trained import TrainedNetwork
 from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
+from merkit.formats.json_files import read_object
 from merkit.nn.sequences import mean_position, pad_sequences
 
 _TYPES = ("wav2vec2", "hubert", "wavlm")
@@ -322,11 +323,8 @@ def _normalises(files: NetworkFiles) -> bool:
     path = files.folder / "preprocessor_config.json"
     if not path.is_file():
         return True
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        normalise, rate_hz = bool(settings.get("do_normalize", True)), settings.get("sampling_rate", RATE_HZ)
-    except (OSError, ValueError, AttributeError) as error:
-        raise MerkitError(f"Cannot read '{path}': {error}") from error
+    settings = read_object(path)
+    normalise, rate_hz = bool(settings.get("do_normalize", True)), settings.get("sampling_rate", RATE_HZ)
     if rate_hz != RATE_HZ:
         raise ConfigError(f"'{files.weights}' works at {rate_hz} Hz, only {RATE_HZ} Hz is supported")
     return normalise
