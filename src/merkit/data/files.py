@@ -78,7 +78,7 @@ def _claimed(folder: Path) -> Iterator[str]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         with suppress(OSError):  # a file system without locks: nobody can take the file for a leftover
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if _is_at(path, descriptor):
+        if is_open_at(path, descriptor):
             break  # else another process took it for a leftover before it was locked
         os.close(descriptor)
     try:
@@ -97,7 +97,7 @@ def remove_leftovers(folder: Path) -> None:
                 descriptor = os.open(folder / lock, os.O_RDWR)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if _is_at(folder / lock, descriptor):
+                    if is_open_at(folder / lock, descriptor):
                         for name in names:
                             if name.startswith(lock.removesuffix(_LOCK) + "-"):
                                 remove(folder / name)
@@ -106,8 +106,8 @@ def remove_leftovers(folder: Path) -> None:
                     os.close(descriptor)
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Return whether a path still is the open file."""
+def is_open_at(path: Path, descriptor: int) -> bool:
+    """Return whether a path still is the open file: another process may have removed it since."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:

@@ -25,9 +25,9 @@ from merkit.core.alignment import TIERS, Alignment, Interval, SegmentRequest, Ti
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 from merkit.core.types import Turn
-from merkit.data.checksums import read_stamped, seal, stamped_name, unseal
+from merkit.data.checksums import read_stamped, seal, unseal, write_stamped
 from merkit.data.dataset import SegmentTier
-from merkit.data.files import atomic_path, remove, write_texts
+from merkit.data.files import remove, write_texts
 from merkit.data.media.audio import recording_hash
 
 FOLDER = "segments"
@@ -139,9 +139,7 @@ class AlignmentStore(Alignments):
         table = pa.Table.from_pylist([_values(row) for row in rows], schema=_SCHEMA)
         sink = pa.BufferOutputStream()
         pq.write_table(table.replace_schema_metadata({_FACT: self._digest}), sink)
-        content = sink.getvalue().to_pybytes()
-        with atomic_path(self.folder / stamped_name(f"part-{self._parts:05d}", content, ".parquet")) as temporary:
-            temporary.write_bytes(content)
+        write_stamped(self.folder, f"part-{self._parts:05d}", sink.getvalue().to_pybytes(), ".parquet")
         super().add(rows)
 
     @property

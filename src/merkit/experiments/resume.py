@@ -60,7 +60,7 @@ class CellKey:
     @property
     def digest(self) -> str:
         """Return a hash of all of it."""
-        return hashlib.sha256(json.dumps(self.values, sort_keys=True).encode()).hexdigest()
+        return _hash(self.values)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,6 @@ def key_of(
         "format": FORMAT,
         "transforms": {name: transform.identity() for name, transform in transforms.items()},
     }
-    inputs = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
     whole = {
         "the recipe": _hash(values["recipe"]),
         "the encoders": _hash(values["encoders"]),
@@ -115,7 +114,7 @@ def key_of(
         **{f"the transform '{name}'": _hash(identity) for name, identity in values["transforms"].items()},
     }
     parts = Parts(whole, {modality: "".join(hashes) for modality, hashes in by_utterance.items()})
-    return CellKey(inputs, code_of(cell, transforms), cell.legacy_best_on_test, parts)
+    return CellKey(_hash(values), code_of(cell, transforms), cell.legacy_best_on_test, parts)
 
 
 def code_of(cell: Cell, transforms: Mapping[str, Transform]) -> dict[str, str]:

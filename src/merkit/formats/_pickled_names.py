@@ -155,11 +155,6 @@ def _encode(budget: Budget, text: Any, encoding: Any = "latin1") -> bytes:
     return _as_bytes(budget, text)
 
 
-def _bytes(budget: Budget, content: Any = b"") -> bytes:
-    """Replace ``bytes``, which old protocols call for an empty string of bytes."""
-    return _as_bytes(budget, content)
-
-
 def _bytearray(budget: Budget, content: Any = b"", encoding: Any = "latin1") -> bytearray:
     """Replace ``bytearray``."""
     return bytearray(_encode(budget, content, encoding) if isinstance(content, str) else _as_bytes(budget, content))
@@ -201,7 +196,8 @@ def _default(_: Budget, __: Any = None) -> dict[Any, Any]:
     return {}
 
 
-def _as_bytes(budget: Budget, content: Any) -> bytes:
+def _as_bytes(budget: Budget, content: Any = b"") -> bytes:
+    """Replace ``bytes``, which old protocols call without arguments."""
     if not isinstance(content, (str, bytes, bytearray)):
         raise UnsafeFileError(f"asks for bytes made of a '{type(content).__name__}'")
     budget.spend(len(content))
@@ -211,7 +207,7 @@ def _as_bytes(budget: Budget, content: Any) -> bytes:
 _BUILTINS: Mapping[str, Callable[..., Any] | None] = {
     "set": _set(set),
     "frozenset": _set(frozenset),
-    "bytes": _bytes,
+    "bytes": _as_bytes,
     "bytearray": _bytearray,
     "complex": _complex,
     **dict.fromkeys(("list", "dict", "tuple", "str", "int", "float", "bool")),

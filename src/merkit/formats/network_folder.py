@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import MerkitError
-from merkit.formats.json_files import read_object
+from merkit.data.strict_json import read_object
 
 _CODE = ("auto_map", "custom_code", "trust_remote_code", "code_revision", "init_inputs", "fast_tokenizer_files")
 """Keys that name code, or what is passed to it."""
