@@ -31,23 +31,10 @@ def predict(
     from merkit.inference.parts import locked_parts
 
     check_folder(checkpoint)
-    with locked_parts(out):  # before the slow imports
-        _predict(data, checkpoint, out, features, text_column, batch_size, fail_fast)
+    with locked_parts(out), shown_progress() as progress:  # before the slow imports
+        from merkit.data.corpus.manifest import read_manifest
+        from merkit.inference.bulk import predict_corpus
 
-
-def _predict(
-    data: Path,
-    checkpoint: Path,
-    out: Path,
-    features: Path | None,
-    text_column: str | None,
-    batch_size: int,
-    fail_fast: bool,
-) -> None:
-    from merkit.data.corpus.manifest import read_manifest
-    from merkit.inference.bulk import predict_corpus
-
-    with shown_progress() as progress:
         done = predict_corpus(
             checkpoint,
             read_manifest(data),

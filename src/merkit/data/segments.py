@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from merkit.core.alignment import TIERS, Alignment, Interval, SegmentRequest, TierName
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
+from merkit.core.phrases import listed
 from merkit.core.types import Turn
 from merkit.data.checksums import read_stamped, seal, unseal, write_stamped
 from merkit.data.dataset import SegmentTier
@@ -183,11 +184,10 @@ def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: P
     current = {name: row for name, read in wanted.items() if (row := store.get(name)) and row.input == read}
     missing = [name for name in wanted if name not in current]
     if missing:
-        named = ", ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
         raise MerkitError(
-            f"'{folder}' lacks {len(missing)} of {len(wanted)} utterances as they are now: {named}. Run 'merkit align "
-            f"{data} --with {store.aligner} --name {folder.name}' again; with --unaligned frame, what cannot be "
-            "aligned is read frame by frame"
+            f"'{folder}' lacks {len(missing)} of {len(wanted)} utterances as they are now: {listed(missing, _NAMED)}. "
+            f"Run 'merkit align {data} --with {store.aligner} --name {folder.name}' again; with --unaligned frame, "
+            "what cannot be aligned is read frame by frame"
         )
     for tier in request.tiers:
         without = [name for name, row in current.items() if row.tiers and tier not in row.tiers]

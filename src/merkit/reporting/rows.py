@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
+from merkit.core.phrases import number_of
 from merkit.core.settings import Settings
 from merkit.reporting.csv_file import known_metric, read_csv
 from merkit.reporting.section import to_csv
@@ -129,7 +130,7 @@ def titles_of(tables: Mapping[str, Sequence[ResultRow]]) -> dict[str, str]:
         facts = (
             ("corpus", row.corpus, f"corpus {row.corpus or 'not recorded'}"),
             ("options", row.options, row.options or "default options"),
-            ("folds", row.folds, f"{row.folds} fold{'' if row.folds == 1 else 's'}"),
+            ("folds", row.folds, number_of(row.folds, "fold")),
         )
         apart = [text for name, value, text in facts if any(getattr(other, name) != value for other in same)]
         described = [(other.corpus, other.options, other.folds) for other in same]

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow
 
 from merkit.core.errors import ManifestError
+from merkit.core.phrases import listed, number_of
 from merkit.core.types import MODALITIES, Scalar, Utterance
 from merkit.core.waveform import Waveform
 from merkit.data.corpus.tables import Columns
@@ -42,7 +43,7 @@ def counted_names(names: Sequence[str], noun: str) -> str:
     '1 clip (dia0_utt1)'
     """
     shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({shown})"
+    return f"{number_of(len(names), noun)} ({shown})"
 
 
 def to_columns(utterances: Sequence[Utterance]) -> Columns:
@@ -80,7 +81,7 @@ def to_utterances(columns: Columns, source: str) -> list[Utterance]:
     """
     mistakes = _column_mistakes(columns)
     if mistakes:
-        raise _listed(source, mistakes)
+        raise _error(source, mistakes)
     total = len(columns["id"])
     if not total:
         raise ManifestError(f"{source}: has no utterance; expected one row per utterance")
@@ -123,7 +124,7 @@ def to_utterances(columns: Columns, source: str) -> list[Utterance]:
     if not mistakes:
         mistakes += _repeated_turns(utterances)
     if mistakes:
-        raise _listed(source, mistakes)
+        raise _error(source, mistakes)
     return _renumbered(utterances, source)
 
 
@@ -235,7 +236,5 @@ def _renumbered(utterances: list[Utterance], source: str) -> list[Utterance]:
     return [replace(u, turn=places[u.conversation][u.turn]) if u.conversation in places else u for u in utterances]
 
 
-def _listed(source: str, mistakes: Sequence[str]) -> ManifestError:
-    rest = len(mistakes) - SHOWN
-    more = f"; and {rest} more" if rest > 0 else ""
-    return ManifestError(f"{source}: {'; '.join(mistakes[:SHOWN])}{more}")
+def _error(source: str, mistakes: Sequence[str]) -> ManifestError:
+    return ManifestError(f"{source}: {listed(mistakes, SHOWN, '; ')}")

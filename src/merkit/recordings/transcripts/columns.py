@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from merkit.aligners.segments.formats import ctm_rows
 from merkit.core.errors import MerkitError
+from merkit.core.phrases import number_of
 from merkit.data.plain_text import decode, read_bytes
 from merkit.recordings.transcripts.fields import read_time
-from merkit.recordings.transcripts.lines import Draft, Line, number_of
+from merkit.recordings.transcripts.lines import Draft, Line
 
 Row = TypeVar("Row")
 Reader = Callable[[str, Draft, Path, str], None]

@@ -1,7 +1,9 @@
 """Lines of a transcript cut to the length of their recording; lines that cannot belong to it are refused."""
 
+from dataclasses import replace
+
 from merkit.core.errors import MerkitError
-from merkit.recordings.transcripts.lines import SHORTEST_S, Line, Transcript, counted, with_times
+from merkit.recordings.transcripts.lines import SHORTEST_S, Line, Transcript, counted
 
 OVERHANG_S = 1.0
 """Speech recognition rounds and pads: a line may end this much behind the recording, and is cut there."""
@@ -44,7 +46,7 @@ def fit_lines(transcript: Transcript, length_s: float) -> Transcript:
             lost.append(line.place)
             continue
         if end_s is not None and end_s > length_s:
-            line = with_times(line, start_s, length_s)
+            line = replace(line, end_s=length_s)
             if end_s > length_s + _ROUNDING_S:
                 cut.append(f"{line.place or 'line'}: by {end_s - length_s:.2f} s")
         lines.append(line)

@@ -2,11 +2,12 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from merkit.core.errors import MerkitError
+from merkit.core.phrases import number_of
 from merkit.recordings.transcripts.values import finite
 
 PAUSE_S = 0.8
@@ -208,16 +209,6 @@ def counted(message: str, places: Sequence[str]) -> str:
     named = [place for place in places if place]
     shown = ", ".join(named[:_SHOWN]) + (", …" if len(named) > _SHOWN else "")
     return number_of(len(places), "line") + message.removeprefix("{}") + (f" ({shown})" if shown else "")
-
-
-def number_of(count: int, noun: str) -> str:
-    """Return ``1 line`` or ``2 lines``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def with_times(line: Line, start_s: float | None, end_s: float | None) -> Line:
-    """Return the line with other times."""
-    return replace(line, start_s=start_s, end_s=end_s)
 
 
 def _start(line: Line) -> float:

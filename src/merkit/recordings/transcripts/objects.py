@@ -6,7 +6,7 @@ from typing import Any
 from merkit.data.strict_json import parse_json, parse_lines
 from merkit.recordings.transcripts.fields import chosen, read_rows, read_time
 from merkit.recordings.transcripts.lines import Draft, Line, Transcript
-from merkit.recordings.transcripts.services import SERVICES, read_item, seconds
+from merkit.recordings.transcripts.services import SERVICES, duration_s, read_item
 from merkit.recordings.transcripts.units import in_milliseconds
 from merkit.recordings.transcripts.values import kind_of
 
@@ -157,7 +157,7 @@ def _chunks(content: Document, draft: Draft) -> None:
     if rows and not lines:
         raise draft.error(rows[0][0], "no chunk has times: ask the pipeline for return_timestamps=True")
     short = [line for line in lines if line.text is not None and " " not in line.text and line.end_s is not None]
-    if len(lines) >= _MANY and len(short) >= len(lines) - 1 and sum(map(seconds, short)) < len(short):
+    if len(lines) >= _MANY and len(short) >= len(lines) - 1 and sum(map(duration_s, short)) < len(short):
         draft.add_words(lines)
         return
     for line in lines:

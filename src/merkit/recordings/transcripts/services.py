@@ -4,8 +4,9 @@ import bisect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from merkit.core.phrases import number_of
 from merkit.recordings.transcripts.fields import count_channels, person, read_rows, read_time
-from merkit.recordings.transcripts.lines import Draft, Line, number_of
+from merkit.recordings.transcripts.lines import Draft, Line
 from merkit.recordings.transcripts.values import kind_of
 
 Document = dict[str, Any]
@@ -14,7 +15,7 @@ _TICKS_HZ = 10_000_000
 """Azure counts in 100 ns."""
 
 
-def seconds(line: Line) -> float:
+def duration_s(line: Line) -> float:
     """Return how long a line with times lasts."""
     return (line.end_s or 0.0) - (line.start_s or 0.0)
 
