@@ -36,7 +36,7 @@ def extract(
 ) -> None:
     """Extract an encoder's features for a whole corpus: merkit features DATA --encoder NAME.
 
-    Training does so by itself. Resumes an interrupted run. Utterances that cannot be read are listed at the end.
+    Training does this by itself. Resumes an interrupted run. Utterances that cannot be read are listed at the end.
     """
     from merkit.experiments.features import fill_store
 

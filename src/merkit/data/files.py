@@ -2,8 +2,8 @@
 
 A file that merkit writes is never seen half-written, not even after a power cut: it is written under another name in
 the same folder and renamed when it is complete and on the disk. Meanwhile its writer locks a file beside it, a lock
-that the system releases when the process ends: what a killed process left is told from what a living one is writing, on
-any machine.
+that the system releases when the process ends: what a killed process left is distinguished from what a living one
+is writing, on any machine.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""JSON and lines of JSON, where a damaged, repeated or bottomless value is an error of one line."""
+"""JSON and lines of JSON, read strictly: damage, a repeated key and too deep nesting are errors of one line."""
 
 import json
 from collections import Counter

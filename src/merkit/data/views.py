@@ -38,7 +38,7 @@ def view_path(folder: Path, kind: Literal["text", "audio"], made_of: Mapping[str
 
 
 def find_view(path: Path) -> Path | None:
-    """Return the file of a view; ``None`` where it is missing, or damaged, which is told.
+    """Return the file of a view; ``None`` where it is missing, or damaged, which is logged.
 
     ``path`` is from `view_path`. A file of just that name is one of an earlier version.
     """

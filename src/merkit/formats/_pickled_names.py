@@ -2,7 +2,7 @@
 
 Arrays are rebuilt from their bytes with plain element types, because NumPy's own reconstruction trusts what a pickle
 says about memory: a forged element type could turn bytes into pointers, and a size that no byte stands for could fill
-the memory. All that a builder makes is paid from a budget of the file's own size.
+the memory. The memory of all that a builder makes is bounded by the size of the file.
 """
 
 import re
@@ -17,7 +17,7 @@ from merkit.core.errors import UnsafeFileError
 _ELEMENTS = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)|[SU][0-9]+|O8?")
 """Element types without structure: booleans, numbers, strings, objects."""
 _ROWS = 1_000_000
-"""Longest axis of an array without elements, which takes no memory, but time to walk along."""
+"""Longest axis of an array without elements: it takes no memory, but time to iterate over."""
 _KEY = 4096
 """Longest string that may be a key: long ones that are equal take long to compare."""
 _TUPLE_KEY = 4

@@ -1,7 +1,7 @@
 """Where a recording has speech, and why an utterance's sound says nothing to a model.
 
-A model gives every sound a label: silence, noise and music too, often a confident one. So the sound of a recording is
-checked before it is read. The check is no part of a model: a corpus is read as it is.
+A model predicts a label for every sound: for silence, noise and music too, often a confident one. So the sound of a
+recording is checked before it is read. The check is no part of a model: a corpus is read as it is.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

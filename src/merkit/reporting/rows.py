@@ -104,8 +104,8 @@ class ResultRow(Settings):
     @property
     def table(self) -> str:
         """Which rows share a table: those of one task; without one, those of the same protocol, data and folds."""
-        told = (self.protocol, self.data_sha256, self.folds, self.support, self.clusters)
-        return self.task or " ".join(map(str, told))
+        facts = (self.protocol, self.data_sha256, self.folds, self.support, self.clusters)
+        return self.task or " ".join(map(str, facts))
 
     @property
     def seed_count(self) -> int:

@@ -26,6 +26,9 @@ SUFFIXES = (".parquet", ".csv", ".jsonl", ".tsv")
 Columns = dict[str, list[Any]]
 
 _LARGEST_BYTES = 2_000_000_000
+_CLAIMED_BYTES = 256 << 20
+_LARGEST_RATIO = 1000
+"""Of a Parquet table's bytes to those of its file, above ``_CLAIMED_BYTES``."""
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,999})")
 _REAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"-?(0|[1-9][0-9]*),[0-9]+")
@@ -58,20 +61,32 @@ def read_columns(path: Path, strings: Collection[str] = (), numbers: Collection[
         raise
     except MerkitError as error:
         raise ManifestError(str(error)) from error
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read as {kind[1:]}: {first_line(error)}") from error
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read: {first_line(error)}") from error
+
+
+def read_parquet(path: Path) -> pyarrow.Table:
+    """Return a Parquet table without the index that pandas writes.
+
+    Raises:
+        ManifestError: It cannot be read, or claims more than it can hold.
+    """
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        claimed = file.metadata.num_rows * len(file.schema_arrow) * 8
+        if claimed > max(_CLAIMED_BYTES, path.stat().st_size * _LARGEST_RATIO):
+            rows, size = file.metadata.num_rows, path.stat().st_size
+            raise ManifestError(f"{path}: claims {rows:,} rows, the file has {size:,} bytes")
+        table = file.read()
+        table.validate(full=True)  # text in UTF-8, offsets within the data
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read as Parquet: {first_line(error)}") from error
+    return table.select([n for n, name in enumerate(table.column_names) if not name.startswith("__index_level_")])
 
 
 def _parquet(path: Path) -> Columns:
-    table = pyarrow.parquet.read_table(path, partitioning=None)
-    table.validate(full=True)  # text in UTF-8, offsets within the data
+    table = read_parquet(path)
     _refuse_repeated(path, table.column_names)
     columns: Columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if name.startswith("__index_level_"):  # written by pandas
-            continue
         kind = column.type
         if pyarrow.types.is_dictionary(kind):
             column, kind = column.cast(kind.value_type), kind.value_type

@@ -183,7 +183,7 @@ def adopt(path: Path, encoder: str) -> None:
     assert number is not None
     new, index = _named(path.parent, number, shard, replace(rows, crc32s=crc32s))
     if not new.exists():
-        os.link(old, new)  # until the new index is there, a kill leaves the old shard as it is
+        os.link(old, new)  # a kill before the new index is complete leaves the old shard as it is
     with atomic_path(new.with_suffix(".parquet")) as temporary:
         temporary.write_bytes(index)
     path.unlink(missing_ok=True)

@@ -277,7 +277,7 @@ def _checked_kind(rows: Sequence[tuple[str, str, Array]], kind: Kind | None, whe
 
 
 def _number_of_format(about: Path, digest: str) -> int | None:
-    """Return the format of a store; ``None`` where ``encoder.json`` is missing, or damaged, which is told.
+    """Return the format of a store; ``None`` where ``encoder.json`` is missing, or damaged, which is logged.
 
     Raises:
         MerkitError: It is of a newer format, or belongs to another fingerprint.

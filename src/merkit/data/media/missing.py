@@ -23,7 +23,7 @@ def spelling_hint(path: Path) -> str:
             differences.append("Unicode form")
         found /= present
     named = " and ".join(dict.fromkeys(differences))
-    return f" There is '{found}', which differs in {named}: write the name as it is there."
+    return f" There is '{found}', which differs in {named}: write the name as it is on the disk."
 
 
 def _entry(folder: Path, name: str) -> str | None:

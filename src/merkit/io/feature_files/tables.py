@@ -8,13 +8,11 @@ import pyarrow
 import pyarrow.parquet
 
 from merkit.core.encoder import Array
-from merkit.core.errors import MerkitError, UnsafeFileError, first_line
-from merkit.data.corpus.tables import read_columns
+from merkit.core.errors import MerkitError
+from merkit.data.corpus import tables
 from merkit.io.feature_files.layouts import FEATURES, FeatureSet, refuse_duplicates
 
 ID = "id"
-_LARGEST_RATIO = 1000
-"""Of a Parquet table's bytes to those of the file, above 256 MiB."""
 
 
 def read_text_table(path: Path) -> FeatureSet:
@@ -23,26 +21,17 @@ def read_text_table(path: Path) -> FeatureSet:
     Raises:
         MerkitError: There is no column ``id`` or nothing else, a cell is text, or an id is empty or stands apart.
     """
-    return _of_columns(read_columns(path, strings=(ID,)))
+    return _of_columns(tables.read_columns(path, strings=(ID,)))
 
 
 def read_parquet(path: Path) -> FeatureSet:
     """Read Parquet: columns of numbers as in CSV, or one column of lists, ``[dim]`` or ``[time][dim]``.
 
     Raises:
-        UnsafeFileError: It claims more than it can hold.
-        MerkitError: As `read_text_table`, or the lists have several widths.
+        MerkitError: As `read_text_table`, the lists have several widths, or the file claims more than it can hold.
     """
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-        claimed = file.metadata.num_rows * len(file.schema_arrow) * 8
-        if claimed > max(256 << 20, path.stat().st_size * _LARGEST_RATIO):
-            raise UnsafeFileError(f"claims {file.metadata.num_rows:,} rows, the file has {path.stat().st_size:,} bytes")
-        table = file.read()
-        table.validate(full=True)  # text in UTF-8, offsets within the data
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise MerkitError(f"cannot be read as Parquet: {first_line(error)}") from error
-    names = [name for name in table.column_names if not name.startswith("__index_level_")]  # written by pandas
+    table = tables.read_parquet(path)
+    names = table.column_names
     lists = [name for name in names if pyarrow.types.is_nested(table.schema.field(name).type)]
     if not lists:
         return _of_columns({name: table[name].to_pylist() for name in names})

@@ -30,7 +30,7 @@ def is_cues(text: str) -> bool:
 
 
 def read_cues(text: str, draft: Draft) -> None:
-    """Read subtitles; captions that repeat the lines before them are told from their own words.
+    """Read subtitles; lines that automatic captions repeat are left out.
 
     Raises:
         MerkitError: Times are not understood, or a cue is no time span or has two speakers; names the cue.

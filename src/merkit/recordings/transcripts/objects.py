@@ -7,8 +7,7 @@ from merkit.data.strict_json import parse_json, parse_lines
 from merkit.recordings.transcripts.fields import chosen, read_rows, read_time
 from merkit.recordings.transcripts.lines import Draft, Line, Transcript
 from merkit.recordings.transcripts.services import SERVICES, duration_s, read_item
-from merkit.recordings.transcripts.units import in_milliseconds
-from merkit.recordings.transcripts.values import kind_of
+from merkit.recordings.transcripts.values import in_milliseconds, kind_of
 
 Document = dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from merkit.data.delimited import Table, find_delimiter, read_table
 from merkit.recordings.transcripts.fields import KNOWN, NAMES, plain, read_rows
 from merkit.recordings.transcripts.lines import Draft
-from merkit.recordings.transcripts.units import in_milliseconds
+from merkit.recordings.transcripts.values import in_milliseconds
 
 _TIME = r"\s*[\d:]+(?:[.,]\d+)?\s*"
 _LABEL = re.compile(rf"{_TIME}\t{_TIME}\t", re.ASCII)

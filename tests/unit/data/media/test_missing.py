@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 )
 def test_a_file_of_another_spelling_is_named(folder: Path, name: str, present: str, difference: str) -> None:
     assert spelling_hint(folder / name) == (
-        f" There is '{folder / present}', which differs in {difference}: write the name as it is there."
+        f" There is '{folder / present}', which differs in {difference}: write the name as it is on the disk."
     )
 
 
