@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from merkit.cli.console import show, show_prose
-from merkit.cli.failures import FailFast, end
+from merkit.cli.failures import FailFast, exit_if_failed
 from merkit.cli.options import Checkpoint, Data, Features, TextColumn
 from merkit.cli.progress import shown_progress
 
@@ -49,4 +49,4 @@ def predict(
     show(f"{out}: {done.count} predictions, {done.old} of them already done{incomplete}")
     if done.note is not None:
         show_prose(done.note)
-    end(done.failures, done.count, "utterances")
+    exit_if_failed(done.failures, done.count, "utterances")

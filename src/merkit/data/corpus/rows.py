@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow
 
+from merkit.core.characters import is_unicode
 from merkit.core.errors import ManifestError
 from merkit.core.phrases import listed, number_of
 from merkit.core.types import MODALITIES, Scalar, Utterance
@@ -152,7 +153,7 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
         cell = fields[name]
         if cell is not None and (isinstance(cell, bool) or not isinstance(cell, (str, int))):
             mistakes.append(f"{name} is {cell!r}, expected text")
-        elif isinstance(cell, str) and not _is_unicode(cell):
+        elif isinstance(cell, str) and not is_unicode(cell):
             mistakes.append(f"{name} is {cell!r}, which is not valid Unicode")
     if fields["id"] is None or not str(fields["id"]).strip():
         mistakes.append("id is empty")
@@ -163,7 +164,7 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
         if not isinstance(cell, str):
             shown = repr(cell) if isinstance(cell, int | float) else f"of type {type(cell).__name__}"
             mistakes.append(f"{name} is {shown}, expected text")
-        elif not _is_unicode(cell):
+        elif not is_unicode(cell):
             mistakes.append(f"{name} is not valid Unicode (half of a surrogate pair)")
         elif not cell and name in ("audio", "video"):
             mistakes.append(f"{name} is empty; leave the cell out instead")
@@ -185,7 +186,7 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
 
 def _attribute(name: str, cells: list[Any], mistakes: list[str]) -> list[Scalar]:
     """Return a column of one kind; whole and real numbers together are real numbers."""
-    broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not _is_unicode(cell)]
+    broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not is_unicode(cell)]
     kinds = {type(cell) for cell in cells if cell is not None}
     bad = [i for i, cell in enumerate(cells) if isinstance(cell, float) and not math.isfinite(cell)]
     huge = [i for i, cell in enumerate(cells) if type(cell) is int and not -(2**63) <= cell < 2**63]
@@ -202,10 +203,6 @@ def _attribute(name: str, cells: list[Any], mistakes: list[str]) -> list[Scalar]
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         mistakes.append(f"attribute '{name}' holds {found}, expected one of text, numbers or truth values")
     return cells
-
-
-def _is_unicode(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _repeated_turns(utterances: Iterable[Utterance]) -> list[str]:

@@ -91,7 +91,7 @@ def _read_rttm(text: str, draft: Draft, path: Path, recording: str) -> None:
     if words:
         draft.add_words(chosen)
     else:
-        _add(draft, chosen)
+        draft.add_lines(chosen)
 
 
 def _read_stm(text: str, draft: Draft, path: Path, recording: str) -> None:
@@ -109,7 +109,7 @@ def _read_stm(text: str, draft: Draft, path: Path, recording: str) -> None:
             continue
         start_s, end_s = _time(draft, row[3], "start", place), _time(draft, row[4], "end", place)
         lines.append((row[0], Line(start_s, end_s, draft.speaker(row[2], place), text_, place)))
-    _add(draft, _of_recording(lines, recording, draft))
+    draft.add_lines(_of_recording(lines, recording, draft))
 
 
 def _read_ctm(text: str, draft: Draft, path: Path, recording: str) -> None:
@@ -148,7 +148,7 @@ def _read_kaldi(text: str, draft: Draft, path: Path, recording: str) -> None:
         draft.note(
             f"{number_of(len(surplus), 'text')} of utterances that 'segments' lacks left out ({surplus[0][:40]}, …)"
         )
-    _add(draft, _of_recording(lines, recording, draft))
+    draft.add_lines(_of_recording(lines, recording, draft))
 
 
 def _beside(path: Path, name: str, draft: Draft) -> dict[str, str]:
@@ -195,11 +195,6 @@ def _of_recording(rows: Iterable[tuple[str, Row]], recording: str, draft: Draft)
     if len(by_name) > 1:
         draft.note(f"only lines of '{recording}' were read, one of {len(by_name)} recordings in the file")
     return by_name[recording] if recording in by_name else [row for rows in by_name.values() for row in rows]
-
-
-def _add(draft: Draft, lines: Iterable[Line]) -> None:
-    for line in lines:
-        draft.add(line.start_s or 0.0, line.end_s, line.speaker, line.text, line.place)
 
 
 COLUMNS: Mapping[str, Reader] = {".rttm": _read_rttm, ".stm": _read_stm, ".ctm": _read_ctm, "segments": _read_kaldi}

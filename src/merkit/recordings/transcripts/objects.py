@@ -5,8 +5,8 @@ from typing import Any
 
 from merkit.data.strict_json import parse_json, parse_lines
 from merkit.recordings.transcripts.fields import chosen, read_rows, read_time
-from merkit.recordings.transcripts.lines import Draft, Line, Transcript
-from merkit.recordings.transcripts.services import SERVICES, duration_s, read_item
+from merkit.recordings.transcripts.lines import Draft, Line, Transcript, end_of, start_of
+from merkit.recordings.transcripts.services import SERVICES, read_item
 from merkit.recordings.transcripts.values import in_milliseconds, kind_of
 
 Document = dict[str, Any]
@@ -156,11 +156,14 @@ def _chunks(content: Document, draft: Draft) -> None:
     if rows and not lines:
         raise draft.error(rows[0][0], "no chunk has times: ask the pipeline for return_timestamps=True")
     short = [line for line in lines if line.text is not None and " " not in line.text and line.end_s is not None]
-    if len(lines) >= _MANY and len(short) >= len(lines) - 1 and sum(map(duration_s, short)) < len(short):
+    if (
+        len(lines) >= _MANY
+        and len(short) >= len(lines) - 1
+        and sum(end_of(line) - start_of(line) for line in short) < len(short)
+    ):
         draft.add_words(lines)
-        return
-    for line in lines:
-        draft.add(line.start_s or 0.0, line.end_s, line.speaker, line.text, line.place)
+    else:
+        draft.add_lines(lines)
 
 
 _MANY = 8
