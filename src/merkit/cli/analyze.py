@@ -91,7 +91,9 @@ def _show(one: "Analyzed", as_json: bool) -> None:
         if as_json:
             show_json(one.analysis.to_dict())
         else:
-            print_analysis(one.analysis, one.transcript)
+            print_analysis(one.analysis)
+            if one.transcript is not None:
+                show(f"words: {one_line(str(one.transcript))}")
     elif one.earlier is not None:
         if as_json:
             show_json(content_of(one.earlier))
@@ -99,10 +101,9 @@ def _show(one: "Analyzed", as_json: bool) -> None:
             show(f"{one_line(str(one.recording))}: already done, {one_line(str(one.earlier))}")
 
 
-def print_analysis(analysis: "Analysis", transcript: Path | None = None) -> None:
+def print_analysis(analysis: "Analysis") -> None:
     """Print an analysis as a table, a row for each segment."""
-    words = "" if transcript is None else f", words of {one_line(transcript.name)}"
-    show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s{words}")
+    show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s")
     columns = (number("from"), number("to"), "speaker", "label", number("probability"), "modalities", "text")
     rows = [
         (

@@ -8,6 +8,7 @@ import functools
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -64,10 +65,13 @@ def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -
     table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*row)
-    _results().print(table)
+    _results().print(table, soft_wrap=False)
 
 
 def _results() -> Console:
+    """Return the console on standard output; below a progress bar on the same terminal, the bar's own."""
+    if hasattr(sys.stdout, "rich_proxied_file"):
+        return messages()
     console = _PlainConsole(markup=False, emoji=False, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDTH

@@ -64,6 +64,8 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             command(*arguments, **options)
             sys.stdout.flush()  # here a full disk or a closed pipe is still told from an error of Python's own
         except (MerkitError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is None:
+                raise  # not the system's
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 forget_output()
                 raise typer.Exit(1) from None

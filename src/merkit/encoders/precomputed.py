@@ -16,6 +16,7 @@ from merkit.core.types import Turn
 from merkit.data.features.published import read_published
 from merkit.data.files import write_texts
 from merkit.encoders._stored_vectors import StoredVectors
+from merkit.formats.json_files import read_object
 
 FOLDER = "precomputed"
 """Below the manifest's folder: one folder for each set of features."""
@@ -150,9 +151,9 @@ def _published(name: str, home: EncoderHome) -> PublishedFeatures | None:
 
 def _kept(assets: Path) -> tuple[int, tuple[str, ...]]:
     try:
-        kept = json.loads((assets / _ASSET).read_text(encoding="utf-8"))
+        kept = read_object(assets / _ASSET)
         return int(kept["dim"]), tuple(str(column) for column in kept["columns"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (MerkitError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"Cannot read '{assets / _ASSET}' of the checkpoint: {error}") from error
 
 

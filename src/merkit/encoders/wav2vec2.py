@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder, EncoderHome, EncoderSpec, as_float32
-from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.errors import ConfigError
 from merkit.core.types import Turn
 from merkit.encoders.networks.architecture import Architecture
 from merkit.encoders.networks.config import NetworkConfig
@@ -31,6 +32,7 @@ from merkit.encoders.networks.layers import choose_states, transformer_layers
 from merkit.encoders.networks.loading import ignore_mask_warnings, read_network_config
 from merkit.encoders.networks.trained import TrainedNetwork
 from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
+from merkit.formats.json_files import read_object
 from merkit.nn.sequences import mean_position, pad_sequences
 
 _TYPES = ("wav2vec2", "hubert", "wavlm")
@@ -67,6 +69,15 @@ class Wav2Vec2Config(NetworkConfig):
                 "unmasked_padding needs frozen = false and no cache_front_end: nothing stored depends on batch mates"
             )
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Frames ``first`` to ``stop`` of a recording, of which ``own``, counted from ``first``, are the window's."""
+
+    first: int
+    stop: int
+    own: slice
 
 
 class Wav2Vec2(Architecture):
@@ -131,19 +142,35 @@ class Wav2Vec2(Architecture):
 
         A window has ``_WINDOW_S`` of its own and ``_OVERLAP_S`` more on either side, which its frames attend to.
         """
-        own, overlap = (round(seconds * RATE_HZ / self._stride) for seconds in (_WINDOW_S, _OVERLAP_S))
         rows = []
         for data, mask in zip(padded.data, padded.mask, strict=True):
             samples = data[mask]
-            count = (len(samples) - self._shortest) // self._stride + 1
             states = []
-            for start in range(0, count, own):
-                first, stop = max(0, start - overlap), min(count, start + own + overlap)
-                window = samples[first * self._stride : (stop - 1) * self._stride + self._shortest]
-                found = self._states(network, pad_sequences([window])).data[0]
-                states.append(found[start - first : min(count, start + own) - first])
+            for window in self.windows(len(samples)):
+                found = self._states(network, pad_sequences([samples[self.samples_of(window)]])).data[0]
+                states.append(found[window.own])
             rows.append(torch.cat(states))
         return pad_sequences(rows)
+
+    def windows(self, samples: int) -> list["Window"]:
+        """Return the windows of a recording of so many samples, one of all frames where it is short enough."""
+        count = (samples - self._shortest) // self._stride + 1
+        if samples <= self.max_positions:
+            return [Window(0, count, slice(0, count))]
+        own, overlap = (round(seconds * RATE_HZ / self._stride) for seconds in (_WINDOW_S, _OVERLAP_S))
+        windows = []
+        for start in range(0, count, own):
+            first, end = max(0, start - overlap), min(count, start + own)
+            windows.append(Window(first, min(count, end + overlap), slice(start - first, end - first)))
+        return windows
+
+    def sample_counts(self, frames: Sequence[int]) -> list[int]:
+        """Return from how many samples so many frames are computed at least."""
+        return [(count - 1) * self._stride + self._shortest for count in frames]
+
+    def samples_of(self, window: "Window") -> slice:
+        """Return the samples that a window's frames are computed from."""
+        return slice(window.first * self._stride, (window.stop - 1) * self._stride + self._shortest)
 
     def _states(self, network: nn.Module, padded: Padded) -> Padded:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_front_end):
@@ -208,8 +235,13 @@ class CachedFrontEnd(TrainedNetwork):
         arrays = []
         for turn in turns:
             wave = torch.from_numpy(self.architecture.read(turn)).to(self._device.device)
+            # while training, frames are stored under a name that says nothing of windows
+            by_window = not self.stored and len(wave) > self.architecture.max_positions
+            windows = self.architecture.windows(len(wave)) if by_window else []
+            parts = [(self.architecture.samples_of(window), window.own) for window in windows] or [(slice(None),) * 2]
             with torch.no_grad():
-                arrays.append(as_float32(self._front_end(wave[None])[0].T.cpu().numpy()))
+                frames = [self._front_end(wave[None, samples])[0].T[own] for samples, own in parts]
+            arrays.append(as_float32(torch.cat(frames).cpu().numpy()))
         return arrays
 
     def blank(self) -> Array:
@@ -217,8 +249,23 @@ class CachedFrontEnd(TrainedNetwork):
 
     def vectors(self, padded: Padded) -> Padded:
         frames = torch.where(padded.mask.unsqueeze(-1), padded.data, 0.0)
-        states = Padded(self.architecture.transform(self.network, frames, padded.mask), padded.mask)
+        states = self._states(Padded(frames, padded.mask))
         return mean_position(states) if self.architecture.config.pooled else states
+
+    def _states(self, frames: Padded) -> Padded:
+        """Return the states of the front end's frames, by window where `Wav2Vec2.states` works by window."""
+        lengths = self.architecture.sample_counts(frames.mask.sum(dim=1).tolist())
+        if torch.is_grad_enabled() or max(lengths) <= self.architecture.max_positions:
+            return Padded(self.architecture.transform(self.network, frames.data, frames.mask), frames.mask)
+        rows = []
+        for data, length in zip(frames.data, lengths, strict=True):
+            states = []
+            for window in self.architecture.windows(length):
+                part = data[None, window.first : window.stop]
+                mask = torch.ones(part.shape[:2], dtype=torch.bool, device=part.device)
+                states.append(self.architecture.transform(self.network, part, mask)[0, window.own])
+            rows.append(torch.cat(states))
+        return pad_sequences(rows)
 
     def stored_bytes(self, turn: Turn) -> int:
         return self.architecture.count_frames(turn) * self._channels * np.dtype(np.float32).itemsize
@@ -276,11 +323,8 @@ def _normalises(files: NetworkFiles) -> bool:
     path = files.folder / "preprocessor_config.json"
     if not path.is_file():
         return True
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        normalise, rate_hz = bool(settings.get("do_normalize", True)), settings.get("sampling_rate", RATE_HZ)
-    except (OSError, ValueError, AttributeError) as error:
-        raise MerkitError(f"Cannot read '{path}': {error}") from error
+    settings = read_object(path)
+    normalise, rate_hz = bool(settings.get("do_normalize", True)), settings.get("sampling_rate", RATE_HZ)
     if rate_hz != RATE_HZ:
         raise ConfigError(f"'{files.weights}' works at {rate_hz} Hz, only {RATE_HZ} Hz is supported")
     return normalise

@@ -55,7 +55,7 @@ def analyze_recordings(
     recognizer = cache(lambda: Recognizer.load(checkpoint))
     for number, one in enumerate(found):
         if progress is not None:
-            progress("recordings", number, len(found), one.path.name)
+            progress("recordings", number, len(found))
         outputs = None if out is None else outputs_of(out, one.output)
         key: Mapping[str, Any] = {}
         try:

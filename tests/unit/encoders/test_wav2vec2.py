@@ -11,6 +11,8 @@ from tests.networks import KINDS, noise, padded
 from merkit.core.batch import Padded
 from merkit.core.encoder import Encoder, EncoderHome
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.types import Turn, Utterance
+from merkit.core.waveform import Waveform
 from merkit.encoders import wav2vec2
 from merkit.encoders.wav2vec2 import SPEC, Wav2Vec2Config
 
@@ -266,7 +268,7 @@ def test_networks_that_are_not_known_to_be_safe_are_refused(networks, tmp_path, 
         build(tmp_path)
 
 
-@pytest.mark.parametrize(("content", "words"), [('{"sampling_rate": 8000}', "works at 8000 Hz"), ("[]", "Cannot read")])
+@pytest.mark.parametrize(("content", "words"), [('{"sampling_rate": 8000}', "works at 8000 Hz"), ("[]", "is damaged")])
 def test_a_preprocessor_that_does_not_fit_is_refused(networks, tmp_path, content, words):
     build(networks["wav2vec2 group"]).save_assets(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(content)
@@ -313,3 +315,23 @@ def test_a_recording_too_long_for_one_pass_is_read_by_window(
     with torch.inference_mode():  # the second window's own frames are 25 to 49, read with frames 20 to 54
         second = architecture.transform(network, front_end[None, 20:55], torch.ones(1, 35, dtype=torch.bool))
     torch.testing.assert_close(windows.data[0, 25:50], second[0, 5:30], atol=1e-4, rtol=1e-4)
+
+
+def test_a_cached_front_end_is_read_by_the_same_windows(
+    networks: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wav2vec2.Wav2Vec2, "max_positions", 20_000)
+    monkeypatch.setattr(wav2vec2, "_WINDOW_S", 0.5)
+    monkeypatch.setattr(wav2vec2, "_OVERLAP_S", 0.1)
+    plain = build(networks["wav2vec2 layer"], frozen=False).eval()
+    plain.save_assets(tmp_path)
+    cached = build(networks["wav2vec2 layer"], frozen=False, cache_front_end=True, assets=tmp_path).eval()
+    cached.load_state_dict(plain.state_dict())
+    waves = [Waveform(noise(count), 16_000) for count in (48_123, 5_000)]
+    turns = [Turn(Utterance(f"u{n}", "c", n, "s", audio=wave), (), Path()) for n, wave in enumerate(waves)]
+
+    with torch.inference_mode():
+        found, expected = (encoder(padded(encoder.extract(turns))) for encoder in (cached, plain))
+
+    assert torch.equal(found.mask, expected.mask)
+    torch.testing.assert_close(found.data[found.mask], expected.data[found.mask], atol=1e-4, rtol=1e-4)

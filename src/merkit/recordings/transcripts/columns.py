@@ -165,7 +165,7 @@ def _beside(path: Path, name: str, draft: Draft) -> dict[str, str]:
         return {}
     content, _ = decode(read_bytes(other, "transcript"), f"'{other}'", western=True)
     found: dict[str, str] = {}
-    for number, line in enumerate(content.split("\n"), start=1):
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", content), start=1):
         if not line.strip():
             continue
         key, _, rest = line.strip().partition(" ") if " " in line.strip() else (*line.strip().partition("\t"),)

@@ -100,7 +100,7 @@ class Draft:
 
     def note(self, message: str, place: str = "") -> None:
         """Add a note; ``{}`` at its beginning becomes the number of lines that it was added for."""
-        self._notes.setdefault(message, []).append(place)
+        self._notes.setdefault(" ".join(message.split()), []).append(place)
 
     def speaker(self, value: Any, place: str) -> str:
         """Return a speaker's name; numbers are names (0 too), and nothing is the unknown speaker.
