@@ -50,9 +50,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     What killed processes left in the folder of ``path`` is removed, once in each process.
 
     Raises:
-        MerkitError: The folder cannot be written to (read-only, full, forbidden); names the folder and what to do.
+        MerkitError: The folder cannot be written to (read-only, full, forbidden), or ``path`` is a pipe or a device;
+            names the folder and what to do.
     """
     path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise MerkitError(f"'{path}' is a pipe or a device, which no file can replace: choose another place")
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers_once(path.parent.absolute())

@@ -211,7 +211,8 @@ def _wav(path: Path | EncodedRecording, file: BinaryIO, size: int) -> Layout:
                     f"'{path}' promises {promised} bytes of samples in its header, but holds {held}. {AGAIN}"
                 )
             else:
-                notes.append(f"its header promises {promised - held} bytes more than it holds: read to its end")
+                more = promised - held
+                notes.append(f"its header promises {more} byte{'s'[: more != 1]} more than it holds: read to its end")
             break
         file.seek(begin + 4)
         ends = (begin + 8 + int.from_bytes(file.read(4), _order(file)), at + promised)

@@ -82,6 +82,11 @@ class Draft:
         """Whether it has no line yet."""
         return not self._lines
 
+    @property
+    def has_words(self) -> bool:
+        """Whether some line has words."""
+        return any(line.text is not None for line in self._lines)
+
     def error(self, place: str, message: str) -> MerkitError:
         """Return the error of a place in the file."""
         return MerkitError(f"{self.source}{', ' if place else ''}{place}: {message}")

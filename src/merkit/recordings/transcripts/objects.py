@@ -54,8 +54,10 @@ def _read_content(content: Any, draft: Draft) -> Transcript:
     reader = _reader(content)
     if reader is not None:
         reader(content, draft)
-        if draft.is_empty and isinstance(content.get("text"), str) and draft.text(content["text"], "") is not None:
-            return _whole(content, draft)
+        if not draft.has_words and isinstance(content.get("text"), str) and draft.text(content["text"], "") is not None:
+            if draft.is_empty:
+                return _whole(content, draft)
+            draft.note("the text of the whole recording was left out: it belongs to no line")
         return draft.finish()
     if isinstance(content.get("text"), str):
         return _whole(content, draft)
@@ -76,6 +78,7 @@ def _reader(content: Document) -> Callable[[Document, Draft], None] | None:
         ("segments", list, _segments),
         ("chunks", list, _chunks),
         ("words", list, _words),
+        ("result", list, _vosk),
     )
     present = [(content[key], read) for key, kind, read in readers if isinstance(content.get(key), kind)]
     return next((read for value, read in present if value), present[0][1] if present else None)
@@ -104,6 +107,10 @@ def _words(content: Document, draft: Draft) -> None:
     draft.add_words(
         read_item(draft, row, place) for place, row in _in_seconds(_objects(content["words"], "word", draft), draft)
     )
+
+
+def _vosk(content: Document, draft: Draft) -> None:
+    draft.add_words(read_item(draft, row, place) for place, row in _objects(content["result"], "word", draft))
 
 
 def _in_seconds(rows: list[tuple[str, Document]], draft: Draft) -> list[tuple[str, Document]]:

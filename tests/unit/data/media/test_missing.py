@@ -50,6 +50,12 @@ def test_backslashes_are_named_where_no_file_has_the_name(folder: Path) -> None:
     assert spelling_hint(folder / "Calls\\Berta.wav").startswith(" Its path has backslashes")
 
 
+def test_a_link_to_nothing_is_no_other_spelling(folder: Path) -> None:
+    (folder / "Calls" / "dead.wav").symlink_to("nowhere.wav")
+
+    assert spelling_hint(folder / "Calls" / "dead.wav").endswith("dead.wav' is a link to a file that is not there.")
+
+
 def test_the_error_of_a_missing_recording_carries_the_hint(folder: Path) -> None:
     with pytest.raises(MediaError, match=rf"No recording .*anna\.wav'.* There is .*Calls{os.sep}Anna\.WAV"):
         duration_s(folder / "Calls" / "anna.wav")
