@@ -1,6 +1,7 @@
 """Features of one's own: imported from every kind of file with the same scores, refused in one line, exported."""
 
 import json
+import os
 import pickle
 import re
 from collections.abc import Callable
@@ -467,6 +468,27 @@ def test_links_and_claims_of_an_hdf5_file_are_refused(data: Path, tmp_path: Path
         file.create_virtual_dataset("c000_0", layout)
     with h5py.File(tmp_path / "type.h5", "w") as file:
         file["c000_0"] = np.dtype("f8")
+    with h5py.File(tmp_path / "packed.h5", "w") as file:
+        zeros = file.create_dataset("c000_0", (50_000_000,), "f4", chunks=(10_000_000,), compression="gzip")
+        zeros[:] = 0
+    with h5py.File(tmp_path / "woven.h5", "w") as file:
+        above = [file.create_group("0")]
+        for _ in range(6):  # 30 to the power of 6 ways to the last
+            below = above[-1].create_group("0")
+            for number in range(1, 30):
+                above[-1][str(number)] = below
+            above.append(below)
+    with h5py.File(tmp_path / "echo.h5", "w") as file:
+        ids = file.create_dataset("ids", (20_000,), h5py.string_dtype())
+        ids[0] = "c" * 1_000_000
+        ids[1:] = "x"
+        at = ids.id.get_offset()
+    content = bytearray((tmp_path / "echo.h5").read_bytes())
+    content[at : at + 16 * 20_000] = content[at : at + 16] * 20_000  # each is the long one
+    (tmp_path / "echo.h5").write_bytes(content)
+    with h5py.File(tmp_path / "vlen.h5", "w") as file:
+        file.create_dataset("c000_0", (3,), h5py.vlen_dtype("f4"))
+    os.mkfifo(tmp_path / "pipe.h5")
     with h5py.File(tmp_path / "names.h5", "w") as file:
         file.create_group("c000\n0")["\nx"] = np.zeros(3)
         file["c000_1"] = np.zeros(3)
@@ -481,6 +503,11 @@ def test_links_and_claims_of_an_hdf5_file_are_refused(data: Path, tmp_path: Path
         ("type", "is a type, expected data"),
         ("names", r"'c000\n0' is a group of \nx, expected an array"),
         ("claim", "claims 8,000,000,000,000 bytes"),
+        ("packed", "claims 200,000,000 bytes"),
+        ("woven", "do not explain"),
+        ("echo", "'/ids' claims"),
+        ("vlen", "expected numbers or text"),
+        ("pipe", "a folder, pipe or device"),
     ):
         done = imported(data, tmp_path / f"{name}.h5", "--allow-missing", name="refused")
         assert (done.code, done.error.count("\n")) == (2, 1)

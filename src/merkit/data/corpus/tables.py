@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.parquet
 
 from merkit.core.errors import ManifestError, MerkitError, first_line
 from merkit.data.delimited import Cell, read_table
+from merkit.data.parquet import read_parquet_table
 from merkit.data.plain_text import decode, read_bytes
 from merkit.data.strict_json import parse_lines
 
@@ -65,16 +65,13 @@ def read_columns(path: Path, strings: Collection[str] = (), numbers: Collection[
 
 
 def _parquet(path: Path) -> Columns:
-    table = pyarrow.parquet.read_table(path, partitioning=None)
-    table.validate(full=True)  # text in UTF-8, offsets within the data
+    table = read_parquet_table(path)
     _refuse_repeated(path, table.column_names)
     columns: Columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name.startswith("__index_level_"):  # written by pandas
             continue
         kind = column.type
-        if pyarrow.types.is_dictionary(kind):
-            column, kind = column.cast(kind.value_type), kind.value_type
         types = pyarrow.types
         tests = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
         if not (types.is_null(kind) or any(test(kind) for test in tests)):

@@ -7,7 +7,7 @@ import numpy as np
 
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
-from merkit.data.files import atomic_path
+from merkit.data.files import atomic_path, open_file
 from merkit.formats.npz import read_npz
 from merkit.formats.unpickling import read_pickle_safely
 from merkit.io.feature_files.hdf5 import SIGNATURE, read_hdf5, write_hdf5
@@ -30,11 +30,8 @@ def read_features(path: Path, modality: str, chosen: str | None = None) -> Featu
     Raises:
         MerkitError: The file is missing, of another kind, or holds no features by utterance id; one line.
     """
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(8)
-    except OSError as error:
-        raise MerkitError(f"{path}: cannot be read: {error.strerror}") from error
+    with open_file(path) as stream:
+        start = stream.read(8)
     try:
         if start.startswith(b"PAR1"):
             return _named(read_parquet(path), chosen)

@@ -8,13 +8,12 @@ import pyarrow
 import pyarrow.parquet
 
 from merkit.core.encoder import Array
-from merkit.core.errors import MerkitError, UnsafeFileError, first_line
+from merkit.core.errors import MerkitError, first_line
 from merkit.data.corpus.tables import read_columns
+from merkit.data.parquet import read_parquet_table
 from merkit.io.feature_files.layouts import FEATURES, FeatureSet, refuse_duplicates
 
 ID = "id"
-_LARGEST_RATIO = 1000
-"""Of a Parquet table's bytes to those of the file, above 256 MiB."""
 
 
 def read_text_table(path: Path) -> FeatureSet:
@@ -30,16 +29,11 @@ def read_parquet(path: Path) -> FeatureSet:
     """Read Parquet: columns of numbers as in CSV, or one column of lists, ``[dim]`` or ``[time][dim]``.
 
     Raises:
-        UnsafeFileError: It claims more than it can hold.
+        UnsafeFileError: It stands for more than its size explains.
         MerkitError: As `read_text_table`, or the lists have several widths.
     """
     try:
-        file = pyarrow.parquet.ParquetFile(path)
-        claimed = file.metadata.num_rows * len(file.schema_arrow) * 8
-        if claimed > max(256 << 20, path.stat().st_size * _LARGEST_RATIO):
-            raise UnsafeFileError(f"claims {file.metadata.num_rows:,} rows, the file has {path.stat().st_size:,} bytes")
-        table = file.read()
-        table.validate(full=True)  # text in UTF-8, offsets within the data
+        table = read_parquet_table(path)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise MerkitError(f"cannot be read as Parquet: {first_line(error)}") from error
     names = [name for name in table.column_names if not name.startswith("__index_level_")]  # written by pandas
