@@ -284,6 +284,15 @@ def test_undefined_values_are_kept_where_they_are_allowed(data: Path, sound: Arr
     assert np.isnan(read_published(data / "precomputed" / "gaps").arrays["c000_0"][0, -1])
 
 
+def test_a_pipe_in_place_of_features_is_refused_and_never_waited_for(data: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f.csv")
+
+    done = imported(data, tmp_path / "f.csv", name="refused")
+
+    assert (done.code, done.error.count("\n")) == (2, 1), done.error
+    assert "a folder, pipe or device, expected a file" in done.error
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -69,8 +69,8 @@ def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
     recording = call.both.recording
     outputs = outputs_of(folder / "analysis", Path(recording.stem))
     key = made_of(recording, _transcript(manifest, recording.stem), checkpoints[BOTH], {"channels": "mix"})
-    analysis_file, _ = write_analysis(call.both, outputs, key)
-    return Demonstration(scores, report.html, call, analysis_file, checkpoints[BOTH])
+    write_analysis(call.both, outputs, key)
+    return Demonstration(scores, report.html, call, outputs.record, checkpoints[BOTH])
 
 
 def most_varied_call(utterances: Sequence[Utterance], labels: Mapping[str, str]) -> list[Utterance]:

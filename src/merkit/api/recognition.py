@@ -10,6 +10,7 @@ from typing import Any, overload
 
 from merkit.core.encoder import describe_unread
 from merkit.core.errors import ConfigError, MediaError, UnknownNameError
+from merkit.core.phrases import number_of
 from merkit.core.types import Prediction, Utterance
 from merkit.core.waveform import Waveform
 from merkit.data.corpus.manifest import conversation_turns, read_manifest
@@ -42,7 +43,7 @@ class Predictions(Tabular, Sequence[Prediction]):
 
     @property
     def title(self) -> str:
-        return f"{len(self)} prediction{'' if len(self) == 1 else 's'}"
+        return number_of(len(self), "prediction")
 
     def rows(self) -> list[dict[str, Any]]:
         shown = [name for name in ("speaker", "text") if any(getattr(utterance, name) for utterance in self.utterances)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from merkit.cli.console import show
-from merkit.cli.failures import FailFast, end
+from merkit.cli.failures import FailFast, exit_if_failed
 from merkit.cli.options import Data, Settings, parse_values
 from merkit.cli.progress import shown_progress
 
@@ -51,4 +51,4 @@ def align(
         show(f"{aligned.failures}. They are read frame by frame.")
     elif aligned.failed:
         failures |= aligned.failed
-    end(failures, aligned.new + aligned.old, "utterances", REMEDY if aligned.failed else "")
+    exit_if_failed(failures, aligned.new + aligned.old, "utterances", REMEDY if aligned.failed else "")

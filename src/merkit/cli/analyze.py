@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from merkit.cli.console import number, show, show_json, show_prose, show_table
-from merkit.cli.failures import FailFast, end
+from merkit.cli.failures import FailFast, exit_if_failed
 from merkit.cli.options import AsJson, Checkpoint
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
@@ -78,7 +78,7 @@ def analyze(
             _show(one, as_json)
     if out is not None and not as_json:
         show(f"{out}: {', '.join(f'{count} {what}' for what, count in counts.items())}")
-    end({name: str(error) for name, error in failures.items()}, sum(counts.values()), "recordings")
+    exit_if_failed({name: str(error) for name, error in failures.items()}, sum(counts.values()), "recordings")
 
 
 def _show(one: "Analyzed", as_json: bool) -> None:

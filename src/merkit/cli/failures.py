@@ -11,7 +11,7 @@ from merkit.core.characters import one_line
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")]
 
 
-def end(failures: Mapping[str, str], done: int, what: str, remedy: str = "") -> None:
+def exit_if_failed(failures: Mapping[str, str], done: int, what: str, remedy: str = "") -> None:
     """List the inputs that failed, and exit with 1, or with 2 where nothing was done; return where none failed.
 
     Args:

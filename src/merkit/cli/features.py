@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from merkit.cli.console import show, show_prose
-from merkit.cli.failures import FailFast, end
+from merkit.cli.failures import FailFast, exit_if_failed
 from merkit.cli.options import Data, Features, Settings, parse_values
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
@@ -36,7 +36,7 @@ def extract(
 ) -> None:
     """Extract an encoder's features for a whole corpus: merkit features DATA --encoder NAME.
 
-    Training does so by itself. Resumes an interrupted run. Utterances that cannot be read are listed at the end.
+    Training does this by itself. Resumes an interrupted run. Utterances that cannot be read are listed at the end.
     """
     from merkit.experiments.features import fill_store
 
@@ -46,7 +46,7 @@ def extract(
     show(f"{filled.folder}: {filled.new} utterances extracted, {filled.old} already done{missing}")
     if filled.note is not None:
         show_prose(filled.note)
-    end(filled.failures, filled.new + filled.old, "utterances")
+    exit_if_failed(filled.failures, filled.new + filled.old, "utterances")
 
 
 def import_(

@@ -62,7 +62,7 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
-            sys.stdout.flush()  # here a full disk or a closed pipe is still told from an error of Python's own
+            sys.stdout.flush()  # here a full disk or a closed pipe is still distinguished from an error of Python's own
         except (MerkitError, OSError) as error:
             if isinstance(error, OSError) and error.errno is None:
                 raise  # not the system's

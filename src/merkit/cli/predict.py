@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from merkit.cli.console import show, show_prose
-from merkit.cli.failures import FailFast, end
+from merkit.cli.failures import FailFast, exit_if_failed
 from merkit.cli.options import Checkpoint, Data, Features, TextColumn
 from merkit.cli.progress import shown_progress
 
@@ -31,23 +31,10 @@ def predict(
     from merkit.inference.parts import locked_parts
 
     check_folder(checkpoint)
-    with locked_parts(out):  # before the slow imports
-        _predict(data, checkpoint, out, features, text_column, batch_size, fail_fast)
+    with locked_parts(out), shown_progress() as progress:  # before the slow imports
+        from merkit.data.corpus.manifest import read_manifest
+        from merkit.inference.bulk import predict_corpus
 
-
-def _predict(
-    data: Path,
-    checkpoint: Path,
-    out: Path,
-    features: Path | None,
-    text_column: str | None,
-    batch_size: int,
-    fail_fast: bool,
-) -> None:
-    from merkit.data.corpus.manifest import read_manifest
-    from merkit.inference.bulk import predict_corpus
-
-    with shown_progress() as progress:
         done = predict_corpus(
             checkpoint,
             read_manifest(data),
@@ -62,4 +49,4 @@ def _predict(
     show(f"{out}: {done.count} predictions, {done.old} of them already done{incomplete}")
     if done.note is not None:
         show_prose(done.note)
-    end(done.failures, done.count, "utterances")
+    exit_if_failed(done.failures, done.count, "utterances")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from merkit.cli.console import number, show, show_prose, show_table
 from merkit.core.characters import one_line
-from merkit.reporting.text import counted, interval_text, p_text, points, score_text, spread_text
+from merkit.core.phrases import listed, number_of
+from merkit.reporting.text import interval_text, p_text, points, score_text, spread_text
 
 if TYPE_CHECKING:
     from merkit.reporting.results import Group
@@ -28,13 +29,12 @@ def print_scores(scores: dict[str, Any]) -> None:
     """Print a run's test scores and per-class F1 as two tables."""
     show(f"{scores['model']} on {scores['protocol']}, {scores['support']} test utterances")
     show(
-        f"{counted(len(scores['seeds']), 'seed')}, {counted(len(scores['folds']), 'fold')}, "
+        f"{number_of(len(scores['seeds']), 'seed')}, {number_of(len(scores['folds']), 'fold')}, "
         f"{_selection(scores)}; percent{', std over seeds' if scores['seeds'][1:] else ''}"
     )
     differences = scores["count_differences"]
     if differences:
-        more = f"; and {len(differences) - 1} more" if differences[1:] else ""
-        show(f"Not the published corpus, its counts differ: {differences[0]}{more}")
+        show(f"Not the published corpus, its counts differ: {listed(differences, 1, '; ')}")
     for warning in scores["warnings"]:
         show(f"warning: {warning}")
     show_table(

@@ -17,6 +17,11 @@ def visible(text: str) -> str:
     return COMMANDS.sub(lambda match: repr(match[0])[1:-1], text)
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be encoded: whether it has no half of a surrogate pair."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def one_line(name: str) -> str:
     """Return a name, such as a file's, with its line feeds made visible too."""
     return visible(name).replace("\n", "\\n")

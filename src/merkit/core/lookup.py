@@ -128,7 +128,7 @@ def load(kind: str, reference: str) -> Any:
 
 @cache
 def load_built_in(kind: str, name: str) -> Any:
-    """Import one plug-in that merkit brings along and return its ``SPEC``; nothing outside merkit is looked at.
+    """Import one plug-in that merkit provides and return its ``SPEC``; nothing outside merkit is looked at.
 
     Raises:
         UnknownNameError: merkit has none of this name.

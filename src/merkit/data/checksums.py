@@ -1,6 +1,6 @@
 """How damage to a file that merkit wrote is noticed, whichever of its bytes was changed.
 
-* A small file that is read whole has the hash of its content in its name: `stamped_name`, `read_stamped`.
+* A small file that is read whole has the hash of its content in its name: `write_stamped`, `read_stamped`.
 * JSON ends with its own checksum: `seal`, `unseal`.
 * Other files are listed in such a JSON with the hashes of their content: `hash_files`, `damaged_files`.
 
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import MerkitError
-from merkit.data.files import file_hash
+from merkit.data.files import atomic_path, file_hash
+from merkit.data.strict_json import parse_json
 
 _DIGITS = 32
 _CHECKSUM = {"checksum_of": "the lines above", "checksum": ""}
@@ -24,6 +25,14 @@ _CHECKSUM = {"checksum_of": "the lines above", "checksum": ""}
 def stamped_name(stem: str, content: bytes, suffix: str) -> str:
     """Return the name ``<stem>-<hash><suffix>`` for a file with this content."""
     return f"{stem}-{_hash(content)}{suffix}"
+
+
+def write_stamped(folder: Path, stem: str, content: bytes, suffix: str) -> Path:
+    """Write a file under its `stamped_name` in a folder, atomically, and return its path."""
+    path = folder / stamped_name(stem, content, suffix)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    return path
 
 
 def is_stamped(path: Path) -> bool:
@@ -70,10 +79,7 @@ def unseal(path: Path) -> dict[str, Any]:
         OSError: It cannot be read.
     """
     text = read_regular(path).decode()
-    try:
-        values = json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    values = parse_json(text)
     if not isinstance(values, dict):
         raise ValueError("it is no JSON object")
     if not values.keys() & _CHECKSUM.keys():  # an earlier version's; one changed byte cannot remove both keys

@@ -136,4 +136,5 @@ def _unequal(source: str, number: int, cells: list[Cell], names: list[str], deli
     found = max(_filled(cells), min(len(cells), len(names)))
     hint = f"; a cell that has {delimiter!r} in it must be in quotes" if found > len(names) else ""
     shown = " ".join(", ".join(names).split())[:200]
-    return f"{source}, line {number}: {found} cells for {len(names)} columns ({shown}){hint}"
+    counts = f"{found} cell{'s'[: found != 1]} for {len(names)} column{'s'[: len(names) != 1]}"
+    return f"{source}, line {number}: {counts} ({shown}){hint}"

@@ -2,8 +2,8 @@
 
 A file that merkit writes is never seen half-written, not even after a power cut: it is written under another name in
 the same folder and renamed when it is complete and on the disk. Meanwhile its writer locks a file beside it, a lock
-that the system releases when the process ends: what a killed process left is told from what a living one is writing, on
-any machine.
+that the system releases when the process ends: what a killed process left is distinguished from what a living one
+is writing, on any machine.
 """
 
 import errno
@@ -50,9 +50,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     What killed processes left in the folder of ``path`` is removed, once in each process.
 
     Raises:
-        MerkitError: The folder cannot be written to (read-only, full, forbidden); names the folder and what to do.
+        MerkitError: The folder cannot be written to (read-only, full, forbidden), or ``path`` is a pipe or a device;
+            names the folder and what to do.
     """
     path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise MerkitError(f"'{path}' is a pipe or a device, which no file can replace: choose another place")
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers_once(path.parent.absolute())
@@ -78,7 +81,7 @@ def _claimed(folder: Path) -> Iterator[str]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         with suppress(OSError):  # a file system without locks: nobody can take the file for a leftover
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if _is_at(path, descriptor):
+        if is_open_at(path, descriptor):
             break  # else another process took it for a leftover before it was locked
         os.close(descriptor)
     try:
@@ -97,7 +100,7 @@ def remove_leftovers(folder: Path) -> None:
                 descriptor = os.open(folder / lock, os.O_RDWR)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if _is_at(folder / lock, descriptor):
+                    if is_open_at(folder / lock, descriptor):
                         for name in names:
                             if name.startswith(lock.removesuffix(_LOCK) + "-"):
                                 remove(folder / name)
@@ -106,8 +109,8 @@ def remove_leftovers(folder: Path) -> None:
                     os.close(descriptor)
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Return whether a path still is the open file."""
+def is_open_at(path: Path, descriptor: int) -> bool:
+    """Return whether a path still is the open file: another process may have removed it since."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:

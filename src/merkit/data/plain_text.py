@@ -73,10 +73,10 @@ def decode(raw: bytes, source: str, western: bool = False) -> tuple[str, str | N
     Args:
         raw: The file's content.
         source: The file, for errors and the note.
-        western: Read bytes that are not UTF-8 as Windows-1252, if that gives a plausible text.
+        western: Read bytes that are not UTF-8 as Windows-1252, if the result is a plausible text.
 
     Raises:
-        MerkitError: The content is no text, or of an encoding that cannot be told.
+        MerkitError: The content is no text, or of an unknown encoding.
     """
     for beginning, kind in _KINDS:
         if raw.startswith(beginning):

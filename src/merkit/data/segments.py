@@ -24,10 +24,11 @@ import pyarrow.parquet as pq
 from merkit.core.alignment import TIERS, Alignment, Interval, SegmentRequest, TierName
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
+from merkit.core.phrases import listed
 from merkit.core.types import Turn
-from merkit.data.checksums import read_stamped, seal, stamped_name, unseal
+from merkit.data.checksums import read_stamped, seal, unseal, write_stamped
 from merkit.data.dataset import SegmentTier
-from merkit.data.files import atomic_path, remove, write_texts
+from merkit.data.files import remove, write_texts
 from merkit.data.media.audio import recording_hash
 
 FOLDER = "segments"
@@ -139,9 +140,7 @@ class AlignmentStore(Alignments):
         table = pa.Table.from_pylist([_values(row) for row in rows], schema=_SCHEMA)
         sink = pa.BufferOutputStream()
         pq.write_table(table.replace_schema_metadata({_FACT: self._digest}), sink)
-        content = sink.getvalue().to_pybytes()
-        with atomic_path(self.folder / stamped_name(f"part-{self._parts:05d}", content, ".parquet")) as temporary:
-            temporary.write_bytes(content)
+        write_stamped(self.folder, f"part-{self._parts:05d}", sink.getvalue().to_pybytes(), ".parquet")
         super().add(rows)
 
     @property
@@ -185,11 +184,10 @@ def open_segments(request: SegmentRequest | None, turns: Iterable[Turn], data: P
     current = {name: row for name, read in wanted.items() if (row := store.get(name)) and row.input == read}
     missing = [name for name in wanted if name not in current]
     if missing:
-        named = ", ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
         raise MerkitError(
-            f"'{folder}' lacks {len(missing)} of {len(wanted)} utterances as they are now: {named}. Run 'merkit align "
-            f"{data} --with {store.aligner} --name {folder.name}' again; with --unaligned frame, what cannot be "
-            "aligned is read frame by frame"
+            f"'{folder}' lacks {len(missing)} of {len(wanted)} utterances as they are now: {listed(missing, _NAMED)}. "
+            f"Run 'merkit align {data} --with {store.aligner} --name {folder.name}' again; with --unaligned frame, "
+            "what cannot be aligned is read frame by frame"
         )
     for tier in request.tiers:
         without = [name for name, row in current.items() if row.tiers and tier not in row.tiers]

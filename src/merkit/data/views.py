@@ -19,10 +19,10 @@ import soundfile
 
 from merkit.core.types import Turn
 from merkit.core.view import RATE_HZ
-from merkit.data.checksums import read_stamped, stamped_name
+from merkit.data.checksums import read_stamped, write_stamped
 from merkit.data.collate import Example
 from merkit.data.features.sources import FeatureSource
-from merkit.data.files import atomic_path, remove
+from merkit.data.files import remove
 
 FOLDER = "views"
 """Below the manifest's folder."""
@@ -38,7 +38,7 @@ def view_path(folder: Path, kind: Literal["text", "audio"], made_of: Mapping[str
 
 
 def find_view(path: Path) -> Path | None:
-    """Return the file of a view; ``None`` where it is missing, or damaged, which is told.
+    """Return the file of a view; ``None`` where it is missing, or damaged, which is logged.
 
     ``path`` is from `view_path`. A file of just that name is one of an earlier version.
     """
@@ -60,10 +60,7 @@ def write_view(path: Path, content: str | npt.NDArray[np.float32]) -> Path:
         flac = io.BytesIO()
         soundfile.write(flac, content, RATE_HZ, subtype="PCM_16", format="FLAC")
         data = flac.getvalue()
-    file = path.with_name(stamped_name(path.stem, data, path.suffix))
-    with atomic_path(file) as temporary:
-        temporary.write_bytes(data)
-    return file
+    return write_stamped(path.parent, path.stem, data, path.suffix)
 
 
 def seed_of(*words: str | int) -> int:

@@ -15,8 +15,8 @@ from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.types import Turn
 from merkit.data.features.published import read_published
 from merkit.data.files import write_texts
+from merkit.data.strict_json import read_object
 from merkit.encoders._stored_vectors import StoredVectors
-from merkit.formats.json_files import read_object
 
 FOLDER = "precomputed"
 """Below the manifest's folder: one folder for each set of features."""

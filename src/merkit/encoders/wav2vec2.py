@@ -24,6 +24,7 @@ from merkit.core.batch import Padded
 from merkit.core.encoder import Array, Encoder, EncoderHome, EncoderSpec, as_float32
 from merkit.core.errors import ConfigError
 from merkit.core.types import Turn
+from merkit.data.strict_json import read_object
 from merkit.encoders.networks.architecture import Architecture
 from merkit.encoders.networks.config import NetworkConfig
 from merkit.encoders.networks.files import NetworkFiles
@@ -32,7 +33,6 @@ from merkit.encoders.networks.layers import choose_states, transformer_layers
 from merkit.encoders.networks.loading import ignore_mask_warnings, read_network_config
 from merkit.encoders.networks.trained import TrainedNetwork
 from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
-from merkit.formats.json_files import read_object
 from merkit.nn.sequences import mean_position, pad_sequences
 
 _TYPES = ("wav2vec2", "hubert", "wavlm")

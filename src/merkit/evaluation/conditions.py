@@ -21,7 +21,7 @@ from merkit.data.files import file_hash
 from merkit.evaluation.scores import Counts, Difference, Scores, difference, scores_of
 from merkit.evaluation.stored import Run, StoredCell, join
 from merkit.inference.recognizer import Recognizer
-from merkit.io.cell_record import damage
+from merkit.io.cell_record import damaged_parts
 from merkit.io.predictions import predictions_table, read_stamped_table, write_stamped_table
 from merkit.io.provenance import train_command
 from merkit.metrics.classification import METRICS
@@ -101,7 +101,7 @@ def predict_once(
     members = [utterance.id for utterance in run.protocol.members(manifest.utterances)]
     store = manifest.root / "features" if features is None else features
     for number, cell in enumerate(run.cells):
-        if damaged := damage(cell.folder, cell.facts, with_checkpoint=True):
+        if damaged := damaged_parts(cell.folder, cell.facts, with_checkpoint=True):
             names = ", ".join(damaged)
             raise MerkitError(f"'{cell.folder}': {names} damaged or missing. Repair with: {train_command(run.path)}")
         weights = file_hash(cell.folder / "checkpoint" / "model.safetensors")

@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 
 from merkit.core import lookup
 from merkit.core.errors import ManifestError, MerkitError
+from merkit.core.phrases import listed
 from merkit.core.protocol import Fold, Protocol, ProtocolSpec
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.corpus.tables import SUFFIXES
 from merkit.evaluation.task import Task, task_of
 from merkit.evaluation.true_labels import true_labels
-from merkit.io.cell_record import BY_EPOCH, HISTORY, PREDICTIONS, RECORD, damage, read_record
+from merkit.io.cell_record import BY_EPOCH, HISTORY, PREDICTIONS, RECORD, damaged_parts, read_record
 from merkit.io.predictions import PROBABILITY
 from merkit.io.provenance import (
     PROVENANCE,
@@ -208,12 +209,14 @@ def join(
     ids = table.column("id").to_pylist()
     known = set(expected)
     if repeated := [id_ for id_, times in Counter(ids).items() if times > 1]:
-        raise MerkitError(f"{where}: {_some(repeated)} predicted more than once")
+        raise MerkitError(f"{where}: {listed(repeated, _SHOWN)} predicted more than once")
     if missing := sorted(known.difference(ids)):
-        raise MerkitError(f"{where}: {_some(missing)} without a prediction, of {len(known)} expected; predict them too")
+        raise MerkitError(
+            f"{where}: {listed(missing, _SHOWN)} without a prediction, of {len(known)} expected; predict them too"
+        )
     if unknown := sorted(set(ids) - known):
         raise MerkitError(
-            f"{where}: {_some(unknown)} predicted, but not in this split of the fold; was the data changed?"
+            f"{where}: {listed(unknown, _SHOWN)} predicted, but not in this split of the fold; was the data changed?"
         )
     numbers = {label: number for number, label in enumerate(labels)}
     joined = LabelledPredictions(
@@ -282,20 +285,20 @@ def _check_intact(run: Path, cells: Mapping[Path, tuple[Fold, int]], provenance:
             here["data_sha256"] = provenance["data"]["sha256"]
             if any(facts.get(name, value) != value for name, value in here.items()):
                 raise ValueError("it is another cell's")
-            names = damage(folder, facts, with_checkpoint=False)
+            names = damaged_parts(folder, facts, with_checkpoint=False)
         except (OSError, ValueError):
             names = [RECORD]
         damaged += [str((folder / name).relative_to(run)) for name in names]
     if damaged:
         raise MerkitError(
-            f"{run}: {_some(damaged)} damaged or missing. Make {'them' if damaged[1:] else 'it'} again with: "
+            f"{run}: {listed(damaged, _SHOWN)} damaged or missing. Make {'them' if damaged[1:] else 'it'} again with: "
             f"{train_command(run)}"
         )
 
 
 def _cells(folders: Sequence[Path]) -> str:
     names = [(folder.parent.name.removeprefix("fold-"), folder.name.removeprefix("seed-")) for folder in folders]
-    return _some([f"fold {fold} seed {seed}" for fold, seed in names])
+    return listed([f"fold {fold} seed {seed}" for fold, seed in names], _SHOWN)
 
 
 def _read_cell(folder: Path, fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]) -> StoredCell:
@@ -336,8 +339,3 @@ def _check_probabilities(joined: LabelledPredictions, where: str) -> None:
     if not fine.all():
         wrong = joined.ids[int(np.flatnonzero(~fine)[0])]
         raise MerkitError(f"{where}: '{wrong}' has no distribution whose largest value is its label's; predict again")
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

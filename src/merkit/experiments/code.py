@@ -10,6 +10,7 @@ from pathlib import Path
 from merkit.core import source
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import PlugInSpec
+from merkit.core.phrases import listed
 
 _WITHOUT_EFFECT = frozenset(
     f"merkit.{name}"
@@ -49,12 +50,11 @@ def check_code(folder: Path, stored: Mapping[str, str], now: Mapping[str, str]) 
     """
     differing = source.changed_files(stored, now)
     if differing:
-        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         features = ""
         if any(name.startswith("merkit/encoders/") for name in differing):
             features = " Stored features are used again unless an encoder's version is raised or their folder removed."
         raise MerkitError(
-            f"'{folder}' was made by other code, from the same settings and data: {', '.join(differing[:5])}{more} "
+            f"'{folder}' was made by other code, from the same settings and data: {listed(differing, 5)} "
             "changed since. Repeat the command with --again to train it anew, give another folder with --out, or "
             f"restore the files.{features}"
         )

@@ -50,7 +50,6 @@ def fill_store(
             unreadable input.
     """
     encoder, store, turns = _open(data, name, modality, settings, features)
-    announce_size(encoder, turns, store)
     failures: dict[str, str] = {}
     new = extract_features(encoder, turns, store, progress=progress, failures=None if fail_fast else failures)
     readable = [turn for turn in turns if turn.utterance.id not in failures]
@@ -59,7 +58,7 @@ def fill_store(
     return Filled(store.folder, encoder.modality, new, present - new, len(readable) - present, failures, note)
 
 
-def extracted_arrays(
+def corpus_features(
     data: Path,
     name: str,
     modality: str | None,
@@ -73,7 +72,6 @@ def extracted_arrays(
         MerkitError: As `fill_store`.
     """
     encoder, store, turns = _open(data, name, modality, settings, features)
-    announce_size(encoder, turns, store)
     extract_features(encoder, turns, store, progress=progress)
     contents = {turn.utterance.id: encoder.content(turn) for turn in turns}
     return {key: store.get(key, content) for key, content in contents.items() if content is not None}
@@ -96,4 +94,5 @@ def _open(
         raise ConfigError(f"encoder '{name}' with these settings is trained with the model: there is nothing to store")
     store = open_store(encoder, manifest.root / "features" if features is None else features)
     turns = list(manifest.turns(None, *reach([encoder])))
+    announce_size(encoder, turns, store)
     return encoder, store, turns

@@ -11,11 +11,12 @@ import numpy as np
 from merkit.core.corpus import PublishedFeatures
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ManifestError, MerkitError
+from merkit.core.phrases import listed
 from merkit.core.progress import ProgressCallback
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.features.published import read_published, write_published
 from merkit.encoders.precomputed import FOLDER, PrecomputedConfig
-from merkit.experiments.features import extracted_arrays
+from merkit.experiments.features import corpus_features
 from merkit.experiments.mistakes import check_options
 from merkit.io.feature_files.files import KINDS, read_features, write_features
 from merkit.io.feature_files.layouts import FeatureSet
@@ -129,7 +130,7 @@ def export_features(
         arrays, columns = stored.arrays, stored.columns
     else:
         assert encoder is not None
-        arrays = extracted_arrays(data, encoder, modality, settings or {}, features, progress)
+        arrays = corpus_features(data, encoder, modality, settings or {}, features, progress)
     if not arrays:
         raise MerkitError("there is nothing to export: no utterance has these features")
     for key, array in arrays.items():
@@ -157,7 +158,7 @@ def _joined(found: FeatureSet, ids: Sequence[str], file: Path, allow_missing: bo
     if missing and not allow_missing:
         raise MerkitError(
             f"{file}: {len(missing):,} of {len(ids):,} utterances have no features"
-            f" ({', '.join(missing[:3])}{' …' if missing[3:] else ''}); add them, or give --allow-missing, and these"
+            f" ({listed(missing, 3)}); add them, or give --allow-missing, and these"
             " utterances lack the modality"
         )
     return arrays

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.encoder import Encoder
+from merkit.core.phrases import listed
 from merkit.core.source import changed_files
 from merkit.core.types import Turn
 from merkit.data.checksums import seal, unseal
@@ -24,7 +25,7 @@ from merkit.experiments.cell import Cell
 from merkit.experiments.code import check_code, code_hashes
 from merkit.experiments.transform import Transform
 from merkit.io.cell_record import BY_EPOCH as BY_EPOCH_TABLE
-from merkit.io.cell_record import CHECKPOINT, HISTORY, PREDICTIONS, RECORD, damage
+from merkit.io.cell_record import CHECKPOINT, HISTORY, PREDICTIONS, RECORD, damaged_parts
 from merkit.io.checkpoint import FORMAT
 from merkit.io.predictions import read_stamped_table
 from merkit.training.state import STATE, finished_epochs
@@ -60,7 +61,7 @@ class CellKey:
     @property
     def digest(self) -> str:
         """Return a hash of all of it."""
-        return hashlib.sha256(json.dumps(self.values, sort_keys=True).encode()).hexdigest()
+        return _hash(self.values)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,6 @@ def key_of(
         "format": FORMAT,
         "transforms": {name: transform.identity() for name, transform in transforms.items()},
     }
-    inputs = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
     whole = {
         "the recipe": _hash(values["recipe"]),
         "the encoders": _hash(values["encoders"]),
@@ -115,7 +115,7 @@ def key_of(
         **{f"the transform '{name}'": _hash(identity) for name, identity in values["transforms"].items()},
     }
     parts = Parts(whole, {modality: "".join(hashes) for modality, hashes in by_utterance.items()})
-    return CellKey(inputs, code_of(cell, transforms), cell.legacy_best_on_test, parts)
+    return CellKey(_hash(values), code_of(cell, transforms), cell.legacy_best_on_test, parts)
 
 
 def code_of(cell: Cell, transforms: Mapping[str, Transform]) -> dict[str, str]:
@@ -136,7 +136,9 @@ def is_complete(folder: Path, key: CellKey, *, again: bool) -> bool:
     for stored in (finished, begun if (folder / HISTORY).exists() else None):
         if stored is not None and not again and _same_inputs(stored, key):
             check_code(folder, stored["code"], key.code)
-    return finished is not None and _same_key(finished, key) and not damage(folder, finished, with_checkpoint=True)
+    return (
+        finished is not None and _same_key(finished, key) and not damaged_parts(folder, finished, with_checkpoint=True)
+    )
 
 
 def clear(folder: Path, key: CellKey, ids: Sequence[str]) -> None:
@@ -174,7 +176,7 @@ def _why(folder: Path, key: CellKey, begun: Mapping[str, Any] | None, ids: Seque
     if finished is None:
         return f"{RECORD} is damaged, or of an earlier version"
     if _same_key(finished, key):
-        return f"{', '.join(damage(folder, finished, with_checkpoint=True))} damaged or missing"
+        return f"{', '.join(damaged_parts(folder, finished, with_checkpoint=True))} damaged or missing"
     same = begun is not None and all(begun[name] == finished[name] for name in key.values)
     return _changes({**finished, "parts": begun["parts"] if same and begun else None}, key, ids)
 
@@ -193,12 +195,11 @@ def _changes(stored: Mapping[str, Any] | None, key: CellKey, ids: Sequence[str])
             spans = [slice(first, first + _DIGITS) for first in range(0, len(now), _DIGITS)]
             other = [name for name, span in zip(ids, spans, strict=True) if before[span] != now[span]]
             if other:
-                named = ", ".join(other[:_NAMED]) + (" …" if len(other) > _NAMED else "")
-                changes.append(f"the {modality} of {len(other)} of {len(ids)} utterances ({named})")
+                changes.append(f"the {modality} of {len(other)} of {len(ids)} utterances ({listed(other, _NAMED)})")
     if stored["inputs"] != key.inputs and not changes:
         changes.append("its settings or inputs")
     if code := changed_files(stored["code"], key.code):
-        changes.append(f"the code ({', '.join(code[:_NAMED])}{' …' if len(code) > _NAMED else ''})")
+        changes.append(f"the code ({listed(code, _NAMED)})")
     if changes:
         return f"changed since: {'; '.join(changes)}"
     return "the test predictions of every epoch are asked for"

@@ -112,7 +112,7 @@ def train_recipe(
     with alone(run) if is_main else nullcontext():
         if is_main:
             _check_folder(run, recipe, manifest)  # again: another process may have finished something meanwhile
-            begun = {} if again else _begun(run, tell=True) or {}
+            begun = {} if again else _begun(run, warn=True) or {}
             # a second call that makes nothing keeps what the run began with, but for the folder of its data
             today = {name: provenance[name] for name in ("data", "command")}
             kept = {name: value for name, value in begun.items() if name in provenance}
@@ -178,7 +178,7 @@ def _check_folder(run: Path, recipe: Recipe, manifest: Manifest) -> None:
         raise MerkitError(f"'{run}' holds a run of another {what}: give another folder with --out, or remove this one.")
 
 
-def _begun(run: Path, *, tell: bool = False) -> dict[str, Any] | None:
+def _begun(run: Path, *, warn: bool = False) -> dict[str, Any] | None:
     """Return the provenance of the run in a folder; ``None``: no epoch and no cell of it was ever finished.
 
     Teachers do not count: they can serve another student, as far as they are the same.
@@ -187,7 +187,7 @@ def _begun(run: Path, *, tell: bool = False) -> dict[str, Any] | None:
     if all(TEACHERS in file.relative_to(run).parts for file in finished):
         return None
     provenance = find_provenance(run)
-    if tell:
+    if warn:
         try:
             read_provenance(run)
         except (OSError, ValueError) as error:

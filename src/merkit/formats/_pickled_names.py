@@ -2,7 +2,7 @@
 
 Arrays are rebuilt from their bytes with plain element types, because NumPy's own reconstruction trusts what a pickle
 says about memory: a forged element type could turn bytes into pointers, and a size that no byte stands for could fill
-the memory. All that a builder makes is paid from a budget of the file's own size.
+the memory. The memory of all that a builder makes is bounded by the size of the file.
 """
 
 import re
@@ -17,7 +17,7 @@ from merkit.core.errors import UnsafeFileError
 _ELEMENTS = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)|[SU][0-9]+|O8?")
 """Element types without structure: booleans, numbers, strings, objects."""
 _ROWS = 1_000_000
-"""Longest axis of an array without elements, which takes no memory, but time to walk along."""
+"""Longest axis of an array without elements: it takes no memory, but time to iterate over."""
 _KEY = 4096
 """Longest string that may be a key: long ones that are equal take long to compare."""
 _TUPLE_KEY = 4
@@ -155,11 +155,6 @@ def _encode(budget: Budget, text: Any, encoding: Any = "latin1") -> bytes:
     return _as_bytes(budget, text)
 
 
-def _bytes(budget: Budget, content: Any = b"") -> bytes:
-    """Replace ``bytes``, which old protocols call for an empty string of bytes."""
-    return _as_bytes(budget, content)
-
-
 def _bytearray(budget: Budget, content: Any = b"", encoding: Any = "latin1") -> bytearray:
     """Replace ``bytearray``."""
     return bytearray(_encode(budget, content, encoding) if isinstance(content, str) else _as_bytes(budget, content))
@@ -201,7 +196,8 @@ def _default(_: Budget, __: Any = None) -> dict[Any, Any]:
     return {}
 
 
-def _as_bytes(budget: Budget, content: Any) -> bytes:
+def _as_bytes(budget: Budget, content: Any = b"") -> bytes:
+    """Replace ``bytes``, which old protocols call without arguments."""
     if not isinstance(content, (str, bytes, bytearray)):
         raise UnsafeFileError(f"asks for bytes made of a '{type(content).__name__}'")
     budget.spend(len(content))
@@ -211,7 +207,7 @@ def _as_bytes(budget: Budget, content: Any) -> bytes:
 _BUILTINS: Mapping[str, Callable[..., Any] | None] = {
     "set": _set(set),
     "frozenset": _set(frozenset),
-    "bytes": _bytes,
+    "bytes": _as_bytes,
     "bytearray": _bytearray,
     "complex": _complex,
     **dict.fromkeys(("list", "dict", "tuple", "str", "int", "float", "bool")),

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import CheckpointError, MerkitError
-from merkit.data.files import file_hash
-from merkit.formats.json_files import read_object
+from merkit.data.checksums import hash_files
+from merkit.data.strict_json import read_object
 from merkit.formats.network_folder import check_network_folder
 
 CONFIG = "config.json"
@@ -27,11 +27,8 @@ def files_of(checkpoint: Path) -> list[Path]:
 
 def file_hashes(checkpoint: Path) -> dict[str, str]:
     """Return the hashes of the files that predictions depend on, but for ``config.json``, by their relative path."""
-    return {
-        path.relative_to(checkpoint).as_posix(): file_hash(path)
-        for path in _read_files(checkpoint)
-        if path != checkpoint / CONFIG
-    }
+    named = [path for path in _paths(checkpoint) if path.is_file() and path != checkpoint / CONFIG]
+    return hash_files(checkpoint, [path for path in named if path.name not in NOTES and path.name[0] != "."])
 
 
 def checksum(values: Mapping[str, Any]) -> str:
@@ -82,12 +79,6 @@ def _paths(checkpoint: Path) -> Iterator[Path]:
     if (checkpoint / "encoders").exists() or (checkpoint / "encoders").is_symlink():
         yield checkpoint / "encoders"
     yield from checkpoint.glob("encoders/**/*")
-
-
-def _read_files(checkpoint: Path) -> list[Path]:
-    """Return the files that predictions depend on."""
-    named = (path for path in _paths(checkpoint) if path.is_file())
-    return sorted(path for path in named if path.name not in NOTES and not path.name.startswith("."))
 
 
 def read_config_values(checkpoint: Path) -> dict[str, Any]:

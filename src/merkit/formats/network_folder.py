@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import MerkitError
-from merkit.formats.json_files import read_object
+from merkit.data.strict_json import read_object
 
 _CODE = ("auto_map", "custom_code", "trust_remote_code", "code_revision", "init_inputs", "fast_tokenizer_files")
 """Keys that name code, or what is passed to it."""
@@ -18,7 +18,7 @@ _KERNELS = ("use_kernels", "kernel_config", "quantization_config", "compression_
 """Keys that make the library import or download other code, or read weights in other formats."""
 _IMPLEMENTATION = re.compile(r"_?(attn|experts)_implementation(_internal|_autoset)?")
 _IMPLEMENTATIONS = (None, "eager", "sdpa", True, False)
-"""What the library brings along; other names are those of kernels on the hub."""
+"""What the library itself has; other names are those of kernels on the hub."""
 _TYPES = re.compile(r"(torch\.)?(float16|float32|float64|bfloat16|auto)")
 _NAMES = {
     "model_type": re.compile(r"[A-Za-z0-9_.-]+"),

@@ -1,4 +1,4 @@
-"""A reader of npz files that believes no header: nothing is reserved before the file is known to hold it."""
+"""A safe reader of npz files: memory is reserved only after the file is known to hold the data that it claims."""
 
 import math
 import struct
@@ -16,7 +16,7 @@ from merkit.data.expansion import most_bytes
 from merkit.data.files import open_file
 
 _ROWS = 1_000_000
-"""Longest axis of an array without elements, which takes no memory, but time to walk along."""
+"""Longest axis of an array without elements: it takes no memory, but time to iterate over."""
 _ENCRYPTED = 1
 _MALFORMED = (
     ValueError,

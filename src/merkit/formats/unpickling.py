@@ -2,7 +2,7 @@
 
 A pickle is a program. This is a machine for the part of it that writes data: it calls nothing but the builders of
 `_pickled_names`, and time and memory are bounded by the file's size, whatever the file says about sizes, nesting and
-what is to be hashed. Python's own machine can be told to reserve any memory, and to hash what takes for ever.
+what is to be hashed. Python's own machine reserves any memory that it is asked for, and hashes what takes for ever.
 """
 
 import codecs
@@ -30,7 +30,7 @@ _DEPTH = 50
 _MEMO = 100
 """Bytes that a place in the memo takes."""
 _UNFOLDED = 20_000_000
-"""Items that a file may have more than bytes, when what is mentioned several times counts each time."""
+"""How many more items than bytes a file may have, where an item counts each time that it is referred to."""
 _FLOATS = re.compile(rb"(?:G.{8})+", re.DOTALL)
 _FLOAT = np.dtype([("code", "u1"), ("value", ">f8")])
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None), complex, bytearray})
@@ -307,8 +307,8 @@ def _quoted(line: bytes) -> str:
 def _check_size(root: Any, most: int) -> None:
     """Refuse what is nested deeply, holds itself, has things in it that are no data, or is much larger than it looks.
 
-    What is mentioned twice counts twice: whoever walks through the result visits it twice. 375 bytes can stand for more
-    lists than can ever be walked through.
+    An item that is referred to twice counts twice, as a loop over the result visits it twice: 375 bytes can stand for
+    more lists than any loop can visit.
     """
     sizes: dict[int, int] = {}
     path: list[tuple[Any, list[Any], list[Any]]] = []  # values that hold others, these, and those not visited yet

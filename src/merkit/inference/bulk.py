@@ -79,73 +79,63 @@ def predict_corpus(
             predicts into it; the text column is missing or not read by the model; the checkpoint cannot be read.
     """
     with locked_parts(out) as parts:
-        return _predict(checkpoint, manifest, out, parts, features, text_column, batch_size, fail_fast, progress)
-
-
-def _predict(
-    checkpoint: Path,
-    manifest: Manifest,
-    out: Path,
-    parts: Path,
-    features: Path | None,
-    text_column: str | None,
-    batch_size: int,
-    fail_fast: bool,
-    progress: ProgressCallback | None,
-) -> Predicted:
-    outputs = Outputs(out.with_name(f"{out.name}.json"), (out,))
-    inputs = file_ids(manifest.root / name for name in ("corpus.json", *(f"utterances{suffix}" for suffix in SUFFIXES)))
-    manifest = manifest if text_column is None else with_text_column(manifest, text_column)
-    recognizer = Recognizer.load(checkpoint, manifest.root)
-    if text_column is not None and "text" not in recognizer.reads:
-        reads = " and ".join(sorted(recognizer.reads)) or "nothing"
-        raise ConfigError(f"--text-column {text_column}: '{checkpoint}' reads {reads}, no text; leave the option out")
-    outputs.check(inputs)
-    turns = list(manifest.turns(None, *recognizer.reach))
-    chunks = recognizer.chunks(turns, manifest.by_id)
-    contents = [_content(recognizer, chunk, fail_fast=fail_fast) for chunk in chunks]
-    key = {"checkpoint": checkpoint_hash(checkpoint), "manifest": manifest.sha256, "version": __version__}
-    made_of = {**key, "contents": hashlib.sha256(repr(contents).encode()).hexdigest()}
-    note = describe_unread(recognizer.encoders.values(), turns)
-    if outputs.made_of() == made_of:
-        remove_parts(parts)
-        known = content_of(outputs.record)
-        return Predicted(known["predictions"], known["predictions"], known[_FAILURES], note)
-    begin_parts(parts, hashlib.sha256(json.dumps(key).encode()).hexdigest())
-    store = manifest.root / "features" if features is None else features
-    statistics = recognizer.speaker_statistics(turns, store, progress, None if fail_fast else {})
-    tables = []
-    old = 0
-    for number, (chunk, content) in enumerate(zip(chunks, contents, strict=True)):
-        part = parts / f"part-{number:05d}-{content}.parquet"
-        table = _read_part(part)
-        if table is None:
-            own: dict[str, str] | None = None if fail_fast else {}
-            predictions = recognizer.predict_chunk(
-                chunk, statistics, store, batch_size, progress=progress, failures=own
+        outputs = Outputs(out.with_name(f"{out.name}.json"), (out,))
+        inputs = file_ids(
+            manifest.root / name for name in ("corpus.json", *(f"utterances{suffix}" for suffix in SUFFIXES))
+        )
+        manifest = manifest if text_column is None else with_text_column(manifest, text_column)
+        recognizer = Recognizer.load(checkpoint, manifest.root)
+        if text_column is not None and "text" not in recognizer.reads:
+            reads = " and ".join(sorted(recognizer.reads)) or "nothing"
+            raise ConfigError(
+                f"--text-column {text_column}: '{checkpoint}' reads {reads}, no text; leave the option out"
             )
-            metadata = {_FAILURES: json.dumps(own or {})}
-            table = predictions_table(predictions, recognizer.labels).replace_schema_metadata(metadata)
-            write_table(part, table)
-        else:
-            old += table.num_rows
-        tables.append(table)
-        if progress is not None:
-            progress("predictions", number + 1, len(chunks))
-    why = {name: reason for table in tables for name, reason in _failures(table).items()}
-    failed = {turn.utterance.id: why[turn.utterance.id] for turn in turns if turn.utterance.id in why}
-    whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
-    if whole.num_rows or not failed:
-        facts = {
-            "notes": [] if note is None else [note],
-            "predictions": whole.num_rows,
-            "utterances": len(turns),
-            "complete": not failed,
-            _FAILURES: failed,
-        }
-        outputs.write(facts, made_of, {out: lambda path: _write(path, whole)}, inputs)
-    remove_parts(parts)
-    return Predicted(whole.num_rows, old, failed, note)
+        outputs.check(inputs)
+        turns = list(manifest.turns(None, *recognizer.reach))
+        chunks = recognizer.chunks(turns, manifest.by_id)
+        contents = [_content(recognizer, chunk, fail_fast=fail_fast) for chunk in chunks]
+        key = {"checkpoint": checkpoint_hash(checkpoint), "manifest": manifest.sha256, "version": __version__}
+        made_of = {**key, "contents": hashlib.sha256(repr(contents).encode()).hexdigest()}
+        note = describe_unread(recognizer.encoders.values(), turns)
+        if outputs.made_of() == made_of:
+            remove_parts(parts)
+            known = content_of(outputs.record)
+            return Predicted(known["predictions"], known["predictions"], known[_FAILURES], note)
+        begin_parts(parts, hashlib.sha256(json.dumps(key).encode()).hexdigest())
+        store = manifest.root / "features" if features is None else features
+        statistics = recognizer.speaker_statistics(turns, store, progress, None if fail_fast else {})
+        tables = []
+        old = 0
+        for number, (chunk, content) in enumerate(zip(chunks, contents, strict=True)):
+            part = parts / f"part-{number:05d}-{content}.parquet"
+            table = _read_part(part)
+            if table is None:
+                own: dict[str, str] | None = None if fail_fast else {}
+                predictions = recognizer.predict_chunk(
+                    chunk, statistics, store, batch_size, progress=progress, failures=own
+                )
+                metadata = {_FAILURES: json.dumps(own or {})}
+                table = predictions_table(predictions, recognizer.labels).replace_schema_metadata(metadata)
+                write_table(part, table)
+            else:
+                old += table.num_rows
+            tables.append(table)
+            if progress is not None:
+                progress("predictions", number + 1, len(chunks))
+        why = {name: reason for table in tables for name, reason in _failures(table).items()}
+        failed = {turn.utterance.id: why[turn.utterance.id] for turn in turns if turn.utterance.id in why}
+        whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+        if whole.num_rows or not failed:
+            facts = {
+                "notes": [] if note is None else [note],
+                "predictions": whole.num_rows,
+                "utterances": len(turns),
+                "complete": not failed,
+                _FAILURES: failed,
+            }
+            outputs.write(facts, made_of, {out: lambda path: _write(path, whole)}, inputs)
+        remove_parts(parts)
+        return Predicted(whole.num_rows, old, failed, note)
 
 
 def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]], *, fail_fast: bool) -> str:

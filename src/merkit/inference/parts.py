@@ -69,13 +69,12 @@ def remove_parts(folder: Path) -> None:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    if not folder.exists():
-        return
-    names = _names(folder)
-    foreign = [name for name in names if not (name in (_KEY, LOCK) or name.startswith(TEMPORARY))]
-    if names and _key(folder / _KEY) is not None:
-        foreign = [name for name in foreign if not _PART.fullmatch(name)]
-    if foreign or not folder.is_dir() or (_KEY in names and _key(folder / _KEY) is None):
+    has_key = _key(folder / _KEY) is not None
+
+    def is_own(name: str) -> bool:
+        return name == LOCK or name.startswith(TEMPORARY) or (has_key and (name == _KEY or bool(_PART.fullmatch(name))))
+
+    if (folder.exists() and not folder.is_dir()) or not all(map(is_own, _names(folder))):
         raise MerkitError(
             f"'{folder}' is where parts of the prediction would be kept, and merkit did not make it: move it away, or "
             "choose another --out"

@@ -118,7 +118,7 @@ class Recognizer:
         chosen = {turn.utterance.id for turn in turns} if wanted is None else wanted
         if statistics is None:
             statistics = self.speaker_statistics(turns, features, progress)
-        most_s = IN_MEMORY_S if features is None and self._hears else math.inf
+        most_s = IN_MEMORY_S if features is None and self.hears else math.inf
         if batch_seconds is None and most_s < math.inf:
             batch_seconds = most_s
         for chunk in self.chunks(turns, chosen, most_s):
@@ -128,7 +128,7 @@ class Recognizer:
             yield from (prediction for prediction in predictions if prediction.id in chosen)
 
     @property
-    def _hears(self) -> bool:
+    def hears(self) -> bool:
         """Whether it reads the sound of recordings."""
         audio = self.encoders.get("audio")
         return audio is not None and audio.published_features is None

@@ -43,7 +43,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     return unseal(folder / RECORD)
 
 
-def damage(folder: Path, facts: Mapping[str, Any], *, with_checkpoint: bool) -> list[str]:
+def damaged_parts(folder: Path, facts: Mapping[str, Any], *, with_checkpoint: bool) -> list[str]:
     """Return the names of a cell's files that are damaged or missing.
 
     Earlier versions recorded no hashes: their files count as damaged where they cannot be read.

@@ -24,6 +24,7 @@ from merkit.core.lookup import load
 from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel
 from merkit.core.settings import Settings
 from merkit.data.files import atomic_path
+from merkit.data.strict_json import read_object
 from merkit.formats.checkpoint_folder import (
     CONFIG,
     check_folder,
@@ -32,7 +33,6 @@ from merkit.formats.checkpoint_folder import (
     file_hashes,
     read_config_values,
 )
-from merkit.formats.json_files import read_object
 from merkit.io.plug_ins import PlugInRecord, load_recorded, record_plug_ins
 from merkit.nn.allocation import bounded_memory
 

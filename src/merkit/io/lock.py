@@ -2,12 +2,12 @@
 
 import fcntl
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from merkit.core.errors import MerkitError
+from merkit.data.files import is_open_at
 
 _log = logging.getLogger(__name__)
 
@@ -44,14 +44,6 @@ def alone(folder: Path, remedy: str = "give another folder with --out") -> Itera
                 ) from None
             except OSError as error:  # a file system without locks
                 _log.debug("'%s' is not locked: %s", folder, error)
-            if _is_there(folder / LOCK, file.fileno()):
+            if is_open_at(folder / LOCK, file.fileno()):  # or its last holder has removed the folder meanwhile
                 yield
                 return
-
-
-def _is_there(path: Path, descriptor: int) -> bool:
-    """Return whether a path still is the open file: its last holder may have removed the folder meanwhile."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except OSError:
-        return False

@@ -123,7 +123,7 @@ def content_of(record: Path) -> dict[str, Any]:
 
 
 def file_ids(paths: Iterable[Path]) -> set[tuple[int, int]]:
-    """Return what tells files apart, of those that exist."""
+    """Return device and inode of the files that exist."""
     stats = []
     for path in paths:
         try:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merkit.core.types import Prediction
-from merkit.data.checksums import read_stamped, stamped_name
+from merkit.data.checksums import read_stamped, write_stamped
 from merkit.data.files import atomic_path, remove
 
 PROBABILITY = "p:"
@@ -43,10 +43,7 @@ def write_stamped_table(folder: Path, stem: str, table: pa.Table, metadata: Mapp
         table = table.replace_schema_metadata(dict(metadata))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    content = sink.getvalue().to_pybytes()
-    path = folder / stamped_name(stem, content, ".parquet")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    path = write_stamped(folder, stem, sink.getvalue().to_pybytes(), ".parquet")
     for other in _stamped(folder, stem):
         if other != path:
             remove(other)

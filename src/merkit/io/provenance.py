@@ -106,9 +106,12 @@ def train_command(run: Path) -> str:
         return command
     data = provenance["data"]["path"] if provenance else "DATA"
     recipe = run / RECIPE
+    own: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        own = read_provenance(run)
     try:
         read_regular(recipe)
-        check_recipe_file(run, provenance)
+        check_recipe_file(run, own)
     except (OSError, ValueError):  # nothing could be made from it
         recipe = Path("RECIPE")
     return shlex.join(["merkit", "train", str(recipe), "--data", data, "--out", str(run)])

@@ -21,7 +21,7 @@ _BASE = 1 << 28
 _TIMES = 16
 """How many bytes of tensors may be made for each byte of weights: they are made, filled, and read in float32."""
 _LEAST = 1 << 14
-"""What a tensor counts at least, so that endless layers of nothing end as well."""
+"""Bytes that a tensor counts as at least, so that the number of empty layers is bounded too."""
 
 
 class _Bound(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from merkit.core.errors import CountError, MerkitError
+from merkit.core.phrases import listed
 from merkit.core.protocol import Protocol, ProtocolOptions, Selection
 from merkit.core.types import Utterance
 
@@ -94,9 +95,8 @@ class MappedProtocol(Protocol):
             raise CountError(f"{self.name}: no utterance takes part ({len(utterances)} read). {self.hint}")
         differences = self.differences(utterances)
         if differences and not self.allow_partial:
-            more = f"; and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
             raise CountError(
-                f"{self.name}: counts differ from {self.source}: {'; '.join(differences[:SHOWN])}{more}. "
+                f"{self.name}: counts differ from {self.source}: {listed(differences, SHOWN, '; ')}. "
                 f"{self.hint} To go on with the counts found, allow a partial corpus (--allow-partial)."
             )
         return members

@@ -169,10 +169,12 @@ def analyze_recording(
         )
         for turn, (line, sound) in enumerate(assign_channels(recording, lines, channels))
     ]
-    listening = recognizer.encoders.get("audio")
-    hears = listening is not None and listening.published_features is None
-    pieces = cut(utterances, length_s) if hears else Pieces({utterance.id: [utterance] for utterance in utterances})
-    heard, unheard = without_unheard(pieces.all) if hears and speech_check else (pieces.all, {})
+    pieces = (
+        cut(utterances, length_s)
+        if recognizer.hears
+        else Pieces({utterance.id: [utterance] for utterance in utterances})
+    )
+    heard, unheard = without_unheard(pieces.all) if recognizer.hears and speech_check else (pieces.all, {})
     reasons = {
         name: unheard[own[0].id] for name, own in pieces.pieces.items() if all(piece.id in unheard for piece in own)
     }

@@ -1,4 +1,4 @@
-"""Silero VAD (version 6, 16 kHz): how likely each 32 ms of sound are speech.
+"""Silero VAD (version 6, 16 kHz): the probability of speech for each 32 ms of sound.
 
 Silero Team, "Silero VAD: pre-trained enterprise-grade Voice Activity Detector", https://github.com/snakers4/silero-vad,
 MIT licence. The weights are read from the package ``silero-vad``; its module is not imported, because that would set

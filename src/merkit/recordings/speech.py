@@ -1,7 +1,7 @@
 """Where a recording has speech, and why an utterance's sound says nothing to a model.
 
-A model gives every sound a label: silence, noise and music too, often a confident one. So the sound of a recording is
-checked before it is read. The check is no part of a model: a corpus is read as it is.
+A model predicts a label for every sound: for silence, noise and music too, often a confident one. So the sound of a
+recording is checked before it is read. The check is no part of a model: a corpus is read as it is.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -67,6 +67,8 @@ def speech_regions(
     begin_s = start_s or 0.0
     pieces: list[Region] = []
     for number, window in enumerate(_windows(audio_blocks(recording, silero.RATE_HZ, start_s, end_s))):
+        if not window.any():  # hours of digital silence need no network
+            continue
         at_s = begin_s + number * _WINDOW / silero.RATE_HZ
         found = silero.probabilities([window * _gain(window)])
         last_s = at_s + len(window) / silero.RATE_HZ

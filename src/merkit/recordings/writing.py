@@ -35,17 +35,14 @@ def made_of(
     }
 
 
-def write_analysis(
-    analysis: Analysis, outputs: Outputs, made_of: Mapping[str, Any], inputs: FileIds = ()
-) -> tuple[Path, ...]:
-    """Write the JSON and the table of an analysis, and return their paths.
+def write_analysis(analysis: Analysis, outputs: Outputs, made_of: Mapping[str, Any], inputs: FileIds = ()) -> None:
+    """Write the JSON and the table of an analysis.
 
     Raises:
         MerkitError: As `Outputs.write`.
     """
     (table,) = outputs.files
     outputs.write(analysis.to_dict(), made_of, {table: lambda path: _write_table(analysis, path)}, inputs)
-    return outputs.record, table
 
 
 def _write_table(analysis: Analysis, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
+from merkit.core.phrases import number_of
 from merkit.core.settings import Settings
 from merkit.reporting.csv_file import known_metric, read_csv
 from merkit.reporting.section import to_csv
@@ -103,8 +104,8 @@ class ResultRow(Settings):
     @property
     def table(self) -> str:
         """Which rows share a table: those of one task; without one, those of the same protocol, data and folds."""
-        told = (self.protocol, self.data_sha256, self.folds, self.support, self.clusters)
-        return self.task or " ".join(map(str, told))
+        facts = (self.protocol, self.data_sha256, self.folds, self.support, self.clusters)
+        return self.task or " ".join(map(str, facts))
 
     @property
     def seed_count(self) -> int:
@@ -129,7 +130,7 @@ def titles_of(tables: Mapping[str, Sequence[ResultRow]]) -> dict[str, str]:
         facts = (
             ("corpus", row.corpus, f"corpus {row.corpus or 'not recorded'}"),
             ("options", row.options, row.options or "default options"),
-            ("folds", row.folds, f"{row.folds} fold{'' if row.folds == 1 else 's'}"),
+            ("folds", row.folds, number_of(row.folds, "fold")),
         )
         apart = [text for name, value, text in facts if any(getattr(other, name) != value for other in same)]
         described = [(other.corpus, other.options, other.folds) for other in same]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from merkit.core.phrases import listed, number_of
 from merkit.metrics.comparison import NOT_DISTINGUISHABLE
 from merkit.reporting.condition_sections import probe_section, subset_section, text_section
 from merkit.reporting.details import details_section, forest
@@ -16,7 +17,6 @@ from merkit.reporting.rows import ResultRow, by_run
 from merkit.reporting.section import SYSTEM, Cell, Column, Row, Section, metric_columns, score_cell
 from merkit.reporting.text import (
     METRIC_NAMES,
-    counted,
     duration_text,
     interval_text,
     memory_text,
@@ -59,7 +59,7 @@ def task_section(group: Group) -> Section:
     """Return what the runs were asked to predict."""
     task, folds = group.entries[0].run.task, len(group.entries[0].scores["folds"])
     caption = (
-        f"Protocol {task.protocol} on {task.corpus}; {task.options or 'default options'}; {counted(folds, 'fold')};"
+        f"Protocol {task.protocol} on {task.corpus}; {task.options or 'default options'}; {number_of(folds, 'fold')};"
         f" {len(task.labels)} classes: {', '.join(task.labels)}. Task {task.id[:8]}: runs of other options, classes,"
         " folds or data have tables of their own and are not compared with these."
     )
@@ -136,7 +136,7 @@ def comparison_section(group: Group) -> Section:
     for c in group.comparisons:
         tone, sign = _VERDICTS[c.verdict]
         difference = Cell(points(c.difference, sign=True), interval_text(c.interval))
-        system = Cell(c.system, f"{counted(len(c.seeds), 'seed')} in common")
+        system = Cell(c.system, f"{number_of(len(c.seeds), 'seed')} in common")
         p_values = [Cell(p_text(p)) for p in (c.p_value, c.adjusted)]
         rows.append(Row([system, difference, *p_values, Cell(f"{sign} {c.verdict}", tone=tone)]))
     numeric = [Column(text, numeric=True) for text in ("Difference, points", "p", "p (Holm)")]
@@ -220,7 +220,7 @@ def provenance_section(group: Group) -> Section:
             "Code": f"merkit {row.merkit}, commit {row.commit[:16] or 'unknown'}"
             + "".join(f", source files {code[:16]}" for code in row.code_sha256.split()),
             "Recipe": f"{row.recipe_sha256[:16]}; seeds {', '.join(row.seeds.split())};"
-            f" {counted(row.folds, 'fold')}: {', '.join(entry.scores['folds'])}",
+            f" {number_of(row.folds, 'fold')}: {', '.join(entry.scores['folds'])}",
             "Data": f"{data['corpus']}, version {data['corpus_version']}, {data['sha256'][:16]};"
             f" {', '.join(f'{name} {count:,}' for name, count in data['counts'].items())}",
             "Encoders": "; ".join(encoders),
@@ -257,9 +257,8 @@ def _source(reference: Reference) -> str:
 def _warning(group: Group) -> str:
     scores = group.entries[0].scores
     differences = scores["count_differences"]
-    more = f"; and {len(differences) - 6} more" if len(differences) > 6 else ""
-    listed = "; ".join(differences[:6]) + more
-    counts = [f"Not the published corpus. Its counts differ: {listed}."] if differences else []
+    shown = listed(differences, 6, "; ")
+    counts = [f"Not the published corpus. Its counts differ: {shown}."] if differences else []
     return " ".join([*counts, *(f"Warning: {warning}." for warning in scores["warnings"])])
 
 

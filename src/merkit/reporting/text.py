@@ -44,11 +44,6 @@ def minus(number: str) -> str:
     return number.replace("-", "−")
 
 
-def counted(number: int, noun: str) -> str:
-    """Return ``1 seed`` or ``3 seeds``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def duration_text(seconds: float) -> str:
     """Return seconds in the unit that suits them."""
     if seconds < 120:

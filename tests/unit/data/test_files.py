@@ -164,3 +164,12 @@ def test_a_link_keeps_its_place_and_what_it_points_to_is_replaced(tmp_path: Path
 
     assert link.is_symlink()
     assert target.read_text() == "second"
+
+
+def test_a_link_to_a_pipe_or_device_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").symlink_to("pipe")
+    for path in (tmp_path / "file", tmp_path / "pipe"):
+        with pytest.raises(MerkitError, match="pipe' is a pipe or a device"), atomic_path(path) as temporary:
+            temporary.write_text("new")
+    assert (tmp_path / "pipe").is_fifo()

@@ -178,7 +178,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a list": (lambda folder: (folder / "encoders/text/config.json").write_text("[]"), "expected an object"),
     "a key twice": (
         lambda folder: (folder / "encoders/text/config.json").write_text('{"a": 1, "a": 2}'),
-        "a key occurs twice",
+        "the key .a. occurs twice",
     ),
     "a pipe": (
         lambda folder: ((folder / "model.safetensors").unlink(), os.mkfifo(folder / "model.safetensors")),

@@ -235,6 +235,12 @@ def test_probabilities_do_not_depend_on_the_blocks() -> None:
     assert len(whole) == -(-len(samples) // 512)
 
 
+def test_hours_of_digital_silence_need_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silero, "probabilities", lambda _: pytest.fail("the network was run"))
+
+    assert speech_regions(merkit.Waveform(np.zeros(130 * RATE_HZ, np.float32), RATE_HZ)) == []
+
+
 def test_regions_are_those_of_the_speech_and_are_given_in_the_times_of_the_recording() -> None:
     still = np.zeros(70 * RATE_HZ, np.float32)
     sound = merkit.Waveform(np.concatenate([still, speech(3.0), still[:RATE_HZ], 0.02 * speech(2.0, 1)]), RATE_HZ)

@@ -11,6 +11,7 @@ Readers return tiers as they are in the file, silence included; ``merkit.aligner
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from merkit.aligners.segments.tiers import merged_words
 from merkit.core.alignment import Interval, TierName
 from merkit.core.errors import MerkitError, first_line
+from merkit.data.plain_text import decode
 
 Tiers = dict[TierName, list[Interval]]
 
@@ -49,6 +51,7 @@ def open_textgrid(path: Path) -> list[tuple[str, list[Interval] | None]]:
         raise MerkitError(
             f"{path}: not a TextGrid that can be read ({first_line(error)}). Save it again with Praat"
         ) from error
+    _refuse_cut_off(path)
     tiers: list[tuple[str, list[Interval] | None]] = []
     for name in content.tierNames:
         entries = content.getTier(name).entries
@@ -57,6 +60,29 @@ def open_textgrid(path: Path) -> list[tuple[str, list[Interval] | None]]:
         else:
             tiers.append((name, None))
     return tiers
+
+
+def _refuse_cut_off(path: Path) -> None:
+    """Refuse a TextGrid that holds fewer tiers or entries than it says; praatio reads what is there.
+
+    Numbers and texts in quotes come in one order in the long and the short form; the words around them are ignored.
+    """
+    text, _ = decode(path.read_bytes(), f"'{path}'", western=True)
+    pieces = re.split(r'"((?:[^"]|"")*)"', text)
+    texts, between = pieces[1::2], pieces[2::2]
+    place = 2  # behind "ooTextFile" and "TextGrid"
+    try:
+        for _ in range(_third_number(between[1])):
+            place += 2 + _third_number(between[place + 1])  # its kind and name, then its entries
+    except IndexError:
+        place = len(texts) + 1
+    if place > len(texts):
+        raise MerkitError(f"{path}: the TextGrid is cut off: it holds less than it says. Save it again with Praat")
+
+
+def _third_number(text: str) -> int:
+    """Return how many tiers or entries follow, behind the times of the beginning and the end."""
+    return int(re.findall(r"\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text)[2].partition(".")[0])
 
 
 def tier_kind(name: str) -> TierName | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from merkit.core.alignment import Aligner
 from merkit.core.errors import MediaError, UnalignableError
+from merkit.core.phrases import listed
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Turn
 from merkit.data.segments import Alignments, Row, input_hash
@@ -93,6 +94,5 @@ def _is_known(row: Row | None, read: str, content: str, without_tiers: bool) -> 
 
 def describe_failures(failed: Mapping[str, str], total: int) -> str:
     """Return a sentence that counts and names the utterances that could not be aligned."""
-    named = "; ".join(f"'{name}': {why}" for name, why in list(failed.items())[:_NAMED])
-    more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-    return f"{len(failed)} of {total} utterances cannot be aligned: {named}{more}"
+    named = [f"'{name}': {why}" for name, why in failed.items()]
+    return f"{len(failed)} of {total} utterances cannot be aligned: {listed(named, _NAMED, '; ')}"

@@ -15,7 +15,7 @@ from merkit.core.errors import MerkitError
 ROUNDING_S = 1e-4
 """How far neighbours may overlap, or a tier begin before 0, by rounding; such intervals are cut."""
 
-_SILENCE = re.compile(r"|<.*>|\[.*\]|\++.*\++|sil|sp|spn|nsn|pau|_", re.IGNORECASE)
+_SILENCE = re.compile(r"|<[^<>]*>|\[[^\[\]]*\]|\++[^+]*\++|sil|sp|spn|nsn|pau|_", re.IGNORECASE)
 _VARIANT = re.compile(r"\(\d+\)$")
 
 

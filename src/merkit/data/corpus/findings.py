@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from merkit.core.corpus import Finding
 from merkit.core.errors import ManifestError
+from merkit.core.phrases import listed
 from merkit.data.files import write_texts
 
 LEVELS = ("error", "warning", "info")
@@ -60,8 +61,7 @@ def render(findings: Sequence[Finding]) -> str:
         for finding in (finding for finding in findings if finding.level == level):
             lines.append(f"{level:<8} {finding.code}: {finding.message}")
             if finding.ids:
-                rest = len(finding.ids) - _SHOWN
-                lines.append(f"{'':<9}{', '.join(finding.ids[:_SHOWN])}{f' and {rest} more' if rest > 0 else ''}")
+                lines.append(f"{'':<9}{listed(finding.ids, _SHOWN)}")
     counts = [sum(finding.level == level for finding in findings) for level in LEVELS]
     lines.append(", ".join(f"{level}: {number}" for level, number in zip(LEVELS, counts, strict=True)))
     return "\n".join(lines)

@@ -9,7 +9,9 @@ from typing import Any
 
 import pyarrow
 
+from merkit.core.characters import is_unicode
 from merkit.core.errors import ManifestError
+from merkit.core.phrases import listed, number_of
 from merkit.core.types import MODALITIES, Scalar, Utterance
 from merkit.core.waveform import Waveform
 from merkit.data.corpus.tables import Columns
@@ -42,7 +44,7 @@ def counted_names(names: Sequence[str], noun: str) -> str:
     '1 clip (dia0_utt1)'
     """
     shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({shown})"
+    return f"{number_of(len(names), noun)} ({shown})"
 
 
 def to_columns(utterances: Sequence[Utterance]) -> Columns:
@@ -80,7 +82,7 @@ def to_utterances(columns: Columns, source: str) -> list[Utterance]:
     """
     mistakes = _column_mistakes(columns)
     if mistakes:
-        raise _listed(source, mistakes)
+        raise _error(source, mistakes)
     total = len(columns["id"])
     if not total:
         raise ManifestError(f"{source}: has no utterance; expected one row per utterance")
@@ -123,7 +125,7 @@ def to_utterances(columns: Columns, source: str) -> list[Utterance]:
     if not mistakes:
         mistakes += _repeated_turns(utterances)
     if mistakes:
-        raise _listed(source, mistakes)
+        raise _error(source, mistakes)
     return _renumbered(utterances, source)
 
 
@@ -151,7 +153,7 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
         cell = fields[name]
         if cell is not None and (isinstance(cell, bool) or not isinstance(cell, (str, int))):
             mistakes.append(f"{name} is {cell!r}, expected text")
-        elif isinstance(cell, str) and not _is_unicode(cell):
+        elif isinstance(cell, str) and not is_unicode(cell):
             mistakes.append(f"{name} is {cell!r}, which is not valid Unicode")
     if fields["id"] is None or not str(fields["id"]).strip():
         mistakes.append("id is empty")
@@ -162,7 +164,7 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
         if not isinstance(cell, str):
             shown = repr(cell) if isinstance(cell, int | float) else f"of type {type(cell).__name__}"
             mistakes.append(f"{name} is {shown}, expected text")
-        elif not _is_unicode(cell):
+        elif not is_unicode(cell):
             mistakes.append(f"{name} is not valid Unicode (half of a surrogate pair)")
         elif not cell and name in ("audio", "video"):
             mistakes.append(f"{name} is empty; leave the cell out instead")
@@ -184,7 +186,7 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
 
 def _attribute(name: str, cells: list[Any], mistakes: list[str]) -> list[Scalar]:
     """Return a column of one kind; whole and real numbers together are real numbers."""
-    broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not _is_unicode(cell)]
+    broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not is_unicode(cell)]
     kinds = {type(cell) for cell in cells if cell is not None}
     bad = [i for i, cell in enumerate(cells) if isinstance(cell, float) and not math.isfinite(cell)]
     huge = [i for i, cell in enumerate(cells) if type(cell) is int and not -(2**63) <= cell < 2**63]
@@ -201,10 +203,6 @@ def _attribute(name: str, cells: list[Any], mistakes: list[str]) -> list[Scalar]
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         mistakes.append(f"attribute '{name}' holds {found}, expected one of text, numbers or truth values")
     return cells
-
-
-def _is_unicode(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _repeated_turns(utterances: Iterable[Utterance]) -> list[str]:
@@ -235,7 +233,5 @@ def _renumbered(utterances: list[Utterance], source: str) -> list[Utterance]:
     return [replace(u, turn=places[u.conversation][u.turn]) if u.conversation in places else u for u in utterances]
 
 
-def _listed(source: str, mistakes: Sequence[str]) -> ManifestError:
-    rest = len(mistakes) - SHOWN
-    more = f"; and {rest} more" if rest > 0 else ""
-    return ManifestError(f"{source}: {'; '.join(mistakes[:SHOWN])}{more}")
+def _error(source: str, mistakes: Sequence[str]) -> ManifestError:
+    return ManifestError(f"{source}: {listed(mistakes, SHOWN, '; ')}")

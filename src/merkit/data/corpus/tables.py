@@ -58,19 +58,26 @@ def read_columns(path: Path, strings: Collection[str] = (), numbers: Collection[
         raise
     except MerkitError as error:
         raise ManifestError(str(error)) from error
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read as {kind[1:]}: {first_line(error)}") from error
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read: {first_line(error)}") from error
+
+
+def read_parquet(path: Path) -> pyarrow.Table:
+    """Return a Parquet table without the index that pandas writes.
+
+    Raises:
+        ManifestError: It cannot be read, or claims more than it can hold.
+    """
+    try:
+        table = read_parquet_table(path)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read as Parquet: {first_line(error)}") from error
+    return table.select([n for n, name in enumerate(table.column_names) if not name.startswith("__index_level_")])
 
 
 def _parquet(path: Path) -> Columns:
-    table = read_parquet_table(path)
+    table = read_parquet(path)
     _refuse_repeated(path, table.column_names)
     columns: Columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if name.startswith("__index_level_"):  # written by pandas
-            continue
         kind = column.type
         types = pyarrow.types
         tests = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)

@@ -49,8 +49,8 @@ def extract_features(
     and the others go on; its batch is then extracted one by one.
 
     Raises:
-        MerkitError: Without ``failures``: an input cannot be read, or gives no, NaN (unless the encoder
-            ``may_be_undefined``) or infinite features; names the utterance. An error of an encoder or a store is always
+        MerkitError: Without ``failures``: an input cannot be read, or its features are empty, NaN (unless the
+            encoder ``may_be_undefined``) or infinite; names the utterance. An error of an encoder or a store is always
             raised.
     """
     total = len(turns) if isinstance(turns, Sized) else 0

@@ -12,7 +12,7 @@ import os
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -112,7 +112,7 @@ def write_shard(folder: Path, number: int, encoder: str, items: Sequence[tuple[s
         temporary.write_bytes(content)
     with atomic_path(path.with_suffix(".parquet")) as temporary:
         temporary.write_bytes(index)
-    return Shard(path, encoder, kind, shard.first_byte, shard.header_crc32), rows
+    return replace(shard, path=path), rows
 
 
 def read_index(path: Path) -> tuple[Shard, Rows]:
@@ -181,10 +181,9 @@ def adopt(path: Path, encoder: str) -> None:
         crc32s = [_crc32(data, length * shard.frame_bytes) for length in rows.lengths]
     number = number_of(path)
     assert number is not None
-    rows = Rows(rows.ids, rows.contents, rows.offsets, rows.lengths, crc32s)
-    new, index = _named(path.parent, number, shard, rows)
+    new, index = _named(path.parent, number, shard, replace(rows, crc32s=crc32s))
     if not new.exists():
-        os.link(old, new)  # until the new index is there, a kill leaves the old shard as it is
+        os.link(old, new)  # a kill before the new index is complete leaves the old shard as it is
     with atomic_path(new.with_suffix(".parquet")) as temporary:
         temporary.write_bytes(index)
     path.unlink(missing_ok=True)

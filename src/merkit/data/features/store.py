@@ -169,17 +169,17 @@ class FeatureStore:
     def _check(self, number: int) -> None:
         """Name and remove a shard that is damaged."""
         shard = self._shards[number]
+        path, why = shard.path, "its content is not what was written"
         try:
-            if not is_intact(shard):
-                self._discard(shard.path, "its content is not what was written")
-                with _INDEXING:
-                    self._index.drop(number)
+            intact = is_intact(shard)
         except ValueError as error:
-            self._discard(shard.index, str(error))
-            with _INDEXING:
-                self._index.drop(number)
+            intact, path, why = False, shard.index, str(error)
         except OSError as error:
             raise MerkitError(f"'{shard.path}' cannot be read ({error}). Repeat the command") from error
+        if not intact:
+            self._discard(path, why)
+            with _INDEXING:
+                self._index.drop(number)
         self._checked.add(number)
 
     def _discard(self, path: Path, why: str) -> None:
@@ -277,7 +277,7 @@ def _checked_kind(rows: Sequence[tuple[str, str, Array]], kind: Kind | None, whe
 
 
 def _number_of_format(about: Path, digest: str) -> int | None:
-    """Return the format of a store; ``None`` where ``encoder.json`` is missing, or damaged, which is told.
+    """Return the format of a store; ``None`` where ``encoder.json`` is missing, or damaged, which is logged.
 
     Raises:
         MerkitError: It is of a newer format, or belongs to another fingerprint.

@@ -16,8 +16,10 @@ from typing import BinaryIO, Literal
 from merkit.core.errors import MediaError
 from merkit.data.media.sources import AGAIN, END_SLIP_S, EncodedRecording, FilePart, RecordingFile
 
-_HEADER_SLIP = 64  # bytes: careless writers count the header as data
-_UNKNOWN_SIZE = 0x7FFFF000  # sizes from here on are what pipes write before they know
+HEADER_SLIP = 64
+"""Bytes: careless writers count the header as data."""
+UNKNOWN_SIZE = 0x7FFFF000
+"""Sizes from here on are what pipes write before they know."""
 _MOST_CHUNKS = 1000
 MOST_PARTS = 1000
 """Joined files that are read as one recording."""
@@ -194,7 +196,7 @@ def _wav(path: Path | EncodedRecording, file: BinaryIO, size: int) -> Layout:
         if found is None:
             break
         at, promised, rate, (field, width) = found
-        slip = max(_HEADER_SLIP, END_SLIP_S * rate)
+        slip = max(HEADER_SLIP, END_SLIP_S * rate)
         held = size - at
         if promised == 0 and held and not _chunks_end_at(file, at, size):
             notes.append(NO_SIZE)
@@ -202,14 +204,15 @@ def _wav(path: Path | EncodedRecording, file: BinaryIO, size: int) -> Layout:
             last = FilePart(path, begin, size, ((field - begin, actual),))
             return Layout((*_parts(path, starts, size)[:-1], last), tuple(notes))
         if promised > held:
-            if promised >= _UNKNOWN_SIZE:
+            if promised >= UNKNOWN_SIZE:
                 notes.append("its header does not say how long it is: read to its end")
             elif promised - held > slip:
                 raise MediaError(
                     f"'{path}' promises {promised} bytes of samples in its header, but holds {held}. {AGAIN}"
                 )
             else:
-                notes.append(f"its header promises {promised - held} bytes more than it holds: read to its end")
+                more = promised - held
+                notes.append(f"its header promises {more} byte{'s'[: more != 1]} more than it holds: read to its end")
             break
         file.seek(begin + 4)
         ends = (begin + 8 + int.from_bytes(file.read(4), _order(file)), at + promised)
@@ -275,7 +278,7 @@ def _chunks_end_at(file: BinaryIO, at: int, size: int) -> bool:
 
 def _avi(path: RecordingFile, begin: bytes, size: int) -> Layout:
     promised = int.from_bytes(begin[4:8], "little") + 8
-    if begin[8:11] == b"AVI" and size < promised < _UNKNOWN_SIZE:
+    if begin[8:11] == b"AVI" and size < promised < UNKNOWN_SIZE:
         raise MediaError(f"'{path}' promises {promised} bytes in its header, but holds {size}. {AGAIN}")
     return Layout((path,))
 

@@ -25,7 +25,7 @@ import soundfile as sf
 
 from merkit.core.errors import MediaError
 from merkit.core.waveform import Waveform
-from merkit.data.media.containers import NO_SIZE, is_mpeg, layout
+from merkit.data.media.containers import HEADER_SLIP, NO_SIZE, UNKNOWN_SIZE, is_mpeg, layout
 from merkit.data.media.ffmpeg import FFmpegSource
 from merkit.data.media.sources import (
     AGAIN,
@@ -42,8 +42,6 @@ from merkit.data.media.sources import (
     check_not_text,
 )
 
-_HEADER_SLIP = 64  # bytes: careless writers count the header as data
-_UNKNOWN_SIZE = 0x7FFFF000  # sizes from here on are what pipes write before they know
 _MPEG_NAME = re.compile(r"\.(mp[123]|m[12]a)", re.IGNORECASE)  # for which libsndfile takes any file
 _FOR_FFMPEG = {"VOC", "MP3"}  # libsndfile reads the headers of a VOC's further blocks as samples
 _UNKNOWN_FRAMES = 1 << 60  # a FLAC from a pipe
@@ -174,7 +172,7 @@ class PlainSource(Source):
                 found = re.search(rb"sample_count -i (\d+)", file.read(1024))
             sizes += [(self._file.frames, int(found[1]))] if found else []
         for actual, promised in sizes:
-            if actual + _HEADER_SLIP < promised < _UNKNOWN_SIZE:
+            if actual + HEADER_SLIP < promised < UNKNOWN_SIZE:
                 raise MediaError(f"'{self.path}' promises {promised} in its header, but holds {actual}. {AGAIN}")
             if promised == 0 < actual:
                 self.notes = (NO_SIZE,)

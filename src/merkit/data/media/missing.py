@@ -22,13 +22,15 @@ def spelling_hint(path: Path) -> str:
         elif present != part:
             differences.append("Unicode form")
         found /= present
+    if not differences:
+        return f" '{found}' is a link to a file that is not there." if found.is_symlink() else ""
     named = " and ".join(dict.fromkeys(differences))
-    return f" There is '{found}', which differs in {named}: write the name as it is there."
+    return f" There is '{found}', which differs in {named}: write the name as it is on the disk."
 
 
 def _entry(folder: Path, name: str) -> str | None:
     """Return the entry of a folder that has this name, or that has it apart from letter case and Unicode form."""
-    if name == ".." or (folder / name).exists():
+    if name == ".." or (folder / name).exists() or (folder / name).is_symlink():
         return name
     try:
         entries = [entry.name for entry in folder.iterdir()]

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
+from merkit.core.phrases import listed
 
 IDS, FEATURES, LENGTHS, COLUMNS = "ids", "features", "lengths", "columns"
 """Names of the arrays of a table, which exported files have as well."""
@@ -59,8 +60,7 @@ def refuse_duplicates(ids: Sequence[str], hint: str = "") -> None:
     """Raise an error that counts the ids that occur more than once, and names some."""
     repeated = [name for name, count in Counter(ids).items() if count > 1]
     if repeated:
-        listed = ", ".join(repeated[:3]) + (" …" if repeated[3:] else "")
-        raise MerkitError(f"has {len(repeated):,} duplicate ids{hint}: {listed}")
+        raise MerkitError(f"has {len(repeated):,} duplicate ids{hint}: {listed(repeated, 3)}")
 
 
 def _of_mapping(tree: Mapping[str, Any], modality: str, chosen: str | None) -> FeatureSet:
@@ -223,8 +223,7 @@ def _first(values: Any) -> Any:
 
 
 def _listed(tree: Mapping[str, Any]) -> str:
-    names = sorted(tree)
-    return ", ".join(names[:6]) + (f" and {len(names) - 6:,} more" if names[6:] else "")
+    return listed(sorted(tree), 6)
 
 
 def _kind(tree: Any) -> str:

@@ -8,9 +8,8 @@ import pyarrow
 import pyarrow.parquet
 
 from merkit.core.encoder import Array
-from merkit.core.errors import MerkitError, first_line
-from merkit.data.corpus.tables import read_columns
-from merkit.data.parquet import read_parquet_table
+from merkit.core.errors import MerkitError
+from merkit.data.corpus import tables
 from merkit.io.feature_files.layouts import FEATURES, FeatureSet, refuse_duplicates
 
 ID = "id"
@@ -22,21 +21,17 @@ def read_text_table(path: Path) -> FeatureSet:
     Raises:
         MerkitError: There is no column ``id`` or nothing else, a cell is text, or an id is empty or stands apart.
     """
-    return _of_columns(read_columns(path, strings=(ID,)))
+    return _of_columns(tables.read_columns(path, strings=(ID,)))
 
 
 def read_parquet(path: Path) -> FeatureSet:
     """Read Parquet: columns of numbers as in CSV, or one column of lists, ``[dim]`` or ``[time][dim]``.
 
     Raises:
-        UnsafeFileError: It stands for more than its size explains.
-        MerkitError: As `read_text_table`, or the lists have several widths.
+        MerkitError: As `read_text_table`, the lists have several widths, or the file claims more than it can hold.
     """
-    try:
-        table = read_parquet_table(path)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise MerkitError(f"cannot be read as Parquet: {first_line(error)}") from error
-    names = [name for name in table.column_names if not name.startswith("__index_level_")]  # written by pandas
+    table = tables.read_parquet(path)
+    names = table.column_names
     lists = [name for name in names if pyarrow.types.is_nested(table.schema.field(name).type)]
     if not lists:
         return _of_columns({name: table[name].to_pylist() for name in names})

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from merkit.aligners.segments.formats import ctm_rows
+from merkit.aligners.segments.tiers import spoken
 from merkit.core.errors import MerkitError
+from merkit.core.phrases import number_of
 from merkit.data.plain_text import decode, read_bytes
 from merkit.recordings.transcripts.fields import read_time
-from merkit.recordings.transcripts.lines import Draft, Line, number_of
+from merkit.recordings.transcripts.lines import Draft, Line
 
 Row = TypeVar("Row")
 Reader = Callable[[str, Draft, Path, str], None]
@@ -38,19 +40,20 @@ _MOST = 0.8
 """Share of the first lines that must have the columns; the others are then errors with a name."""
 
 
-def columns_reader(text: str) -> Reader | None:
+def columns_reader(text: str, suffix: str = "") -> Reader | None:
     """Return the reader of a text whose first lines have the columns of one of these formats, at least most of them.
 
-    Some time must have a decimal point: two words and two numbers may be text.
+    Some time must have a decimal point: two words and two numbers may be text. Kaldi's columns are the fewest: where
+    the ending is that of another of these formats, they are lines that lack something.
     """
     rows = [line.split() for line in text.split("\n", _PROBED)[:_PROBED] if line.strip() and not line.startswith(";;")]
     if not rows:
         return None
     kinds: tuple[tuple[Reader, Callable[[list[str]], bool], slice], ...] = (
-        (_read_rttm, lambda row: row[0] in _RTTM_TYPES and len(row) >= 5, slice(3, 5)),
+        (_read_rttm, lambda row: row[0].upper() in _RTTM_TYPES and len(row) >= 5, slice(3, 5)),
         (_read_stm, lambda row: _numbers(row, 3, 4), slice(3, 5)),
         (_read_ctm, lambda row: _numbers(row, 2, 3) and 5 <= len(row) <= 8, slice(2, 4)),
-        (_read_kaldi, lambda row: _numbers(row, 2, 3) and len(row) == 4, slice(2, 4)),
+        (_read_kaldi, lambda row: _numbers(row, 2, 3) and len(row) == 4 and suffix not in COLUMNS, slice(2, 4)),
     )
     for reader, fits, times in kinds:
         fitting = [row for row in rows if fits(row)]
@@ -70,9 +73,10 @@ def _read_rttm(text: str, draft: Draft, path: Path, recording: str) -> None:
     turns: list[tuple[str, Line]] = []
     words: list[tuple[str, Line]] = []
     for place, row in _rows(text):
-        if row[0] not in _RTTM_TYPES:
+        kind = row[0].upper()
+        if kind not in _RTTM_TYPES:
             raise draft.error(place, f"{' '.join(row)[:60]!r} found, expected a line of SPEAKER")
-        if row[0] not in ("SPEAKER", "LEXEME"):
+        if kind not in ("SPEAKER", "LEXEME"):
             draft.note(f"{{}} of type {row[0][:20]} left out", place)
             continue
         if len(row) < 8:
@@ -81,16 +85,16 @@ def _read_rttm(text: str, draft: Draft, path: Path, recording: str) -> None:
             )
         start_s, duration_s = _time(draft, row[3], "start", place), _time(draft, row[4], "duration", place)
         name = "" if row[7] == "<NA>" else draft.speaker(row[7], place)
-        word = draft.text(row[5], place) if row[0] == "LEXEME" else None
+        word = draft.text(row[5], place) if kind == "LEXEME" else None
         line = Line(start_s, start_s + duration_s, name, word, place)
-        (words if row[0] == "LEXEME" else turns).append((row[1], line))
+        (words if kind == "LEXEME" else turns).append((row[1], line))
     if words and turns:
         draft.note(f"{number_of(len(turns), 'line')} of who spoke when left out in favour of the words")
     chosen = _of_recording(words or turns, recording, draft)
     if words:
         draft.add_words(chosen)
     else:
-        _add(draft, chosen)
+        draft.add_lines(chosen)
 
 
 def _read_stm(text: str, draft: Draft, path: Path, recording: str) -> None:
@@ -103,12 +107,12 @@ def _read_stm(text: str, draft: Draft, path: Path, recording: str) -> None:
             )
         words = row[6:] if len(row) > 5 and _LABELS.fullmatch(row[5]) else row[5:]
         text_ = draft.text(" ".join(words), place)
-        if text_ is not None and text_.lower() in _IGNORED:
+        if _IGNORED & {row[2].lower(), (text_ or "").lower()}:
             draft.note("{} that STM marks as not transcribed left out", place)
             continue
         start_s, end_s = _time(draft, row[3], "start", place), _time(draft, row[4], "end", place)
         lines.append((row[0], Line(start_s, end_s, draft.speaker(row[2], place), text_, place)))
-    _add(draft, _of_recording(lines, recording, draft))
+    draft.add_lines(_of_recording(lines, recording, draft))
 
 
 def _read_ctm(text: str, draft: Draft, path: Path, recording: str) -> None:
@@ -122,6 +126,9 @@ def _read_ctm(text: str, draft: Draft, path: Path, recording: str) -> None:
             raise draft.error(place, f"from {interval.start_s} to {interval.end_s} s is no time span")
         speaker = channel if len(channels) > 1 else ""
         label = draft.text(interval.label, place)
+        if label is None or spoken(label) is None:
+            draft.note("{} of silence or noise left out", place)
+            continue
         words.append((name, Line(interval.start_s, interval.end_s, speaker, label, place)))
     draft.add_words(_of_recording(words, recording, draft))
 
@@ -147,7 +154,7 @@ def _read_kaldi(text: str, draft: Draft, path: Path, recording: str) -> None:
         draft.note(
             f"{number_of(len(surplus), 'text')} of utterances that 'segments' lacks left out ({surplus[0][:40]}, …)"
         )
-    _add(draft, _of_recording(lines, recording, draft))
+    draft.add_lines(_of_recording(lines, recording, draft))
 
 
 def _beside(path: Path, name: str, draft: Draft) -> dict[str, str]:
@@ -194,11 +201,6 @@ def _of_recording(rows: Iterable[tuple[str, Row]], recording: str, draft: Draft)
     if len(by_name) > 1:
         draft.note(f"only lines of '{recording}' were read, one of {len(by_name)} recordings in the file")
     return by_name[recording] if recording in by_name else [row for rows in by_name.values() for row in rows]
-
-
-def _add(draft: Draft, lines: Iterable[Line]) -> None:
-    for line in lines:
-        draft.add(line.start_s or 0.0, line.end_s, line.speaker, line.text, line.place)
 
 
 COLUMNS: Mapping[str, Reader] = {".rttm": _read_rttm, ".stm": _read_stm, ".ctm": _read_ctm, "segments": _read_kaldi}

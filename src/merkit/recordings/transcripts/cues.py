@@ -17,6 +17,7 @@ _PRINTED = re.compile(rf"\s*\[{_CLOCK}\s*-->\s*{_CLOCK}\](.*)", re.ASCII)
 _LIKE_TIMES = re.compile(r"\s*\[?[-+]?[\d.,]{0,9}\d:\d[\d:.,]*\s*-{1,3}>", re.ASCII)
 _SETTING = re.compile(r"[A-Za-z][\w-]*:\S+")
 _BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")
+_WEBVTT = re.compile(r"WEBVTT(?!\w)")
 _FLASH_S = 0.02
 """Automatic captions repeat a line for 10 ms before it moves up."""
 
@@ -26,11 +27,11 @@ _MOST_ROWS = 10
 
 def is_cues(text: str) -> bool:
     """Return whether a text is WebVTT or has a line with times of a subtitle."""
-    return text.startswith("WEBVTT") or any(_LIKE_TIMES.match(line) for line in _rows(text))
+    return _WEBVTT.match(text) is not None or any(_LIKE_TIMES.match(line) for line in _rows(text))
 
 
 def read_cues(text: str, draft: Draft) -> None:
-    """Read subtitles; captions that repeat the lines before them are told from their own words.
+    """Read subtitles; lines that automatic captions repeat are left out.
 
     Raises:
         MerkitError: Times are not understood, or a cue is no time span or has two speakers; names the cue.
@@ -78,7 +79,8 @@ def _cues(text: str, draft: Draft) -> list[Cue]:
                     "expected one cue, with times such as 00:00:01.500 --> 00:00:02.000, between blank lines, found "
                     f"{row.strip()[:80]!r}.",
                 )
-            if webvtt and not skipping and _BLOCK.match(row) and (not words or not words[-1].strip()):
+            begins = not words[-1].strip() if words else times is None  # a line behind times is words, whatever it says
+            if webvtt and not skipping and begins and _BLOCK.match(row):
                 skipping = True
             elif skipping and not row.strip():
                 skipping = False
@@ -131,7 +133,7 @@ def _unrolled(cues: Sequence[Cue], rows: Sequence[list[str]], draft: Draft) -> l
             kept.append((cue, new))
         else:
             repeated += 1
-    rolls = 4 * flashes >= len(cues) if flashes else carried > 2 and 3 * carried >= 2 * (len(cues) - 1)
+    rolls = 4 * flashes >= len(cues) if flashes else carried > 1 and 3 * carried >= 2 * (len(cues) - 1)
     if not rolls:
         return []
     draft.note(

@@ -21,6 +21,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 """Names without spaces, underscores and capital letters; of several the first is read."""
 _OTHERS = frozenset({"", "id", "index", "number", "file", "confidence", "score", "type", "label", "segment", "turn"})
 """What lines without words (who spoke when) may have besides."""
+_LISTED = re.compile(r"\[\s*[\"'{].*\]|\{\s*[\"'].*\}")
+"""A list or an object that a program wrote into a cell; words in brackets have no quotes."""
 KNOWN = frozenset(name for names in NAMES.values() for name in names)
 
 
@@ -57,17 +59,19 @@ def read_rows(
     read = [(place, row, chosen(row)) for place, row in rows]
     if read and not any("text" in values or "words" in values for _, _, values in read):
         names = list(dict.fromkeys(str(name) for _, row, _ in read for name in row))
-        if any(plain(name) not in KNOWN | _OTHERS for name in names):
+        own = {plain(name) for name in names}
+        if not own <= KNOWN | _OTHERS or ("label" in own and own.isdisjoint(NAMES["speaker"])):
             raise draft.error(read[0][0], f"no column 'text' among {', '.join(names)[:200]}.")
     channels = count_channels(values.get("channel") for _, _, values in read)
     missing = []
     for place, _, values in read:
         words = values.get("words")
         start_s, end_s = _times(draft, values, place, commas)
-        if values.get("text") is not None or not isinstance(words, list):
-            text = draft.text(words if values.get("text") is None else values["text"], place)
-        else:
-            text = draft.text(joined_words(draft, words, place), place)
+        text = draft.text(values.get("text"), place)
+        if in_table and text is not None and _LISTED.fullmatch(text):
+            raise draft.error(place, f"text is a list or an object ({text[:40]}), expected words")
+        if text is None and words is not None:
+            text = draft.text(joined_words(draft, words, place) if isinstance(words, list) else words, place)
         if isinstance(words, list) and start_s is None and end_s is None:
             start_s, end_s = _of_words(draft, words, place)
         speaker = person(draft, values.get("speaker"), values.get("channel"), channels, place)

@@ -1,7 +1,9 @@
 """Lines of a transcript cut to the length of their recording; lines that cannot belong to it are refused."""
 
+from dataclasses import replace
+
 from merkit.core.errors import MerkitError
-from merkit.recordings.transcripts.lines import SHORTEST_S, Line, Transcript, counted, with_times
+from merkit.recordings.transcripts.lines import SHORTEST_S, Line, Transcript, counted, end_of, start_of
 
 OVERHANG_S = 1.0
 """Speech recognition rounds and pads: a line may end this much behind the recording, and is cut there."""
@@ -44,7 +46,7 @@ def fit_lines(transcript: Transcript, length_s: float) -> Transcript:
             lost.append(line.place)
             continue
         if end_s is not None and end_s > length_s:
-            line = with_times(line, start_s, length_s)
+            line = replace(line, end_s=length_s)
             if end_s > length_s + _ROUNDING_S:
                 cut.append(f"{line.place or 'line'}: by {end_s - length_s:.2f} s")
         lines.append(line)
@@ -59,9 +61,9 @@ def fit_lines(transcript: Transcript, length_s: float) -> Transcript:
 
 
 def _beyond(transcript: Transcript, line: Line, timed: list[Line], length_s: float) -> MerkitError:
-    start_s, end_s = line.start_s or 0.0, line.end_s
+    start_s, end_s = start_of(line), line.end_s
     span = f"from {start_s:.3f} s" if end_s is None else f"from {start_s:.3f} to {end_s:.3f} s"
-    last_s = max(each.end_s or each.start_s or 0.0 for each in timed)
+    last_s = max(map(end_of, timed))
     unit = next((name for name, size in _UNITS.items() if 0.2 * length_s <= last_s / size <= length_s + 1), None)
     if unit is None or last_s < 30 * length_s:
         hint = "does the transcript belong to this recording?"
@@ -75,7 +77,7 @@ def _beyond(transcript: Transcript, line: Line, timed: list[Line], length_s: flo
 
 def _refuse_too_fast(transcript: Transcript, timed: list[Line]) -> None:
     letters = sum(len(line.text or "") for line in timed if line.end_s is not None)
-    duration_s = sum(line.end_s - (line.start_s or 0.0) for line in timed if line.end_s is not None)
+    duration_s = sum(end_of(line) - start_of(line) for line in timed)
     if letters >= _ENOUGH and letters > _FASTEST * duration_s:
         raise MerkitError(
             f"{transcript.source}{', ' if timed[0].place else ''}{timed[0].place}: its lines have {letters} characters "

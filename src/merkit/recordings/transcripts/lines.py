@@ -2,11 +2,13 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from merkit.core.characters import is_unicode
 from merkit.core.errors import MerkitError
+from merkit.core.phrases import number_of
 from merkit.recordings.transcripts.values import finite
 
 PAUSE_S = 0.8
@@ -80,6 +82,11 @@ class Draft:
         """Whether it has no line yet."""
         return not self._lines
 
+    @property
+    def has_words(self) -> bool:
+        """Whether some line has words."""
+        return any(line.text is not None for line in self._lines)
+
     def error(self, place: str, message: str) -> MerkitError:
         """Return the error of a place in the file."""
         return MerkitError(f"{self.source}{', ' if place else ''}{place}: {message}")
@@ -136,21 +143,26 @@ class Draft:
         else:
             self._lines.append(Line(start_s, end_s, speaker, text, place))
 
+    def add_lines(self, lines: Iterable[Line]) -> None:
+        """Check lines and add them, as `add`."""
+        for line in lines:
+            self.add(start_of(line), line.end_s, line.speaker, line.text, line.place)
+
     def add_words(self, words: Iterable[Line]) -> None:
         """Join words to lines: a line ends where the speaker changes or a pause of ``PAUSE_S`` follows."""
         lines: list[list[Line]] = []
         total = 0
-        for word in sorted(words, key=_start):
+        for word in sorted(words, key=start_of):
             total += 1
             last = lines[-1] if lines else None
             same = last is not None and last[-1].speaker == word.speaker
-            if last is None or not same or _start(word) - max(_end(each) for each in last[-8:]) >= PAUSE_S:
+            if last is None or not same or start_of(word) - max(end_of(each) for each in last[-8:]) >= PAUSE_S:
                 lines.append([])
             lines[-1].append(word)
         for line in lines:
             text = spoken_text(" ".join(word.text for word in line if word.text))
-            end_s = None if any(word.end_s is None for word in line) else max(map(_end, line))
-            self.add(_start(line[0]), end_s, line[0].speaker, text, line[0].place)
+            end_s = None if any(word.end_s is None for word in line) else max(map(end_of, line))
+            self.add(start_of(line[0]), end_s, line[0].speaker, text, line[0].place)
         if total > len(lines):
             self.note(
                 f"{number_of(total, 'word')} with times of their own joined to {number_of(len(lines), 'line')}: a "
@@ -170,9 +182,9 @@ class Draft:
             return self.whole(None, "it holds no line")
         if self.ordered:
             for before, line in pairwise(self._lines):
-                if _start(line) < _start(before):
+                if start_of(line) < start_of(before):
                     self.note("{} out of order: lines were sorted by time; check the times", line.place)
-        lines = tuple(sorted(self._lines, key=_start))
+        lines = tuple(sorted(self._lines, key=start_of))
         silent = [line.place for line in lines if line.text is None]
         if len(silent) == len(lines):
             self.note("there are no words: every line is analyzed without text")
@@ -192,7 +204,7 @@ class Draft:
         return [counted(message, places) for message, places in notes.items()]
 
     def _unicode(self, text: str, key: str, place: str) -> str:
-        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        if not is_unicode(text):
             raise self.error(place, f"{key} has half of a surrogate pair, which is not valid Unicode")
         return text
 
@@ -210,22 +222,14 @@ def counted(message: str, places: Sequence[str]) -> str:
     return number_of(len(places), "line") + message.removeprefix("{}") + (f" ({shown})" if shown else "")
 
 
-def number_of(count: int, noun: str) -> str:
-    """Return ``1 line`` or ``2 lines``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def with_times(line: Line, start_s: float | None, end_s: float | None) -> Line:
-    """Return the line with other times."""
-    return replace(line, start_s=start_s, end_s=end_s)
-
-
-def _start(line: Line) -> float:
+def start_of(line: Line) -> float:
+    """Return when a line begins, in seconds; 0 where it has no times."""
     return line.start_s or 0.0
 
 
-def _end(line: Line) -> float:
-    return _start(line) if line.end_s is None else line.end_s
+def end_of(line: Line) -> float:
+    """Return when a line ends, in seconds; its beginning where it has no end."""
+    return start_of(line) if line.end_s is None else line.end_s
 
 
 def _number_text(value: str | int | float) -> str:

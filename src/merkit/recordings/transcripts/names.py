@@ -30,7 +30,8 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_VOICE = re.compile(r"<v(?:\.[^ \t>]+)*[ \t]+([^<>\n]+)>")
+_VOICE = re.compile(r"<v(?:\.[^ \t>]+)*[ \t]+([^<>\n]+)>", re.IGNORECASE)
+_DASH = re.compile(r"(?:-|–|—|>>+)[ \t]*\w")
 _REFERENCE = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 
 
@@ -84,6 +85,8 @@ def add_cues(draft: Draft, cues: Sequence[tuple[Cue, Sequence[str]]]) -> None:
             speaker, text = _name(name), text[name.end() :]
             if name["aside"]:
                 draft.note("{} without the remark behind the speaker's name", cue.place)
+        if sum(map(bool, map(_DASH.match, text.split("\n")))) > 1:
+            draft.note("{} with words of several speakers, who have no names, read as of one", cue.place)
         draft.add(cue.start_s, cue.end_s, draft.speaker(speaker, cue.place), draft.text(text, cue.place), cue.place)
 
 

@@ -5,10 +5,9 @@ from typing import Any
 
 from merkit.data.strict_json import parse_json, parse_lines
 from merkit.recordings.transcripts.fields import chosen, read_rows, read_time
-from merkit.recordings.transcripts.lines import Draft, Line, Transcript
-from merkit.recordings.transcripts.services import SERVICES, read_item, seconds
-from merkit.recordings.transcripts.units import in_milliseconds
-from merkit.recordings.transcripts.values import kind_of
+from merkit.recordings.transcripts.lines import Draft, Line, Transcript, end_of, start_of
+from merkit.recordings.transcripts.services import SERVICES, read_item
+from merkit.recordings.transcripts.values import in_milliseconds, kind_of
 
 Document = dict[str, Any]
 
@@ -55,8 +54,10 @@ def _read_content(content: Any, draft: Draft) -> Transcript:
     reader = _reader(content)
     if reader is not None:
         reader(content, draft)
-        if draft.is_empty and isinstance(content.get("text"), str) and draft.text(content["text"], "") is not None:
-            return _whole(content, draft)
+        if not draft.has_words and isinstance(content.get("text"), str) and draft.text(content["text"], "") is not None:
+            if draft.is_empty:
+                return _whole(content, draft)
+            draft.note("the text of the whole recording was left out: it belongs to no line")
         return draft.finish()
     if isinstance(content.get("text"), str):
         return _whole(content, draft)
@@ -77,6 +78,7 @@ def _reader(content: Document) -> Callable[[Document, Draft], None] | None:
         ("segments", list, _segments),
         ("chunks", list, _chunks),
         ("words", list, _words),
+        ("result", list, _vosk),
     )
     present = [(content[key], read) for key, kind, read in readers if isinstance(content.get(key), kind)]
     return next((read for value, read in present if value), present[0][1] if present else None)
@@ -105,6 +107,10 @@ def _words(content: Document, draft: Draft) -> None:
     draft.add_words(
         read_item(draft, row, place) for place, row in _in_seconds(_objects(content["words"], "word", draft), draft)
     )
+
+
+def _vosk(content: Document, draft: Draft) -> None:
+    draft.add_words(read_item(draft, row, place) for place, row in _objects(content["result"], "word", draft))
 
 
 def _in_seconds(rows: list[tuple[str, Document]], draft: Draft) -> list[tuple[str, Document]]:
@@ -157,11 +163,14 @@ def _chunks(content: Document, draft: Draft) -> None:
     if rows and not lines:
         raise draft.error(rows[0][0], "no chunk has times: ask the pipeline for return_timestamps=True")
     short = [line for line in lines if line.text is not None and " " not in line.text and line.end_s is not None]
-    if len(lines) >= _MANY and len(short) >= len(lines) - 1 and sum(map(seconds, short)) < len(short):
+    if (
+        len(lines) >= _MANY
+        and len(short) >= len(lines) - 1
+        and sum(end_of(line) - start_of(line) for line in short) < len(short)
+    ):
         draft.add_words(lines)
-        return
-    for line in lines:
-        draft.add(line.start_s or 0.0, line.end_s, line.speaker, line.text, line.place)
+    else:
+        draft.add_lines(lines)
 
 
 _MANY = 8

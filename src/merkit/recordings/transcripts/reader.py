@@ -80,7 +80,7 @@ def read_transcript(path: Path, recording: str = "") -> Transcript:
         return _read_xml(text.encode(), draft, "utf-8")
     elif (stripped.startswith("WEBVTT") and not stripped[6:7].isalnum()) or is_cues(stripped):
         read_cues(stripped if stripped.startswith("WEBVTT") else text, draft)
-    elif (reader := columns_reader("\n".join(lines))) is not None:
+    elif (reader := columns_reader("\n".join(lines), suffix)) is not None:
         reader("\n".join(lines), draft, path, recording)
     elif is_labels(first):
         read_labels("\n".join(lines), draft)

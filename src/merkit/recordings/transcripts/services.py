@@ -4,19 +4,15 @@ import bisect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from merkit.core.phrases import number_of
 from merkit.recordings.transcripts.fields import count_channels, person, read_rows, read_time
-from merkit.recordings.transcripts.lines import Draft, Line, number_of
+from merkit.recordings.transcripts.lines import Draft, Line, end_of, start_of
 from merkit.recordings.transcripts.values import kind_of
 
 Document = dict[str, Any]
 
 _TICKS_HZ = 10_000_000
 """Azure counts in 100 ns."""
-
-
-def seconds(line: Line) -> float:
-    """Return how long a line with times lasts."""
-    return (line.end_s or 0.0) - (line.start_s or 0.0)
 
 
 def read_item(draft: Draft, row: Mapping[str, Any], place: str, speaker: str | None = None) -> Line:
@@ -83,7 +79,7 @@ def _aws(results: Document, draft: Draft) -> None:
     if not spans:
         draft.add_words(words)
         return
-    starts = [span.start_s or 0.0 for span in spans]
+    starts = list(map(start_of, spans))
     texts: list[list[str]] = [[] for _ in spans]
     outside = []
     for word in words:
@@ -93,7 +89,7 @@ def _aws(results: Document, draft: Draft) -> None:
         elif word.text is not None:
             texts[number].append(word.text)
     for span, text in zip(spans, texts, strict=True):
-        draft.add(span.start_s or 0.0, span.end_s, span.speaker, draft.text(" ".join(text), span.place), span.place)
+        draft.add(start_of(span), span.end_s, span.speaker, draft.text(" ".join(text), span.place), span.place)
     if outside:
         draft.note(f"{number_of(len(outside), 'word')} outside the speakers' segments became lines of their own")
         draft.add_words(outside)
@@ -125,14 +121,14 @@ def _aws_segments(results: Document, draft: Draft) -> list[Line]:
         read_item(draft, row, place, draft.speaker(row.get("speaker_label"), place))
         for place, row in _each(draft, rows or [], "segment")
     ]
-    return sorted(spans, key=lambda span: span.start_s or 0.0)
+    return sorted(spans, key=start_of)
 
 
 def _segment_of(word: Line, spans: Sequence[Line], starts: Sequence[float]) -> int | None:
     """Return the segment that a word's middle is in, best of its own speaker; ``None`` where it is in none."""
-    middle = ((word.start_s or 0.0) + (word.end_s or 0.0)) / 2
+    middle = (start_of(word) + end_of(word)) / 2
     last = bisect.bisect_right(starts, middle)
-    inside = [n for n in range(max(0, last - _NEIGHBOURS), last) if middle <= (spans[n].end_s or 0.0)]
+    inside = [n for n in range(max(0, last - _NEIGHBOURS), last) if middle <= end_of(spans[n])]
     own = [n for n in inside if spans[n].speaker == word.speaker]
     return next(iter(own or inside), None)
 
@@ -166,15 +162,15 @@ def _google(content: Document, draft: Draft) -> None:
         return
     for group in groups:
         text = " ".join(word.text for word in group if word.text is not None)
-        end_s = max(word.end_s or 0.0 for word in group)
-        draft.add(group[0].start_s or 0.0, end_s, "", draft.text(text, group[0].place), group[0].place)
+        end_s = max(map(end_of, group))
+        draft.add(start_of(group[0]), end_s, "", draft.text(text, group[0].place), group[0].place)
 
 
 def _repeats(last: Sequence[Line], others: Sequence[Sequence[Line]]) -> bool:
     """Return whether the last result has the words of all others, or alone has speakers."""
     tagged = all(word.speaker for word in last) and not any(word.speaker for group in others for word in group)
     whole = len(last) == sum(map(len, others))
-    return (whole or tagged) and (last[0].start_s or 0.0) <= (others[0][0].start_s or 0.0)
+    return (whole or tagged) and start_of(last[0]) <= start_of(others[0][0])
 
 
 def _google_word(draft: Draft, row: Document, place: str, side: str) -> Line:

@@ -6,7 +6,7 @@ from collections import Counter
 from merkit.data.delimited import Table, find_delimiter, read_table
 from merkit.recordings.transcripts.fields import KNOWN, NAMES, plain, read_rows
 from merkit.recordings.transcripts.lines import Draft
-from merkit.recordings.transcripts.units import in_milliseconds
+from merkit.recordings.transcripts.values import in_milliseconds
 
 _TIME = r"\s*[\d:]+(?:[.,]\d+)?\s*"
 _LABEL = re.compile(rf"{_TIME}\t{_TIME}\t", re.ASCII)
@@ -65,8 +65,8 @@ def _read(table: Table, draft: Draft, offset: int = 0) -> None:
         )
     if names and names[0] == "" and [row[0] for _, row in table.rows] == [str(n) for n in range(len(table.rows))]:
         table = Table(table.names[1:], [(number, row[1:]) for number, row in table.rows], table.delimiter)
-    elif "" in names:
-        raise draft.error("", f"column {names.index('') + 1} has cells but no name; name it or take it away")
+    elif "" in table.names:
+        raise draft.error("", f"column {table.names.index('') + 1} has cells but no name; name it or take it away")
     swallowed = re.compile(rf"[\r\n]{_TIME}{re.escape(table.delimiter)}{_TIME}{re.escape(table.delimiter)}", re.ASCII)
     for number, row in table.rows:
         if any(cell is not None and swallowed.search(cell) for cell in row):

@@ -10,7 +10,8 @@ from merkit.aligners.segments.formats import open_textgrid, tier_kind
 from merkit.aligners.segments.tiers import spoken
 from merkit.core.alignment import Interval
 from merkit.core.errors import MerkitError
-from merkit.recordings.transcripts.lines import Draft, Line, number_of
+from merkit.core.phrases import number_of
+from merkit.recordings.transcripts.lines import Draft, Line
 
 
 def read_textgrid_lines(path: Path, draft: Draft) -> None:

@@ -1,7 +1,8 @@
-"""Times as tools write them: numbers, clock times, and numbers with a unit."""
+"""Times as tools write them: numbers, clock times, numbers with a unit, and milliseconds that are not named."""
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
@@ -9,6 +10,13 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2})(?:[.,](\d{1,12}))?", re.ASCII)
 _UNIT = re.compile(r"([+-]?\d+(?:\.\d*)?)\s*(ms|msec|s|sec|seconds?)", re.ASCII | re.IGNORECASE)
 _DURATION = re.compile(r"PT(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,12})?)S)?", re.ASCII)
+_SLOWEST = 0.15
+"""Characters in a unit of time that divide seconds from milliseconds.
+
+Speech has about 15 characters in a second, so 0.015 in a millisecond; slow speech with pauses has more than 0.5 in a
+second, the fastest speech less than 0.04 in a millisecond.
+"""
+_WHOLE = re.compile(r"\d{1,15}", re.ASCII)
 
 
 def finite(value: float) -> bool:
@@ -67,6 +75,18 @@ def to_seconds(value: Any, commas: bool = False) -> float:
     if text.count(":") == 3:
         raise ValueError(f"{text[:40]!r}, a time code that counts frames; expected seconds or hours:minutes:seconds")
     raise ValueError(f"{text[:40]!r}, expected seconds such as 62.5 or a clock time such as 00:01:02.5")
+
+
+def in_milliseconds(spans: Sequence[tuple[Any, Any, Any]]) -> bool:
+    """Return whether starts and ends of texts are milliseconds: whole, and too far apart for what is said."""
+    letters = duration = 0
+    for start, end, text in spans:
+        times = [str(value) if isinstance(value, int) and value is not True else value for value in (start, end)]
+        if not all(isinstance(value, str) and _WHOLE.fullmatch(value) for value in times):
+            return False
+        letters += len(text) if isinstance(text, str) else 0
+        duration += int(times[1]) - int(times[0])
+    return letters < _SLOWEST * duration
 
 
 def _clock(clock: re.Match[str], text: str) -> float:

@@ -249,7 +249,7 @@ def test_a_table_without_rows_is_an_error(tmp_path, suffix):
         ("t.csv", b"id,text\n1,caf\xe9\n", "UTF-?8"),
         ("t.csv", b"id,te\xe9t\n1,x\n", "not UTF-8 at byte 5"),
         ("t.csv", b"id,text\n1,x,y\n", r"line 2: 3 cells for 2 columns \(id, text\)"),
-        ("t.parquet", b"not parquet", "cannot be read as parquet"),
+        ("t.parquet", b"not parquet", "cannot be read as Parquet"),
         ("t.jsonl", b"{]\n", "line 1 is not JSON"),
         ("t.jsonl", b"[1]\n", "line 1 is list, expected an object"),
         ("t.jsonl", b'\n{"id": "a", "text": ["x"]}\n', "line 2: 'text' is a list"),

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 )
 def test_a_file_of_another_spelling_is_named(folder: Path, name: str, present: str, difference: str) -> None:
     assert spelling_hint(folder / name) == (
-        f" There is '{folder / present}', which differs in {difference}: write the name as it is there."
+        f" There is '{folder / present}', which differs in {difference}: write the name as it is on the disk."
     )
 
 
@@ -48,6 +48,12 @@ def test_nothing_is_guessed_where_no_file_has_the_name(folder: Path, name: str) 
 
 def test_backslashes_are_named_where_no_file_has_the_name(folder: Path) -> None:
     assert spelling_hint(folder / "Calls\\Berta.wav").startswith(" Its path has backslashes")
+
+
+def test_a_link_to_nothing_is_no_other_spelling(folder: Path) -> None:
+    (folder / "Calls" / "dead.wav").symlink_to("nowhere.wav")
+
+    assert spelling_hint(folder / "Calls" / "dead.wav").endswith("dead.wav' is a link to a file that is not there.")
 
 
 def test_the_error_of_a_missing_recording_carries_the_hint(folder: Path) -> None:
