@@ -179,12 +179,11 @@ def test_features_come_in_as_they_are_from_every_kind_of_file(
 def test_scores_are_those_of_the_features_that_came_with_the_corpus_to_the_digit(
     data: Path, sound: Arrays, tmp_path: Path
 ) -> None:
+    write, file = KINDS["csv"]  # that all kinds of files give equal arrays is tested above
+    assert imported(data, write(tmp_path / file, sound), name="same").code == 0
     scores = {}
-    for kind in ("npz table", "csv", "hdf5"):
-        write, file = KINDS[kind]
-        assert imported(data, write(tmp_path / file, sound), name=f"same {kind}").code == 0
-    for name in ("sound", "same npz table", "same csv", "same hdf5"):
-        values = recipe_values("linear")
+    for name in ("sound", "same"):
+        values = {**recipe_values("linear"), "seeds": 1}
         values["encoders"]["audio"]["features"] = name
         del values["training"]
         done = call(
@@ -195,7 +194,7 @@ def test_scores_are_those_of_the_features_that_came_with_the_corpus_to_the_digit
         scores[name] = json.loads(done.out)["test"]
 
     assert scores["sound"]["accuracy"]["mean"] > 0.6  # three classes
-    assert all(found == scores["sound"] for found in scores.values())
+    assert scores["same"] == scores["sound"]
 
 
 def changed(sound: Arrays, what: str) -> Arrays:

@@ -67,8 +67,10 @@ def read_parquet(path: Path) -> pyarrow.Table:
     """Return a Parquet table without the index that pandas writes.
 
     Raises:
-        ManifestError: It cannot be read, or claims more than it can hold.
+        ManifestError: It is no file, cannot be read, or claims more than it can hold.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise ManifestError(f"{path}: cannot be read as Parquet: a folder, pipe or device, expected a file")
     try:
         file = pyarrow.parquet.ParquetFile(path)
         claimed = file.metadata.num_rows * len(file.schema_arrow) * 8
