@@ -271,7 +271,7 @@ def test_a_malformed_table_is_an_error_that_names_the_file(tmp_path, name, conte
 def test_a_pipe_in_place_of_a_table_is_refused_and_never_waited_for(tmp_path, suffix):
     os.mkfifo(tmp_path / f"t{suffix}")
 
-    with pytest.raises(ManifestError, match="expected a (file|table)"):
+    with pytest.raises(ManifestError, match=r"expected a (file|table)"):
         read_columns(tmp_path / f"t{suffix}")
 
 
