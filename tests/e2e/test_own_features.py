@@ -448,6 +448,18 @@ def test_an_encoders_features_are_extracted_and_exported(tmp_path: Path) -> None
     assert not (tmp_path / "o.npz").exists()
 
 
+def test_a_target_that_exists_is_refused_before_any_feature_is_extracted(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merkit.experiments.own_features.corpus_features", lambda *_: pytest.fail("extracted"))
+    (tmp_path / "o.npz").touch()
+
+    done = call("features", "export", str(data), str(tmp_path / "o.npz"), "--encoder", "praat")
+
+    assert (done.code, done.error.count("\n")) == (2, 1), done.error
+    assert "exists; choose another file" in done.error
+
+
 @pytest.mark.parametrize(
     ("out", "message"), [("there.npz", "exists; choose another file"), ("o.mat", "features are written as .npz")]
 )
