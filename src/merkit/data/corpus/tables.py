@@ -64,8 +64,10 @@ def read_parquet(path: Path) -> pyarrow.Table:
     """Return a Parquet table without the index that pandas writes.
 
     Raises:
-        ManifestError: It cannot be read, or claims more than it can hold.
+        ManifestError: It is no file, cannot be read, or claims more than it can hold.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise ManifestError(f"{path}: cannot be read as Parquet: a folder, pipe or device, expected a file")
     try:
         table = read_parquet_table(path)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
