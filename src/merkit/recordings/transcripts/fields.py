@@ -23,6 +23,7 @@ _OTHERS = frozenset({"", "id", "index", "number", "file", "confidence", "score",
 """What lines without words (who spoke when) may have besides."""
 _LISTED = re.compile(r"\[\s*[\"'{].*\]|\{\s*[\"'].*\}")
 """A list or an object that a program wrote into a cell; words in brackets have no quotes."""
+_TIMELESS = "a text without times goes into a .txt file."
 KNOWN = frozenset(name for names in NAMES.values() for name in names)
 
 
@@ -78,12 +79,17 @@ def read_rows(
         if start_s is not None and end_s is not None:
             draft.add(start_s, end_s, speaker, text, place)
             continue
-        missing.append((place, _without("start" if start_s is None else "end")))
+        missing.append((place, "start" if start_s is None else "end"))
         if in_table:
             break
         draft.note("{} without times left out", place)
     if missing and (in_table or len(missing) == len(read)):
-        raise draft.error(*missing[0])
+        place, key = missing[0]
+        known = {kind.removesuffix("_ms") for _, _, values in read for kind in values}
+        if in_table and known.isdisjoint({key} if key == "start" else {"end", "duration"}):
+            names = ", ".join(dict.fromkeys(str(name) for _, row, _ in read for name in row))
+            raise draft.error(place, f"no column '{key}' among {names[:200]}; {_TIMELESS}")
+        raise draft.error(place, f"{key} is missing, expected seconds; {_TIMELESS}")
 
 
 def read_time(draft: Draft, value: Any, key: str, place: str, commas: bool = False) -> float | None:
@@ -153,7 +159,3 @@ def _of_words(draft: Draft, words: Sequence[Any], place: str) -> tuple[float | N
     starts = [start_s for start_s, _ in spans if start_s is not None]
     ends = [end_s for _, end_s in spans if end_s is not None]
     return (min(starts), max(ends)) if starts and ends else (None, None)
-
-
-def _without(key: str) -> str:
-    return f"{key} is missing, expected seconds; a text without times goes into a .txt file."

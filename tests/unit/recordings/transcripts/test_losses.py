@@ -135,13 +135,15 @@ def test_what_is_easily_lost_is_kept_or_counted(tmp_path: Path, kind: str) -> No
         ("t.csv", 'start,end,text\n0,1,[laughs]\n1,2,"[""so"", ""it""]"\n', "line 3: text is a list or an object"),
         ("t.csv", "start,end,text\n0,1,{'word': 'so'}\n", "line 2: text is a list or an object"),
         ("t.csv", "begin,end,label\n0,1,so it is\n", "no column 'text' among begin, end, label"),
+        ("t.csv", "Start;Ende;Text\n0;1;hi\n", "no column 'end' among Start, Ende, Text"),
+        ("t.csv", "time,text\n0,hi\n", "no column 'start' among time, text"),
         ("t.csv", "start,end,text\n0\n", "line 2: 1 cell for 3 columns"),
         ("t.ctm", "call 1 0.10 0.30\n", "line 1: 'call 1 0.10 0.30' found, expected file channel start duration label"),
         ("t.TextGrid", TEXTGRID.format(form=LONG.format(first="hi")), "the TextGrid is cut off"),
         ("t.TextGrid", TEXTGRID.format(form=LONG.format(first="hi") + SECOND), "not a TextGrid that can be read"),
         ("t.TextGrid", TEXTGRID.format(form=SHORT), "the TextGrid is cut off"),
     ],
-    ids=["list", "object", "label", "cell", "CTM", "long", "in a text", "short"],
+    ids=["list", "object", "label", "another end", "no start", "cell", "CTM", "long", "in a text", "short"],
 )
 def test_what_would_be_misread_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
     with pytest.raises(MerkitError, match=message):
