@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from merkit.cli.console import show, show_json
+from merkit.cli.console import show, show_json, show_prose
 from merkit.cli.options import AllowPartial, AsJson, Data, Settings, parse_values
 from merkit.cli.progress import shown_progress
 
@@ -38,6 +38,6 @@ def doctor(data: Data, as_json: AsJson = False) -> None:
     if as_json:
         show_json([asdict(finding) for finding in findings])
     else:
-        show(render(findings))
+        show_prose(render(findings))
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)

@@ -82,7 +82,7 @@ def _describe(kind: type[BaseModel], item: Any, table: tuple[str, ...]) -> str:
         return f"{'.'.join((*table, *path[:-1])) or 'top level'}: {hint}"
     if item["type"] == "missing":
         return f"{key}: is missing"
-    message = item["msg"].removeprefix("Value error, ")
+    message = item["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list, such as ['a', 'b']")
     given = "" if isinstance(item["input"], Mapping) else f" = {item['input']!r}"  # a whole table is too long
     return f"{key}{given}: {message[:1].lower() + message[1:]}"
 

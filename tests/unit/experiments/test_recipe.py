@@ -64,6 +64,13 @@ def test_one_mistake_is_one_line_with_file_key_value_and_what_is_allowed() -> No
     assert str(told.value) == "r.toml: training.precision = 'bf32': input should be 'float32', 'bf16' or 'fp16'"
 
 
+def test_a_word_in_place_of_a_list_is_told_in_the_words_of_the_file() -> None:
+    values = {**recipe_values("bag_of_words"), "protocol": "table", "options": {"leave_out": "sad"}}
+
+    with pytest.raises(ConfigError, match=r"leave_out = 'sad': input should be a list, such as \['a', 'b'\]"):
+        check_recipe(values, "r.toml")
+
+
 def test_a_prior_exponent_without_the_loss_that_reads_it_is_an_error() -> None:
     values = {**recipe_values("concat"), "loss": {"kind": "focal", "prior_exponent": 0.5}}
 

@@ -87,8 +87,8 @@ def read_rows(
         place, key = missing[0]
         known = {kind.removesuffix("_ms") for _, _, values in read for kind in values}
         if in_table and known.isdisjoint({key} if key == "start" else {"end", "duration"}):
-            names = ", ".join(dict.fromkeys(str(name) for _, row, _ in read for name in row))
-            raise draft.error(place, f"no column '{key}' among {names[:200]}; {_TIMELESS}")
+            columns = ", ".join(dict.fromkeys(str(name) for _, row, _ in read for name in row))
+            raise draft.error(place, f"no column '{key}' among {columns[:200]}; {_TIMELESS}")
         raise draft.error(place, f"{key} is missing, expected seconds; {_TIMELESS}")
 
 
