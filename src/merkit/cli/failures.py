@@ -27,6 +27,7 @@ def exit_if_failed(failures: Mapping[str, str], done: int, what: str, remedy: st
         return
     for name, why in failures.items():
         messages().print(f"failed: {one_line(name)}: {one_line(why)}")
-    count = f"{len(failures)} of {len(failures) + done} {what} failed, as listed; {done} are done."
+    verb = "is" if done == 1 else "are"
+    count = f"{len(failures)} of {len(failures) + done} {what} failed, as listed; {done} {verb} done."
     messages().print(f"merkit: {count}{remedy and f' {remedy}.'}")
     raise typer.Exit(1 if done else 2)

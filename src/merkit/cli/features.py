@@ -127,7 +127,7 @@ def export(
             progress=progress,
         )
     undefined = f", {written.undefined:,} undefined values (NaN)" if written.undefined else ""
-    show(f"{one_line(str(written.path))}: {written.utterances:,} utterances, {written.dim} columns{undefined}")
+    show(f"{one_line(str(out))}: {written.utterances:,} utterances, {written.dim} columns{undefined}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"extract": extract, "import": import_, "export": export}

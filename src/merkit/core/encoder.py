@@ -163,22 +163,29 @@ class EncoderHome:
     """Opens a checkpoint as a ``core.model.TrainedModel``, for an encoder that is made of one."""
 
 
+_SHOWN = 5
+
+
 def reach(encoders: Iterable[Encoder]) -> tuple[int, int]:
     """Return how many previous and how many later turns a turn must carry for all of these encoders."""
     pairs = [(encoder.context, encoder.following) for encoder in encoders]
     return max((before for before, _ in pairs), default=0), max((after for _, after in pairs), default=0)
 
 
-def describe_unread(encoders: Iterable[Encoder], turns: Sequence[Turn]) -> str | None:
-    """Describe the texts that are longer than an encoder reads; ``None``: there is none."""
+def describe_unread(
+    encoders: Iterable[Encoder], turns: Sequence[Turn], name: Callable[[Turn], str] = lambda turn: turn.utterance.id
+) -> str | None:
+    """Describe the texts that are longer than an encoder reads, by ``name``; ``None``: there is none."""
     for encoder in encoders:
         counts = [encoder.unread(turn) for turn in turns]
-        longer = [(unread, tokens) for unread, tokens in counts if unread]
+        longer = [(turn, *count) for turn, count in zip(turns, counts, strict=True) if count[0]]
         if longer:
-            unread, tokens = sum(unread for unread, _ in longer), sum(tokens for _, tokens in longer)
+            unread, tokens = sum(unread for _, unread, _ in longer), sum(tokens for *_, tokens in longer)
+            share = max(round(100 * unread / tokens), 1)
+            names = ", ".join(name(turn) for turn, *_ in longer[:_SHOWN]) + (", …" if longer[_SHOWN:] else "")
             return (
-                f"{len(longer):,} of {len(turns):,} texts are longer than the text encoder reads: {unread:,} of their "
-                f"{tokens:,} tokens ({max(round(100 * unread / tokens), 1)} %) are not read. A larger max_tokens, "
+                f"{len(longer):,} of {len(turns):,} texts are longer than the text encoder reads ({names}): "
+                f"{unread:,} of their {tokens:,} tokens ({share} %) are not read. A larger max_tokens, "
                 'keep = "end" or shorter utterances change that.'
             )
     return None

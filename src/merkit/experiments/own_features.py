@@ -18,7 +18,7 @@ from merkit.data.features.published import read_published, write_published
 from merkit.encoders.precomputed import FOLDER, PrecomputedConfig
 from merkit.experiments.features import corpus_features
 from merkit.experiments.mistakes import check_options
-from merkit.io.feature_files.files import KINDS, read_features, write_features
+from merkit.io.feature_files.files import check_target, read_features, write_features
 from merkit.io.feature_files.layouts import FeatureSet
 
 
@@ -45,9 +45,8 @@ class Imported:
 
 @dataclass(frozen=True)
 class Exported:
-    """A written file."""
+    """What a written file holds."""
 
-    path: Path
     utterances: int
     dim: int
     undefined: int
@@ -121,8 +120,7 @@ def export_features(
     """
     if (name is None) == (encoder is None):
         raise MerkitError("give the features' --name, or the --encoder that extracts them")
-    if out.suffix.lower() not in KINDS:  # before the work of extraction
-        raise MerkitError(f"{out}: features are written as {', '.join(KINDS)}, found '{out.suffix}'")
+    check_target(out)  # before the work of extraction
     columns: tuple[str, ...] = ()
     arrays: Mapping[str, Array]
     if name is not None:
@@ -142,7 +140,7 @@ def export_features(
     arrays = {key: as_float32(array) for key, array in arrays.items()}
     write_features(out, arrays, columns)
     undefined = sum(int(np.isnan(array).sum()) for array in arrays.values())
-    return Exported(out, len(arrays), next(iter(arrays.values())).shape[1], undefined)
+    return Exported(len(arrays), next(iter(arrays.values())).shape[1], undefined)
 
 
 def _joined(found: FeatureSet, ids: Sequence[str], file: Path, allow_missing: bool) -> dict[str, Array]:

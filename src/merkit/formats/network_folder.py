@@ -90,10 +90,13 @@ def _check_values(path: Path, values: Mapping[str, Any]) -> None:
             raise MerkitError(f"Cannot use '{path}': {key} is {str(value)[:40]!r}, expected float32 or the like")
         if key in _NAMES and not (value is None or _matches(_NAMES[key], value)):
             raise MerkitError(f"Cannot use '{path}': {key} is {str(value)[:40]!r}, expected a name")
+        if key == "model_max_length" and not (type(value) in (int, float) and value > 0):
+            raise MerkitError(f"Cannot use '{path}': {key} is {str(value)[:40]!r}, expected a number of tokens")
         if path.name == "config.json" and isinstance(value, int):
-            most = _MOST_LAYERS if _LAYERS.fullmatch(key) else _MOST
-            if value > most:
-                raise MerkitError(f"Cannot use '{path}': {key} is {str(value)[:40]}, expected at most {most:,}")
+            layers = _LAYERS.fullmatch(key) is not None
+            most = _MOST_LAYERS if layers else _MOST
+            if value > most or (layers and value < 0):
+                raise MerkitError(f"Cannot use '{path}': {key} is {str(value)[:40]}, expected 0 to {most:,}")
 
 
 def _plain(value: Any) -> bool:

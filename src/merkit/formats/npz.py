@@ -12,11 +12,9 @@ import numpy as np
 
 from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError, UnsafeFileError, first_line
+from merkit.data.expansion import most_bytes
 from merkit.data.files import open_file
 
-_RATIO = 100
-"""How many times its own size an npz may unpack to, besides what follows. Padded features pack to a tenth or so."""
-_ALLOWED = 1 << 26
 _ROWS = 1_000_000
 """Longest axis of an array without elements: it takes no memory, but time to iterate over."""
 _ENCRYPTED = 1
@@ -76,7 +74,7 @@ def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
     if len({member.filename for member in members}) < len(members):
         raise ValueError("a name occurs twice in it")
     unpacked = sum(member.file_size for member in members)
-    if unpacked > _RATIO * size + _ALLOWED:
+    if unpacked > most_bytes(size):
         raise ValueError(f"{size:,} bytes unpack to {unpacked:,}, which no file of features does")
 
 

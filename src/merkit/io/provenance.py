@@ -17,7 +17,7 @@ import torch
 
 import merkit
 from merkit.core.errors import MerkitError
-from merkit.data.checksums import damaged_files, hash_files, seal, unseal
+from merkit.data.checksums import damaged_files, hash_files, read_regular, seal, unseal
 from merkit.data.files import write_texts
 
 _LIBRARIES = (
@@ -105,7 +105,16 @@ def train_command(run: Path) -> str:
     if words[:2] == ["merkit", "demo"] or (words[:2] == ["merkit", "train"] and "--data" in command):
         return command
     data = provenance["data"]["path"] if provenance else "DATA"
-    return shlex.join(["merkit", "train", str(run / RECIPE), "--data", data, "--out", str(run)])
+    recipe = run / RECIPE
+    own: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        own = read_provenance(run)
+    try:
+        read_regular(recipe)
+        check_recipe_file(run, own)
+    except (OSError, ValueError):  # nothing could be made from it
+        recipe = Path("RECIPE")
+    return shlex.join(["merkit", "train", str(recipe), "--data", data, "--out", str(run)])
 
 
 def describe_environment() -> dict[str, Any]:

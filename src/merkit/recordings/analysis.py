@@ -202,7 +202,9 @@ def analyze_recording(
     notes = [f"About the recording: {note}." for note in media_notes(recording)]
     notes += [*(() if fitted is None else fitted.notes), *describe_unheard(reasons, nothing, len(segments))]
     notes += [*pieces.notes, *_notes(recognizer, lines is not None, segments)]
-    unread = describe_unread(recognizer.encoders.values(), turns)
+    unread = describe_unread(
+        recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
+    )
     notes += [note for note in (unaligned, unread) if note is not None]
     return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
 

@@ -88,7 +88,7 @@ def test_tokens_beyond_what_is_read_are_counted(tiny_bert, say, frozen, context,
     assert [encoder.unread(turn) for turn in turns] == [(unread, 13), (0, 1), (0, 0), (0, 0)]
     told = describe_unread([encoder], turns)
     assert told is not None
-    assert told.startswith(f"1 of 4 texts are longer than the text encoder reads: {unread} of their 13 tokens")
+    assert told.startswith(f"1 of 4 texts are longer than the text encoder reads (u0): {unread} of their 13 tokens")
     assert describe_unread([encoder], turns[1:]) is None
 
 

@@ -14,7 +14,7 @@ from merkit.core.types import Utterance
 from merkit.data.corpus.checks import check_durations, check_repeated_texts, check_texts
 from merkit.data.corpus.findings import LEVELS, counted, read_findings
 from merkit.data.corpus.labels import check_label_columns
-from merkit.data.corpus.manifest import Manifest
+from merkit.data.corpus.manifest import UNPREPARED, Manifest
 from merkit.data.corpus.prepare import count_differences
 from merkit.data.features.published import read_published
 from merkit.data.media.audio import MediaInfo, audio_blocks, probe
@@ -65,7 +65,7 @@ def check_counts(manifest: Manifest, spec: CorpusSpec | None) -> list[Finding]:
         level, accepted = ("warning", " (accepted as partial)") if manifest.info.partial else ("error", "")
         message = f"counts differ from the published ones{accepted}: {'; '.join(differences)}"
         findings.append(Finding(level, "counts", message))
-    if manifest.info.version != spec.version:
+    if manifest.info.version not in (UNPREPARED, spec.version):
         message = f"prepared by version {manifest.info.version} of the adapter, now {spec.version}: prepare it again"
         findings.append(Finding("warning", "adapter-version", message))
     return findings

@@ -45,6 +45,8 @@ from merkit.data.corpus.tables import SUFFIXES, read_columns
 from merkit.data.files import atomic_path, write_texts
 
 SCHEMA = 1
+UNPREPARED = 0
+"""The version of a table that no adapter made."""
 """Number of the format described above."""
 FEATURES = "precomputed"
 """Folder beside the table: one folder for each set of features that were published or imported."""
@@ -246,7 +248,7 @@ def _tables(folder: Path) -> list[Path]:
 def _read_info(path: Path, utterances: Sequence[Utterance]) -> CorpusInfo:
     counts, sha256 = count(utterances), content_hash(utterances)
     if not path.is_file():
-        return CorpusInfo("table", 0, SCHEMA, counts, "", {}, False, sha256)
+        return CorpusInfo("table", UNPREPARED, SCHEMA, counts, "", {}, False, sha256)
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

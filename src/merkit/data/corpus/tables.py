@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.parquet
 
 from merkit.core.errors import ManifestError, MerkitError, first_line
 from merkit.data.delimited import Cell, read_table
+from merkit.data.parquet import read_parquet_table
 from merkit.data.plain_text import decode, read_bytes
 from merkit.data.strict_json import parse_lines
 
@@ -26,9 +26,6 @@ SUFFIXES = (".parquet", ".csv", ".jsonl", ".tsv")
 Columns = dict[str, list[Any]]
 
 _LARGEST_BYTES = 2_000_000_000
-_CLAIMED_BYTES = 256 << 20
-_LARGEST_RATIO = 1000
-"""Of a Parquet table's bytes to those of its file, above ``_CLAIMED_BYTES``."""
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,999})")
 _REAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"-?(0|[1-9][0-9]*),[0-9]+")
@@ -67,16 +64,12 @@ def read_parquet(path: Path) -> pyarrow.Table:
     """Return a Parquet table without the index that pandas writes.
 
     Raises:
-        ManifestError: It cannot be read, or claims more than it can hold.
+        ManifestError: It is no file, cannot be read, or claims more than it can hold.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise ManifestError(f"{path}: cannot be read as Parquet: a folder, pipe or device, expected a file")
     try:
-        file = pyarrow.parquet.ParquetFile(path)
-        claimed = file.metadata.num_rows * len(file.schema_arrow) * 8
-        if claimed > max(_CLAIMED_BYTES, path.stat().st_size * _LARGEST_RATIO):
-            rows, size = file.metadata.num_rows, path.stat().st_size
-            raise ManifestError(f"{path}: claims {rows:,} rows, the file has {size:,} bytes")
-        table = file.read()
-        table.validate(full=True)  # text in UTF-8, offsets within the data
+        table = read_parquet_table(path)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read as Parquet: {first_line(error)}") from error
     return table.select([n for n, name in enumerate(table.column_names) if not name.startswith("__index_level_")])
@@ -88,8 +81,6 @@ def _parquet(path: Path) -> Columns:
     columns: Columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         kind = column.type
-        if pyarrow.types.is_dictionary(kind):
-            column, kind = column.cast(kind.value_type), kind.value_type
         types = pyarrow.types
         tests = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
         if not (types.is_null(kind) or any(test(kind) for test in tests)):

@@ -51,17 +51,26 @@ def read_features(path: Path, modality: str, chosen: str | None = None) -> Featu
         raise type(error)(message if str(path) in message else f"{path}: {message}") from error
 
 
+def check_target(path: Path) -> None:
+    """Refuse a path that `write_features` cannot write to.
+
+    Raises:
+        MerkitError: Its ending is of no known kind, or the file exists.
+    """
+    if path.suffix.lower() not in KINDS:
+        raise MerkitError(f"{path}: features are written as {', '.join(KINDS)}, found '{path.suffix}'")
+    if path.exists() or path.is_symlink():
+        raise MerkitError(f"{path}: exists; choose another file, or remove it")
+
+
 def write_features(path: Path, arrays: Mapping[str, Array], columns: tuple[str, ...]) -> None:
     """Write arrays ``[time, dim]`` by id in a form that `read_features` reads back equal.
 
     Raises:
-        MerkitError: The file's name has another ending, the file exists, or it cannot be written.
+        MerkitError: As `check_target`, or the file cannot be written.
     """
+    check_target(path)
     kind = path.suffix.lower()
-    if kind not in KINDS:
-        raise MerkitError(f"{path}: features are written as {', '.join(KINDS)}, found '{path.suffix}'")
-    if path.exists() or path.is_symlink():
-        raise MerkitError(f"{path}: exists; choose another file, or remove it")
     with atomic_path(path) as temporary:
         if kind == ".parquet":
             write_parquet(temporary, dict(arrays), columns)

@@ -9,7 +9,7 @@ from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, PublishedFeat
 from merkit.core.types import Utterance
 from merkit.data.corpus.doctor import check_repeated_ids, examine
 from merkit.data.corpus.findings import write_findings
-from merkit.data.corpus.manifest import write_manifest
+from merkit.data.corpus.manifest import read_manifest, write_manifest
 from merkit.data.features.published import write_published
 
 RATE_HZ = 8000
@@ -209,6 +209,12 @@ def test_a_manifest_of_an_older_adapter_is_reported(corpus):
 
     assert finding.code == "adapter-version"
     assert "version 1 of the adapter, now 2" in finding.message
+
+
+def test_a_table_that_no_adapter_made_needs_no_adapter_again(tmp_path):
+    (tmp_path / "mine.csv").write_text("id,text\nu1,hi\n")
+
+    assert examine(read_manifest(tmp_path / "mine.csv"), toy_spec({}, version=2)) == []
 
 
 def test_features_that_are_missing_undefined_or_damaged_are_reported(corpus, tmp_path):

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import os
 import sys
 
 import pyarrow
@@ -11,6 +12,7 @@ from merkit.core.errors import ManifestError
 from merkit.core.types import Utterance
 from merkit.data.corpus import manifest as manifest_module
 from merkit.data.corpus.manifest import count, read_manifest, write_manifest
+from merkit.data.corpus.tables import read_columns
 
 ROWS = [
     {"id": "a0", "conversation": "a", "turn": 0, "speaker": "x", "text": "hello, you", "split": "train", "score": 1.5},
@@ -263,6 +265,23 @@ def test_a_malformed_table_is_an_error_that_names_the_file(tmp_path, name, conte
         read_manifest(tmp_path / name)
 
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_a_pipe_in_place_of_a_table_is_refused_and_never_waited_for(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"t{suffix}")
+
+    with pytest.raises(ManifestError, match=r"expected a (file|table)"):
+        read_columns(tmp_path / f"t{suffix}")
+
+
+def test_a_parquet_table_that_claims_more_rows_than_its_file_can_hold_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("merkit.data.corpus.tables._CLAIMED_BYTES", 1000)
+    ids = pyarrow.nulls(1_000_000)
+    pyarrow.parquet.write_table(pyarrow.table({"id": ids, "text": ids}), tmp_path / "t.parquet")
+
+    with pytest.raises(ManifestError, match=r"claims 1,000,000 rows, the file has [\d,]+ bytes"):
+        read_columns(tmp_path / "t.parquet")
 
 
 def test_a_parquet_column_of_another_kind_is_an_error(tmp_path):

@@ -258,7 +258,7 @@ NO_SIZE = "its header says that it holds no samples, as a recorder that stops ea
         ("a.wav", "GSM610", 0, NO_SIZE),
         ("a.wav", "PCM_16", 0xFFFFFFFF, "its header does not say how long it is: read to its end"),
         ("a.wav", "PCM_16", 96000 + 96, "its header promises 96 bytes more than it holds: read to its end"),
-        ("a.wav", "PCM_16", 96000 + 1, "its header promises 1 bytes more than it holds: read to its end"),
+        ("a.wav", "PCM_16", 96000 + 1, "its header promises 1 byte more than it holds: read to its end"),
         ("a.wav", "PCM_16", 48000, "48000 bytes that follow its samples are not read"),
     ],
 )
