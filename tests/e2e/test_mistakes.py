@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from safetensors.torch import load_file, save_file
+from tests.checkpoints import reseal
 from tests.commandline import call
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
@@ -158,6 +159,7 @@ def test_a_checkpoint_that_lacks_a_tensor_or_is_newer(home: Path, tmp_path: Path
     lost = sorted(state)[0]
     del state[lost]
     save_file(state, tmp_path / "short" / "model.safetensors")
+    reseal(tmp_path / "short")
     shutil.copytree(checkpoint(home, "run"), tmp_path / "newer")
     config = json.loads((tmp_path / "newer" / "config.json").read_text())
     (tmp_path / "newer" / "config.json").write_text(json.dumps({**config, "format": config["format"] + 1}))

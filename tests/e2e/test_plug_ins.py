@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.checkpoints import reseal
 from tests.commandline import Called, call
 from tests.plug_ins import PAGE_OF, source, write_file, write_package
 
@@ -126,7 +127,7 @@ def test_a_file_inside_a_checkpoint_is_never_run(files: Path) -> None:
     config = json.loads((checkpoint / "config.json").read_text())
     for record in config["plug_ins"]:
         record["file"] = record["file"].replace(str(files / "my_models.py"), str(hidden))
-    (checkpoint / "config.json").write_text(json.dumps(config))
+    reseal(checkpoint, {"plug_ins": config["plug_ins"]})
 
     done = predict(files)
 
@@ -135,8 +136,7 @@ def test_a_file_inside_a_checkpoint_is_never_run(files: Path) -> None:
 
 
 def test_a_checkpoint_that_records_no_plug_in_takes_none(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = next(files.glob("run/fold-*/seed-0/checkpoint/config.json"))
-    path.write_text(json.dumps({**json.loads(path.read_text()), "plug_ins": []}))
+    reseal(next(files.glob("run/fold-*/seed-0/checkpoint")), {"plug_ins": []})
     monkeypatch.setenv(lookup.PLUGINS, str(files / "my_models.py"))
 
     done = predict(files)

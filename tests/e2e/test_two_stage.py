@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.numpy import load_file
+from tests.checkpoints import reseal
 from tests.commandline import Called, call
 from tests.e2e.test_kill import command
 from tests.miniature import write_tone
@@ -402,7 +403,7 @@ def test_mistakes_in_a_feature_extractor_that_is_named(home: Path, tmp_path: Pat
         shutil.copytree(named, tmp_path / name)
         content = json.loads((tmp_path / name / file).read_text())
         (tmp_path / name / file).write_text(json.dumps({**content, **keys}))
-        return tmp_path / name
+        return reseal(tmp_path / name)
 
     test = next(u.id for u in read_manifest(home / "data").utterances if u.attributes["split"] == "test")
     other_labels = changed("labels", "config.json", labels=["calm", "glad", "cross"])
@@ -429,6 +430,8 @@ def test_a_feature_extractor_checkpoint_that_lost_a_tensor_is_refused(home: Path
     state = load_file(path)
     lost = sorted(state)[0]
     save_file({key: tensor for key, tensor in state.items() if key != lost}, path)
+    reseal(path.parent)
+    reseal(tmp_path / "short")
 
     done = call("-q", "predict", home / "data", "--checkpoint", tmp_path / "short", "--out", tmp_path / "p.csv")
 
