@@ -1,5 +1,5 @@
 # make demo   the synthetic corpus, six models, a report and an analysed call, in demo/
-# make test   lint, types, layers, tests and coverage
+# make test   lint, types, layers, tests, coverage, and a minute of damaged inputs
 # make check  the same in under two minutes, with the tests of what has changed since main alone
 # make fuzz   damaged inputs of every kind, for an hour; SECONDS=600 and SEED=1 choose how long and which
 # make docs   the documentation site, in build/site; fails on any warning
@@ -33,6 +33,7 @@ lint: install
 
 test: lint
 	$(BIN)/python tests/run.py
+	$(BIN)/python -m tests.fuzz --seconds 60
 
 check: lint
 	$(BIN)/python tests/check.py

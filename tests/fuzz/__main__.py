@@ -95,6 +95,8 @@ class Bench:
         shutil.copytree(self.folder / case.target, folder)
         (folder / case.changed).parent.mkdir(parents=True, exist_ok=True)
         (folder / case.changed).write_bytes(case.content)
+        if (finish := TARGETS[case.target].finish) is not None:
+            finish(folder)
 
     def verdict(self, case: Case, outcome: Outcome, folder: Path) -> str:
         """Return the outcome's verdict, ``other result`` where a call succeeded with another result than it should."""
@@ -151,15 +153,15 @@ def table(tallies: dict[str, Tally]) -> str:
     broken = sorted({verdict for tally in tallies.values() for verdict in tally.verdicts} - set(KEPT))
     columns = [*KEPT, *broken]
     lines = [
-        f"{'target':<14}{'inputs':>8}" + "".join(f"{name:>14}" for name in columns) + f"{'slowest':>10}{'memory':>10}"
+        f"{'target':<20}{'inputs':>8}" + "".join(f"{name:>14}" for name in columns) + f"{'slowest':>10}{'memory':>10}"
     ]
     for name, tally in tallies.items():
         counts = "".join(f"{tally.verdicts[column]:>14}" for column in columns)
         lines.append(
-            f"{name:<14}{tally.verdicts.total():>8}{counts}{tally.slowest_s:>8.1f} s{tally.largest_mb:>7.0f} MB"
+            f"{name:<20}{tally.verdicts.total():>8}{counts}{tally.slowest_s:>8.1f} s{tally.largest_mb:>7.0f} MB"
         )
     total = sum((tally.verdicts for tally in tallies.values()), Counter())
-    lines.append(f"{'all':<14}{total.total():>8}" + "".join(f"{total[column]:>14}" for column in columns))
+    lines.append(f"{'all':<20}{total.total():>8}" + "".join(f"{total[column]:>14}" for column in columns))
     return "\n".join(lines)
 
 
