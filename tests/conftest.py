@@ -1,5 +1,6 @@
 """For all tests: shapes in types are checked at run time, torch keeps to one core, real corpora found or skipped."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -33,3 +34,9 @@ def cases(real_data):
     if not folder.is_dir():
         pytest.skip(f"no cases in {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _log_level() -> None:
+    """Undo what an earlier command with ``--quiet`` set for the whole process: other tests read warnings."""
+    logging.getLogger("merkit").setLevel(logging.NOTSET)
