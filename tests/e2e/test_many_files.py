@@ -259,6 +259,7 @@ def test_of_two_predictions_into_one_file_the_second_is_refused(home: Path, tmp_
 
     assert refused.code == 2
     assert refused.error.startswith("merkit: Another process is working in ")
+    assert "give another file with --out" in refused.error
     assert len(refused.error.splitlines()) == 1
     assert call(*command).code == 0
     assert sorted(contents(tmp_path)) == ["p.csv", "p.csv.json"]

@@ -38,7 +38,7 @@ def locked_parts(out: Path) -> Iterator[Path]:
         yield folder
         return
     _refuse_foreign(folder)
-    with alone(folder):
+    with alone(folder, "give another file with --out"):
         _held.add(folder)
         try:
             yield folder
