@@ -5,7 +5,6 @@ fewer utterances than the protocol tests.
 """
 
 import json
-import tomllib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from merkit.core.phrases import listed
 from merkit.core.protocol import Fold, Protocol, ProtocolSpec
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.corpus.tables import SUFFIXES
+from merkit.data.toml import parse_toml
 from merkit.evaluation.task import Task, task_of
 from merkit.evaluation.true_labels import true_labels
 from merkit.io.cell_record import BY_EPOCH, HISTORY, PREDICTIONS, RECORD, damaged_parts, read_record
@@ -251,7 +251,7 @@ def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         name = RECIPE
         check_run_format(run, provenance)
         check_recipe_file(run, provenance)
-        recipe = tomllib.loads((run / RECIPE).read_text(encoding="utf-8"))
+        recipe = parse_toml((run / RECIPE).read_text(encoding="utf-8"))
         if not isinstance(recipe["seeds"], int) or not isinstance(recipe["protocol"], str):
             raise ValueError("it names no seeds and protocol")
         return recipe, provenance

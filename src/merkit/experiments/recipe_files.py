@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import ConfigError
+from merkit.data.toml import parse_toml
 from merkit.experiments.shipped import find_file
 
 
@@ -16,7 +17,7 @@ def read_toml(path: Path, kind: str = "recipe") -> dict[str, Any]:
         ConfigError: It cannot be read, or is no TOML.
     """
     try:
-        return _with_absolute_plug_ins(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
+        return _with_absolute_plug_ins(parse_toml(path.read_text(encoding="utf-8")), path.parent)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Cannot read the {kind} '{path}': {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -79,6 +80,6 @@ def put_override(values: dict[str, Any], override: str) -> None:
         if not isinstance(owner, dict):
             raise ConfigError(f"--set {override}: '{table}' is a value, not a table")
     try:
-        owner[last] = tomllib.loads(f"value = {text}")["value"]
+        owner[last] = parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         owner[last] = text

@@ -22,6 +22,8 @@ BY_EPOCH = "predictions-by-epoch.parquet"
 HISTORY = "history.jsonl"
 CHECKPOINT = "checkpoint"
 
+_FACTS = {"key": str, "selection": str, "epoch": int, "epochs_run": int, "seconds": int | float}
+"""What every version of merkit records; reports and training read these."""
 _CARD = "README.md"
 """Of a checkpoint: people may edit it."""
 
@@ -40,7 +42,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         ValueError: The record is damaged.
         OSError: It is missing or cannot be read.
     """
-    return unseal(folder / RECORD)
+    facts = unseal(folder / RECORD)
+    if lacking := [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]:
+        raise ValueError(f"it lacks {', '.join(lacking)}")
+    return facts
 
 
 def damaged_parts(folder: Path, facts: Mapping[str, Any], *, with_checkpoint: bool) -> list[str]:

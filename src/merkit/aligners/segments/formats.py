@@ -74,7 +74,7 @@ def _refuse_cut_off(path: Path) -> None:
     try:
         for _ in range(_third_number(between[1])):
             place += 2 + _third_number(between[place + 1])  # its kind and name, then its entries
-    except IndexError:
+    except (IndexError, ValueError):  # no number, or no whole one
         place = len(texts) + 1
     if place > len(texts):
         raise MerkitError(f"{path}: the TextGrid is cut off: it holds less than it says. Save it again with Praat")
