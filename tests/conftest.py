@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,9 @@ def cases(real_data):
 def _log_level() -> None:
     """Undo what an earlier command with ``--quiet`` set for the whole process: other tests read warnings."""
     logging.getLogger("merkit").setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _untraced_threads() -> None:
+    """Keep coverage out of threads: in Python 3.11 one may fail to start while another installs its trace function."""
+    threading.settrace(None)  # type: ignore[arg-type]  # None removes it

@@ -302,12 +302,15 @@ def test_features_fill_the_store_once(home: Path) -> None:
     assert call("features", home / "calls", "--encoder", "logmel", "--set", "n_mel=3").code == 2
 
 
-def test_doctor_speaks_in_words_and_json(home: Path) -> None:
-    words = call("doctor", home / "calls")
-    findings = json.loads(call("doctor", home / "calls", "--json").out)
+def test_doctor_speaks_in_words_and_json(tmp_path: Path) -> None:
+    (tmp_path / "utterances.csv").write_text('id,text\na,words\nb," "\n')
+
+    words = call("doctor", tmp_path)
+    findings = json.loads(call("doctor", tmp_path, "--json").out)
 
     assert words.code == 0
-    assert "error: 0" in words.out
+    assert "error: 0, warning: 1" in words.out
+    assert [(finding["code"], finding["ids"]) for finding in findings] == [("empty-text", ["b"])]
     assert all({"level", "code", "message", "ids"} == set(finding) for finding in findings)
 
 

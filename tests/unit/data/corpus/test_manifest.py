@@ -275,15 +275,6 @@ def test_a_pipe_in_place_of_a_table_is_refused_and_never_waited_for(tmp_path, su
         read_columns(tmp_path / f"t{suffix}")
 
 
-def test_a_parquet_table_that_claims_more_rows_than_its_file_can_hold_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("merkit.data.corpus.tables._CLAIMED_BYTES", 1000)
-    ids = pyarrow.nulls(1_000_000)
-    pyarrow.parquet.write_table(pyarrow.table({"id": ids, "text": ids}), tmp_path / "t.parquet")
-
-    with pytest.raises(ManifestError, match=r"claims 1,000,000 rows, the file has [\d,]+ bytes"):
-        read_columns(tmp_path / "t.parquet")
-
-
 def test_a_parquet_column_of_another_kind_is_an_error(tmp_path):
     table = pyarrow.table({"id": ["a"], "text": ["x"], "tags": [["y"]]})
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
