@@ -5,7 +5,6 @@ word lasts from the first frame of its first letter to the last frame of its las
 in one frame, late in its sound, so that words come out too short.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -20,6 +19,7 @@ from merkit.core.alignment import Aligner, AlignerConfig, AlignerSpec, Alignment
 from merkit.core.errors import ConfigError, MerkitError, UnalignableError
 from merkit.core.once import once
 from merkit.core.types import Turn
+from merkit.data.strict_json import parse_json
 from merkit.encoders.networks.files import NetworkFiles
 from merkit.encoders.networks.loading import FROM_FOLDER, read_network_config, reason
 from merkit.encoders.sound.samples import RATE_HZ, waveform
@@ -155,7 +155,7 @@ def letter_spans(scores: npt.NDArray[np.float64], tokens: Sequence[int], blank: 
 def _letters(files: NetworkFiles) -> dict[str, int]:
     path = files.folder / "vocab.json"
     try:
-        vocabulary = json.loads(path.read_text(encoding="utf-8"))
+        vocabulary = parse_json(path.read_text(encoding="utf-8"))
         return {str(letter): int(number) for letter, number in vocabulary.items()}
     except FileNotFoundError:
         raise MerkitError(f"'{files.folder}' holds no vocab.json: it is no CTC network that writes letters") from None

@@ -35,6 +35,7 @@ from merkit.corpora._parley_options import LATER, ParleyOptions
 from merkit.corpora._parley_plan import NOISE_STREAM, PlannedConversation, make_plan
 from merkit.corpora._parley_voice import engine
 from merkit.data.files import atomic_path, write_texts
+from merkit.data.strict_json import parse_json
 
 VERSION = 1
 _SIMULATED = 4000
@@ -81,7 +82,7 @@ def _claim(raw: Path, content: dict[str, Any]) -> None:
         write_texts({path: json.dumps(content, indent=1) + "\n"})
         return
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"'{path}' is not JSON. Delete '{raw}' and make the corpus again") from error
     old, new = ({**LATER, **each, **each.get("options", {})} for each in (known, content))

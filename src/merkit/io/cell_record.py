@@ -3,7 +3,6 @@
 A cell counts as finished only where these files are the ones that training wrote, for training and reports alike.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from merkit.data.checksums import damaged_files, hash_files, seal, unseal
 from merkit.data.files import write_texts
+from merkit.data.strict_json import parse_json
 
 RECORD = "cell.json"
 PREDICTIONS = "predictions.parquet"
@@ -78,11 +78,11 @@ def _unreadable(folder: Path, *, with_checkpoint: bool) -> list[str]:
 
 def _read_lines(path: Path) -> None:
     for line in path.read_text(encoding="utf-8").splitlines():
-        json.loads(line)
+        parse_json(line)
 
 
 def _read_json(path: Path) -> None:
-    json.loads(path.read_text(encoding="utf-8"))
+    parse_json(path.read_text(encoding="utf-8"))
 
 
 def _read_tensors(path: Path) -> None:

@@ -10,7 +10,6 @@
 Readers return tiers as they are in the file, silence included; ``merkit.aligners.segments.tiers`` checks them.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from merkit.aligners.segments.tiers import merged_words
 from merkit.core.alignment import Interval, TierName
 from merkit.core.errors import MerkitError, first_line
 from merkit.data.plain_text import decode
+from merkit.data.strict_json import parse_json
 
 Tiers = dict[TierName, list[Interval]]
 
@@ -170,7 +170,7 @@ def read_json(path: Path) -> dict[str, Tiers]:
         MerkitError: The file is damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         rows = content["utterances"] if isinstance(content, dict) and "utterances" in content else ()
         return {str(row["id"]): {"word": _spans(row, "words"), "phone": _spans(row, "phones")} for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:

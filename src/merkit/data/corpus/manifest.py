@@ -43,6 +43,7 @@ from merkit.data.corpus.rows import (
 )
 from merkit.data.corpus.tables import SUFFIXES, read_columns
 from merkit.data.files import atomic_path, write_texts
+from merkit.data.strict_json import parse_json
 
 SCHEMA = 1
 UNPREPARED = 0
@@ -250,7 +251,7 @@ def _read_info(path: Path, utterances: Sequence[Utterance]) -> CorpusInfo:
     if not path.is_file():
         return CorpusInfo("table", UNPREPARED, SCHEMA, counts, "", {}, False, sha256)
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ManifestError(f"{path}: not JSON ({error}); run `merkit prepare` again") from error
     schema = stored.get("schema") if isinstance(stored, dict) else None

@@ -18,6 +18,7 @@ from merkit.data.corpus.labels import check_label_columns
 from merkit.data.corpus.manifest import Manifest, count, write_manifest
 from merkit.data.corpus.rows import counted_names
 from merkit.data.features.published import write_published
+from merkit.data.strict_json import parse_json
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def _check_counts(spec: CorpusSpec, counts: Mapping[str, int], allow_partial: bo
 
 def _refuse_other_corpus(spec: CorpusSpec, out: Path) -> None:
     try:
-        name = json.loads((out / "corpus.json").read_text(encoding="utf-8"))["name"]
+        name = parse_json((out / "corpus.json").read_text(encoding="utf-8"))["name"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if name != spec.name:
