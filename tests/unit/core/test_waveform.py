@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from merkit.core.errors import MediaError
-from merkit.core.waveform import Waveform
+from merkit.core.waveform import Channel, Waveform
 
 
 def test_one_channel_and_several_are_accepted_and_measured() -> None:
@@ -59,6 +60,15 @@ def test_a_channel_is_a_waveform_of_its_own() -> None:
 
     assert stereo.channel(1) == Waveform([0.4, 0.5, 0.6], 8000)
     assert Waveform([0.1], 8000).channel(0) == Waveform([0.1], 8000)
+
+
+def test_a_channel_of_a_recording_is_named_as_people_count() -> None:
+    assert str(Channel(Path("call.wav"), 1)) == "call.wav (channel 2)"
+
+
+def test_more_channels_than_a_recording_has_are_refused() -> None:
+    with pytest.raises(MediaError, match=r"The waveform has 65 channels, expected 1 to 64"):
+        Waveform(np.zeros((65, 100)), 8000)
 
 
 def test_it_is_shown_by_its_size_never_by_its_samples() -> None:
