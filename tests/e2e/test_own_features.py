@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -576,3 +577,9 @@ def test_features_of_mosi_imported_from_three_kinds_of_files_give_the_adapters_a
         found = read_published(tmp_path / "mosi" / "precomputed" / ending).arrays
         assert found.keys() == expected.keys()
         assert all(np.array_equal(found[key], array) for key, array in expected.items())
+
+
+def test_a_hostile_file_is_refused_before_torch_is_imported() -> None:
+    code = "import sys, merkit.cli.features, merkit.io.feature_files.files; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

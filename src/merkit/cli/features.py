@@ -77,12 +77,16 @@ def import_(
     from merkit.core.errors import ConfigError
     from merkit.core.lookup import unknown
     from merkit.core.types import MODALITIES
-    from merkit.experiments.own_features import import_features
+    from merkit.io.feature_files.files import read_features
 
     if modality not in MODALITIES:
         raise ConfigError(unknown("modality", modality, MODALITIES))
+    read = read_features(file, modality, array)  # before torch is imported: a hostile file is refused at once
+
+    from merkit.experiments.own_features import import_features
+
     found = import_features(
-        data, file, modality, name, chosen=array, allow_missing=allow_missing, allow_undefined=allow_undefined
+        data, read, file, modality, name, allow_missing=allow_missing, allow_undefined=allow_undefined
     )
     kind = f"sequences of {found.dim} columns" if found.sequences else f"vectors of {found.dim} columns"
     counts = [f"{found.utterances:,} utterances", f"{modality} {kind}"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from merkit.core.encoder import Array
+from merkit.core.arrays import Array
 from merkit.core.lookup import PlugInSpec
 from merkit.core.model import Citation
 from merkit.core.settings import Settings

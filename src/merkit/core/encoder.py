@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from merkit.core.arrays import Array as Array
 from merkit.core.batch import Padded
 from merkit.core.lookup import PlugInSpec
 from merkit.core.settings import Settings
 from merkit.core.types import Turn
-
-Array = npt.NDArray[Any]
 
 
 class EncoderConfig(Settings):

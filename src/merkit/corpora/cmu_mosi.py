@@ -7,8 +7,8 @@ of a video count from 1 there, turns from 0 here. The file does not name speaker
 
 from pathlib import Path
 
+from merkit.core.arrays import Array
 from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, PublishedFeatures, RawCorpus
-from merkit.core.encoder import Array
 from merkit.core.errors import ManifestError
 from merkit.core.model import Citation
 from merkit.core.types import MODALITIES, Utterance

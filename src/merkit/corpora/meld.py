@@ -21,8 +21,8 @@ from typing import Literal
 
 import numpy as np
 
+from merkit.core.arrays import Array
 from merkit.core.corpus import CorpusOptions, CorpusSpec, Finding, PublishedFeatures, RawCorpus
-from merkit.core.encoder import Array
 from merkit.core.errors import ManifestError
 from merkit.core.model import Citation
 from merkit.core.types import Utterance

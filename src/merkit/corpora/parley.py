@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
+from merkit.core.arrays import Array
 from merkit.core.corpus import CorpusSpec, PublishedFeatures, RawCorpus
-from merkit.core.encoder import Array
 from merkit.core.errors import ConfigError
 from merkit.core.types import Utterance
 from merkit.corpora._parley_cast import STYLES, VOICES

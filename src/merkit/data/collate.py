@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from merkit.core.arrays import Array
 from merkit.core.batch import Batch, Padded
-from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 from merkit.core.model import Level
 

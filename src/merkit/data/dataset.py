@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from merkit.core.arrays import Array
 from merkit.core.batch import Batch
-from merkit.core.encoder import Array
 from merkit.core.errors import ConfigError
 from merkit.core.model import Level
 from merkit.core.types import Turn

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merkit.core.alignment import TIERS, Alignment, Interval, SegmentRequest, TierName
-from merkit.core.encoder import Array
+from merkit.core.arrays import Array
 from merkit.core.errors import MerkitError
 from merkit.core.phrases import listed
 from merkit.core.types import Turn

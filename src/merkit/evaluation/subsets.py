@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from merkit.core.encoder import Array
+from merkit.core.arrays import Array
 from merkit.core.lookup import load
 from merkit.core.model import ModelSpec
 from merkit.core.progress import ProgressCallback

@@ -18,7 +18,7 @@ from merkit.data.features.published import read_published, write_published
 from merkit.encoders.precomputed import FOLDER, PrecomputedConfig
 from merkit.experiments.features import corpus_features
 from merkit.experiments.mistakes import check_options
-from merkit.io.feature_files.files import check_target, read_features, write_features
+from merkit.io.feature_files.files import check_target, write_features
 from merkit.io.feature_files.layouts import FeatureSet
 
 
@@ -54,11 +54,11 @@ class Exported:
 
 def import_features(
     data: Path,
+    found: FeatureSet,
     file: Path,
     modality: str,
     name: str,
     *,
-    chosen: str | None = None,
     allow_missing: bool = False,
     allow_undefined: bool = False,
 ) -> Imported:
@@ -66,20 +66,18 @@ def import_features(
 
     Args:
         data: The manifest's folder.
-        file: npz, Parquet, HDF5, a pickle, CSV, TSV or JSONL.
+        found: What `read_features` has read.
+        file: Where it was read from, for errors.
         modality: What the features describe.
         name: How recipes call them.
-        chosen: Which features of a file with several; see `read_features`.
         allow_missing: Utterances without features lack the modality; otherwise they are an error.
         allow_undefined: NaN means undefined; otherwise it is an error.
 
     Raises:
-        MerkitError: The file cannot be read, its ids or values do not fit, or the corpus has other features of this
-            name.
+        MerkitError: Ids or values do not fit, or the corpus has other features of this name.
     """
     check_options(PrecomputedConfig, {"features": name}, "--name")
     manifest = read_manifest(data)
-    found = read_features(file, modality, chosen)
     ids = [utterance.id for utterance in manifest.utterances]
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
         arrays = {key: as_float32(array) for key, array in _joined(found, ids, file, allow_missing).items()}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from merkit.core.encoder import Array
+from merkit.core.arrays import Array
 from merkit.core.errors import UnsafeFileError
 
 _ELEMENTS = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)|[SU][0-9]+|O8?")

@@ -10,7 +10,7 @@ from typing import IO
 
 import numpy as np
 
-from merkit.core.encoder import Array
+from merkit.core.arrays import Array
 from merkit.core.errors import MerkitError, UnsafeFileError, first_line
 from merkit.data.expansion import most_bytes
 from merkit.data.files import open_file

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from merkit.core.arrays import Array
 from merkit.core.batch import Padded
-from merkit.core.encoder import Array
 from merkit.core.errors import MerkitError
 
 _SMALLEST_STD = 1e-6

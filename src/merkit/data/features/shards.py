@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from merkit.core.encoder import Array
+from merkit.core.arrays import Array
 from merkit.core.errors import MerkitError
 from merkit.data.checksums import read_regular, read_stamped, stamped_name
 from merkit.data.files import atomic_path

@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from merkit.core.encoder import Array
+from merkit.core.arrays import Array
 from merkit.core.errors import MerkitError
 from merkit.data.checksums import is_stamped, seal, unseal
 from merkit.data.features.index import FeatureIndex, IndexRows, index_rows

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
+from merkit.core.arrays import Array
 from merkit.core.batch import Padded
-from merkit.core.encoder import Array
 from merkit.core.errors import ConfigError
 from merkit.core.types import Turn
 from merkit.encoders.networks.config import NetworkConfig

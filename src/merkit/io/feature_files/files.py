@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from merkit.core.encoder import Array
+from merkit.core.arrays import Array
 from merkit.core.errors import MerkitError
 from merkit.data.files import atomic_path, open_file
 from merkit.formats.npz import read_npz

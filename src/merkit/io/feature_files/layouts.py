@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from merkit.core.encoder import Array
+from merkit.core.arrays import Array
 from merkit.core.errors import MerkitError
 from merkit.core.phrases import listed
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from merkit.core.encoder import Array
+from merkit.core.arrays import Array
 from merkit.core.errors import MerkitError
 from merkit.data.corpus import tables
 from merkit.io.feature_files.layouts import FEATURES, FeatureSet, refuse_duplicates
