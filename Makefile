@@ -33,7 +33,7 @@ lint: install
 
 test: lint
 	$(BIN)/python tests/run.py
-	$(BIN)/python -m tests.fuzz --seconds 60
+	$(BIN)/python -m tests.fuzz --seconds 60 --advisory
 
 check: lint
 	$(BIN)/python tests/check.py

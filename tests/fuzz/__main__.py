@@ -119,19 +119,23 @@ def cases(bench: Bench, names: list[str], seconds: float, generator: random.Rand
             yield bench.case(name, generator)
 
 
-def run(names: list[str], seconds: float, seed: int, workers: int, keep: Path) -> dict[str, Tally]:
-    """Run calls side by side and return what they came to by target."""
+def run(names: list[str], seconds: float, seed: int, workers: int, keep: Path) -> tuple[dict[str, Tally], int]:
+    """Run calls side by side; return what they came to by target, and how many kept inputs broke a rule again."""
     tallies = {name: Tally() for name in names}
+    kept = len([path for name in names for path in (REGRESSIONS / name).rglob("*") if path.is_file()])
+    regressions = 0
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(Path(scratch), names)
         running: deque[tuple[int, Case, Call]] = deque()
 
         def finish() -> None:
+            nonlocal regressions
             number, case, started = running.popleft()
             outcome = started.wait()
             verdict = bench.verdict(case, outcome, started.folder)
             tallies[case.target].add(verdict, outcome)
             if verdict not in KEPT:
+                regressions += number < kept
                 folder = keep / case.target / f"{seed}-{number}-{verdict.replace(' ', '-')}"
                 (folder / case.changed).parent.mkdir(parents=True, exist_ok=True)
                 (folder / case.changed).write_bytes(case.content)
@@ -145,7 +149,7 @@ def run(names: list[str], seconds: float, seed: int, workers: int, keep: Path) -
             running.append((number, case, bench.start(case, Path(scratch) / "calls" / str(number))))
         while running:
             finish()
-    return tallies
+    return tallies, regressions
 
 
 def table(tallies: dict[str, Tally]) -> str:
@@ -171,20 +175,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 4))
     parser.add_argument("--keep", type=Path, default=Path("build/fuzz"), help="folder for inputs that break a rule")
+    parser.add_argument("--advisory", action="store_true", help="exit with 1 for kept inputs alone; print the others")
     parser.add_argument("targets", nargs="*", default=list(TARGETS), help=f"of {', '.join(TARGETS)}")
     asked = parser.parse_args()
     torch.set_num_threads(1)  # a fork inherits no threads
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
     started = time.monotonic()
-    tallies = run(asked.targets, asked.seconds, asked.seed, asked.workers, asked.keep.resolve())
+    tallies, regressions = run(asked.targets, asked.seconds, asked.seed, asked.workers, asked.keep.resolve())
     print(table(tallies))
     total = sum((tally.verdicts for tally in tallies.values()), Counter())
     broken = {verdict: count for verdict, count in total.items() if verdict not in KEPT}
     print(
         f"{total.total()} inputs, seed {asked.seed}, {time.monotonic() - started:.0f} s: {broken or 'all rules kept'}"
     )
-    return 1 if broken else 0
+    return 1 if regressions or (broken and not asked.advisory) else 0
 
 
 if __name__ == "__main__":

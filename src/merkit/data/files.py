@@ -179,6 +179,8 @@ def file_hash(path: Path) -> str:
         return _content_hash(str(path), stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
         raise MerkitError(f"No file '{path}'. Was it moved, or is the data folder incomplete?") from None
+    except ValueError:  # a character that no name of a file has
+        raise MerkitError(f"No file {str(path)!r}: its name has a character that no file's name can have") from None
     except OSError as error:
         raise MerkitError(f"Cannot read '{path}': {error.strerror}") from error
 

@@ -24,6 +24,12 @@ CHECKPOINT = "checkpoint"
 
 _FACTS = {"key": str, "selection": str, "epoch": int, "epochs_run": int, "seconds": int | float}
 """What every version of merkit records; reports and training read these."""
+_LATER = {
+    **dict.fromkeys(("parameters", "frozen_parameters", "trainable_parameters", "peak_memory_bytes"), int | None),
+    **dict.fromkeys(("feature_seconds", "seconds_with_prediction"), int | float | None),
+    **dict.fromkeys(("files", "code"), dict | None),
+}
+"""What earlier versions did not record, or a model does not have."""
 _CARD = "README.md"
 """Of a checkpoint: people may edit it."""
 
@@ -43,8 +49,8 @@ def read_record(folder: Path) -> dict[str, Any]:
         OSError: It is missing or cannot be read.
     """
     facts = unseal(folder / RECORD)
-    if lacking := [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]:
-        raise ValueError(f"it lacks {', '.join(lacking)}")
+    if wrong := [name for name, kind in {**_FACTS, **_LATER}.items() if not isinstance(facts.get(name), kind)]:
+        raise ValueError(f"{', '.join(wrong)} missing or of another type")
     return facts
 
 

@@ -173,3 +173,8 @@ def test_a_link_to_a_pipe_or_device_is_refused(tmp_path: Path) -> None:
         with pytest.raises(MerkitError, match="pipe' is a pipe or a device"), atomic_path(path) as temporary:
             temporary.write_text("new")
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_the_hash_of_a_path_with_a_null_byte_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MerkitError, match="has a character that no file's name can have"):
+        file_hash(tmp_path / "a\0b.wav")
