@@ -1,4 +1,4 @@
-"""How a command ends that is stopped from outside: by Ctrl-C, by a signal, or because nobody reads its output."""
+"""How a command ends that is stopped from outside: by Ctrl-C, by a signal, or because its output is no longer read."""
 
 import os
 import signal

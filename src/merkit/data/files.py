@@ -79,7 +79,7 @@ def _claimed(folder: Path) -> Iterator[str]:
         prefix = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
         path = folder / f"{prefix}{_LOCK}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        with suppress(OSError):  # a file system without locks: nobody can take the file for a leftover
+        with suppress(OSError):  # a file system without locks: no process can take the file for a leftover
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if is_open_at(path, descriptor):
             break  # else another process took it for a leftover before it was locked

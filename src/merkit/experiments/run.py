@@ -64,7 +64,7 @@ def train_recipe(
     manifest = read_manifest(data)
     protocol = open_protocol(recipe, manifest, allow_partial)
     for warning in protocol.warnings(manifest.utterances):
-        _log.warning("warning: %s, %s. Training goes on with them as they are.", manifest.root, warning)
+        _log.warning("warning: %s, %s. Training continues with them unchanged.", manifest.root, warning)
     _check_folder(run, recipe, manifest)
     is_main = open_accelerator(recipe).is_main_process
     provenance = describe_run(recipe, manifest)

@@ -88,7 +88,7 @@ class _Machine:
                 raise ValueError(f"opcode {bytes([code])!r}, which no file of features has")
             steps[code]()
         if self._at < len(data):
-            raise UnsafeFileError("goes on after its end")
+            raise UnsafeFileError("has bytes after its end")
         if len(self._stack) != 1:
             raise ValueError(f"{len(self._stack)} values at the end, expected 1")
         return self._stack[0]

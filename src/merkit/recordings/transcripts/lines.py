@@ -12,7 +12,7 @@ from merkit.core.phrases import number_of
 from merkit.recordings.transcripts.values import finite
 
 PAUSE_S = 0.8
-"""Words with times are joined to lines until the speaker changes or nobody speaks for this long."""
+"""Words with times are joined to lines until the speaker changes or a pause is this long."""
 SHORTEST_S = 0.005
 """A line below this is of no length: it is shorter than any sound of speech, and may have no sample."""
 _INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")

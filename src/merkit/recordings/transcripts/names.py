@@ -63,7 +63,7 @@ def add_cues(draft: Draft, cues: Sequence[tuple[Cue, Sequence[str]]]) -> None:
     """Add cues with their plain rows, and take the speakers' names from ``<v NAME>`` or from before the words.
 
     ``[NAME]: `` and ``>> NAME: `` always name a speaker. ``NAME: `` does where every one of several cues begins so, or
-    at least two and half of them, or where at least two names come again; a cue without a name is then of nobody known.
+    at least two and half of them, or where at least two names come again; the speaker of the others is unknown.
 
     Raises:
         MerkitError: A cue has two speakers, or no time span.
