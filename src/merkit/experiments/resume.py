@@ -1,6 +1,6 @@
 """Whether a cell is complete, and what is kept of a killed one: nothing that other settings, inputs or code made.
 
-``begun.json`` has the key of the cell that was begun, and hashes of its parts, so that a cell that is trained again
+``begun.json`` has the key of the cell that was begun, and hashes of its inputs, so that a cell that is trained again
 says what changed.
 """
 
@@ -50,8 +50,8 @@ class CellKey:
     """Hash of each source file."""
     by_epoch: bool
     """Whether test predictions of every epoch are kept; a cell that has them lacks nothing."""
-    parts: "Parts" = field(compare=False)
-    """Of ``inputs``."""
+    input_hashes: "InputHashes" = field(compare=False)
+    """Of what ``inputs`` is made of."""
 
     @property
     def values(self) -> dict[str, Any]:
@@ -65,8 +65,8 @@ class CellKey:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Hashes that say which part of a cell's inputs changed."""
+class InputHashes:
+    """Hashes that say which of a cell's inputs changed."""
 
     whole: Mapping[str, str]
     """Hashes of settings, split, alignment and the like, by their names in messages."""
@@ -114,8 +114,8 @@ def key_of(
         "the checkpoint format": _hash(FORMAT),
         **{f"the transform '{name}'": _hash(identity) for name, identity in values["transforms"].items()},
     }
-    parts = Parts(whole, {modality: "".join(hashes) for modality, hashes in by_utterance.items()})
-    return CellKey(_hash(values), code_of(cell, transforms), cell.legacy_best_on_test, parts)
+    input_hashes = InputHashes(whole, {modality: "".join(hashes) for modality, hashes in by_utterance.items()})
+    return CellKey(_hash(values), code_of(cell, transforms), cell.legacy_best_on_test, input_hashes)
 
 
 def code_of(cell: Cell, transforms: Mapping[str, Transform]) -> dict[str, str]:
@@ -145,7 +145,7 @@ def clear(folder: Path, key: CellKey, ids: Sequence[str]) -> None:
     """Remove what a killed run left half-done, and everything of a cell that is damaged or was begun with another key.
 
     What was finished, or trained for an epoch, is removed only after a line that says why. ``ids`` are those of the
-    utterances, in the order of the key's parts.
+    utterances, in the order of the key's hashes.
     """
     begun = _stored(folder / _BEGUN)
     same = begun is not None and _same_key(begun, key, exactly=True)
@@ -160,8 +160,7 @@ def clear(folder: Path, key: CellKey, ids: Sequence[str]) -> None:
     for name in (CHECKPOINT, PREDICTIONS, BY_EPOCH_TABLE):
         _remove(folder / name)
     remove_leftovers(folder)
-    parts = asdict(key.parts)
-    write_texts({folder / _BEGUN: seal({**key.values, "parts": parts})})
+    write_texts({folder / _BEGUN: seal({**key.values, "input_hashes": asdict(key.input_hashes)})})
 
 
 def tidy(folder: Path) -> None:
@@ -178,7 +177,7 @@ def _why(folder: Path, key: CellKey, begun: Mapping[str, Any] | None, ids: Seque
     if _same_key(finished, key):
         return f"{', '.join(damaged_parts(folder, finished, with_checkpoint=True))} damaged or missing"
     same = begun is not None and all(begun[name] == finished[name] for name in key.values)
-    return _changes({**finished, "parts": begun["parts"] if same and begun else None}, key, ids)
+    return _changes({**finished, "input_hashes": begun["input_hashes"] if same and begun else None}, key, ids)
 
 
 def _changes(stored: Mapping[str, Any] | None, key: CellKey, ids: Sequence[str]) -> str:
@@ -186,14 +185,14 @@ def _changes(stored: Mapping[str, Any] | None, key: CellKey, ids: Sequence[str])
     if stored is None:
         return f"{_BEGUN} is damaged or missing"
     changes = []
-    parts = stored["parts"]
-    if stored["inputs"] != key.inputs and parts is not None:
-        names = {**parts["whole"], **key.parts.whole}
-        changes += [name for name in names if parts["whole"].get(name) != key.parts.whole.get(name)]
-        for modality, now in key.parts.by_utterance.items():
-            before = parts["by_utterance"].get(modality, "")
+    before = stored["input_hashes"]
+    if stored["inputs"] != key.inputs and before is not None:
+        names = {**before["whole"], **key.input_hashes.whole}
+        changes += [name for name in names if before["whole"].get(name) != key.input_hashes.whole.get(name)]
+        for modality, now in key.input_hashes.by_utterance.items():
+            old = before["by_utterance"].get(modality, "")
             spans = [slice(first, first + _DIGITS) for first in range(0, len(now), _DIGITS)]
-            other = [name for name, span in zip(ids, spans, strict=True) if before[span] != now[span]]
+            other = [name for name, span in zip(ids, spans, strict=True) if old[span] != now[span]]
             if other:
                 changes.append(f"the {modality} of {len(other)} of {len(ids)} utterances ({listed(other, _NAMED)})")
     if stored["inputs"] != key.inputs and not changes:
@@ -224,9 +223,9 @@ def _stored(path: Path) -> dict[str, Any] | None:
         return None
     if not {"inputs", "code", "by_epoch"} <= values.keys():
         return None
-    parts = values.get("parts")
-    known = isinstance(parts, dict) and parts.keys() == {"whole", "by_utterance"}
-    return {**values, "parts": parts if known else None}
+    hashes = values.get("input_hashes")
+    known = isinstance(hashes, dict) and hashes.keys() == {"whole", "by_utterance"}
+    return {**values, "input_hashes": hashes if known else None}
 
 
 def _same_inputs(stored: Mapping[str, Any], key: CellKey) -> bool:
