@@ -22,7 +22,6 @@ from merkit.data.features.extraction import extract_features
 from merkit.data.features.store import FeatureStore, MemoryStore
 
 
-
 class SpeakerStatistics(NamedTuple):
     """What all arrays of one speaker come to."""
 
