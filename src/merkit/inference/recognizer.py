@@ -165,7 +165,10 @@ class Recognizer:
         """
         asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
         if features is None:
-            return {name: speaker_statistics(extracted_arrays(encoder, turns)) for name, encoder in asking.items()}
+            return {
+                name: speaker_statistics(extracted_arrays(encoder, turns), encoder.duration_s)
+                for name, encoder in asking.items()
+            }
         sources = open_sources(asking, turns, features, progress, failures=failures)
         return {
             modality: source.speaker_statistics
