@@ -125,3 +125,21 @@ def write_ravdess(folder: Path, actors: Sequence[int] = tuple(range(1, 25))) -> 
             path = folder / f"Actor_{actor:02d}" / f"03-01-{emotion:02d}-01-02-01-{actor:02d}.wav"
             write_tone(path, 120.0 + 50.0 * emotion + actor, 0.3)
     return len(actors) * 8
+
+
+def write_emodb(
+    folder: Path, speakers: Sequence[str] = ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")
+) -> int:
+    """Write one clip per emotion and speaker below ``folder/wav`` and return the number of clips."""
+    for speaker in speakers:
+        for place, letter in enumerate("WLEAFTN"):
+            write_tone(folder / "wav" / f"{speaker}a01{letter}a.wav", 120.0 + 50.0 * place + int(speaker), 0.3)
+    return len(speakers) * 7
+
+
+def write_emovo(folder: Path, actors: Sequence[str] = ("f1", "f2", "f3", "m1", "m2", "m3")) -> int:
+    """Write one clip per emotion and actor below ``folder/<actor>`` and return the number of clips."""
+    for actor in actors:
+        for place, emotion in enumerate(("dis", "gio", "neu", "pau", "rab", "sor", "tri")):
+            write_tone(folder / actor / f"{emotion}-{actor}-b1.wav", 120.0 + 50.0 * place + int(actor[1]), 0.3)
+    return len(actors) * 7

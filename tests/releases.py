@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.miniature import write_crema_d, write_iemocap, write_ravdess, write_tone
+from tests.miniature import write_crema_d, write_emodb, write_emovo, write_iemocap, write_ravdess, write_tone
 
 
 def _meld(folder: Path) -> None:
@@ -71,6 +71,8 @@ def _without_count(write: Callable[[Path], int]) -> Callable[[Path], None]:
 WRITERS: Mapping[str, Callable[[Path], Mapping[str, Any] | None]] = {
     "cmu_mosi": _mosi,
     "crema_d": _without_count(lambda folder: write_crema_d(folder, (1001, 1002))),
+    "emodb": _without_count(lambda folder: write_emodb(folder, ("03", "16"))),
+    "emovo": _without_count(lambda folder: write_emovo(folder, ("f1", "m3"))),
     "iemocap": _without_count(lambda folder: write_iemocap(folder, turns=2, dialogs=("impro01", "script01_1"))),
     "meld": _meld,
     "nemo": _nemo,

@@ -9,6 +9,9 @@ from merkit.core.types import Scalar, Utterance
 IEMOCAP = ("ang", "hap", "exc", "neu", "sad", "fru", "xxx", "sur")
 MELD = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 NEMO = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")
+EMODB = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness")
+EMODB_SPEAKERS = ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")
+EMOVO = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 RAVDESS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 
@@ -76,6 +79,9 @@ def clips(speakers: Sequence[str], labels: Sequence[str]) -> Callable[[random.Ra
 
 MAKERS: Mapping[str, Callable[[random.Random], list[Utterance]]] = {
     "crema-d6": clips([str(1001 + number) for number in range(23)], ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")),
+    "emodb6": clips(EMODB_SPEAKERS, EMODB),
+    "emodb7": clips(EMODB_SPEAKERS, EMODB),
+    "emovo7": clips(("f1", "f2", "f3", "m1", "m2", "m3"), EMOVO),
     "iemocap4-scriptfree": iemocap,
     "iemocap4-session": iemocap,
     "iemocap4-speaker": iemocap,
@@ -86,6 +92,7 @@ MAKERS: Mapping[str, Callable[[random.Random], list[Utterance]]] = {
     "mosi2": in_splits(("train", "test"), "sentiment", ("negative", "positive")),
     "nemo6": clips([f"S{number}" for number in range(9)], NEMO),
     "parley": in_splits(("train", "valid", "test"), "emotion", ("neutral", "happy", "angry", "sad")),
+    "ravdess7": clips([f"{number:02d}" for number in range(1, 25)], RAVDESS),
     "ravdess8": clips([f"{number:02d}" for number in range(1, 25)], RAVDESS),
     "table": in_splits(("train", "val", "test"), "label", ("yes", "no", "perhaps")),
 }

@@ -20,7 +20,10 @@ from merkit.evaluation.true_labels import true_labels
 from merkit.metrics.classification import METRICS
 
 NAMES = names("protocols")
-BY_SPEAKER = {"crema-d6", "iemocap4-scriptfree", "iemocap4-session", "iemocap4-speaker", "nemo6", "ravdess8"}
+BY_SPEAKER = {
+    "crema-d6", "emodb6", "emodb7", "emovo7", "iemocap4-scriptfree", "iemocap4-session", "iemocap4-speaker", "nemo6",
+    "ravdess7", "ravdess8",
+}  # fmt: skip
 CUT_BY_SEED = sorted(set(MAKERS) - {"meld3", "meld7", "parley", "table"})
 
 # Shrinking a corpus of hundreds of rows takes longer than finding out by its seed.

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from merkit.core.corpus import Finding
 from merkit.core.errors import MerkitError
+from merkit.core.phrases import number_of
 from merkit.data.corpus.rows import counted_names
+
+_SUFFIXES = (".wav", ".flac")
 
 
 def paths_by_stem(raw: Path, pattern: str) -> dict[str, str]:
@@ -13,19 +16,19 @@ def paths_by_stem(raw: Path, pattern: str) -> dict[str, str]:
     return {path.stem: path.relative_to(raw).as_posix() for path in sorted(raw.rglob(pattern)) if path.is_file()}
 
 
-def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) -> tuple[dict[str, Path], list[Finding]]:
-    """Return the files below ``raw`` whose stems match, by stem and sorted, as paths relative to ``raw``.
+def named_clips(raw: Path, name: re.Pattern[str], expected: str) -> tuple[dict[str, Path], list[Finding]]:
+    """Return the WAV and FLAC files below ``raw`` whose stems match, by stem and sorted, relative to ``raw``.
 
     Archives may contain a clip twice; the shortest path counts, then the first in alphabetical order. Hidden files
-    (``._1001_DFA_ANG_XX.wav``) are ignored. ``suffix`` is in lower case with its dot, and the files' own case does not
-    matter; ``expected`` is an example of a path, for errors.
+    (``._1001_DFA_ANG_XX.wav``) are ignored, and the case of the ending does not matter. ``expected`` is an example of a
+    path, for errors.
 
     Raises:
         MerkitError: The folder is missing or has no such file.
     """
     if not raw.is_dir():
         raise MerkitError(f"{raw}: no such folder; expected the unpacked release, with files like {expected}")
-    files = [path.relative_to(raw) for path in raw.rglob("*") if path.suffix.lower() == suffix and path.is_file()]
+    files = [path.relative_to(raw) for path in raw.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file()]
     files = sorted((path for path in files if path.name[0] != "."), key=lambda path: (len(path.parts), path))
     strangers = [path.as_posix() for path in files if not name.fullmatch(path.stem)]
     known = [path for path in files if name.fullmatch(path.stem)]
@@ -33,7 +36,8 @@ def named_clips(raw: Path, suffix: str, name: re.Pattern[str], expected: str) ->
     copies = [path.stem for path in known if clips[path.stem] != path]
     if not clips:
         raise MerkitError(
-            f"{raw}: no file like {expected} in it; found {len(files)} *{suffix} files. Was it unpacked here?"
+            f"{raw}: no file like {expected} in it; found {number_of(len(files), 'WAV or FLAC file')}. "
+            f"Was it unpacked here?"
         )
     findings = []
     if copies:

@@ -41,7 +41,7 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     Raises:
         MerkitError: The folder is missing or holds no such clip, or the demographics lack a column.
     """
-    clips, findings = named_clips(raw, ".wav", _NAME, "AudioWAV/1001_DFA_ANG_XX.wav")
+    clips, findings = named_clips(raw, _NAME, "AudioWAV/1001_DFA_ANG_XX.wav")
     videos = paths_by_stem(raw, "*.flv")
     actors = _demographics(raw)
     utterances = []

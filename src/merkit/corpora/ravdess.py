@@ -37,7 +37,7 @@ def read(raw: Path, options: CorpusOptions) -> RawCorpus:
     Raises:
         MerkitError: The folder is missing or holds no such clip.
     """
-    clips, findings = named_clips(raw, ".wav", _NAME, _EXAMPLE)
+    clips, findings = named_clips(raw, _NAME, _EXAMPLE)
     videos = paths_by_stem(raw, "01-01-*.mp4")
     utterances = []
     for stem, path in clips.items():

@@ -1,14 +1,14 @@
-"""CREMA-D and RAVDESS: corpora that are read from the names of their files."""
+"""CREMA-D, RAVDESS, EMO-DB and EMOVO: corpora that are read from the names of their files."""
 
 from pathlib import Path
 
 import pytest
-from tests.miniature import write_crema_d, write_ravdess, write_tone
+from tests.miniature import write_crema_d, write_emodb, write_emovo, write_ravdess, write_tone
 
 from merkit.core.corpus import CorpusOptions
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
-from merkit.corpora import crema_d, ravdess
+from merkit.corpora import crema_d, emodb, emovo, ravdess
 
 
 def test_crema_d_is_read_from_the_names(tmp_path: Path) -> None:
@@ -114,11 +114,62 @@ def test_song_copies_and_strangers_are_not_read_but_told(tmp_path: Path) -> None
     assert "1 file (Actor_01/03-02-06-01-02-01-01.wav) without a name of this corpus" in found["unknown-names"].message
 
 
-@pytest.mark.parametrize("adapter", [crema_d, ravdess])
+def test_emodb_is_read_from_the_names(tmp_path: Path) -> None:
+    count = write_emodb(tmp_path)
+    write_tone(tmp_path / "wav" / "16b10Wd.wav", 300)
+
+    corpus = emodb.read(tmp_path, CorpusOptions())
+
+    assert len(corpus.utterances) == count + 1
+    assert corpus.findings == []
+    last = corpus.utterances[-1]
+    assert (last.id, last.conversation, last.turn, last.speaker) == ("16b10Wd", "16b10Wd", 0, "16")
+    assert last.text == "Die wird auf dem Platz sein, wo wir sie immer hinlegen."
+    assert (last.audio, last.language) == ("wav/16b10Wd.wav", "de")
+    assert last.attributes == {"emotion": "anger", "sentence": "b10", "version": "d", "gender": "female"}
+    assert [u.attributes["emotion"] for u in corpus.utterances[:7]] == [
+        "fear", "disgust", "happiness", "boredom", "neutral", "sadness", "anger",
+    ]  # fmt: skip
+
+
+def test_emovo_is_read_from_the_names(tmp_path: Path) -> None:
+    count = write_emovo(tmp_path)
+    write_tone(tmp_path / "m3" / "tri-m3-n5.wav", 300)
+
+    corpus = emovo.read(tmp_path, CorpusOptions())
+
+    assert len(corpus.utterances) == count + 1
+    assert corpus.findings == []
+    last = corpus.utterances[-1]
+    assert (last.id, last.conversation, last.turn, last.speaker) == ("tri-m3-n5", "tri-m3-n5", 0, "m3")
+    assert (last.text, last.language) == ("Uno quarantatré dieci mille cinquantasette venti.", "it")
+    assert last.audio == "m3/tri-m3-n5.wav"
+    assert last.attributes == {"emotion": "sadness", "sentence": "n5", "gender": "male"}
+    assert {str(u.attributes["emotion"]) for u in corpus.utterances} == {
+        "anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise",
+    }  # fmt: skip
+
+
+def test_clips_may_be_flac_and_a_clip_in_two_formats_is_read_once(tmp_path: Path) -> None:
+    write_tone(tmp_path / "audio" / "03-01-06-01-02-01-12.flac", 300)
+    write_tone(tmp_path / "audio" / "03-01-06-01-02-01-13.FLAC", 300)
+    write_tone(tmp_path / "audio" / "03-01-06-01-02-01-13.wav", 300)
+
+    corpus = ravdess.read(tmp_path, CorpusOptions())
+
+    assert [u.audio for u in corpus.utterances] == [
+        "audio/03-01-06-01-02-01-12.flac",
+        "audio/03-01-06-01-02-01-13.FLAC",
+    ]
+    (finding,) = corpus.findings
+    assert (finding.code, finding.ids) == ("duplicated-clips", ("03-01-06-01-02-01-13",))
+
+
+@pytest.mark.parametrize("adapter", [crema_d, emodb, emovo, ravdess])
 def test_a_folder_without_clips_is_an_error(tmp_path: Path, adapter: object) -> None:
     write_tone(tmp_path / "x.wav", 300)
 
-    with pytest.raises(MerkitError, match=r"no file like .* in it; found 1 \*\.wav files"):
+    with pytest.raises(MerkitError, match=r"no file like .* in it; found 1 WAV or FLAC file\."):
         adapter.read(tmp_path, CorpusOptions())  # type: ignore[attr-defined]
     with pytest.raises(MerkitError, match="no such folder"):
         adapter.read(tmp_path / "nowhere", CorpusOptions())  # type: ignore[attr-defined]
@@ -126,7 +177,13 @@ def test_a_folder_without_clips_is_an_error(tmp_path: Path, adapter: object) -> 
 
 @pytest.mark.parametrize(
     ("corpus", "protocol", "write", "utterances"),
-    [("crema_d", "crema-d6", write_crema_d, 7442), ("ravdess", "ravdess8", write_ravdess, 1440)],
+    [
+        ("crema_d", "crema-d6", write_crema_d, 7442),
+        ("ravdess", "ravdess8", write_ravdess, 1440),
+        ("ravdess", "ravdess7", write_ravdess, 1440),
+        ("emodb", "emodb7", write_emodb, 535),
+        ("emovo", "emovo7", write_emovo, 588),
+    ],
 )
 def test_the_protocols_read_what_the_adapters_write(
     tmp_path: Path, corpus: str, protocol: str, write: object, utterances: int

@@ -5,7 +5,7 @@ The numbers are those of the publications, typed here once more on purpose: they
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,11 @@ IEMOCAP = {
     "4": (30, "neu 258 hap 65 exc 238 ang 327 sad 143 fru 481"),
     "5": (31, "neu 384 hap 143 exc 299 ang 170 sad 245 fru 381"),
 }
+
+RAVDESS = "neutral 96 calm 192 happy 192 sad 192 angry 192 fearful 192 disgust 192 surprised 192"
+EMODB = "anger 127 boredom 81 disgust 46 fear 69 happiness 71 sadness 62 neutral 79"
+EMODB_SPEAKERS = ["03", "08", "09", "10", "11", "12", "13", "14", "15", "16"]
+EMOVO = "disgust 84 joy 84 neutral 84 fear 84 anger 84 surprise 84 sadness 84"
 
 
 def labels(row: str) -> list[str]:
@@ -89,10 +94,11 @@ CORPORA = {
     "crema-d6": lambda: clips(
         [str(1001 + number) for number in range(91)], "ANG 1271 DIS 1271 FEA 1271 HAP 1271 NEU 1087 SAD 1271"
     ),
-    "ravdess8": lambda: clips(
-        [f"{number:02d}" for number in range(1, 25)],
-        "neutral 96 calm 192 happy 192 sad 192 angry 192 fearful 192 disgust 192 surprised 192",
-    ),
+    "ravdess7": lambda: clips([f"{number:02d}" for number in range(1, 25)], RAVDESS),
+    "ravdess8": lambda: clips([f"{number:02d}" for number in range(1, 25)], RAVDESS),
+    "emodb6": lambda: clips(EMODB_SPEAKERS, EMODB),
+    "emodb7": lambda: clips(EMODB_SPEAKERS, EMODB),
+    "emovo7": lambda: clips(["f1", "f2", "f3", "m1", "m2", "m3"], EMOVO),
 }
 MEMBERS = {
     "meld7": 13708,
@@ -105,7 +111,11 @@ MEMBERS = {
     "iemocap6": 7433,
     "iemocap6-release": 7380,
     "crema-d6": 7442,
+    "ravdess7": 1440,
     "ravdess8": 1440,
+    "emodb6": 454,
+    "emodb7": 535,
+    "emovo7": 588,
 }
 FOLDS = {
     "nemo6": 9,
@@ -113,7 +123,11 @@ FOLDS = {
     "iemocap4-speaker": 10,
     "iemocap4-scriptfree": 15,  # three scripts here, eleven in the corpus
     "crema-d6": 5,
+    "ravdess7": 5,
     "ravdess8": 5,
+    "emodb6": 10,
+    "emodb7": 10,
+    "emovo7": 6,
 }
 
 
@@ -243,6 +257,44 @@ def test_an_unknown_split_of_parley_is_an_error() -> None:
 
     with pytest.raises(MerkitError, match="split 'dev'; known: train, valid, test"):
         build("parley").folds(utterances, 0)
+
+
+def test_calm_is_neutral_in_seven_classes_of_ravdess_and_the_folds_are_those_of_eight() -> None:
+    utterances = CORPORA["ravdess7"]()
+    calm = next(u for u in utterances if u.attributes["emotion"] == "calm")
+    seven, eight = build("ravdess7"), build("ravdess8")
+
+    assert (seven.label(calm), eight.label(calm)) == ("neutral", "calm")
+    assert [(made.test, made.valid.keys()) for made in seven.folds(utterances, 3)] == [
+        (made.test, made.valid.keys()) for made in eight.folds(utterances, 3)
+    ]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("corpus", "protocols"), [("emodb", ("emodb6", "emodb7")), ("emovo", ("emovo7",)), ("ravdess", ("ravdess7",))]
+)
+def test_the_clips_of_emodb_emovo_and_ravdess_have_the_counts(
+    real_data: Path, corpus: str, protocols: Sequence[str]
+) -> None:
+    adapter = load("corpora", corpus)
+    read = adapter.read(real_data / corpus, adapter.options())
+    with (real_data / corpus / "labels.tsv").open(encoding="utf-8") as file:
+        told = {row["id"]: row for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)}
+
+    assert read.findings == []
+    assert {u.id: u.attributes["emotion"] for u in read.utterances} == {
+        id_: row["native_label"] for id_, row in told.items()
+    }
+    assert {u.id: corpus + u.speaker for u in read.utterances} == {
+        id_: row["speaker"].replace("_", "") for id_, row in told.items()
+    }
+    assert {u.id: str(u.attributes["gender"])[0] for u in read.utterances} == {
+        id_: row["gender"] for id_, row in told.items()
+    }
+    for name in protocols:
+        folds = build(name).folds(read.utterances, 0)
+        assert sum(len(made.test) for made in folds) == MEMBERS[name]
 
 
 @pytest.mark.data

@@ -1,13 +1,14 @@
 """Sources of a modality's feature arrays: a feature store, or the encoder itself."""
 
 import logging
+import math
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.abc import ExecutionLoader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,20 @@ from merkit.core.types import Turn
 from merkit.data.features.extraction import extract_features
 from merkit.data.features.store import FeatureStore, MemoryStore
 
-SpeakerStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
-"""Mean and standard deviation ``[dim]``."""
+
+class SpeakerStatistics(NamedTuple):
+    """What all arrays of one speaker come to."""
+
+    mean: npt.NDArray[np.float32]
+    """``[dim]``"""
+    std: npt.NDArray[np.float32]
+    """``[dim]``"""
+    utterances: int
+    """How many there are."""
+    seconds: float
+    """Their length together."""
+
+
 SpeakerKey = tuple[str, str]
 """A speaker's name, or the conversation where the speaker is unknown."""
 
@@ -73,8 +86,8 @@ class FeatureSource:
         array = self.encoder.extract([turn])[0] if store is None else store.get(turn.utterance.id, content)
         if self.speaker_statistics is None:
             return array
-        mean, std = self.speaker_statistics[_speaker_key(turn)]
-        return ((array - mean) / std).astype(array.dtype)
+        own = self.speaker_statistics[speaker_key(turn)]
+        return ((array - own.mean) / own.std).astype(array.dtype)
 
     def length(self, turn: Turn) -> int:
         """Return the length that batches are sorted by: frames of a stored array, else hundredths of a second."""
@@ -85,20 +98,24 @@ class FeatureSource:
         return round(100 * self.encoder.duration_s(turn))
 
 
-def speaker_statistics(arrays: Iterable[tuple[Turn, Array]]) -> dict[SpeakerKey, SpeakerStatistics]:
+def speaker_statistics(
+    arrays: Iterable[tuple[Turn, Array]], duration_s: Callable[[Turn], float]
+) -> dict[SpeakerKey, SpeakerStatistics]:
     """Return mean and standard deviation ``[dim]`` over all frames of each speaker's arrays, which are read one by one.
 
     No label is read, but all of the speaker's recordings are: a test score is then that of a system that
     has access to the speaker's other recordings. Unknown speakers are one person within a conversation, and never
-    across two. Undefined measures (NaN) do not count.
+    across two. Undefined measures (NaN) do not count. ``duration_s`` gives the seconds of a turn.
     """
+    lengths_s: dict[SpeakerKey, list[float]] = {}
     sums: dict[SpeakerKey, list[npt.NDArray[np.float64]]] = {}
     for turn, stored in arrays:
         array = stored.astype(np.float64)
         defined = np.isfinite(array)
         array = np.where(defined, array, 0.0)
         moments = [defined.sum(0).astype(np.float64), array.sum(0), (array**2).sum(0)]
-        speaker = _speaker_key(turn)
+        speaker = speaker_key(turn)
+        lengths_s.setdefault(speaker, []).append(duration_s(turn))
         known = sums.get(speaker)
         sums[speaker] = moments if known is None else [a + b for a, b in zip(known, moments, strict=True)]
     statistics = {}
@@ -107,7 +124,10 @@ def speaker_statistics(arrays: Iterable[tuple[Turn, Array]]) -> dict[SpeakerKey,
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
         std = np.where(std < _SMALLEST_STD, 1.0, std)
-        statistics[speaker] = (mean.astype(np.float32), std.astype(np.float32))
+        own_s = lengths_s[speaker]
+        statistics[speaker] = SpeakerStatistics(
+            mean.astype(np.float32), std.astype(np.float32), len(own_s), math.fsum(own_s)
+        )
     return statistics
 
 
@@ -204,12 +224,15 @@ def open_sources(
         own: Mapping[SpeakerKey, SpeakerStatistics] | None = None
         if encoder.normalize_by_speaker:
             own = (
-                speaker_statistics(stored_arrays(encoder, store, turns)) if statistics is None else statistics[modality]
+                speaker_statistics(stored_arrays(encoder, store, turns), encoder.duration_s)
+                if statistics is None
+                else statistics[modality]
             )
         sources[modality] = FeatureSource(encoder, store, own)
     return sources
 
 
-def _speaker_key(turn: Turn) -> SpeakerKey:
+def speaker_key(turn: Turn) -> SpeakerKey:
+    """Return whom an utterance is compared with: its speaker, or its conversation where the speaker is unknown."""
     utterance = turn.utterance
     return (utterance.speaker, "" if utterance.speaker else utterance.conversation)

@@ -64,6 +64,19 @@ def test_speakers_are_measured_once_however_many_chunks_are_predicted(
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_speaker_statistics_count_utterances_and_seconds(tmp_path: Path, in_memory: bool) -> None:
+    manifest = corpus(tmp_path, "AAB ")
+    encoders = {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "normalize": "speaker"}}
+    recognizer = Recognizer(*built("single", encoders, ("low", "high")))
+
+    features = None if in_memory else tmp_path / "features"
+    found = recognizer.speaker_statistics(list(manifest.turns()), features)["audio"]
+
+    counts = {key: (own.utterances, round(own.seconds, 6)) for key, own in found.items()}  # each tone has 0.2 s
+    assert counts == {("A", ""): (2, 0.4), ("B", ""): (1, 0.2), ("", "c3"): (1, 0.2)}
+
+
 def test_features_in_memory_are_those_of_the_store_and_no_file_is_written(tmp_path: Path) -> None:
     manifest = corpus(tmp_path, "AAB ")
     spec = load("encoders", "logmel")
