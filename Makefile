@@ -26,8 +26,8 @@ demo: install
 	$(BIN)/merkit demo demo
 
 lint: install
-	$(BIN)/ruff check src tests benchmarks docs
-	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs weights
+	$(BIN)/ruff format --check src tests benchmarks docs weights
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

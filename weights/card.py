@@ -210,8 +210,8 @@ def _training(provenance: Mapping[str, Any]) -> list[str]:
         "the loudest second.",
         f"* Softmax over the labels that the clip's corpus has, L2 penalty {settings['fit']['penalty']:g} on standardised "
         "columns, every corpus and each of its labels with the same weight.",
-        f"* Temperatures {temperatures['labels']:.2f} (labels) and {temperatures['arousal']:.2f} (arousal), fitted on training "
-        "speakers whom the head had not heard.",
+        f"* Temperatures {temperatures['labels']:.2f} (labels) and {temperatures['arousal']:.2f} (arousal), fitted on each "
+        "of the two corpora with a head trained on the other one.",
         f"* By `make weights`, seed {settings['seed']}; settings, hashes of the data and all figures are in `provenance.json`. "
         f"merkit {provenance['merkit']}.",
     ]

@@ -1,7 +1,7 @@
 """Figures of the built-in voice model on one corpus that it was not trained on.
 
-Recalls are means over labels, with equal weight, of the share of a label's clips that are recognised. Where a figure has
-references drawn at random, it is that of all draws together. Intervals (95 %) are bootstrapped over speakers.
+Recalls are means over labels, with equal weight, of the share of a label's clips that are recognised. Where references
+are drawn at random, a figure is that of all draws together. Intervals (95 %) are bootstrapped over speakers.
 """
 
 from collections.abc import Callable, Mapping, Sequence

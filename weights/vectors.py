@@ -33,12 +33,17 @@ _TOGETHER = 256
 
 
 def telephone(samples: Samples, _: np.random.Generator) -> Samples:
-    """Return the samples after a telephone line: 8 kHz, 8 bits by the mu-law (ITU-T G.711)."""
-    narrow = np.clip(soxr.resample(samples, RATE_HZ, _TELEPHONE_HZ), -1.0, 1.0)
-    compressed = np.sign(narrow) * np.log1p(_MU * np.abs(narrow)) / np.log1p(_MU)
+    """Return the samples after a telephone line: at 8 kHz, in 8 bits by the mu-law."""
+    narrow = soxr.resample(samples, RATE_HZ, _TELEPHONE_HZ)
+    return np.asarray(soxr.resample(mu_law(narrow), _TELEPHONE_HZ, RATE_HZ), dtype=np.float32)
+
+
+def mu_law(samples: npt.ArrayLike) -> Samples:
+    """Return samples as 256 levels represent them that lie densely near 0: companding by the mu-law, mu = 255."""
+    clipped = np.clip(samples, -1.0, 1.0)
+    compressed = np.sign(clipped) * np.log1p(_MU * np.abs(clipped)) / np.log1p(_MU)
     coded = np.round((compressed + 1) / 2 * 255) / 255 * 2 - 1
-    decoded = np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(_MU)) / _MU
-    return np.asarray(soxr.resample(decoded.astype(np.float32), _TELEPHONE_HZ, RATE_HZ), dtype=np.float32)
+    return np.asarray(np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(_MU)) / _MU, dtype=np.float32)
 
 
 def noisy(samples: Samples, generator: np.random.Generator) -> Samples:

@@ -13,7 +13,7 @@ import logging
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,6 @@ class Corpus:
     clips: Clips
     vectors: Mapping[str | None, Vectors]
 
-    def only(self, kept: npt.NDArray[np.bool_]) -> "Corpus":
-        """Return some of its clips."""
-        utterances = tuple(utterance for utterance, keep in zip(self.clips.utterances, kept, strict=True) if keep)
-        clips = replace(self.clips, utterances=utterances, labels=self.clips.labels[kept])
-        return Corpus(clips, {kind: vectors[kept] for kind, vectors in self.vectors.items()})
-
 
 def make(settings: Mapping[str, Any], data: Path, features: Path, out: Path) -> dict[str, Any]:
     """Train, measure and write the checkpoint ``out``; return its provenance.
@@ -84,7 +78,7 @@ def make(settings: Mapping[str, Any], data: Path, features: Path, out: Path) -> 
     training = {name: corpora[name] for name in settings["corpora"]["training"]}
 
     head = train(training, settings, sides)
-    _log.info("fitting the temperatures on held-out speakers")
+    _log.info("fitting the temperatures on held-out corpora")
     temperature, arousal_temperature = fit_temperatures(training, settings, sides)
 
     model = build_model(
@@ -114,7 +108,7 @@ def make(settings: Mapping[str, Any], data: Path, features: Path, out: Path) -> 
     return provenance
 
 
-def train(training: Mapping[str, Corpus], settings: Mapping[str, Any], sides: Any) -> Head:
+def train(training: Mapping[str, Corpus], settings: Mapping[str, Any], sides: npt.NDArray[np.float64]) -> Head:
     """Fit the head on the training corpora with random references and damaged copies."""
     references, generator = settings["references"], np.random.default_rng(settings["seed"])
     training_mean = np.mean([corpus.vectors[None].mean(axis=0) for corpus in training.values()], axis=0)
@@ -138,35 +132,36 @@ def train(training: Mapping[str, Corpus], settings: Mapping[str, Any], sides: An
     return fit_head(examples, len(settings["labels"]), sides, training_mean, **settings["fit"])
 
 
-def fit_temperatures(training: Mapping[str, Corpus], settings: Mapping[str, Any], sides: Any) -> tuple[float, float]:
-    """Return the temperatures of labels and of arousal, fitted on training speakers whom heads have not heard.
+def fit_temperatures(
+    training: Mapping[str, Corpus], settings: Mapping[str, Any], sides: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the temperatures of labels and of arousal, each training corpus scored by a head that has not heard it.
 
-    Each fold leaves out every ``folds``-th speaker of each corpus. Corpora and labels have the same weight.
+    So a head of fewer corpora stands for the shipped one, and the labels that both have for all. On held-out speakers
+    of corpora that the head has heard, temperatures are half as large: those fit nobody else's recordings.
     """
-    folds = settings["temperature"]["folds"]
-    logits, arousal, labels, numbers, allowed = [], [], [], [], []
-    for fold in range(folds):
-        parts = {name: _split(corpus, folds, fold) for name, corpus in training.items()}
-        head = train({name: kept for name, (kept, _) in parts.items()}, settings, sides)
-        for number, (_, held_out) in enumerate(parts.values()):
-            measured = Measured(held_out.clips, held_out.vectors, head, 1.0, 1.0)
-            scored = measured.score(lambda own: [own])
-            logits.append(scored.logits)
-            arousal.append(scored.arousal)
-            labels.append(held_out.clips.labels[scored.clips])
-            numbers.append(np.full(len(scored.clips), number))
-            mask = np.isin(np.arange(len(settings["labels"])), held_out.clips.labels_present)
-            allowed.append(np.tile(mask, (len(scored.clips), 1)))
-    truth, corpus = np.concatenate(labels), np.concatenate(numbers)
-    masked = np.where(np.concatenate(allowed), np.concatenate(logits), -np.inf)
+    logits, arousal, labels, numbers = [], [], [], []
+    for number, (name, corpus) in enumerate(training.items()):
+        others = {other: kept for other, kept in training.items() if other != name}
+        head = train(others, settings, sides)
+        scored = Measured(corpus.clips, corpus.vectors, head, 1.0, 1.0).score(lambda own: [own])
+        known = {label for kept in others.values() for label in kept.clips.labels_present}
+        shared = [label for label in corpus.clips.labels_present if label in known]
+        truth = corpus.clips.labels[scored.clips]
+        rows = np.isin(truth, shared)
+        left_out = np.isin(np.arange(len(settings["labels"])), shared, invert=True)
+        logits.append(np.where(left_out, -np.inf, scored.logits)[rows])
+        arousal.append(scored.arousal[rows])
+        labels.append(truth[rows])
+        numbers.append(np.full(rows.sum(), number))
+    truth, corpora = np.concatenate(labels), np.concatenate(numbers)
     side = sides[truth]
-    known = ~np.isnan(side)
-    both = np.stack([np.zeros(known.sum()), np.concatenate(arousal)[known]], axis=1)
+    has_side = ~np.isnan(side)
+    low_high = np.stack([np.zeros(len(truth)), np.concatenate(arousal)], axis=1)[has_side]
+    by_side = balanced_weights([corpora[has_side], side[has_side], truth[has_side]])
     return (
-        fit_temperature(masked, truth, balanced_weights([corpus, truth])),
-        fit_temperature(
-            both, side[known].astype(np.int64), balanced_weights([corpus[known], side[known], truth[known]])
-        ),
+        fit_temperature(np.concatenate(logits), truth, balanced_weights([corpora, truth])),
+        fit_temperature(low_high, side[has_side].astype(np.int64), by_side),
     )
 
 
@@ -177,16 +172,9 @@ def fill(model: Model, head: Head, arousal_temperature: float) -> None:
         "head.bias": head.bias,
         "arousal.weight": head.arousal_weight[None] / arousal_temperature,
         "arousal.bias": np.array([head.arousal_bias / arousal_temperature]),
-        "encoders.audio.training_mean": head.training_mean,
+        "encoders.audio.average": head.training_mean,
     }
     model.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(a)).float() for name, a in state.items()})
-
-
-def _split(corpus: Corpus, folds: int, fold: int) -> tuple[Corpus, Corpus]:
-    """Return the corpus without every ``folds``-th speaker, and these speakers."""
-    speakers = np.unique(corpus.clips.speakers)
-    held_out = np.isin(corpus.clips.speakers, speakers[fold::folds])
-    return corpus.only(~held_out), corpus.only(held_out)
 
 
 def _described(clips: Clips) -> dict[str, Any]:
