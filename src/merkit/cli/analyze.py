@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Column
 
 from merkit.cli.console import number, show, show_json, show_prose, show_table
 from merkit.cli.failures import FailFast, exit_if_failed
@@ -108,7 +109,8 @@ def print_analysis(analysis: "Analysis") -> None:
     """Print an analysis as a table, a row for each segment."""
     show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s")
     arousal = [number("arousal")] if analysis.has_arousal else []
-    heads = [number("from"), number("to"), "speaker", "label", number("probability"), *arousal, "modalities", "text"]
+    heads: list[str | Column] = [number("from"), number("to"), "speaker", "label", number("probability"), *arousal]
+    heads += ["modalities", "text"]
     rows = [
         (
             f"{segment.start_s:.2f}",
