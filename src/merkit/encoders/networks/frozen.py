@@ -101,8 +101,9 @@ class FrozenNetwork(StoredVectors):
     def compared(self, array: Array, mean: Array, std: Array, utterances: int) -> Array:
         if self.average is None:
             return super().compared(array, mean, std, utterances)
-        average = self.average.cpu().numpy()
-        return (array - (utterances * mean + average) / (utterances + 1)).astype(array.dtype)
+        average: Array = self.average.cpu().numpy()
+        compared: Array = array - (utterances * mean + average) / (utterances + 1)
+        return compared.astype(array.dtype)
 
     def fit_average(self, arrays: Iterable[Array]) -> None:
         if self.average is not None:
