@@ -64,9 +64,8 @@ def voice_card(config: CheckpointConfig, provenance: Mapping[str, Any]) -> str:
             "",
             "## What it says",
             "",
-            "* **Arousal**, for every utterance: the probability that it is high against low, learned from happy and angry "
-            "against neutral and sad.",
             *(f"* {sentence}" for sentence in (config.answer.describe(config.labels) if config.answer else ())),
+            "* Arousal is told for every utterance, and was learned from happy and angry against neutral and sad.",
             "",
             "## What it cannot do",
             "",
@@ -171,15 +170,17 @@ def _confidence(figures: Mapping[str, Any]) -> list[str]:
                     f"{NAMES[name]}, {title}",
                     _number(figure["calibration"][which]["calibration_error"]),
                     _number(figure["calibration"][which]["brier"]),
+                    _number(figure["calibration"][which]["mean_confidence"]),
                     *(f"{_number(one['mean_recall'])} / {_number(one['accuracy'])}" for one in covered.values()),
                 ]
             )
     shares = next(iter(figures.values()))["coverage"]["all"]
     return [
         "Confidence, compared with all of the speaker's clips and without a prior: calibration error (15 bins), Brier "
-        "score, and mean recall / accuracy of the most confident share of the clips:",
+        "score, mean confidence, and mean recall / accuracy of the most confident share of the clips. A mean confidence below "
+        "the accuracy means that it is more careful than it needs to be:",
         "",
-        *_table(["", "calibration error", "Brier score", *shares], rows),
+        *_table(["", "calibration error", "Brier score", "mean confidence", *shares], rows),
     ]
 
 

@@ -191,9 +191,8 @@ def probabilities(
 
 
 def calibration(clips: Clips, scored: Scored, classes: Sequence[int]) -> dict[str, float]:
-    """Return the calibration error and the Brier score of probabilities without a prior."""
-    truth, rows = probabilities(clips, scored, classes)
-    return {"calibration_error": expected_calibration_error(truth, rows), "brier": brier(truth, rows)}
+    """Return calibration error, Brier score and mean confidence of probabilities without a prior."""
+    return _calibration(*probabilities(clips, scored, classes))
 
 
 def arousal_calibration(clips: Clips, scored: Scored, sides: Floats) -> dict[str, float]:
@@ -201,8 +200,15 @@ def arousal_calibration(clips: Clips, scored: Scored, sides: Floats) -> dict[str
     side = sides[clips.labels[scored.clips]]
     known = ~np.isnan(side)
     high = expit(scored.arousal[known])
-    rows, truth = np.stack([1 - high, high], axis=1), side[known].astype(np.int64)
-    return {"calibration_error": expected_calibration_error(truth, rows), "brier": brier(truth, rows)}
+    return _calibration(side[known].astype(np.int64), np.stack([1 - high, high], axis=1))
+
+
+def _calibration(truth: Ints, rows: Floats) -> dict[str, float]:
+    return {
+        "calibration_error": expected_calibration_error(truth, rows),
+        "brier": brier(truth, rows),
+        "mean_confidence": float(rows.max(axis=1).mean()),
+    }
 
 
 def coverage(clips: Clips, scored: Scored, classes: Sequence[int]) -> dict[str, dict[str, float]]:
