@@ -62,12 +62,15 @@ class FasterWhisper:
         )
         return [
             Passage(
-                segment.start,
-                segment.end,
+                float(segment.start),
+                float(segment.end),
                 segment.text,
-                tuple(Word(word.start, word.end, word.word, word.probability) for word in segment.words or ()),
-                segment.no_speech_prob,
-                segment.avg_logprob,
+                tuple(
+                    Word(float(word.start), float(word.end), word.word, float(word.probability))
+                    for word in segment.words or ()
+                ),
+                float(segment.no_speech_prob),
+                float(segment.avg_logprob),
             )
             for segment in segments
         ]

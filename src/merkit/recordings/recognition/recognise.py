@@ -224,7 +224,7 @@ def _first_speech(stretches: Sequence[tuple[str, Recording, Region]]) -> Wave:
 def _placed(passage: Passage, stretch: Region) -> Iterator[Word]:
     """Yield a passage's words with times of the recording, inside of the stretch; without words of its own, itself."""
     start_s, end_s = stretch
-    own = passage.words or (Word(passage.start_s, passage.end_s, passage.text, float(np.exp(passage.log_probability))),)
+    own = passage.words or (Word(passage.start_s, passage.end_s, passage.text, None),)
     for word in own:
         first_s = min(start_s + max(word.start_s, 0.0), end_s - SHORTEST_S)
         last_s = max(min(start_s + word.end_s, end_s), first_s + SHORTEST_S)
