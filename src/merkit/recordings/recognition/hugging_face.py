@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from merkit.core.errors import MerkitError
+from merkit.core.errors import CheckpointError
 from merkit.core.once import once
 from merkit.data.files import file_hash
 from merkit.data.media.audio import Wave
@@ -159,7 +159,7 @@ class HuggingFaceWhisper:
                 extractor = AutoFeatureExtractor.from_pretrained(folder, **FROM_FOLDER)
                 tokenizer = AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
         except Exception as error:  # settings and weights that do not fit raise errors of many kinds
-            raise MerkitError(f"Cannot recognise words with '{self.name}': {reason(error)}") from error
+            raise CheckpointError(f"Cannot recognise words with '{self.name}': {reason(error)}") from error
         if getattr(network.generation_config, "no_timestamps_token_id", None) is None:
-            raise MerkitError(f"Cannot recognise words with '{self.name}': it has no generation_config.json of Whisper")
+            raise CheckpointError(f"Cannot recognise words with '{self.name}': it has no generation_config.json")
         return network.eval(), extractor, tokenizer

@@ -2,9 +2,10 @@
 
 import importlib.util
 import re
+from functools import lru_cache
 from pathlib import Path
 
-from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.errors import MerkitError
 from merkit.recordings.recognition.engine import Engine
 
 BUILTIN = "builtin:whisper-base"
@@ -12,8 +13,9 @@ BUILTIN = "builtin:whisper-base"
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.*)")
 
 
+@lru_cache(maxsize=2)
 def open_engine(name: str = BUILTIN) -> Engine:
-    """Return a recogniser, of which nothing is loaded yet.
+    """Return a recogniser, of which nothing is loaded yet; the same one for the same name.
 
     Args:
         name: A built-in name; the folder of a Whisper, as faster-whisper (``model.bin``) or Hugging Face
