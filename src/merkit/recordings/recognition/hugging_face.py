@@ -147,17 +147,18 @@ class HuggingFaceWhisper:
     @once
     def _loaded(self) -> tuple[Any, Any, Any]:
         """The network, its feature extractor and its tokenizer."""
-        from transformers import AutoFeatureExtractor, AutoTokenizer, WhisperForConditionalGeneration
+        import transformers
 
+        library: Any = transformers  # its functions carry no types
         self._files.weights_folder  # noqa: B018 (refuses a folder without safetensors)
         folder = self._files.whole_folder
         try:
             with quiet(), bounded_memory(folder):
-                network = WhisperForConditionalGeneration.from_pretrained(
+                network = library.WhisperForConditionalGeneration.from_pretrained(
                     folder, use_safetensors=True, dtype=torch.float32, **FROM_FOLDER
                 )
-                extractor = AutoFeatureExtractor.from_pretrained(folder, **FROM_FOLDER)
-                tokenizer = AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
+                extractor = library.AutoFeatureExtractor.from_pretrained(folder, **FROM_FOLDER)
+                tokenizer = library.AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
         except Exception as error:  # settings and weights that do not fit raise errors of many kinds
             raise CheckpointError(f"Cannot recognise words with '{self.name}': {reason(error)}") from error
         if getattr(network.generation_config, "no_timestamps_token_id", None) is None:
