@@ -113,6 +113,7 @@ def run_cell(
         for transform in transforms.values():
             training = transform.apply(training, resources)
     for modality, encoder in encoders.items():
+        encoder.fit_average(training.arrays(modality, compared=False))
         encoder.fit(training.arrays(modality))
     torch.manual_seed(derived_seed(cell.seed, "weights"))
     model = build_model(spec, recipe.config, encoders, len(cell.protocol.labels))

@@ -8,19 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.numpy import load_file
 from tests.miniature import write_tones
+from tests.networks import write_whisper
 
 from merkit.api.training import train_and_score
 from merkit.core.errors import ConfigError
 from merkit.core.model import Model
+from merkit.data.corpus.manifest import read_manifest
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
-from merkit.io.checkpoint import build_model
+from merkit.io.checkpoint import build_model, load_checkpoint
 from merkit.io.predictions import PROBABILITY
 from merkit.nn.losses import ClassificationLoss, build_criterion
 from merkit.training.state import save_state
@@ -57,6 +60,22 @@ def test_a_cell_after_a_restart_gets_the_weights_of_an_undisturbed_run(data: Pat
     )
     assert ours.keys() == theirs.keys()
     assert all((ours[name] == theirs[name]).all() for name in ours)
+
+
+def test_a_cell_learns_the_training_split_s_mean_before_vectors_are_compared_with_it(
+    data: Path, tmp_path: Path
+) -> None:
+    network = write_whisper(tmp_path / "network")
+    audio = {"name": "whisper", "weights": str(network), "pooled": True, "normalize": "speaker_mean"}
+    values = {"model": "linear", "protocol": "table", "seeds": 1, "encoders": {"audio": audio}}
+
+    train_recipe(check_recipe(values, "r.toml"), data, tmp_path / "run")
+
+    manifest, cell = read_manifest(data), next((tmp_path / "run").glob("fold-*/seed-0"))
+    encoder = load_checkpoint(cell / "checkpoint", data)[0].encoders["audio"]
+    trained = list(manifest.turns())[:4]
+    average = np.stack(encoder.extract(trained)).mean(0)[0]
+    np.testing.assert_allclose(encoder.average, average, atol=1e-5)
 
 
 def test_a_finished_cell_leaves_no_model_in_memory(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
