@@ -105,7 +105,7 @@ def _converted(source: Source) -> Writers:
     packaged, tokenizer = read_object(described_in / "config.json"), read_object(described_in / "tokenizer.json")
     try:
         variables = whisper.WhisperVariables(read_ctranslate2(pieces))
-        tokens = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
+        tokens = {token["content"]: token["id"] for token in tokenizer["added_tokens"] if token["special"]}
         config = whisper.network_config(variables, tokens)
         described = {
             "config.json": config,

@@ -57,7 +57,8 @@ class KnownWeights:
         """The one command that gets the weights."""
         if self.sources:
             return self.sources[0].command
-        return f"hf download {self.hub_id} --revision {self.revision}"
+        files = "--include '*.json' --include '*.txt' --include '*.safetensors'"  # and not the same in other formats
+        return f"hf download {self.hub_id} --revision {self.revision} {files}"
 
 
 MINILM = KnownWeights(

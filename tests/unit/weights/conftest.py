@@ -72,7 +72,8 @@ def install(tmp_path, monkeypatch):
 def tiny(tiny_variables, install, tmp_path, monkeypatch):
     """Install the tiny Whisper in two packages, know it by name, and return the folders of both."""
     content = written.model(tiny_variables, {"decoder/projection/weight": "decoder/embeddings/weight"})
-    tokenizer = {"added_tokens": [{"content": token, "id": number} for token, number in TOKENS.items()]}
+    added = [{"content": token, "id": number, "special": True} for token, number in TOKENS.items()]
+    tokenizer = {"added_tokens": [*added, {"content": "<|0.00|>", "id": 97, "special": False}]}
     small = {"config.json": PACKAGED, "tokenizer.json": tokenizer}
     files = {name: json.dumps(values).encode() for name, values in small.items()}
     first = install("tiny_part1", {"model.bin.part1": content[:777], "vocabulary.txt": b"a\nb\n", **files})

@@ -59,6 +59,8 @@ def test_the_folder_describes_the_network_that_transformers_builds(tiny, tiny_ne
     apart = {key for key in theirs if ours.get(key) != theirs[key]}
     assert apart <= {"begin_suppress_tokens", "architectures", "dtype", "_name_or_path", "transformers_version"}
     assert network.generation_config.lang_to_id == {"<|en|>": TOKENS["<|en|>"]}
+    tokenizer = json.loads((network_folder(NAME) / "tokenizer_config.json").read_text())
+    assert tokenizer["additional_special_tokens"] == list(TOKENS)  # those of times are words to the library
     assert network.generation_config.task_to_id == {"transcribe": 94, "translate": 93}
 
 
