@@ -43,6 +43,36 @@ def write_speech_network(folder: Path, kind: str, **settings: object) -> Path:
     return folder
 
 
+def write_whisper(folder: Path, *, whole: bool = False, **settings: object) -> Path:
+    """Write a Whisper network, with ``whole`` also the head that spells, as most published folders have it."""
+    import transformers
+
+    small = {
+        "vocab_size": 12,
+        "d_model": 24,
+        "encoder_layers": 3,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "decoder_layers": 1,
+        "decoder_attention_heads": 2,
+        "decoder_ffn_dim": 32,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 1,
+        "suppress_tokens": None,
+        "begin_suppress_tokens": None,
+        "init_std": 0.3,  # large, so that what should not matter would show
+    }
+    config = transformers.WhisperConfig(**{**small, **settings})
+    kind = transformers.WhisperForConditionalGeneration if whole else transformers.WhisperModel
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        kind(config).save_pretrained(folder)
+    transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(folder)
+    return folder
+
+
 def write_text_network(folder: Path, words: Sequence[str], **settings: int) -> Path:
     """Write a BERT network whose tokens are these words, in lower case."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors

@@ -17,6 +17,7 @@ import soundfile
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from tests.networks import write_whisper
 from tests.tiny import built
 
 from merkit.core import lookup
@@ -87,6 +88,21 @@ TINY: dict[str, tuple[Tiny, ...]] = {
         Tiny("audio", lambda world: {"weights": str(world.networks["wav2vec2"]), "frozen": False}),
         Tiny("audio", lambda world: {"weights": str(world.networks["wav2vec2"]), "frozen": False, "standardise": True}),
     ),
+    "whisper": (
+        Tiny("audio", lambda world: {"weights": str(world.networks["whisper"])}),
+        Tiny(
+            "audio",
+            lambda world: {
+                "weights": str(world.networks["whisper"]),
+                "layer": (1, 2),
+                "combine": "mean",
+                "pooled": "mean_std",
+            },
+        ),
+        Tiny("audio", lambda world: {"weights": str(world.networks["whisper"]), "layer": "mix", "pooled": "mean_std"}),
+        Tiny("audio", lambda world: {"weights": str(world.networks["whisper"]), "frozen": False, "layer": "mix"}),
+        Tiny("audio", lambda world: {"weights": str(world.networks["whisper"]), "frozen": False, "standardise": True}),
+    ),
 }
 
 
@@ -117,7 +133,11 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> World:
         columns = tuple(f"column {column}" for column in range(dim))
         write_published(root / "precomputed" / modality, PublishedFeatures(modality, modality, arrays, columns))
     turns = tuple(Turn(row, tuple(utterances[: row.turn]), root) for row in utterances)
-    networks = {"bert": tiny_bert, "wav2vec2": tiny_wav2vec2(root / "wav2vec2")}
+    networks = {
+        "bert": tiny_bert,
+        "wav2vec2": tiny_wav2vec2(root / "wav2vec2"),
+        "whisper": write_whisper(root / "whisper"),
+    }
     trained = tiny_model(root / "trained", "single", tiny_bert, 1)
     conversing = tiny_model(root / "conversing", "single_conversation", tiny_bert, "conversation")
     return World(root, turns, networks, trained, conversing)

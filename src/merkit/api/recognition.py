@@ -4,12 +4,12 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
 from merkit.core.encoder import describe_unread
-from merkit.core.errors import ConfigError, MediaError, UnknownNameError
+from merkit.core.errors import ConfigError, MediaError
 from merkit.core.phrases import number_of
 from merkit.core.types import Prediction, Utterance
 from merkit.core.waveform import Waveform
@@ -19,13 +19,12 @@ from merkit.data.media.audio import decode
 from merkit.data.media.sources import EncodedRecording
 from merkit.encoders.networks.files import download_snapshot
 from merkit.inference.recognizer import Recognizer
+from merkit.io.answers import AnswerOptions, AnswerRule
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
-
-BUILTIN_MODELS: tuple[str, ...] = ()
-"""Names of the models that come with merkit; there is none yet."""
+from merkit.weights.models import PREFIX, built_in_model
 
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -40,6 +39,8 @@ class Predictions(Tabular, Sequence[Prediction]):
     predictions: tuple[Prediction, ...]
     utterances: tuple[Utterance, ...]
     notes: tuple[str, ...] = ()
+    rule: AnswerRule | None = None
+    """The answer rule that decided what is said; ``None``: the model has none."""
 
     @property
     def title(self) -> str:
@@ -51,7 +52,8 @@ class Predictions(Tabular, Sequence[Prediction]):
             {
                 "id": prediction.id,
                 **{name: getattr(utterance, name) for name in shown},
-                **prediction_row(prediction, self.labels),
+                **prediction_row(prediction, self.labels, self.rule is not None and self.rule.arousal),
+                **({} if self.rule is None else {"reason": prediction.reason}),
             }
             for utterance, prediction in zip(self.utterances, self.predictions, strict=True)
         ]
@@ -64,7 +66,7 @@ class Predictions(Tabular, Sequence[Prediction]):
 
     def __getitem__(self, index: int | slice) -> "Prediction | Predictions":
         if isinstance(index, slice):
-            return Predictions(self.labels, self.predictions[index], self.utterances[index], self.notes)
+            return replace(self, predictions=self.predictions[index], utterances=self.utterances[index])
         return self.predictions[index]
 
     def __len__(self) -> int:
@@ -80,8 +82,8 @@ class EmotionRecognizer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that it knows, in the order of class numbers."""
-        return self._recognizer.labels
+        """The labels of its predictions, in the order of class numbers."""
+        return self._recognizer.answers.labels
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -205,28 +207,43 @@ class EmotionRecognizer:
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, which no row has")
         unread = describe_unread(recognizer.encoders.values(), turns)
         notes = tuple(each for each in (note, unread) if each is not None)
-        return Predictions(self.labels, tuple(by_id[u.id] for u in utterances), tuple(utterances), notes)
+        predictions = tuple(by_id[utterance.id] for utterance in utterances)
+        return Predictions(self.labels, predictions, tuple(utterances), notes, recognizer.answers.rule)
 
 
-def load(checkpoint: str | Path, device: str = "auto", *, data: str | Path | None = None) -> EmotionRecognizer:
+def load(
+    checkpoint: str | Path,
+    device: str = "auto",
+    *,
+    data: str | Path | None = None,
+    labels: str | Sequence[str] | None = None,
+    prior: str | Mapping[str, float] | None = None,
+) -> EmotionRecognizer:
     """Load a trained model.
 
     Args:
-        checkpoint: The folder ``checkpoint`` of a run, or ``org/name@REVISION`` of the Hugging Face hub with the 40
-            hexadecimal digits of a commit, so that the model never changes unseen.
+        checkpoint: The name of a built-in model, such as ``builtin:voice``; the folder ``checkpoint`` of a run; or
+            ``org/name@REVISION`` of the Hugging Face hub with the 40 hexadecimal digits of a commit, so that the model
+            never changes unseen.
         device: A torch device such as ``cpu`` or ``cuda:1``; ``auto``: the machine's accelerator, or else the CPU.
         data: The folder of a manifest, for a model that reads published features.
+        labels: For a model with an answer rule, as built-in ones have: the labels that it may give, or ``"all"``;
+            ``None``: those that the model shows by default.
+        prior: For such a model: how probable labels are before anything is read, by label (those that are not named
+            share the rest evenly), or ``"even"``; ``None``: the model's.
 
     Raises:
-        MerkitError: There is no such model, it is incomplete or newer than this merkit, or the device is missing.
+        MerkitError: There is no such model, it is incomplete or newer than this merkit, the device is missing, or
+            ``labels`` or ``prior`` do not fit the model.
     """
     if not isinstance(checkpoint, str | os.PathLike):
         raise ConfigError(
-            f"checkpoint is of type {type(checkpoint).__name__}, expected a folder or 'org/name@REVISION'"
+            f"checkpoint is of type {type(checkpoint).__name__}, expected a folder, 'builtin:NAME' or "
+            "'org/name@REVISION'"
         )
     name = os.fspath(checkpoint)
-    folder = None if data is None else Path(data)
-    return EmotionRecognizer(Recognizer.load(checkpoint_folder(name), folder, device), name)
+    folder, options = None if data is None else Path(data), AnswerOptions(labels, prior)
+    return EmotionRecognizer(Recognizer.load(checkpoint_folder(name), folder, device, options=options, name=name), name)
 
 
 def checkpoint_folder(name: str) -> Path:
@@ -235,9 +252,8 @@ def checkpoint_folder(name: str) -> Path:
     Raises:
         MerkitError: There is no such built-in model, or the hub's has no commit or cannot be downloaded.
     """
-    if name.startswith("builtin:"):
-        known = ", ".join(BUILTIN_MODELS) or "none in this version"
-        raise UnknownNameError(f"No built-in model '{name}'. Known: {known}. Give the folder 'checkpoint' of a run.")
+    if name.startswith(PREFIX):
+        return built_in_model(name)
     hub = _HUB.fullmatch(name)
     if hub is None or Path(name).exists():
         return Path(name)

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Column
 
 from merkit.cli.console import number, show, show_json, show_prose, show_table
 from merkit.cli.failures import FailFast, exit_if_failed
-from merkit.cli.options import AsJson, Checkpoint
+from merkit.cli.options import AsJson, Checkpoint, Labels, Prior, answer_options
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
 
@@ -39,6 +40,8 @@ def analyze(
             help="Leave out sound without speech; a model of other sounds than speech needs all of it.",
         ),
     ] = True,
+    labels: Labels = None,
+    prior: Prior = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for a JSON and a CSV file per recording.")] = None,
     as_json: AsJson = False,
     fail_fast: FailFast = False,
@@ -51,6 +54,7 @@ def analyze(
     from merkit.formats.checkpoint_folder import check_folder
 
     check_folder(checkpoint)  # before the slow imports
+    answers = answer_options(labels, prior)
     from merkit.api.recognition import checkpoint_folder
     from merkit.recordings.bulk import analyze_recordings
     from merkit.recordings.search import find_recordings, refuse_same_outputs
@@ -68,7 +72,7 @@ def analyze(
             show_json({"recording": name, "error": str(error)})
     options = {"channels": channels, "speech_check": speech_check}
     with shown_progress() as progress:
-        for one in analyze_recordings(found, folder, str(checkpoint), options, out, progress):
+        for one in analyze_recordings(found, folder, str(checkpoint), options, out, progress, answers):
             if one.error is not None:
                 if fail_fast or alone:
                     raise one.error
@@ -104,19 +108,31 @@ def _show(one: "Analyzed", as_json: bool) -> None:
 def print_analysis(analysis: "Analysis") -> None:
     """Print an analysis as a table, a row for each segment."""
     show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s")
-    columns = (number("from"), number("to"), "speaker", "label", number("probability"), "modalities", "text")
+    arousal = [number("arousal")] if analysis.has_arousal else []
+    heads: list[str | Column] = [number("from"), number("to"), "speaker", "label", number("probability"), *arousal]
+    heads += ["modalities", "text"]
     rows = [
         (
             f"{segment.start_s:.2f}",
             f"{segment.end_s:.2f}",
             segment.speaker,
-            segment.label or f"({segment.reason})",
-            "" if segment.confidence is None else f"{100 * segment.confidence:.0f} %",
+            segment.label or f"({_shortened(segment.reason or '')})",
+            _percent(segment.confidence),
+            *([_percent(segment.arousal)] if arousal else []),
             "+".join(segment.modalities) or "none",
             segment.text or "",
         )
         for segment in analysis.segments
     ]
-    show_table(columns, rows)
+    show_table(heads, rows)
     for note in analysis.notes:
         show_prose(note)
+
+
+def _shortened(reason: str) -> str:
+    """Return the beginning of a reason: what follows the colon is explained in a note."""
+    return reason.partition(":")[0]
+
+
+def _percent(probability: float | None) -> str:
+    return "" if probability is None else f"{100 * probability:.0f} %"

@@ -2,12 +2,40 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from merkit.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from merkit.io.answers import AnswerOptions
+
 Data = Annotated[Path, typer.Argument(help="Folder of a prepared corpus.", show_default=False)]
-Checkpoint = Annotated[Path, typer.Option("--checkpoint", help="Folder 'checkpoint' of a run.", show_default=False)]
+Checkpoint = Annotated[
+    Path,
+    typer.Option(
+        "--checkpoint",
+        help="Folder 'checkpoint' of a run, or a built-in model, such as builtin:voice.",
+        show_default=False,
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="all|LABEL,LABEL",
+        help="Labels that a model with an answer rule, such as builtin:voice, may give; by default those it names.",
+    ),
+]
+Prior = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        metavar="even|LABEL=P,LABEL=P",
+        help="How probable labels are before anything is read, for such a model; other labels share the rest evenly.",
+    ),
+]
 Features = Annotated[
     Path | None,
     typer.Option("--features", help="Folder for extracted features; by default 'features' in the data folder."),
@@ -36,6 +64,31 @@ Overrides = Annotated[
 ]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="How many seeds: 0, 1, …")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
+
+
+def answer_options(labels: str | None, prior: str | None) -> "AnswerOptions":
+    """Return what ``--labels`` and ``--prior`` say.
+
+    Raises:
+        ConfigError: A part of the prior has no ``=`` or no number, or names a label again.
+    """
+    from merkit.io.answers import ALL_LABELS, EVEN_PRIOR, AnswerOptions
+
+    chosen = labels if labels in (None, ALL_LABELS) else [label.strip() for label in str(labels).split(",")]
+    if prior in (None, EVEN_PRIOR):
+        return AnswerOptions(chosen, prior)
+    by_label: dict[str, float] = {}
+    for part in str(prior).split(","):
+        label, equals, number = (each.strip() for each in part.rpartition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or label in by_label:
+            expected = f"'{EVEN_PRIOR}' or a probability for each label once, such as neutral=0.8"
+            raise ConfigError(f"--prior {prior}: found '{part.strip()}', expected {expected}")
+        by_label[label] = value
+    return AnswerOptions(chosen, by_label)
 
 
 def is_first_process() -> bool:

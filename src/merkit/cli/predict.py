@@ -7,7 +7,7 @@ import typer
 
 from merkit.cli.console import show, show_prose
 from merkit.cli.failures import FailFast, exit_if_failed
-from merkit.cli.options import Checkpoint, Data, Features, TextColumn
+from merkit.cli.options import Checkpoint, Data, Features, Labels, Prior, TextColumn, answer_options
 from merkit.cli.progress import shown_progress
 
 
@@ -20,6 +20,8 @@ def predict(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Utterances in a batch: changes the speed, not the predictions.")
     ] = 32,
+    labels: Labels = None,
+    prior: Prior = None,
     fail_fast: FailFast = False,
 ) -> None:
     """Predict every utterance of a prepared corpus.
@@ -31,18 +33,22 @@ def predict(
     from merkit.inference.parts import locked_parts
 
     check_folder(checkpoint)
+    options = answer_options(labels, prior)
     with locked_parts(out), shown_progress() as progress:  # before the slow imports
+        from merkit.api.recognition import checkpoint_folder
         from merkit.data.corpus.manifest import read_manifest
         from merkit.inference.bulk import predict_corpus
 
         done = predict_corpus(
-            checkpoint,
+            checkpoint_folder(str(checkpoint)),
             read_manifest(data),
             out,
             features=features,
             text_column=text_column,
             batch_size=batch_size,
             fail_fast=fail_fast,
+            options=options,
+            name=str(checkpoint),
             progress=progress,
         )
     incomplete = f", {len(done.failures)} utterances without one" if done.failures else ""

@@ -93,11 +93,16 @@ class Prediction:
     """A model's prediction for one utterance.
 
     ``probabilities`` are by label name and sum to 1; ``confidence`` is the largest of them; ``modalities`` are those
-    that were present.
+    that were present. A model with an answer rule may give no ``label``: where it is unsure, its probabilities stay;
+    where it lacks a reference of the speaker it has none, and their mapping is empty. ``reason`` says which.
     """
 
     id: str
-    label: str
+    label: str | None
     probabilities: Mapping[str, float]
-    confidence: float
+    confidence: float | None
     modalities: tuple[str, ...]
+    reason: str | None = None
+    """Why there is no label; ``None``: there is one."""
+    arousal: float | None = None
+    """Probability that arousal is higher than the speaker's own average; ``None``: the model does not tell it."""

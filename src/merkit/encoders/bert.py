@@ -23,7 +23,6 @@ from merkit.encoders.networks.architecture import Architecture
 from merkit.encoders.networks.config import NetworkConfig
 from merkit.encoders.networks.files import MINILM, NetworkFiles
 from merkit.encoders.networks.frozen import FrozenNetwork
-from merkit.encoders.networks.layers import choose_states
 from merkit.encoders.networks.loading import read_network_config, read_tokenizer, truncating_tokenizer
 from merkit.encoders.networks.trained import TrainedNetwork
 from merkit.encoders.networks.windows import join_lines, longest_line
@@ -60,6 +59,8 @@ class BertConfig(NetworkConfig):
             raise ValueError('context = "conversation" needs frozen = false: it is for fine-tuning')
         if self.context == "conversation" and self.standardise:
             raise ValueError("standardise reads utterances one by one; with it, context is a number of previous turns")
+        if self.context == "conversation" and (self.averages_states or self.pooled == "mean_std"):
+            raise ValueError('context = "conversation" offers layer = "last" or "mix", and pooled = true or false')
         return self
 
 
@@ -133,7 +134,7 @@ class Bert(Architecture):
         if self._segments:
             inputs["token_type_ids"] = data[..., 1]
         states = network(**inputs, output_hidden_states=True).hidden_states
-        return Padded(choose_states(states, self.config.layer), mask & (data[..., 2] == 1))
+        return Padded(self.chosen(states), mask & (data[..., 2] == 1))
 
     @once
     def tokenizer(self) -> Any:

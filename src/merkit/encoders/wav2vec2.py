@@ -29,11 +29,11 @@ from merkit.encoders.networks.architecture import Architecture
 from merkit.encoders.networks.config import NetworkConfig
 from merkit.encoders.networks.files import NetworkFiles
 from merkit.encoders.networks.frozen import FrozenNetwork
-from merkit.encoders.networks.layers import choose_states, transformer_layers
+from merkit.encoders.networks.layers import transformer_layers
 from merkit.encoders.networks.loading import ignore_mask_warnings, read_network_config
 from merkit.encoders.networks.trained import TrainedNetwork
 from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform
-from merkit.nn.sequences import mean_position, pad_sequences
+from merkit.nn.sequences import pad_sequences
 
 _TYPES = ("wav2vec2", "hubert", "wavlm")
 """Types of network that are known to be independent of batch mates as they are run here; each is tested."""
@@ -195,7 +195,7 @@ class Wav2Vec2(Architecture):
         finally:
             _ENTERED.reset(token)
         # what enters each layer, and the output after its last normalisation
-        return choose_states([*entered, last], self.config.layer)
+        return self.chosen([*entered, last])
 
 
 class UnmaskedWav2Vec2(Wav2Vec2):
@@ -249,8 +249,7 @@ class CachedFrontEnd(TrainedNetwork):
 
     def vectors(self, padded: Padded) -> Padded:
         frames = torch.where(padded.mask.unsqueeze(-1), padded.data, 0.0)
-        states = self._states(Padded(frames, padded.mask))
-        return mean_position(states) if self.architecture.config.pooled else states
+        return self.architecture.joined(self._states(Padded(frames, padded.mask)))
 
     def _states(self, frames: Padded) -> Padded:
         """Return the states of the front end's frames, by window where `Wav2Vec2.states` works by window."""

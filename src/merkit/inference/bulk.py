@@ -26,6 +26,7 @@ from merkit.data.segments import segments_content
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.parts import begin_parts, locked_parts, remove_parts
 from merkit.inference.recognizer import Recognizer
+from merkit.io.answers import DEFAULT_ANSWERS, AnswerOptions
 from merkit.io.outputs import Outputs, content_of, file_ids
 from merkit.io.predictions import predictions_table, write_table
 
@@ -55,6 +56,8 @@ def predict_corpus(
     text_column: str | None = None,
     batch_size: int = 32,
     fail_fast: bool = False,
+    options: AnswerOptions = DEFAULT_ANSWERS,
+    name: str | None = None,
     progress: ProgressCallback | None = None,
 ) -> Predicted:
     """Write a prediction for every utterance of a manifest to ``out``, and a record beside it.
@@ -72,6 +75,8 @@ def predict_corpus(
         text_column: What is read in place of the transcript.
         batch_size: Items a batch; changes no prediction.
         fail_fast: Raise the error of the first utterance that cannot be read.
+        options: What a user chose in place of the checkpoint's answer rule.
+        name: What errors about the options call the checkpoint; ``None``: the folder.
         progress: Called with the progress of extraction and prediction.
 
     Raises:
@@ -84,7 +89,8 @@ def predict_corpus(
             manifest.root / name for name in ("corpus.json", *(f"utterances{suffix}" for suffix in SUFFIXES))
         )
         manifest = manifest if text_column is None else with_text_column(manifest, text_column)
-        recognizer = Recognizer.load(checkpoint, manifest.root)
+        recognizer = Recognizer.load(checkpoint, manifest.root, options=options, name=name)
+        answers = recognizer.answers
         if text_column is not None and "text" not in recognizer.reads:
             reads = " and ".join(sorted(recognizer.reads)) or "nothing"
             raise ConfigError(
@@ -94,14 +100,21 @@ def predict_corpus(
         turns = list(manifest.turns(None, *recognizer.reach))
         chunks = recognizer.chunks(turns, manifest.by_id)
         contents = [_content(recognizer, chunk, fail_fast=fail_fast) for chunk in chunks]
-        key = {"checkpoint": checkpoint_hash(checkpoint), "manifest": manifest.sha256, "version": __version__}
+        key: dict[str, Any] = {
+            "checkpoint": checkpoint_hash(checkpoint),
+            "manifest": manifest.sha256,
+            "version": __version__,
+            **({"options": options.given} if options.given else {}),
+        }
         made_of = {**key, "contents": hashlib.sha256(repr(contents).encode()).hexdigest()}
         note = describe_unread(recognizer.encoders.values(), turns)
         if outputs.made_of() == made_of:
             remove_parts(parts)
             known = content_of(outputs.record)
             return Predicted(known["predictions"], known["predictions"], known[_FAILURES], note)
-        begin_parts(parts, hashlib.sha256(json.dumps(key).encode()).hexdigest())
+        # a speaker's average is over all utterances, so that a part depends on what the others read
+        parts_key = made_of if recognizer.compares_speakers else key
+        begin_parts(parts, hashlib.sha256(json.dumps(parts_key).encode()).hexdigest())
         store = manifest.root / "features" if features is None else features
         statistics = recognizer.speaker_statistics(turns, store, progress, None if fail_fast else {})
         tables = []
@@ -115,7 +128,7 @@ def predict_corpus(
                     chunk, statistics, store, batch_size, progress=progress, failures=own
                 )
                 metadata = {_FAILURES: json.dumps(own or {})}
-                table = predictions_table(predictions, recognizer.labels).replace_schema_metadata(metadata)
+                table = predictions_table(predictions, answers.labels, answers.rule).replace_schema_metadata(metadata)
                 write_table(part, table)
             else:
                 old += table.num_rows

@@ -10,7 +10,7 @@ import torch
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
-from merkit.core.errors import ConfigError, MerkitError, first_line
+from merkit.core.errors import CheckpointError, ConfigError, MerkitError, first_line
 from merkit.core.model import Model, ModelSpec
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
@@ -25,6 +25,8 @@ from merkit.data.features.sources import (
     speaker_statistics,
 )
 from merkit.data.segments import open_segments
+from merkit.inference.answers import Answers
+from merkit.io.answers import DEFAULT_ANSWERS, AnswerOptions
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 
 CHUNK = 2048
@@ -46,28 +48,51 @@ class Recognizer:
         self.config = config
         self.spec: ModelSpec = config.spec
         self.request = config.config.segments()
+        self.answers = Answers(config.labels, config.temperature, config.answer)
 
     @classmethod
-    def load(cls, checkpoint: Path, data: Path | None = None, device: str | torch.device = "auto") -> "Recognizer":
+    def load(
+        cls,
+        checkpoint: Path,
+        data: Path | None = None,
+        device: str | torch.device = "auto",
+        *,
+        options: AnswerOptions = DEFAULT_ANSWERS,
+        name: str | None = None,
+    ) -> "Recognizer":
         """Load a checkpoint folder.
 
         Args:
             checkpoint: The folder.
             data: The folder of a manifest, for encoders that read published features.
             device: A torch device, such as ``cpu`` or ``cuda:1``; ``auto``: the machine's accelerator, or else the CPU.
+            options: What a user chose in place of the checkpoint's answer rule.
+            name: What errors about the options call it; ``None``: the folder.
 
         Raises:
             CheckpointError: The folder is no checkpoint, is incomplete, or is newer than this merkit.
-            ConfigError: The machine has no such device.
+            ConfigError: The machine has no such device, or the options do not fit the checkpoint.
         """
         chosen = _device(device)
         model, config = load_checkpoint(checkpoint, data)
-        return cls(model.to(chosen), config)
+        rule = options.applied(config.answer, config.labels, str(checkpoint) if name is None else name)
+        recognizer = cls(model.to(chosen), dataclasses.replace(config, answer=rule))
+        if rule is not None and rule.compares and not recognizer.compares_speakers:
+            raise CheckpointError(
+                f"{checkpoint}: its answer rule needs a reference of the speaker, and none of its encoders normalizes "
+                "by speaker: was config.json edited?"
+            )
+        return recognizer
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names in the order of class numbers."""
+        """Class names in the order of class numbers; what it predicts for people has those of ``answers``."""
         return self.config.labels
+
+    @property
+    def compares_speakers(self) -> bool:
+        """Whether an encoder compares an utterance with the average of its speaker."""
+        return any(encoder.normalize_by_speaker for encoder in self.encoders.values())
 
     @property
     def reads(self) -> set[str]:
@@ -198,7 +223,7 @@ class Recognizer:
         while True:
             kept = chunk if not failures else _without(chunk, failures)
             try:
-                by_id = self._predict_items(kept, sources, segments, batch_size, batch_seconds, failures)
+                by_id = self._predict_items(kept, sources, statistics, segments, batch_size, batch_seconds, failures)
             except MerkitError:
                 if failures is None or not _record_unreadable(kept, sources, failures):
                     raise
@@ -209,6 +234,7 @@ class Recognizer:
         self,
         items: Sequence[Sequence[Turn]],
         sources: Mapping[str, FeatureSource],
+        statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]],
         segments: Mapping[str, SegmentTier] | None,
         batch_size: int,
         batch_seconds: float | None,
@@ -222,7 +248,12 @@ class Recognizer:
             segments=self.segments([turn for item in items for turn in item]) if segments is None else segments,
         )
         batches = (dataset.batch(indices) for indices in self._plan(dataset, batch_size, batch_seconds))
-        return {prediction.id: prediction for prediction in self._predictions(self._outputs(batches), failures)}
+        reasons = self.answers.reasons(dataset.turns(), statistics)
+        return {
+            prediction.id: prediction
+            for batch, output in self._outputs(batches)
+            for prediction in self.answers.predictions(batch, output, reasons, failures)
+        }
 
     def segments(self, turns: Sequence[Turn]) -> dict[str, SegmentTier]:
         """Return the times of the segments that the model reads, from the alignment beside these turns' corpus.
@@ -237,28 +268,13 @@ class Recognizer:
     def predict_dataset(
         self, dataset: Dataset, batch_size: int = 32, batch_seconds: float | None = None
     ) -> Iterator[Prediction]:
-        """Yield a prediction for every utterance of a dataset, in no particular order."""
-        return self._predictions(self.outputs(dataset, batch_size, batch_seconds))
+        """Yield a prediction for every utterance of a dataset, in no particular order.
 
-    def _predictions(
-        self, outputs: Iterable[tuple[Batch, ModelOutput]], failures: dict[str, str] | None = None
-    ) -> Iterator[Prediction]:
-        for batch, output in outputs:
-            logits = output.logits.cpu()[batch.mask]
-            probabilities = (logits.double() / self.config.temperature).softmax(dim=-1).tolist()
-            present = {name: flags[batch.mask].tolist() for name, flags in batch.present.items()}
-            if batch.texts:
-                present["text"] = [text is not None for text in batch.texts]
-            for row, (utterance, values) in enumerate(zip(batch.ids, probabilities, strict=True)):
-                modalities = tuple(name for name, flags in present.items() if flags[row])
-                try:
-                    prediction = self._prediction(utterance, values, modalities)
-                except MerkitError as error:
-                    if failures is None:
-                        raise
-                    failures[utterance] = str(error)
-                else:
-                    yield prediction
+        For training and evaluation: of all labels, whatever the answer rule.
+        """
+        answers = Answers(self.config.labels, self.config.temperature)
+        for batch, output in self.outputs(dataset, batch_size, batch_seconds):
+            yield from answers.predictions(batch, output, {})
 
     def outputs(
         self, dataset: Dataset, batch_size: int = 32, batch_seconds: float | None = None
@@ -281,21 +297,6 @@ class Recognizer:
             with torch.inference_mode():
                 output = self.model(batch.to(self.device))
             yield batch, output
-
-    def _prediction(self, utterance: str, values: Sequence[float], modalities: tuple[str, ...]) -> Prediction:
-        best = max(range(len(values)), key=values.__getitem__)
-        if not math.isfinite(values[best]):
-            raise MerkitError(
-                f"The model gives utterance '{utterance}' a probability that is not finite: lower "
-                "training.learning_rates, or check the utterance with 'merkit doctor'."
-            )
-        return Prediction(
-            id=utterance,
-            label=self.labels[best],
-            probabilities=dict(zip(self.labels, values, strict=True)),
-            confidence=values[best],
-            modalities=modalities,
-        )
 
 
 def _without(chunk: Sequence[Sequence[Turn]], failures: dict[str, str]) -> list[Sequence[Turn]]:

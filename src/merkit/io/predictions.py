@@ -10,13 +10,23 @@ import pyarrow.parquet as pq
 from merkit.core.types import Prediction
 from merkit.data.checksums import read_stamped, write_stamped
 from merkit.data.files import atomic_path, remove
+from merkit.io.answers import AnswerRule
 
 PROBABILITY = "p:"
 """Prefix of the columns that hold probabilities."""
 
 
-def predictions_table(predictions: Iterable[Prediction], labels: Sequence[str], **columns: str | int) -> pa.Table:
-    """Return predictions as a table; each of ``columns`` has one value for all rows and follows ``id``."""
+def predictions_table(
+    predictions: Iterable[Prediction], labels: Sequence[str], rule: AnswerRule | None = None, /, **columns: str | int
+) -> pa.Table:
+    """Return predictions as a table.
+
+    Args:
+        predictions: One for each row.
+        labels: Those that the predictions have probabilities of.
+        rule: The answer rule of the model, which adds ``reason`` and, where the model tells it, ``arousal``.
+        columns: Each has one value for all rows and follows ``id``.
+    """
     rows = list(predictions)
     data: dict[str, Any] = {"id": pa.array([row.id for row in rows], pa.string())}
     for name, value in columns.items():
@@ -24,8 +34,13 @@ def predictions_table(predictions: Iterable[Prediction], labels: Sequence[str], 
     data["label"] = pa.array([row.label for row in rows], pa.string())
     data["confidence"] = pa.array([row.confidence for row in rows], pa.float64())
     data["modalities"] = pa.array([",".join(row.modalities) for row in rows], pa.string())
+    if rule is not None:
+        data["reason"] = pa.array([row.reason for row in rows], pa.string())
+        if rule.arousal:
+            data["arousal"] = pa.array([row.arousal for row in rows], pa.float64())
     for label in labels:
-        data[PROBABILITY + label] = pa.array([row.probabilities[label] for row in rows], pa.float64())
+        values = [row.probabilities[label] if row.probabilities else None for row in rows]
+        data[PROBABILITY + label] = pa.array(values, pa.float64())
     return pa.table(data)
 
 

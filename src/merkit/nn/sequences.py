@@ -1,13 +1,13 @@
 """Padded sequences in and out of a network: only those that are present are run, and padding never reaches it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
 from merkit.core.batch import Padded
-from merkit.nn.pooling import masked_mean
+from merkit.nn.pooling import masked_mean, masked_std
 
 
 def present_rows(padded: Padded) -> tuple[Padded, Bool[Tensor, " rows"]]:
@@ -38,10 +38,20 @@ def mean_position(padded: Padded) -> Padded:
 
     ``data`` is ``[*batch, time, *dim]`` with at least one ``dim``.
     """
+    return _one_position(padded, masked_mean)
+
+
+def mean_std_position(padded: Padded) -> Padded:
+    """Return each sequence's mean and standard deviation (of the population), joined, as ``mean_position`` does."""
+    mean, std = _one_position(padded, masked_mean), _one_position(padded, masked_std)
+    return Padded(torch.cat([mean.data, std.data], dim=-1), mean.mask)
+
+
+def _one_position(padded: Padded, statistic: Callable[[Tensor, Tensor], Tensor]) -> Padded:
     axes = padded.mask.dim()
-    mean = masked_mean(padded.data.flatten(axes), padded.mask)
+    found = statistic(padded.data.flatten(axes), padded.mask)
     dim = padded.data.shape[axes:]
-    return Padded(mean.reshape(*padded.mask.shape[:-1], 1, *dim), padded.mask.any(-1, keepdim=True))
+    return Padded(found.reshape(*padded.mask.shape[:-1], 1, *dim), padded.mask.any(-1, keepdim=True))
 
 
 def pad_sequences(arrays: Sequence[Tensor]) -> Padded:

@@ -11,8 +11,10 @@ from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
 from merkit.data.media.audio import duration_s, media_notes
 from merkit.inference.recognizer import Recognizer
+from merkit.io.answers import AnswerRule
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
+from merkit.recordings.answer_notes import describe_answers
 from merkit.recordings.channels import assign_channels
 from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.speech import describe_unheard, without_unheard
@@ -24,7 +26,8 @@ from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_tran
 class Segment:
     """One utterance of a recording and its prediction.
 
-    An utterance that says nothing to the model has no label, and ``reason`` says why. A label is never made up.
+    An utterance that says nothing to the model has no label, and ``reason`` says why. A label is never made up. Nor has
+    one where the model's answer rule gives none; its prediction then has what is known.
     """
 
     start_s: float
@@ -43,8 +46,13 @@ class Segment:
 
     @property
     def confidence(self) -> float | None:
-        """The label's probability, if there is a label."""
+        """The highest probability, if there are probabilities."""
         return None if self.prediction is None else self.prediction.confidence
+
+    @property
+    def arousal(self) -> float | None:
+        """The probability that arousal is above the speaker's own average, where the model tells it."""
+        return None if self.prediction is None else self.prediction.arousal
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -63,6 +71,13 @@ class Analysis(Tabular):
     labels: tuple[str, ...]
     segments: Sequence[Segment]
     notes: Sequence[str]
+    rule: AnswerRule | None = None
+    """The answer rule that decided what is said; ``None``: the model has none."""
+
+    @property
+    def has_arousal(self) -> bool:
+        """Whether the model tells arousal."""
+        return self.rule is not None and self.rule.arousal
 
     @property
     def title(self) -> str:
@@ -75,7 +90,7 @@ class Analysis(Tabular):
                 "end_s": segment.end_s,
                 "speaker": segment.speaker,
                 "text": segment.text,
-                **prediction_row(segment.prediction, self.labels),
+                **prediction_row(segment.prediction, self.labels, self.has_arousal),
                 "reason": segment.reason,
             }
             for segment in self.segments
@@ -90,8 +105,9 @@ class Analysis(Tabular):
                 "text": segment.text,
                 "label": segment.label,
                 "reason": segment.reason,
-                "probabilities": None if segment.prediction is None else dict(segment.prediction.probabilities),
+                "probabilities": None if segment.prediction is None else dict(segment.prediction.probabilities) or None,
                 "confidence": segment.confidence,
+                **({"arousal": segment.arousal} if self.has_arousal else {}),
                 "modalities": list(segment.modalities),
             }
             for segment in self.segments
@@ -101,18 +117,22 @@ class Analysis(Tabular):
             "duration_s": self.duration_s,
             "checkpoint": self.checkpoint,
             "labels": list(self.labels),
+            **({} if self.rule is None else {"answer": self.rule.toml_values()}),
             "notes": list(self.notes),
             "segments": segments,
         }
 
 
-def prediction_row(prediction: Prediction | None, labels: Sequence[str]) -> dict[str, Any]:
-    """Return a prediction's columns in the rows of a `Tabular`; ``None`` in all of them where there is none."""
+def prediction_row(prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False) -> dict[str, Any]:
+    """Return a prediction's columns in the rows of a `Tabular`; ``None`` where it has none of it."""
+    probabilities = {} if prediction is None else prediction.probabilities
+    arousal = None if prediction is None else prediction.arousal
     return {
         "label": None if prediction is None else prediction.label,
         "confidence": None if prediction is None else prediction.confidence,
+        **({"arousal": arousal} if has_arousal else {}),
         "modalities": "" if prediction is None else ",".join(prediction.modalities),
-        **{PROBABILITY + label: None if prediction is None else prediction.probabilities[label] for label in labels},
+        **{PROBABILITY + label: probabilities.get(label) for label in labels},
     }
 
 
@@ -192,7 +212,7 @@ def analyze_recording(
             speaker=utterance.speaker,
             text=utterance.text,
             prediction=found.get(utterance.id),
-            reason=reasons[utterance.id] if utterance.id in nothing else None,
+            reason=reasons[utterance.id] if utterance.id in nothing else found[utterance.id].reason,
         )
         for utterance in utterances
     ]
@@ -206,7 +226,8 @@ def analyze_recording(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
     notes += [note for note in (unaligned, unread) if note is not None]
-    return Analysis(path, length_s, checkpoint, recognizer.labels, segments, notes)
+    answers = recognizer.answers
+    return Analysis(path, length_s, checkpoint, answers.labels, segments, notes, answers.rule)
 
 
 def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
@@ -216,6 +237,7 @@ def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment
     for modality in sorted(recognizer.reads - used if labelled else ()):
         hint = "; a transcript would add it" if modality == "text" and not transcribed else ""
         notes.append(f"The model also reads {modality}, which is missing: it predicts from the rest{hint}.")
-    if any(encoder.normalize_by_speaker for encoder in recognizer.encoders.values()):
+    if recognizer.compares_speakers:
         notes.append("Sound is compared with the speaker's own average over this recording alone.")
-    return notes
+    predicted = [segment.prediction for segment in segments if segment.prediction is not None]
+    return [*notes, *describe_answers(recognizer, predicted, [segment.speaker for segment in segments])]

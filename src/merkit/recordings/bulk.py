@@ -10,6 +10,7 @@ from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.data.media.sources import check_file
 from merkit.inference.recognizer import Recognizer
+from merkit.io.answers import DEFAULT_ANSWERS, AnswerOptions
 from merkit.io.outputs import file_ids
 from merkit.recordings.analysis import Analysis, analyze_recording
 from merkit.recordings.search import FoundRecording
@@ -34,6 +35,7 @@ def analyze_recordings(
     options: Mapping[str, Any],
     out: Path | None = None,
     progress: ProgressCallback | None = None,
+    answers: AnswerOptions = DEFAULT_ANSWERS,
 ) -> Iterator[Analyzed]:
     """Yield what becomes of each recording; with ``out`` the analyses are written, before they are yielded.
 
@@ -47,12 +49,13 @@ def analyze_recordings(
         options: Those of `analyze_recording`.
         out: The folder of all analyses; ``None``: none is written.
         progress: Called before each recording.
+        answers: What a user chose in place of the checkpoint's answer rule.
 
     Raises:
         MerkitError: The checkpoint or an option cannot be used, or ``out`` cannot be written to.
     """
     inputs = file_ids(path for one in found for path in (one.path, one.transcript) if path is not None)
-    recognizer = cache(lambda: Recognizer.load(checkpoint))
+    recognizer = cache(lambda: Recognizer.load(checkpoint, options=answers, name=name))
     for number, one in enumerate(found):
         if progress is not None:
             progress("recordings", number, len(found))
@@ -61,7 +64,7 @@ def analyze_recordings(
         try:
             if outputs is not None:
                 check_file(one.path)
-                key = made_of(one.path, one.transcript, checkpoint, options)
+                key = made_of(one.path, one.transcript, checkpoint, {**options, **answers.given})
                 outputs.check(inputs)
             earlier = outputs is not None and outputs.made_of() == key
             analysis = None if earlier else analyze_recording(recognizer(), one.path, one.transcript, name, **options)

@@ -5,12 +5,14 @@ hours takes as much as one of ten minutes. An utterance of ten minutes and less 
 """
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from merkit.core.types import Prediction, Turn, Utterance, turns_of
 from merkit.data.dataset import SegmentTier
+from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, speaker_key
 from merkit.inference.recognizer import Recognizer
 
 LONGEST_S = 600.0
@@ -84,7 +86,8 @@ def predict_pieces(
     by_id = {piece.id: piece for piece in heard}
     read = {name: [by_id[piece.id] for piece in own] for name, own in pieces.pieces.items()}
     read = {name: [piece for piece in own if piece.audio is not None] or own[:1] for name, own in read.items()}
-    statistics = recognizer.speaker_statistics(_turns(recognizer, [piece for own in read.values() for piece in own]))
+    all_read = recognizer.speaker_statistics(_turns(recognizer, [piece for own in read.values() for piece in own]))
+    statistics = {modality: _by_utterance(own, read.values()) for modality, own in all_read.items()}
     found: dict[str, list[Prediction]] = {name: [] for name in wanted}
     for number in range(max(map(len, read.values()))):
         names = [name for name in wanted if number < len(read[name])]
@@ -93,21 +96,19 @@ def predict_pieces(
             _turns(recognizer, own), wanted=names, segments=segments, statistics=statistics
         ):
             found[prediction.id].append(prediction)
-    return {name: _mean(predictions) for name, predictions in found.items()}
+    return {name: recognizer.answers.joined(predictions) for name, predictions in found.items()}
 
 
 def _turns(recognizer: Recognizer, utterances: Sequence[Utterance]) -> list[Turn]:
     return list(turns_of(utterances, Path(), *recognizer.reach))
 
 
-def _mean(predictions: Sequence[Prediction]) -> Prediction:
-    first = predictions[0]
-    if len(predictions) == 1:
-        return first
-    probabilities = {
-        label: math.fsum(each.probabilities[label] for each in predictions) / len(predictions)
-        for label in first.probabilities
-    }
-    label = max(probabilities, key=probabilities.__getitem__)
-    modalities = dict.fromkeys(name for each in predictions for name in each.modalities)
-    return Prediction(first.id, label, probabilities, probabilities[label], tuple(modalities))
+def _by_utterance(
+    statistics: Mapping[SpeakerKey, SpeakerStatistics], read: Iterable[Sequence[Utterance]]
+) -> dict[SpeakerKey, SpeakerStatistics]:
+    """Return speakers' statistics that count the pieces of an utterance as one."""
+    extra: Counter[SpeakerKey] = Counter()
+    for pieces in read:
+        (turn,) = turns_of(pieces[:1], Path())
+        extra[speaker_key(turn)] += len(pieces) - 1
+    return {key: own._replace(utterances=own.utterances - extra[key]) for key, own in statistics.items()}

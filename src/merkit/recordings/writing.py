@@ -48,11 +48,13 @@ def write_analysis(analysis: Analysis, outputs: Outputs, made_of: Mapping[str, A
 def _write_table(analysis: Analysis, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
-        head = ["start_s", "end_s", "speaker", "label", "confidence", *analysis.labels, "modalities", "text", "reason"]
-        writer.writerow(head)
+        numeric = ["confidence", *(["arousal"] if analysis.has_arousal else [])]
+        writer.writerow(
+            ["start_s", "end_s", "speaker", "label", *numeric, *analysis.labels, "modalities", "text", "reason"]
+        )
         for segment in analysis.segments:
-            row = prediction_row(segment.prediction, analysis.labels)
-            numbers = [row["confidence"], *(row[PROBABILITY + label] for label in analysis.labels)]
+            row = prediction_row(segment.prediction, analysis.labels, analysis.has_arousal)
+            numbers = [row[name] for name in (*numeric, *(PROBABILITY + label for label in analysis.labels))]
             writer.writerow(
                 [
                     f"{segment.start_s:.3f}",

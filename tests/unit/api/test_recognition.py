@@ -75,7 +75,7 @@ def test_a_checkpoint_is_loaded_by_string_or_path(checkpoints: Path) -> None:
     ("checkpoint", "device", "message"),
     [
         ("nowhere", "auto", "No checkpoint in 'nowhere': config.json is missing"),
-        ("builtin:voices", "auto", "No built-in model 'builtin:voices'. Known: none in this version"),
+        ("builtin:voices", "auto", "No built-in model named 'builtin:voices'"),
         ("org/name@main", "auto", "40 hexadecimal digits of a commit behind the @.*found 'main'"),
         (3, "auto", "checkpoint is of type int, expected a folder"),
         ("text", "gpu", "device 'gpu' cannot be used on this machine"),

@@ -1,11 +1,11 @@
 """A family of pretrained networks: what it reads of an utterance, and how its states are computed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from merkit.core.arrays import Array
 from merkit.core.batch import Padded
@@ -13,8 +13,8 @@ from merkit.core.errors import ConfigError
 from merkit.core.types import Turn
 from merkit.encoders.networks.config import NetworkConfig
 from merkit.encoders.networks.files import NetworkFiles
-from merkit.encoders.networks.layers import state_numbers
-from merkit.nn.sequences import mean_position
+from merkit.encoders.networks.layers import choose_states, state_numbers
+from merkit.nn.sequences import mean_position, mean_std_position
 
 
 class Architecture(ABC):
@@ -43,11 +43,13 @@ class Architecture(ABC):
         self.files = files
         self.network_config = network_config
         self.states_count = int(network_config.num_hidden_layers) + 1
-        numbers = () if isinstance(config.layer, str) else state_numbers(config.layer)
-        for number in numbers:
+        self.numbers = state_numbers(config.layer, self.states_count)
+        for number in self.numbers:
             if not 0 <= number < self.states_count:
                 raise ConfigError(f"layer is {number}, '{config.weights}' has 0 to {self.states_count - 1}")
-        self.dim = int(network_config.hidden_size) * max(len(numbers), 1)
+        self._side_by_side = config.layer != "mix" and not config.averages_states
+        self.state_dim = int(network_config.hidden_size) * (len(self.numbers) if self._side_by_side else 1)
+        self.dim = self.state_dim * (2 if config.pooled == "mean_std" else 1)
 
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:
@@ -63,7 +65,7 @@ class Architecture(ABC):
 
     @abstractmethod
     def states(self, network: nn.Module, padded: Padded) -> Padded:
-        """Return the chosen states ``[rows, time, dim]``, for ``mix`` all of them: ``[rows, time, states, dim]``."""
+        """Return what ``chosen`` returns of the network's states, and which positions are real."""
 
     def input_fingerprint(self) -> Mapping[str, Any]:
         """Return what the input of a trained network depends on besides the turn; see ``Encoder.fingerprint``."""
@@ -81,7 +83,22 @@ class Architecture(ABC):
         """Make a network that was just loaded ready for ``states``."""
         return
 
+    def chosen(self, states: Sequence[Tensor]) -> Tensor:
+        """Return the chosen states ``[rows, time, state_dim]``; those to be averaged or mixed have an axis before dim.
+
+        Args:
+            states: What enters each layer, and the network's output, each ``[rows, time, dim]``.
+        """
+        if self.config.layer == "last":
+            return states[-1]
+        return choose_states(states, self.numbers, side_by_side=self._side_by_side)
+
     def vectors(self, network: nn.Module, padded: Padded) -> Padded:
-        """Return the chosen states, or their means if ``pooled``."""
-        states = self.states(network, padded)
-        return mean_position(states) if self.config.pooled else states
+        """Return the vectors of padded inputs; see ``joined``."""
+        return self.joined(self.states(network, padded))
+
+    def joined(self, states: Padded) -> Padded:
+        """Return chosen states pooled over time, if asked for, and averaged over the states, if asked for."""
+        if self.config.pooled:
+            states = mean_std_position(states) if self.config.pooled == "mean_std" else mean_position(states)
+        return Padded(states.data.mean(-2), states.mask) if self.config.averages_states else states

@@ -1,6 +1,8 @@
 """The settings that all encoders made of a pretrained network have."""
 
-from pydantic import Field, model_validator
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
 
 from merkit.core.encoder import EncoderConfig
 from merkit.encoders.networks.layers import Layer
@@ -24,10 +26,13 @@ class NetworkConfig(EncoderConfig):
     gradient_checkpointing: bool = False
     """In training, compute each layer twice instead of keeping its activations: less memory, more time."""
     layer: Layer = "last"
-    """``last``, a learned ``mix`` of all states, or (``frozen``) one state's number, or several side by side such as
-    ``[3, 6]``: 0 is what enters layer 1."""
-    pooled: bool = False
-    """One vector per utterance, the mean over time, instead of one per token or frame."""
+    """``last``, the ``mean`` of all states, a learned ``mix`` of them, or (``frozen``) one state's number, or several
+    such as ``[3, 6]``: 0 is what enters layer 1."""
+    combine: Literal["mean"] | None = None
+    """Of a list in ``layer``: ``mean`` averages its states. Unset: they stand side by side."""
+    pooled: bool | Literal["mean_std"] = False
+    """One vector per utterance instead of one per token or frame: the mean over time (``true`` or ``mean``), or mean
+    and standard deviation (``mean_std``). The deviation is that of each state, before states are averaged or mixed."""
     standardise: bool = False
     """Standardise the vectors by column with the training split's statistics. The range of a few of BERT's columns is
     many times that of the others. For a trained network the statistics are those of the published weights, taken in one
@@ -39,6 +44,16 @@ class NetworkConfig(EncoderConfig):
     def trains_network(self) -> bool:
         return not self.frozen
 
+    @property
+    def averages_states(self) -> bool:
+        """Whether the vectors are means of several states."""
+        return self.layer == "mean" or self.combine == "mean"
+
+    @field_validator("pooled", mode="before")
+    @classmethod
+    def _mean_is_true(cls, value: Any) -> Any:
+        return True if value == "mean" else value
+
     @model_validator(mode="after")
     def _fits_together(self) -> "NetworkConfig":
         if self.frozen and self.trainable_layers is not None:
@@ -48,9 +63,13 @@ class NetworkConfig(EncoderConfig):
         if self.gradient_checkpointing and self.frozen:
             raise ValueError("gradient_checkpointing needs frozen = false: a frozen network keeps no activations")
         if not self.frozen and not isinstance(self.layer, str):
-            raise ValueError(f"layer = {self.layer} needs frozen = true; a trained network offers 'last' or 'mix'")
+            raise ValueError(
+                f"layer = {self.layer} needs frozen = true; a trained network offers 'last', 'mean' or 'mix'"
+            )
         if isinstance(self.layer, tuple) and len(set(self.layer)) < max(len(self.layer), 1):
             raise ValueError("layer: a list must name at least one state, and none twice")
+        if self.combine is not None and not isinstance(self.layer, tuple):
+            raise ValueError('combine needs a list of states in layer; of all states, layer = "mean" is the mean')
         if self.dropout and not self.frozen:
             raise ValueError("dropout needs frozen = true; a trained network has its own")
         if self.standardise and self.layer == "mix":

@@ -48,7 +48,7 @@ class FrozenNetwork(StoredVectors):
 
     def fingerprint(self) -> Mapping[str, Any]:
         network = self.architecture.files.identity(with_weights=True)
-        chosen = self.architecture.config.model_dump(include={"layer", "pooled"})
+        chosen = self.architecture.config.model_dump(include={"layer", "combine", "pooled"}, exclude_none=True)
         return {**self.architecture.settings(), "network": network, **chosen}
 
     def content(self, turn: Turn) -> str | None:
@@ -62,23 +62,33 @@ class FrozenNetwork(StoredVectors):
 
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         inputs = [self.architecture.read(turn) for turn in turns]
-        device = self._device.device
-        network = self.network
-        if next(network.parameters()).device != device:  # ``to`` walks through the network even where nothing moves
-            network.to(device)
+        network, device = self.placed_network()
         arrays: dict[int, Array] = {}
         for batch in batches_by_length([len(array) for array in inputs], self.architecture.max_positions):
             padded = pad_sequences([torch.from_numpy(inputs[index]) for index in batch]).to(device)
             with torch.inference_mode():
                 vectors = self.architecture.vectors(network, padded)
             for index, data, mask in zip(batch, vectors.data.cpu(), vectors.mask.cpu(), strict=True):
-                arrays[index] = as_float32(data[mask].numpy())
-                if not np.isfinite(arrays[index]).all():
-                    raise MerkitError(
-                        f"Utterance '{turns[index].utterance.id}': '{self.architecture.config.weights}' "
-                        "gives values that are not finite"
-                    )
+                arrays[index] = self.finite(data[mask].numpy(), turns[index])
         return [arrays[index] for index in range(len(turns))]
+
+    def placed_network(self) -> tuple[nn.Module, torch.device]:
+        """Return the network where extraction runs, and that device."""
+        network, device = self.network, self._device.device
+        if next(network.parameters()).device != device:  # ``to`` walks through the network even where nothing moves
+            network.to(device)
+        return network, device
+
+    def finite(self, array: Array, turn: Turn) -> Array:
+        """Return a turn's vectors as float32.
+
+        Raises:
+            MerkitError: Some are not finite.
+        """
+        if not np.isfinite(array).all():
+            name, weights = turn.utterance.id, self.architecture.config.weights
+            raise MerkitError(f"Utterance '{name}': '{weights}' gives values that are not finite")
+        return as_float32(array)
 
     def blank(self) -> Array:
         states = () if self.mix is None else (self.architecture.states_count,)

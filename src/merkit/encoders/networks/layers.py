@@ -11,8 +11,8 @@ from merkit.core.errors import ConfigError
 
 _FINAL_NORMS = ("final_norm.", "final_layer_norm.", "encoder.final_layer_norm.")
 
-Layer = Literal["last", "mix"] | int | tuple[int, ...]
-"""``last``, ``mix``, or numbers of states: 0 is the input of the first layer, n the output of the n-th."""
+Layer = Literal["last", "mean", "mix"] | int | tuple[int, ...]
+"""``last``, ``mean``, ``mix``, or numbers of states: 0 is the input of the first layer, n the output of the n-th."""
 
 
 class LayerMix(nn.Module):
@@ -27,19 +27,19 @@ class LayerMix(nn.Module):
         return (self.weights.softmax(0).unsqueeze(-1) * data).sum(-2)
 
 
-def state_numbers(layer: int | tuple[int, ...]) -> tuple[int, ...]:
-    """Return the numbers of the states that a layer setting names."""
+def state_numbers(layer: Layer, count: int) -> tuple[int, ...]:
+    """Return the numbers of the states that a layer setting names, of a network that has ``count``."""
+    if isinstance(layer, str):
+        return (count - 1,) if layer == "last" else tuple(range(count))
     return (layer,) if isinstance(layer, int) else layer
 
 
 def choose_states(
-    states: Sequence[Float[Tensor, "rows time dim"]], layer: Layer
+    states: Sequence[Float[Tensor, "rows time dim"]], numbers: Sequence[int], *, side_by_side: bool
 ) -> Float[Tensor, "rows time *states chosen"]:
-    """Return the last state of a network, for ``mix`` all states on an axis of their own, or some side by side."""
-    if layer == "mix":
-        return torch.stack(list(states), dim=2)
-    numbers = (-1,) if layer == "last" else state_numbers(layer)
-    return torch.cat([states[number] for number in numbers], dim=-1)
+    """Return the states with these numbers, side by side or on an axis of their own."""
+    chosen = [states[number] for number in numbers]
+    return torch.cat(chosen, dim=-1) if side_by_side else torch.stack(chosen, dim=2)
 
 
 def transformer_layers(network: nn.Module, config: Any) -> nn.ModuleList:

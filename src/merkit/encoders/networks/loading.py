@@ -83,22 +83,22 @@ def truncating_tokenizer(tokenizer: Any, max_tokens: int, strategy: str, side: s
 
 
 def load_network(files: NetworkFiles, config: Any) -> nn.Module:
-    """Return the network with its weights in float32, in evaluation mode, without a pooler.
+    """Return the network with its weights in float32, in evaluation mode, without a pooler; of Whisper the encoder.
 
     Raises:
         MerkitError: The weights cannot be read or do not fill the network.
     """
-    from transformers import AutoModel
-
+    kind, renamed = _class_of(config)
     folder = files.weights_folder
     try:
         with quiet(), bounded_memory(folder):
-            network, report = AutoModel.from_pretrained(
+            network, report = kind.from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
+                **renamed,
                 **FROM_FOLDER,
             )
     except Exception as error:  # settings and weights that do not fit raise errors of many kinds
@@ -109,12 +109,25 @@ def load_network(files: NetworkFiles, config: Any) -> nn.Module:
     return _without_pooler(network).eval()
 
 
-def new_network(config: Any) -> nn.Module:
-    """Return the network with random weights, to be filled from a checkpoint's state."""
+def _class_of(config: Any) -> tuple[Any, Mapping[str, Any]]:
+    """Return the library's class for the part of a network that is read, and how its names in a file become its own."""
     from transformers import AutoModel
 
+    if config.model_type != "whisper":
+        return AutoModel, {}
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    return WhisperEncoder, {"key_mapping": {r"^(model\.)?encoder\.": ""}}
+
+
+def new_network(config: Any) -> nn.Module:
+    """Return the network with random weights, to be filled from a checkpoint's state."""
+    kind, _ = _class_of(config)
     try:
-        network = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-untyped-call]
+        if config.model_type == "whisper":
+            network = kind(config).float()
+        else:
+            network = kind.from_config(config, dtype=torch.float32, trust_remote_code=False)
     except Exception as error:  # settings that do not fit each other raise errors of many kinds
         raise MerkitError(f"Cannot build the network of type '{config.model_type}': {reason(error)}") from error
     return _without_pooler(network)

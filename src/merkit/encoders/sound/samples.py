@@ -1,13 +1,14 @@
 """The recording of a turn: its samples at 16 kHz, the hash of what is read, its duration."""
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from merkit.core.errors import MediaError
 from merkit.core.types import Turn
-from merkit.data.media.audio import duration_s, read_audio, recording_hash
+from merkit.data.media.audio import audio_blocks, duration_s, read_audio, recording_hash
 
 RATE_HZ = 16_000
 """The rate of all audio encoders: that of the published speech encoders."""
@@ -52,3 +53,18 @@ def waveform(turn: Turn) -> npt.NDArray[np.float32]:
     except MediaError as error:
         raise MediaError(f"Utterance '{utterance.id}': {error}") from error
     return np.asarray(samples, dtype=np.float32)
+
+
+def waveform_blocks(turn: Turn) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the samples of ``waveform`` in blocks as they are decoded, in constant memory.
+
+    Raises:
+        MediaError: As of ``waveform``; also while reading.
+    """
+    recording, utterance = turn.recording, turn.utterance
+    if recording is None:
+        raise MediaError(f"Utterance '{utterance.id}' has no recording")
+    try:
+        yield from audio_blocks(recording, RATE_HZ, utterance.start_s, utterance.end_s)
+    except MediaError as error:
+        raise MediaError(f"Utterance '{utterance.id}': {error}") from error
