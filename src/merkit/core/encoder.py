@@ -61,8 +61,7 @@ class Encoder(nn.Module, ABC):
     may_be_undefined: ClassVar[bool] = False
     """Whether NaN in what ``extract`` returns means undefined (the pitch of a whisper); otherwise it is an error."""
     normalize_by_speaker: bool = False
-    """Subtract the mean of all the speaker's arrays and divide by their standard deviation before ``forward``; uses no
-    label."""
+    """Compare an array with all arrays of its speaker before ``forward``, by ``compared``; uses no label."""
 
     @abstractmethod
     def fingerprint(self) -> Mapping[str, Any]:
@@ -106,8 +105,26 @@ class Encoder(nn.Module, ABC):
         """Return how many bytes storing this turn takes, where that is so much that the user is warned before."""
         return 0
 
+    def compared(self, array: Array, mean: Array, std: Array, utterances: int) -> Array:
+        """Return an extracted array ``[time, *dim]`` compared with its speaker's; only where ``normalize_by_speaker``.
+
+        Args:
+            array: As extracted.
+            mean: Over all frames of the speaker's arrays, ``[*dim]``.
+            std: Their standard deviation, 1 where they are constant.
+            utterances: How many arrays these are.
+        """
+        return ((array - mean) / std).astype(array.dtype)
+
+    def fit_average(self, arrays: Iterable[Array]) -> None:
+        """Learn what ``compared`` needs from the training split's arrays as extracted, before ``fit``."""
+        return
+
     def fit(self, arrays: Iterable[Array]) -> None:
-        """Learn statistics (means, standard deviations) from the training split's arrays, before training starts."""
+        """Learn statistics (means, standard deviations) from the training split's arrays, before training starts.
+
+        With ``normalize_by_speaker`` they are compared with their speakers' already.
+        """
         return
 
     def layers(self) -> Sequence[Sequence[nn.Parameter]]:

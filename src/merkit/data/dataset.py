@@ -115,11 +115,16 @@ class Dataset:
         texts = tuple(turn.utterance.text for index in indices for turn in self.items[index])
         return replace(batch, texts=texts)
 
-    def arrays(self, modality: str) -> Iterator[Array]:
-        """Yield the arrays of one modality, where there are labels only those of labelled utterances."""
+    def arrays(self, modality: str, *, compared: bool = True) -> Iterator[Array]:
+        """Yield the arrays of one modality, where there are labels only those of labelled utterances.
+
+        Without ``compared`` they are as extracted, for an encoder with ``normalize_by_speaker`` too.
+        """
+        source = self.sources[modality]
+        read = source.get if compared else source.extracted
         for turn in self.turns():
             if self.labels is None or turn.utterance.id in self.labels:
-                array = self.sources[modality].get(turn)
+                array = read(turn)
                 if array is not None:
                     yield array
 

@@ -21,18 +21,19 @@ from merkit.core.once import once
 from merkit.core.types import Turn, Utterance
 from merkit.encoders.networks.architecture import Architecture
 from merkit.encoders.networks.config import NetworkConfig
-from merkit.encoders.networks.files import MINILM, NetworkFiles
+from merkit.encoders.networks.files import NetworkFiles
 from merkit.encoders.networks.frozen import FrozenNetwork
 from merkit.encoders.networks.loading import read_network_config, read_tokenizer, truncating_tokenizer
 from merkit.encoders.networks.trained import TrainedNetwork
 from merkit.encoders.networks.windows import join_lines, longest_line
 from merkit.nn.sequences import absent, mean_position
+from merkit.weights.known import MINILM
 
 
 class BertConfig(NetworkConfig):
     """Which network, what it reads and which of its weights are trained."""
 
-    weights: str = MINILM
+    weights: str = MINILM.name
     """``builtin:minilm``, a local folder or a hub id."""
     context: int | Literal["conversation"] = 0
     """How many previous turns are read as a second segment; or ``conversation``: all turns are read as one sequence,

@@ -30,8 +30,7 @@ from merkit.encoders.networks.loading import read_network_config
 from merkit.encoders.networks.trained import TrainedNetwork
 from merkit.encoders.sound.samples import RATE_HZ, audio_content, audio_duration_s, waveform_blocks
 from merkit.nn.sequences import pad_sequences
-
-WHISPER_BASE = "builtin:whisper-base"
+from merkit.weights.known import WHISPER_BASE
 
 _FFT, _HOP = 400, 160
 _STRIDE = 2 * _HOP
@@ -51,7 +50,7 @@ _DYNAMIC_RANGE, _FLOOR = 8.0, 1e-10
 class WhisperConfig(NetworkConfig):
     """Which network, and which of its weights are trained."""
 
-    weights: str = WHISPER_BASE
+    weights: str = WHISPER_BASE.name
     """``builtin:whisper-base``, a local folder or a hub id."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of a frozen network's weights and sums. ``bfloat16`` takes about half the time on processors that have it, and

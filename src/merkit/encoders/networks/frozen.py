@@ -1,6 +1,6 @@
 """A pretrained network that is not trained: its vectors are extracted once and stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from merkit.encoders.networks.architecture import Architecture
 from merkit.encoders.networks.layers import LayerMix
 from merkit.encoders.networks.loading import load_network, new_network
 from merkit.nn.sequences import pad_sequences
-from merkit.nn.standardization import standardised
+from merkit.nn.standardization import moments, standardised
 
 
 class FrozenNetwork(StoredVectors):
@@ -36,6 +36,10 @@ class FrozenNetwork(StoredVectors):
         self.context = architecture.context
         self.hop_s, self.centre_s = architecture.hop_s, architecture.centre_s
         self.mix = LayerMix(architecture.states_count) if config.layer == "mix" else None
+        self.normalize_by_speaker = config.normalize is not None
+        self.average: Tensor | None  # of the training split
+        average = torch.zeros(self.blank().shape[1:]) if config.normalize == "speaker_mean" else None
+        self.register_buffer("average", average)
         self._device: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_device", torch.empty(0), persistent=False)
 
@@ -93,6 +97,17 @@ class FrozenNetwork(StoredVectors):
     def blank(self) -> Array:
         states = () if self.mix is None else (self.architecture.states_count,)
         return np.zeros((1, *states, self.dim), dtype=np.float32)
+
+    def compared(self, array: Array, mean: Array, std: Array, utterances: int) -> Array:
+        if self.average is None:
+            return super().compared(array, mean, std, utterances)
+        average: Array = self.average.cpu().numpy()
+        compared: Array = array - (utterances * mean + average) / (utterances + 1)
+        return compared.astype(array.dtype)
+
+    def fit_average(self, arrays: Iterable[Array]) -> None:
+        if self.average is not None:
+            self.average.copy_(torch.from_numpy(moments(arrays, self.average.shape)[0]))
 
     def forward(self, padded: Padded) -> Padded:
         vectors = standardised(padded, self.standardizer)

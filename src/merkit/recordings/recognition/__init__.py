@@ -1,0 +1,1 @@
+"""Words from sound: engines that recognise speech, and what is kept of their output."""

