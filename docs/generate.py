@@ -371,7 +371,7 @@ def answer_rule() -> str:
 
 PARTS: Mapping[str, Callable[..., str]] = {
     "card": card,
-    "answer-rule": answer_rule,
+    "answers": answer_rule,
     "system": system,
     "recipe": recipe_keys,
     "plugins": plug_ins,
