@@ -111,7 +111,8 @@ class Whisper(Architecture):
         yield log_mel(kept, self._filters)
 
     def prepare(self, network: nn.Module) -> None:
-        network.to(getattr(torch, self.config.precision))
+        parts: Any = network.to(getattr(torch, self.config.precision))
+        parts.embed_positions.requires_grad_(False)  # sinusoids; the library says so too, but forgets it in loading
 
     def states(self, network: nn.Module, padded: Padded) -> Padded:
         pieces = [data[mask].split(2 * _POSITIONS) for data, mask in zip(padded.data, padded.mask, strict=True)]
