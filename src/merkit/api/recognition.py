@@ -22,6 +22,7 @@ from merkit.inference.recognizer import Recognizer
 from merkit.io.answers import AnswerOptions, AnswerRule
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
+from merkit.recordings.answer_notes import describe_answers
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
 from merkit.weights.models import PREFIX, built_in_model
@@ -206,8 +207,9 @@ class EmotionRecognizer:
         if by_id and self.reads and not any(prediction.modalities for prediction in by_id.values()):
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, which no row has")
         unread = describe_unread(recognizer.encoders.values(), turns)
-        notes = tuple(each for each in (note, unread) if each is not None)
         predictions = tuple(by_id[utterance.id] for utterance in utterances)
+        notes = tuple(each for each in (note, unread) if each is not None)
+        notes += tuple(describe_answers(recognizer, predictions, len(predictions)))
         return Predictions(self.labels, predictions, tuple(utterances), notes, recognizer.answers.rule)
 
 

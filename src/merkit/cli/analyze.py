@@ -13,8 +13,11 @@ from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis
+    from merkit.recordings.analysis import Analysis, Segment
     from merkit.recordings.bulk import Analyzed
+
+
+_NO_LABEL = "(no label)"
 
 
 def analyze(
@@ -116,7 +119,7 @@ def print_analysis(analysis: "Analysis") -> None:
             f"{segment.start_s:.2f}",
             f"{segment.end_s:.2f}",
             segment.speaker,
-            segment.label or f"({_shortened(segment.reason or '')})",
+            segment.label or _unlabelled(segment),
             _percent(segment.confidence),
             *([_percent(segment.arousal)] if arousal else []),
             "+".join(segment.modalities) or "none",
@@ -129,9 +132,14 @@ def print_analysis(analysis: "Analysis") -> None:
         show_prose(note)
 
 
-def _shortened(reason: str) -> str:
-    """Return the beginning of a reason: what follows the colon is explained in a note."""
-    return reason.partition(":")[0]
+def _unlabelled(segment: "Segment") -> str:
+    """Return in few words why there is no label; a note has all of them."""
+    from merkit.inference.answers import UNSURE
+
+    reason = segment.reason or ""
+    if segment.prediction is None:
+        return f"({reason})"
+    return f"({UNSURE})" if reason.startswith(UNSURE) else _NO_LABEL
 
 
 def _percent(probability: float | None) -> str:

@@ -52,7 +52,8 @@ def predict(
             progress=progress,
         )
     incomplete = f", {len(done.failures)} utterances without one" if done.failures else ""
-    show(f"{out}: {done.count} predictions, {done.old} of them already done{incomplete}")
+    unlabelled = f", {done.without_label} without a label (column reason)" if done.without_label else ""
+    show(f"{out}: {done.count} predictions, {done.old} of them already done{unlabelled}{incomplete}")
     if done.note is not None:
         show_prose(done.note)
     exit_if_failed(done.failures, done.count, "utterances")

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 
 from merkit.core.batch import Batch, ModelOutput
-from merkit.core.encoder import reach
+from merkit.core.encoder import Encoder, reach
 from merkit.core.model import FittedModel, Model
 from merkit.core.progress import ProgressCallback, Share
 from merkit.core.types import Prediction
@@ -99,6 +99,7 @@ def run_cell(
         return
     accelerator.wait_for_everyone()  # all have looked
     if accelerator.is_main_process:
+        _warn_of_constant_speakers(cell, encoders)
         clear(cell.folder, key, [turn.utterance.id for turn in turns])
     accelerator.wait_for_everyone()
 
@@ -161,6 +162,25 @@ def run_cell(
         write_record(cell.folder, facts)
         tidy(cell.folder)
     accelerator.wait_for_everyone()
+
+
+def _warn_of_constant_speakers(cell: Cell, encoders: Mapping[str, Encoder]) -> None:
+    """Warn where utterances are compared with their speaker's average and most speakers have one label in all of them.
+
+    The average then holds the label, and what is left of an utterance says nothing about it.
+    """
+    normalized = [modality for modality, encoder in encoders.items() if encoder.normalize_by_speaker]
+    labels: dict[str, list[int]] = {}
+    for utterance, label in cell.fold.train.items():
+        labels.setdefault(cell.manifest.by_id[utterance].speaker, []).append(label)
+    speakers = [own for speaker, own in labels.items() if speaker and len(own) > 1]
+    constant = sum(len(set(own)) == 1 for own in speakers)
+    if normalized and constant > len(speakers) / 2:
+        _log.warning(
+            "%s: %d of %d speakers of the training split have one label in all their utterances, which is lost where "
+            "encoders.%s compares them with the speaker's own average: leave 'normalize' out",
+            *(cell.name, constant, len(speakers), " and encoders.".join(normalized)),
+        )
 
 
 def _trained_on(cell: Cell) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Predicted:
     """Those of them that were predicted before."""
     failures: Mapping[str, str]
     """By id, why an utterance has none."""
+    without_label: int = 0
+    """Predictions that give no label, with the reason in their row; only of a model with an answer rule."""
     note: str | None = None
     """On texts that are longer than is read."""
 
@@ -111,7 +113,8 @@ def predict_corpus(
         if outputs.made_of() == made_of:
             remove_parts(parts)
             known = content_of(outputs.record)
-            return Predicted(known["predictions"], known["predictions"], known[_FAILURES], note)
+            count = known["predictions"]
+            return Predicted(count, count, known[_FAILURES], known.get("without_label", 0), note)
         # a speaker's average is over all utterances, so that a part depends on what the others read
         parts_key = made_of if recognizer.compares_speakers else key
         begin_parts(parts, hashlib.sha256(json.dumps(parts_key).encode()).hexdigest())
@@ -138,17 +141,19 @@ def predict_corpus(
         why = {name: reason for table in tables for name, reason in _failures(table).items()}
         failed = {turn.utterance.id: why[turn.utterance.id] for turn in turns if turn.utterance.id in why}
         whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+        without_label = whole.column("label").null_count
         if whole.num_rows or not failed:
-            facts = {
+            facts: dict[str, Any] = {
                 "notes": [] if note is None else [note],
                 "predictions": whole.num_rows,
                 "utterances": len(turns),
+                **({} if answers.rule is None else {"without_label": without_label}),
                 "complete": not failed,
                 _FAILURES: failed,
             }
             outputs.write(facts, made_of, {out: lambda path: _write(path, whole)}, inputs)
         remove_parts(parts)
-        return Predicted(whole.num_rows, old, failed, note)
+        return Predicted(whole.num_rows, old, failed, without_label, note)
 
 
 def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]], *, fail_fast: bool) -> str:

@@ -117,8 +117,8 @@ def described_prior(prior: Mapping[str, float]) -> str:
     by_value: dict[str, list[str]] = {}
     for label, value in prior.items():
         by_value.setdefault(f"{100 * value:.3g} %", []).append(label)
-    each = (f"{' and '.join(labels)} {value}{' each' if labels[1:] else ''}" for value, labels in by_value.items())
-    return f"Prior: {', '.join(each)}"
+    each = (f"{', '.join(labels)} {value}{' each' if labels[1:] else ''}" for value, labels in by_value.items())
+    return f"Prior: {'; '.join(each)}"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from merkit.inference.recognizer import Recognizer
 from merkit.io.answers import AnswerRule
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
-from merkit.recordings.answer_notes import describe_answers
+from merkit.recordings.answer_notes import describe_answers, describe_reference
 from merkit.recordings.channels import assign_channels
 from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.speech import describe_unheard, without_unheard
@@ -237,7 +237,6 @@ def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment
     for modality in sorted(recognizer.reads - used if labelled else ()):
         hint = "; a transcript would add it" if modality == "text" and not transcribed else ""
         notes.append(f"The model also reads {modality}, which is missing: it predicts from the rest{hint}.")
-    if recognizer.compares_speakers:
-        notes.append("Sound is compared with the speaker's own average over this recording alone.")
     predicted = [segment.prediction for segment in segments if segment.prediction is not None]
-    return [*notes, *describe_answers(recognizer, predicted, [segment.speaker for segment in segments])]
+    notes += describe_reference(recognizer, [segment.speaker for segment in segments])
+    return notes + describe_answers(recognizer, predicted, len(segments))

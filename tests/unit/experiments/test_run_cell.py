@@ -19,7 +19,7 @@ from tests.networks import write_whisper
 from merkit.api.training import train_and_score
 from merkit.core.errors import ConfigError
 from merkit.core.model import Model
-from merkit.data.corpus.manifest import read_manifest
+from merkit.data.corpus.manifest import read_manifest, write_manifest
 from merkit.experiments.recipe import Recipe
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
@@ -207,3 +207,37 @@ def test_a_cell_that_kept_more_than_is_asked_for_is_not_trained_again(data: Path
 
     assert [cell.read_text() for cell in cells] == before
     assert all((cell.parent / "predictions-by-epoch.parquet").is_file() for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "normalize", "warned"),
+    [
+        ("ABAB", "speaker", "2 of 2 speakers of the training split have one label in all their utterances"),
+        ("ABAB", "corpus", ""),
+        ("AABB", "speaker", ""),
+        ("ABCD", "speaker", ""),  # one utterance each, which is no average
+    ],
+)
+def test_speakers_of_one_label_are_told_where_their_average_is_subtracted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, speakers: str, normalize: str, warned: str
+) -> None:
+    manifest = write_tones(tmp_path / "data")
+    named = [
+        replace(utterance, speaker=speakers[number] if number < 4 else "E")  # labels of training: a b a b
+        for number, utterance in enumerate(manifest.utterances)
+    ]
+    write_manifest(tmp_path / "data", named, name="tones", version=1)
+    values = {
+        "model": "single",
+        "protocol": "table",
+        "seeds": 1,
+        "encoders": {"audio": {"name": "logmel", "n_mels": 8, "dim": 4, "normalize": normalize}},
+        "training": {"epochs": 1, "learning_rates": {"encoders": 1e-3, "head": 1e-3}},
+    }
+
+    train_recipe(check_recipe(values, "r.toml"), tmp_path / "data", tmp_path / "run")
+
+    messages = [
+        record.getMessage() for record in caplog.records if "speakers of the training split" in record.getMessage()
+    ]
+    assert [message.partition(": ")[2][: len(warned)] for message in messages] == ([warned] if warned else [])
