@@ -75,6 +75,7 @@ class Whisper(Architecture):
     modality = "audio"
     input_type = np.float32
     max_positions = _WINDOWS_AT_A_TIME * 2 * _POSITIONS
+    stores_input = True  # a GPU would wait for them: one core computes 800 s of them in a second
     config: WhisperConfig
 
     def __init__(self, config: WhisperConfig, files: NetworkFiles) -> None:
