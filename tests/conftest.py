@@ -37,6 +37,14 @@ def cases(real_data):
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what is made from packaged weights in a folder that all processes of a run share, not in the user's."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["MERKIT_CACHE"] = str(shared / "cache")
+
+
 @pytest.fixture(autouse=True)
 def _log_level() -> None:
     """Undo what an earlier command with ``--quiet`` set for the whole process: other tests read warnings."""

@@ -23,6 +23,7 @@ from merkit.io.answers import AnswerOptions, AnswerRule
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
 from merkit.recordings.answer_notes import describe_answers
+from merkit.recordings.recognition.models import BUILTIN, open_engine
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
 from merkit.weights.models import PREFIX, built_in_model
@@ -108,10 +109,12 @@ class EmotionRecognizer:
         text: str | None = None,
         channels: str = "mix",
         speech_check: bool = True,
+        asr: bool | str = False,
     ) -> Analysis:
         """Recognise the utterances of a recording.
 
-        Without a transcript the whole recording is one utterance. Sound without speech (silence, noise, music) is left
+        Without a transcript and ``asr`` the whole recording is one utterance; for a model that compares a voice with
+        the speaker's own average it is cut at pauses. Sound without speech (silence, noise, music) is left
         out: its utterance is labelled from its words, or has no label where it has none.
 
         Args:
@@ -125,9 +128,11 @@ class EmotionRecognizer:
                 channel as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
                 is read from the channel that is louder while that speaker talks.
             speech_check: ``False`` leaves no sound out, for a model of other sounds than speech.
+            asr: ``True`` recognises words where there is no transcript, with ``builtin:whisper-base``; a name chooses
+                another recogniser, as in `merkit.transcribe`. The recognised lines are the utterances.
 
         Raises:
-            MerkitError: The recording, its rate, the transcript or the channels cannot be used.
+            MerkitError: The recording, its rate, the transcript, the channels or the recogniser cannot be used.
         """
         sound, name = _recording(recording, rate_hz)
         lines: Path | list[Line] | None = None if transcript is None else Path(transcript)
@@ -135,8 +140,16 @@ class EmotionRecognizer:
             if transcript is not None:
                 raise ConfigError("transcript and text were given: a recording has one of them")
             lines = [Line(None, None, "", spoken_text(_checked_text(text)))]
+        engine = None if asr is False else open_engine(BUILTIN if asr is True else asr)
         return analyze_recording(
-            self._recognizer, sound, lines, self._name, channels=channels, speech_check=speech_check, name=name
+            self._recognizer,
+            sound,
+            lines,
+            self._name,
+            channels=channels,
+            speech_check=speech_check,
+            engine=engine,
+            name=name,
         )
 
     def texts(self, texts: Iterable[str], speakers: Sequence[str] | None = None) -> Predictions:

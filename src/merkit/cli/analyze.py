@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column
 
-from merkit.cli.console import number, show, show_json, show_prose, show_table
-from merkit.cli.failures import FailFast, exit_if_failed
+from merkit.cli.console import number, show, show_prose, show_table
+from merkit.cli.failures import FailFast
 from merkit.cli.options import AsJson, Checkpoint, Labels, Prior, answer_options
+from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
 
 if TYPE_CHECKING:
     from merkit.recordings.analysis import Analysis, Segment
-    from merkit.recordings.bulk import Analyzed
+    from merkit.recordings.bulk import Outcome
 
 
 _NO_LABEL = "(no label)"
@@ -43,6 +44,14 @@ def analyze(
             help="Leave out sound without speech; a model of other sounds than speech needs all of it.",
         ),
     ] = True,
+    asr: Annotated[
+        str | None,
+        typer.Option(
+            "--asr",
+            help="Recognise words where there is no transcript: builtin:whisper-base, the folder of a Whisper, or "
+            "org/name@REVISION of the Hugging Face hub.",
+        ),
+    ] = None,
     labels: Labels = None,
     prior: Prior = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for a JSON and a CSV file per recording.")] = None,
@@ -51,7 +60,8 @@ def analyze(
 ) -> None:
     """Label the utterances of recordings.
 
-    Without a transcript, or with one without times, a recording is one utterance. With --out, what is done already is
+    Without a transcript with times, and without --asr, a recording is one utterance; for a model that compares a voice
+    with the speaker's own average it is cut at pauses. With --out, what is done already is
     left out when the command is repeated.
     """
     from merkit.formats.checkpoint_folder import check_folder
@@ -66,46 +76,26 @@ def analyze(
     if out is not None:
         found = refuse_same_outputs(found, failures)
     folder = checkpoint_folder(str(checkpoint))
-    alone = len(found) + len(failures) == 1
-    counts = {"analyzed": 0, "already done": 0}
-    for name, error in failures.items():
-        if fail_fast or alone:
-            raise error
-        if as_json:
-            show_json({"recording": name, "error": str(error)})
+    stop = fail_fast or len(found) + len(failures) == 1
+    refuse_first(failures, stop, as_json)
     options = {"channels": channels, "speech_check": speech_check}
     with shown_progress() as progress:
-        for one in analyze_recordings(found, folder, str(checkpoint), options, out, progress, answers):
-            if one.error is not None:
-                if fail_fast or alone:
-                    raise one.error
-                failures[str(one.recording)] = one.error
-            else:
-                counts["analyzed" if one.analysis is not None else "already done"] += 1
-            _show(one, as_json)
-    if out is not None and not as_json:
-        show(f"{out}: {', '.join(f'{count} {what}' for what, count in counts.items())}")
-    exit_if_failed({name: str(error) for name, error in failures.items()}, sum(counts.values()), "recordings")
+        follow(
+            analyze_recordings(found, folder, str(checkpoint), options, out, progress, answers, asr),
+            failures,
+            show_result=_show,
+            to_dict=lambda analysis: analysis.to_dict(),
+            did="analyzed",
+            stop=stop,
+            as_json=as_json,
+            out=out,
+        )
 
 
-def _show(one: "Analyzed", as_json: bool) -> None:
-    from merkit.io.outputs import content_of
-
-    if one.error is not None:
-        if as_json:
-            show_json({"recording": str(one.recording), "error": str(one.error)})
-    elif one.analysis is not None:
-        if as_json:
-            show_json(one.analysis.to_dict())
-        else:
-            print_analysis(one.analysis)
-            if one.transcript is not None:
-                show(f"words: {one_line(str(one.transcript))}")
-    elif one.earlier is not None:
-        if as_json:
-            show_json(content_of(one.earlier))
-        else:
-            show(f"{one_line(str(one.recording))}: already done, {one_line(str(one.earlier))}")
+def _show(one: "Outcome[Analysis]", analysis: "Analysis") -> None:
+    print_analysis(analysis)
+    if one.transcript is not None:
+        show(f"words: {one_line(str(one.transcript))}")
 
 
 def print_analysis(analysis: "Analysis") -> None:

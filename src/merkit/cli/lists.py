@@ -15,30 +15,52 @@ def list_names(
     kind: Annotated[
         str,
         typer.Argument(
-            help="models, encoders, aligners, corpora, protocols, views, recipes or grids.", show_default=False
+            help="models, encoders, aligners, corpora, protocols, views, recipes, grids or weights.",
+            show_default=False,
         ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """List what there is of a kind: name, summary, and where it comes from if that is not merkit."""
+    """List what there is of a kind: name, summary, and where it comes from if that is not merkit.
+
+    Of weights: their licence, where they are, and the command that gets those that are missing.
+    """
     from merkit.core.errors import UnknownNameError
     from merkit.core.lookup import KINDS, load, names, unknown
     from merkit.experiments.shipped import KINDS as FILES
     from merkit.experiments.shipped import shipped
 
+    if kind == "weights":
+        _list_weights(as_json)
+        return
     if kind in FILES:
         rows = [(name, _summary(path), "merkit") for name, path in shipped(kind).items()]
     elif kind in KINDS:
         specs = [load(kind, name) for name in names(kind)]
         rows = [(spec.name, spec.summary, str(spec.origin)) for spec in specs]
     else:
-        raise UnknownNameError(unknown("kind", kind, [*KINDS, *FILES]))
+        raise UnknownNameError(unknown("kind", kind, [*KINDS, *FILES, "weights"]))
     if as_json:
         show_json([{"name": name, "summary": summary, "source": source} for name, summary, source in rows])
         return
     width = max(len(name) for name, _, _ in rows)
     for name, summary, source in rows:
         show(f"{name:{width}}  {summary}{'' if source == 'merkit' else f' ({source})'}".rstrip())
+
+
+def _list_weights(as_json: bool) -> None:
+    from merkit.weights.folders import whereabouts
+    from merkit.weights.known import KNOWN
+
+    places = {name: whereabouts(weights) for name, weights in KNOWN.items()}
+    if as_json:
+        facts = ("name", "summary", "licence", "sha256", "hub_id", "revision", "command")
+        show_json([{fact: getattr(KNOWN[name], fact) for fact in facts} | {"where": places[name]} for name in KNOWN])
+        return
+    width = max(map(len, KNOWN))
+    for name, weights in KNOWN.items():
+        where = f"in the {places[name]}" if places[name] else f"missing: {weights.command}"
+        show(f"{name:{width}}  {weights.summary}; {weights.licence}; {where}")
 
 
 def _summary(path: Path) -> str:

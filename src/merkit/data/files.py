@@ -155,9 +155,10 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise MerkitError(f"{path}: cannot be read: {reason}") from error
+    if not S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise MerkitError(f"{path}: cannot be read: a folder, pipe or device, expected a file")
     with os.fdopen(descriptor, "rb") as file:
-        if not S_ISREG(os.fstat(descriptor).st_mode):
-            raise MerkitError(f"{path}: cannot be read: a folder, pipe or device, expected a file")
         try:
             yield file
         except OSError as error:

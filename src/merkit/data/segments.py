@@ -1,16 +1,12 @@
 """Stored alignments, identified by the content they were made of, as features are.
 
-An alignment is a folder ``<data>/segments/<name>/`` with ``aligner.json`` (fingerprint, settings) and parts
-``part-<number>-<hash>.parquet``, one row per utterance: ``id``, ``input`` (hash of recording and words), ``content``
-(of what else the aligner read), ``tiers`` (names) and ``spans`` (tier, label, start and end in seconds). No tiers: the
-utterance could not be aligned, and the user chose to read such utterances frame by frame. Parts are written atomically,
-so that a killed `merkit align` can resume. Where an id was stored twice, the later part counts. The hash is that of
-the part's content: a damaged part is named and left out, and `merkit align` replaces it.
+An alignment is a folder ``<data>/segments/<name>/`` with ``aligner.json`` (fingerprint, settings) and parts (see
+`Parts`), one row per utterance: ``id``, ``input`` (hash of recording and words), ``content`` (of what else the aligner
+read), ``tiers`` (names) and ``spans`` (tier, label, start and end in seconds). No tiers: the utterance could not be
+aligned, and the user chose to read such utterances frame by frame.
 """
 
 import hashlib
-import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,26 +15,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from merkit.core.alignment import TIERS, Alignment, Interval, SegmentRequest, TierName
 from merkit.core.arrays import Array
 from merkit.core.errors import MerkitError
 from merkit.core.phrases import listed
 from merkit.core.types import Turn
-from merkit.data.checksums import read_stamped, seal, unseal, write_stamped
+from merkit.data.checksums import unseal
 from merkit.data.dataset import SegmentTier
-from merkit.data.files import remove, write_texts
 from merkit.data.media.audio import recording_hash
+from merkit.data.parts import Parts, describe_store, is_fingerprint
 
 FOLDER = "segments"
 """Below a corpus' folder."""
 FORMAT = 1
 
 _ABOUT = "aligner.json"
-_FACT = b"aligner"
-"""Key of the hash of the aligner's fingerprint, in a part's metadata."""
-_LOG = logging.getLogger(__name__)
 _NAMED = 5
 _SPANS = pa.list_(
     pa.struct([("tier", pa.string()), ("label", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())])
@@ -90,23 +82,8 @@ class AlignmentStore(Alignments):
         about = _read_about(folder)
         self.aligner = str(about["aligner"])
         self.fingerprint: Mapping[str, Any] = about["fingerprint"]
-        self._parts = 0
-        self._damaged: list[Path] = []
-        for path in sorted(folder.glob("part-*.parquet")):
-            self._parts += 1
-            try:
-                table = pq.read_table(pa.BufferReader(read_stamped(path)))
-                if (table.schema.metadata or {}).get(_FACT, self._digest) != self._digest:
-                    _LOG.warning("'%s' was made by another aligner and is left out. Remove it", path)
-                    continue
-                rows = [Row(row["id"], row["input"], row["content"], _alignment(row)) for row in table.to_pylist()]
-            except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
-                _LOG.warning("'%s' is damaged (%s) and left out", path, error)
-                self._damaged.append(path)
-                continue
-            except OSError as error:
-                raise MerkitError(f"'{path}' cannot be read ({error}). Repeat the command") from error
-            super().add(rows)
+        self._parts = Parts(folder, "aligner", self.fingerprint, _SCHEMA, _row)
+        super().add(self._parts.rows)
 
     @classmethod
     def create(cls, folder: Path, aligner: str, fingerprint: Mapping[str, Any]) -> "AlignmentStore":
@@ -115,38 +92,22 @@ class AlignmentStore(Alignments):
         Raises:
             MerkitError: The folder holds an alignment by another aligner or other settings.
         """
-        try:
-            unseal(folder / _ABOUT)
-        except (OSError, ValueError) as error:
-            if not isinstance(error, FileNotFoundError):
-                _LOG.warning("'%s' is damaged (%s): it is written anew", folder / _ABOUT, error)
-            written = {"format": FORMAT, "aligner": aligner, "fingerprint": dict(fingerprint)}
-            write_texts({folder / _ABOUT: seal(written)})
+        about = {"format": FORMAT, "aligner": aligner, "fingerprint": dict(fingerprint)}
+        describe_store(folder / _ABOUT, about)
         store = cls(folder)
-        if store.fingerprint != json.loads(json.dumps(dict(fingerprint))):
+        if not is_fingerprint(store.fingerprint, fingerprint):
             raise MerkitError(
                 f"'{folder}' was made by another aligner or with other settings. Give this one a name of its own with "
                 "--name, or remove the folder"
             )
-        for path in store._damaged:
-            remove(path)
+        store._parts.remove_damaged()
         return store
 
     def add(self, rows: Sequence[Row]) -> None:
         """Store rows in one part."""
-        if not rows:
-            return
-        self._parts += 1
-        table = pa.Table.from_pylist([_values(row) for row in rows], schema=_SCHEMA)
-        sink = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata({_FACT: self._digest}), sink)
-        write_stamped(self.folder, f"part-{self._parts:05d}", sink.getvalue().to_pybytes(), ".parquet")
-        super().add(rows)
-
-    @property
-    def _digest(self) -> bytes:
-        canonical = json.dumps(self.fingerprint, sort_keys=True)
-        return hashlib.blake2b(canonical.encode(), digest_size=20).hexdigest().encode()
+        if rows:
+            self._parts.add([_values(row) for row in rows])
+            super().add(rows)
 
 
 def input_hash(turn: Turn) -> str | None:
@@ -215,6 +176,10 @@ def segments_content(tiers: Mapping[str, SegmentTier], name: str) -> list[Any]:
 def _times(rows: Mapping[str, Row], tier: TierName, name: str) -> Array | None:
     intervals = rows[name].tiers.get(tier, ()) if name in rows else ()
     return np.array([(each.start_s, each.end_s) for each in intervals]) if intervals else None
+
+
+def _row(values: Mapping[str, Any]) -> Row:
+    return Row(values["id"], values["input"], values["content"], _alignment(values))
 
 
 def _values(row: Row) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from merkit.core.batch import Padded
@@ -55,11 +55,16 @@ class WhisperConfig(NetworkConfig):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of a frozen network's weights and sums. ``bfloat16`` takes about half the time on processors that have it, and
     several times as long on others."""
+    stride: int = Field(default=1, ge=1)
+    """Frames averaged into one vector (a recording's last vector may be of fewer): 5 leaves ten vectors per second for
+    attention to read. Needs ``frozen``, and not with ``pooled``."""
 
     @model_validator(mode="after")
     def _precision_fits(self) -> "WhisperConfig":
         if self.precision != "float32" and not self.frozen:
             raise ValueError("precision needs frozen = true; of a trained network, set training.precision")
+        if self.stride > 1 and (self.pooled or not self.frozen):
+            raise ValueError("stride needs frozen = true and pooled = false")
         return self
 
 
@@ -86,7 +91,8 @@ class Whisper(Architecture):
         mels = int(self.network_config.num_mel_bins)
         self.input_dim = (mels,)
         self._filters = _mel_filters(mels)
-        self.hop_s = None if config.pooled else _STRIDE / RATE_HZ
+        self.hop_s = None if config.pooled else config.stride * _STRIDE / RATE_HZ
+        self.centre_s = (config.stride - 1) / 2 * _STRIDE / RATE_HZ
 
     def settings(self) -> Mapping[str, Any]:
         return {"encoder": "whisper", "version": 1, "rate_hz": RATE_HZ, "mels": self.input_dim[0]}
@@ -163,7 +169,9 @@ class FrozenWhisper(FrozenNetwork):
     architecture: Whisper
 
     def fingerprint(self) -> Mapping[str, Any]:
-        return {**super().fingerprint(), "precision": self.architecture.config.precision}
+        config = self.architecture.config
+        strided = {} if config.stride == 1 else {"stride": config.stride}
+        return {**super().fingerprint(), "precision": config.precision, **strided}
 
     def extract(self, turns: Sequence[Turn]) -> list[Array]:
         return [self.finite(self._vectors(turn), turn) for turn in turns]
@@ -177,7 +185,7 @@ class FrozenWhisper(FrozenNetwork):
             else:
                 frames.append((states.mean(-2) if config.averages_states else states).cpu().numpy())
         if not config.pooled:
-            return np.concatenate(frames)
+            return _means(np.concatenate(frames), config.stride)
         vector = moments.mean_and_std() if config.pooled == "mean_std" else moments.mean
         return (vector.mean(-2) if config.averages_states else vector)[np.newaxis]
 
@@ -220,6 +228,13 @@ class _Moments:
     def mean_and_std(self) -> Float[npt.NDArray[np.float64], "*states both"]:
         """Return the mean and the standard deviation (of the population), joined."""
         return np.concatenate([self.mean, np.sqrt(self._squares / self._count)], axis=-1)
+
+
+def _means(frames: Array, stride: int) -> Array:
+    """Return the means of each ``stride`` frames along the first axis; the last one may be of fewer."""
+    starts = np.arange(0, len(frames), stride)
+    sizes = np.minimum(stride, len(frames) - starts)
+    return np.add.reduceat(frames, starts) / sizes.reshape(-1, *[1] * (frames.ndim - 1))
 
 
 def own_states(frames: int, *, first: bool, last: bool) -> slice:

@@ -15,8 +15,9 @@ from merkit.io.answers import AnswerRule
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.answer_notes import describe_answers, describe_reference
-from merkit.recordings.channels import assign_channels
+from merkit.recordings.division import divide
 from merkit.recordings.pieces import Pieces, cut, predict_pieces
+from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.speech import describe_unheard, without_unheard
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
@@ -144,11 +145,14 @@ def analyze_recording(
     *,
     channels: str = "mix",
     speech_check: bool = True,
+    engine: Engine | None = None,
     name: str = "waveform",
 ) -> Analysis:
     """Recognise every utterance of a recording; nothing is written.
 
-    Without a transcript the whole recording is one utterance; a transcript with times cuts it. A modality that the
+    A transcript with times cuts the recording into utterances, or the words that ``engine`` recognises. Without both
+    the whole recording is one utterance; for a model that compares a voice with its own average, which needs several
+    utterances, it is cut at pauses. A modality that the
     model reads and the recording lacks (text, where there is no transcript) is missing to the model, and each segment
     names the modalities that were present.
 
@@ -162,6 +166,7 @@ def analyze_recording(
         checkpoint: What the result says it was made by.
         channels: How a recording of several channels is read; see `assign_channels`.
         speech_check: Whether sound without speech is left out; ``False``: a model that reads sound gets all of it.
+        engine: Recognises words where there is no transcript; ``None``: none are recognised.
         name: What a recording in memory is called.
 
     Raises:
@@ -174,8 +179,11 @@ def analyze_recording(
         None if read is None else fit_lines(read if isinstance(read, Transcript) else Transcript(tuple(read)), length_s)
     )
     lines = None if fitted is None else fitted.lines
-    if lines is None and recognizer.reads == {"text"}:
-        raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript.")
+    if lines is None and engine is None and recognizer.reads == {"text"}:
+        raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript, or recognise words (--asr, asr=True).")
+    rule = recognizer.answers.rule
+    at_pauses = speech_check and rule is not None and rule.compares
+    division = divide(recording, lines, channels, engine=engine, at_pauses=at_pauses, name=name)
     utterances = [
         Utterance(
             id=f"{turn}",
@@ -187,7 +195,7 @@ def analyze_recording(
             start_s=line.start_s,
             end_s=line.end_s,
         )
-        for turn, (line, sound) in enumerate(assign_channels(recording, lines, channels))
+        for turn, (line, sound) in enumerate(division.lines)
     ]
     pieces = (
         cut(utterances, length_s)
@@ -220,14 +228,17 @@ def analyze_recording(
         reads = " and ".join(sorted(recognizer.reads))
         raise MerkitError(f"'{checkpoint}' reads {reads}, and '{path}' has no such input for it: use another model.")
     notes = [f"About the recording: {note}." for note in media_notes(recording)]
-    notes += [*(() if fitted is None else fitted.notes), *describe_unheard(reasons, nothing, len(segments))]
-    notes += [*pieces.notes, *_notes(recognizer, lines is not None, segments)]
+    notes += [
+        *(() if fitted is None else fitted.notes),
+        *division.notes,
+        *describe_unheard(reasons, nothing, len(segments)),
+    ]
+    notes += [*pieces.notes, *_notes(recognizer, division.has_words, segments)]
     unread = describe_unread(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
     notes += [note for note in (unaligned, unread) if note is not None]
-    answers = recognizer.answers
-    return Analysis(path, length_s, checkpoint, answers.labels, segments, notes, answers.rule)
+    return Analysis(path, length_s, checkpoint, recognizer.answers.labels, segments, notes, rule)
 
 
 def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
@@ -235,7 +246,7 @@ def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment
     used = {modality for segment in segments for modality in segment.modalities}
     labelled = any(segment.prediction is not None for segment in segments)
     for modality in sorted(recognizer.reads - used if labelled else ()):
-        hint = "; a transcript would add it" if modality == "text" and not transcribed else ""
+        hint = "; a transcript or --asr (asr=True) would add it" if modality == "text" and not transcribed else ""
         notes.append(f"The model also reads {modality}, which is missing: it predicts from the rest{hint}.")
     predicted = [segment.prediction for segment in segments if segment.prediction is not None]
     notes += describe_reference(recognizer, [segment.speaker for segment in segments])

@@ -1,31 +1,93 @@
 """Many recordings, one after the other: what fails does not stop the others, and what is done is not done again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.data.media.sources import check_file
 from merkit.inference.recognizer import Recognizer
 from merkit.io.answers import DEFAULT_ANSWERS, AnswerOptions
-from merkit.io.outputs import file_ids
+from merkit.io.outputs import FileIds, Outputs, content_of, file_ids
 from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.recognition.models import open_engine
 from merkit.recordings.search import FoundRecording
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Analyzed:
-    """What became of a recording: a new analysis, the file of an earlier one, or an error."""
+class Outcome(Generic[T]):
+    """What became of a recording: a new result, the file of an earlier one, or an error."""
 
     recording: Path
     transcript: Path | None = None
-    analysis: Analysis | None = None
+    result: T | None = None
     earlier: Path | None = None
     error: MerkitError | None = None
+
+
+@dataclass(frozen=True)
+class Work(Generic[T]):
+    """What is done with each recording."""
+
+    make: Callable[[FoundRecording], T]
+    outputs: Callable[[FoundRecording], Outputs]
+    """Where the result is written."""
+    made_of: Callable[[FoundRecording], Mapping[str, Any]]
+    """All that decides the result, files by their content."""
+    write: Callable[[T, Outputs, Mapping[str, Any], FileIds], None]
+    read: Callable[[Mapping[str, Any]], T] | None = None
+    """Makes a result of a record's content, so that only the files beside it are written anew; ``None``: none can."""
+
+
+def do_each(
+    work: Work[T], found: Sequence[FoundRecording], write: bool, progress: ProgressCallback | None = None
+) -> Iterator[Outcome[T]]:
+    """Yield what becomes of each recording; results are written before they are yielded.
+
+    A result that is there already, made of the same by content, is not made again.
+
+    Args:
+        work: What is done.
+        found: The recordings.
+        write: Whether results are written.
+        progress: Called before each recording.
+
+    Raises:
+        MerkitError: A checkpoint or an option cannot be used, or the outputs cannot be written.
+    """
+    inputs = file_ids(path for one in found for path in (one.path, one.transcript) if path is not None)
+    for number, one in enumerate(found):
+        if progress is not None:
+            progress("recordings", number, len(found))
+        outputs = work.outputs(one) if write else None
+        key: Mapping[str, Any] = {}
+        try:
+            if outputs is None:
+                yield Outcome(one.path, one.transcript, work.make(one))
+                continue
+            check_file(one.path)
+            key = work.made_of(one)
+            outputs.check(inputs)
+            if outputs.made_of() == key:
+                yield Outcome(one.path, one.transcript, earlier=outputs.record)
+                continue
+            known = content_of(outputs.record) if Outputs(outputs.record).made_of() == key else {}
+            result = work.read(known) if known and work.read is not None else work.make(one)
+        except (CheckpointError, ConfigError):  # the same for every recording
+            raise
+        except MerkitError as error:
+            yield Outcome(one.path, one.transcript, error=error)
+            continue
+        work.write(result, outputs, key, inputs)
+        yield Outcome(one.path, one.transcript, result)
+    if progress is not None:
+        progress("recordings", len(found), len(found))
 
 
 def analyze_recordings(
@@ -36,11 +98,9 @@ def analyze_recordings(
     out: Path | None = None,
     progress: ProgressCallback | None = None,
     answers: AnswerOptions = DEFAULT_ANSWERS,
-) -> Iterator[Analyzed]:
-    """Yield what becomes of each recording; with ``out`` the analyses are written, before they are yielded.
-
-    An analysis that ``out`` has already, of the same recording, transcript, checkpoint and options by content, is not
-    made again. The checkpoint is loaded when it is first needed.
+    asr: str | None = None,
+) -> Iterator[Outcome[Analysis]]:
+    """Yield what becomes of each recording; see `do_each`. The checkpoint is loaded when it is first needed.
 
     Args:
         found: The recordings.
@@ -48,35 +108,25 @@ def analyze_recordings(
         name: What the results say they were made by.
         options: Those of `analyze_recording`.
         out: The folder of all analyses; ``None``: none is written.
-        progress: Called before each recording.
+        progress: As of `do_each`.
         answers: What a user chose in place of the checkpoint's answer rule.
+        asr: The recogniser of words where there is no transcript; see `open_engine`.
 
     Raises:
         MerkitError: The checkpoint or an option cannot be used, or ``out`` cannot be written to.
     """
-    inputs = file_ids(path for one in found for path in (one.path, one.transcript) if path is not None)
     recognizer = cache(lambda: Recognizer.load(checkpoint, options=answers, name=name))
-    for number, one in enumerate(found):
-        if progress is not None:
-            progress("recordings", number, len(found))
-        outputs = None if out is None else outputs_of(out, one.output)
-        key: Mapping[str, Any] = {}
-        try:
-            if outputs is not None:
-                check_file(one.path)
-                key = made_of(one.path, one.transcript, checkpoint, {**options, **answers.given})
-                outputs.check(inputs)
-            earlier = outputs is not None and outputs.made_of() == key
-            analysis = None if earlier else analyze_recording(recognizer(), one.path, one.transcript, name, **options)
-        except (CheckpointError, ConfigError):  # the same for every recording
-            raise
-        except MerkitError as error:
-            yield Analyzed(one.path, one.transcript, error=error)
-            continue
-        if outputs is None or analysis is None:
-            yield Analyzed(one.path, one.transcript, analysis, None if outputs is None else outputs.record)
-        else:
-            write_analysis(analysis, outputs, key, inputs)
-            yield Analyzed(one.path, one.transcript, analysis)
-    if progress is not None:
-        progress("recordings", len(found), len(found))
+    engine = None if asr is None else open_engine(asr)
+    recognised_by = {} if engine is None else {"asr": engine.identity()}
+
+    def key(one: FoundRecording) -> Mapping[str, Any]:
+        own = {} if one.transcript is not None else recognised_by
+        return made_of(one.path, one.transcript, checkpoint, {**options, **answers.given, **own})
+
+    work = Work(
+        make=lambda one: analyze_recording(recognizer(), one.path, one.transcript, name, engine=engine, **options),
+        outputs=lambda one: outputs_of(Path() if out is None else out, one.output),
+        made_of=key,
+        write=write_analysis,
+    )
+    return do_each(work, found, out is not None, progress)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from merkit.core.errors import MerkitError
+from merkit.core.errors import MerkitError, first_line
 from merkit.data.checksums import damaged_files, hash_files, seal, unseal
 from merkit.data.files import atomic_path, make_folder
 
@@ -35,12 +35,13 @@ def cache_folder() -> Path:
     Raises:
         MerkitError: Neither the variable nor the user's home says where it is.
     """
-    if named := os.environ.get(VARIABLE):
-        return Path(named).expanduser().absolute()
+    named = os.environ.get(VARIABLE)
     try:
+        if named:
+            return Path(named).expanduser().absolute()
         home = Path.home()
     except RuntimeError as error:
-        raise MerkitError(f"No home folder for the cache: name a folder with {VARIABLE}") from error
+        raise MerkitError(f"No home folder for the cache: name one without ~ with {VARIABLE}") from error
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "merkit"
     named = os.environ.get("XDG_CACHE_HOME", "")
@@ -95,7 +96,7 @@ def _recorded(folder: Path, origin: Mapping[str, Any]) -> dict[str, str] | None:
     except (OSError, ValueError):
         return None
     hashes = record.get("files")
-    return hashes if record.get("origin") == origin and isinstance(hashes, dict) else None
+    return hashes if record.get("origin") == origin and isinstance(hashes, dict) and hashes else None
 
 
 @contextmanager
@@ -122,5 +123,5 @@ def _explained() -> Iterator[None]:
     """Say in errors of writing which variable names another folder."""
     try:
         yield
-    except MerkitError as error:
-        raise MerkitError(f"{error}; {VARIABLE} names another folder for the cache") from error
+    except (MerkitError, OSError) as error:
+        raise MerkitError(f"{first_line(error)}; {VARIABLE} names another folder for the cache") from error

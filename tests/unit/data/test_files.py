@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from merkit.core.errors import MerkitError
-from merkit.data.files import TEMPORARY, atomic_path, file_hash, remove_leftovers, write_texts
+from merkit.data.files import TEMPORARY, atomic_path, file_hash, open_file, remove_leftovers, write_texts
 
 
 def test_a_written_file_takes_its_place_and_leaves_no_sibling(tmp_path: Path) -> None:
@@ -178,3 +178,8 @@ def test_a_link_to_a_pipe_or_device_is_refused(tmp_path: Path) -> None:
 def test_the_hash_of_a_path_with_a_null_byte_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MerkitError, match="has a character that no file's name can have"):
         file_hash(tmp_path / "a\0b.wav")
+
+
+def test_a_folder_in_a_file_s_place_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(MerkitError, match="a folder, pipe or device, expected a file"), open_file(tmp_path):
+        pytest.fail("not reached")

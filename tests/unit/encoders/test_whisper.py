@@ -129,6 +129,21 @@ def test_states_are_averaged_after_mean_and_deviation_over_time(whisper: Path, l
     np.testing.assert_allclose(array, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("layer", ["mean", "mix"])
+def test_frames_are_averaged_by_stride_and_keep_their_times(whisper: Path, layer: str) -> None:
+    one, three = build(whisper, layer=layer), build(whisper, layer=layer, stride=3)
+    wave = noise(7 * 320)
+
+    (frames,), (means,) = one.extract([turn(wave)]), three.extract([turn(wave)])
+
+    assert (one.hop_s, one.centre_s, three.hop_s) == (0.02, 0.0, pytest.approx(0.06))
+    assert three.centre_s == pytest.approx(0.02)  # of three frames the second is the middle
+    assert len(frames) == 7
+    for found, own in zip(means, (frames[:3], frames[3:6], frames[6:]), strict=True):
+        np.testing.assert_allclose(found, own.mean(0), rtol=1e-5)
+    assert one.fingerprint() != three.fingerprint()
+
+
 def test_a_learned_mix_weighs_means_and_deviations_alike(whisper: Path) -> None:
     encoder = build(whisper, layer="mix", pooled="mean_std")
     averaged = build(whisper, layer="mean", pooled="mean_std")
@@ -260,6 +275,8 @@ def test_weights_that_lack_a_layer_are_refused(whisper: Path, tmp_path: Path) ->
 def test_settings_that_do_not_fit_are_refused() -> None:
     for settings, words in (
         ({"precision": "bfloat16", "frozen": False}, "precision needs frozen = true"),
+        ({"stride": 5, "frozen": False}, "stride needs frozen = true"),
+        ({"stride": 5, "pooled": "mean"}, "stride needs frozen = true and pooled = false"),
         ({"combine": "mean"}, "combine needs a list"),
         ({"combine": "mean", "layer": "mean"}, "combine needs a list"),
         ({"pooled": "max"}, "pooled"),

@@ -19,7 +19,8 @@ class Word:
     start_s: float
     end_s: float
     text: str
-    probability: float
+    probability: float | None
+    """``None``: the engine does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from merkit.core.errors import MerkitError, first_line
+from merkit.core.errors import CheckpointError, first_line
 from merkit.core.once import once
 from merkit.data.files import file_hash
 from merkit.data.media.audio import Wave
@@ -62,12 +62,15 @@ class FasterWhisper:
         )
         return [
             Passage(
-                segment.start,
-                segment.end,
+                float(segment.start),
+                float(segment.end),
                 segment.text,
-                tuple(Word(word.start, word.end, word.word, word.probability) for word in segment.words or ()),
-                segment.no_speech_prob,
-                segment.avg_logprob,
+                tuple(
+                    Word(float(word.start), float(word.end), word.word, float(word.probability))
+                    for word in segment.words or ()
+                ),
+                float(segment.no_speech_prob),
+                float(segment.avg_logprob),
             )
             for segment in segments
         ]
@@ -77,7 +80,7 @@ class FasterWhisper:
         folder = self._find()
         missing = [name for name in _FILES if not (folder / name).is_file()]
         if missing:
-            raise MerkitError(f"'{folder}' has no {' and no '.join(missing)}: it is no whole network of faster-whisper")
+            raise CheckpointError(f"'{folder}' has no {' and no '.join(missing)}: it is no network of faster-whisper")
         return folder
 
     @once
@@ -85,7 +88,7 @@ class FasterWhisper:
         try:
             from faster_whisper import WhisperModel
         except ImportError:
-            raise MerkitError("Recognition of words needs the extra 'asr': pip install 'merkit[asr]'") from None
+            raise CheckpointError("Recognition of words needs the extra 'asr': pip install 'merkit[asr]'") from None
         folder = self._folder
         try:
             return WhisperModel(
@@ -96,6 +99,6 @@ class FasterWhisper:
                 local_files_only=True,
             )
         except (RuntimeError, ValueError, KeyError, OSError) as error:
-            raise MerkitError(
+            raise CheckpointError(
                 f"'{folder}' holds no Whisper network that CTranslate2 reads ({first_line(error)}). Get it again"
             ) from error

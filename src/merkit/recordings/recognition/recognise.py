@@ -1,7 +1,7 @@
 """Recognise the words of a recording: only its speech reaches the engine, and what is left out is counted."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from merkit.core.errors import MerkitError
+from merkit.core.errors import ConfigError
 from merkit.core.lookup import unknown
 from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
@@ -56,7 +56,14 @@ class Recognition(Tabular):
     language_probability: float | None
     """``None``: the language was given."""
     lines: Sequence[RecognisedLine]
-    notes: Sequence[str]
+    word_notes: Sequence[str]
+    """How the words were recognised, and what was left out."""
+    media_notes: Sequence[str] = ()
+    """What was repaired in order to read the recording, or is not read."""
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        return [*self.media_notes, *self.word_notes]
 
     @property
     def title(self) -> str:
@@ -80,12 +87,24 @@ class Recognition(Tabular):
             "recogniser": self.recogniser,
             "language": self.language,
             "language_probability": self.language_probability,
-            "notes": list(self.notes),
+            "word_notes": list(self.word_notes),
+            "media_notes": list(self.media_notes),
             "segments": [
                 {**row, "words": [asdict(word) for word in line.words]}
                 for row, line in zip(self.rows(), self.lines, strict=True)
             ],
         }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Recognition":
+        """Return the recognition that `to_dict` gave these values of."""
+        segments = [
+            {**segment, "words": tuple(Word(**word) for word in segment["words"])} for segment in content["segments"]
+        ]
+        return cls(
+            **{**content, "recording": Path(content["recording"])}
+            | {"lines": [RecognisedLine(**segment) for segment in segments]}
+        )
 
 
 def recognise(
@@ -145,10 +164,10 @@ def recognise(
     if progress is not None and total:
         progress(f"words of {path.name}", total, total)
     lines = [line for speaker, own in words.items() for line in _lines(speaker, own)]
-    notes = [f"About the recording: {note}." for note in media_notes(recording)]
-    notes += _notes(engine.name, language, probability, dropped, bool(lines))
     lines.sort(key=lambda line: line.start_s)
-    return Recognition(path, length_s, engine.name, language, probability, lines, notes)
+    notes = list(_notes(engine.name, language, probability, dropped, bool(lines)))
+    about = [f"About the recording: {note}." for note in media_notes(recording)]
+    return Recognition(path, length_s, engine.name, language, probability, lines, notes, about)
 
 
 def recognised_text(
@@ -183,11 +202,11 @@ def check_language(engine: Engine, language: str) -> str:
     """Return a language's code as the engine knows it.
 
     Raises:
-        MerkitError: It does not know it.
+        ConfigError: It does not know it.
     """
     code = language.strip().lower()
     if code not in engine.languages:
-        raise MerkitError(f"{engine.name}: {unknown('language', language, engine.languages)}")
+        raise ConfigError(f"{engine.name}: {unknown('language', language, engine.languages)}")
     return code
 
 
@@ -224,7 +243,7 @@ def _first_speech(stretches: Sequence[tuple[str, Recording, Region]]) -> Wave:
 def _placed(passage: Passage, stretch: Region) -> Iterator[Word]:
     """Yield a passage's words with times of the recording, inside of the stretch; without words of its own, itself."""
     start_s, end_s = stretch
-    own = passage.words or (Word(passage.start_s, passage.end_s, passage.text, float(np.exp(passage.log_probability))),)
+    own = passage.words or (Word(passage.start_s, passage.end_s, passage.text, None),)
     for word in own:
         first_s = min(start_s + max(word.start_s, 0.0), end_s - SHORTEST_S)
         last_s = max(min(start_s + word.end_s, end_s), first_s + SHORTEST_S)

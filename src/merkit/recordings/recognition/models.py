@@ -1,0 +1,47 @@
+"""Recognisers by name: the built-in one, a folder, or a hub id with its revision."""
+
+import importlib.util
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from merkit.core.errors import MerkitError
+from merkit.recordings.recognition.engine import Engine
+
+BUILTIN = "builtin:whisper-base"
+"""Whisper base, multilingual (Radford et al. 2022), from the packages of the extra ``speech``."""
+_HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.*)")
+
+
+@lru_cache(maxsize=2)
+def open_engine(name: str = BUILTIN) -> Engine:
+    """Return a recogniser, of which nothing is loaded yet; the same one for the same name.
+
+    Args:
+        name: A built-in name; the folder of a Whisper, as faster-whisper (``model.bin``) or Hugging Face
+            (``model.safetensors``) has it; or ``org/name@REVISION`` of the hub, with the 40 digits of a commit.
+
+    Raises:
+        ConfigError: There is no such built-in recogniser, folder or revision.
+        MerkitError: The package that it needs is not installed.
+    """
+    from merkit.recordings.recognition.faster_whisper import WEIGHTS, FasterWhisper
+    from merkit.recordings.recognition.hugging_face import HuggingFaceWhisper
+
+    folder = Path(name)
+    hub = _HUB.fullmatch(name)
+    if name.startswith("builtin:"):
+        from merkit.weights.folders import recognizer_folder
+        from merkit.weights.known import built_in
+
+        built_in(name)
+        engine: Engine = FasterWhisper(name, lambda: recognizer_folder(name))
+    elif folder.is_dir() and (folder / WEIGHTS).is_file():
+        engine = FasterWhisper(name, lambda: folder)
+    elif folder.is_dir() or hub is None:
+        return HuggingFaceWhisper(name)
+    else:
+        return HuggingFaceWhisper(hub[1], hub[2])
+    if importlib.util.find_spec("faster_whisper") is None:
+        raise MerkitError("Words are recognised with the extra 'asr': pip install 'merkit[asr,speech]'")
+    return engine
