@@ -47,6 +47,14 @@ _DYNAMIC_RANGE, _FLOOR = 8.0, 1e-10
 """In powers of ten, below the loudest band of a window; the library's."""
 
 
+_BOUNDS = (
+    *((name, 0.0, 1.0) for name in ("dropout", "attention_dropout", "activation_dropout")),
+    ("encoder_attention_heads", 1, 1000),
+    ("num_mel_bins", 1, 1000),
+)
+"""What the library does not check before it runs a network."""
+
+
 class WhisperConfig(NetworkConfig):
     """Which network, and which of its weights are trained."""
 
@@ -288,6 +296,10 @@ def _settled(network_config: Any, files: NetworkFiles) -> Any:
             f"'{files.weights}' has {network_config.max_source_positions} positions (max_source_positions), "
             f"expected the {_POSITIONS} of {_LONGEST_S} s that every published Whisper has"
         )
+    for name, low, high in _BOUNDS:
+        if not low <= getattr(network_config, name) <= high:
+            found = getattr(network_config, name)
+            raise ConfigError(f"'{files.weights}': {name} is {found}, expected {low} to {high} (config.json)")
     expected = {
         "sampling_rate": RATE_HZ,
         "feature_size": network_config.num_mel_bins,
