@@ -2,7 +2,7 @@
 
 Whisper was trained on 30 s, padded with silence. A clip is run at its own length with one second of silence behind it,
 which costs a ninth for clips of three seconds; the silence's states are dropped. A frozen network runs each clip alone;
-a trained one masks padding in the convolutions and in attention.
+a trained one masks padding in attention.
 
 Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", ICML 2023, section 2.2.
 """
@@ -153,8 +153,7 @@ class Whisper(Architecture):
         mask = None if windows.mask.all() else windows.mask
         bands = windows.data.to(parts.conv1.weight.dtype).transpose(1, 2)
         hidden = nn.functional.gelu(parts.conv1(bands))
-        if mask is not None:  # as the convolution itself pads a window that is alone
-            hidden = hidden.masked_fill(~mask.unsqueeze(1), 0.0)
+        # windows have an even number of frames: the second convolution never reads behind the end of one
         hidden = nn.functional.gelu(parts.conv2(hidden)).transpose(1, 2)
         hidden = hidden + parts.embed_positions.weight[: hidden.shape[1]]
         hidden = nn.functional.dropout(hidden, parts.dropout, parts.training)

@@ -80,7 +80,7 @@ def parameters_by_layer(network: nn.Module, config: Any) -> list[list[nn.Paramet
     """
     stack = [list(layer.parameters()) for layer in transformer_layers(network, config)]
     inside = {id(parameter) for layer in stack for parameter in layer}
-    closing = _FINAL_NORMS
+    closing: tuple[str, ...] = _FINAL_NORMS
     if config.model_type == "whisper":
         closing = ("layer_norm.",)
     elif getattr(config, "do_stable_layer_norm", False):
