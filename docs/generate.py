@@ -363,7 +363,7 @@ def answer_rule() -> str:
 
 
 PARTS: Mapping[str, Callable[..., str]] = {
-    "answer-rule": answer_rule,
+    "answers": answer_rule,
     "system": system,
     "recipe": recipe_keys,
     "plugins": plug_ins,

@@ -1,5 +1,7 @@
 """From logits to what is said: prior, shown labels, unsure, and the reference that a speaker needs."""
 
+import csv
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,6 +71,10 @@ def test_below_the_threshold_there_are_probabilities_and_no_label(unsure_below: 
     assert list(found.probabilities.values()) == pytest.approx([0.5, 0.25, 0.25])
     assert found.confidence == pytest.approx(0.5)
     assert found.reason == (None if label else "unsure: the highest probability, 0.50, is below 0.51")
+
+
+def test_a_probability_at_the_threshold_is_enough() -> None:
+    assert answer([0.0, 0.0, 0.0], {"labels": ["a", "b"], "unsure_below": 0.5}).label == "a"
 
 
 def test_a_probability_just_below_the_threshold_is_not_printed_as_reached() -> None:
@@ -252,6 +258,22 @@ def test_a_resumed_prediction_compares_with_the_whole_corpus(
         assert (one["label"], one["reason"]) == (other["label"], other["reason"])
         assert (one["label"] is None) == (one["p:sad"] is None) == (int(one["id"][1:]) % 3 == 2)
         assert (one["confidence"] or 0.0) == pytest.approx(other["confidence"] or 0.0, abs=1e-5)
+
+
+def test_csv_and_json_lines_leave_empty_what_is_not_known(tmp_path: Path, checkpoint: Path) -> None:
+    manifest = corpus(tmp_path / "data", "AAAAAB")
+
+    done = predict_corpus(checkpoint, manifest, tmp_path / "p.csv")
+    predict_corpus(checkpoint, manifest, tmp_path / "p.jsonl")
+    again = predict_corpus(checkpoint, manifest, tmp_path / "p.csv")
+
+    assert (done.without_label, done.old, again.without_label, again.old) == (1, 0, 1, 6)
+    with (tmp_path / "p.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert [row["label"] == "" == row["p:sad"] for row in rows] == [False] * 5 + [True]
+    assert [line["label"] is None and line["p:sad"] is None for line in lines] == [False] * 5 + [True]
+    assert rows[5]["reason"] == lines[5]["reason"] != ""
 
 
 def test_a_part_is_made_again_where_another_recording_of_a_speaker_changed(
