@@ -236,10 +236,11 @@ def call_figures(
     neutral: int,
     alarm: int,
     unsure_below: float,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Return figures of calls of which 80 % are neutral: clips are weighted so, the other labels evenly.
 
-    ``alarm`` is the place of a label among ``classes`` whose probability of 0.5 or more is an alarm.
+    ``alarm`` is the place of a label among ``classes`` whose probability of 0.5 or more is an alarm. ``None``: no clip
+    has a label, or an alarm.
     """
     truth, rows = probabilities(clips, scored, classes, 1.0 if prior is None else list(prior.values()))
     shares = np.full(len(classes), (1 - CALL_NEUTRAL) / (len(classes) - 1))
@@ -250,7 +251,7 @@ def call_figures(
     return {
         "accuracy": float(weights @ correct),
         "share_with_label": float(weights @ sure),
-        "accuracy_with_label": float(weights @ (sure & correct) / (weights @ sure)),
+        "accuracy_with_label": float(weights @ (sure & correct) / (weights @ sure)) if sure.any() else None,
         "alarm_recall": float(weights @ (raised & right) / (weights @ right)),
-        "alarm_precision": float(weights @ (raised & right) / max(weights @ raised, 1e-12)),
+        "alarm_precision": float(weights @ (raised & right) / (weights @ raised)) if raised.any() else None,
     }

@@ -66,15 +66,19 @@ def make(settings: Mapping[str, Any], data: Path, features: Path, out: Path) -> 
     spec = load("models", "voice")
     choices = choose_encoders({"audio": settings["encoder"]})
     encoder = build_encoders(choices, None, None)["audio"]
+    kinds = {"training": (None, *DAMAGE), "unseen": (None, *DAMAGE, *LOUDNESS)}
+    read = {  # all of them before the first vector, so that a missing corpus costs no time
+        name: (read_clips(name, data / name, labels, settings["emotions"]), kinds[role])
+        for role in kinds
+        for name in settings["corpora"][role]
+    }
     corpora = {}
-    for role, kinds in (("training", [None, *DAMAGE]), ("unseen", [None, *DAMAGE, *LOUDNESS])):
-        for name in settings["corpora"][role]:
-            clips = read_clips(name, data / name, labels, settings["emotions"])
-            vectors = {}
-            for kind in kinds:
-                _log.info("%s: vectors of %d clips%s", name, len(clips.utterances), f", {kind}" if kind else "")
-                vectors[kind] = vectors_of(encoder, clips, features, kind)
-            corpora[name] = Corpus(clips, vectors)
+    for name, (clips, wanted) in read.items():
+        vectors = {}
+        for kind in wanted:
+            _log.info("%s: vectors of %d clips%s", name, len(clips.utterances), f", {kind}" if kind else "")
+            vectors[kind] = vectors_of(encoder, clips, features, kind)
+        corpora[name] = Corpus(clips, vectors)
     training = {name: corpora[name] for name in settings["corpora"]["training"]}
 
     head = train(training, settings, sides)

@@ -1,12 +1,20 @@
 """`make weights`: its parts by hand, and the whole of it on corpora of a few tones."""
 
+import json
 import math
+import tomllib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
+from tests.miniature import write_emodb, write_emovo, write_ravdess
+from tests.networks import write_whisper
 
 from merkit.core.types import Utterance
+from merkit.io.checkpoint import load_checkpoint
 from weights.figures import Measured, arousal_recall, call_figures, coverage, mean_recall
 from weights.head import (
     Examples,
@@ -18,6 +26,7 @@ from weights.head import (
     random_references,
 )
 from weights.vectors import Clips, loudest_second, mu_law
+from weights.voice import HERE, main, make
 
 
 def clips(labels: list[int], speakers: str) -> Clips:
@@ -142,3 +151,70 @@ def test_a_call_is_weighted_to_its_share_of_neutral() -> None:
     assert (even["alarm_recall"], even["alarm_precision"]) == pytest.approx((0.5, 0.1 / 0.5))
     assert prior["accuracy"] == pytest.approx(0.8)  # logit 3 - log 99 < 0: everything is neutral
     assert prior["alarm_recall"] == 0.0
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three corpora of tones."""
+    folder = tmp_path_factory.mktemp("releases")
+    write_ravdess(folder / "ravdess", (1, 2))
+    write_emovo(folder / "emovo", ("f1", "m2"))
+    write_emodb(folder / "emodb", ("03", "16"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The shipped model's settings, on these corpora, with a tiny network and a few copies."""
+    values = tomllib.loads((HERE / "voice.toml").read_text())
+    values["corpora"] = {"training": ["ravdess", "emovo"], "unseen": ["emodb"]}
+    values["encoder"]["weights"] = str(write_whisper(tmp_path_factory.mktemp("whisper")))
+    values["references"] |= {"copies": 2, "damaged_copies": 1}
+    values["fit"]["iterations"] = 20
+    return values
+
+
+@pytest.fixture(scope="module")
+def made(
+    settings: dict[str, Any], data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], Path]:
+    """A checkpoint, its provenance, and the folder of its vectors."""
+    folder = tmp_path_factory.mktemp("made")
+    return folder / "voice", make(settings, data, folder / "features", folder / "voice"), folder / "features"
+
+
+def test_the_same_settings_and_data_give_the_same_checkpoint(
+    settings: dict[str, Any], data: Path, made: tuple[Path, dict[str, Any], Path], tmp_path: Path
+) -> None:
+    folder, first, features = made
+
+    second = make(settings, data, features, tmp_path / "second")
+    other = make({**settings, "seed": 1}, data, features, tmp_path / "other")
+
+    assert first["figures"] == second["figures"]
+    assert "NaN" not in json.dumps(first["figures"])
+    states = [load_file(path / "model.safetensors") for path in (folder, tmp_path / "second", tmp_path / "other")]
+    assert all(bool((states[0][name] == states[1][name]).all()) for name in states[0])
+    assert not bool((states[0]["head.weight"] == states[2]["head.weight"]).all())
+    assert other["temperatures"] != first["temperatures"]
+
+
+def test_what_is_made_is_an_ordinary_checkpoint(made: tuple[Path, dict[str, Any], Path]) -> None:
+    folder, provenance, _ = made
+
+    _, config = load_checkpoint(folder)
+
+    figure = provenance["figures"]["emodb"]["recall"]["all of the speaker's clips"]["all"]["mean_recall"]
+    assert config.answer is not None
+    assert config.temperature == provenance["temperatures"]["labels"]
+    assert provenance["data"]["emodb"]["labelled"] == 12  # boredom has no place among the labels
+    assert f"{figure:.3f}".removeprefix("0") in (folder / "README.md").read_text()
+    assert (folder / "LICENSE").is_file()
+
+
+def test_a_missing_corpus_is_one_line_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--features", str(tmp_path / "features")])
+
+    assert code == 2
+    assert capsys.readouterr().err.startswith(f"make weights: {tmp_path / 'ravdess'}: no such folder")
+    assert not (tmp_path / "features").exists()
