@@ -300,3 +300,11 @@ def test_a_recognition_can_be_had_in_python(engine: FakeEngine, monkeypatch: pyt
 
     assert isinstance(found, merkit.Recognition)
     assert (found.text, found.language) == (SAID[0], "de")
+
+
+def test_words_that_look_like_markup_are_words_in_webvtt(tmp_path: Path) -> None:
+    engine = FakeEngine(lambda _: [passage("press <b> then &lt; now")])
+
+    transcribed(write_call(tmp_path / "call.wav"), tmp_path / "out", engine, ending="vtt", channels="left")
+
+    assert read_transcript(tmp_path / "out" / "call.vtt").lines[0].text == "press <b> then &lt; now"
