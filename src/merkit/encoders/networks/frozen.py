@@ -41,7 +41,7 @@ class FrozenNetwork(StoredVectors):
         average = torch.zeros(self.blank().shape[1:]) if config.normalize == "speaker_mean" else None
         self.register_buffer("average", average)
         self._average = self.blank()[0]  # the same where arrays are read: a loader's process cannot ask a GPU
-        self.register_load_state_dict_post_hook(FrozenNetwork._keep_average)
+        self.register_load_state_dict_post_hook(FrozenNetwork._keep_average)  # type: ignore[no-untyped-call]
         self._device: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_device", torch.empty(0), persistent=False)
 
