@@ -28,7 +28,7 @@ from merkit.experiments.recipe_files import read_toml
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import shipped_folder
 from merkit.experiments.transforms.registry import TRANSFORMS
-from merkit.io.answers import AnswerRule
+from merkit.io.decision_rule import DecisionRule
 from merkit.io.predictions import predictions_table
 from merkit.training.config import LossConfig, TrainingConfig
 from merkit.weights.models import built_in_model
@@ -62,10 +62,10 @@ COLUMNS = {
     "predictions": {
         "id": "of the utterance; the true label is joined by it",
         "split": "train, valid or test",
-        "label": "the predicted label; empty where a model's answer rule gives none",
+        "label": "the predicted label; empty where a model's decision rule gives none",
         "confidence": "the highest probability; empty where there are none",
         "modalities": "those that the prediction used, separated by commas",
-        "reason": "why there is no label; only of a model with an answer rule",
+        "reason": "why there is no label; only of a model with a decision rule",
         "arousal": "the probability that arousal is above the speaker's own average; only of a model that tells it",
         "p:LABEL": "the probability of each label",
     },
@@ -301,7 +301,7 @@ def columns(kind: str) -> str:
     example = Utterance(id="", conversation="", turn=0, speaker="")
     schema = {
         "manifest": pa.table(to_arrays(to_columns([example]))).schema,
-        "predictions": predictions_table([], ["LABEL"], AnswerRule(arousal=True), split="test").schema,
+        "predictions": predictions_table([], ["LABEL"], DecisionRule(arousal=True), split="test").schema,
     }[kind]
     meanings = COLUMNS[kind]
     assert set(schema.names) == set(meanings), f"{kind}: {set(schema.names) ^ set(meanings)}"
@@ -364,14 +364,14 @@ def card(name: str) -> str:
     return text.partition("\n")[2].lstrip()
 
 
-def answer_rule() -> str:
-    """Return the keys of a checkpoint's answer rule."""
-    return keys(AnswerRule) + "\n"
+def decision_rule() -> str:
+    """Return the keys of a checkpoint's decision rule."""
+    return keys(DecisionRule) + "\n"
 
 
 PARTS: Mapping[str, Callable[..., str]] = {
     "card": card,
-    "answers": answer_rule,
+    "decision_rule": decision_rule,
     "system": system,
     "recipe": recipe_keys,
     "plugins": plug_ins,

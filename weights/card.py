@@ -64,7 +64,10 @@ def voice_card(config: CheckpointConfig, provenance: Mapping[str, Any]) -> str:
             "",
             "## What it says",
             "",
-            *(f"* {sentence}" for sentence in (config.answer.describe(config.labels) if config.answer else ())),
+            *(
+                f"* {sentence}"
+                for sentence in (config.decision_rule.describe(config.labels) if config.decision_rule else ())
+            ),
             "* Arousal is told for every utterance, and was learned from happy and angry against neutral and sad.",
             "",
             "## What it cannot do",
@@ -190,7 +193,7 @@ def _calls(figures: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]
         for name, figure in figures.items()
         for prior in figure["call"]
     ]
-    neutral = settings["answer"]["prior"]["neutral"]
+    neutral = settings["decision_rule"]["prior"]["neutral"]
     return [
         f"Simulated calls, 80 % neutral: clips weighted to that share, references of 20 clips likewise; the default prior "
         f"is {neutral:g} for neutral. An alarm is a probability of angry of .5 or more:",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import expit, softmax
 from sklearn.metrics import confusion_matrix
 
-from merkit.io.answers import AnswerRule
+from merkit.io.decision_rule import DecisionRule
 from merkit.metrics.calibration import brier, expected_calibration_error
 from merkit.metrics.intervals import draw_weights, percentile_interval
 from weights.head import Floats, Head, Ints, centre
@@ -85,7 +85,9 @@ class Measured:
         )
 
 
-def figures_of(measured: Measured, labels: Sequence[str], sides: Floats, rule: AnswerRule, seed: int) -> dict[str, Any]:
+def figures_of(
+    measured: Measured, labels: Sequence[str], sides: Floats, rule: DecisionRule, seed: int
+) -> dict[str, Any]:
     """Return all figures of a corpus as JSON values.
 
     Args:

@@ -25,7 +25,6 @@ from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.model import Model
 from merkit.data.corpus.manifest import content_hash
-from merkit.io.answers import AnswerRule
 from merkit.io.checkpoint import (
     CheckpointConfig,
     build_encoders,
@@ -34,6 +33,7 @@ from merkit.io.checkpoint import (
     name_hash,
     save_checkpoint,
 )
+from merkit.io.decision_rule import DecisionRule
 from merkit.io.provenance import describe_environment
 from weights.card import LICENCE, voice_card
 from weights.figures import Measured, figures_of
@@ -89,7 +89,7 @@ def make(settings: Mapping[str, Any], data: Path, features: Path, out: Path) -> 
         spec, config := spec.config(arousal=tuple(settings["arousal"])), {"audio": encoder}, len(labels)
     )
     fill(model, head, arousal_temperature)
-    rule = AnswerRule(**settings["answer"])
+    rule = DecisionRule(**settings["decision_rule"])
     checkpoint = CheckpointConfig(spec, config, tuple(labels), choices, "-".join(training), temperature, rule)
     figures = {}
     for name in settings["corpora"]["unseen"]:

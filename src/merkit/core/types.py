@@ -93,7 +93,7 @@ class Prediction:
     """A model's prediction for one utterance.
 
     ``probabilities`` are by label name and sum to 1; ``confidence`` is the largest of them; ``modalities`` are those
-    that were present. A model with an answer rule may give no ``label``: where it is unsure, its probabilities stay;
+    that were present. A model with a decision rule may give no ``label``: where it is unsure, its probabilities stay;
     where it lacks a reference of the speaker it has none, and their mapping is empty. ``reason`` says which.
     """
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.answering import recognizer
+from tests.deciding import recognizer
 from tests.networks import write_text_network
 from tests.recognition import FakeEngine, passage
 from tests.speech import RATE_HZ, speech

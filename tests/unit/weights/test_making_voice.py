@@ -205,7 +205,7 @@ def test_what_is_made_is_an_ordinary_checkpoint(made: tuple[Path, dict[str, Any]
     _, config = load_checkpoint(folder)
 
     figure = provenance["figures"]["emodb"]["recall"]["all of the speaker's clips"]["all"]["mean_recall"]
-    assert config.answer is not None
+    assert config.decision_rule is not None
     assert config.temperature == provenance["temperatures"]["labels"]
     assert provenance["data"]["emodb"]["labelled"] == 12  # boredom has no place among the labels
     assert f"{figure:.3f}".removeprefix("0") in (folder / "README.md").read_text()

@@ -17,8 +17,8 @@ from merkit.core.lookup import load
 from merkit.core.types import Turn, Utterance, turns_of
 from merkit.core.waveform import Waveform
 from merkit.inference.recognizer import Recognizer
-from merkit.io.answers import AnswerOptions
 from merkit.io.checkpoint import load_checkpoint, read_trained_on
+from merkit.io.decision_rule import DecisionOptions
 from merkit.weights.models import built_in_model
 
 FOLDER = built_in_model("builtin:voice")
@@ -131,7 +131,7 @@ def test_a_real_speaker_is_recognised_about_as_often_as_published(real_data: Pat
     spec, words = load("corpora", "emodb"), {"happiness": "happy", "sadness": "sad", "anger": "angry"}
     own = [u for u in spec.read(real_data / "emodb", spec.options()).utterances if u.speaker == "03"]
     truth = {u.id: words.get(str(u.attributes["emotion"]), str(u.attributes["emotion"])) for u in own}
-    recognizer = Recognizer.load(FOLDER, device="cpu", options=AnswerOptions(prior="even"))
+    recognizer = Recognizer.load(FOLDER, device="cpu", options=DecisionOptions(prior="even"))
     turns = [Turn(dataclasses.replace(u, attributes={}), (), real_data / "emodb") for u in own]
 
     predictions = [p for p in recognizer.predict_turns(turns) if truth[p.id] in SHOWN]
