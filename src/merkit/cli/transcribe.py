@@ -11,6 +11,7 @@ from merkit.cli.options import AsJson
 from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
+from merkit.core.phrases import number_of
 
 if TYPE_CHECKING:
     from merkit.recordings.recognition.engine import Engine
@@ -119,7 +120,8 @@ def _transcribe_corpus(data: Path, engine: "Engine", language: str | None, as_js
         show_json({**vars(done), "folder": str(done.folder)})
     else:
         absent = f", {done.absent} without audio" if done.absent else ""
-        left_out = f"; {done.left_out} passages were left out as no speech or loops" if done.left_out else ""
+        passages = number_of(done.left_out, "passage")
+        left_out = f"; {passages} left out as no speech or loops" if done.left_out else ""
         show(
             f"{done.folder}: {done.new} utterances recognised, {done.old} already done{absent}; {done.without_words} "
             f"without words{left_out}"

@@ -121,6 +121,17 @@ def test_a_transcript_beside_its_recording_is_found_by_analyze(tmp_path: Path) -
     assert failures == {}
 
 
+def test_json_of_a_recognition_replaces_its_own_and_nothing_else(tmp_path: Path) -> None:
+    result = transcribed(write_call(tmp_path / "call.wav"), tmp_path / "out").result
+    assert result is not None
+
+    result.to_json(result.to_json(tmp_path / "call.json"))
+
+    (tmp_path / "call.json").write_text('{"recording": "call.wav", "segments": []}')  # of another program
+    with pytest.raises(MerkitError, match="merkit did not write it"):
+        result.to_json(tmp_path / "call.json")
+
+
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """Return the engine that the command line opens."""
@@ -275,7 +286,7 @@ def test_the_command_transcribes_a_corpus(tmp_path: Path, engine: FakeEngine) ->
     engine.say = lambda number: [] if number == 0 else [passage("ha " * 99)] if number == 1 else say(number)
 
     assert call("transcribe", str(data)).out.split(": ", 1)[1] == (
-        "3 utterances recognised, 0 already done; 2 without words; 1 passages were left out as no speech or loops\n"
+        "3 utterances recognised, 0 already done; 2 without words; 1 passage left out as no speech or loops\n"
     )
     assert json.loads(call("transcribe", str(data), "--json").out)["old"] == 3
     assert call("transcribe", str(data), "--out", str(tmp_path)).code == 2
