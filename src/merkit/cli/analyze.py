@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from merkit.recordings.bulk import Outcome
 
 
-_NO_LABEL = "(no label)"
-
-
 def analyze(
     recordings: Annotated[
         list[Path], typer.Argument(help="Audio or video files, or folders of them.", show_default=False)
@@ -124,12 +121,9 @@ def print_analysis(analysis: "Analysis") -> None:
 
 def _unlabelled(segment: "Segment") -> str:
     """Return in few words why there is no label; a note has all of them."""
-    from merkit.inference.answers import UNSURE
-
-    reason = segment.reason or ""
     if segment.prediction is None:
-        return f"({reason})"
-    return f"({UNSURE})" if reason.startswith(UNSURE) else _NO_LABEL
+        return f"({segment.reason})"
+    return "(unsure)" if segment.prediction.is_unsure else "(no label)"
 
 
 def _percent(probability: float | None) -> str:

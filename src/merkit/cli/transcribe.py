@@ -46,8 +46,9 @@ def transcribe(
         str, typer.Option("--channels", help="mix, left, right, or split: each channel is a speaker of its own.")
     ] = "mix",
     format_: Annotated[
-        Literal["srt", "vtt", "txt", "json"], typer.Option("--format", help="Of the file in --out.")
-    ] = "srt",
+        Literal["srt", "vtt", "txt", "json"] | None,
+        typer.Option("--format", help="Of the file in --out; by default srt.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for the transcript of each recording; by default it is printed."),
@@ -61,20 +62,23 @@ def transcribe(
     is one that 'merkit analyze --transcript' reads. The column is read with --text-column asr_text. What is done
     already is left out when the command is repeated.
     """
+    from merkit.core.errors import ConfigError
     from merkit.data.corpus.manifest import is_corpus
     from merkit.recordings.recognition.models import open_engine
 
     corpora = [path for path in recordings if is_corpus(path)]
     engine = open_engine(model)
     if not corpora:
-        _transcribe_recordings(recordings, engine, language, channels, format_, out, as_json, fail_fast)
+        if format_ is not None and out is None:
+            raise ConfigError(f"--format {format_} is that of the file in --out: give --out too")
+        _transcribe_recordings(recordings, engine, language, channels, format_ or "srt", out, as_json, fail_fast)
         return
-    from merkit.core.errors import ConfigError
-
     if len(recordings) > 1:
         raise ConfigError(f"'{corpora[0]}' is a corpus: transcribe it alone, without other recordings")
-    if out is not None or channels != "mix":
-        raise ConfigError(f"'{corpora[0]}' is a corpus, whose words become its column: leave out --out and --channels")
+    if out is not None or format_ is not None or channels != "mix":
+        raise ConfigError(
+            f"'{corpora[0]}' is a corpus, whose words become its column: leave out --out, --format and --channels"
+        )
     _transcribe_corpus(corpora[0], engine, language, as_json, fail_fast)
 
 

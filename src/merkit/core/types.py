@@ -105,4 +105,9 @@ class Prediction:
     reason: str | None = None
     """Why there is no label; ``None``: there is one."""
     arousal: float | None = None
-    """Probability that arousal is higher than the speaker's own average; ``None``: the model does not tell it."""
+    """Probability that arousal is higher than the speaker's own average; ``None``: the model does not predict it."""
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether there is no label because no probability is high enough."""
+        return self.label is None and bool(self.probabilities)

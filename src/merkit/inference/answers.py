@@ -15,9 +15,6 @@ from merkit.io.answers import AnswerRule
 AROUSAL = "arousal"
 """A model's auxiliary output ``[*batch]``: the logit of high arousal against low, calibrated by the model."""
 
-UNSURE = "unsure"
-"""How the reason begins where no probability is high enough."""
-
 _COMPARED = "a voice is compared with the speaker's own average"
 
 
@@ -113,7 +110,7 @@ class Answers:
         confidence = probabilities[label]
         if self.rule is not None and confidence < self.rule.unsure_below:
             below = math.floor(100 * confidence + 1e-9) / 100  # never printed as reached
-            reason = f"{UNSURE}: the highest probability, {below:.2f}, is below {self.rule.unsure_below:g}"
+            reason = f"unsure: the highest probability, {below:.2f}, is below {self.rule.unsure_below:g}"
             return Prediction(utterance, None, probabilities, confidence, modalities, reason, arousal)
         return Prediction(utterance, label, probabilities, confidence, modalities, None, arousal)
 

@@ -152,9 +152,9 @@ def analyze_recording(
 
     A transcript with times cuts the recording into utterances, or the words that ``engine`` recognises. Without both
     the whole recording is one utterance; for a model that compares a voice with its own average, which needs several
-    utterances, it is cut at pauses. A modality that the
-    model reads and the recording lacks (text, where there is no transcript) is missing to the model, and each segment
-    names the modalities that were present.
+    utterances, it is cut at pauses (words without times are then read by no model of sound alone, and are left out). A
+    modality that the model reads and the recording lacks (text, where there is no transcript) is missing to the model,
+    and each segment names the modalities that were present.
 
     Sound without speech is missing to the model too: an utterance that has words is labelled from them, one that has
     none gets no label. An utterance of over ten minutes of sound is read in pieces, whose probabilities are averaged.
@@ -183,6 +183,8 @@ def analyze_recording(
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript, or recognise words (--asr, asr=True).")
     rule = recognizer.answers.rule
     at_pauses = speech_check and rule is not None and rule.compares
+    if at_pauses and lines is not None and "text" not in recognizer.reads and all(x.start_s is None for x in lines):
+        lines, engine = None, None  # words without times are one utterance, and say nothing to a model of sound
     division = divide(recording, lines, channels, engine=engine, at_pauses=at_pauses, name=name)
     utterances = [
         Utterance(

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from merkit.core.types import Prediction
-from merkit.inference.answers import UNSURE
 from merkit.inference.recognizer import Recognizer
 from merkit.io.answers import described_prior
 
@@ -33,13 +32,12 @@ def describe_answers(recognizer: Recognizer, predictions: Sequence[Prediction], 
     rule, known = recognizer.answers.rule, recognizer.labels
     if rule is None:
         return []
-    reasons = Counter(prediction.reason for prediction in predictions if prediction.reason is not None)
-    unsure = sum(count for reason, count in reasons.items() if reason.startswith(UNSURE))
+    unsure = sum(prediction.is_unsure for prediction in predictions)
+    reasons = Counter(each.reason for each in predictions if each.label is None and not each.is_unsure)
     notes = []
     for reason, count in reasons.items():
-        if not reason.startswith(UNSURE):
-            what = "It has no label" if total == 1 else f"{count} of {total} utterances have no label"
-            notes.append(f"{what}: {reason}.")
+        what = "It has no label" if total == 1 else f"{count} of {total} utterances have no label"
+        notes.append(f"{what}: {reason}.")
     if rule.compares and any(each.arousal is not None and not each.probabilities for each in predictions):
         notes.append("Without enough of a speaker, arousal is less reliable: there is little to compare a voice with.")
     if unsure:

@@ -68,6 +68,7 @@ def test_below_the_threshold_there_are_probabilities_and_no_label(unsure_below: 
     found = answer([LOG2, 0.0, 0.0], {"unsure_below": unsure_below})  # .5, .25, .25
 
     assert found.label == label
+    assert found.is_unsure is (label is None)
     assert list(found.probabilities.values()) == pytest.approx([0.5, 0.25, 0.25])
     assert found.confidence == pytest.approx(0.5)
     assert found.reason == (None if label else "unsure: the highest probability, 0.50, is below 0.51")
@@ -159,6 +160,7 @@ def test_an_utterance_without_sound_has_no_label_and_is_no_reference(tmp_path: P
     found = predicted(recognizer(), manifest)
 
     assert found["u4"] == Prediction("u4", None, {}, None, (), "no input that the model reads")
+    assert not found["u4"].is_unsure
     assert {found[name].reason for name in ("u0", "u3")} == {
         "fewer than 5 utterances of this speaker: a voice is compared with the speaker's own average"
     }
