@@ -81,9 +81,7 @@ class Decisions:
         if self.rule is None or not self.rule.arousal:
             return [None] * len(batch.ids)
         if AROUSAL not in output.auxiliary:
-            raise MerkitError(
-                "The model's decision rule has arousal, and its output has none: was config.json edited?"
-            )
+            raise MerkitError("The model's decision rule has arousal, and its output has none: was config.json edited?")
         values: list[float | None] = output.auxiliary[AROUSAL].cpu()[batch.mask].double().sigmoid().tolist()
         return values
 
