@@ -66,7 +66,7 @@ COLUMNS = {
         "confidence": "the highest probability; empty where there are none",
         "modalities": "those that the prediction used, separated by commas",
         "reason": "why there is no label; only of a model with a decision rule",
-        "arousal": "the probability that arousal is above the speaker's own average; only of a model that tells it",
+        "arousal": "the probability that arousal is above the speaker's own average; only of a model that predicts it",
         "p:LABEL": "the probability of each label",
     },
 }

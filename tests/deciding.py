@@ -1,4 +1,4 @@
-"""A model with a decision rule that needs no training: it tells arousal and compares speakers."""
+"""A model with a decision rule that needs no training: it predicts arousal and compares speakers."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -68,7 +68,7 @@ def voice_card(config: CheckpointConfig, provenance: Mapping[str, Any]) -> str:
                 f"* {sentence}"
                 for sentence in (config.decision_rule.describe(config.labels) if config.decision_rule else ())
             ),
-            "* Arousal is told for every utterance, and was learned from happy and angry against neutral and sad.",
+            "* Arousal is predicted for every utterance, and was learned from happy and angry against neutral and sad.",
             "",
             "## What it cannot do",
             "",

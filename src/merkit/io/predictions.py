@@ -24,7 +24,7 @@ def predictions_table(
     Args:
         predictions: One for each row.
         labels: Those that the predictions have probabilities of.
-        rule: The decision rule of the model, which adds ``reason`` and, where the model tells it, ``arousal``.
+        rule: The decision rule of the model, which adds ``reason`` and, where the model predicts it, ``arousal``.
         columns: Each has one value for all rows and follows ``id``.
     """
     rows = list(predictions)

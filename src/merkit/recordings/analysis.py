@@ -52,7 +52,7 @@ class Segment:
 
     @property
     def arousal(self) -> float | None:
-        """The probability that arousal is above the speaker's own average, where the model tells it."""
+        """The probability that arousal is above the speaker's own average, where the model predicts it."""
         return None if self.prediction is None else self.prediction.arousal
 
     @property
@@ -77,7 +77,7 @@ class Analysis(Tabular):
 
     @property
     def has_arousal(self) -> bool:
-        """Whether the model tells arousal."""
+        """Whether the model predicts arousal."""
         return self.rule is not None and self.rule.arousal
 
     @property
