@@ -49,6 +49,8 @@ class Recognizer:
         self.spec: ModelSpec = config.spec
         self.request = config.config.segments()
         self.decisions = Decisions(config.labels, config.temperature, config.decision_rule)
+        self.folder: Path | None = None
+        """Of the checkpoint; ``None``: the model was never written."""
 
     @classmethod
     def load(
@@ -77,6 +79,7 @@ class Recognizer:
         model, config = load_checkpoint(checkpoint, data)
         rule = options.applied(config.decision_rule, config.labels, str(checkpoint) if name is None else name)
         recognizer = cls(model.to(chosen), dataclasses.replace(config, decision_rule=rule))
+        recognizer.folder = checkpoint
         if rule is not None and rule.compares and not recognizer.compares_speakers:
             raise CheckpointError(
                 f"{checkpoint}: its decision rule needs a reference of the speaker, and none of its encoders "

@@ -1,15 +1,22 @@
 """Label the utterances of a recording, with or without a transcript."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from merkit import __version__
 from merkit.core.encoder import describe_unread
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
+from merkit.data.files import file_hash
 from merkit.data.media.audio import duration_s, media_notes
+from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DecisionRule
 from merkit.io.predictions import PROBABILITY
@@ -20,6 +27,8 @@ from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.speech import describe_unheard, without_unheard
 from merkit.recordings.tabular import Tabular
+from merkit.recordings.timeline.document import VERSION, Answer, Timeline
+from merkit.recordings.timeline.summary import Summary, summarize
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 
 
@@ -74,6 +83,20 @@ class Analysis(Tabular):
     notes: Sequence[str]
     rule: DecisionRule | None = None
     """The decision rule that decided what is said; ``None``: the model has none."""
+    checkpoint_hash: str | None = None
+    """Of the checkpoint's files; ``None``: it has none."""
+    calibrated: bool = False
+    """Whether the probabilities were calibrated on other data than the training's."""
+    transcript: Path | None = None
+    """The file of the words; ``None``: there is none."""
+    transcript_hash: str | None = None
+    stages: Mapping[str, str] = field(default_factory=dict)
+    """What each stage from the recording to labels did, in order, a sentence each."""
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Talk time, shares of labels, overlaps and turning points."""
+        return summarize(self.segments, self.duration_s, self.labels)
 
     @property
     def has_arousal(self) -> bool:
@@ -98,30 +121,96 @@ class Analysis(Tabular):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        segments = [
-            {
-                "start_s": segment.start_s,
-                "end_s": segment.end_s,
-                "speaker": segment.speaker,
-                "text": segment.text,
-                "label": segment.label,
-                "reason": segment.reason,
-                "probabilities": None if segment.prediction is None else dict(segment.prediction.probabilities) or None,
-                "confidence": segment.confidence,
-                **({"arousal": segment.arousal} if self.has_arousal else {}),
-                "modalities": list(segment.modalities),
-            }
-            for segment in self.segments
-        ]
+        """Return the timeline as JSON values; see `merkit.recordings.timeline.document`."""
         return {
+            "schema": VERSION,
+            "version": __version__,
             "recording": str(self.recording),
-            "duration_s": self.duration_s,
+            "duration_ms": _ms(self.duration_s),
             "checkpoint": self.checkpoint,
+            "checkpoint_hash": self.checkpoint_hash,
+            "calibrated": self.calibrated,
+            "transcript": None if self.transcript is None else str(self.transcript),
+            "transcript_hash": self.transcript_hash,
             "labels": list(self.labels),
             **({} if self.rule is None else {"decision_rule": self.rule.toml_values()}),
+            "stages": dict(self.stages),
             "notes": list(self.notes),
-            "segments": segments,
+            "summary": asdict(self.summary),
+            "segments": [self.segment_dict(segment) for segment in self.segments],
         }
+
+    def segment_dict(self, segment: Segment) -> dict[str, Any]:
+        """Return an utterance as JSON values."""
+        return {
+            "start_ms": _ms(segment.start_s),
+            "end_ms": _ms(segment.end_s),
+            "speaker": segment.speaker,
+            "text": segment.text,
+            "label": segment.label,
+            "reason": segment.reason,
+            "probabilities": None if segment.prediction is None else dict(segment.prediction.probabilities) or None,
+            "confidence": segment.confidence,
+            **({"arousal": segment.arousal} if self.has_arousal else {}),
+            "modalities": list(segment.modalities),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Analysis":
+        """Return what `to_dict` was called on, with times to the millisecond.
+
+        Raises:
+            MerkitError: It is no timeline of this version; names the place.
+        """
+        try:
+            read = Timeline.model_validate_json(json.dumps(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in first["loc"]).lstrip(".")
+            raise MerkitError(f"{place}: {first['msg']}") from error
+        segments = [
+            Segment(
+                start_s=each.start_ms / 1000,
+                end_s=each.end_ms / 1000,
+                speaker=each.speaker,
+                text=each.text,
+                prediction=_prediction(str(number), each, tuple(each.modalities)),
+                reason=each.reason,
+            )
+            for number, each in enumerate(read.segments)
+        ]
+        return cls(
+            recording=Path(read.recording),
+            duration_s=read.duration_ms / 1000,
+            checkpoint=read.checkpoint,
+            labels=tuple(read.labels),
+            segments=segments,
+            notes=read.notes,
+            rule=None if read.decision_rule is None else DecisionRule.model_validate(read.decision_rule),
+            checkpoint_hash=read.checkpoint_hash,
+            calibrated=read.calibrated,
+            transcript=None if read.transcript is None else Path(read.transcript),
+            transcript_hash=read.transcript_hash,
+            stages=read.stages,
+        )
+
+
+def _prediction(id_: str, answer: Answer, modalities: tuple[str, ...]) -> Prediction | None:
+    if answer.label is None and answer.probabilities is None and answer.arousal is None and not modalities:
+        return None
+    return Prediction(
+        id_,
+        answer.label,
+        answer.probabilities or {},
+        answer.confidence,
+        modalities,
+        answer.reason,
+        answer.arousal,
+    )
+
+
+def _ms(seconds: float) -> int:
+    return round(1000 * seconds)
 
 
 def prediction_row(prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False) -> dict[str, Any]:
@@ -240,7 +329,19 @@ def analyze_recording(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
     notes += [note for note in (unaligned, unread) if note is not None]
-    return Analysis(path, length_s, checkpoint, recognizer.decisions.labels, segments, notes, rule)
+    return Analysis(
+        recording=path,
+        duration_s=length_s,
+        checkpoint=checkpoint,
+        labels=recognizer.decisions.labels,
+        segments=segments,
+        notes=notes,
+        rule=rule,
+        checkpoint_hash=None if recognizer.folder is None else checkpoint_hash(recognizer.folder),
+        calibrated=recognizer.decisions.calibrated,
+        transcript=transcript if isinstance(transcript, Path) else None,
+        transcript_hash=file_hash(transcript) if isinstance(transcript, Path) else None,
+    )
 
 
 def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
