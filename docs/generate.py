@@ -64,7 +64,8 @@ COLUMNS = {
         "label": "the predicted label; empty where a model's answer rule gives none",
         "confidence": "the highest probability; empty where there are none",
         "modalities": "those that the prediction used, separated by commas",
-        "reason": "why there is no label; only of a model with an answer rule",
+        "labels": "all labels, the most probable first (in CSV with `;` between); only of a model of several",
+        "reason": "why there is no label; only of a model with an answer rule or of several labels per utterance",
         "arousal": "the probability that arousal is above the speaker's own average; only of a model that tells it",
         "p:LABEL": "the probability of each label",
     },
@@ -300,7 +301,7 @@ def columns(kind: str) -> str:
     example = Utterance(id="", conversation="", turn=0, speaker="")
     schema = {
         "manifest": pa.table(to_arrays(to_columns([example]))).schema,
-        "predictions": predictions_table([], ["LABEL"], AnswerRule(arousal=True), split="test").schema,
+        "predictions": predictions_table([], ["LABEL"], AnswerRule(arousal=True), True, split="test").schema,
     }[kind]
     meanings = COLUMNS[kind]
     assert set(schema.names) == set(meanings), f"{kind}: {set(schema.names) ^ set(meanings)}"

@@ -48,7 +48,7 @@ class Recognizer:
         self.config = config
         self.spec: ModelSpec = config.spec
         self.request = config.config.segments()
-        self.answers = Answers(config.labels, config.temperature, config.answer)
+        self.answers = Answers(config.labels, config.temperature, config.answer, config.thresholds)
 
     @classmethod
     def load(
@@ -88,6 +88,11 @@ class Recognizer:
     def labels(self) -> tuple[str, ...]:
         """Class names in the order of class numbers; what it predicts for people has those of ``answers``."""
         return self.config.labels
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an utterance may have several labels."""
+        return self.config.multi_label
 
     @property
     def compares_speakers(self) -> bool:
@@ -272,7 +277,7 @@ class Recognizer:
 
         For training and evaluation: of all labels, whatever the answer rule.
         """
-        answers = Answers(self.config.labels, self.config.temperature)
+        answers = Answers(self.config.labels, self.config.temperature, thresholds=self.config.thresholds)
         for batch, output in self.outputs(dataset, batch_size, batch_seconds):
             yield from answers.predictions(batch, output, {})
 

@@ -1,4 +1,4 @@
-"""Notes on what the predictions of a model with an answer rule leave out, and what they assume."""
+"""Notes on what predictions leave out and what they assume: of a model with an answer rule, or of several labels."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def describe_reference(recognizer: Recognizer, speakers: Sequence[str]) -> list[
 
 
 def describe_answers(recognizer: Recognizer, predictions: Sequence[Prediction], total: int) -> list[str]:
-    """Return notes on the labels of predictions; none where the model has no answer rule.
+    """Return notes on the labels of predictions; none where the model always gives one.
 
     Args:
         recognizer: The model.
@@ -31,7 +31,7 @@ def describe_answers(recognizer: Recognizer, predictions: Sequence[Prediction], 
         total: How many utterances there are.
     """
     rule, known = recognizer.answers.rule, recognizer.labels
-    if rule is None:
+    if recognizer.answers.always_labels:
         return []
     reasons = Counter(prediction.reason for prediction in predictions if prediction.reason is not None)
     unsure = sum(count for reason, count in reasons.items() if reason.startswith(UNSURE))
@@ -40,6 +40,8 @@ def describe_answers(recognizer: Recognizer, predictions: Sequence[Prediction], 
         if not reason.startswith(UNSURE):
             what = "It has no label" if total == 1 else f"{count} of {total} utterances have no label"
             notes.append(f"{what}: {reason}.")
+    if rule is None:
+        return notes
     if unsure:
         what = "It is" if total == 1 else f"{unsure} of {total} utterances are"
         notes.append(f"{what} unsure, without a label: no probability is {rule.unsure_below:g} or more.")
