@@ -31,6 +31,7 @@ from merkit.experiments.transforms.registry import TRANSFORMS
 from merkit.io.answers import AnswerRule
 from merkit.io.predictions import predictions_table
 from merkit.training.config import LossConfig, TrainingConfig
+from merkit.weights.models import built_in_model
 
 MARKER = re.compile(r"^<!-- generated: (\w+) ?([\w-]*) -->$", re.MULTILINE)
 NOT_RUN = re.compile(r"^( *)<!-- not run: (.+?) -->$", re.MULTILINE)
@@ -358,13 +359,20 @@ def _docstring(text: str) -> str:
     return "\n".join(lines)
 
 
+def card(name: str) -> str:
+    """Return the card of a model that comes with merkit, without its title."""
+    text = (built_in_model(f"builtin:{name}") / "README.md").read_text(encoding="utf-8")
+    return text.partition("\n")[2].lstrip()
+
+
 def answer_rule() -> str:
     """Return the keys of a checkpoint's answer rule."""
     return keys(AnswerRule) + "\n"
 
 
 PARTS: Mapping[str, Callable[..., str]] = {
-    "answer-rule": answer_rule,
+    "card": card,
+    "answers": answer_rule,
     "system": system,
     "recipe": recipe_keys,
     "plugins": plug_ins,

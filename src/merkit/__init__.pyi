@@ -8,6 +8,7 @@ from merkit.api.recognition import Predictions as Predictions
 from merkit.api.recognition import load as load
 from merkit.api.runs import Run as Run
 from merkit.api.runs import train as train
+from merkit.api.transcription import transcribe as transcribe
 from merkit.core.alignment import Aligner as Aligner
 from merkit.core.alignment import AlignerConfig as AlignerConfig
 from merkit.core.alignment import AlignerSpec as AlignerSpec
@@ -52,5 +53,6 @@ from merkit.core.types import Turn as Turn
 from merkit.core.types import Utterance as Utterance
 from merkit.core.waveform import Waveform as Waveform
 from merkit.recordings.analysis import Analysis as Analysis
+from merkit.recordings.recognition.recognise import Recognition as Recognition
 
 __version__: str

@@ -138,7 +138,7 @@ class EmotionRecognizer:
         Raises:
             MerkitError: The recording, its rate, the transcript, the channels or the recogniser cannot be used.
         """
-        sound, name = _recording(recording, rate_hz)
+        sound, name = as_recording(recording, rate_hz)
         lines: Path | list[Line] | None = None if transcript is None else Path(transcript)
         if text is not None:
             if transcript is not None:
@@ -286,8 +286,12 @@ def checkpoint_folder(name: str) -> Path:
     return download_snapshot(repository, revision, _CHECKPOINT_FILES)
 
 
-def _recording(recording: Any, rate_hz: int | None) -> tuple[Path | Waveform, str]:
-    """Return a recording as a path or waveform, and the name of one in memory."""
+def as_recording(recording: Any, rate_hz: int | None) -> tuple[Path | Waveform, str]:
+    """Return what `EmotionRecognizer` takes for a recording as a path or waveform, and the name of one in memory.
+
+    Raises:
+        MerkitError: It is none, or its rate is missing.
+    """
     if isinstance(recording, str | os.PathLike | Waveform | bytes | bytearray | memoryview) or hasattr(
         recording, "read"
     ):

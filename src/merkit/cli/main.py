@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from merkit import __version__
-from merkit.cli import align, analyze, augment, corpora, demo, features, lists, predict, report, train
+from merkit.cli import align, analyze, augment, corpora, demo, features, lists, predict, report, train, transcribe
 from merkit.cli.console import MessageHandler, messages
 from merkit.cli.options import is_first_process
 from merkit.cli.stopping import forget_output, raise_at_signals, stopped_code
@@ -98,6 +98,7 @@ for command in (
     report.report,
     predict.predict,
     analyze.analyze,
+    transcribe.transcribe,
     lists.cite,
     lists.copy,
 ):

@@ -11,7 +11,7 @@ from merkit.cli.console import messages
 from merkit.cli.options import is_first_process
 
 _RESUMING = frozenset(("align", "augment", "demo", "extract", "predict", "train"))
-"""Functions of commands that resume where they were stopped; so does ``analyze`` with ``--out``. Others begin anew."""
+"""Functions of commands that resume where they were stopped; ``analyze`` and ``transcribe`` may. Others begin anew."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -38,11 +38,22 @@ def raise_at_signals() -> None:
 
 def stopped_code(error: KeyboardInterrupt, command: str, options: dict[str, Any]) -> int:
     """Say that a command was stopped, and whether it resumes; return the exit code of the signal."""
-    resumes = command in _RESUMING or (command == "analyze" and options["out"] is not None)
+    resumes = command in _RESUMING or _resumes_here(command, options)
     if is_first_process():
         with suppress(OSError):  # the terminal may be gone
             messages().print(f"merkit: stopped.{' Give the same command again to resume.' if resumes else ''}")
     return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
+
+
+def _resumes_here(command: str, options: dict[str, Any]) -> bool:
+    """Return whether a command over recordings resumes: with ``--out``, and over a corpus."""
+    if command not in ("analyze", "transcribe") or options["out"] is not None:
+        return command in ("analyze", "transcribe")
+    if command == "analyze":
+        return False
+    from merkit.data.corpus.manifest import is_corpus
+
+    return any(map(is_corpus, options["recordings"]))
 
 
 def forget_output() -> None:

@@ -25,7 +25,7 @@ _TYPES = ("<f4", "<i1", "<i2", "<i4", "<f2")
 """By the number that a file has for them."""
 _MOST_AXES = 8
 _MOST_VARIABLES = 1_000_000
-_LEAST_BYTES = {"variable": 11, "alias": 8}
+_LEAST_BYTES = {"variables": 11, "aliases": 8}
 """Of an entry: a name of one letter and of one element, or two names of one letter each."""
 
 
@@ -93,9 +93,9 @@ class _Reader:
         return name.decode()  # an error of this is a ValueError as well
 
     def count(self, what: str) -> int:
-        value = self.number("I", f"the count of {what}s")
+        value = self.number("I", f"the count of {what}")
         if value > _MOST_VARIABLES or value * _LEAST_BYTES[what] > self.left:
-            raise ValueError(f"{self.left:,} bytes cannot hold {value:,} {what}s")
+            raise ValueError(f"{self.left:,} bytes cannot hold {value:,} {what}")
         return value
 
 
@@ -106,13 +106,13 @@ def _parse(reader: _Reader) -> CTranslate2Model:
     specification = reader.string("the name of the specification")
     revision = reader.number("I", "the revision of the specification")
     variables: dict[str, Array] = {}
-    for number in range(reader.count("variable")):
+    for number in range(reader.count("variables")):
         name, values = _variable(reader, f"variable {number}")
         if name in variables:
             raise ValueError(f"the variable {name[:80]!r} occurs twice")
         variables[name] = values
     aliases: dict[str, str] = {}
-    for number in range(reader.count("alias")):
+    for number in range(reader.count("aliases")):
         alias, name = reader.string(f"alias {number}"), reader.string(f"alias {number}")
         if alias in variables or alias in aliases or name not in variables:
             raise ValueError(f"the alias {alias[:80]!r} of {name[:80]!r} occurs twice or stands for no variable")

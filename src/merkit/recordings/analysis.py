@@ -269,5 +269,5 @@ def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment
         hint = "; a transcript or --asr (asr=True) would add it" if modality == "text" and not transcribed else ""
         notes.append(f"The model also reads {modality}, which is missing: it predicts from the rest{hint}.")
     predicted = [segment.prediction for segment in segments if segment.prediction is not None]
-    notes += describe_reference(recognizer, [segment.speaker for segment in segments])
+    notes += describe_reference(recognizer, predicted, [segment.speaker for segment in segments])
     return notes + describe_answers(recognizer, predicted, len(segments))

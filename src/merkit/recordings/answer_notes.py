@@ -9,9 +9,9 @@ from merkit.inference.recognizer import Recognizer
 from merkit.io.answers import described_prior
 
 
-def describe_reference(recognizer: Recognizer, speakers: Sequence[str]) -> list[str]:
+def describe_reference(recognizer: Recognizer, predictions: Sequence[Prediction], speakers: Sequence[str]) -> list[str]:
     """Return notes on what the utterances of a recording are compared with; ``speakers`` are theirs, if known."""
-    if not recognizer.compares_speakers:
+    if not recognizer.compares_speakers or not predictions:
         return []
     notes = ["Sound is compared with the speaker's own average over this recording alone."]
     rule = recognizer.answers.rule
@@ -42,6 +42,8 @@ def describe_answers(recognizer: Recognizer, predictions: Sequence[Prediction], 
             notes.append(f"{what}: {reason}.")
     if rule is None:
         return notes
+    if rule.compares and any(each.arousal is not None and not each.probabilities for each in predictions):
+        notes.append("Without enough of a speaker, arousal is less reliable: there is little to compare a voice with.")
     if unsure:
         what = "It is" if total == 1 else f"{unsure} of {total} utterances are"
         notes.append(f"{what} unsure, without a label: no probability is {rule.unsure_below:g} or more.")

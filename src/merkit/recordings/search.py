@@ -37,14 +37,15 @@ class FoundRecording:
 
 
 def find_recordings(
-    arguments: Sequence[Path], transcripts: Path | None = None
+    arguments: Sequence[Path], transcripts: Path | None = None, *, beside: bool = True
 ) -> tuple[list[FoundRecording], dict[str, MerkitError]]:
-    """Return the recordings that files and folders name, each once, and by path why others cannot be analyzed.
+    """Return the recordings that files and folders name, each once, and by path why others cannot be read.
 
     Args:
         arguments: Files, whatever their ending, and folders.
         transcripts: A transcript, for one file; a folder of them, for any recordings; ``None``: of the recordings in
             folders, those beside them.
+        beside: Whether these are looked for.
 
     Raises:
         MerkitError: A folder has no recording, or the transcripts do not go with the recordings.
@@ -65,7 +66,7 @@ def find_recordings(
                 continue
             seen.add(path.resolve())
             output = path.relative_to(argument) if is_folder else Path(path.name)
-            folders = [path.parent] if is_folder else []
+            folders = [path.parent] if is_folder and beside else []
             if transcripts is not None:
                 folders = list(dict.fromkeys([transcripts / output.parent, transcripts]))
             try:
@@ -92,7 +93,7 @@ def refuse_same_outputs(found: Iterable[FoundRecording], failures: dict[str, Mer
         for one in same:
             others = ", ".join(f"'{other.path}'" for other in same if other is not one)
             failures[str(one.path)] = MerkitError(
-                f"{output} would be written more than once, for this recording and for {others}: analyze them one at a "
+                f"{output} would be written more than once, for this recording and for {others}: give them one at a "
                 "time, each with its own --out"
             )
     return kept

@@ -16,6 +16,7 @@ from merkit.formats.ctranslate2 import read_ctranslate2
 from merkit.weights import whisper
 from merkit.weights.cache import Writers, cache_folder, is_made, made_once
 from merkit.weights.known import WHISPER_BASE, KnownWeights, Source, built_in
+from merkit.weights.models import built_in_models
 from merkit.weights.packages import checked_source, installed_sources, package_file
 
 _CONVERSION = 1
@@ -54,8 +55,10 @@ def whereabouts(weights: KnownWeights) -> str | None:
 
     ``package``, ``hub cache``, or which folders of the cache there are without the packages, as in ``cache: network``.
     """
-    if next(installed_sources(weights), None) is not None:
+    if weights.name in built_in_models() or next(installed_sources(weights), None) is not None:
         return "package"
+    if weights.kind == "model":
+        return None
     if weights.sources:
         made = [kind for kind in (_NETWORK, _RECOGNIZER) if is_made(_place(weights, kind), _origin(weights))]
         return f"cache: {' and '.join(made)}" if made else None
@@ -70,7 +73,7 @@ def _made(weights: KnownWeights, kind: str, prepare: Callable[[Source], Writers]
 
 
 def _place(weights: KnownWeights, kind: str) -> Path:
-    return cache_folder() / f"{weights.name.removeprefix('builtin:')}-{weights.sha256[:12]}" / kind
+    return cache_folder() / f"{weights.name.removeprefix('builtin:')}-{str(weights.sha256)[:12]}" / kind
 
 
 def _origin(weights: KnownWeights) -> dict[str, Any]:

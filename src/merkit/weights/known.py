@@ -1,4 +1,4 @@
-"""The pretrained weights of others that merkit knows: what identifies them, their licence, where they come from.
+"""The pretrained weights that merkit knows: what identifies them, their licence, where they come from.
 
 The packages are those of strangers and may vanish or change: only data files of theirs are read, nothing of them is
 imported, and the sha256 decides whether a file is used.
@@ -33,30 +33,33 @@ class Source:
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """Pretrained weights of others.
+    """Pretrained weights.
 
-    A name that begins with ``builtin:`` is read from packages; any other one is a hub id.
+    A name that begins with ``builtin:`` is read from packages, or from merkit itself; any other one is a hub id.
     """
 
     name: str
     summary: str
     licence: str
-    sha256: str
-    """Of the file of weights, as its makers published it."""
+    sha256: str | None
+    """Of the file of weights, as its makers published it; None of merkit's own, whose checkpoints have hashes."""
     hub_id: str | None = None
     """The repository on the Hugging Face hub that has the very same file."""
     revision: str | None = None
     """The commit of it."""
     sources: tuple[Source, ...] = ()
     """In order of preference; they hold the same weights."""
-    kind: Literal["network", "recognizer"] = "network"
-    """Whether the files are Hugging Face's, or CTranslate2's of a Whisper: a network and a recogniser of words."""
+    kind: Literal["network", "recognizer", "model"] = "network"
+    """``network``: Hugging Face's files. ``recognizer``: CTranslate2's of a Whisper, which is a network and recognises
+    words. ``model``: a checkpoint that comes with merkit."""
 
     @property
     def command(self) -> str:
         """The one command that gets the weights."""
         if self.sources:
             return self.sources[0].command
+        if self.kind == "model":
+            return "pip install --force-reinstall --no-deps merkit"
         files = "--include '*.json' --include '*.txt' --include '*.safetensors'"  # and not the same in other formats
         return f"hf download {self.hub_id} --revision {self.revision} {files}"
 
@@ -107,6 +110,13 @@ WHISPER_BASE = KnownWeights(
         ),
     ),
 )
+VOICE = KnownWeights(
+    name="builtin:voice",
+    summary="a model: what a voice says beside its speaker's average; a head on builtin:whisper-base",
+    licence="CC BY-NC-SA 4.0",
+    sha256=None,
+    kind="model",
+)
 ALL_MPNET = KnownWeights(
     name="sentence-transformers/all-mpnet-base-v2",
     summary="all-mpnet-base-v2: sentences, English, 109 M parameters",
@@ -116,9 +126,9 @@ ALL_MPNET = KnownWeights(
     revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",
 )
 
-KNOWN = {weights.name: weights for weights in (MINILM, WHISPER_BASE, ALL_MPNET)}
+KNOWN = {weights.name: weights for weights in (VOICE, MINILM, WHISPER_BASE, ALL_MPNET)}
 BUILT_IN = {name: weights for name, weights in KNOWN.items() if weights.sources}
-"""Those that packages carry."""
+"""Networks that packages carry."""
 
 
 def built_in(name: str) -> KnownWeights:

@@ -53,6 +53,7 @@ def test_a_call_has_labels_for_whom_it_has_enough_of() -> None:
         "Sound is compared with the speaker's own average over this recording alone.",
         "A mood that lasts the whole recording cannot be seen.",
         f"3 of 10 utterances have no label: {FEWER}.",
+        "Without enough of a speaker, arousal is less reliable: there is little to compare a voice with.",
         "Prior: neutral 80 %; happy, sad, angry 6.67 % each (--prior even, prior='even': none).",
         "Labels on request: fear (--labels all, labels='all').",
     ]
@@ -107,6 +108,15 @@ def test_utterances_without_speech_are_no_reference() -> None:
     assert [segment.reason for segment in result.segments][5:] == ["no speech", "no speech"]
     assert all(segment.reason is None or "unsure" in segment.reason for segment in result.segments[:5])
     assert [segment.reason for segment in short.segments] == [FEWER] * 4 + ["no speech"] * 2
+
+
+def test_where_nothing_is_said_there_is_nothing_to_explain() -> None:
+    silence = merkit.Waveform(np.zeros(3 * RATE_HZ, np.float32), RATE_HZ)
+
+    result = analyze_recording(recognizer(), silence, None, "voice")
+
+    assert [segment.reason for segment in result.segments] == ["no speech"]
+    assert [note[:26] for note in result.notes] == ["It has no label: no speech"]
 
 
 def test_utterances_of_unknown_speakers_are_said_to_count_as_one_speaker() -> None:

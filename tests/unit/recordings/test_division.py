@@ -1,8 +1,11 @@
 """How a recording becomes utterances, and what an analysis says about it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests.answering import recognizer
+from tests.networks import write_text_network
 from tests.recognition import FakeEngine, passage
 from tests.speech import RATE_HZ, speech
 from tests.tiny import built
@@ -26,10 +29,11 @@ def call() -> merkit.Waveform:
     return merkit.Waveform(np.stack([np.concatenate(left), np.concatenate(right)]), RATE_HZ)
 
 
-def text_model() -> Recognizer:
-    return Recognizer(
-        *built("single", {"text": {"name": "bert", "weights": "builtin:minilm", "frozen": True}}, ("calm", "cross"))
-    )
+@pytest.fixture
+def text_model(tmp_path: Path) -> Recognizer:
+    weights = str(write_text_network(tmp_path / "bert", ["word0"]))
+    encoder = {"name": "bert", "weights": weights, "frozen": True}
+    return Recognizer(*built("single", {"text": encoder}, ("calm", "cross")))
 
 
 def test_a_transcript_comes_before_the_recogniser() -> None:
@@ -100,14 +104,14 @@ def test_without_the_speech_check_nothing_is_cut() -> None:
     assert len(result.segments) == 1
 
 
-def test_a_model_of_text_alone_reads_recognised_words() -> None:
-    result = analyze_recording(text_model(), call(), None, "words", engine=FakeEngine())
+def test_a_model_of_text_alone_reads_recognised_words(text_model: Recognizer) -> None:
+    result = analyze_recording(text_model, call(), None, "words", engine=FakeEngine())
 
     assert result.segments[0].text == "word0"
     assert result.segments[0].modalities == ("text",)
     assert "Words: recognised by fake; language en (found, probability 0.75)." in result.notes
 
 
-def test_a_model_of_text_alone_needs_a_transcript_or_a_recogniser() -> None:
+def test_a_model_of_text_alone_needs_a_transcript_or_a_recogniser(text_model: Recognizer) -> None:
     with pytest.raises(MerkitError, match=r"give a transcript, or recognise words \(--asr, asr=True\)"):
-        analyze_recording(text_model(), call(), None, "words")
+        analyze_recording(text_model, call(), None, "words")

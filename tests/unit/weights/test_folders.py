@@ -210,6 +210,12 @@ def test_where_weights_are_is_told_without_reading_them(tiny, monkeypatch, tmp_p
     (tiny[1] / "model.bin.part2").unlink()
     assert whereabouts(weights) == "cache: network and recognizer"
 
+    monkeypatch.setattr("merkit.weights.models._FOLDER", tmp_path)
+    assert whereabouts(known.VOICE) is None
+    (tmp_path / "voice").mkdir()
+    (tmp_path / "voice" / "config.json").touch()
+    assert whereabouts(known.VOICE) == "package"
+
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
     assert whereabouts(ALL_MPNET) is None
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: "/hub/model.safetensors")
@@ -220,7 +226,7 @@ def test_what_is_known_is_complete():
     assert len(KNOWN) > 2
     for name, weights in KNOWN.items():
         assert weights.name == name
-        assert len(weights.sha256) == 64
+        assert weights.kind == "model" or len(weights.sha256) == 64
         assert weights.licence
         assert weights.command
         assert bool(weights.hub_id) == bool(weights.revision)

@@ -158,6 +158,11 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(table.parent, utterances, info)
 
 
+def is_corpus(path: Path) -> bool:
+    """Return whether a path is a folder with a table of utterances."""
+    return bool(_tables(path))
+
+
 def write_manifest(
     folder: Path,
     utterances: Sequence[Utterance],

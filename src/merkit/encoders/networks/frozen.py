@@ -123,7 +123,7 @@ class FrozenNetwork(StoredVectors):
         return {"encoder": name, **self.architecture.files.describe(), "trained": False, "dim": self.dim}
 
     def save_assets(self, folder: Path) -> None:
-        self.architecture.files.copy(folder, with_weights=True)
+        self.architecture.files.copy(folder, with_weights=True, with_tokenizer=self.modality == "text")
 
 
 def batches_by_length(lengths: Sequence[int], most: int) -> list[list[int]]:

@@ -24,6 +24,7 @@ from merkit.recordings.transcripts import Line, spoken_text
 from merkit.recordings.transcripts.lines import PAUSE_S, SHORTEST_S
 from merkit.recordings.utterances import LONGEST_S, groups, speech_stretches
 
+_WORDS = "Words: "
 _PAD_S = 0.2
 """Kept before and behind a stretch of speech, as far as it is silent: soft beginnings and ends of words."""
 _LEAST_S = 0.2
@@ -56,14 +57,12 @@ class Recognition(Tabular):
     language_probability: float | None
     """``None``: the language was given."""
     lines: Sequence[RecognisedLine]
-    word_notes: Sequence[str]
-    """How the words were recognised, and what was left out."""
-    media_notes: Sequence[str] = ()
-    """What was repaired in order to read the recording, or is not read."""
+    notes: Sequence[str] = ()
 
     @property
-    def notes(self) -> Sequence[str]:  # type: ignore[override]
-        return [*self.media_notes, *self.word_notes]
+    def word_notes(self) -> list[str]:
+        """The notes on how the words were recognised and what was left out, without those on the recording."""
+        return [note for note in self.notes if note.startswith(_WORDS)]
 
     @property
     def title(self) -> str:
@@ -87,8 +86,7 @@ class Recognition(Tabular):
             "recogniser": self.recogniser,
             "language": self.language,
             "language_probability": self.language_probability,
-            "word_notes": list(self.word_notes),
-            "media_notes": list(self.media_notes),
+            "notes": list(self.notes),
             "segments": [
                 {**row, "words": [asdict(word) for word in line.words]}
                 for row, line in zip(self.rows(), self.lines, strict=True)
@@ -98,13 +96,13 @@ class Recognition(Tabular):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Recognition":
         """Return the recognition that `to_dict` gave these values of."""
-        segments = [
-            {**segment, "words": tuple(Word(**word) for word in segment["words"])} for segment in content["segments"]
+        values = dict(content)
+        values["recording"] = Path(values["recording"])
+        values["lines"] = [
+            RecognisedLine(**{**segment, "words": tuple(Word(**word) for word in segment["words"])})
+            for segment in values.pop("segments")
         ]
-        return cls(
-            **{**content, "recording": Path(content["recording"])}
-            | {"lines": [RecognisedLine(**segment) for segment in segments]}
-        )
+        return cls(**values)
 
 
 def recognise(
@@ -165,9 +163,9 @@ def recognise(
         progress(f"words of {path.name}", total, total)
     lines = [line for speaker, own in words.items() for line in _lines(speaker, own)]
     lines.sort(key=lambda line: line.start_s)
-    notes = list(_notes(engine.name, language, probability, dropped, bool(lines)))
-    about = [f"About the recording: {note}." for note in media_notes(recording)]
-    return Recognition(path, length_s, engine.name, language, probability, lines, notes, about)
+    notes = [f"About the recording: {note}." for note in media_notes(recording)]
+    notes += [f"{_WORDS}{note}." for note in _notes(engine.name, language, probability, dropped, bool(lines))]
+    return Recognition(path, length_s, engine.name, language, probability, lines, notes)
 
 
 def recognised_text(
@@ -264,12 +262,12 @@ def _notes(
     name: str, language: str | None, probability: float | None, dropped: Counter[str], has_words: bool
 ) -> Iterator[str]:
     if language is None:
-        yield f"Words: none, since no speech was found ({name})."
+        yield f"none, since no speech was found ({name})"
         return
     how = "as given" if probability is None else f"found, probability {probability:.2f}"
-    yield f"Words: recognised by {name}; language {language} ({how})."
+    yield f"recognised by {name}; language {language} ({how})"
     if dropped:
         reasons = "; ".join(f"{count} × {reason}" for reason, count in dropped.items())
-        yield f"Words: {number_of(dropped.total(), 'passage')} left out: {reasons}."
+        yield f"{number_of(dropped.total(), 'passage')} left out: {reasons}"
     if not has_words:
-        yield "Words: none were recognised."
+        yield "none were recognised"
