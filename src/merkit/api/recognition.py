@@ -43,6 +43,8 @@ class Predictions(Tabular, Sequence[Prediction]):
     notes: tuple[str, ...] = ()
     rule: DecisionRule | None = None
     """The decision rule that decided what is said; ``None``: the model has none."""
+    multi_label: bool = False
+    """Whether an utterance may have several labels."""
 
     @property
     def title(self) -> str:
@@ -54,8 +56,10 @@ class Predictions(Tabular, Sequence[Prediction]):
             {
                 "id": prediction.id,
                 **{name: getattr(utterance, name) for name in shown},
-                **prediction_row(prediction, self.labels, self.rule is not None and self.rule.arousal),
-                **({} if self.rule is None else {"reason": prediction.reason}),
+                **prediction_row(
+                    prediction, self.labels, self.rule is not None and self.rule.arousal, self.multi_label
+                ),
+                **({} if self.rule is None and not self.multi_label else {"reason": prediction.reason}),
             }
             for utterance, prediction in zip(self.utterances, self.predictions, strict=True)
         ]
@@ -223,7 +227,8 @@ class EmotionRecognizer:
         predictions = tuple(by_id[utterance.id] for utterance in utterances)
         notes = tuple(each for each in (note, unread) if each is not None)
         notes += tuple(describe_decisions(recognizer, predictions, len(predictions)))
-        return Predictions(self.labels, predictions, tuple(utterances), notes, recognizer.decisions.rule)
+        decisions = recognizer.decisions
+        return Predictions(self.labels, predictions, tuple(utterances), notes, decisions.rule, decisions.multi_label)
 
 
 def load(

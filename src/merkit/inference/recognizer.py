@@ -48,7 +48,7 @@ class Recognizer:
         self.config = config
         self.spec: ModelSpec = config.spec
         self.request = config.config.segments()
-        self.decisions = Decisions(config.labels, config.temperature, config.decision_rule)
+        self.decisions = Decisions(config.labels, config.temperature, config.decision_rule, config.thresholds)
 
     @classmethod
     def load(
@@ -88,6 +88,11 @@ class Recognizer:
     def labels(self) -> tuple[str, ...]:
         """Class names in the order of class numbers; what it predicts for people has those of ``decisions``."""
         return self.config.labels
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an utterance may have several labels."""
+        return self.config.multi_label
 
     @property
     def compares_speakers(self) -> bool:
@@ -272,7 +277,7 @@ class Recognizer:
 
         For training and evaluation: of all labels, whatever the decision rule.
         """
-        decisions = Decisions(self.config.labels, self.config.temperature)
+        decisions = Decisions(self.config.labels, self.config.temperature, thresholds=self.config.thresholds)
         for batch, output in self.outputs(dataset, batch_size, batch_seconds):
             yield from decisions.predictions(batch, output, {})
 

@@ -12,7 +12,7 @@ from merkit.core.waveform import Waveform
 from merkit.data.media.audio import duration_s, media_notes
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DecisionRule
-from merkit.io.predictions import PROBABILITY
+from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.decision_notes import describe_decisions, describe_reference
 from merkit.recordings.division import divide
@@ -46,6 +46,15 @@ class Segment:
         return None if self.prediction is None else self.prediction.label
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """All predicted labels: one at most, but for a model of several labels per utterance."""
+        if self.prediction is None:
+            return ()
+        if self.prediction.labels is not None:
+            return self.prediction.labels
+        return () if self.prediction.label is None else (self.prediction.label,)
+
+    @property
     def confidence(self) -> float | None:
         """The highest probability, if there are probabilities."""
         return None if self.prediction is None else self.prediction.confidence
@@ -74,6 +83,8 @@ class Analysis(Tabular):
     notes: Sequence[str]
     rule: DecisionRule | None = None
     """The decision rule that decided what is said; ``None``: the model has none."""
+    multi_label: bool = False
+    """Whether an utterance may have several labels."""
 
     @property
     def has_arousal(self) -> bool:
@@ -91,7 +102,7 @@ class Analysis(Tabular):
                 "end_s": segment.end_s,
                 "speaker": segment.speaker,
                 "text": segment.text,
-                **prediction_row(segment.prediction, self.labels, self.has_arousal),
+                **prediction_row(segment.prediction, self.labels, self.has_arousal, self.multi_label),
                 "reason": segment.reason,
             }
             for segment in self.segments
@@ -105,6 +116,7 @@ class Analysis(Tabular):
                 "speaker": segment.speaker,
                 "text": segment.text,
                 "label": segment.label,
+                **({"labels": list(segment.labels)} if self.multi_label else {}),
                 "reason": segment.reason,
                 "probabilities": None if segment.prediction is None else dict(segment.prediction.probabilities) or None,
                 "confidence": segment.confidence,
@@ -124,12 +136,19 @@ class Analysis(Tabular):
         }
 
 
-def prediction_row(prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False) -> dict[str, Any]:
-    """Return a prediction's columns in the rows of a `Tabular`; ``None`` where it has none of it."""
+def prediction_row(
+    prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False, multi_label: bool = False
+) -> dict[str, Any]:
+    """Return a prediction's columns in the rows of a `Tabular`; ``None`` where it has none of it.
+
+    Several labels are one text, with semicolons between them.
+    """
+    several = () if prediction is None else prediction.labels or ()
     probabilities = {} if prediction is None else prediction.probabilities
     arousal = None if prediction is None else prediction.arousal
     return {
         "label": None if prediction is None else prediction.label,
+        **({"labels": LABEL_SEPARATOR.join(several)} if multi_label else {}),
         "confidence": None if prediction is None else prediction.confidence,
         **({"arousal": arousal} if has_arousal else {}),
         "modalities": "" if prediction is None else ",".join(prediction.modalities),
@@ -240,7 +259,8 @@ def analyze_recording(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
     notes += [note for note in (unaligned, unread) if note is not None]
-    return Analysis(path, length_s, checkpoint, recognizer.decisions.labels, segments, notes, rule)
+    decisions = recognizer.decisions
+    return Analysis(path, length_s, checkpoint, decisions.labels, segments, notes, rule, decisions.multi_label)
 
 
 def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
