@@ -18,6 +18,7 @@ from merkit.data.corpus.rows import to_utterances
 from merkit.data.media.audio import decode
 from merkit.data.media.sources import EncodedRecording
 from merkit.encoders.networks.files import download_snapshot
+from merkit.inference.predictor import Predictor
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DecisionOptions, DecisionRule
 from merkit.recordings.alignment import align_turns
@@ -82,7 +83,7 @@ class Predictions(Tabular, Sequence[Prediction]):
 class EmotionRecognizer:
     """A loaded checkpoint. Calls write no file and change nothing in it, so that threads may share one."""
 
-    def __init__(self, recognizer: Recognizer, name: str) -> None:
+    def __init__(self, recognizer: Predictor, name: str) -> None:
         self._recognizer = recognizer
         self._name = name
 

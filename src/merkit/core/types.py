@@ -112,6 +112,8 @@ class Prediction:
     labels: tuple[str, ...] | None = None
     """All labels of an utterance, the most probable one first, by a multi-label model; ``None``: the model has one
     label per utterance."""
+    sources: Mapping[str, "Prediction"] = field(default_factory=dict)
+    """What each of several models says alone, by its name, where a rule joins them; empty: one model."""
 
     @property
     def is_unsure(self) -> bool:

@@ -25,6 +25,7 @@ from merkit.data.corpus.text_column import with_text_column
 from merkit.data.segments import segments_content
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.parts import begin_parts, locked_parts, remove_parts
+from merkit.inference.predictor import Predictor
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import Outputs, content_of, file_ids
@@ -158,7 +159,7 @@ def predict_corpus(
         return Predicted(whole.num_rows, old, failed, without_label, note)
 
 
-def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]], *, fail_fast: bool) -> str:
+def _content(recognizer: Predictor, chunk: Sequence[Sequence[Turn]], *, fail_fast: bool) -> str:
     """Return a hash of all input that the encoders read of these utterances, which may change between two calls."""
     digest = hashlib.sha256()
     readable = []

@@ -72,7 +72,7 @@ class Decisions:
             batch: The utterances.
             output: The model's, of this batch.
             reasons: By id why an utterance can have no label, whatever its logits.
-            failures: As in `Recognizer.predict_chunk`.
+            failures: As in `Predictor.predict_chunk`.
 
         Raises:
             MerkitError: Without ``failures``: a probability is not finite.

@@ -1,6 +1,6 @@
 """Label the utterances of a recording, with or without a transcript."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
 from merkit.data.media.audio import duration_s, media_notes
-from merkit.inference.recognizer import Recognizer
+from merkit.inference.predictor import Predictor
 from merkit.io.decision_rule import DecisionRule
 from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 from merkit.recordings.alignment import align_turns
@@ -63,6 +63,11 @@ class Segment:
     def arousal(self) -> float | None:
         """The probability that arousal is above the speaker's own average, where the model predicts it."""
         return None if self.prediction is None else self.prediction.arousal
+
+    @property
+    def sources(self) -> Mapping[str, Prediction]:
+        """What each of several joined models says alone, by its name; empty for one model, and without a prediction."""
+        return {} if self.prediction is None else self.prediction.sources
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -122,6 +127,7 @@ class Analysis(Tabular):
                 "confidence": segment.confidence,
                 **({"arousal": segment.arousal} if self.has_arousal else {}),
                 "modalities": list(segment.modalities),
+                **({"sources": _sources(segment.sources)} if segment.sources else {}),
             }
             for segment in self.segments
         ]
@@ -134,6 +140,19 @@ class Analysis(Tabular):
             "notes": list(self.notes),
             "segments": segments,
         }
+
+
+def _sources(sources: Mapping[str, Prediction]) -> dict[str, Any]:
+    return {
+        name: {
+            "label": each.label,
+            "probabilities": dict(each.probabilities) or None,
+            "confidence": each.confidence,
+            "reason": each.reason,
+            **({} if each.arousal is None else {"arousal": each.arousal}),
+        }
+        for name, each in sources.items()
+    }
 
 
 def prediction_row(
@@ -157,7 +176,7 @@ def prediction_row(
 
 
 def analyze_recording(
-    recognizer: Recognizer,
+    recognizer: Predictor,
     recording: Path | Waveform,
     transcript: Path | Sequence[Line] | None,
     checkpoint: str,
@@ -263,7 +282,7 @@ def analyze_recording(
     return Analysis(path, length_s, checkpoint, decisions.labels, segments, notes, rule, decisions.multi_label)
 
 
-def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
+def _notes(recognizer: Predictor, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
     notes = []
     used = {modality for segment in segments for modality in segment.modalities}
     labelled = any(segment.prediction is not None for segment in segments)

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from merkit.core.types import Prediction
-from merkit.inference.recognizer import Recognizer
+from merkit.inference.predictor import Predictor
 from merkit.io.decision_rule import described_prior
 
 
-def describe_reference(recognizer: Recognizer, predictions: Sequence[Prediction], speakers: Sequence[str]) -> list[str]:
+def describe_reference(recognizer: Predictor, predictions: Sequence[Prediction], speakers: Sequence[str]) -> list[str]:
     """Return notes on what the utterances of a recording are compared with; ``speakers`` are theirs, if known."""
     if not recognizer.compares_speakers or not predictions:
         return []
@@ -21,7 +21,7 @@ def describe_reference(recognizer: Recognizer, predictions: Sequence[Prediction]
     return notes
 
 
-def describe_decisions(recognizer: Recognizer, predictions: Sequence[Prediction], total: int) -> list[str]:
+def describe_decisions(recognizer: Predictor, predictions: Sequence[Prediction], total: int) -> list[str]:
     """Return notes on the labels of predictions; none where the model always gives one.
 
     Args:

@@ -214,7 +214,7 @@ def test_batch_mates_order_and_chunks_change_no_prediction(tmp_path: Path, monke
     backwards = {prediction.id: prediction for prediction in model.predict_turns(turns[::-1])}
     statistics = model.speaker_statistics(turns)
     by_itself = {turn.utterance.id: next(iter(model.predict_turns([turn], statistics=statistics))) for turn in turns}
-    monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 3)
+    monkeypatch.setattr("merkit.inference.predictor.CHUNK", 3)
     in_chunks = predicted(model, manifest)
 
     for other in (alone, backwards, by_itself, in_chunks):
@@ -264,7 +264,7 @@ def interrupted(
     monkeypatch: pytest.MonkeyPatch, checkpoint: Path, manifest: Manifest, out: Path, **options: Any
 ) -> None:
     """Begin to predict a corpus in chunks of two utterances, and stop in the third."""
-    monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 2)
+    monkeypatch.setattr("merkit.inference.predictor.CHUNK", 2)
     whole, calls = Recognizer.predict_chunk, []
 
     def stopped(*arguments: Any, **named: Any) -> Any:
@@ -286,7 +286,7 @@ def test_a_resumed_prediction_compares_with_the_whole_corpus(
     interrupted(monkeypatch, checkpoint, manifest, tmp_path / "resumed.parquet")
 
     done = predict_corpus(checkpoint, manifest, tmp_path / "resumed.parquet")
-    monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 2048)
+    monkeypatch.setattr("merkit.inference.predictor.CHUNK", 2048)
     predict_corpus(checkpoint, manifest, tmp_path / "fresh.parquet")
 
     assert done.old == 4
