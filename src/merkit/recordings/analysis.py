@@ -1,15 +1,11 @@
 """Label the utterances of a recording, with or without a transcript."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from merkit import __version__
 from merkit.core.encoder import describe_unread
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
@@ -17,9 +13,9 @@ from merkit.core.waveform import Waveform
 from merkit.data.files import file_hash
 from merkit.data.media.audio import duration_s, media_notes
 from merkit.encoders.checkpoint import checkpoint_hash
-from merkit.inference.recognizer import Recognizer
+from merkit.inference.predictor import Predictor
 from merkit.io.decision_rule import DecisionRule
-from merkit.io.predictions import PROBABILITY
+from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.decision_notes import describe_decisions, describe_reference
 from merkit.recordings.division import divide
@@ -27,7 +23,7 @@ from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.speech import describe_unheard, without_unheard
 from merkit.recordings.tabular import Tabular
-from merkit.recordings.timeline.document import VERSION, Answer, Timeline
+from merkit.recordings.timeline.document import timeline_values
 from merkit.recordings.timeline.summary import Summary, summarize
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 
@@ -55,6 +51,15 @@ class Segment:
         return None if self.prediction is None else self.prediction.label
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """All predicted labels: one at most, but for a model of several labels per utterance."""
+        if self.prediction is None:
+            return ()
+        if self.prediction.labels is not None:
+            return self.prediction.labels
+        return () if self.prediction.label is None else (self.prediction.label,)
+
+    @property
     def confidence(self) -> float | None:
         """The highest probability, if there are probabilities."""
         return None if self.prediction is None else self.prediction.confidence
@@ -63,6 +68,11 @@ class Segment:
     def arousal(self) -> float | None:
         """The probability that arousal is above the speaker's own average, where the model predicts it."""
         return None if self.prediction is None else self.prediction.arousal
+
+    @property
+    def sources(self) -> Mapping[str, Prediction]:
+        """What each of several joined models says alone, by its name; empty for one model, and without a prediction."""
+        return {} if self.prediction is None else self.prediction.sources
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -83,6 +93,8 @@ class Analysis(Tabular):
     notes: Sequence[str]
     rule: DecisionRule | None = None
     """The decision rule that decided what is said; ``None``: the model has none."""
+    multi_label: bool = False
+    """Whether an utterance may have several labels."""
     checkpoint_hash: str | None = None
     """Of the checkpoint's files; ``None``: it has none."""
     calibrated: bool = False
@@ -114,7 +126,7 @@ class Analysis(Tabular):
                 "end_s": segment.end_s,
                 "speaker": segment.speaker,
                 "text": segment.text,
-                **prediction_row(segment.prediction, self.labels, self.has_arousal),
+                **prediction_row(segment.prediction, self.labels, self.has_arousal, self.multi_label),
                 "reason": segment.reason,
             }
             for segment in self.segments
@@ -122,103 +134,22 @@ class Analysis(Tabular):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the timeline as JSON values; see `merkit.recordings.timeline.document`."""
-        return {
-            "schema": VERSION,
-            "version": __version__,
-            "recording": str(self.recording),
-            "duration_ms": _ms(self.duration_s),
-            "checkpoint": self.checkpoint,
-            "checkpoint_hash": self.checkpoint_hash,
-            "calibrated": self.calibrated,
-            "transcript": None if self.transcript is None else str(self.transcript),
-            "transcript_hash": self.transcript_hash,
-            "labels": list(self.labels),
-            **({} if self.rule is None else {"decision_rule": self.rule.toml_values()}),
-            "stages": dict(self.stages),
-            "notes": list(self.notes),
-            "summary": asdict(self.summary),
-            "segments": [self.segment_dict(segment) for segment in self.segments],
-        }
-
-    def segment_dict(self, segment: Segment) -> dict[str, Any]:
-        """Return an utterance as JSON values."""
-        return {
-            "start_ms": _ms(segment.start_s),
-            "end_ms": _ms(segment.end_s),
-            "speaker": segment.speaker,
-            "text": segment.text,
-            "label": segment.label,
-            "reason": segment.reason,
-            "probabilities": None if segment.prediction is None else dict(segment.prediction.probabilities) or None,
-            "confidence": segment.confidence,
-            **({"arousal": segment.arousal} if self.has_arousal else {}),
-            "modalities": list(segment.modalities),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Analysis":
-        """Return what `to_dict` was called on, with times to the millisecond.
-
-        Raises:
-            MerkitError: It is no timeline of this version; names the place.
-        """
-        try:
-            read = Timeline.model_validate_json(json.dumps(values))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in first["loc"]).lstrip(".")
-            raise MerkitError(f"{place}: {first['msg']}") from error
-        segments = [
-            Segment(
-                start_s=each.start_ms / 1000,
-                end_s=each.end_ms / 1000,
-                speaker=each.speaker,
-                text=each.text,
-                prediction=_prediction(str(number), each, tuple(each.modalities)),
-                reason=each.reason,
-            )
-            for number, each in enumerate(read.segments)
-        ]
-        return cls(
-            recording=Path(read.recording),
-            duration_s=read.duration_ms / 1000,
-            checkpoint=read.checkpoint,
-            labels=tuple(read.labels),
-            segments=segments,
-            notes=read.notes,
-            rule=None if read.decision_rule is None else DecisionRule.model_validate(read.decision_rule),
-            checkpoint_hash=read.checkpoint_hash,
-            calibrated=read.calibrated,
-            transcript=None if read.transcript is None else Path(read.transcript),
-            transcript_hash=read.transcript_hash,
-            stages=read.stages,
-        )
+        return timeline_values(self)
 
 
-def _prediction(id_: str, answer: Answer, modalities: tuple[str, ...]) -> Prediction | None:
-    if answer.label is None and answer.probabilities is None and answer.arousal is None and not modalities:
-        return None
-    return Prediction(
-        id_,
-        answer.label,
-        answer.probabilities or {},
-        answer.confidence,
-        modalities,
-        answer.reason,
-        answer.arousal,
-    )
+def prediction_row(
+    prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False, multi_label: bool = False
+) -> dict[str, Any]:
+    """Return a prediction's columns in the rows of a `Tabular`; ``None`` where it has none of it.
 
-
-def _ms(seconds: float) -> int:
-    return round(1000 * seconds)
-
-
-def prediction_row(prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False) -> dict[str, Any]:
-    """Return a prediction's columns in the rows of a `Tabular`; ``None`` where it has none of it."""
+    Several labels are one text, with semicolons between them.
+    """
+    several = () if prediction is None else prediction.labels or ()
     probabilities = {} if prediction is None else prediction.probabilities
     arousal = None if prediction is None else prediction.arousal
     return {
         "label": None if prediction is None else prediction.label,
+        **({"labels": LABEL_SEPARATOR.join(several)} if multi_label else {}),
         "confidence": None if prediction is None else prediction.confidence,
         **({"arousal": arousal} if has_arousal else {}),
         "modalities": "" if prediction is None else ",".join(prediction.modalities),
@@ -227,7 +158,7 @@ def prediction_row(prediction: Prediction | None, labels: Sequence[str], has_aro
 
 
 def analyze_recording(
-    recognizer: Recognizer,
+    recognizer: Predictor,
     recording: Path | Waveform,
     transcript: Path | Sequence[Line] | None,
     checkpoint: str,
@@ -338,13 +269,14 @@ def analyze_recording(
         notes=notes,
         rule=rule,
         checkpoint_hash=None if recognizer.folder is None else checkpoint_hash(recognizer.folder),
+        multi_label=recognizer.multi_label,
         calibrated=recognizer.decisions.calibrated,
         transcript=transcript if isinstance(transcript, Path) else None,
         transcript_hash=file_hash(transcript) if isinstance(transcript, Path) else None,
     )
 
 
-def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
+def _notes(recognizer: Predictor, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
     notes = []
     used = {modality for segment in segments for modality in segment.modalities}
     labelled = any(segment.prediction is not None for segment in segments)

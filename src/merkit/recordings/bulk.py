@@ -16,6 +16,7 @@ from merkit.recordings.analysis import Analysis, analyze_recording
 from merkit.recordings.recognition.models import open_engine
 from merkit.recordings.search import FoundRecording
 from merkit.recordings.timeline.formats import DEFAULT
+from merkit.recordings.timeline.reading import read_timeline
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
 
 T = TypeVar("T")
@@ -131,6 +132,6 @@ def analyze_recordings(
         outputs=lambda one: outputs_of(Path() if out is None else out, one.output, formats),
         made_of=key,
         write=write_analysis,
-        read=Analysis.from_dict,
+        read=read_timeline,
     )
     return do_each(work, found, out is not None, progress)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from merkit.core.characters import visible
+from merkit.io.predictions import LABEL_SEPARATOR
 
 if TYPE_CHECKING:
     from merkit.recordings.analysis import Analysis, Segment
@@ -132,8 +133,8 @@ def _intervals(segments: Sequence["Segment"], kind: str, end: int) -> Iterator[t
 
 
 def _label(segment: "Segment") -> str:
-    if segment.label is not None:
-        return segment.label
+    if segment.labels:
+        return LABEL_SEPARATOR.join(segment.labels)
     return UNSURE if segment.prediction is not None and segment.prediction.is_unsure else ""
 
 

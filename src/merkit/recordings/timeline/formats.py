@@ -28,9 +28,10 @@ def csv_table(analysis: "Analysis") -> str:
     """Return a row per utterance: times in seconds, speaker, label, probabilities, words, and why there is no label."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
+    several = ["labels"] if analysis.multi_label else []
     numeric = ["confidence", *(["arousal"] if analysis.has_arousal else [])]
     writer.writerow(
-        ["start_s", "end_s", "speaker", "label", *numeric, *analysis.labels, "modalities", "text", "reason"]
+        ["start_s", "end_s", "speaker", "label", *several, *numeric, *analysis.labels, "modalities", "text", "reason"]
     )
     probabilities = [PROBABILITY + label for label in analysis.labels]
     for segment, row in zip(analysis.segments, analysis.rows(), strict=True):
@@ -41,6 +42,7 @@ def csv_table(analysis: "Analysis") -> str:
                 f"{segment.end_s:.3f}",
                 segment.speaker,
                 segment.label or "",
+                *(row[name] for name in several),
                 *("" if value is None else f"{value:.4f}" for value in numbers),
                 " ".join(segment.modalities),
                 segment.text or "",
@@ -63,7 +65,7 @@ def rttm(analysis: "Analysis") -> str:
 def said(segment: "Segment") -> str:
     """Return an utterance's label with its probability, or in few words why it has none."""
     if segment.label is not None:
-        return segment.label + ("" if segment.confidence is None else f" {100 * segment.confidence:.0f} %")
+        return ", ".join(segment.labels) + ("" if segment.confidence is None else f" {100 * segment.confidence:.0f} %")
     if segment.prediction is not None and segment.prediction.is_unsure:
         return UNSURE
     return f"no label: {segment.reason}" if segment.reason else "no label"

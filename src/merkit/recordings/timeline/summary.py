@@ -48,7 +48,7 @@ class Talk:
     overlap_ms: int
     """Of the talk time, what others talked in too."""
     labels_ms: Mapping[str, int]
-    """Duration of the utterances of each label that occurs, longest first."""
+    """Duration of the utterances of each label that occurs, longest first; one of several labels counts for each."""
     unsure_ms: int
     """Of utterances that have probabilities and no label."""
     unlabelled_ms: int
@@ -182,9 +182,11 @@ def _durations(segments: Iterable["Segment"], start_s: float, end_s: float) -> t
         length = min(segment.end_s, end_s) - max(segment.start_s, start_s)
         if length <= 0:
             continue
-        if segment.label is not None:
-            by_label[segment.label] = by_label.get(segment.label, 0.0) + length
-        elif segment.prediction is not None and segment.prediction.is_unsure:
+        for label in segment.labels:
+            by_label[label] = by_label.get(label, 0.0) + length
+        if segment.labels:
+            continue
+        if segment.prediction is not None and segment.prediction.is_unsure:
             unsure += length
         else:
             unlabelled += length

@@ -17,6 +17,7 @@ from merkit.recordings.analysis import Analysis
 from merkit.recordings.search import is_written_by_merkit
 from merkit.recordings.timeline.document import json_schema
 from merkit.recordings.timeline.formats import NAMES, chosen_formats
+from merkit.recordings.timeline.reading import read_timeline
 from merkit.recordings.writing import outputs_of, write_analysis
 
 ROOT = Path(__file__).parents[4]
@@ -55,7 +56,7 @@ def test_an_analysis_is_read_again_from_its_json() -> None:
     rule = DecisionRule(labels=LABELS, unsure_below=0.5)
     made = analysis(CALL, rule=rule, calibrated=True, checkpoint_hash="ab", transcript=Path("call.srt"))
 
-    again = Analysis.from_dict(json.loads(json.dumps(made.to_dict())))
+    again = read_timeline(json.loads(json.dumps(made.to_dict())))
 
     assert again.to_dict() == made.to_dict()
     assert [each.prediction is None for each in again.segments] == [False] * 3 + [True] + [False] * 2
@@ -67,7 +68,7 @@ def test_json_of_another_layout_is_refused_with_its_place() -> None:
     values["segments"][2]["end_ms"] = "late"
 
     with pytest.raises(MerkitError, match=r"segments\[2\]\.end_ms: .*integer"):
-        Analysis.from_dict(values)
+        read_timeline(values)
 
 
 def test_pandas_reads_the_csv(written: Path) -> None:
