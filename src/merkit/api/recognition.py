@@ -18,11 +18,13 @@ from merkit.data.corpus.rows import to_utterances
 from merkit.data.media.audio import decode
 from merkit.data.media.sources import EncodedRecording
 from merkit.encoders.networks.files import download_snapshot
+from merkit.inference.predictor import Predictor
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DecisionOptions, DecisionRule
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
 from merkit.recordings.decision_notes import describe_decisions
+from merkit.recordings.options import RecordingOptions
 from merkit.recordings.recognition.models import BUILTIN, open_engine
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
@@ -43,6 +45,8 @@ class Predictions(Tabular, Sequence[Prediction]):
     notes: tuple[str, ...] = ()
     rule: DecisionRule | None = None
     """The decision rule that decided what is said; ``None``: the model has none."""
+    multi_label: bool = False
+    """Whether an utterance may have several labels."""
 
     @property
     def title(self) -> str:
@@ -54,8 +58,10 @@ class Predictions(Tabular, Sequence[Prediction]):
             {
                 "id": prediction.id,
                 **{name: getattr(utterance, name) for name in shown},
-                **prediction_row(prediction, self.labels, self.rule is not None and self.rule.arousal),
-                **({} if self.rule is None else {"reason": prediction.reason}),
+                **prediction_row(
+                    prediction, self.labels, self.rule is not None and self.rule.arousal, self.multi_label
+                ),
+                **({} if self.rule is None and not self.multi_label else {"reason": prediction.reason}),
             }
             for utterance, prediction in zip(self.utterances, self.predictions, strict=True)
         ]
@@ -78,7 +84,7 @@ class Predictions(Tabular, Sequence[Prediction]):
 class EmotionRecognizer:
     """A loaded checkpoint. Calls write no file and change nothing in it, so that threads may share one."""
 
-    def __init__(self, recognizer: Recognizer, name: str) -> None:
+    def __init__(self, recognizer: Predictor, name: str) -> None:
         self._recognizer = recognizer
         self._name = name
 
@@ -107,15 +113,17 @@ class EmotionRecognizer:
         rate_hz: int | None = None,
         transcript: str | Path | None = None,
         text: str | None = None,
-        channels: str = "mix",
+        channels: str = "auto",
+        speakers_file: str | Path | None = None,
         speech_check: bool = True,
         asr: bool | str = False,
     ) -> Analysis:
         """Recognise the utterances of a recording.
 
-        Without a transcript and ``asr`` the whole recording is one utterance; for a model that compares a voice with
-        the speaker's own average it is cut at pauses. Sound without speech (silence, noise, music) is left
-        out: its utterance is labelled from its words, or has no label where it has none.
+        Without a transcript and ``asr`` a recording of over 15 s or of several speakers is cut where the speaker
+        changes, at pauses of 0.6 s, and to 15 s; a shorter one too for a model that compares a voice with the speaker's
+        own average. Sound without speech (silence, noise, music) is left out: its utterance is labelled from its words,
+        or has no label where it has none. What each stage did is in the result's ``stages``.
 
         Args:
             recording: A path, the bytes of an audio or video file, a binary file object, a `Waveform`, or samples
@@ -124,9 +132,11 @@ class EmotionRecognizer:
             transcript: A file in any format of the page "Transcripts" (SRT, WebVTT, JSON, CSV, …), or the text of the
                 whole recording (.txt). What was cut, joined or left out is in the result's notes.
             text: The words of the recording, in place of a transcript.
-            channels: ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each
-                channel as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
+            channels: ``auto`` takes two channels that differ for two speakers and mixes those of the same sound.
+                ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each channel
+                as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
                 is read from the channel that is louder while that speaker talks.
+            speakers_file: Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker.
             speech_check: ``False`` leaves no sound out, for a model of other sounds than speech.
             asr: ``True`` recognises words where there is no transcript, with ``builtin:whisper-base``; a name chooses
                 another recogniser, as in `merkit.transcribe`. The recognised lines are the utterances.
@@ -146,8 +156,11 @@ class EmotionRecognizer:
             sound,
             lines,
             self._name,
-            channels=channels,
-            speech_check=speech_check,
+            RecordingOptions(
+                channels=channels,
+                speech_check=speech_check,
+                speakers_file=None if speakers_file is None else Path(speakers_file),
+            ),
             engine=engine,
             name=name,
         )
@@ -223,7 +236,8 @@ class EmotionRecognizer:
         predictions = tuple(by_id[utterance.id] for utterance in utterances)
         notes = tuple(each for each in (note, unread) if each is not None)
         notes += tuple(describe_decisions(recognizer, predictions, len(predictions)))
-        return Predictions(self.labels, predictions, tuple(utterances), notes, recognizer.decisions.rule)
+        decisions = recognizer.decisions
+        return Predictions(self.labels, predictions, tuple(utterances), notes, decisions.rule, decisions.multi_label)
 
 
 def load(
