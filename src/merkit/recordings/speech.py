@@ -98,6 +98,21 @@ def has_enough(regions: Iterable[Region], length_s: float) -> bool:
     return sum(last - first for first, last in regions) >= needed_s
 
 
+def minus(region: Region, away: Iterable[Region], shortest_s: float = SHORTEST_S) -> list[Region]:
+    """Return what is left of a time span without others, in order; parts below ``shortest_s`` are left out.
+
+    >>> minus((0.0, 5.0), [(1.0, 2.0), (4.5, 9.0)])
+    [(0.0, 1.0), (2.0, 4.5)]
+    """
+    parts, start_s = [], region[0]
+    for first_s, last_s in sorted(away):
+        if first_s - start_s >= shortest_s:
+            parts.append((start_s, min(first_s, region[1])))
+        start_s = max(start_s, last_s)
+    parts.append((start_s, region[1]))
+    return [(first_s, last_s) for first_s, last_s in parts if last_s - first_s >= shortest_s]
+
+
 def without_unheard(utterances: Sequence[Utterance]) -> tuple[list[Utterance], dict[str, str]]:
     """Return the utterances of a recording without sound that has no speech, and why each of these says nothing.
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from merkit.data.media.audio import Recording, Wave, duration_s, media_notes, re
 from merkit.recordings.channels import ONE_CHANNEL, assign_channels, choose_channels
 from merkit.recordings.recognition.checks import reason_to_drop
 from merkit.recordings.recognition.engine import RATE_HZ, WINDOW_S, Engine, Passage, Word
-from merkit.recordings.speech import Region
+from merkit.recordings.speech import Region, minus
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
 from merkit.recordings.transcripts.lines import PAUSE_S, SHORTEST_S
@@ -138,6 +139,7 @@ def recognise_sounds(
     recording: Path | Waveform,
     sounds: Sequence[tuple[Line, Recording]],
     *,
+    without: Mapping[Recording, Sequence[Region]] = MappingProxyType({}),
     language: str | None = None,
     name: str = "waveform",
     progress: ProgressCallback | None = None,
@@ -148,6 +150,7 @@ def recognise_sounds(
         engine: The recogniser.
         recording: A file or a waveform.
         sounds: What is read of it, with the speaker of each; see `assign_channels`.
+        without: By sound what the engine does not get.
         language: As of `recognise`.
         name: As of `recognise`.
         progress: As of `recognise`.
@@ -157,8 +160,12 @@ def recognise_sounds(
     """
     path = recording if isinstance(recording, Path) else Path(name)
     length_s = duration_s(recording)
-    spoken = [(whole.speaker, sound, padded_stretches(sound, length_s)) for whole, sound in sounds]
-    stretches = [(speaker, sound, stretch) for speaker, sound, own in spoken for stretch in own]
+    stretches = [
+        (whole.speaker, sound, part)
+        for whole, sound in sounds
+        for stretch in padded_stretches(sound, length_s)
+        for part in minus(stretch, without.get(sound, ()), _LEAST_S)
+    ]
     probability = None
     if language is not None:
         language = check_language(engine, language)
