@@ -2,6 +2,7 @@
 # make test   lint, types, layers, tests, coverage, and a minute of damaged inputs
 # make check  the same in under two minutes, with the tests of what has changed since main alone
 # make fuzz   damaged inputs of every kind, for an hour; SECONDS=600 and SEED=1 choose how long and which
+# make weights DATA=FOLDER  trains and measures builtin:voice on the corpora below FOLDER (weights/voice.py)
 # make docs   the documentation site, in build/site; fails on any warning
 # make install creates .venv and installs merkit with all that both of them need; does nothing when that is done
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: install demo lint test check fuzz docs clean
+.PHONY: install demo lint test check fuzz weights docs clean
 install: $(STAMP)
 
 # torch first and alone: where a CPU build of the pinned version is at hand, pip takes it, and nothing else asks for more.
@@ -26,8 +27,8 @@ demo: install
 	$(BIN)/merkit demo demo
 
 lint: install
-	$(BIN)/ruff check src tests benchmarks docs
-	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs weights
+	$(BIN)/ruff format --check src tests benchmarks docs weights
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -40,6 +41,10 @@ check: lint
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),0)
+
+weights: install
+	$(if $(DATA),,$(error give the folder of ravdess, nemo, emodb and emovo: make weights DATA=FOLDER))
+	$(BIN)/python -m weights.voice --data $(DATA)
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -28,9 +28,10 @@ from merkit.experiments.recipe_files import read_toml
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import shipped_folder
 from merkit.experiments.transforms.registry import TRANSFORMS
-from merkit.io.answers import AnswerRule
+from merkit.io.decision_rule import DecisionRule
 from merkit.io.predictions import predictions_table
 from merkit.training.config import LossConfig, TrainingConfig
+from merkit.weights.models import built_in_model
 
 MARKER = re.compile(r"^<!-- generated: (\w+) ?([\w-]*) -->$", re.MULTILINE)
 NOT_RUN = re.compile(r"^( *)<!-- not run: (.+?) -->$", re.MULTILINE)
@@ -61,11 +62,11 @@ COLUMNS = {
     "predictions": {
         "id": "of the utterance; the true label is joined by it",
         "split": "train, valid or test",
-        "label": "the predicted label; empty where a model's answer rule gives none",
+        "label": "the predicted label; empty where a model's decision rule gives none",
         "confidence": "the highest probability; empty where there are none",
         "modalities": "those that the prediction used, separated by commas",
-        "reason": "why there is no label; only of a model with an answer rule",
-        "arousal": "the probability that arousal is above the speaker's own average; only of a model that tells it",
+        "reason": "why there is no label; only of a model with a decision rule",
+        "arousal": "the probability that arousal is above the speaker's own average; only of a model that predicts it",
         "p:LABEL": "the probability of each label",
     },
 }
@@ -300,7 +301,7 @@ def columns(kind: str) -> str:
     example = Utterance(id="", conversation="", turn=0, speaker="")
     schema = {
         "manifest": pa.table(to_arrays(to_columns([example]))).schema,
-        "predictions": predictions_table([], ["LABEL"], AnswerRule(arousal=True), split="test").schema,
+        "predictions": predictions_table([], ["LABEL"], DecisionRule(arousal=True), split="test").schema,
     }[kind]
     meanings = COLUMNS[kind]
     assert set(schema.names) == set(meanings), f"{kind}: {set(schema.names) ^ set(meanings)}"
@@ -357,13 +358,20 @@ def _docstring(text: str) -> str:
     return "\n".join(lines)
 
 
-def answer_rule() -> str:
-    """Return the keys of a checkpoint's answer rule."""
-    return keys(AnswerRule) + "\n"
+def card(name: str) -> str:
+    """Return the card of a model that comes with merkit, without its title."""
+    text = (built_in_model(f"builtin:{name}") / "README.md").read_text(encoding="utf-8")
+    return text.partition("\n")[2].lstrip()
+
+
+def decision_rule() -> str:
+    """Return the keys of a checkpoint's decision rule."""
+    return keys(DecisionRule) + "\n"
 
 
 PARTS: Mapping[str, Callable[..., str]] = {
-    "answers": answer_rule,
+    "card": card,
+    "decision_rule": decision_rule,
     "system": system,
     "recipe": recipe_keys,
     "plugins": plug_ins,

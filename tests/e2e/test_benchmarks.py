@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from tests.networks import write_text_network
+from tests.networks import noise, write_text_network, write_whisper
 
 from merkit.core.alignment import Interval
 from merkit.core.lookup import load
@@ -32,6 +32,9 @@ def script(path: Path) -> ModuleType:
 
 CONVERSATION = script(SCRIPT)
 ALIGNMENT = script(SCRIPT.with_name("alignment.py"))
+sys.path.insert(0, str(SCRIPT.parent))  # scripts import their neighbours
+WHISPER = script(SCRIPT.with_name("whisper_encoder.py"))
+sys.path.remove(str(SCRIPT.parent))
 
 
 def test_conversations_are_as_long_as_those_of_melds_training_part() -> None:
@@ -204,3 +207,12 @@ def test_the_script_of_the_interface_compares_a_call_with_the_bare_network(tmp_p
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert printed["ratio"] == pytest.approx(printed["recognizer_ms"] / printed["bare_ms"])
+
+
+def test_states_of_whisper_are_compared_with_the_library_s(tmp_path: Path) -> None:
+    row = WHISPER.compare(str(write_whisper(tmp_path)), [noise(16_000)])
+
+    assert {len(found) for found in row.values()} == {4}  # states
+    assert max(row["largest_difference_same_input"]) < 1e-3
+    assert row["cosine_of_frames_to_30_s"][0] == pytest.approx(1.0, abs=1e-3)
+    assert row["cosine_of_frames_to_30_s"][3] < 0.9999  # thirty seconds of silence are another input

@@ -19,10 +19,10 @@ from merkit.data.media.audio import decode
 from merkit.data.media.sources import EncodedRecording
 from merkit.encoders.networks.files import download_snapshot
 from merkit.inference.recognizer import Recognizer
-from merkit.io.answers import AnswerOptions, AnswerRule
+from merkit.io.decision_rule import DecisionOptions, DecisionRule
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
-from merkit.recordings.answer_notes import describe_answers
+from merkit.recordings.decision_notes import describe_decisions
 from merkit.recordings.recognition.models import BUILTIN, open_engine
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
@@ -41,8 +41,8 @@ class Predictions(Tabular, Sequence[Prediction]):
     predictions: tuple[Prediction, ...]
     utterances: tuple[Utterance, ...]
     notes: tuple[str, ...] = ()
-    rule: AnswerRule | None = None
-    """The answer rule that decided what is said; ``None``: the model has none."""
+    rule: DecisionRule | None = None
+    """The decision rule that decided what is said; ``None``: the model has none."""
 
     @property
     def title(self) -> str:
@@ -85,7 +85,7 @@ class EmotionRecognizer:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of its predictions, in the order of class numbers."""
-        return self._recognizer.answers.labels
+        return self._recognizer.decisions.labels
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -222,8 +222,8 @@ class EmotionRecognizer:
         unread = describe_unread(recognizer.encoders.values(), turns)
         predictions = tuple(by_id[utterance.id] for utterance in utterances)
         notes = tuple(each for each in (note, unread) if each is not None)
-        notes += tuple(describe_answers(recognizer, predictions, len(predictions)))
-        return Predictions(self.labels, predictions, tuple(utterances), notes, recognizer.answers.rule)
+        notes += tuple(describe_decisions(recognizer, predictions, len(predictions)))
+        return Predictions(self.labels, predictions, tuple(utterances), notes, recognizer.decisions.rule)
 
 
 def load(
@@ -242,7 +242,7 @@ def load(
             never changes unseen.
         device: A torch device such as ``cpu`` or ``cuda:1``; ``auto``: the machine's accelerator, or else the CPU.
         data: The folder of a manifest, for a model that reads published features.
-        labels: For a model with an answer rule, as built-in ones have: the labels that it may give, or ``"all"``;
+        labels: For a model with a decision rule, as built-in ones have: the labels that it may give, or ``"all"``;
             ``None``: those that the model shows by default.
         prior: For such a model: how probable labels are before anything is read, by label (those that are not named
             share the rest evenly), or ``"even"``; ``None``: the model's.
@@ -257,7 +257,7 @@ def load(
             "'org/name@REVISION'"
         )
     name = os.fspath(checkpoint)
-    folder, options = None if data is None else Path(data), AnswerOptions(labels, prior)
+    folder, options = None if data is None else Path(data), DecisionOptions(labels, prior)
     return EmotionRecognizer(Recognizer.load(checkpoint_folder(name), folder, device, options=options, name=name), name)
 
 

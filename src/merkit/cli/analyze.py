@@ -8,7 +8,7 @@ from rich.table import Column
 
 from merkit.cli.console import number, show, show_prose, show_table
 from merkit.cli.failures import FailFast
-from merkit.cli.options import AsJson, Checkpoint, Labels, Prior, answer_options
+from merkit.cli.options import AsJson, Checkpoint, Labels, Prior, decision_options
 from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
@@ -16,9 +16,6 @@ from merkit.core.characters import one_line
 if TYPE_CHECKING:
     from merkit.recordings.analysis import Analysis, Segment
     from merkit.recordings.bulk import Outcome
-
-
-_NO_LABEL = "(no label)"
 
 
 def analyze(
@@ -67,7 +64,7 @@ def analyze(
     from merkit.formats.checkpoint_folder import check_folder
 
     check_folder(checkpoint)  # before the slow imports
-    answers = answer_options(labels, prior)
+    decision = decision_options(labels, prior)
     from merkit.api.recognition import checkpoint_folder
     from merkit.recordings.bulk import analyze_recordings
     from merkit.recordings.search import find_recordings, refuse_same_outputs
@@ -81,7 +78,7 @@ def analyze(
     options = {"channels": channels, "speech_check": speech_check}
     with shown_progress() as progress:
         follow(
-            analyze_recordings(found, folder, str(checkpoint), options, out, progress, answers, asr),
+            analyze_recordings(found, folder, str(checkpoint), options, out, progress, decision, asr),
             failures,
             show_result=_show,
             to_dict=lambda analysis: analysis.to_dict(),
@@ -124,12 +121,9 @@ def print_analysis(analysis: "Analysis") -> None:
 
 def _unlabelled(segment: "Segment") -> str:
     """Return in few words why there is no label; a note has all of them."""
-    from merkit.inference.answers import UNSURE
-
-    reason = segment.reason or ""
     if segment.prediction is None:
-        return f"({reason})"
-    return f"({UNSURE})" if reason.startswith(UNSURE) else _NO_LABEL
+        return f"({segment.reason})"
+    return "(unsure)" if segment.prediction.is_unsure else "(no label)"
 
 
 def _percent(probability: float | None) -> str:

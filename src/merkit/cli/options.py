@@ -9,7 +9,7 @@ import typer
 from merkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from merkit.io.answers import AnswerOptions
+    from merkit.io.decision_rule import DecisionOptions
 
 Data = Annotated[Path, typer.Argument(help="Folder of a prepared corpus.", show_default=False)]
 Checkpoint = Annotated[
@@ -25,7 +25,7 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         metavar="all|LABEL,LABEL",
-        help="Labels that a model with an answer rule, such as builtin:voice, may give; by default those it names.",
+        help="Labels that a model with a decision rule, such as builtin:voice, may give; by default those it names.",
     ),
 ]
 Prior = Annotated[
@@ -66,17 +66,17 @@ Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="How many seed
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
-def answer_options(labels: str | None, prior: str | None) -> "AnswerOptions":
+def decision_options(labels: str | None, prior: str | None) -> "DecisionOptions":
     """Return what ``--labels`` and ``--prior`` say.
 
     Raises:
         ConfigError: A part of the prior has no ``=`` or no number, or names a label again.
     """
-    from merkit.io.answers import ALL_LABELS, EVEN_PRIOR, AnswerOptions
+    from merkit.io.decision_rule import ALL_LABELS, EVEN_PRIOR, DecisionOptions
 
     chosen = labels if labels in (None, ALL_LABELS) else [label.strip() for label in str(labels).split(",")]
     if prior in (None, EVEN_PRIOR):
-        return AnswerOptions(chosen, prior)
+        return DecisionOptions(chosen, prior)
     by_label: dict[str, float] = {}
     for part in str(prior).split(","):
         label, equals, number = (each.strip() for each in part.rpartition("="))
@@ -88,7 +88,7 @@ def answer_options(labels: str | None, prior: str | None) -> "AnswerOptions":
             expected = f"'{EVEN_PRIOR}' or a probability for each label once, such as neutral=0.8"
             raise ConfigError(f"--prior {prior}: found '{part.strip()}', expected {expected}")
         by_label[label] = value
-    return AnswerOptions(chosen, by_label)
+    return DecisionOptions(chosen, by_label)
 
 
 def is_first_process() -> bool:

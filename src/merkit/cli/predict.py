@@ -7,7 +7,7 @@ import typer
 
 from merkit.cli.console import show, show_prose
 from merkit.cli.failures import FailFast, exit_if_failed
-from merkit.cli.options import Checkpoint, Data, Features, Labels, Prior, TextColumn, answer_options
+from merkit.cli.options import Checkpoint, Data, Features, Labels, Prior, TextColumn, decision_options
 from merkit.cli.progress import shown_progress
 
 
@@ -33,7 +33,7 @@ def predict(
     from merkit.inference.parts import locked_parts
 
     check_folder(checkpoint)
-    options = answer_options(labels, prior)
+    options = decision_options(labels, prior)
     with locked_parts(out), shown_progress() as progress:  # before the slow imports
         from merkit.api.recognition import checkpoint_folder
         from merkit.data.corpus.manifest import read_manifest

@@ -47,13 +47,11 @@ def stopped_code(error: KeyboardInterrupt, command: str, options: dict[str, Any]
 
 def _resumes_here(command: str, options: dict[str, Any]) -> bool:
     """Return whether a command over recordings resumes: with ``--out``, and over a corpus."""
-    if command not in ("analyze", "transcribe") or options["out"] is not None:
-        return command in ("analyze", "transcribe")
-    if command == "analyze":
+    if command not in ("analyze", "transcribe"):
         return False
     from merkit.data.corpus.manifest import is_corpus
 
-    return any(map(is_corpus, options["recordings"]))
+    return options["out"] is not None or (command == "transcribe" and any(map(is_corpus, options["recordings"])))
 
 
 def forget_output() -> None:

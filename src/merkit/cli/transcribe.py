@@ -11,6 +11,7 @@ from merkit.cli.options import AsJson
 from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
+from merkit.core.phrases import number_of
 
 if TYPE_CHECKING:
     from merkit.recordings.recognition.engine import Engine
@@ -45,8 +46,9 @@ def transcribe(
         str, typer.Option("--channels", help="mix, left, right, or split: each channel is a speaker of its own.")
     ] = "mix",
     format_: Annotated[
-        Literal["srt", "vtt", "txt", "json"], typer.Option("--format", help="Of the file in --out.")
-    ] = "srt",
+        Literal["srt", "vtt", "txt", "json"] | None,
+        typer.Option("--format", help="Of the file in --out; by default srt.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for the transcript of each recording; by default it is printed."),
@@ -60,20 +62,23 @@ def transcribe(
     is one that 'merkit analyze --transcript' reads. The column is read with --text-column asr_text. What is done
     already is left out when the command is repeated.
     """
+    from merkit.core.errors import ConfigError
     from merkit.data.corpus.manifest import is_corpus
     from merkit.recordings.recognition.models import open_engine
 
     corpora = [path for path in recordings if is_corpus(path)]
     engine = open_engine(model)
     if not corpora:
-        _transcribe_recordings(recordings, engine, language, channels, format_, out, as_json, fail_fast)
+        if format_ is not None and out is None:
+            raise ConfigError(f"--format {format_} is that of the file in --out: give --out too")
+        _transcribe_recordings(recordings, engine, language, channels, format_ or "srt", out, as_json, fail_fast)
         return
-    from merkit.core.errors import ConfigError
-
     if len(recordings) > 1:
         raise ConfigError(f"'{corpora[0]}' is a corpus: transcribe it alone, without other recordings")
-    if out is not None or channels != "mix":
-        raise ConfigError(f"'{corpora[0]}' is a corpus, whose words become its column: leave out --out and --channels")
+    if out is not None or format_ is not None or channels != "mix":
+        raise ConfigError(
+            f"'{corpora[0]}' is a corpus, whose words become its column: leave out --out, --format and --channels"
+        )
     _transcribe_corpus(corpora[0], engine, language, as_json, fail_fast)
 
 
@@ -119,7 +124,8 @@ def _transcribe_corpus(data: Path, engine: "Engine", language: str | None, as_js
         show_json({**vars(done), "folder": str(done.folder)})
     else:
         absent = f", {done.absent} without audio" if done.absent else ""
-        left_out = f"; {done.left_out} passages were left out as no speech or loops" if done.left_out else ""
+        passages = number_of(done.left_out, "passage")
+        left_out = f"; {passages} left out as no speech or loops" if done.left_out else ""
         show(
             f"{done.folder}: {done.new} utterances recognised, {done.old} already done{absent}; {done.without_words} "
             f"without words{left_out}"

@@ -93,7 +93,7 @@ class Prediction:
     """A model's prediction for one utterance.
 
     ``probabilities`` are by label name and sum to 1; ``confidence`` is the largest of them; ``modalities`` are those
-    that were present. A model with an answer rule may give no ``label``: where it is unsure, its probabilities stay;
+    that were present. A model with a decision rule may give no ``label``: where it is unsure, its probabilities stay;
     where it lacks a reference of the speaker it has none, and their mapping is empty. ``reason`` says which.
     """
 
@@ -105,4 +105,9 @@ class Prediction:
     reason: str | None = None
     """Why there is no label; ``None``: there is one."""
     arousal: float | None = None
-    """Probability that arousal is higher than the speaker's own average; ``None``: the model does not tell it."""
+    """Probability that arousal is higher than the speaker's own average; ``None``: the model does not predict it."""
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether there is no label because no probability is high enough."""
+        return self.label is None and bool(self.probabilities)

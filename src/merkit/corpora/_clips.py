@@ -19,9 +19,9 @@ def paths_by_stem(raw: Path, pattern: str) -> dict[str, str]:
 def named_clips(raw: Path, name: re.Pattern[str], expected: str) -> tuple[dict[str, Path], list[Finding]]:
     """Return the WAV and FLAC files below ``raw`` whose stems match, by stem and sorted, relative to ``raw``.
 
-    Archives may contain a clip twice; the shortest path counts, then the first in alphabetical order. Hidden files
-    (``._1001_DFA_ANG_XX.wav``) are ignored, and the case of the ending does not matter. ``expected`` is an example of a
-    path, for errors.
+    Archives may contain a clip twice; the shortest path counts, then WAV, then the first in alphabetical order. Hidden
+    files (``._1001_DFA_ANG_XX.wav``) are ignored, and the case of the ending does not matter. ``expected`` is an
+    example of a path, for errors.
 
     Raises:
         MerkitError: The folder is missing or has no such file.
@@ -29,7 +29,7 @@ def named_clips(raw: Path, name: re.Pattern[str], expected: str) -> tuple[dict[s
     if not raw.is_dir():
         raise MerkitError(f"{raw}: no such folder; expected the unpacked release, with files like {expected}")
     files = [path.relative_to(raw) for path in raw.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file()]
-    files = sorted((path for path in files if path.name[0] != "."), key=lambda path: (len(path.parts), path))
+    files = sorted((path for path in files if path.name[0] != "."), key=_preference)
     strangers = [path.as_posix() for path in files if not name.fullmatch(path.stem)]
     known = [path for path in files if name.fullmatch(path.stem)]
     clips = {path.stem: path for path in reversed(known)}
@@ -47,3 +47,7 @@ def named_clips(raw: Path, name: re.Pattern[str], expected: str) -> tuple[dict[s
         message = f"{counted_names(strangers, 'file')} without a name of this corpus, not read"
         findings.append(Finding("warning", "unknown-names", message))
     return dict(sorted(clips.items())), findings
+
+
+def _preference(path: Path) -> tuple[int, bool, Path]:
+    return len(path.parts), path.suffix.lower() != ".wav", path

@@ -7,6 +7,7 @@ are, so that the runs that were trained on it stay those of this corpus, and a u
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from merkit.core.errors import ManifestError, MediaError, MerkitError
-from merkit.core.phrases import listed
+from merkit.core.phrases import listed, number_of
 from merkit.core.types import Utterance
 from merkit.data.checksums import unseal
 from merkit.data.media.audio import recording_hash
@@ -26,6 +27,7 @@ FOLDER = "columns"
 ASR_TEXT = "asr_text"
 FORMAT = 1
 
+_LOG = logging.getLogger(__name__)
 _ABOUT = "maker.json"
 _NAMED = 5
 _STRINGS = [(name, pa.string()) for name in ("id", "input", "text", "language")]
@@ -94,7 +96,9 @@ def stored_columns(data: Path) -> list[str]:
 
 
 def read_column(data: Path, name: str, utterances: Sequence[Utterance]) -> dict[str, str | None]:
-    """Return the texts of a stored column by id; ``None`` where there are no words or no readable sound.
+    """Return the texts of a stored column by id; ``None`` where there are no words, or no readable sound.
+
+    Utterances without readable sound are named in a warning.
 
     Raises:
         ManifestError: The column lacks utterances as they are now; counts and names them.
@@ -105,6 +109,12 @@ def read_column(data: Path, name: str, utterances: Sequence[Utterance]) -> dict[
         raise ManifestError(
             f"{data}: column '{name}' lacks {len(missing)} of {len(utterances)} utterances as they are now: "
             f"{listed(missing, _NAMED)}. Run 'merkit transcribe {data}' again"
+        )
+    unread = [u.id for u in utterances if u.audio is not None and column.rows[u.id].error is not None]
+    if unread:
+        _LOG.warning(
+            "%s: column '%s' has no text of %s whose sound could not be read: %s. Run 'merkit transcribe %s' again",
+            *(data, name, number_of(len(unread), "utterance"), listed(unread, _NAMED), data),
         )
     return {u.id: None if u.audio is None else column.rows[u.id].text for u in utterances}
 

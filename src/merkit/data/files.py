@@ -17,7 +17,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy.typing as npt
 
 from merkit.core.errors import MerkitError
 
@@ -131,6 +133,23 @@ def write_texts(texts: Mapping[Path, str]) -> None:
     with ExitStack() as stack:
         for path, text in texts.items():
             stack.enter_context(atomic_path(path)).write_text(text, encoding="utf-8")
+
+
+def write_safetensors(arrays: Mapping[str, npt.NDArray[Any]], path: Path, metadata: Mapping[str, str]) -> None:
+    """Write arrays to the temporary path of `atomic_path`.
+
+    The library writes to a name of its own beside its file, which would stay after a kill. So it gets a folder that
+    counts as unfinished like the path itself.
+    """
+    from safetensors.numpy import save_file
+
+    folder = path.with_name(f"{path.name}-parts")
+    folder.mkdir()
+    try:
+        save_file(dict(arrays), folder / "arrays", dict(metadata))
+        (folder / "arrays").replace(path)
+    finally:
+        remove(folder)
 
 
 def make_folder(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Whisper was trained on 30 s, padded with silence. A clip is run at its own length with one second of silence behind it,
 which costs a ninth for clips of three seconds; the silence's states are dropped. A frozen network runs each clip alone;
-a trained one masks padding in the convolutions and in attention.
+a trained one masks padding in attention.
 
 Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", ICML 2023, section 2.2.
 """
@@ -47,6 +47,14 @@ _DYNAMIC_RANGE, _FLOOR = 8.0, 1e-10
 """In powers of ten, below the loudest band of a window; the library's."""
 
 
+_BOUNDS = (
+    *((name, 0.0, 1.0) for name in ("dropout", "attention_dropout", "activation_dropout")),
+    ("encoder_attention_heads", 1, 1000),
+    ("num_mel_bins", 1, 1000),
+)
+"""What the library does not check before it runs a network."""
+
+
 class WhisperConfig(NetworkConfig):
     """Which network, and which of its weights are trained."""
 
@@ -80,6 +88,7 @@ class Whisper(Architecture):
     modality = "audio"
     input_type = np.float32
     max_positions = _WINDOWS_AT_A_TIME * 2 * _POSITIONS
+    stores_input = True  # a GPU would wait for them: one core computes 800 s of them in a second
     config: WhisperConfig
 
     def __init__(self, config: WhisperConfig, files: NetworkFiles) -> None:
@@ -117,7 +126,8 @@ class Whisper(Architecture):
         yield log_mel(kept, self._filters)
 
     def prepare(self, network: nn.Module) -> None:
-        network.to(getattr(torch, self.config.precision))
+        parts: Any = network.to(getattr(torch, self.config.precision))
+        parts.embed_positions.requires_grad_(False)  # sinusoids; the library says so too, but forgets it in loading
 
     def states(self, network: nn.Module, padded: Padded) -> Padded:
         pieces = [data[mask].split(2 * _POSITIONS) for data, mask in zip(padded.data, padded.mask, strict=True)]
@@ -143,8 +153,7 @@ class Whisper(Architecture):
         mask = None if windows.mask.all() else windows.mask
         bands = windows.data.to(parts.conv1.weight.dtype).transpose(1, 2)
         hidden = nn.functional.gelu(parts.conv1(bands))
-        if mask is not None:  # as the convolution itself pads a window that is alone
-            hidden = hidden.masked_fill(~mask.unsqueeze(1), 0.0)
+        # windows have an even number of frames: the second convolution never reads behind the end of one
         hidden = nn.functional.gelu(parts.conv2(hidden)).transpose(1, 2)
         hidden = hidden + parts.embed_positions.weight[: hidden.shape[1]]
         hidden = nn.functional.dropout(hidden, parts.dropout, parts.training)
@@ -253,7 +262,8 @@ def log_mel(
     padded[: len(samples)] = samples
     window = torch.hann_window(_FFT)
     spectrum = torch.stft(torch.from_numpy(padded), _FFT, _HOP, window=window, return_complex=True)[:, :-1]
-    bands = (filters @ torch.view_as_real(spectrum).square().sum(-1)).clamp(min=_FLOOR).log10()
+    # operation by operation as the library: later layers magnify a difference in the last digit a thousandfold
+    bands = (filters @ (spectrum.abs() ** 2).contiguous()).clamp(min=_FLOOR).log10()
     bands = torch.maximum(bands, bands.max() - _DYNAMIC_RANGE)
     return ((bands + 4.0) / 4.0).T.contiguous().numpy()
 
@@ -270,7 +280,7 @@ def _mel_filters(mels: int) -> Float[Tensor, "mels bins"]:
         norm="slaney",
         mel_scale="slaney",
     )
-    return torch.from_numpy(filters.T.astype(np.float32).copy())
+    return torch.from_numpy(filters).to(torch.float32).T
 
 
 def _settled(network_config: Any, files: NetworkFiles) -> Any:
@@ -286,6 +296,10 @@ def _settled(network_config: Any, files: NetworkFiles) -> Any:
             f"'{files.weights}' has {network_config.max_source_positions} positions (max_source_positions), "
             f"expected the {_POSITIONS} of {_LONGEST_S} s that every published Whisper has"
         )
+    for name, low, high in _BOUNDS:
+        if not low <= getattr(network_config, name) <= high:
+            found = getattr(network_config, name)
+            raise ConfigError(f"'{files.weights}': {name} is {found}, expected {low} to {high} (config.json)")
     expected = {
         "sampling_rate": RATE_HZ,
         "feature_size": network_config.num_mel_bins,

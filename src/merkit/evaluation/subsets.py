@@ -29,7 +29,7 @@ FILE = "predictions-subsets"
 class AbsentSource(FeatureSource):
     """A modality that no utterance has."""
 
-    def get(self, turn: Turn) -> Array | None:
+    def extracted(self, turn: Turn) -> Array | None:
         """Return ``None``: absent."""
         return None
 

@@ -26,7 +26,7 @@ from merkit.data.segments import segments_content
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.parts import begin_parts, locked_parts, remove_parts
 from merkit.inference.recognizer import Recognizer
-from merkit.io.answers import DEFAULT_ANSWERS, AnswerOptions
+from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import Outputs, content_of, file_ids
 from merkit.io.predictions import predictions_table, write_table
 
@@ -44,7 +44,7 @@ class Predicted:
     failures: Mapping[str, str]
     """By id, why an utterance has none."""
     without_label: int = 0
-    """Predictions that give no label, with the reason in their row; only of a model with an answer rule."""
+    """Predictions that give no label, with the reason in their row; only of a model with a decision rule."""
     note: str | None = None
     """On texts that are longer than is read."""
 
@@ -58,7 +58,7 @@ def predict_corpus(
     text_column: str | None = None,
     batch_size: int = 32,
     fail_fast: bool = False,
-    options: AnswerOptions = DEFAULT_ANSWERS,
+    options: DecisionOptions = DEFAULT_DECISION,
     name: str | None = None,
     progress: ProgressCallback | None = None,
 ) -> Predicted:
@@ -77,7 +77,7 @@ def predict_corpus(
         text_column: What is read in place of the transcript.
         batch_size: Items a batch; changes no prediction.
         fail_fast: Raise the error of the first utterance that cannot be read.
-        options: What a user chose in place of the checkpoint's answer rule.
+        options: What a user chose in place of the checkpoint's decision rule.
         name: What errors about the options call the checkpoint; ``None``: the folder.
         progress: Called with the progress of extraction and prediction.
 
@@ -92,7 +92,7 @@ def predict_corpus(
         )
         manifest = manifest if text_column is None else with_text_column(manifest, text_column)
         recognizer = Recognizer.load(checkpoint, manifest.root, options=options, name=name)
-        answers = recognizer.answers
+        decisions = recognizer.decisions
         if text_column is not None and "text" not in recognizer.reads:
             reads = " and ".join(sorted(recognizer.reads)) or "nothing"
             raise ConfigError(
@@ -131,7 +131,9 @@ def predict_corpus(
                     chunk, statistics, store, batch_size, progress=progress, failures=own
                 )
                 metadata = {_FAILURES: json.dumps(own or {})}
-                table = predictions_table(predictions, answers.labels, answers.rule).replace_schema_metadata(metadata)
+                table = predictions_table(predictions, decisions.labels, decisions.rule).replace_schema_metadata(
+                    metadata
+                )
                 write_table(part, table)
             else:
                 old += table.num_rows
@@ -147,7 +149,7 @@ def predict_corpus(
                 "notes": [] if note is None else [note],
                 "predictions": whole.num_rows,
                 "utterances": len(turns),
-                **({} if answers.rule is None else {"without_label": without_label}),
+                **({} if decisions.rule is None else {"without_label": without_label}),
                 "complete": not failed,
                 _FAILURES: failed,
             }

@@ -25,9 +25,9 @@ from merkit.data.features.sources import (
     speaker_statistics,
 )
 from merkit.data.segments import open_segments
-from merkit.inference.answers import Answers
-from merkit.io.answers import DEFAULT_ANSWERS, AnswerOptions
+from merkit.inference.decisions import Decisions
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
+from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 
 CHUNK = 2048
 """Utterances that are extracted and predicted together; bounds memory, and what a resumed prediction repeats."""
@@ -48,7 +48,7 @@ class Recognizer:
         self.config = config
         self.spec: ModelSpec = config.spec
         self.request = config.config.segments()
-        self.answers = Answers(config.labels, config.temperature, config.answer)
+        self.decisions = Decisions(config.labels, config.temperature, config.decision_rule)
 
     @classmethod
     def load(
@@ -57,7 +57,7 @@ class Recognizer:
         data: Path | None = None,
         device: str | torch.device = "auto",
         *,
-        options: AnswerOptions = DEFAULT_ANSWERS,
+        options: DecisionOptions = DEFAULT_DECISION,
         name: str | None = None,
     ) -> "Recognizer":
         """Load a checkpoint folder.
@@ -66,7 +66,7 @@ class Recognizer:
             checkpoint: The folder.
             data: The folder of a manifest, for encoders that read published features.
             device: A torch device, such as ``cpu`` or ``cuda:1``; ``auto``: the machine's accelerator, or else the CPU.
-            options: What a user chose in place of the checkpoint's answer rule.
+            options: What a user chose in place of the checkpoint's decision rule.
             name: What errors about the options call it; ``None``: the folder.
 
         Raises:
@@ -75,18 +75,18 @@ class Recognizer:
         """
         chosen = _device(device)
         model, config = load_checkpoint(checkpoint, data)
-        rule = options.applied(config.answer, config.labels, str(checkpoint) if name is None else name)
-        recognizer = cls(model.to(chosen), dataclasses.replace(config, answer=rule))
+        rule = options.applied(config.decision_rule, config.labels, str(checkpoint) if name is None else name)
+        recognizer = cls(model.to(chosen), dataclasses.replace(config, decision_rule=rule))
         if rule is not None and rule.compares and not recognizer.compares_speakers:
             raise CheckpointError(
-                f"{checkpoint}: its answer rule needs a reference of the speaker, and none of its encoders normalizes "
-                "by speaker: was config.json edited?"
+                f"{checkpoint}: its decision rule needs a reference of the speaker, and none of its encoders "
+                "normalizes by speaker: was config.json edited?"
             )
         return recognizer
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names in the order of class numbers; what it predicts for people has those of ``answers``."""
+        """Class names in the order of class numbers; what it predicts for people has those of ``decisions``."""
         return self.config.labels
 
     @property
@@ -248,11 +248,11 @@ class Recognizer:
             segments=self.segments([turn for item in items for turn in item]) if segments is None else segments,
         )
         batches = (dataset.batch(indices) for indices in self._plan(dataset, batch_size, batch_seconds))
-        reasons = self.answers.reasons(dataset.turns(), statistics)
+        reasons = self.decisions.reasons(dataset.turns(), statistics)
         return {
             prediction.id: prediction
             for batch, output in self._outputs(batches)
-            for prediction in self.answers.predictions(batch, output, reasons, failures)
+            for prediction in self.decisions.predictions(batch, output, reasons, failures)
         }
 
     def segments(self, turns: Sequence[Turn]) -> dict[str, SegmentTier]:
@@ -270,11 +270,11 @@ class Recognizer:
     ) -> Iterator[Prediction]:
         """Yield a prediction for every utterance of a dataset, in no particular order.
 
-        For training and evaluation: of all labels, whatever the answer rule.
+        For training and evaluation: of all labels, whatever the decision rule.
         """
-        answers = Answers(self.config.labels, self.config.temperature)
+        decisions = Decisions(self.config.labels, self.config.temperature)
         for batch, output in self.outputs(dataset, batch_size, batch_seconds):
-            yield from answers.predictions(batch, output, {})
+            yield from decisions.predictions(batch, output, {})
 
     def outputs(
         self, dataset: Dataset, batch_size: int = 32, batch_seconds: float | None = None

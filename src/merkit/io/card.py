@@ -32,7 +32,7 @@ def model_card(config: CheckpointConfig, model: Model, provenance: Mapping[str, 
         "",
         *([f"* {modality}: {_listed(facts)}" for modality, facts in provenance["encoders"].items()] or ["* none"]),
         "",
-        *_answers(config),
+        *_decision_rule(config),
         *_transforms(provenance.get("transforms", {})),
         *_plug_ins([spec, *(encoder for encoder, _ in config.encoders.values())]),
         "## Differences from the paper",
@@ -79,12 +79,12 @@ def _parameters(model: Model) -> str:
     return f"{total:,}, of them trained: {trained:,}"
 
 
-def _answers(config: CheckpointConfig) -> list[str]:
+def _decision_rule(config: CheckpointConfig) -> list[str]:
     """Return the section about what a prediction says, where that is not simply the most probable label."""
-    if config.answer is None:
+    if config.decision_rule is None:
         return []
-    sentences = config.answer.describe(config.labels)
-    return ["## Answers", "", *(f"* {markdown_text(sentence)}" for sentence in sentences), ""]
+    sentences = config.decision_rule.describe(config.labels)
+    return ["## Decision rule", "", *(f"* {markdown_text(sentence)}" for sentence in sentences), ""]
 
 
 def _transforms(described: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -33,7 +33,7 @@ from merkit.formats.checkpoint_folder import (
     file_hashes,
     read_config_values,
 )
-from merkit.io.answers import AnswerRule
+from merkit.io.decision_rule import DecisionRule
 from merkit.io.plug_ins import PlugInRecord, load_recorded, record_plug_ins
 from merkit.nn.allocation import bounded_memory
 
@@ -62,7 +62,7 @@ class CheckpointConfig:
     protocol: str
     temperature: float = 1.0
     """Logits are divided by it before softmax; 1: not calibrated."""
-    answer: AnswerRule | None = None
+    decision_rule: DecisionRule | None = None
     """What a prediction says; ``None``: the label of the highest probability, always."""
 
     @property
@@ -83,7 +83,7 @@ class CheckpointConfig:
             },
             "protocol": self.protocol,
             "temperature": self.temperature,
-            **({} if self.answer is None else {"answer": self.answer.toml_values()}),
+            **({} if self.decision_rule is None else {"decision_rule": self.decision_rule.toml_values()}),
             "plug_ins": record_plug_ins([self.spec, *(spec for spec, _ in self.encoders.values())]),
             "files": files,
         }
@@ -113,7 +113,7 @@ class _File(Settings):
     encoders: dict[Literal["text", "audio", "video"], _EncoderTable]
     protocol: str
     temperature: float = Field(ge=1e-3, le=1e3, allow_inf_nan=False)
-    answer: AnswerRule | None = None
+    decision_rule: DecisionRule | None = None
     """Absent where a model always gives the label of the highest probability. Readers that do not know it refuse it."""
     plug_ins: Annotated[tuple[PlugInRecord, ...], Field(strict=False)]
     files: dict[str, str] | None = None
@@ -127,8 +127,8 @@ class _File(Settings):
             raise ValueError("labels: two are the same")
         if not all(label.strip() for label in self.labels):
             raise ValueError("labels: one is blank")
-        if self.answer is not None:
-            self.answer.priors(self.labels)  # raises where they do not fit together
+        if self.decision_rule is not None:
+            self.decision_rule.priors(self.labels)  # raises where they do not fit together
         hashed = {self.files is not None, self.checksum is not None}
         if hashed != {self.format != _WITHOUT_HASHES}:
             raise ValueError(f"files and checksum belong to format {FORMAT}, and to it alone")
@@ -337,7 +337,13 @@ def _read(folder: Path) -> tuple[_File, CheckpointConfig]:
         tables: dict[str, Any] = {modality: table.model_dump() for modality, table in file.encoders.items()}
         choices = choose_encoders(tables, find)
         return file, CheckpointConfig(
-            spec, spec.config(**file.settings), file.labels, choices, file.protocol, file.temperature, file.answer
+            spec,
+            spec.config(**file.settings),
+            file.labels,
+            choices,
+            file.protocol,
+            file.temperature,
+            file.decision_rule,
         )
     except ValidationError as error:
         first = error.errors()[0]

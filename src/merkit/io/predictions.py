@@ -10,21 +10,21 @@ import pyarrow.parquet as pq
 from merkit.core.types import Prediction
 from merkit.data.checksums import read_stamped, write_stamped
 from merkit.data.files import atomic_path, remove
-from merkit.io.answers import AnswerRule
+from merkit.io.decision_rule import DecisionRule
 
 PROBABILITY = "p:"
 """Prefix of the columns that hold probabilities."""
 
 
 def predictions_table(
-    predictions: Iterable[Prediction], labels: Sequence[str], rule: AnswerRule | None = None, /, **columns: str | int
+    predictions: Iterable[Prediction], labels: Sequence[str], rule: DecisionRule | None = None, /, **columns: str | int
 ) -> pa.Table:
     """Return predictions as a table.
 
     Args:
         predictions: One for each row.
         labels: Those that the predictions have probabilities of.
-        rule: The answer rule of the model, which adds ``reason`` and, where the model tells it, ``arousal``.
+        rule: The decision rule of the model, which adds ``reason`` and, where the model predicts it, ``arousal``.
         columns: Each has one value for all rows and follows ``id``.
     """
     rows = list(predictions)

@@ -11,10 +11,10 @@ from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
 from merkit.data.media.audio import duration_s, media_notes
 from merkit.inference.recognizer import Recognizer
-from merkit.io.answers import AnswerRule
+from merkit.io.decision_rule import DecisionRule
 from merkit.io.predictions import PROBABILITY
 from merkit.recordings.alignment import align_turns
-from merkit.recordings.answer_notes import describe_answers, describe_reference
+from merkit.recordings.decision_notes import describe_decisions, describe_reference
 from merkit.recordings.division import divide
 from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.recognition.engine import Engine
@@ -28,7 +28,7 @@ class Segment:
     """One utterance of a recording and its prediction.
 
     An utterance that says nothing to the model has no label, and ``reason`` says why. A label is never made up. Nor has
-    one where the model's answer rule gives none; its prediction then has what is known.
+    one where the model's decision rule gives none; its prediction then has what is known.
     """
 
     start_s: float
@@ -52,7 +52,7 @@ class Segment:
 
     @property
     def arousal(self) -> float | None:
-        """The probability that arousal is above the speaker's own average, where the model tells it."""
+        """The probability that arousal is above the speaker's own average, where the model predicts it."""
         return None if self.prediction is None else self.prediction.arousal
 
     @property
@@ -72,12 +72,12 @@ class Analysis(Tabular):
     labels: tuple[str, ...]
     segments: Sequence[Segment]
     notes: Sequence[str]
-    rule: AnswerRule | None = None
-    """The answer rule that decided what is said; ``None``: the model has none."""
+    rule: DecisionRule | None = None
+    """The decision rule that decided what is said; ``None``: the model has none."""
 
     @property
     def has_arousal(self) -> bool:
-        """Whether the model tells arousal."""
+        """Whether the model predicts arousal."""
         return self.rule is not None and self.rule.arousal
 
     @property
@@ -118,7 +118,7 @@ class Analysis(Tabular):
             "duration_s": self.duration_s,
             "checkpoint": self.checkpoint,
             "labels": list(self.labels),
-            **({} if self.rule is None else {"answer": self.rule.toml_values()}),
+            **({} if self.rule is None else {"decision_rule": self.rule.toml_values()}),
             "notes": list(self.notes),
             "segments": segments,
         }
@@ -152,9 +152,9 @@ def analyze_recording(
 
     A transcript with times cuts the recording into utterances, or the words that ``engine`` recognises. Without both
     the whole recording is one utterance; for a model that compares a voice with its own average, which needs several
-    utterances, it is cut at pauses. A modality that the
-    model reads and the recording lacks (text, where there is no transcript) is missing to the model, and each segment
-    names the modalities that were present.
+    utterances, it is cut at pauses (words without times are then read by no model of sound alone, and are left out). A
+    modality that the model reads and the recording lacks (text, where there is no transcript) is missing to the model,
+    and each segment names the modalities that were present.
 
     Sound without speech is missing to the model too: an utterance that has words is labelled from them, one that has
     none gets no label. An utterance of over ten minutes of sound is read in pieces, whose probabilities are averaged.
@@ -181,8 +181,10 @@ def analyze_recording(
     lines = None if fitted is None else fitted.lines
     if lines is None and engine is None and recognizer.reads == {"text"}:
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript, or recognise words (--asr, asr=True).")
-    rule = recognizer.answers.rule
+    rule = recognizer.decisions.rule
     at_pauses = speech_check and rule is not None and rule.compares
+    if at_pauses and lines is not None and "text" not in recognizer.reads and all(x.start_s is None for x in lines):
+        lines, engine = None, None  # words without times are one utterance, and say nothing to a model of sound
     division = divide(recording, lines, channels, engine=engine, at_pauses=at_pauses, name=name)
     utterances = [
         Utterance(
@@ -238,7 +240,7 @@ def analyze_recording(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
     notes += [note for note in (unaligned, unread) if note is not None]
-    return Analysis(path, length_s, checkpoint, recognizer.answers.labels, segments, notes, rule)
+    return Analysis(path, length_s, checkpoint, recognizer.decisions.labels, segments, notes, rule)
 
 
 def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
@@ -250,4 +252,4 @@ def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment
         notes.append(f"The model also reads {modality}, which is missing: it predicts from the rest{hint}.")
     predicted = [segment.prediction for segment in segments if segment.prediction is not None]
     notes += describe_reference(recognizer, predicted, [segment.speaker for segment in segments])
-    return notes + describe_answers(recognizer, predicted, len(segments))
+    return notes + describe_decisions(recognizer, predicted, len(segments))

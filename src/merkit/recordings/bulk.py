@@ -10,7 +10,7 @@ from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.data.media.sources import check_file
 from merkit.inference.recognizer import Recognizer
-from merkit.io.answers import DEFAULT_ANSWERS, AnswerOptions
+from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import FileIds, Outputs, content_of, file_ids
 from merkit.recordings.analysis import Analysis, analyze_recording
 from merkit.recordings.recognition.models import open_engine
@@ -97,7 +97,7 @@ def analyze_recordings(
     options: Mapping[str, Any],
     out: Path | None = None,
     progress: ProgressCallback | None = None,
-    answers: AnswerOptions = DEFAULT_ANSWERS,
+    decision: DecisionOptions = DEFAULT_DECISION,
     asr: str | None = None,
 ) -> Iterator[Outcome[Analysis]]:
     """Yield what becomes of each recording; see `do_each`. The checkpoint is loaded when it is first needed.
@@ -109,19 +109,19 @@ def analyze_recordings(
         options: Those of `analyze_recording`.
         out: The folder of all analyses; ``None``: none is written.
         progress: As of `do_each`.
-        answers: What a user chose in place of the checkpoint's answer rule.
+        decision: What a user chose in place of the checkpoint's decision rule.
         asr: The recogniser of words where there is no transcript; see `open_engine`.
 
     Raises:
         MerkitError: The checkpoint or an option cannot be used, or ``out`` cannot be written to.
     """
-    recognizer = cache(lambda: Recognizer.load(checkpoint, options=answers, name=name))
+    recognizer = cache(lambda: Recognizer.load(checkpoint, options=decision, name=name))
     engine = None if asr is None else open_engine(asr)
     recognised_by = {} if engine is None else {"asr": engine.identity()}
 
     def key(one: FoundRecording) -> Mapping[str, Any]:
         own = {} if one.transcript is not None else recognised_by
-        return made_of(one.path, one.transcript, checkpoint, {**options, **answers.given, **own})
+        return made_of(one.path, one.transcript, checkpoint, {**options, **decision.given, **own})
 
     work = Work(
         make=lambda one: analyze_recording(recognizer(), one.path, one.transcript, name, engine=engine, **options),

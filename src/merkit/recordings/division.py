@@ -62,8 +62,8 @@ def divide(
             spoken.sort(key=lambda each: each[0].start_s or 0.0)
             count = number_of(len(spoken), "utterance")
             notes.append(
-                f"Without words the speech was cut at pauses of {PAUSE_S:g} s, into {count} of at most {LONGEST_S:g} "
-                "s; one speaker per channel is assumed."
+                f"Without times of words the speech was cut at pauses of {PAUSE_S:g} s, into {count} of at most "
+                f"{LONGEST_S:g} s; one speaker per channel is assumed."
             )
             return Division(spoken, False, notes)
     return Division(wholes, False, notes)

@@ -96,7 +96,7 @@ def predict_pieces(
             _turns(recognizer, own), wanted=names, segments=segments, statistics=statistics
         ):
             found[prediction.id].append(prediction)
-    return {name: recognizer.answers.joined(predictions) for name, predictions in found.items()}
+    return {name: recognizer.decisions.joined(predictions) for name, predictions in found.items()}
 
 
 def _turns(recognizer: Recognizer, utterances: Sequence[Utterance]) -> list[Turn]:

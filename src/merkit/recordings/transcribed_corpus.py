@@ -12,6 +12,8 @@ from merkit.data.corpus.manifest import read_manifest
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.recognise import check_language, recognised_text
 
+_VERSION = 1
+"""Raised when the same sound and recogniser give other words: what reaches the recogniser, and what is left out."""
 _PART_ROWS = 100
 _PART_S = 30.0
 """Utterances that are stored at a time, or after that many seconds: a killed command loses no more."""
@@ -55,7 +57,7 @@ def transcribe_corpus(
     if any(ASR_TEXT in utterance.attributes for utterance in manifest.utterances):
         raise ManifestError(f"{manifest.root}: the table has a column '{ASR_TEXT}' already: rename or remove it")
     language = None if language is None else check_language(engine, language)
-    fingerprint = {"recogniser": engine.identity(), "language": language}
+    fingerprint = {"version": _VERSION, "recogniser": engine.identity(), "language": language}
     column = TextColumn.create(manifest.root / FOLDER / ASR_TEXT, engine.name, fingerprint)
     done = TranscribedCorpus(column.folder)
     waiting: list[TextRow] = []

@@ -47,12 +47,13 @@ def transcribe_recordings(
     """
     language = None if language is None else check_language(engine, language)
     options = {"channels": channels, "language": language}
+    identity = engine.identity()  # what it lacks is missing for every recording
     inner = progress if len(found) == 1 else None
 
     def made_of(one: FoundRecording) -> Mapping[str, Any]:
         return {
             "recording": file_hash(one.path),
-            "recogniser": engine.identity(),
+            "recogniser": identity,
             "options": options,
             "version": __version__,
         }

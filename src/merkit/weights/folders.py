@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import MerkitError
+from merkit.data.files import write_safetensors
 from merkit.data.strict_json import read_object
 from merkit.formats.ctranslate2 import read_ctranslate2
 from merkit.weights import whisper
@@ -101,8 +102,6 @@ def _copy(source: Path) -> Callable[[Path], object]:
 
 
 def _converted(source: Source) -> Writers:
-    from safetensors.numpy import save_file
-
     described_in = package_file(source.described_in)
     pieces = [package_file(piece) for piece in source.pieces]
     packaged, tokenizer = read_object(described_in / "config.json"), read_object(described_in / "tokenizer.json")
@@ -124,7 +123,7 @@ def _converted(source: Source) -> Writers:
         ) from error
 
     def save(path: Path) -> None:
-        save_file(tensors, path, {"format": "pt"})
+        write_safetensors(tensors, path, {"format": "pt"})
         path.chmod(0o644)  # as the others: a cache may serve several users
 
     return {

@@ -159,7 +159,7 @@ def test_clips_may_be_flac_and_a_clip_in_two_formats_is_read_once(tmp_path: Path
 
     assert [u.audio for u in corpus.utterances] == [
         "audio/03-01-06-01-02-01-12.flac",
-        "audio/03-01-06-01-02-01-13.FLAC",
+        "audio/03-01-06-01-02-01-13.wav",
     ]
     (finding,) = corpus.findings
     assert (finding.code, finding.ids) == ("duplicated-clips", ("03-01-06-01-02-01-13",))

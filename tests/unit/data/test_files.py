@@ -8,10 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from merkit.core.errors import MerkitError
-from merkit.data.files import TEMPORARY, atomic_path, file_hash, open_file, remove_leftovers, write_texts
+from merkit.data.files import (
+    TEMPORARY,
+    atomic_path,
+    file_hash,
+    open_file,
+    remove_leftovers,
+    write_safetensors,
+    write_texts,
+)
 
 
 def test_a_written_file_takes_its_place_and_leaves_no_sibling(tmp_path: Path) -> None:
@@ -183,3 +193,28 @@ def test_the_hash_of_a_path_with_a_null_byte_is_refused(tmp_path: Path) -> None:
 def test_a_folder_in_a_file_s_place_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(MerkitError, match="a folder, pipe or device, expected a file"), open_file(tmp_path):
         pytest.fail("not reached")
+
+
+def test_what_the_library_leaves_beside_safetensors_is_a_leftover_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: list[Path] = []
+
+    def stopped(arrays: object, path: Path, metadata: object) -> None:
+        stray = path.with_name(".tmpAbCdEf")  # the library's own temporary name
+        stray.write_bytes(b"half")
+        beside.append(stray.relative_to(tmp_path))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(safetensors.numpy, "save_file", stopped)
+        with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "x.safetensors") as temporary:
+            write_safetensors({"a": np.ones(2)}, temporary, {})
+    assert beside[0].parts[0].startswith(TEMPORARY)  # which the next writer removes after a kill
+    assert list(tmp_path.iterdir()) == []
+
+    with atomic_path(tmp_path / "x.safetensors") as temporary:
+        write_safetensors({"a": np.ones(2)}, temporary, {"format": "pt"})
+
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+    np.testing.assert_array_equal(safetensors.numpy.load_file(tmp_path / "x.safetensors")["a"], [1.0, 1.0])

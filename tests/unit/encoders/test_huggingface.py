@@ -18,7 +18,7 @@ COMMIT = "0123456789" * 4
 
 
 def copied(source: Path, target: Path) -> Path:
-    NetworkFiles(str(source), None, None).copy(target, with_weights=True)
+    NetworkFiles(str(source), None, None).copy(target, with_weights=True, with_tokenizer=True)
     return target
 
 
@@ -88,10 +88,24 @@ def test_a_local_folder_is_known_by_its_content_wherever_it_is(tiny_bert, tmp_pa
 def test_weights_of_the_hub_or_a_package_are_not_copied(tiny_bert, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_args, **_kwargs: str(tiny_bert))
 
-    NetworkFiles("org/name", COMMIT, None).copy(tmp_path, with_weights=True)
+    NetworkFiles("org/name", COMMIT, None).copy(tmp_path, with_weights=True, with_tokenizer=True)
 
     assert (tmp_path / "config.json").is_file()
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_checkpoint_of_an_encoder_of_sound_holds_no_tokenizer_of_weights_that_are_known(
+    tiny_bert, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_args, **_kwargs: str(tiny_bert))
+    known, local = tmp_path / "known", tmp_path / "local"
+
+    NetworkFiles("org/name", COMMIT, None).copy(known, with_weights=True, with_tokenizer=False)
+    NetworkFiles(str(tiny_bert), None, None).copy(local, with_weights=True, with_tokenizer=False)
+
+    assert (tiny_bert / "tokenizer.json").is_file()
+    assert [path.name for path in known.iterdir()] == ["config.json"]
+    assert (local / "tokenizer.json").is_file()  # its content is part of a local folder's identity
 
 
 def test_weights_that_only_a_pickle_holds_are_not_read(tiny_bert, tmp_path):

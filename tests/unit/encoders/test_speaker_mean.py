@@ -105,6 +105,16 @@ def test_a_checkpoint_keeps_the_training_mean(whisper: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(source.get(turns[2]), expected, atol=1e-6)
 
 
+def test_processes_that_load_batches_ask_no_other_device_for_the_training_mean(whisper: Path) -> None:
+    turns = clips("AAB")
+    source = fitted(build(whisper, pooled=True, normalize="speaker_mean"), turns, training=3)
+    expected = source.get(turns[2])
+
+    source.encoder.average = source.encoder.average.to("meta")  # nothing can be read there, as of a GPU after a fork
+
+    np.testing.assert_array_equal(source.get(turns[2]), expected)
+
+
 def test_normalisation_is_no_part_of_what_is_extracted(whisper: Path) -> None:
     plain, compared = build(whisper, pooled=True), build(whisper, pooled=True, normalize="speaker_mean")
 

@@ -236,13 +236,15 @@ def test_large_networks_read_128_bands(tmp_path: Path) -> None:
     ("file", "page", "words"),
     [
         ("config.json", {"max_source_positions": 100}, "has 100 positions .* expected the 1500 of 30 s"),
+        ("config.json", {"encoder_attention_heads": -2}, "encoder_attention_heads is -2, expected 1 to 1000"),
+        ("config.json", {"dropout": 2.0}, "dropout is 2.0, expected 0.0 to 1.0"),
         ("config.json", {"num_mel_bins": 128}, "feature_size is 80, expected 128"),
         ("preprocessor_config.json", {"sampling_rate": 8_000}, "sampling_rate is 8000, expected 16000"),
         ("preprocessor_config.json", {"hop_length": 80}, "hop_length is 80, expected 160"),
     ],
 )
 def test_a_network_for_another_input_is_refused(
-    whisper: Path, tmp_path: Path, file: str, page: dict[str, int], words: str
+    whisper: Path, tmp_path: Path, file: str, page: dict[str, float], words: str
 ) -> None:
     build(whisper).save_assets(tmp_path)
     (tmp_path / file).write_text(json.dumps({**json.loads((tmp_path / file).read_text()), **page}))

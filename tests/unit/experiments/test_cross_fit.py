@@ -1,8 +1,16 @@
+from pathlib import Path
+from typing import cast
+
+import numpy as np
 import pytest
 
+from merkit.core.encoder import Encoder
 from merkit.core.errors import ConfigError
+from merkit.core.types import Turn, Utterance
+from merkit.data.features.sources import FeatureSource
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.experiments.cross_fit import cut_by_conversation
+from merkit.experiments.transforms.cross_fitted_features import CrossFittedSource
 
 CONVERSATIONS = [f"c{number}" for number in range(11)]
 
@@ -52,3 +60,14 @@ def test_more_parts_than_conversations_are_refused() -> None:
 )
 def test_how_vectors_were_made_is_told_in_words(encoders: dict[str, dict[str, object]], told: str | None) -> None:
     assert describe_extractors(encoders) == told
+
+
+def test_arrays_come_from_the_held_out_extractor_compared_or_not() -> None:
+    held_out, array = FeatureSource(cast(Encoder, None), None), np.ones((1, 2), np.float32)
+    held_out._kept["u"] = array
+
+    source = CrossFittedSource(cast(Encoder, None), {"c": held_out})  # its encoder has learned from the conversation
+
+    turn = Turn(Utterance("u", "c", 0, "A"), (), Path())
+    assert source.get(turn) is array
+    assert source.extracted(turn) is array

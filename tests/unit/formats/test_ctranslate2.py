@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from tests import ctranslate2 as written
+from tests import model_bin as written
 
 from merkit.core.errors import MerkitError
 from merkit.formats.ctranslate2 import read_ctranslate2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.answering import recognizer
+from tests.deciding import recognizer
 from tests.networks import write_text_network
 from tests.recognition import FakeEngine, passage
 from tests.speech import RATE_HZ, speech
@@ -70,8 +70,8 @@ def test_without_words_speech_is_cut_at_pauses() -> None:
     assert [line.start_s for line, _ in found.lines] == pytest.approx([0, 2, 4, 6, 8, 10], abs=0.2)
     assert not found.has_words
     assert found.notes == [
-        "Without words the speech was cut at pauses of 0.6 s, into 6 utterances of at most 15 s; one speaker per "
-        "channel is assumed."
+        "Without times of words the speech was cut at pauses of 0.6 s, into 6 utterances of at most 15 s; one speaker "
+        "per channel is assumed."
     ]
 
 
@@ -90,6 +90,19 @@ def test_a_model_that_compares_voices_has_utterances_without_a_transcript() -> N
     assert len(result.segments) == 6
     assert all(segment.label is not None for segment in result.segments)
     assert any("cut at pauses" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("words", ["what was said in all of it", None])
+def test_words_without_times_do_not_keep_a_model_of_sound_from_having_utterances(words: str | None) -> None:
+    engine = FakeEngine()
+
+    result = analyze_recording(
+        recognizer({"unsure_below": 0.0, "least_s": 1.0}), call(), [Line(None, None, "", words)], "voice", engine=engine
+    )
+
+    assert len(result.segments) == 6
+    assert all(segment.label is not None for segment in result.segments)
+    assert engine.heard == []  # there is a transcript
 
 
 def test_a_model_that_compares_nothing_reads_the_recording_whole_as_before() -> None:

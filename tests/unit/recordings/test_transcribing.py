@@ -121,6 +121,17 @@ def test_a_transcript_beside_its_recording_is_found_by_analyze(tmp_path: Path) -
     assert failures == {}
 
 
+def test_json_of_a_recognition_replaces_its_own_and_nothing_else(tmp_path: Path) -> None:
+    result = transcribed(write_call(tmp_path / "call.wav"), tmp_path / "out").result
+    assert result is not None
+
+    result.to_json(result.to_json(tmp_path / "call.json"))
+
+    (tmp_path / "call.json").write_text('{"recording": "call.wav", "segments": []}')  # of another program
+    with pytest.raises(MerkitError, match="merkit did not write it"):
+        result.to_json(tmp_path / "call.json")
+
+
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """Return the engine that the command line opens."""
@@ -158,6 +169,8 @@ def test_the_command_prints_json(tmp_path: Path, engine: FakeEngine) -> None:
 
     assert [segment["speaker"] for segment in content["segments"]] == ["left", "right"]
     assert Recognition.from_dict(content).text == " ".join(SAID)
+    refused = call("transcribe", str(path), "--format", "vtt")
+    assert (refused.code, "give --out too" in refused.error) == (2, True)
 
 
 def write_data(folder: Path, count: int = 3, **columns: Sequence[str | None]) -> Path:
@@ -218,7 +231,9 @@ def test_a_stopped_command_loses_nothing_and_resumes(tmp_path: Path, monkeypatch
     assert all(utterance.text for utterance in with_text_column(read_manifest(data), ASR_TEXT).utterances)
 
 
-def test_an_unreadable_clip_has_no_text_and_is_tried_again(tmp_path: Path) -> None:
+def test_an_unreadable_clip_has_no_text_which_is_said_and_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     data = write_data(tmp_path / "data")
     whole = (data / "1.wav").read_bytes()
     (data / "1.wav").write_bytes(b"RIFF")
@@ -231,6 +246,7 @@ def test_an_unreadable_clip_has_no_text_and_is_tried_again(tmp_path: Path) -> No
     third = transcribe_corpus(data, engine)
 
     assert list(first.failed) == ["u1"]
+    assert "has no text of 1 utterance whose sound could not be read: u1. Run 'merkit transcribe" in caplog.text
     assert [utterance.text is None for utterance in read.utterances] == [False, True, False]
     assert (second.new, second.old, list(second.failed)) == (0, 2, ["u1"])
     assert (third.new, third.old, third.failed) == (1, 2, {})
@@ -249,7 +265,7 @@ def test_a_changed_clip_is_recognised_again(tmp_path: Path) -> None:
     assert transcribe_corpus(data, FakeEngine(say)).new == 1
 
 
-def test_another_recogniser_does_not_write_into_the_column(tmp_path: Path) -> None:
+def test_another_recogniser_does_not_write_into_the_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write_data(tmp_path / "data")
     transcribe_corpus(data, FakeEngine(say))
 
@@ -257,6 +273,9 @@ def test_another_recogniser_does_not_write_into_the_column(tmp_path: Path) -> No
         transcribe_corpus(data, FakeEngine(say, name="other"))
     with pytest.raises(MerkitError, match="other settings"):
         transcribe_corpus(data, FakeEngine(say), language="de")
+    monkeypatch.setattr("merkit.recordings.transcribed_corpus._VERSION", 0)  # another merkit, other rules
+    with pytest.raises(MerkitError, match="other settings"):
+        transcribe_corpus(data, FakeEngine(say))
 
 
 def test_a_column_of_the_table_is_not_made_again(tmp_path: Path) -> None:
@@ -275,10 +294,11 @@ def test_the_command_transcribes_a_corpus(tmp_path: Path, engine: FakeEngine) ->
     engine.say = lambda number: [] if number == 0 else [passage("ha " * 99)] if number == 1 else say(number)
 
     assert call("transcribe", str(data)).out.split(": ", 1)[1] == (
-        "3 utterances recognised, 0 already done; 2 without words; 1 passages were left out as no speech or loops\n"
+        "3 utterances recognised, 0 already done; 2 without words; 1 passage left out as no speech or loops\n"
     )
     assert json.loads(call("transcribe", str(data), "--json").out)["old"] == 3
     assert call("transcribe", str(data), "--out", str(tmp_path)).code == 2
+    assert call("transcribe", str(data), "--format", "vtt").code == 2
     assert call("transcribe", str(data), str(tmp_path / "x.wav")).code == 2
 
 
@@ -289,3 +309,11 @@ def test_a_recognition_can_be_had_in_python(engine: FakeEngine, monkeypatch: pyt
 
     assert isinstance(found, merkit.Recognition)
     assert (found.text, found.language) == (SAID[0], "de")
+
+
+def test_words_that_look_like_markup_are_words_in_webvtt(tmp_path: Path) -> None:
+    engine = FakeEngine(lambda _: [passage("press <b> then &lt; now")])
+
+    transcribed(write_call(tmp_path / "call.wav"), tmp_path / "out", engine, ending="vtt", channels="left")
+
+    assert read_transcript(tmp_path / "out" / "call.vtt").lines[0].text == "press <b> then &lt; now"

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests import ctranslate2 as written
+from tests import model_bin as written
 
 from merkit.weights import known
 from merkit.weights.known import WHISPER_BASE, Source

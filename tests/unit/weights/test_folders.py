@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tests import ctranslate2 as written
+from tests import model_bin as written
 from tests.unit.weights.conftest import NAME, TOKENS
 
 from merkit.core.errors import ConfigError, MerkitError

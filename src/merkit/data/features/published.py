@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 from pydantic import ValidationError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from merkit.core.corpus import PublishedFeatures
 from merkit.core.encoder import as_float32
 from merkit.core.errors import ManifestError
 from merkit.core.settings import Settings
-from merkit.data.files import atomic_path, file_hash, write_texts
+from merkit.data.files import atomic_path, file_hash, write_safetensors, write_texts
 
 _FEATURES, _INDEX, _PAGE = "features.safetensors", "index.parquet", "columns.json"
 _REMEDY = "prepare the corpus or import the features again"
@@ -50,7 +50,7 @@ def write_published(folder: Path, features: PublishedFeatures) -> None:
     lengths = np.array([len(array) for array in features.arrays.values()], dtype=np.int64)
     index = pyarrow.table({"id": list(features.arrays), "start": np.cumsum(lengths) - lengths, "length": lengths})
     with atomic_path(folder / _FEATURES) as temporary:
-        save_file({"features": as_float32(np.concatenate(list(features.arrays.values())))}, temporary)
+        write_safetensors({"features": as_float32(np.concatenate(list(features.arrays.values())))}, temporary, {})
     with atomic_path(folder / _INDEX) as temporary:
         pyarrow.parquet.write_table(index, temporary)
     page = _Page(

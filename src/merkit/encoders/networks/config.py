@@ -32,7 +32,7 @@ class NetworkConfig(EncoderConfig):
     """Of a list in ``layer``: ``mean`` averages its states. Unset: they stand side by side."""
     pooled: bool | Literal["mean_std"] = False
     """One vector per utterance instead of one per token or frame: the mean over time (``true`` or ``mean``), or mean
-    and standard deviation (``mean_std``). The deviation is that of each state, before states are averaged or mixed."""
+    and standard deviation (``mean_std``), which is that of each state, before states are averaged or mixed."""
     standardise: bool = False
     """Standardise the vectors by column with the training split's statistics. The range of a few of BERT's columns is
     many times that of the others. For a trained network the statistics are those of the published weights, taken in one

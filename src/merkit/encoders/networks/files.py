@@ -32,6 +32,8 @@ _DESCRIPTION = (
     "*.model",
 )
 """All that describes a network and its input; small."""
+_DESCRIPTION_OF_SOUND = ("config.json", "preprocessor_config.json")
+"""What an encoder of sound reads of it: a tokenizer has megabytes."""
 _VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _ALL = ("*.json", "*.spm", "*.model", "*.txt", "*.safetensors")
 _WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
@@ -107,12 +109,14 @@ class NetworkFiles:
             files += _matching(self.weights_folder, _WEIGHTS)
         return {"weights": "local", "files": {file.name: file_hash(file) for file in files}}
 
-    def copy(self, folder: Path, *, with_weights: bool) -> None:
+    def copy(self, folder: Path, *, with_weights: bool, with_tokenizer: bool) -> None:
         """Copy the description, and a local folder's weights if asked for, into a checkpoint.
 
-        Weights of a hub revision or a package are not copied: they can be loaded from there again.
+        Weights of a hub revision or a package are not copied: they can be loaded from there again. A local folder is
+        identified by all of its description, so its tokenizer is always copied.
         """
-        files = _matching(self.folder, _DESCRIPTION)
+        read = _DESCRIPTION if with_tokenizer or self.kind == "local" else _DESCRIPTION_OF_SOUND
+        files = _matching(self.folder, read)
         if with_weights and self.kind == "local":
             files += _matching(self.weights_folder, _WEIGHTS)
         for file in files:

@@ -40,6 +40,8 @@ class FrozenNetwork(StoredVectors):
         self.average: Tensor | None  # of the training split
         average = torch.zeros(self.blank().shape[1:]) if config.normalize == "speaker_mean" else None
         self.register_buffer("average", average)
+        self._average = self.blank()[0]  # the same where arrays are read: a loader's process cannot ask a GPU
+        self.register_load_state_dict_post_hook(FrozenNetwork._keep_average)  # type: ignore[no-untyped-call]
         self._device: Tensor  # where extraction runs: it follows .to()
         self.register_buffer("_device", torch.empty(0), persistent=False)
 
@@ -101,13 +103,17 @@ class FrozenNetwork(StoredVectors):
     def compared(self, array: Array, mean: Array, std: Array, utterances: int) -> Array:
         if self.average is None:
             return super().compared(array, mean, std, utterances)
-        average: Array = self.average.cpu().numpy()
-        compared: Array = array - (utterances * mean + average) / (utterances + 1)
+        compared: Array = array - (utterances * mean + self._average) / (utterances + 1)
         return compared.astype(array.dtype)
 
     def fit_average(self, arrays: Iterable[Array]) -> None:
         if self.average is not None:
             self.average.copy_(torch.from_numpy(moments(arrays, self.average.shape)[0]))
+            self._keep_average()
+
+    def _keep_average(self, _: object = None) -> None:
+        if self.average is not None:
+            self._average = self.average.cpu().numpy().copy()
 
     def forward(self, padded: Padded) -> Padded:
         vectors = standardised(padded, self.standardizer)
@@ -123,7 +129,7 @@ class FrozenNetwork(StoredVectors):
         return {"encoder": name, **self.architecture.files.describe(), "trained": False, "dim": self.dim}
 
     def save_assets(self, folder: Path) -> None:
-        self.architecture.files.copy(folder, with_weights=True)
+        self.architecture.files.copy(folder, with_weights=True, with_tokenizer=self.modality == "text")
 
 
 def batches_by_length(lengths: Sequence[int], most: int) -> list[list[int]]:

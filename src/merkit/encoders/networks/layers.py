@@ -80,7 +80,11 @@ def parameters_by_layer(network: nn.Module, config: Any) -> list[list[nn.Paramet
     """
     stack = [list(layer.parameters()) for layer in transformer_layers(network, config)]
     inside = {id(parameter) for layer in stack for parameter in layer}
-    closing = (*_FINAL_NORMS, *(("encoder.layer_norm.",) if getattr(config, "do_stable_layer_norm", False) else ()))
+    closing: tuple[str, ...] = _FINAL_NORMS
+    if config.model_type == "whisper":
+        closing = ("layer_norm.",)
+    elif getattr(config, "do_stable_layer_norm", False):
+        closing = (*_FINAL_NORMS, "encoder.layer_norm.")
     below: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         if id(parameter) not in inside:

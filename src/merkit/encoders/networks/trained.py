@@ -135,4 +135,6 @@ class TrainedNetwork(Encoder):
         return {"encoder": name, **self.architecture.files.describe(), "trained": True, **adapters, "dim": self.dim}
 
     def save_assets(self, folder: Path) -> None:
-        self.architecture.files.copy(folder, with_weights=self.architecture.config.lora is not None)
+        architecture = self.architecture
+        with_weights = architecture.config.lora is not None
+        architecture.files.copy(folder, with_weights=with_weights, with_tokenizer=architecture.modality == "text")

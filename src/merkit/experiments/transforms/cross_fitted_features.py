@@ -28,7 +28,7 @@ class CrossFittedSource(FeatureSource):
         super().__init__(encoder, None)
         self._by_conversation = by_conversation
 
-    def get(self, turn: Turn) -> Array | None:
+    def extracted(self, turn: Turn) -> Array | None:
         """Return the array ``[time, *dim]`` of a turn, or ``None`` where the turn lacks the modality."""
         return self._by_conversation[turn.utterance.conversation].get(turn)
 

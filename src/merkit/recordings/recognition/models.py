@@ -7,8 +7,10 @@ from pathlib import Path
 
 from merkit.core.errors import MerkitError
 from merkit.recordings.recognition.engine import Engine
+from merkit.weights.folders import recognizer_folder
+from merkit.weights.known import WHISPER_BASE, built_in
 
-BUILTIN = "builtin:whisper-base"
+BUILTIN = WHISPER_BASE.name
 """Whisper base, multilingual (Radford et al. 2022), from the packages of the extra ``speech``."""
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.*)")
 
@@ -31,9 +33,6 @@ def open_engine(name: str = BUILTIN) -> Engine:
     folder = Path(name)
     hub = _HUB.fullmatch(name)
     if name.startswith("builtin:"):
-        from merkit.weights.folders import recognizer_folder
-        from merkit.weights.known import built_in
-
         built_in(name)
         engine: Engine = FasterWhisper(name, lambda: recognizer_folder(name))
     elif folder.is_dir() and (folder / WEIGHTS).is_file():

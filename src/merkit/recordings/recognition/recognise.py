@@ -149,11 +149,7 @@ def recognise(
         if progress is not None:
             progress(f"words of {path.name}", done, total, f"{done} of {total} s of speech")
         before = passages.setdefault(speaker, [])
-        for passage in engine.recognise(read_audio(sound, RATE_HZ, *stretch), str(language)):
-            if not spoken_text(passage.text):
-                continue
-            reason = reason_to_drop(passage, before)
-            before.append(passage)
+        for passage, reason in _checked_passages(engine, sound, stretch, str(language), before):
             if reason is None:
                 words.setdefault(speaker, []).extend(_placed(passage, stretch))
             else:
@@ -176,19 +172,30 @@ def recognised_text(
     Raises:
         MerkitError: As `recognise`.
     """
-    stretches = [("", sound, stretch) for stretch in padded_stretches(sound, duration_s(sound), start_s, end_s)]
+    stretches = padded_stretches(sound, duration_s(sound), start_s, end_s)
     if not stretches:
         return None, language, 0
     if language is None:
-        language, _ = engine.find_language(_first_speech(stretches))
-    passages: list[Passage] = []
-    kept: list[str] = []
-    for _, _, stretch in stretches:
-        for passage in engine.recognise(read_audio(sound, RATE_HZ, *stretch), language):
-            if reason_to_drop(passage, passages) is None:
-                kept.append(passage.text)
-            passages.append(passage)
-    return spoken_text(" ".join(kept)), language, len(passages) - len(kept)
+        language, _ = engine.find_language(_first_speech([("", sound, stretch) for stretch in stretches]))
+    before: list[Passage] = []
+    kept = [
+        passage.text
+        for stretch in stretches
+        for passage, reason in _checked_passages(engine, sound, stretch, language, before)
+        if reason is None
+    ]
+    return spoken_text(" ".join(kept)), language, len(before) - len(kept)
+
+
+def _checked_passages(
+    engine: Engine, sound: Recording, stretch: Region, language: str, before: list[Passage]
+) -> Iterator[tuple[Passage, str | None]]:
+    """Yield the passages of a stretch that have words, with the reason to drop one, and append each to ``before``."""
+    for passage in engine.recognise(read_audio(sound, RATE_HZ, *stretch), language):
+        if spoken_text(passage.text):
+            reason = reason_to_drop(passage, before)
+            before.append(passage)
+            yield passage, reason
 
 
 def to_lines(recognition: Recognition) -> list[Line]:

@@ -1,5 +1,6 @@
 """The engines with Whisper base itself, on real speech, and what they say of files that are no network."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,10 @@ def kids(real_data: Path) -> merkit.Waveform:
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", ENGINES)
-def test_real_speech_has_its_words_with_times_and_language(kids: merkit.Waveform, name: str) -> None:
+def test_real_speech_has_its_words_with_times_and_language_without_a_network(
+    kids: merkit.Waveform, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a connection was opened"))
     engine = ENGINES[name]()
 
     language, probability = engine.find_language(np.asarray(kids.samples))

@@ -12,7 +12,7 @@ from merkit.core.errors import MerkitError
 from merkit.core.waveform import Waveform
 from merkit.recordings.recognition.checks import compression_ratio, reason_to_drop
 from merkit.recordings.recognition.engine import WINDOW_S, Passage, Word
-from merkit.recordings.recognition.recognise import padded_stretches, recognise
+from merkit.recordings.recognition.recognise import padded_stretches, recognise, recognised_text
 
 SILENCE = np.zeros(3 * RATE_HZ, np.float32)
 
@@ -96,7 +96,7 @@ def test_what_is_improbable_or_a_loop_is_left_out_and_counted() -> None:
 
 
 def test_the_same_text_is_kept_twice_in_a_row_and_not_a_third_time() -> None:
-    said = ["Thank you.", "thank you", "Thank you!", "Thank you.", "Bye.", "Thank you."]
+    said = ["Hello.", "Thank you.", "thank you", "Thank you!", "Thank you.", "Bye.", "Thank you."]
     kept: list[Passage] = []
     reasons = []
     for text in said:
@@ -104,7 +104,18 @@ def test_the_same_text_is_kept_twice_in_a_row_and_not_a_third_time() -> None:
         kept.append(passage(text))
 
     told = "the same text as the two passages before it"
-    assert reasons == [None, None, told, told, None, None]
+    assert reasons == [None, None, None, told, told, None, None]
+
+
+def test_an_utterance_has_the_words_that_a_recording_has() -> None:
+    said = [passage("yes"), passage("yes"), Passage(0.1, 0.2, " ", (), 0.0, -0.3), passage("yes")]
+    recording = sound(*(part for n in range(len(said)) for part in (speech(1.5, seed=n), SILENCE)))
+
+    whole = recognise(FakeEngine(lambda number: [said[number]]), recording)
+    text, language, left_out = recognised_text(FakeEngine(lambda number: [said[number]]), recording, None, None, None)
+
+    assert whole.text == "yes yes"
+    assert (text, language, left_out) == ("yes yes", "en", 1)
 
 
 def test_the_compression_ratio_is_that_of_zlib() -> None:

@@ -1,4 +1,4 @@
-"""The answer rule of a checkpoint, and what a user may choose in its place."""
+"""The decision rule of a checkpoint, and what a user may choose in its place."""
 
 import json
 import shutil
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.answering import ENCODERS, LABELS, RULE, add_rule
 from tests.checkpoints import reseal
+from tests.deciding import ENCODERS, LABELS, RULE, add_rule
 from tests.tiny import built
 
 from merkit.core.errors import CheckpointError, ConfigError
 from merkit.inference.recognizer import Recognizer
-from merkit.io.answers import AnswerOptions, AnswerRule
 from merkit.io.checkpoint import read_config, save_checkpoint
+from merkit.io.decision_rule import DecisionOptions, DecisionRule
 
 FACTS = {"trained_on": {"utterances": ""}}
 
@@ -47,27 +47,27 @@ def checkpoint(saved: Path, tmp_path: Path) -> Path:
     ],
 )
 def test_the_prior_is_of_the_shown_labels(labels: Any, prior: Any, expected: dict[str, float]) -> None:
-    found = AnswerRule(labels=labels, prior=prior).priors(LABELS)
+    found = DecisionRule(labels=labels, prior=prior).priors(LABELS)
 
     assert list(found) == [label for label in LABELS if label in expected]
     assert found == pytest.approx(expected)
 
 
 def test_the_prior_of_all_labels_may_be_rounded_to_three_digits() -> None:
-    third = AnswerRule(prior={"a": 0.333, "b": 0.333, "c": 0.333}).priors(("a", "b", "c"))
+    third = DecisionRule(prior={"a": 0.333, "b": 0.333, "c": 0.333}).priors(("a", "b", "c"))
 
     assert third == pytest.approx(dict.fromkeys("abc", 1 / 3))
 
 
 def test_a_rule_is_kept_in_a_checkpoint_and_absent_where_there_is_none(saved: Path, tmp_path: Path) -> None:
     model, config = built("single", ENCODERS, LABELS)
-    object.__setattr__(config, "answer", AnswerRule(**RULE))
+    object.__setattr__(config, "decision_rule", DecisionRule(**RULE))
     save_checkpoint(tmp_path / "with", model, config, FACTS, "")
 
-    assert read_config(tmp_path / "with").answer == AnswerRule(**RULE)
-    assert json.loads((tmp_path / "with" / "config.json").read_text())["answer"] == RULE
-    assert read_config(saved).answer is None
-    assert "answer" not in json.loads((saved / "config.json").read_text())
+    assert read_config(tmp_path / "with").decision_rule == DecisionRule(**RULE)
+    assert json.loads((tmp_path / "with" / "config.json").read_text())["decision_rule"] == RULE
+    assert read_config(saved).decision_rule is None
+    assert "decision_rule" not in json.loads((saved / "config.json").read_text())
 
 
 BAD = [
@@ -110,12 +110,13 @@ def test_a_rule_that_does_not_fit_is_refused_in_one_line(checkpoint: Path, chang
 
 
 @pytest.mark.parametrize(
-    "answer", ["NaN", "Infinity", "1e999", '"yes"', "[]", '{"prior": {"neutral": NaN}}', '{"unsure_below": 1e999}']
+    "rule",
+    ["NaN", "Infinity", "1e999", '"yes"', "[]", '{"prior": {"neutral": NaN}}', '{"unsure_below": 1e999}'],
 )
-def test_a_rule_that_is_no_object_or_has_no_number_is_refused(checkpoint: Path, answer: str) -> None:
-    reseal(checkpoint, {"answer": "HERE"})
+def test_a_rule_that_is_no_object_or_has_no_number_is_refused(checkpoint: Path, rule: str) -> None:
+    reseal(checkpoint, {"decision_rule": "HERE"})
     path = checkpoint / "config.json"
-    path.write_text(path.read_text().replace('"HERE"', answer))
+    path.write_text(path.read_text().replace('"HERE"', rule))
 
     with pytest.raises(CheckpointError) as caught:
         Recognizer.load(checkpoint, device="cpu")
@@ -131,16 +132,16 @@ def test_a_rule_that_compares_speakers_needs_an_encoder_that_does(tmp_path: Path
         Recognizer.load(tmp_path / "checkpoint", device="cpu")
 
     add_rule(tmp_path / "checkpoint", {"least_utterances": 0, "least_s": 0})
-    assert Recognizer.load(tmp_path / "checkpoint", device="cpu").answers.labels == LABELS[:4]
+    assert Recognizer.load(tmp_path / "checkpoint", device="cpu").decisions.labels == LABELS[:4]
 
 
 def test_options_replace_what_the_rule_says() -> None:
-    rule = AnswerRule(**RULE)
+    rule = DecisionRule(**RULE)
 
-    assert AnswerOptions().applied(rule, LABELS, "m") == rule
-    everything = AnswerOptions("all", "even").applied(rule, LABELS, "m")
-    assert everything == AnswerRule(**{**RULE, "labels": None, "prior": None})
-    some = AnswerOptions(("sad", "fear"), {"sad": 0.9}).applied(rule, LABELS, "m")
+    assert DecisionOptions().applied(rule, LABELS, "m") == rule
+    everything = DecisionOptions("all", "even").applied(rule, LABELS, "m")
+    assert everything == DecisionRule(**{**RULE, "labels": None, "prior": None})
+    some = DecisionOptions(("sad", "fear"), {"sad": 0.9}).applied(rule, LABELS, "m")
     assert some is not None
     assert some.priors(LABELS) == pytest.approx({"sad": 0.9, "fear": 0.1})
 
@@ -166,11 +167,11 @@ def test_options_replace_what_the_rule_says() -> None:
 )
 def test_options_that_do_not_fit_are_refused_in_one_line(options: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigError, match=match) as caught:
-        AnswerOptions(**options).applied(AnswerRule(**RULE), LABELS, "m")
+        DecisionOptions(**options).applied(DecisionRule(**RULE), LABELS, "m")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("options", [{"labels": "all"}, {"prior": "even"}, {"labels": ["sad", "fear"], "prior": {}}])
 def test_a_model_without_a_rule_takes_no_options(saved: Path, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"always shows all of its labels .*leave .* out"):
-        Recognizer.load(saved, device="cpu", options=AnswerOptions(**options))
+        Recognizer.load(saved, device="cpu", options=DecisionOptions(**options))

@@ -1,4 +1,4 @@
-"""A model with an answer rule that needs no training: it tells arousal and compares speakers."""
+"""A model with a decision rule that needs no training: it predicts arousal and compares speakers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +10,8 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import Model, ModelConfig, ModelSpec
 from merkit.inference.recognizer import Recognizer
-from merkit.io.answers import AnswerRule
 from merkit.io.checkpoint import CheckpointConfig, build_encoders, choose_encoders
+from merkit.io.decision_rule import DecisionRule
 
 LABELS = ("neutral", "happy", "sad", "angry", "fear")
 RULE: dict[str, Any] = {
@@ -47,13 +47,13 @@ def recognizer(rule: Mapping[str, Any] | None = None, seed: int = 0, **encoder: 
     """Return the model with random weights; ``rule`` are changes of ``RULE``."""
     torch.manual_seed(seed)
     chosen = choose_encoders({"audio": {**ENCODERS["audio"], **encoder}})
-    answer = AnswerRule(**{**RULE, **(rule or {})})
-    config = CheckpointConfig(SPEC, ModelConfig(), LABELS, chosen, "table", answer=answer)
+    rule_ = DecisionRule(**{**RULE, **(rule or {})})
+    config = CheckpointConfig(SPEC, ModelConfig(), LABELS, chosen, "table", decision_rule=rule_)
     return Recognizer(Told(build_encoders(chosen, None, None), len(LABELS), config.config), config)
 
 
 def add_rule(checkpoint: Path, rule: Mapping[str, Any] | None = None) -> Path:
-    """Give a checkpoint an answer rule without arousal; ``rule`` are changes of ``RULE``."""
+    """Give a checkpoint a decision rule without arousal; ``rule`` are changes of ``RULE``."""
     from tests.checkpoints import reseal
 
-    return reseal(checkpoint, {"answer": {**RULE, "arousal": False, **(rule or {})}})
+    return reseal(checkpoint, {"decision_rule": {**RULE, "arousal": False, **(rule or {})}})

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from tests.answering import ENCODERS, LABELS, add_rule, recognizer
 from tests.commandline import call
+from tests.deciding import ENCODERS, LABELS, add_rule, recognizer
 from tests.speech import RATE_HZ, speech
 from tests.tiny import built
 
@@ -129,7 +129,7 @@ def test_all_forms_of_a_result_say_the_same(tmp_path: Path) -> None:
 
     written = json.loads(result.to_json(tmp_path / "call.json").read_text())
     assert written["labels"] == list(SHOWN)
-    assert written["answer"]["prior"] == {"neutral": 0.8}
+    assert written["decision_rule"]["prior"] == {"neutral": 0.8}
     first, last = written["segments"][0], written["segments"][-1]
     assert set(first["probabilities"]) == set(SHOWN)
     assert (last["label"], last["probabilities"], last["confidence"], last["reason"]) == (None, None, None, FEWER)
@@ -150,7 +150,7 @@ def test_a_model_without_a_rule_has_no_columns_for_one() -> None:
     result = analyze_recording(Recognizer(*built("single", ENCODERS, LABELS)), sound("AB"), lines("AB"), "m")
 
     assert "arousal" not in result.to_pandas().columns
-    assert "answer" not in result.to_dict()
+    assert "decision_rule" not in result.to_dict()
     assert all("arousal" not in segment for segment in result.to_dict()["segments"])
     assert list(result.notes) == ["Sound is compared with the speaker's own average over this recording alone."]
 
@@ -199,7 +199,7 @@ def test_options_of_the_command_line_change_what_is_said(call_file: Path, tmp_pa
     assert "1 analyzed" in changed.out
     written = json.loads((tmp_path / "call.json").read_text())
     assert written["labels"] == ["sad", "fear"]
-    assert written["answer"]["prior"] == {"fear": 0.9}
+    assert written["decision_rule"]["prior"] == {"fear": 0.9}
     assert (tmp_path / "call.csv").read_text().splitlines()[0] == (
         "start_s,end_s,speaker,label,confidence,sad,fear,modalities,text,reason"
     )

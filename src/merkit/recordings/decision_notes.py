@@ -1,12 +1,11 @@
-"""Notes on what the predictions of a model with an answer rule leave out, and what they assume."""
+"""Notes on what the predictions of a model with a decision rule leave out, and what they assume."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from merkit.core.types import Prediction
-from merkit.inference.answers import UNSURE
 from merkit.inference.recognizer import Recognizer
-from merkit.io.answers import described_prior
+from merkit.io.decision_rule import described_prior
 
 
 def describe_reference(recognizer: Recognizer, predictions: Sequence[Prediction], speakers: Sequence[str]) -> list[str]:
@@ -14,7 +13,7 @@ def describe_reference(recognizer: Recognizer, predictions: Sequence[Prediction]
     if not recognizer.compares_speakers or not predictions:
         return []
     notes = ["Sound is compared with the speaker's own average over this recording alone."]
-    rule = recognizer.answers.rule
+    rule = recognizer.decisions.rule
     if rule is not None and rule.compares:
         notes.append("A mood that lasts the whole recording cannot be seen.")
         if len(speakers) > 1 and not all(speakers):
@@ -22,24 +21,23 @@ def describe_reference(recognizer: Recognizer, predictions: Sequence[Prediction]
     return notes
 
 
-def describe_answers(recognizer: Recognizer, predictions: Sequence[Prediction], total: int) -> list[str]:
-    """Return notes on the labels of predictions; none where the model has no answer rule.
+def describe_decisions(recognizer: Recognizer, predictions: Sequence[Prediction], total: int) -> list[str]:
+    """Return notes on the labels of predictions; none where the model has no decision rule.
 
     Args:
         recognizer: The model.
         predictions: Of the utterances that it was asked for.
         total: How many utterances there are.
     """
-    rule, known = recognizer.answers.rule, recognizer.labels
+    rule, known = recognizer.decisions.rule, recognizer.labels
     if rule is None:
         return []
-    reasons = Counter(prediction.reason for prediction in predictions if prediction.reason is not None)
-    unsure = sum(count for reason, count in reasons.items() if reason.startswith(UNSURE))
+    unsure = sum(prediction.is_unsure for prediction in predictions)
+    reasons = Counter(each.reason for each in predictions if each.label is None and not each.is_unsure)
     notes = []
     for reason, count in reasons.items():
-        if not reason.startswith(UNSURE):
-            what = "It has no label" if total == 1 else f"{count} of {total} utterances have no label"
-            notes.append(f"{what}: {reason}.")
+        what = "It has no label" if total == 1 else f"{count} of {total} utterances have no label"
+        notes.append(f"{what}: {reason}.")
     if rule.compares and any(each.arousal is not None and not each.probabilities for each in predictions):
         notes.append("Without enough of a speaker, arousal is less reliable: there is little to compare a voice with.")
     if unsure:
@@ -48,7 +46,7 @@ def describe_answers(recognizer: Recognizer, predictions: Sequence[Prediction], 
     if any(prediction.probabilities for prediction in predictions):
         if rule.prior is not None:
             notes.append(f"{described_prior(rule.priors(known))} (--prior even, prior='even': none).")
-        hidden = [label for label in known if label not in recognizer.answers.labels]
+        hidden = [label for label in known if label not in recognizer.decisions.labels]
         if hidden:
             notes.append(f"Labels on request: {', '.join(hidden)} (--labels all, labels='all').")
     return notes

@@ -1,4 +1,4 @@
-"""The answer rule of a checkpoint: which labels it shows, with what prior, and when it gives none."""
+"""The decision rule of a checkpoint: which labels it shows, with what prior, and when it gives none."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _ROUNDED = 1e-3
 _Probability = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
 
 
-class AnswerRule(Settings):
+class DecisionRule(Settings):
     """What a prediction of a model says, beyond its probabilities for all labels.
 
     Without a rule a model predicts the label of the highest probability, always. The rule belongs to inference alone:
@@ -122,8 +122,8 @@ def described_prior(prior: Mapping[str, float]) -> str:
 
 
 @dataclass(frozen=True)
-class AnswerOptions:
-    """What a user chose in place of a checkpoint's answer rule; ``None``: as the rule says."""
+class DecisionOptions:
+    """What a user chose in place of a checkpoint's decision rule; ``None``: as the rule says."""
 
     labels: Any = None
     """``"all"``, or a sequence of labels."""
@@ -135,7 +135,7 @@ class AnswerOptions:
         """The options that were given, as JSON values."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
-    def applied(self, rule: AnswerRule | None, known: Sequence[str], name: str) -> AnswerRule | None:
+    def applied(self, rule: DecisionRule | None, known: Sequence[str], name: str) -> DecisionRule | None:
         """Return a checkpoint's rule with these options.
 
         Args:
@@ -151,7 +151,7 @@ class AnswerOptions:
         if rule is None:
             raise ConfigError(
                 f"'{name}' always shows all of its labels ({', '.join(known)}), without a prior: leave "
-                f"{' and '.join(self.given)} out, or use a model with an answer rule, such as a built-in one"
+                f"{' and '.join(self.given)} out, or use a model with a decision rule, such as a built-in one"
             )
         values = rule.model_dump()
         if self.labels is not None:
@@ -159,7 +159,7 @@ class AnswerOptions:
         if self.prior is not None:
             values["prior"] = None if _is(self.prior, EVEN_PRIOR) else _checked_prior(self.prior)
         try:
-            chosen = AnswerRule(**values)
+            chosen = DecisionRule(**values)
             chosen.priors(known)
         except ValidationError as error:
             first = error.errors()[0]
@@ -170,7 +170,7 @@ class AnswerOptions:
         return chosen
 
 
-DEFAULT_ANSWERS = AnswerOptions()
+DEFAULT_DECISION = DecisionOptions()
 
 
 def _is(value: Any, word: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tests.answering import ENCODERS, LABELS, add_rule, recognizer
+from tests.deciding import ENCODERS, LABELS, add_rule, recognizer
 from tests.miniature import write_tone
 from tests.tiny import built
 
@@ -19,25 +19,25 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
-from merkit.inference.answers import Answers
 from merkit.inference.bulk import predict_corpus
+from merkit.inference.decisions import Decisions
 from merkit.inference.recognizer import Recognizer
-from merkit.io.answers import AnswerOptions, AnswerRule
 from merkit.io.checkpoint import save_checkpoint
+from merkit.io.decision_rule import DecisionOptions, DecisionRule
 
 ABC = ("a", "b", "c")
 LOG2 = math.log(2.0)
 
 
-def answer(
+def decide(
     logits: Sequence[float], rule: dict[str, Any] | None = None, temperature: float = 1.0, arousal: float = 0.0
 ) -> Prediction:
     """Return what is said of one utterance with sound."""
     here = torch.ones(1, dtype=torch.bool)
     batch = Batch(("u",), here, {}, {"audio": here}, torch.zeros(1, dtype=torch.long))
     output = ModelOutput(torch.tensor([logits]), {"arousal": torch.tensor([arousal])})
-    answers = Answers(ABC, temperature, None if rule is None else AnswerRule(**rule))
-    (prediction,) = answers.predictions(batch, output, {})
+    decisions = Decisions(ABC, temperature, None if rule is None else DecisionRule(**rule))
+    (prediction,) = decisions.predictions(batch, output, {})
     return prediction
 
 
@@ -56,7 +56,7 @@ def answer(
 def test_probabilities_are_evidence_times_prior_over_the_shown_labels(
     rule: dict[str, Any] | None, expected: list[float], temperature: float
 ) -> None:
-    found = answer([LOG2 * temperature, 0.0, 0.0], rule, temperature)
+    found = decide([LOG2 * temperature, 0.0, 0.0], rule, temperature)
 
     assert list(found.probabilities.values()) == pytest.approx(expected, abs=1e-6)
     assert found.label == list(found.probabilities)[int(np.argmax(expected))]
@@ -65,38 +65,39 @@ def test_probabilities_are_evidence_times_prior_over_the_shown_labels(
 
 @pytest.mark.parametrize(("unsure_below", "label"), [(0.5, "a"), (0.51, None), (0.0, "a")])
 def test_below_the_threshold_there_are_probabilities_and_no_label(unsure_below: float, label: str | None) -> None:
-    found = answer([LOG2, 0.0, 0.0], {"unsure_below": unsure_below})  # .5, .25, .25
+    found = decide([LOG2, 0.0, 0.0], {"unsure_below": unsure_below})  # .5, .25, .25
 
     assert found.label == label
+    assert found.is_unsure is (label is None)
     assert list(found.probabilities.values()) == pytest.approx([0.5, 0.25, 0.25])
     assert found.confidence == pytest.approx(0.5)
     assert found.reason == (None if label else "unsure: the highest probability, 0.50, is below 0.51")
 
 
 def test_a_probability_at_the_threshold_is_enough() -> None:
-    assert answer([0.0, 0.0, 0.0], {"labels": ["a", "b"], "unsure_below": 0.5}).label == "a"
+    assert decide([0.0, 0.0, 0.0], {"labels": ["a", "b"], "unsure_below": 0.5}).label == "a"
 
 
 def test_a_probability_just_below_the_threshold_is_not_printed_as_reached() -> None:
-    found = answer([LOG2 - 0.001, 0.0, 0.0], {"unsure_below": 0.5})  # .49975
+    found = decide([LOG2 - 0.001, 0.0, 0.0], {"unsure_below": 0.5})  # .49975
 
     assert found.reason == "unsure: the highest probability, 0.49, is below 0.5"
 
 
 @pytest.mark.parametrize(("logit", "arousal"), [(0.0, 0.5), (math.log(3.0), 0.75), (-math.log(3.0), 0.25)])
 def test_arousal_is_the_sigmoid_of_the_models_logit(logit: float, arousal: float) -> None:
-    assert answer([0.0, 0.0, 0.0], {"arousal": True}, arousal=logit).arousal == pytest.approx(arousal)
+    assert decide([0.0, 0.0, 0.0], {"arousal": True}, arousal=logit).arousal == pytest.approx(arousal)
 
 
 def test_arousal_that_the_model_lacks_or_that_is_not_finite_is_an_error() -> None:
     here = torch.ones(1, dtype=torch.bool)
     batch = Batch(("u",), here, {}, {"audio": here}, torch.zeros(1, dtype=torch.long))
-    answers = Answers(ABC, 1.0, AnswerRule(arousal=True))
+    decisions = Decisions(ABC, 1.0, DecisionRule(arousal=True))
 
     with pytest.raises(MerkitError, match="its output has none"):
-        list(answers.predictions(batch, ModelOutput(torch.zeros(1, 3)), {}))
+        list(decisions.predictions(batch, ModelOutput(torch.zeros(1, 3)), {}))
     with pytest.raises(MerkitError, match="'u' a probability that is not finite"):
-        answer([0.0, 0.0, 0.0], {"arousal": True}, arousal=math.nan)
+        decide([0.0, 0.0, 0.0], {"arousal": True}, arousal=math.nan)
 
 
 def corpus(folder: Path, speakers: str, seconds: float = 2.0) -> Manifest:
@@ -159,12 +160,13 @@ def test_an_utterance_without_sound_has_no_label_and_is_no_reference(tmp_path: P
     found = predicted(recognizer(), manifest)
 
     assert found["u4"] == Prediction("u4", None, {}, None, (), "no input that the model reads")
+    assert not found["u4"].is_unsure
     assert {found[name].reason for name in ("u0", "u3")} == {
         "fewer than 5 utterances of this speaker: a voice is compared with the speaker's own average"
     }
 
 
-def test_batch_mates_order_and_chunks_change_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_mates_order_and_chunks_change_no_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = corpus(tmp_path, "AABABAABBAB")
     model = recognizer({"unsure_below": 0.53, "prior": None})
     whole = predicted(model, manifest)
@@ -200,18 +202,18 @@ def test_training_and_evaluation_read_all_labels_whatever_the_rule(tmp_path: Pat
         assert (prediction.reason, prediction.arousal) == (None, None)
 
 
-def test_the_mean_of_pieces_is_answered_like_a_whole() -> None:
-    answers = Answers(ABC, 1.0, AnswerRule(unsure_below=0.6, arousal=True))
+def test_the_mean_of_pieces_is_decided_like_a_whole() -> None:
+    decisions = Decisions(ABC, 1.0, DecisionRule(unsure_below=0.6, arousal=True))
 
     def piece(*values: float, arousal: float = 0.5) -> Prediction:
         return Prediction("u", "a", dict(zip(ABC, values, strict=True)), max(values), ("audio",), None, arousal)
 
-    joined = answers.joined([piece(0.8, 0.1, 0.1, arousal=0.2), piece(0.2, 0.7, 0.1, arousal=0.6)])
+    joined = decisions.joined([piece(0.8, 0.1, 0.1, arousal=0.2), piece(0.2, 0.7, 0.1, arousal=0.6)])
 
     assert (joined.label, joined.confidence, joined.arousal) == (None, pytest.approx(0.5), pytest.approx(0.4))
     assert joined.reason == "unsure: the highest probability, 0.50, is below 0.6"
     nothing = Prediction("u", None, {}, None, ("audio",), "fewer than 5 utterances", 0.4)
-    assert answers.joined([nothing, nothing]) == nothing
+    assert decisions.joined([nothing, nothing]) == nothing
 
 
 @pytest.fixture
@@ -296,9 +298,9 @@ def test_other_options_are_another_prediction(
     manifest, out = corpus(tmp_path / "data", "AAAAAAA"), tmp_path / "p.parquet"
     interrupted(monkeypatch, checkpoint, manifest, out)
 
-    even = predict_corpus(checkpoint, manifest, out, options=AnswerOptions(prior="even"))
-    again = predict_corpus(checkpoint, manifest, out, options=AnswerOptions(prior="even"))
-    everything = predict_corpus(checkpoint, manifest, out, options=AnswerOptions("all", "even"))
+    even = predict_corpus(checkpoint, manifest, out, options=DecisionOptions(prior="even"))
+    again = predict_corpus(checkpoint, manifest, out, options=DecisionOptions(prior="even"))
+    everything = predict_corpus(checkpoint, manifest, out, options=DecisionOptions("all", "even"))
 
     assert (even.old, again.old, everything.old) == (0, 7, 0)
     assert [name for name in pq.read_table(out).column_names if name.startswith("p:")] == [f"p:{x}" for x in LABELS]

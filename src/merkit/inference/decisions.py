@@ -1,4 +1,4 @@
-"""From a model's output to predictions: temperature, the answer rule, and the reasons why there is no label."""
+"""From a model's output to predictions: temperature, the decision rule, and the reasons why there is no label."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,18 +10,15 @@ from merkit.core.errors import MerkitError
 from merkit.core.phrases import number_of
 from merkit.core.types import Prediction, Turn
 from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, speaker_key
-from merkit.io.answers import AnswerRule
+from merkit.io.decision_rule import DecisionRule
 
 AROUSAL = "arousal"
 """A model's auxiliary output ``[*batch]``: the logit of high arousal against low, calibrated by the model."""
 
-UNSURE = "unsure"
-"""How the reason begins where no probability is high enough."""
-
 _COMPARED = "a voice is compared with the speaker's own average"
 
 
-class Answers:
+class Decisions:
     """How the output of a model becomes predictions.
 
     Args:
@@ -30,7 +27,7 @@ class Answers:
         rule: What a prediction says; ``None``: the probabilities of all labels, and the label of the highest.
     """
 
-    def __init__(self, labels: Sequence[str], temperature: float, rule: AnswerRule | None = None) -> None:
+    def __init__(self, labels: Sequence[str], temperature: float, rule: DecisionRule | None = None) -> None:
         self.rule = rule
         self.labels = tuple(labels) if rule is None else rule.shown(labels)
         self._temperature = temperature
@@ -84,7 +81,7 @@ class Answers:
         if self.rule is None or not self.rule.arousal:
             return [None] * len(batch.ids)
         if AROUSAL not in output.auxiliary:
-            raise MerkitError("The model's answer rule tells arousal, and its output has none: was config.json edited?")
+            raise MerkitError("The model's decision rule has arousal, and its output has none: was config.json edited?")
         values: list[float | None] = output.auxiliary[AROUSAL].cpu()[batch.mask].double().sigmoid().tolist()
         return values
 
@@ -113,7 +110,7 @@ class Answers:
         confidence = probabilities[label]
         if self.rule is not None and confidence < self.rule.unsure_below:
             below = math.floor(100 * confidence + 1e-9) / 100  # never printed as reached
-            reason = f"{UNSURE}: the highest probability, {below:.2f}, is below {self.rule.unsure_below:g}"
+            reason = f"unsure: the highest probability, {below:.2f}, is below {self.rule.unsure_below:g}"
             return Prediction(utterance, None, probabilities, confidence, modalities, reason, arousal)
         return Prediction(utterance, label, probabilities, confidence, modalities, None, arousal)
 
@@ -125,12 +122,10 @@ class Answers:
         modalities = tuple(dict.fromkeys(name for each in parts for name in each.modalities))
         arousals = [each.arousal for each in parts if each.arousal is not None]
         arousal = math.fsum(arousals) / len(arousals) if arousals else None
-        answered = [each for each in parts if each.probabilities]
-        if not answered:
+        known = [each for each in parts if each.probabilities]
+        if not known:
             return self.prediction(first.id, {}, modalities, arousal, first.reason)
-        means = {
-            label: math.fsum(each.probabilities[label] for each in answered) / len(answered) for label in self.labels
-        }
+        means = {label: math.fsum(each.probabilities[label] for each in known) / len(known) for label in self.labels}
         return self.prediction(first.id, means, modalities, arousal)
 
     def reasons(
@@ -154,7 +149,7 @@ class Answers:
         return reasons
 
 
-def _too_little(rule: AnswerRule, own: SpeakerStatistics | None) -> str | None:
+def _too_little(rule: DecisionRule, own: SpeakerStatistics | None) -> str | None:
     least = max(rule.least_utterances, 1)
     if own is None or own.utterances < least:
         return f"fewer than {number_of(least, 'utterance')}"
