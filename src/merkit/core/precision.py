@@ -3,6 +3,8 @@
 And whether a device computes in bfloat16 at all.
 """
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
@@ -19,8 +21,8 @@ def has_native_bfloat16(device: torch.device) -> bool:
     A processor is asked for AVX-512 BF16, AMX or Arm's BF16; a PyTorch that cannot ask it (before 2.13) says no.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))

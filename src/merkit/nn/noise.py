@@ -36,7 +36,7 @@ class GaussianNoise:
         if self._pool is None:
             self._pool = torch.randn(_POOL + _BLOCK, generator=self._generator) / sqrt(2.0)
         scale = float(std)
-        blocks = values.view(-1).split(_BLOCK)  # a block at a time stays in the processor's cache
+        blocks = torch.split(values.view(-1), _BLOCK)  # a block at a time stays in the processor's cache
         places = self._places.integers(_POOL, size=(len(blocks), 2)).tolist()
         signs = self._places.choice([-1.0, 1.0], size=len(blocks)).tolist()
         for block, (first, second), sign in zip(blocks, places, signs, strict=True):
