@@ -65,7 +65,8 @@ COLUMNS = {
         "label": "the predicted label; empty where a model's decision rule gives none",
         "confidence": "the highest probability; empty where there are none",
         "modalities": "those that the prediction used, separated by commas",
-        "reason": "why there is no label; only of a model with a decision rule",
+        "labels": "all labels, the most probable first (in CSV with `;` between); only of a model of several",
+        "reason": "why there is no label; only of a model with a decision rule or of several labels per utterance",
         "arousal": "the probability that arousal is above the speaker's own average; only of a model that predicts it",
         "p:LABEL": "the probability of each label",
     },
@@ -301,7 +302,7 @@ def columns(kind: str) -> str:
     example = Utterance(id="", conversation="", turn=0, speaker="")
     schema = {
         "manifest": pa.table(to_arrays(to_columns([example]))).schema,
-        "predictions": predictions_table([], ["LABEL"], DecisionRule(arousal=True), split="test").schema,
+        "predictions": predictions_table([], ["LABEL"], DecisionRule(arousal=True), True, split="test").schema,
     }[kind]
     meanings = COLUMNS[kind]
     assert set(schema.names) == set(meanings), f"{kind}: {set(schema.names) ^ set(meanings)}"

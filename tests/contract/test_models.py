@@ -15,7 +15,7 @@ from merkit.core import lookup
 from merkit.core.batch import Batch, Padded
 from merkit.core.model import FittedModel, Model, ModelSpec
 from merkit.core.types import MODALITIES
-from merkit.nn.losses import build_criterion
+from merkit.nn.losses import MultiLabelLoss, build_criterion
 
 NAMES = lookup.names("models")
 CASES = cases()
@@ -35,6 +35,17 @@ def make(name: str, count: int) -> tuple[ModelSpec, Model]:
     model = build(spec, count)
     model.criterion = build_criterion("cross_entropy", [1] * CLASSES)
     return spec, model
+
+
+def several_labels(batch: Batch) -> Batch:
+    """Return a batch in which an utterance has its class and perhaps the next one."""
+    assert batch.labels is not None
+    rows = torch.full((*batch.mask.shape, CLASSES), -100.0)
+    known = batch.labels >= 0
+    numbers = batch.labels[known]
+    own = torch.nn.functional.one_hot(numbers, CLASSES) | torch.nn.functional.one_hot((numbers + 1) % CLASSES, CLASSES)
+    rows[known] = torch.where((numbers % 2 == 0).unsqueeze(-1), own, own * (own.cumsum(-1) == 1)).float()
+    return dataclasses.replace(batch, labels=rows)
 
 
 def probabilities(model: Model, batch: Batch) -> dict[str, Tensor]:
@@ -317,6 +328,51 @@ def test_a_model_can_learn_eight_utterances_by_heart(name: str, count: int) -> N
                 break
 
     assert accuracy >= 0.99
+
+
+SEVERAL = [(name, count) for name, count in CASES if lookup.load("models", name).multi_label]
+
+
+@pytest.mark.parametrize(("name", "count"), SEVERAL)
+def test_a_model_of_several_labels_learns_which_ones_eight_utterances_have(name: str, count: int) -> None:
+    spec, model = make(name, count)
+    model.multi_label, model.criterion = True, MultiLabelLoss()
+    batch = several_labels(batch_of(spec, count, CONVERSATIONS[:2], labels=all_labels()))
+    unlabelled = several_labels(batch_of(spec, count, labels=dict.fromkeys(all_labels(), -100)))
+    assert batch.labels is not None
+    if isinstance(model, FittedModel):
+        model.fit([batch], seed=0)
+        shares = batch.labels[batch.mask].mean(dim=0)
+        log_odds = model(batch).logits[batch.mask].sigmoid()
+        assert log_odds.mean(dim=0).tolist() == pytest.approx(shares.tolist(), abs=0.1)
+        return
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+    assert float(total_loss(model, unlabelled).detach()) == 0.0
+    assert not model.fits_on_validation, "it is fitted to class numbers"
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        learned = False
+        for _ in range(60):
+            model.train()
+            for _ in range(10):
+                optimizer.zero_grad()
+                total_loss(model, batch).backward()
+                optimizer.step()
+            model.eval()
+            learned = torch.equal((model(batch).logits > 0)[batch.mask], batch.labels[batch.mask] > 0.5)
+            if learned:
+                break
+
+    assert learned
+
+
+def test_most_simple_models_learn_several_labels_and_no_other_claims_to() -> None:
+    assert {name for name, _ in SEVERAL} >= {"majority", "bag_of_words", "single", "concat", "bc_lstm"}
+    for name in NAMES:
+        spec = lookup.load("models", name)
+        if spec.multi_label and not spec.is_fitted:
+            assert spec.build.loss is Model.loss, f"{name} has a loss of its own, which may read class numbers"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from tests.synthetic import IEMOCAP, MAKERS, clips, relabelled
 
 from merkit.core.lookup import load, names
-from merkit.core.protocol import Fold, Protocol, ProtocolSpec, Selection
+from merkit.core.protocol import Fold, Protocol, ProtocolSpec, Selection, Target
 from merkit.core.types import Utterance
 from merkit.evaluation.true_labels import true_labels
-from merkit.metrics.classification import METRICS
+from merkit.metrics.multi_label import metrics_of
 
 NAMES = names("protocols")
 BY_SPEAKER = {
@@ -70,7 +70,7 @@ def test_a_protocol_says_what_it_is(name: str) -> None:
     assert spec.corpus is None or spec.corpus in names("corpora")
     assert len(set(protocol.labels)) == len(protocol.labels) >= 2
     assert protocol.metrics
-    assert set(protocol.metrics) <= set(METRICS)
+    assert set(protocol.metrics) <= set(metrics_of(multi_label=protocol.multi_label))
     assert protocol.selection in get_args(Selection)
     assert protocol.cluster in ("conversation", "speaker")
     assert (type(protocol).__doc__ or "").strip()
@@ -150,7 +150,7 @@ def test_the_order_of_the_corpus_does_not_matter(name: str, data: int) -> None:
     shuffled = list(utterances)
     random.Random(data).shuffle(shuffled)
 
-    def content(folds: list[Fold]) -> list[tuple[str, dict[str, int], dict[str, int], set[str]]]:
+    def content(folds: list[Fold]) -> list[tuple[str, dict[str, Target], dict[str, Target], set[str]]]:
         return [(fold.name, dict(fold.train), dict(fold.valid), set(fold.test)) for fold in folds]
 
     assert content(build(name).folds(utterances, 3)) == content(build(name).folds(shuffled, 3))
@@ -182,7 +182,10 @@ def test_class_numbers_of_the_folds_are_those_of_the_true_labels(name: str, data
     folds = protocol.folds(utterances, 0)
 
     labels = true_labels(protocol, utterances)
-    assert set(labels.values()) <= set(range(len(protocol.labels)))
+    numbers = [label if isinstance(label, tuple) else (label,) for label in labels.values()]
+    assert all(isinstance(label, tuple) == protocol.multi_label for label in labels.values())
+    assert all(of and list(of) == sorted(set(of)) for of in numbers)
+    assert {number for of in numbers for number in of} <= set(range(len(protocol.labels)))
     for fold in folds:
         assert {**fold.train, **fold.valid}.items() <= labels.items()
         assert set(fold.test) <= labels.keys()

@@ -18,6 +18,7 @@ from merkit.data.corpus.rows import to_utterances
 from merkit.data.media.audio import decode
 from merkit.data.media.sources import EncodedRecording
 from merkit.encoders.networks.files import download_snapshot
+from merkit.inference.predictor import Predictor
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DecisionOptions, DecisionRule
 from merkit.recordings.alignment import align_turns
@@ -43,6 +44,8 @@ class Predictions(Tabular, Sequence[Prediction]):
     notes: tuple[str, ...] = ()
     rule: DecisionRule | None = None
     """The decision rule that decided what is said; ``None``: the model has none."""
+    multi_label: bool = False
+    """Whether an utterance may have several labels."""
 
     @property
     def title(self) -> str:
@@ -54,8 +57,10 @@ class Predictions(Tabular, Sequence[Prediction]):
             {
                 "id": prediction.id,
                 **{name: getattr(utterance, name) for name in shown},
-                **prediction_row(prediction, self.labels, self.rule is not None and self.rule.arousal),
-                **({} if self.rule is None else {"reason": prediction.reason}),
+                **prediction_row(
+                    prediction, self.labels, self.rule is not None and self.rule.arousal, self.multi_label
+                ),
+                **({} if self.rule is None and not self.multi_label else {"reason": prediction.reason}),
             }
             for utterance, prediction in zip(self.utterances, self.predictions, strict=True)
         ]
@@ -78,7 +83,7 @@ class Predictions(Tabular, Sequence[Prediction]):
 class EmotionRecognizer:
     """A loaded checkpoint. Calls write no file and change nothing in it, so that threads may share one."""
 
-    def __init__(self, recognizer: Recognizer, name: str) -> None:
+    def __init__(self, recognizer: Predictor, name: str) -> None:
         self._recognizer = recognizer
         self._name = name
 
@@ -223,7 +228,8 @@ class EmotionRecognizer:
         predictions = tuple(by_id[utterance.id] for utterance in utterances)
         notes = tuple(each for each in (note, unread) if each is not None)
         notes += tuple(describe_decisions(recognizer, predictions, len(predictions)))
-        return Predictions(self.labels, predictions, tuple(utterances), notes, recognizer.decisions.rule)
+        decisions = recognizer.decisions
+        return Predictions(self.labels, predictions, tuple(utterances), notes, decisions.rule, decisions.multi_label)
 
 
 def load(

@@ -1,7 +1,7 @@
 """Runs: train a recipe, and read what it left behind."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from typing import Any
 from merkit.api.training import train_and_score
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.evaluation.scores import score
+from merkit.evaluation.stored import LabelledPredictions, open_run
 from merkit.evaluation.stored import Run as StoredRun
-from merkit.evaluation.stored import open_run
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import find_file
-from merkit.io.predictions import PROBABILITY
+from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 from merkit.recordings.tabular import Tabular
 
 
@@ -98,8 +98,7 @@ class Run(Tabular):
                         "fold": cell.fold,
                         "seed": cell.seed,
                         "id": name,
-                        "true_label": labels[stored.labels[number]],
-                        "label": labels[stored.predictions[number]],
+                        **_labels_of(stored, number, labels),
                         "confidence": max(probabilities),
                         **{PROBABILITY + label: value for label, value in zip(labels, probabilities, strict=True)},
                     }
@@ -166,6 +165,18 @@ def train(
 def with_paths(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Return options with those of these names, which may be strings, as paths."""
     return {key: Path(value) if key in names and value is not None else value for key, value in options.items()}
+
+
+def _labels_of(stored: LabelledPredictions, number: int, labels: Sequence[str]) -> dict[str, str]:
+    """Return the columns of an utterance's true and predicted label, or of several with semicolons between them."""
+    true, predicted = stored.labels[number], stored.predictions[number]
+    if true.ndim:
+        columns = {"true_labels": true, "labels": predicted}
+        return {
+            name: LABEL_SEPARATOR.join(label for label, has in zip(labels, row, strict=True) if has)
+            for name, row in columns.items()
+        }
+    return {"true_label": labels[true], "label": labels[predicted]}
 
 
 def _assignments(overrides: Mapping[str, Any], prefix: str = "") -> list[str]:

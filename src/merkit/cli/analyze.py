@@ -106,7 +106,7 @@ def print_analysis(analysis: "Analysis") -> None:
             f"{segment.start_s:.2f}",
             f"{segment.end_s:.2f}",
             segment.speaker,
-            segment.label or _unlabelled(segment),
+            ", ".join(segment.labels) or _unlabelled(segment),
             _percent(segment.confidence),
             *([_percent(segment.arousal)] if arousal else []),
             "+".join(segment.modalities) or "none",

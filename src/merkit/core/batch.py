@@ -44,8 +44,9 @@ class Batch:
     ``inputs`` has no ``True``."""
     speakers: Int[Tensor, "*batch"]
     """Number of the speaker within the conversation, in order of first appearance; 0 in padded positions."""
-    labels: Int[Tensor, "*batch"] | None = None
-    """Class numbers; -100 where an utterance has no label. ``None`` outside training."""
+    labels: Int[Tensor, "*batch"] | Float[Tensor, "*batch classes"] | None = None
+    """Class numbers, or for a multi-label protocol 1 for each label that an utterance has and 0 for all others; -100
+    where an utterance is not learned from. ``None`` outside training."""
     teacher: Float[Tensor, "*batch classes"] | None = None
     """A teacher's probabilities; zeros where it has none. ``None`` without distillation."""
     texts: tuple[str | None, ...] = ()

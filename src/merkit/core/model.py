@@ -19,8 +19,8 @@ from merkit.core.precision import at_least_float32
 from merkit.core.settings import Settings
 
 Level = Literal["utterance", "conversation"]
-Criterion = Callable[[Float[Tensor, "items classes"], Int[Tensor, " items"]], Tensor]
-"""From scores before softmax and class numbers (-100: not counted) to one number."""
+Criterion = Callable[[Float[Tensor, "items classes"], Tensor], Tensor]
+"""From scores and labels, as in ``Batch.labels`` (-100: not counted), to one number."""
 
 
 class ModelConfig(Settings):
@@ -86,6 +86,8 @@ class Model(nn.Module, ABC):
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
         self.criterion: Criterion = cross_entropy
+        self.multi_label = False
+        """Whether a logit is the log-odds of its own label; else the softmax of all logits is the probability."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> ModelOutput:
@@ -109,7 +111,10 @@ class Model(nn.Module, ABC):
             counted: Items outside of it have no part in the loss; ``None``: all that are real.
         """
         assert batch.labels is not None
-        labels = batch.labels if counted is None else batch.labels.masked_fill(~counted, -100)
+        labels = batch.labels
+        if counted is not None:
+            left_out = ~counted.unsqueeze(-1) if labels.ndim > counted.ndim else ~counted
+            labels = labels.masked_fill(left_out, -100)
         return self.criterion(at_least_float32(logits[batch.mask]), labels[batch.mask])
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -230,6 +235,9 @@ class ModelSpec(PlugInSpec):
     """``None``: the authors have published no code, or it was not compared."""
     modalities: tuple[int, int] = (1, 3)
     """Smallest and largest number of encoders."""
+    multi_label: bool = False
+    """Whether it can learn several labels per utterance: all its loss comes from ``classification_loss``, and logits
+    of labels do not compete with each other."""
     inputs: frozenset[str] = frozenset()
     """What its batches hold besides modalities: ``texts``, ``segments`` (``ModelConfig.segments``), ``views``
     (augmented views, in training only, where ``ModelConfig.needs_views``)."""

@@ -12,6 +12,10 @@ from merkit.core.types import Utterance
 
 Selection = Literal["best_valid", "last"]
 """Which epoch is reported: the best on validation, or the last."""
+Label = str | tuple[str, ...]
+"""The class name of an utterance; its class names, one or more, by a multi-label protocol."""
+Target = int | tuple[int, ...]
+"""The class number of an utterance; its class numbers in ascending order, by a multi-label protocol."""
 
 
 class ProtocolOptions(Settings):
@@ -26,8 +30,8 @@ class Fold:
     """
 
     name: str
-    train: Mapping[str, int]
-    valid: Mapping[str, int]
+    train: Mapping[str, Target]
+    valid: Mapping[str, Target]
     test: tuple[str, ...]
 
 
@@ -36,17 +40,21 @@ class Protocol(ABC):
 
     labels: tuple[str, ...]
     """Class names in the order of class numbers."""
+    multi_label: bool = False
+    """Whether an utterance may have several labels, each of which a model gives or not."""
     selection: Selection = "best_valid"
     metrics: tuple[str, ...]
-    """Names of ``merkit.metrics``; the first one selects the epoch."""
+    """Names of ``merkit.metrics``, multi-label ones by a multi-label protocol; the first one selects the epoch."""
     cluster: Literal["conversation", "speaker"] = "conversation"
     """What the bootstrap of the intervals draws."""
     pooled: bool = False
     """Whether the test predictions of all folds are scored as one set, for folds that are too small for a score."""
 
     @abstractmethod
-    def label(self, utterance: Utterance) -> str | None:
+    def label(self, utterance: Utterance) -> Label | None:
         """Return the class name of an utterance, or ``None`` if the protocol leaves it out.
+
+        A multi-label protocol returns the names of all its classes.
 
         Raises:
             MerkitError: The utterance has no label, or one that the protocol does not know.
@@ -60,6 +68,13 @@ class Protocol(ABC):
             CountError: The counts differ from the published ones (and ``allow_partial`` was not given), a split is
                 empty, or there are too few groups.
         """
+
+    def target(self, utterance: Utterance) -> Target | None:
+        """Return the class number or numbers of an utterance whose labels are in ``labels``; ``None``: left out."""
+        label = self.label(utterance)
+        if isinstance(label, tuple):
+            return tuple(sorted(map(self.labels.index, label)))
+        return None if label is None else self.labels.index(label)
 
     def members(self, utterances: Sequence[Utterance]) -> list[Utterance]:
         """Return the utterances that have a label, in their order."""

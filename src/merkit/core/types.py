@@ -95,6 +95,9 @@ class Prediction:
     ``probabilities`` are by label name and sum to 1; ``confidence`` is the largest of them; ``modalities`` are those
     that were present. A model with a decision rule may give no ``label``: where it is unsure, its probabilities stay;
     where it lacks a reference of the speaker it has none, and their mapping is empty. ``reason`` says which.
+
+    A multi-label model has a probability of each label on its own, which do not sum to 1. ``labels`` are those that
+    reach their thresholds, ``label`` is the most probable of them, and where none does there is no ``label``.
     """
 
     id: str
@@ -106,8 +109,13 @@ class Prediction:
     """Why there is no label; ``None``: there is one."""
     arousal: float | None = None
     """Probability that arousal is higher than the speaker's own average; ``None``: the model does not predict it."""
+    labels: tuple[str, ...] | None = None
+    """All labels of an utterance, the most probable one first, by a multi-label model; ``None``: the model has one
+    label per utterance."""
+    sources: Mapping[str, "Prediction"] = field(default_factory=dict)
+    """What each of several models says alone, by its name, where a rule joins them; empty: one model."""
 
     @property
     def is_unsure(self) -> bool:
-        """Whether there is no label because no probability is high enough."""
-        return self.label is None and bool(self.probabilities)
+        """Whether a model of one label per utterance gives none because no probability is high enough."""
+        return self.label is None and self.labels is None and bool(self.probabilities)

@@ -11,6 +11,7 @@ from merkit.core.arrays import Array
 from merkit.core.batch import Batch, Padded
 from merkit.core.errors import MerkitError
 from merkit.core.model import Level
+from merkit.core.protocol import Target
 
 NO_LABEL = -100
 """The class number that losses skip."""
@@ -23,22 +24,29 @@ class Example:
     id: str
     speaker: str
     arrays: Mapping[str, Array | None]
-    label: int | None
+    label: Target | None
     segments: Mapping[str, Array | None] = field(default_factory=dict)
     """By tier ``[segments, 2]``, start and end in seconds; ``None`` where unknown."""
 
 
-def collate(items: Sequence[Sequence[Example]], level: Level, labelled: bool, blanks: Mapping[str, Array]) -> Batch:
+def collate(
+    items: Sequence[Sequence[Example]],
+    level: Level,
+    labelled: bool,
+    blanks: Mapping[str, Array],
+    classes: int | None = None,
+) -> Batch:
     """Pad items to one batch.
 
     At utterance level every item is one example and ``*batch`` is ``[items]``; at conversation level ``*batch`` is
-    ``[items, turns]``. ``blanks`` are zeros ``[1, *dim]`` for each modality, used where no example has it.
+    ``[items, turns]``. ``blanks`` are zeros ``[1, *dim]`` for each modality, used where no example has it. ``classes``
+    is the number of labels of a multi-label protocol.
     """
     turns = max(len(item) for item in items)
     mask = torch.zeros(len(items), turns, dtype=torch.bool)
     speakers = torch.zeros(len(items), turns, dtype=torch.long)
     speakers_by_name = torch.zeros_like(speakers)
-    labels = torch.full((len(items), turns), NO_LABEL)
+    labels = no_labels((len(items), turns), classes)
     for row, item in enumerate(items):
         mask[row, : len(item)] = True
         numbers: dict[str, int] = {}
@@ -47,7 +55,7 @@ def collate(items: Sequence[Sequence[Example]], level: Level, labelled: bool, bl
             speakers_by_name[row, column] = by_name[example.speaker]
             speakers[row, column] = numbers.setdefault(example.speaker, len(numbers))
             if example.label is not None:
-                labels[row, column] = example.label
+                set_label(labels[row, column], example.label)
     modalities = list(items[0][0].arrays)
     inputs, present = {}, {}
     for modality in modalities:
@@ -64,6 +72,22 @@ def collate(items: Sequence[Sequence[Example]], level: Level, labelled: bool, bl
         | {name: extra for tier in items[0][0].segments for name, extra in _segments(items, turns, tier).items()},
     )
     return batch if level == "conversation" else _without_turns(batch)
+
+
+def no_labels(shape: Sequence[int], classes: int | None = None) -> Tensor:
+    """Return ``Batch.labels`` of utterances that have none; ``classes`` as in `collate`."""
+    if classes is None:
+        return torch.full(tuple(shape), NO_LABEL)
+    return torch.full((*shape, classes), float(NO_LABEL))
+
+
+def set_label(row: Tensor, label: Target) -> None:
+    """Write one utterance's label into its place in ``Batch.labels``."""
+    if isinstance(label, int):
+        row.fill_(label)
+    else:
+        row.fill_(0.0)
+        row[list(label)] = 1.0
 
 
 def _pad(arrays: Sequence[Sequence[Array | None]], turns: int, blank: Array, modality: str) -> tuple[Padded, Tensor]:

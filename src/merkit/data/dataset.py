@@ -13,6 +13,7 @@ from merkit.core.arrays import Array
 from merkit.core.batch import Batch
 from merkit.core.errors import ConfigError
 from merkit.core.model import Level
+from merkit.core.protocol import Target
 from merkit.core.types import Turn
 from merkit.data.collate import NO_LABEL, Example, collate
 from merkit.data.features.sources import FeatureSource
@@ -48,7 +49,9 @@ class Dataset:
     items: Sequence[Sequence[Turn]]
     sources: Mapping[str, FeatureSource]
     level: Level
-    labels: Mapping[str, int] | None = None
+    labels: Mapping[str, Target] | None = None
+    label_count: int | None = None
+    """Number of labels of a multi-label protocol; ``None``: an utterance has one class."""
     teacher: Mapping[str, Array] | None = None
     """A teacher's probabilities ``[classes]`` by utterance id; context has none."""
     teacher_weight: float = 1.0
@@ -83,7 +86,8 @@ class Dataset:
         if self.level == "conversation":
             raise ConfigError("training.balanced is for models of utterances; this one reads conversations")
         labels = self.labels or {}
-        return [labels.get(item[0].utterance.id, NO_LABEL) for item in self.items]
+        numbers = [labels.get(item[0].utterance.id, NO_LABEL) for item in self.items]
+        return [number for number in numbers if isinstance(number, int)]
 
     def bound(self, seconds: float) -> Bound:
         """Return the bound for batches of so many seconds of audio.
@@ -104,7 +108,7 @@ class Dataset:
         """Return the items with these indices as one batch."""
         examples = [[self._example(turn) for turn in self.items[index]] for index in indices]
         blanks = {modality: source.encoder.blank() for modality, source in self.sources.items()}
-        batch = collate(examples, self.level, self.labels is not None, blanks)
+        batch = collate(examples, self.level, self.labels is not None, blanks, self.label_count)
         if self.views is not None:
             views = [[self._view(turn) for turn in self.items[index]] for index in indices]
             batch = replace(batch, view=collate(views, self.level, False, blanks))

@@ -7,7 +7,6 @@ from functools import partial
 from merkit.core.errors import MerkitError
 from merkit.evaluation.scores import difference, mean_over_seeds
 from merkit.evaluation.stored import Run
-from merkit.metrics.classification import METRICS
 from merkit.metrics.comparison import holm, paired_permutation_of, verdict
 
 
@@ -58,8 +57,8 @@ def _compare(system: str, run: Run, reference: Run) -> Comparison:
     seeds = tuple(seed for seed in run.seeds if seed in reference.seeds)
     first, second = (of.counts[:, [of.seeds.index(seed) for seed in seeds]] for of in (run, reference))
     metric, pooled = run.protocol.metrics[0], run.protocol.pooled
-    gap = difference(METRICS[metric], first, second, pooled)
-    p_value = paired_permutation_of(partial(mean_over_seeds, METRICS[metric], pooled=pooled), first, second)
+    gap = difference(run.metrics[metric], first, second, pooled)
+    p_value = paired_permutation_of(partial(mean_over_seeds, run.metrics[metric], pooled=pooled), first, second)
     return Comparison(
         system=system,
         metric=metric,

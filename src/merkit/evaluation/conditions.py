@@ -24,7 +24,6 @@ from merkit.inference.recognizer import Recognizer
 from merkit.io.cell_record import damaged_parts
 from merkit.io.predictions import predictions_table, read_stamped_table, write_stamped_table
 from merkit.io.provenance import train_command
-from merkit.metrics.classification import METRICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,9 @@ class LoadedCell:
         for name, change in changes.items():
             predictions = self.recognizer.predict_dataset(change(dataset))
             kept = [prediction for prediction in predictions if prediction.id in wanted]
-            tables.append(predictions_table(kept, self.recognizer.labels, **{column: name}))
+            recognizer = self.recognizer
+            table = predictions_table(kept, recognizer.labels, None, recognizer.multi_label, **{column: name})
+            tables.append(table)
         return pa.concat_tables(tables)
 
 
@@ -127,10 +128,8 @@ def stored_counts(run: Run, file: str, column: str) -> dict[str, Counts]:
         joined = []
         for cell, table in zip(run.cells, tables, strict=True):
             test, rows = cell.splits["test"], table.filter(pc.field(column) == value)
-            labels = dict(zip(test.ids, test.labels.tolist(), strict=True))
-            joined.append(
-                join(rows, run.protocol.labels, labels, test.ids, f"{cell.folder / file}-….parquet ({value})")
-            )
+            where = f"{cell.folder / file}-….parquet ({value})"
+            joined.append(join(rows, run.protocol, test.targets, test.ids, where))
         counts[value] = run.count(joined)
     return counts
 
@@ -144,7 +143,7 @@ def compare_conditions(run: Run, trained: str, file: str, column: str) -> list[C
     conditions = [Condition(trained, scores_of(run, run.counts), {})]
     for name, counts in stored_counts(run, file, column).items():
         drops = {
-            metric: difference(METRICS[metric], run.counts, counts, run.protocol.pooled)
+            metric: difference(run.metrics[metric], run.counts, counts, run.protocol.pooled)
             for metric in run.protocol.metrics
         }
         conditions.append(Condition(name, scores_of(run, counts), drops))

@@ -17,7 +17,7 @@ from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.model import ModelSpec
 from merkit.core.progress import ProgressCallback
-from merkit.core.protocol import Fold
+from merkit.core.protocol import Fold, Target
 from merkit.core.types import MODALITIES, Prediction
 from merkit.evaluation.conditions import LoadedCell, predict_once, stored_counts
 from merkit.evaluation.scores import Counts, Difference, Scores, difference, scores_of
@@ -70,6 +70,11 @@ def probe_scores(run: Run, features: Path | None = None, progress: ProgressCallb
     kinds = representations_of(run)
     if not kinds:
         return []
+    if run.protocol.multi_label:
+        raise MerkitError(
+            f"{run.path}: a probe is for one label per utterance, '{run.protocol_name}' has several; leave the run out "
+            "of the report with --probes"
+        )
 
     def predict(loaded: LoadedCell) -> pa.Table:
         folds = run.protocol.folds(run.manifest.utterances, loaded.cell.seed)
@@ -115,7 +120,7 @@ def _predict(
     run: Path,
     name: str,
     vectors: Mapping[str, Array],
-    train: Mapping[str, int],
+    train: Mapping[str, Target],
     test: Sequence[str],
     labels: Sequence[str],
 ) -> list[Prediction]:

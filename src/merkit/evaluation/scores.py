@@ -9,7 +9,8 @@ Conventions, which every report prints:
 * ``interval`` is the 95 % bootstrap confidence interval (percentiles) of that mean: conversations (or speakers) are
   drawn with replacement 1000 times, the same draw for all seeds and folds. In the mean of a draw the weight of a fold
   is the number of its clusters in the draw, counted with repetition, divided by their number in the data.
-* Scores by class, the confusion matrix and calibration are pooled over folds and averaged over seeds.
+* Scores by class, the confusion matrix and calibration are pooled over folds and averaged over seeds. A multi-label
+  protocol has neither of the latter two; ``threshold`` of a class is the mean over all models.
 """
 
 import json
@@ -24,10 +25,11 @@ import numpy.typing as npt
 from merkit.core.errors import MerkitError
 from merkit.data.files import write_texts
 from merkit.encoders.checkpoint import describe_extractors
-from merkit.evaluation.stored import LabelledPredictions, Run, open_run
+from merkit.evaluation.stored import Run, open_run
 from merkit.metrics.calibration import brier, expected_calibration_error, reliability_bins, risk_coverage_area
-from merkit.metrics.classification import METRICS, Matrices, class_scores, confusion, f1_by_class
+from merkit.metrics.classification import Matrices, class_scores
 from merkit.metrics.intervals import draw_weights, percentile_interval
+from merkit.metrics.multi_label import label_scores
 
 DRAWS = 1000
 FloatArray = npt.NDArray[np.float64]
@@ -70,7 +72,7 @@ def score(run: Run) -> dict[str, Any]:
     Undefined values (the precision of a class that was never predicted, the standard deviation of one seed) are
     ``None``.
     """
-    first = run.cells[0].facts
+    first, several = run.cells[0].facts, run.protocol.multi_label
     features_s = [cell.facts.get("feature_seconds") for cell in run.cells]
     return {
         "run": run.path.name,
@@ -80,7 +82,7 @@ def score(run: Run) -> dict[str, Any]:
         "selection": run.selection,
         "seeds": list(run.seeds),
         "folds": list(run.folds),
-        "support": int(run.counts[:, 0].sum()),
+        "support": sum(len(cell.splits["test"].ids) for cell in run.cells if cell.seed == run.seeds[0]),
         "clusters": len(run.clusters),
         "cluster": run.protocol.cluster,
         "pooled": run.protocol.pooled,
@@ -88,11 +90,11 @@ def score(run: Run) -> dict[str, Any]:
         "warnings": run.protocol.warnings(run.manifest.utterances),
         "features": describe_extractors(run.recipe.get("encoders", {})),
         "test": scores_of(run, run.counts),
-        "valid": _spread_of(run, [_matrix(run, cell.splits["valid"]) for cell in run.cells], pooled=False),
+        "valid": _spread_of(run, [run.matrix(cell.splits["valid"]) for cell in run.cells], pooled=False),
         "labels": list(run.protocol.labels),
         "per_class": _per_class(run),
-        "confusion": run.counts.sum(axis=(0, 2)).mean(axis=0).round(6).tolist(),
-        "calibration": _calibration(run),
+        "confusion": None if several else run.counts.sum(axis=(0, 2)).mean(axis=0).round(6).tolist(),
+        "calibration": None if several else _calibration(run),
         "legacy_best_on_test": _best_on_test(run),
         "seconds": sum(float(cell.facts["seconds"]) for cell in run.cells),
         "peak_memory_bytes": max((cell.facts.get("peak_memory_bytes") or 0 for cell in run.cells), default=0),
@@ -108,9 +110,9 @@ def scores_of(run: Run, counts: Counts) -> Scores:
     total, pooled = counts.sum(axis=0), run.protocol.pooled
     return {
         name: {
-            **_spread(_by_seed(METRICS[name], total, pooled)),
-            "interval": list(percentile_interval(_resampled(METRICS[name], counts, pooled))),
-            "pooled": float(mean_over_seeds(METRICS[name], total, pooled=True)),
+            **_spread(_by_seed(run.metrics[name], total, pooled)),
+            "interval": list(percentile_interval(_resampled(run.metrics[name], counts, pooled))),
+            "pooled": float(mean_over_seeds(run.metrics[name], total, pooled=True)),
         }
         for name in run.protocol.metrics
     }
@@ -167,24 +169,30 @@ def _spread(by_seed: FloatArray) -> dict[str, Any]:
 def _spread_of(run: Run, matrices: list[Counts], pooled: bool) -> dict[str, Any]:
     """Return the spread over seeds of every metric, from one confusion matrix for each cell."""
     stacked = np.stack(matrices).reshape(len(run.seeds), len(run.folds), *matrices[0].shape)
-    return {name: _spread(_by_seed(METRICS[name], stacked, pooled)) for name in run.protocol.metrics}
-
-
-def _matrix(run: Run, split: LabelledPredictions) -> Counts:
-    return confusion(split.labels, split.predictions, len(run.protocol.labels))
+    return {name: _spread(_by_seed(run.metrics[name], stacked, pooled)) for name in run.protocol.metrics}
 
 
 def _per_class(run: Run) -> list[dict[str, Any]]:
     by_seed = run.counts.sum(axis=(0, 2))
     drawn = np.tensordot(draw_weights(len(run.clusters), DRAWS), run.counts.sum(axis=2), axes=1)
-    f1 = f1_by_class(drawn).mean(axis=1)
+    scores = label_scores if run.protocol.multi_label else class_scores
+    f1 = scores(drawn)["f1"].mean(axis=1)
+    thresholds = _thresholds(run) if run.protocol.multi_label else None
     rows = []
     for number, label in enumerate(run.protocol.labels):
-        row: dict[str, Any] = {"label": label, "support": int(by_seed[0, number].sum())}
-        row |= {name: _spread(values[:, number]) for name, values in class_scores(by_seed).items()}
+        has_it = by_seed[0, number, 2:] if run.protocol.multi_label else by_seed[0, number]
+        row: dict[str, Any] = {"label": label, "support": int(has_it.sum())}
+        row |= {name: _spread(values[:, number]) for name, values in scores(by_seed).items()}
         row["f1"]["interval"] = list(percentile_interval(f1[:, number]))
+        if thresholds is not None:
+            row["threshold"] = _spread(thresholds[:, number])
         rows.append(row)
     return rows
+
+
+def _thresholds(run: Run) -> FloatArray:
+    """Return the thresholds of a multi-label run's models, ``[cells, labels]``."""
+    return np.array([cell.facts["thresholds"] for cell in run.cells], dtype=np.float64)
 
 
 def _calibration(run: Run) -> dict[str, Any]:
@@ -214,9 +222,9 @@ def _best_on_test(run: Run) -> dict[str, Any] | None:
             f"{run.path}: {sum(kept)} of {len(kept)} folds and seeds keep predictions of every epoch; train all of them"
             " with --legacy-best-on-test or delete predictions-by-epoch.parquet"
         )
-    choose = METRICS[run.protocol.metrics[0]]
+    choose = run.metrics[run.protocol.metrics[0]]
     best = [
-        max((_matrix(run, test) for _, test in sorted(cell.by_epoch.items())), key=lambda m: float(choose(m)))
+        max((run.matrix(test) for _, test in sorted(cell.by_epoch.items())), key=lambda m: float(choose(m)))
         for cell in run.cells
     ]
     return {**_spread_of(run, best, run.protocol.pooled), "note": _LEAKY}

@@ -6,7 +6,7 @@ fewer utterances than the protocol tests.
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from merkit.core import lookup
 from merkit.core.errors import ManifestError, MerkitError
 from merkit.core.phrases import listed
-from merkit.core.protocol import Fold, Protocol, ProtocolSpec
+from merkit.core.protocol import Fold, Protocol, ProtocolSpec, Target
 from merkit.data.corpus.manifest import Manifest, read_manifest
 from merkit.data.corpus.tables import SUFFIXES
 from merkit.data.toml import parse_toml
@@ -37,20 +37,33 @@ from merkit.io.provenance import (
     read_provenance,
     train_command,
 )
-from merkit.metrics.classification import grouped_confusion
+from merkit.metrics.classification import confusion, grouped_confusion
+from merkit.metrics.multi_label import grouped_label_counts, label_counts, metrics_of, multi_hot
 
 _SHOWN = 5  # ids named in an error
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledPredictions:
-    """Predictions and true labels of one split of one cell, ordered by utterance id."""
+    """Predictions and true labels of one split of one cell, ordered by utterance id.
+
+    ``labels`` and ``predictions`` are class numbers ``[utterances]``; of a multi-label protocol 1 for each label that
+    an utterance has, else 0: ``[utterances, classes]``.
+    """
 
     ids: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     predictions: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64]
     """``[utterances, classes]``"""
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """The true class number, or numbers, of each utterance."""
+        rows: Sequence[Any] = self.labels.tolist()
+        if self.labels.ndim == 2:
+            rows = [tuple(number for number, has in enumerate(row) if has) for row in rows]
+        return dict(zip(self.ids, rows, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +129,22 @@ class Run:
         """Names of the clusters that hold test utterances, sorted."""
         return tuple(sorted({self.cluster_of[id_] for cell in self.cells for id_ in cell.splits["test"].ids}))
 
+    @property
+    def metrics(self) -> Mapping[str, Callable[[Any], npt.NDArray[np.float64]]]:
+        """Functions of ``counts`` by the names of metrics."""
+        return metrics_of(multi_label=self.protocol.multi_label)
+
+    def matrix(self, split: LabelledPredictions) -> npt.NDArray[np.int64]:
+        """Return the counts of a split: the confusion matrix ``[classes, classes]``; of a multi-label protocol those
+        of each label, ``[classes, 4]``.
+        """
+        if self.protocol.multi_label:
+            return label_counts(split.labels, split.predictions)
+        return confusion(split.labels, split.predictions, len(self.protocol.labels))
+
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:
-        """Confusion counts of the test splits, ``[clusters, seeds, folds, classes, classes]``."""
+        """Counts of the test splits like those of `matrix`, ``[clusters, seeds, folds, classes, …]``."""
         return self.count([cell.splits["test"] for cell in self.cells])
 
     def count(self, tests: Sequence[LabelledPredictions]) -> npt.NDArray[np.int64]:
@@ -126,18 +152,16 @@ class Run:
         ``cells``.
         """
         numbers = {name: number for number, name in enumerate(self.clusters)}
-        classes = len(self.protocol.labels)
-        matrices = [
-            grouped_confusion(
-                test.labels,
-                test.predictions,
-                np.array([numbers[self.cluster_of[id_]] for id_ in test.ids]),
-                len(numbers),
-                classes,
-            )
-            for test in tests
-        ]
-        return np.stack(matrices, axis=1).reshape(len(numbers), len(self.seeds), len(self.folds), classes, classes)
+        matrices = []
+        for test in tests:
+            groups = np.array([numbers[self.cluster_of[id_]] for id_ in test.ids])
+            if self.protocol.multi_label:
+                matrices.append(grouped_label_counts(test.labels, test.predictions, groups, len(numbers)))
+            else:
+                classes = len(self.protocol.labels)
+                matrices.append(grouped_confusion(test.labels, test.predictions, groups, len(numbers), classes))
+        shape = (len(numbers), len(self.seeds), len(self.folds), *matrices[0].shape[1:])
+        return np.stack(matrices, axis=1).reshape(shape)
 
 
 def open_run(run: Path, data: Path | None = None) -> Run:
@@ -166,7 +190,7 @@ def open_run(run: Path, data: Path | None = None) -> Run:
     folders = {run / f"fold-{fold.name}" / f"seed-{seed}": (fold, seed) for seed in seeds for fold in folds[seed]}
     _check_finished(run, folders, seeds)
     _check_intact(run, folders, provenance)
-    cells = tuple(_read_cell(folder, fold, seed, protocol.labels, truth) for folder, (fold, seed) in folders.items())
+    cells = tuple(_read_cell(folder, fold, seed, protocol, truth) for folder, (fold, seed) in folders.items())
     rules = sorted({cell.selection for cell in cells})
     if len(rules) > 1:
         raise MerkitError(
@@ -187,13 +211,13 @@ def open_run(run: Path, data: Path | None = None) -> Run:
 
 
 def join(
-    table: pa.Table, labels: Sequence[str], truth: Mapping[str, int], expected: Collection[str], where: str
+    table: pa.Table, protocol: Protocol, truth: Mapping[str, Target], expected: Collection[str], where: str
 ) -> LabelledPredictions:
     """Join predictions of exactly the expected utterances with their true labels.
 
     Args:
         table: Rows of stored predictions.
-        labels: The protocol's class names.
+        protocol: Its classes are found.
         truth: Class numbers by utterance id.
         expected: The ids that the table must hold, each once, and no other.
         where: Names the table, for errors.
@@ -201,6 +225,7 @@ def join(
     Raises:
         MerkitError: Other classes, a missing, repeated or unknown id, or a row that is no distribution.
     """
+    labels = protocol.labels
     columns = [name for name in table.column_names if name.startswith(PROBABILITY)]
     if columns != [PROBABILITY + label for label in labels]:
         shown = ", ".join(name.removeprefix(PROBABILITY) for name in columns)
@@ -219,11 +244,24 @@ def join(
             f"{where}: {listed(unknown, _SHOWN)} predicted, but not in this split of the fold; was the data changed?"
         )
     numbers = {label: number for number, label in enumerate(labels)}
+    probabilities = np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float64)
+    if protocol.multi_label:
+        given = [[numbers.get(name, -1) for name in row or ()] for row in _label_lists(table, where)]
+        if wrong := [id_ for id_, row in zip(ids, given, strict=True) if -1 in row]:
+            raise MerkitError(f"{where}: '{wrong[0]}' has a label that is none of the protocol's; predict again")
+        found = LabelledPredictions(
+            ids=tuple(ids),
+            labels=multi_hot([truth[id_] for id_ in ids], len(labels)),
+            predictions=multi_hot(given, len(labels)),
+            probabilities=probabilities,
+        )
+        _check_range(found, where)
+        return found
     joined = LabelledPredictions(
         ids=tuple(ids),
         labels=np.array([truth[id_] for id_ in ids], dtype=np.int64),
         predictions=np.array([numbers.get(name, -1) for name in table.column("label").to_pylist()], dtype=np.int64),
-        probabilities=np.stack([table.column(name).to_numpy() for name in columns], axis=1).astype(np.float64),
+        probabilities=probabilities,
     )
     _check_probabilities(joined, where)
     return joined
@@ -301,14 +339,14 @@ def _cells(folders: Sequence[Path]) -> str:
     return listed([f"fold {fold} seed {seed}" for fold, seed in names], _SHOWN)
 
 
-def _read_cell(folder: Path, fold: Fold, seed: int, labels: Sequence[str], truth: Mapping[str, int]) -> StoredCell:
+def _read_cell(folder: Path, fold: Fold, seed: int, protocol: Protocol, truth: Mapping[str, Target]) -> StoredCell:
     path, of_epochs = folder / PREDICTIONS, folder / BY_EPOCH
     table = pq.read_table(path)
     expected = {"train": fold.train, "valid": fold.valid, "test": fold.test}
     if "train" not in table.column("split").to_pylist():
         del expected["train"]
     splits = {
-        split: join(table.filter(pc.field("split") == split), labels, truth, ids, f"{path} ({split})")
+        split: join(table.filter(pc.field("split") == split), protocol, truth, ids, f"{path} ({split})")
         for split, ids in expected.items()
     }
     by_epoch = {}
@@ -316,7 +354,7 @@ def _read_cell(folder: Path, fold: Fold, seed: int, labels: Sequence[str], truth
         table = pq.read_table(of_epochs)
         for epoch in sorted(table.column("epoch").unique().to_pylist()):
             rows = table.filter(pc.field("epoch") == epoch)
-            by_epoch[epoch] = join(rows, labels, truth, fold.test, f"{of_epochs} (epoch {epoch})")
+            by_epoch[epoch] = join(rows, protocol, truth, fold.test, f"{of_epochs} (epoch {epoch})")
     history = folder / HISTORY
     rows_of_history = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
     return StoredCell(
@@ -328,6 +366,20 @@ def _read_cell(folder: Path, fold: Fold, seed: int, labels: Sequence[str], truth
         by_epoch=by_epoch,
         history=[json.loads(row) for row in rows_of_history],
     )
+
+
+def _label_lists(table: pa.Table, where: str) -> list[list[str] | None]:
+    if "labels" not in table.column_names:
+        raise MerkitError(f"{where}: no column 'labels', which predictions of several labels have; predict again")
+    lists: list[list[str] | None] = table.column("labels").to_pylist()
+    return lists
+
+
+def _check_range(joined: LabelledPredictions, where: str) -> None:
+    fine = ((joined.probabilities >= 0) & (joined.probabilities <= 1)).all(axis=1)
+    if not fine.all():
+        wrong = joined.ids[int(np.flatnonzero(~fine)[0])]
+        raise MerkitError(f"{where}: '{wrong}' has a probability that is not between 0 and 1; predict again")
 
 
 def _check_probabilities(joined: LabelledPredictions, where: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveInt, create_model
 
 from merkit.core.errors import ConfigError
-from merkit.core.lookup import unknown
+from merkit.core.lookup import load, names, unknown
 from merkit.core.model import ModelSpec
 from merkit.core.protocol import ProtocolOptions, ProtocolSpec
 from merkit.core.settings import Settings
@@ -80,6 +80,8 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
             )
     if file is not None and not mistakes:
         _check_training(file.training, encoders, mistakes)
+        if protocol is not None and options is not None and protocol.build(options, True).multi_label:
+            _check_multi_label(file, model, mistakes)
     if protocol is not None and options is not None:
         check_other = partial(_check_other, protocol, options)
         extractors = _extractors(encoders, check_other, mistakes)
@@ -156,6 +158,20 @@ def _check_modalities(model: ModelSpec, count: int, mistakes: list[str]) -> None
         mistakes.append(
             f"encoders: {count} found, '{model.name}' takes {wanted}; each is a table [encoders.<modality>]"
         )
+
+
+def _check_multi_label(file: _File, model: ModelSpec | None, mistakes: list[str]) -> None:
+    """Report what needs one label per utterance, where the protocol has several."""
+    several = f"protocol '{file.protocol}' has several labels per utterance"
+    if model is not None and not model.multi_label:
+        able = [name for name in names("models") if load("models", name).multi_label]
+        mistakes.append(f"model: '{model.name}' learns one label per utterance, {several}; known: {', '.join(able)}")
+    if file.loss != LossConfig():
+        mistakes.append(f"loss: {several}, whose loss is the binary cross entropy of each: leave [loss] out")
+    if file.training.balanced:
+        mistakes.append(f"training.balanced = true: {several}, it draws utterances by their one class")
+    if getattr(file, "teacher", None) is not None:
+        mistakes.append(f"teacher: {several}, distillation is for models of one")
 
 
 def _check_training(training: TrainingConfig, encoders: EncoderChoices, mistakes: list[str]) -> None:

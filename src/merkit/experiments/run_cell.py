@@ -18,6 +18,7 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
 from merkit.core.model import FittedModel, Model
 from merkit.core.progress import ProgressCallback, Share
+from merkit.core.protocol import Target
 from merkit.core.types import Prediction
 from merkit.data.dataset import Dataset, items_of, load_batches, ordered_batches
 from merkit.data.features.sources import open_sources
@@ -28,6 +29,7 @@ from merkit.experiments.cell import Cell
 from merkit.experiments.resume import BY_EPOCH, clear, is_complete, key_of, tidy
 from merkit.experiments.transform import Resources, TrainCell
 from merkit.experiments.transforms.registry import transforms_of
+from merkit.experiments.validation import fitted_thresholds, validation_scores
 from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
 from merkit.io.cell_record import BY_EPOCH as BY_EPOCH_TABLE
@@ -43,8 +45,8 @@ from merkit.io.checkpoint import (
 )
 from merkit.io.predictions import predictions_table, write_stamped_table, write_table
 from merkit.io.provenance import peak_memory_bytes
-from merkit.metrics.classification import METRICS, confusion
-from merkit.nn.losses import IGNORED, build_criterion
+from merkit.metrics.multi_label import DEFAULT_THRESHOLD
+from merkit.nn.losses import IGNORED, MultiLabelLoss, build_criterion
 from merkit.training.loop import EpochCallback, train
 from merkit.training.seeding import derived_seed
 from merkit.training.state import TrainingProgress
@@ -108,7 +110,8 @@ def run_cell(
         Dataset, sources=sources, level=spec.level, with_texts="texts" in spec.inputs, segments=segments
     )
     datasets = {name: unlabelled(items_of(turns, spec.level, ids)) for name, ids in cell.splits.items()}
-    training = replace(datasets["train"], labels=cell.fold.train)
+    labels, multi_label = cell.protocol.labels, cell.protocol.multi_label
+    training = replace(datasets["train"], labels=cell.fold.train, label_count=len(labels) if multi_label else None)
     resources = Resources(encoders, accelerator.device, progress)
     with accelerator.main_process_first():
         for transform in transforms.values():
@@ -117,8 +120,10 @@ def run_cell(
         encoder.fit_average(training.arrays(modality, compared=False))
         encoder.fit(training.arrays(modality))
     torch.manual_seed(derived_seed(cell.seed, "weights"))
-    model = build_model(spec, recipe.config, encoders, len(cell.protocol.labels))
-    config = CheckpointConfig(spec, recipe.config, cell.protocol.labels, recipe.encoders, recipe.protocol.name)
+    model = build_model(spec, recipe.config, encoders, len(labels), multi_label=multi_label)
+    config = CheckpointConfig(spec, recipe.config, labels, recipe.encoders, recipe.protocol.name)
+    if multi_label:
+        config = replace(config, thresholds=(DEFAULT_THRESHOLD,) * len(labels))  # until training has ended
     if isinstance(model, FittedModel):
         trained = _fit(model.to(accelerator.device), training, cell, accelerator.device)
     else:
@@ -130,6 +135,8 @@ def run_cell(
         trained = _train(model, training, datasets, config, cell, accelerator, on_epoch)
     if accelerator.is_main_process:
         model.cpu()
+        if multi_label:
+            config = replace(config, thresholds=_thresholds(Recognizer(model, config), datasets["valid"], cell))
         checkpoint = cell.folder / CHECKPOINT
         provenance = {
             **provenance,
@@ -162,6 +169,7 @@ def run_cell(
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "frozen_parameters": sum(encoder.frozen_parameters() for encoder in encoders.values()),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            **({} if config.thresholds is None else {"thresholds": config.thresholds}),
             "key": key.digest,
             **key.values,
         }
@@ -176,7 +184,7 @@ def _warn_of_constant_speakers(cell: Cell, encoders: Mapping[str, Encoder]) -> N
     The average then holds the label, and what is left of an utterance says nothing about it.
     """
     normalized = [modality for modality, encoder in encoders.items() if encoder.normalize_by_speaker]
-    labels: dict[str, list[int]] = {}
+    labels: dict[str, list[Target]] = {}
     for utterance, label in cell.fold.train.items():
         labels.setdefault(cell.manifest.by_id[utterance].speaker, []).append(label)
     speakers = [own for speaker, own in labels.items() if speaker and len(own) > 1]
@@ -216,20 +224,20 @@ def _train(
     on_epoch: EpochCallback,
 ) -> TrainingProgress:
     recipe, fold = cell.recipe, cell.fold
-    counts = np.bincount(list(fold.train.values()), minlength=len(cell.protocol.labels)).tolist()
-    model.criterion = build_criterion(class_counts=counts, **dict(recipe.loss)).to(accelerator.device)
+    model.criterion = _criterion(cell).to(accelerator.device)
     recognizer = Recognizer(model, config)
-    truth = np.array(list(fold.valid.values()))
+    truth = list(fold.valid.values())
 
     def measure(_: Model) -> dict[str, float]:
+        nonlocal recognizer
         if model.fits_on_validation:
             outputs = recognizer.outputs(datasets["valid"], batch_seconds=recipe.training.batch_seconds)
             model.fit_on_validation(_labelled(outputs, fold.valid))
         predictions = _predict(recognizer, datasets["valid"], list(fold.valid), cell)
-        predicted = np.array([config.labels.index(prediction.label) for prediction in predictions])
-        counts = confusion(truth, predicted, len(config.labels))
-        scores = {name: float(METRICS[name](counts)) for name in cell.protocol.metrics}
-        return {**scores, "loss": _negative_log_likelihood(predictions, [config.labels[label] for label in truth])}
+        if cell.protocol.multi_label:
+            thresholds = fitted_thresholds(predictions, truth, config.labels)
+            recognizer = Recognizer(model, replace(config, thresholds=thresholds))
+        return validation_scores(predictions, truth, cell.protocol)
 
     def listen(row: Mapping[str, Any]) -> None:
         names = ("loss", *cell.protocol.metrics[:2])  # all of them are in history.jsonl
@@ -237,7 +245,9 @@ def _train(
         _log.debug("%s, epoch %d: loss %.3f, validation %s", cell.name, row["epoch"], row["loss"]["total"], valid)
         if cell.legacy_best_on_test and accelerator.is_main_process:
             predictions = _predict(recognizer, datasets["test"], fold.test, cell)
-            table = predictions_table(predictions, config.labels, split="test", epoch=row["epoch"])
+            table = predictions_table(
+                predictions, config.labels, None, config.multi_label, split="test", epoch=row["epoch"]
+            )
             write_stamped_table(cell.folder / BY_EPOCH, f"{row['epoch']:05d}", table)
 
     return train(
@@ -262,7 +272,7 @@ def _report_epoch(cell: Cell, progress: ProgressCallback | None, share: Share, d
 
 
 def _labelled(
-    outputs: Iterable[tuple[Batch, ModelOutput]], labels: Mapping[str, int]
+    outputs: Iterable[tuple[Batch, ModelOutput]], labels: Mapping[str, Target]
 ) -> Iterator[tuple[ModelOutput, torch.Tensor]]:
     """Yield a model's outputs with class numbers ``[*batch]``; -100 where there is no label."""
     for batch, output in outputs:
@@ -271,10 +281,17 @@ def _labelled(
         yield output, numbers
 
 
-def _negative_log_likelihood(predictions: Sequence[Prediction], truth: Sequence[str]) -> float:
-    """Return the mean of -log p(true class), in nats; a probability that rounds to 0 counts as the smallest number."""
-    likelihoods = [p.probabilities[label] for p, label in zip(predictions, truth, strict=True)]
-    return -float(np.log(np.maximum(likelihoods, np.finfo(np.float64).tiny)).mean())
+def _criterion(cell: Cell) -> torch.nn.Module:
+    if cell.protocol.multi_label:
+        return MultiLabelLoss()
+    counts = np.bincount(list(cell.fold.train.values()), minlength=len(cell.protocol.labels)).tolist()
+    return build_criterion(class_counts=counts, **dict(cell.recipe.loss))
+
+
+def _thresholds(recognizer: Recognizer, valid: Dataset, cell: Cell) -> tuple[float, ...]:
+    """Return the thresholds of a trained multi-label model."""
+    predictions = _predict(recognizer, valid, list(cell.fold.valid), cell)
+    return fitted_thresholds(predictions, list(cell.fold.valid.values()), recognizer.labels)
 
 
 def _write_predictions(
@@ -282,7 +299,13 @@ def _write_predictions(
 ) -> None:
     metadata = {**epoch, "fold": cell.fold.name, "seed": str(cell.seed)}
     tables = [
-        predictions_table(_predict(recognizer, datasets[name], ids, cell), recognizer.labels, split=name)
+        predictions_table(
+            _predict(recognizer, datasets[name], ids, cell),
+            recognizer.labels,
+            None,
+            recognizer.multi_label,
+            split=name,
+        )
         for name, ids in cell.splits.items()
     ]
     write_table(cell.folder / PREDICTIONS, pa.concat_tables(tables), metadata)

@@ -25,10 +25,11 @@ from merkit.data.corpus.text_column import with_text_column
 from merkit.data.segments import segments_content
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.parts import begin_parts, locked_parts, remove_parts
+from merkit.inference.predictor import Predictor
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import Outputs, content_of, file_ids
-from merkit.io.predictions import predictions_table, write_table
+from merkit.io.predictions import predictions_table, with_joined_labels, write_table
 
 _FAILURES = "failures"
 
@@ -44,7 +45,8 @@ class Predicted:
     failures: Mapping[str, str]
     """By id, why an utterance has none."""
     without_label: int = 0
-    """Predictions that give no label, with the reason in their row; only of a model with a decision rule."""
+    """Predictions that give no label, with the reason in their row; only of a model with a decision rule, or of several
+    labels per utterance."""
     note: str | None = None
     """On texts that are longer than is read."""
 
@@ -131,9 +133,8 @@ def predict_corpus(
                     chunk, statistics, store, batch_size, progress=progress, failures=own
                 )
                 metadata = {_FAILURES: json.dumps(own or {})}
-                table = predictions_table(predictions, decisions.labels, decisions.rule).replace_schema_metadata(
-                    metadata
-                )
+                table = predictions_table(predictions, decisions.labels, decisions.rule, recognizer.multi_label)
+                table = table.replace_schema_metadata(metadata)
                 write_table(part, table)
             else:
                 old += table.num_rows
@@ -149,7 +150,7 @@ def predict_corpus(
                 "notes": [] if note is None else [note],
                 "predictions": whole.num_rows,
                 "utterances": len(turns),
-                **({} if decisions.rule is None else {"without_label": without_label}),
+                **({} if decisions.always_labels else {"without_label": without_label}),
                 "complete": not failed,
                 _FAILURES: failed,
             }
@@ -158,7 +159,7 @@ def predict_corpus(
         return Predicted(whole.num_rows, old, failed, without_label, note)
 
 
-def _content(recognizer: Recognizer, chunk: Sequence[Sequence[Turn]], *, fail_fast: bool) -> str:
+def _content(recognizer: Predictor, chunk: Sequence[Sequence[Turn]], *, fail_fast: bool) -> str:
     """Return a hash of all input that the encoders read of these utterances, which may change between two calls."""
     digest = hashlib.sha256()
     readable = []
@@ -197,7 +198,7 @@ def _write(path: Path, table: pa.Table) -> None:
     if path.suffix == ".parquet":
         pq.write_table(table, path)
     elif path.suffix == ".csv":
-        pyarrow.csv.write_csv(table, path)
+        pyarrow.csv.write_csv(with_joined_labels(table), path)
     else:
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())

@@ -15,6 +15,9 @@ from merkit.io.decision_rule import DecisionRule
 AROUSAL = "arousal"
 """A model's auxiliary output ``[*batch]``: the logit of high arousal against low, calibrated by the model."""
 
+NONE_REACHED = "no label reaches its threshold"
+"""The reason of a multi-label model that predicts none."""
+
 _COMPARED = "a voice is compared with the speaker's own average"
 
 
@@ -25,10 +28,19 @@ class Decisions:
         labels: All labels of the model, in the order of class numbers.
         temperature: Logits are divided by it.
         rule: What a prediction says; ``None``: the probabilities of all labels, and the label of the highest.
+        thresholds: Of a multi-label model, by label: each label is predicted where its probability, the sigmoid of its
+            logit, is that high. ``None``: one label per utterance, probabilities are the softmax of all logits.
     """
 
-    def __init__(self, labels: Sequence[str], temperature: float, rule: DecisionRule | None = None) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        temperature: float,
+        rule: DecisionRule | None = None,
+        thresholds: Sequence[float] | None = None,
+    ) -> None:
         self.rule = rule
+        self._thresholds = None if thresholds is None else dict(zip(labels, thresholds, strict=True))
         self.labels = tuple(labels) if rule is None else rule.shown(labels)
         self._temperature = temperature
         self._columns: list[int] | None = None
@@ -36,6 +48,16 @@ class Decisions:
         if rule is not None:
             self._columns = [labels.index(label) for label in self.labels]
             self._log_prior = torch.tensor(list(rule.priors(labels).values()), dtype=torch.float64).log()
+
+    @property
+    def always_labels(self) -> bool:
+        """Whether every prediction has a label."""
+        return self.rule is None and self._thresholds is None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an utterance may have several labels."""
+        return self._thresholds is not None
 
     def predictions(
         self,
@@ -50,7 +72,7 @@ class Decisions:
             batch: The utterances.
             output: The model's, of this batch.
             reasons: By id why an utterance can have no label, whatever its logits.
-            failures: As in `Recognizer.predict_chunk`.
+            failures: As in `Predictor.predict_chunk`.
 
         Raises:
             MerkitError: Without ``failures``: a probability is not finite.
@@ -58,7 +80,7 @@ class Decisions:
         logits = output.logits.cpu()[batch.mask].double() / self._temperature
         if self._columns is not None:
             logits = logits[:, self._columns] + self._log_prior
-        probabilities = logits.softmax(dim=-1).tolist()
+        probabilities = (logits.softmax(dim=-1) if self._thresholds is None else logits.sigmoid()).tolist()
         arousals = self._arousals(batch, output)
         present = {name: flags[batch.mask].tolist() for name, flags in batch.present.items()}
         if batch.texts:
@@ -106,6 +128,8 @@ class Decisions:
             return Prediction(utterance, None, {}, None, (), "no input that the model reads")
         if reason is not None:
             return Prediction(utterance, None, {}, None, modalities, reason, arousal)
+        if self._thresholds is not None:
+            return self._several(utterance, probabilities, modalities, self._thresholds)
         label = max(probabilities, key=probabilities.__getitem__)
         confidence = probabilities[label]
         if self.rule is not None and confidence < self.rule.unsure_below:
@@ -113,6 +137,20 @@ class Decisions:
             reason = f"unsure: the highest probability, {below:.2f}, is below {self.rule.unsure_below:g}"
             return Prediction(utterance, None, probabilities, confidence, modalities, reason, arousal)
         return Prediction(utterance, label, probabilities, confidence, modalities, None, arousal)
+
+    def _several(
+        self,
+        utterance: str,
+        probabilities: Mapping[str, float],
+        modalities: tuple[str, ...],
+        thresholds: Mapping[str, float],
+    ) -> Prediction:
+        reached = [label for label, value in probabilities.items() if value >= thresholds[label]]
+        labels = tuple(sorted(reached, key=probabilities.__getitem__, reverse=True))
+        if not labels:
+            highest = max(probabilities.values())
+            return Prediction(utterance, None, probabilities, highest, modalities, NONE_REACHED, labels=())
+        return Prediction(utterance, labels[0], probabilities, probabilities[labels[0]], modalities, labels=labels)
 
     def joined(self, parts: Sequence[Prediction]) -> Prediction:
         """Return the prediction of an utterance that was read in parts: the mean of theirs."""

@@ -1,54 +1,49 @@
 """The recognizer: the only way from a model to a prediction, for evaluation, the command line and Python."""
 
 import dataclasses
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
 import torch
 
 from merkit.core.batch import Batch, ModelOutput
-from merkit.core.encoder import Encoder, reach
+from merkit.core.encoder import Encoder
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError, first_line
 from merkit.core.model import Model, ModelSpec
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
-from merkit.data.dataset import Dataset, SegmentTier, items_of, load_batches, ordered_batches
+from merkit.data.dataset import Dataset, SegmentTier, load_batches, ordered_batches
 from merkit.data.features.extraction import is_about
 from merkit.data.features.sources import (
     FeatureSource,
     SpeakerKey,
     SpeakerStatistics,
-    extracted_arrays,
     open_sources,
-    speaker_statistics,
 )
-from merkit.data.segments import open_segments
 from merkit.inference.decisions import Decisions
+from merkit.inference.predictor import Predictor
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 
-CHUNK = 2048
-"""Utterances that are extracted and predicted together; bounds memory, and what a resumed prediction repeats."""
 
-IN_MEMORY_S = 600.0
-"""Seconds of sound whose features are in memory at a time, where they are not stored; also those of a batch."""
-
-
-class Recognizer:
+class Recognizer(Predictor):
     """A model with what turns its output into predictions: label names and calibration.
 
     Works in float32 and in evaluation mode, whatever precision training had, so that a checkpoint predicts as it was
-    measured. A call changes nothing in it: threads may share one.
+    measured.
     """
 
     def __init__(self, model: Model, config: CheckpointConfig):
         self.model = model.eval()
         self.config = config
         self.spec: ModelSpec = config.spec
+        self.level = config.spec.level
+        self.labels = config.labels
+        self.reads = frozenset(config.reads)
+        self.encoders = {name: module for name, module in model.encoders.items() if isinstance(module, Encoder)}
         self.request = config.config.segments()
-        self.decisions = Decisions(config.labels, config.temperature, config.decision_rule)
+        self.decisions = Decisions(config.labels, config.temperature, config.decision_rule, config.thresholds)
 
     @classmethod
     def load(
@@ -85,121 +80,9 @@ class Recognizer:
         return recognizer
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names in the order of class numbers; what it predicts for people has those of ``decisions``."""
-        return self.config.labels
-
-    @property
-    def compares_speakers(self) -> bool:
-        """Whether an encoder compares an utterance with the average of its speaker."""
-        return any(encoder.normalize_by_speaker for encoder in self.encoders.values())
-
-    @property
-    def reads(self) -> set[str]:
-        """The modalities that a prediction can rest on."""
-        return self.config.reads
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """How many previous and how many later turns the encoders read."""
-        return reach(self.encoders.values())
-
-    @property
-    def encoders(self) -> dict[str, Encoder]:
-        """The model's encoders by modality."""
-        return {name: module for name, module in self.model.encoders.items() if isinstance(module, Encoder)}
-
-    @property
     def device(self) -> torch.device:
-        """Where the model is."""
         tensors = chain(self.model.parameters(), self.model.buffers())
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
-
-    def predict_turns(
-        self,
-        turns: Sequence[Turn],
-        *,
-        wanted: Collection[str] | None = None,
-        features: Path | None = None,
-        segments: Mapping[str, SegmentTier] | None = None,
-        batch_size: int = 32,
-        batch_seconds: float | None = None,
-        statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> Iterator[Prediction]:
-        """Yield a prediction for each wanted utterance, in the order of ``turns``.
-
-        Args:
-            turns: Whole conversations, each turn with as many previous and later ones as ``reach`` says.
-            wanted: Ids to predict; ``None``: all.
-            features: Folder of the feature stores; ``None``: features are extracted in memory, no file is written.
-            segments: Times of the segments that the model reads, by tier; ``None``: of the alignment beside the corpus.
-            batch_size: Items a batch; changes no prediction.
-            batch_seconds: Seconds of audio a batch at most, as in training; changes no prediction. ``None``: without
-                ``features`` as many as are held in memory, otherwise any number.
-            statistics: Of the speakers, as `speaker_statistics` returns them; ``None``: those of ``turns``.
-            progress: Called with the progress of feature extraction.
-        """
-        chosen = {turn.utterance.id for turn in turns} if wanted is None else wanted
-        if statistics is None:
-            statistics = self.speaker_statistics(turns, features, progress)
-        most_s = IN_MEMORY_S if features is None and self.hears else math.inf
-        if batch_seconds is None and most_s < math.inf:
-            batch_seconds = most_s
-        for chunk in self.chunks(turns, chosen, most_s):
-            predictions = self.predict_chunk(
-                chunk, statistics, features, batch_size, batch_seconds, progress, segments=segments
-            )
-            yield from (prediction for prediction in predictions if prediction.id in chosen)
-
-    @property
-    def hears(self) -> bool:
-        """Whether it reads the sound of recordings."""
-        audio = self.encoders.get("audio")
-        return audio is not None and audio.published_features is None
-
-    def chunks(
-        self, turns: Sequence[Turn], wanted: Collection[str], most_s: float = math.inf
-    ) -> list[list[Sequence[Turn]]]:
-        """Cut what is to be predicted into chunks of about ``CHUNK`` utterances; a conversation is never cut.
-
-        A chunk has at most ``most_s`` seconds of sound, or one item.
-        """
-        chunks: list[list[Sequence[Turn]]] = []
-        size, length_s = CHUNK, 0.0
-        for item in items_of(turns, self.spec.level, wanted):
-            own_s = 0.0 if most_s == math.inf else sum(self.encoders["audio"].duration_s(turn) for turn in item)
-            if size >= CHUNK or (size and length_s + own_s > most_s):
-                chunks.append([])
-                size, length_s = 0, 0.0
-            chunks[-1].append(item)
-            size += len(item)
-            length_s += own_s
-        return chunks
-
-    def speaker_statistics(
-        self,
-        turns: Sequence[Turn],
-        features: Path | None = None,
-        progress: ProgressCallback | None = None,
-        failures: dict[str, str] | None = None,
-    ) -> dict[str, Mapping[SpeakerKey, SpeakerStatistics]]:
-        """Return each speaker's statistics over all turns, for the encoders that normalize by speaker (mostly none).
-
-        ``failures`` as in `predict_chunk`.
-        """
-        asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
-        if features is None:
-            return {
-                name: speaker_statistics(extracted_arrays(encoder, turns), encoder.duration_s)
-                for name, encoder in asking.items()
-            }
-        sources = open_sources(asking, turns, features, progress, failures=failures)
-        return {
-            modality: source.speaker_statistics
-            for modality, source in sources.items()
-            if source.speaker_statistics is not None
-        }
 
     def predict_chunk(
         self,
@@ -212,12 +95,6 @@ class Recognizer:
         segments: Mapping[str, SegmentTier] | None = None,
         failures: dict[str, str] | None = None,
     ) -> list[Prediction]:
-        """Return the predictions of one chunk's utterances in their order; see `predict_turns`.
-
-        With ``failures`` an utterance that cannot be read, or whose probabilities are not finite, is recorded there by
-        its id, with the reason, and has no prediction. Nor have the others of its conversation, if the model reads
-        conversations: without it their predictions would be others.
-        """
         turns = [turn for item in chunk for turn in item]
         sources = open_sources(self.encoders, turns, features, progress, statistics, failures)
         while True:
@@ -243,7 +120,7 @@ class Recognizer:
         dataset = Dataset(
             items,
             sources,
-            self.spec.level,
+            self.level,
             with_texts="texts" in self.spec.inputs,
             segments=self.segments([turn for item in items for turn in item]) if segments is None else segments,
         )
@@ -255,16 +132,6 @@ class Recognizer:
             for prediction in self.decisions.predictions(batch, output, reasons, failures)
         }
 
-    def segments(self, turns: Sequence[Turn]) -> dict[str, SegmentTier]:
-        """Return the times of the segments that the model reads, from the alignment beside these turns' corpus.
-
-        Raises:
-            MerkitError: There is no such alignment, or it lacks utterances.
-        """
-        if not turns:
-            return {}
-        return open_segments(self.request, turns, turns[0].root)
-
     def predict_dataset(
         self, dataset: Dataset, batch_size: int = 32, batch_seconds: float | None = None
     ) -> Iterator[Prediction]:
@@ -272,7 +139,7 @@ class Recognizer:
 
         For training and evaluation: of all labels, whatever the decision rule.
         """
-        decisions = Decisions(self.config.labels, self.config.temperature)
+        decisions = Decisions(self.config.labels, self.config.temperature, thresholds=self.config.thresholds)
         for batch, output in self.outputs(dataset, batch_size, batch_seconds):
             yield from decisions.predictions(batch, output, {})
 

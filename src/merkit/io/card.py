@@ -81,6 +81,13 @@ def _parameters(model: Model) -> str:
 
 def _decision_rule(config: CheckpointConfig) -> list[str]:
     """Return the section about what a prediction says, where that is not simply the most probable label."""
+    if config.thresholds is not None:
+        each = ", ".join(
+            f"{markdown_text(label)} {value:.2f}" for label, value in zip(config.labels, config.thresholds, strict=True)
+        )
+        sentences = ["An utterance has any number of labels: those whose probability reaches their threshold."]
+        sentences.append(f"Thresholds, best for each label's F1 on the validation split: {each}.")
+        return ["## Labels", "", *(f"* {sentence}" for sentence in sentences), ""]
     if config.decision_rule is None:
         return []
     sentences = config.decision_rule.describe(config.labels)

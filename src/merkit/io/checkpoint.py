@@ -64,6 +64,13 @@ class CheckpointConfig:
     """Logits are divided by it before softmax; 1: not calibrated."""
     decision_rule: DecisionRule | None = None
     """What a prediction says; ``None``: the label of the highest probability, always."""
+    thresholds: tuple[float, ...] | None = None
+    """Of a multi-label model, by label: the probability from which on an utterance has it. ``None``: one label each."""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an utterance may have several labels."""
+        return self.thresholds is not None
 
     @property
     def reads(self) -> set[str]:
@@ -84,6 +91,7 @@ class CheckpointConfig:
             "protocol": self.protocol,
             "temperature": self.temperature,
             **({} if self.decision_rule is None else {"decision_rule": self.decision_rule.toml_values()}),
+            **({} if self.thresholds is None else {"thresholds": self.thresholds}),
             "plug_ins": record_plug_ins([self.spec, *(spec for spec, _ in self.encoders.values())]),
             "files": files,
         }
@@ -99,6 +107,7 @@ class _EncoderTable(BaseModel):
 
 
 _Label = Annotated[str, Field(min_length=1, max_length=1000)]
+_Threshold = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
 class _File(Settings):
@@ -115,6 +124,8 @@ class _File(Settings):
     temperature: float = Field(ge=1e-3, le=1e3, allow_inf_nan=False)
     decision_rule: DecisionRule | None = None
     """Absent where a model always gives the label of the highest probability. Readers that do not know it refuse it."""
+    thresholds: Annotated[tuple[_Threshold, ...] | None, Field(strict=False)] = None
+    """By label, of a multi-label model alone. Readers that do not know it refuse it."""
     plug_ins: Annotated[tuple[PlugInRecord, ...], Field(strict=False)]
     files: dict[str, str] | None = None
     """Hashes of the other files; absent in format 2, as is the checksum."""
@@ -129,6 +140,10 @@ class _File(Settings):
             raise ValueError("labels: one is blank")
         if self.decision_rule is not None:
             self.decision_rule.priors(self.labels)  # raises where they do not fit together
+        if self.thresholds is not None and len(self.thresholds) != len(self.labels):
+            raise ValueError(f"thresholds: {len(self.thresholds)} found, one for each of {len(self.labels)} labels")
+        if self.thresholds is not None and self.decision_rule is not None:
+            raise ValueError("decision_rule and thresholds: a multi-label model has no decision rule")
         hashed = {self.files is not None, self.checksum is not None}
         if hashed != {self.format != _WITHOUT_HASHES}:
             raise ValueError(f"files and checksum belong to format {FORMAT}, and to it alone")
@@ -176,14 +191,23 @@ def build_encoders(
     return encoders
 
 
-def build_model(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, Encoder], classes: int) -> Model:
-    """Build a model on its encoders.
+def build_model(
+    spec: ModelSpec,
+    config: ModelConfig,
+    encoders: Mapping[str, Encoder],
+    classes: int,
+    *,
+    multi_label: bool = False,
+) -> Model:
+    """Build a model on its encoders; ``multi_label``: an utterance may have several of the classes.
 
     Raises:
         ConfigError: An encoder does not fit the model.
     """
     check_encoders(spec, config, encoders)
-    return spec.build(encoders, classes, config)
+    model = spec.build(encoders, classes, config)
+    model.multi_label = multi_label
+    return model
 
 
 def check_encoders(spec: ModelSpec, config: ModelConfig, encoders: Mapping[str, Encoder]) -> None:
@@ -260,7 +284,9 @@ def load_checkpoint(folder: Path, data: Path | None = None) -> tuple[Model, Chec
     try:
         with bounded_memory(folder):
             encoders = build_encoders(config.encoders, data, folder / "encoders")
-            model = build_model(config.spec, config.config, encoders, len(config.labels))
+            model = build_model(
+                config.spec, config.config, encoders, len(config.labels), multi_label=config.multi_label
+            )
     except (RuntimeError, MemoryError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder}: cannot be built ({first_line(error)[:200]}): was it edited?") from error
     try:
@@ -344,6 +370,7 @@ def _read(folder: Path) -> tuple[_File, CheckpointConfig]:
             file.protocol,
             file.temperature,
             file.decision_rule,
+            file.thresholds,
         )
     except ValidationError as error:
         first = error.errors()[0]

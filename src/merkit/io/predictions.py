@@ -14,10 +14,17 @@ from merkit.io.decision_rule import DecisionRule
 
 PROBABILITY = "p:"
 """Prefix of the columns that hold probabilities."""
+LABEL_SEPARATOR = ";"
+"""Between several labels in one cell of a text format."""
 
 
 def predictions_table(
-    predictions: Iterable[Prediction], labels: Sequence[str], rule: DecisionRule | None = None, /, **columns: str | int
+    predictions: Iterable[Prediction],
+    labels: Sequence[str],
+    rule: DecisionRule | None = None,
+    multi_label: bool = False,
+    /,
+    **columns: str | int,
 ) -> pa.Table:
     """Return predictions as a table.
 
@@ -25,6 +32,7 @@ def predictions_table(
         predictions: One for each row.
         labels: Those that the predictions have probabilities of.
         rule: The decision rule of the model, which adds ``reason`` and, where the model predicts it, ``arousal``.
+        multi_label: Whether the model gives several labels, which adds ``labels``, a list for each row, and ``reason``.
         columns: Each has one value for all rows and follows ``id``.
     """
     rows = list(predictions)
@@ -32,16 +40,26 @@ def predictions_table(
     for name, value in columns.items():
         data[name] = pa.array([value] * len(rows), pa.int64() if isinstance(value, int) else pa.string())
     data["label"] = pa.array([row.label for row in rows], pa.string())
+    if multi_label:
+        data["labels"] = pa.array([row.labels or () for row in rows], pa.list_(pa.string()))
     data["confidence"] = pa.array([row.confidence for row in rows], pa.float64())
     data["modalities"] = pa.array([",".join(row.modalities) for row in rows], pa.string())
-    if rule is not None:
+    if rule is not None or multi_label:
         data["reason"] = pa.array([row.reason for row in rows], pa.string())
-        if rule.arousal:
+        if rule is not None and rule.arousal:
             data["arousal"] = pa.array([row.arousal for row in rows], pa.float64())
     for label in labels:
         values = [row.probabilities[label] if row.probabilities else None for row in rows]
         data[PROBABILITY + label] = pa.array(values, pa.float64())
     return pa.table(data)
+
+
+def with_joined_labels(table: pa.Table) -> pa.Table:
+    """Return a table for a format without lists: several labels in one cell, separated by semicolons."""
+    if "labels" not in table.column_names:
+        return table
+    joined = pa.array([LABEL_SEPARATOR.join(row) for row in table.column("labels").to_pylist()], pa.string())
+    return table.set_column(table.column_names.index("labels"), "labels", joined)
 
 
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str] | None = None) -> None:

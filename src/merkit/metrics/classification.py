@@ -66,7 +66,7 @@ def accuracy(matrices: Matrices) -> FloatArray:
     >>> float(accuracy(np.array([[3, 0], [1, 0]])))
     0.75
     """
-    return _ratio(_diagonal(matrices).sum(-1), matrices.sum((-1, -2)), empty=np.nan)
+    return ratio(_diagonal(matrices).sum(-1), matrices.sum((-1, -2)), empty=np.nan)
 
 
 def mean_recall(matrices: Matrices) -> FloatArray:
@@ -76,19 +76,19 @@ def mean_recall(matrices: Matrices) -> FloatArray:
     0.5
     """
     support = matrices.sum(-1)
-    recall = _ratio(_diagonal(matrices), support, empty=0.0)
-    return _ratio(recall.sum(-1), (support > 0).sum(-1), empty=np.nan)
+    recall = ratio(_diagonal(matrices), support, empty=0.0)
+    return ratio(recall.sum(-1), (support > 0).sum(-1), empty=np.nan)
 
 
 def f1_by_class(matrices: Matrices) -> FloatArray:
     """Return F1 by class, ``[..., classes]``: 2 TP / (support + predicted); 0 where a class occurs in neither."""
-    return _ratio(2.0 * _diagonal(matrices), matrices.sum(-1) + matrices.sum(-2), empty=0.0)
+    return ratio(2.0 * _diagonal(matrices), matrices.sum(-1) + matrices.sum(-2), empty=0.0)
 
 
 def weighted_f1(matrices: Matrices) -> FloatArray:
     """Return the mean of F1 by class, weighted by support; NaN without utterances."""
     support = matrices.sum(-1)
-    return _ratio((f1_by_class(matrices) * support).sum(-1), support.sum(-1), empty=np.nan)
+    return ratio((f1_by_class(matrices) * support).sum(-1), support.sum(-1), empty=np.nan)
 
 
 def macro_f1(matrices: Matrices) -> FloatArray:
@@ -97,7 +97,7 @@ def macro_f1(matrices: Matrices) -> FloatArray:
     The same classes as in scikit-learn's ``f1_score(average="macro")`` when it is given no list of labels.
     """
     occurs = (matrices.sum(-1) + matrices.sum(-2)) > 0
-    return _ratio(f1_by_class(matrices).sum(-1), occurs.sum(-1), empty=np.nan)
+    return ratio(f1_by_class(matrices).sum(-1), occurs.sum(-1), empty=np.nan)
 
 
 def class_scores(matrices: Matrices) -> dict[str, FloatArray]:
@@ -107,8 +107,8 @@ def class_scores(matrices: Matrices) -> dict[str, FloatArray]:
     """
     right = _diagonal(matrices)
     return {
-        "precision": _ratio(right, matrices.sum(-2), empty=np.nan),
-        "recall": _ratio(right, matrices.sum(-1), empty=np.nan),
+        "precision": ratio(right, matrices.sum(-2), empty=np.nan),
+        "recall": ratio(right, matrices.sum(-1), empty=np.nan),
         "f1": f1_by_class(matrices),
     }
 
@@ -127,7 +127,8 @@ def _diagonal(matrices: Matrices) -> FloatArray:
     return values
 
 
-def _ratio(above: npt.ArrayLike, below: npt.ArrayLike, empty: float) -> FloatArray:
+def ratio(above: npt.ArrayLike, below: npt.ArrayLike, empty: float) -> FloatArray:
+    """Return quotients, ``empty`` where the lower number is 0."""
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     quotients: FloatArray = np.full(np.broadcast_shapes(above.shape, below.shape), empty)
     np.divide(above, below, out=quotients, where=below > 0)

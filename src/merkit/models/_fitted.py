@@ -24,7 +24,8 @@ UNSEEN = -1e4
 class FittedBaseline(FittedModel):
     """A fitted model whose buffers take the shapes of a loaded state, so that loading is strict.
 
-    ``log_prior`` is the logarithm of the classes' shares in the training split.
+    ``log_prior`` is the logarithm of the classes' shares in the training split; of a multi-label model each share's
+    log-odds.
     """
 
     log_prior: Tensor
@@ -35,7 +36,11 @@ class FittedBaseline(FittedModel):
         self.register_buffer("log_prior", torch.full((classes,), -float(np.log(classes))))
 
     def keep_prior(self, labels: np.ndarray[Any, np.dtype[np.int64]]) -> None:
-        """Store the classes' shares among the labels."""
+        """Store the classes' shares among the labels, `labelled` ones."""
+        if labels.ndim == 2:
+            shares = torch.from_numpy(labels.mean(axis=0))
+            self.log_prior = shares.logit().clamp(LOG_NEVER, -LOG_NEVER).float()
+            return
         counts = np.bincount(labels, minlength=self.classes)
         shares = torch.from_numpy(counts / counts.sum())
         self.log_prior = torch.where(shares > 0, shares.log(), LOG_NEVER).float()
@@ -60,19 +65,19 @@ class FittedBaseline(FittedModel):
 
 
 def labelled(model: str, batches: Iterable[Batch]) -> tuple[list[str | None], np.ndarray[Any, np.dtype[np.int64]]]:
-    """Return texts and class numbers of all utterances that have a label.
+    """Return texts and class numbers of all utterances that have a label; with several labels ``[items, classes]``.
 
     Raises:
         MerkitError: There is none.
     """
     texts: list[str | None] = []
-    numbers: list[int] = []
+    numbers: list[int | list[float]] = []
     for batch in batches:
         assert batch.labels is not None
         row = batch.labels[batch.mask].tolist()
         words: Sequence[str | None] = batch.texts or [None] * len(row)
         for text, number in zip(words, row, strict=True):
-            if number != IGNORED:
+            if (number[0] if isinstance(number, list) else number) != IGNORED:
                 texts.append(text)
                 numbers.append(number)
     if not numbers:

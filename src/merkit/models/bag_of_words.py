@@ -63,7 +63,7 @@ class BagOfWords(FittedBaseline):
         self.keep_prior(labels)
         has_text = np.asarray([text is not None for text in texts])
         words, labels = [text for text in texts if text is not None], labels[has_text]
-        if len(np.unique(labels)) < 2:
+        if labels.ndim == 1 and len(np.unique(labels)) < 2:
             # with a single class there is no regression: the class shares are used
             self.vocabulary, self.idf = to_bytes([]), torch.zeros(0)
             self.weight, self.bias = torch.zeros(self.classes, 0), self.log_prior.clone()
@@ -77,12 +77,22 @@ class BagOfWords(FittedBaseline):
                 f"bag_of_words: no term occurs in {self.config.min_count} or more of the {len(words)} training texts; "
                 "lower min_count or check the texts"
             ) from error
-        regression = LogisticRegression(
-            C=self.config.inverse_penalty,
-            class_weight="balanced" if self.config.class_weights == "inverse" else None,
-            max_iter=1000,
-        ).fit(features, labels)
-        weight, bias = class_rows(regression, self.classes)
+
+        def regression(classes: Any) -> Any:
+            return LogisticRegression(
+                C=self.config.inverse_penalty,
+                class_weight="balanced" if self.config.class_weights == "inverse" else None,
+                max_iter=1000,
+            ).fit(features, classes)
+
+        if labels.ndim == 1:
+            weight, bias = class_rows(regression(labels), self.classes)
+        else:  # one versus rest; a label that all training texts have, or none, gets its share
+            weight = np.zeros((self.classes, features.shape[1]))
+            bias = self.log_prior.double().numpy().copy()
+            for number in np.flatnonzero((labels.min(axis=0) == 0) & (labels.max(axis=0) == 1)):
+                fitted = regression(labels[:, number])
+                weight[number], bias[number] = fitted.coef_[0], fitted.intercept_[0]
         self.vocabulary = to_bytes(list(vectorizer.get_feature_names_out()))
         self.idf = torch.from_numpy(vectorizer.idf_).float()
         self.weight, self.bias = torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
@@ -93,7 +103,7 @@ class BagOfWords(FittedBaseline):
         self._vectorizer = None
 
     def forward(self, batch: Batch) -> ModelOutput:
-        """Return log probabilities."""
+        """Return log probabilities, or the log-odds of each label."""
         rows = self.log_prior.cpu().expand(len(batch.ids), self.classes).clone()
         with_text = [index for index, text in enumerate(batch.texts) if text is not None]
         if with_text:
@@ -111,7 +121,7 @@ class BagOfWords(FittedBaseline):
                 vectorizer.idf_ = self.idf.cpu().double().numpy()
                 self._vectorizer = vectorizer  # only now, as other threads use it as soon as they see it
             scores = scores + torch.from_numpy(vectorizer.transform(texts) @ weight.numpy().T)
-        return torch.log_softmax(scores, dim=-1).float()
+        return (scores if self.multi_label else torch.log_softmax(scores, dim=-1)).float()
 
     def _make_vectorizer(self, **settings: Any) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -127,6 +137,7 @@ SPEC = ModelSpec(
     level="utterance",
     config=BagOfWordsConfig,
     build=BagOfWords,
+    multi_label=True,
     modalities=(0, 0),
     inputs=frozenset({"texts"}),
 )

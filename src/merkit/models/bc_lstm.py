@@ -76,6 +76,7 @@ SPEC = ModelSpec(
     level="conversation",
     config=BcLstmConfig,
     build=BcLstm,
+    multi_label=True,
     citation=CITATION,
     deviations=(
         "Fusion is early (one LSTM over concatenated modalities); the paper's hierarchical variant, an LSTM per "

@@ -44,4 +44,5 @@ SPEC = ModelSpec(
     level="utterance",
     config=ConcatConfig,
     build=Concat,
+    multi_label=True,
 )

@@ -209,6 +209,7 @@ SPEC = ModelSpec(
     level="conversation",
     config=DialogueRnnConfig,
     build=DialogueRnn,
+    multi_label=True,
     citation=CITATION,
     released=ReleasedCode("https://github.com/declare-lab/conv-emotion", "6128ca2", licence="MIT"),
     deviations=(

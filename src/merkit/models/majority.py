@@ -30,5 +30,6 @@ SPEC = ModelSpec(
     level="utterance",
     config=ModelConfig,
     build=Majority,
+    multi_label=True,
     modalities=(0, 0),
 )

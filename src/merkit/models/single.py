@@ -11,5 +11,6 @@ SPEC = ModelSpec(
     level="utterance",
     config=SingleConfig,
     build=Single,
+    multi_label=True,
     modalities=(1, 1),
 )

@@ -14,5 +14,6 @@ SPEC = ModelSpec(
     level="conversation",
     config=SingleConfig,
     build=Single,
+    multi_label=True,
     modalities=(1, 1),
 )

@@ -1,5 +1,7 @@
 """Classification losses for unequal classes. All take scores and class numbers, skip -100 and return one number.
 
+`MultiLabelLoss` takes a number for each label of an item instead of a class number: 1 or 0.
+
 The mean is weighted as in PyTorch: the sum of the weighted terms divided by the sum of the counted labels' weights.
 With nothing to count the loss is 0 and so are its gradients.
 
@@ -19,6 +21,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 Kind = Literal["cross_entropy", "focal", "logit_adjusted"]
 ClassWeights = Literal["none", "inverse", "effective"]
@@ -62,6 +65,18 @@ class ClassificationLoss(nn.Module):
             # expm1 keeps the digits of 1 - p near p = 1; at 0 a power below 1 would have an infinite slope
             terms = terms * (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).eps).pow(self.gamma)
         return terms.sum() / weights[labels].sum().clamp(min=torch.finfo(logits.dtype).tiny)
+
+
+class MultiLabelLoss(nn.Module):
+    """Binary cross entropy of each label, in nats; -100 is not counted."""
+
+    def forward(
+        self, logits: Float[Tensor, "items classes"], labels: Float[Tensor, "items classes"]
+    ) -> Float[Tensor, ""]:
+        """Return the mean over labels and the items that are counted; 0 with nothing to count."""
+        counted = labels != IGNORED
+        terms = binary_cross_entropy_with_logits(logits[counted], labels[counted].to(logits), reduction="sum")
+        return terms / counted.sum().clamp(min=1)
 
 
 def distillation_loss(

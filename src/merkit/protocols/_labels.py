@@ -2,15 +2,19 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 from merkit.core.errors import CountError, MerkitError
 from merkit.core.phrases import listed
-from merkit.core.protocol import Protocol, ProtocolOptions, Selection
+from merkit.core.protocol import Label, Protocol, ProtocolOptions, Selection, Target
 from merkit.core.types import Utterance
 
 Counts = Mapping[str, Mapping[str, int]]
 """By subset of the corpus (a split, a session): how many of each class, and how many ``conversations``."""
+
+SEPARATOR = ";"
+"""Between the labels of an attribute that holds several."""
 
 SHOWN = 8
 """Differences that an error names; it counts the others."""
@@ -25,6 +29,8 @@ class EpochOptions(ProtocolOptions):
 
 class MappedProtocol(Protocol):
     """A protocol whose classes come from one attribute through a fixed map, with published counts.
+
+    A multi-label one finds several labels in the attribute, separated by semicolons.
 
     A subclass sets the class attributes and implements ``subset`` and ``folds``; ``folds`` calls ``checked`` first.
     """
@@ -45,16 +51,28 @@ class MappedProtocol(Protocol):
         if isinstance(options, EpochOptions):
             self.selection = options.selection
 
-    def label(self, utterance: Utterance) -> str | None:
-        """Return the class name, or ``None`` where the map leaves the label out."""
+    def label(self, utterance: Utterance) -> Label | None:
+        """Return the class name, or ``None`` where the map leaves the label out.
+
+        A multi-label protocol returns the class names of all labels that the map does not leave out.
+        """
         shipped = attribute(utterance, self.attribute, self.name)
-        classes = self.classes or dict(zip(self.labels, self.labels, strict=True))
-        if shipped not in classes:
+        if not self.multi_label:
+            return self._class_of(shipped, utterance)
+        found = [self._class_of(name, utterance) for name in shipped.split(SEPARATOR)]
+        return tuple(dict.fromkeys(name for name in found if name is not None)) or None
+
+    @cached_property
+    def _classes(self) -> Mapping[str, str | None]:
+        return self.classes or dict(zip(self.labels, self.labels, strict=True))
+
+    def _class_of(self, shipped: str, utterance: Utterance) -> str | None:
+        if shipped not in self._classes:
             raise MerkitError(
                 f"{self.name}: utterance '{utterance.id}' has {self.attribute} '{shipped}'; "
-                f"known: {', '.join(classes)}. Was the manifest prepared from the corpus this protocol is for?"
+                f"known: {', '.join(self._classes)}. Was the manifest prepared from the corpus this protocol is for?"
             )
-        return classes[shipped]
+        return self._classes[shipped]
 
     def subset(self, utterance: Utterance) -> str:
         """Return the subset of the corpus (a split, a session) that an utterance is counted in."""
@@ -67,7 +85,7 @@ class MappedProtocol(Protocol):
             counts[subset]["conversations"] += 1
         for utterance in utterances:
             if (label := self.label(utterance)) is not None:
-                counts[self.subset(utterance)][label] += 1
+                counts[self.subset(utterance)].update([label] if isinstance(label, str) else label)
         return {subset: dict(counter) for subset, counter in counts.items()}
 
     def differences(self, utterances: Sequence[Utterance]) -> list[str]:
@@ -117,8 +135,7 @@ def attribute(utterance: Utterance, name: str, protocol: str) -> str:
     return str(value)
 
 
-def numbered(protocol: Protocol, utterances: Sequence[Utterance]) -> dict[str, int]:
+def numbered(protocol: Protocol, utterances: Sequence[Utterance]) -> dict[str, Target]:
     """Return class numbers by id in the order of ``utterances``, without those that are no members."""
-    numbers = {name: number for number, name in enumerate(protocol.labels)}
-    labels = ((utterance.id, protocol.label(utterance)) for utterance in utterances)
-    return {id_: numbers[label] for id_, label in labels if label is not None}
+    targets = ((utterance.id, protocol.target(utterance)) for utterance in utterances)
+    return {id_: target for id_, target in targets if target is not None}

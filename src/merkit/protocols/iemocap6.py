@@ -10,7 +10,7 @@ conversations, drawn by the run's seed.
 from typing import ClassVar
 
 from merkit.core.model import Citation
-from merkit.core.protocol import ProtocolSpec
+from merkit.core.protocol import Label, ProtocolSpec
 from merkit.core.types import Utterance
 from merkit.protocols._iemocap import SIX
 from merkit.protocols._iemocap import Iemocap6 as SixClasses
@@ -31,7 +31,7 @@ class Iemocap6(SixClasses):
         "`merkit prepare iemocap --set labels=FILE`."
     )
 
-    def label(self, utterance: Utterance) -> str | None:
+    def label(self, utterance: Utterance) -> Label | None:
         """Return the class by the shared file, if the corpus was prepared with one, else by the release."""
         if "shared_emotion" not in utterance.attributes:
             return super().label(utterance)

@@ -8,17 +8,17 @@ error, and so are many different numbers: they are a quantity, not classes.
 
 import difflib
 import logging
-from collections.abc import Collection, Sequence
-from typing import Literal, Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.lookup import unknown
-from merkit.core.protocol import Fold, Protocol, ProtocolOptions, ProtocolSpec, Selection
+from merkit.core.protocol import Fold, Label, Protocol, ProtocolOptions, ProtocolSpec, Selection
 from merkit.core.types import Scalar, Utterance
 from merkit.data.corpus.labels import label_name, label_warnings, number_of
-from merkit.metrics.classification import METRICS
+from merkit.metrics.multi_label import MULTI_LABEL_METRICS, metrics_of
 from merkit.protocols._folds import Group, balanced, conversation, cut, fold, speaker
 
 SPLITS = {
@@ -54,12 +54,23 @@ class TableOptions(ProtocolOptions):
     """Share of the training groups that is drawn for validation; of conversations where a group is more than that."""
     labels: tuple[str, ...] | None = None
     """Class names in the order of their numbers; ``None``: those found, sorted."""
+    separator: Annotated[str, Field(min_length=1)] | None = None
+    """What stands between the labels of a cell, such as ``;``: an utterance has one label or more, and a model learns
+    each of them. ``None``: a cell is one label."""
     leave_out: tuple[str, ...] = ()
     """Labels whose utterances are left out; ``""`` is an empty cell."""
     numeric_classes: bool | None = None
     """Whether many different numbers are classes all the same; so are those that ``labels`` names."""
     selection: Selection = "best_valid"
     metrics: tuple[str, ...] = ("mean_recall", "accuracy", "weighted_f1", "macro_f1")
+    """With a separator those of several labels: by default macro and micro F1, macro precision and recall."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metrics_of_several_labels(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("separator") is not None and "metrics" not in values:
+            return {**values, "metrics": tuple(MULTI_LABEL_METRICS)}
+        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -71,9 +82,15 @@ class TableOptions(ProtocolOptions):
             raise ValueError(f"labels and leave_out both name {', '.join(both)}")
         if not self.metrics:
             raise ValueError("metrics is empty; the first one selects the epoch")
+        known = metrics_of(multi_label=self.separator is not None)
         for metric in self.metrics:
-            if metric not in METRICS:
-                raise ValueError(unknown("metric", metric, METRICS))
+            if metric not in known:
+                raise ValueError(unknown("metric", metric, known))
+        if self.separator is not None:
+            if not self.separator.strip():
+                raise ValueError("separator is white space, which labels may hold; expected a sign such as ';' or ','")
+            if odd := [name for name in (*(self.labels or ()), *self.leave_out) if self.separator in name]:
+                raise ValueError(f"'{odd[0]}' holds the separator '{self.separator}': name each label alone")
         return self
 
 
@@ -93,15 +110,37 @@ class Table(Protocol):
             raise ConfigError(f"table: label, split and group must be different columns, found {', '.join(columns)}.")
         self.options = options
         self.labels = options.labels or ()
+        self.multi_label = options.separator is not None
         self.selection = options.selection
         self.metrics = options.metrics
         self._warned = False
         self.split = options.split or (None if options.group else "split")
         self.cluster: Literal["conversation", "speaker"] = "speaker" if options.group == "speaker" else "conversation"
 
-    def label(self, utterance: Utterance) -> str | None:
-        """Return the name of the label column's value, or ``None`` where ``leave_out`` names it."""
+    def label(self, utterance: Utterance) -> Label | None:
+        """Return the name of the label column's value, or ``None`` where ``leave_out`` names it.
+
+        With a separator these are the names of the cell's labels; ``None`` where ``leave_out`` names one of them.
+        """
+        if not self.multi_label:
+            return self._class_of(_cell(utterance, self.options.label), utterance)
+        names = [self._class_of(part, utterance) for part in self._parts(utterance)]
+        return None if None in names else tuple(dict.fromkeys(name for name in names if name is not None))
+
+    def _parts(self, utterance: Utterance) -> list[Scalar]:
+        """Return what a cell holds: its value, or with a separator the labels between those; one at least."""
         value = _cell(utterance, self.options.label)
+        if not self.multi_label or not isinstance(value, str):
+            return [value]
+        parts = value.split(self.options.separator)
+        if any(parts) and not all(map(str.strip, parts)):
+            raise MerkitError(
+                f"table: utterance '{utterance.id}' has '{value}' in column '{self.options.label}': a label is missing "
+                f"beside '{self.options.separator}'. Expected labels with one '{self.options.separator}' between two."
+            )
+        return list(parts)
+
+    def _class_of(self, value: Scalar, utterance: Utterance) -> str | None:
         if _named(value, self.options.leave_out) is not None:
             return None
         found = label_name(value)
@@ -152,18 +191,23 @@ class Table(Protocol):
         if not self.labels:
             self._find_labels(members)
         for utterance in members:
-            if self.label(utterance) not in self.labels:
-                raise MerkitError(
-                    f"table: utterance '{utterance.id}' has label '{self.label(utterance)}', which no training or "
-                    f"validation utterance has ({', '.join(self.labels)}). Mend the label, leave it out with "
-                    f"leave_out, or name all classes with labels."
-                )
+            for label in self._labels_of(utterance):
+                if label not in self.labels:
+                    raise MerkitError(
+                        f"table: utterance '{utterance.id}' has label '{label}', which no training or validation "
+                        f"utterance has ({', '.join(self.labels)}). Mend the label, leave it out with leave_out, or "
+                        f"name all classes with labels."
+                    )
+
+    def _labels_of(self, utterance: Utterance) -> tuple[str, ...]:
+        label = self.label(utterance)
+        return (label,) if isinstance(label, str) else label or ()
 
     def _find_labels(self, members: Sequence[Utterance]) -> None:
         if self.options.labels is not None:
             return
         seen = members if self.split is None else [u for u in members if self._split_of(u) != "test"]
-        found = sorted({label for utterance in seen if (label := self.label(utterance)) is not None})
+        found = sorted({label for utterance in seen for label in self._labels_of(utterance)})
         if len(found) < 2:
             raise MerkitError(
                 f"table: column '{self.options.label}' has {len(found)} class(es) to learn from"
@@ -174,7 +218,7 @@ class Table(Protocol):
     def warnings(self, utterances: Sequence[Utterance]) -> list[str]:
         """Return what is odd about the labels, left-out ones aside."""
         column = self.options.label
-        found = label_warnings(_cell(utterance, column) for utterance in self.members(utterances))
+        found = label_warnings(part for utterance in self.members(utterances) for part in self._parts(utterance))
         return [f"column '{column}': {warning.message}" for warning in found]
 
     def check_options(self, utterances: Sequence[Utterance]) -> None:
@@ -194,7 +238,7 @@ class Table(Protocol):
         for option, column in (("label", self.options.label), ("split", self.split), ("group", self.options.group)):
             if column is not None and column not in known:
                 raise MerkitError(f"table: {option}: {unknown('column', column, known)}")
-        values = {_cell(utterance, self.options.label) for utterance in utterances}
+        values = {part for utterance in utterances for part in self._parts(utterance)}
         for option, names in (("leave_out", self.options.leave_out), ("labels", self.options.labels or ())):
             for name in names:
                 if name and not any(_named(value, (name,)) is not None for value in values):
@@ -210,7 +254,7 @@ class Table(Protocol):
         self.check_labels(utterances)  # before the hours of training, not after them
 
     def _refuse_quantities(self, utterances: Sequence[Utterance]) -> None:
-        numbers = [number_of(_cell(utterance, self.options.label)) for utterance in utterances]
+        numbers = [number_of(part) for utterance in utterances for part in self._parts(utterance)]
         distinct = {number for number in numbers if number is not None}
         fractions = any(not number.is_integer() for number in distinct)
         insisted = self.options.numeric_classes or self.options.labels is not None

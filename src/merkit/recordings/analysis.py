@@ -1,6 +1,6 @@
 """Label the utterances of a recording, with or without a transcript."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
 from merkit.data.media.audio import duration_s, media_notes
-from merkit.inference.recognizer import Recognizer
+from merkit.inference.predictor import Predictor
 from merkit.io.decision_rule import DecisionRule
-from merkit.io.predictions import PROBABILITY
+from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.decision_notes import describe_decisions, describe_reference
 from merkit.recordings.division import divide
@@ -46,6 +46,15 @@ class Segment:
         return None if self.prediction is None else self.prediction.label
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """All predicted labels: one at most, but for a model of several labels per utterance."""
+        if self.prediction is None:
+            return ()
+        if self.prediction.labels is not None:
+            return self.prediction.labels
+        return () if self.prediction.label is None else (self.prediction.label,)
+
+    @property
     def confidence(self) -> float | None:
         """The highest probability, if there are probabilities."""
         return None if self.prediction is None else self.prediction.confidence
@@ -54,6 +63,11 @@ class Segment:
     def arousal(self) -> float | None:
         """The probability that arousal is above the speaker's own average, where the model predicts it."""
         return None if self.prediction is None else self.prediction.arousal
+
+    @property
+    def sources(self) -> Mapping[str, Prediction]:
+        """What each of several joined models says alone, by its name; empty for one model, and without a prediction."""
+        return {} if self.prediction is None else self.prediction.sources
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -74,6 +88,8 @@ class Analysis(Tabular):
     notes: Sequence[str]
     rule: DecisionRule | None = None
     """The decision rule that decided what is said; ``None``: the model has none."""
+    multi_label: bool = False
+    """Whether an utterance may have several labels."""
 
     @property
     def has_arousal(self) -> bool:
@@ -91,7 +107,7 @@ class Analysis(Tabular):
                 "end_s": segment.end_s,
                 "speaker": segment.speaker,
                 "text": segment.text,
-                **prediction_row(segment.prediction, self.labels, self.has_arousal),
+                **prediction_row(segment.prediction, self.labels, self.has_arousal, self.multi_label),
                 "reason": segment.reason,
             }
             for segment in self.segments
@@ -105,11 +121,13 @@ class Analysis(Tabular):
                 "speaker": segment.speaker,
                 "text": segment.text,
                 "label": segment.label,
+                **({"labels": list(segment.labels)} if self.multi_label else {}),
                 "reason": segment.reason,
                 "probabilities": None if segment.prediction is None else dict(segment.prediction.probabilities) or None,
                 "confidence": segment.confidence,
                 **({"arousal": segment.arousal} if self.has_arousal else {}),
                 "modalities": list(segment.modalities),
+                **({"sources": _sources(segment.sources)} if segment.sources else {}),
             }
             for segment in self.segments
         ]
@@ -124,12 +142,32 @@ class Analysis(Tabular):
         }
 
 
-def prediction_row(prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False) -> dict[str, Any]:
-    """Return a prediction's columns in the rows of a `Tabular`; ``None`` where it has none of it."""
+def _sources(sources: Mapping[str, Prediction]) -> dict[str, Any]:
+    return {
+        name: {
+            "label": each.label,
+            "probabilities": dict(each.probabilities) or None,
+            "confidence": each.confidence,
+            "reason": each.reason,
+            **({} if each.arousal is None else {"arousal": each.arousal}),
+        }
+        for name, each in sources.items()
+    }
+
+
+def prediction_row(
+    prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False, multi_label: bool = False
+) -> dict[str, Any]:
+    """Return a prediction's columns in the rows of a `Tabular`; ``None`` where it has none of it.
+
+    Several labels are one text, with semicolons between them.
+    """
+    several = () if prediction is None else prediction.labels or ()
     probabilities = {} if prediction is None else prediction.probabilities
     arousal = None if prediction is None else prediction.arousal
     return {
         "label": None if prediction is None else prediction.label,
+        **({"labels": LABEL_SEPARATOR.join(several)} if multi_label else {}),
         "confidence": None if prediction is None else prediction.confidence,
         **({"arousal": arousal} if has_arousal else {}),
         "modalities": "" if prediction is None else ",".join(prediction.modalities),
@@ -138,7 +176,7 @@ def prediction_row(prediction: Prediction | None, labels: Sequence[str], has_aro
 
 
 def analyze_recording(
-    recognizer: Recognizer,
+    recognizer: Predictor,
     recording: Path | Waveform,
     transcript: Path | Sequence[Line] | None,
     checkpoint: str,
@@ -240,10 +278,11 @@ def analyze_recording(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
     notes += [note for note in (unaligned, unread) if note is not None]
-    return Analysis(path, length_s, checkpoint, recognizer.decisions.labels, segments, notes, rule)
+    decisions = recognizer.decisions
+    return Analysis(path, length_s, checkpoint, decisions.labels, segments, notes, rule, decisions.multi_label)
 
 
-def _notes(recognizer: Recognizer, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
+def _notes(recognizer: Predictor, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
     notes = []
     used = {modality for segment in segments for modality in segment.modalities}
     labelled = any(segment.prediction is not None for segment in segments)

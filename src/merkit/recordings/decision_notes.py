@@ -1,14 +1,14 @@
-"""Notes on what the predictions of a model with a decision rule leave out, and what they assume."""
+"""Notes on what predictions leave out and what they assume: of a model with a decision rule, or of several labels."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from merkit.core.types import Prediction
-from merkit.inference.recognizer import Recognizer
+from merkit.inference.predictor import Predictor
 from merkit.io.decision_rule import described_prior
 
 
-def describe_reference(recognizer: Recognizer, predictions: Sequence[Prediction], speakers: Sequence[str]) -> list[str]:
+def describe_reference(recognizer: Predictor, predictions: Sequence[Prediction], speakers: Sequence[str]) -> list[str]:
     """Return notes on what the utterances of a recording are compared with; ``speakers`` are theirs, if known."""
     if not recognizer.compares_speakers or not predictions:
         return []
@@ -21,8 +21,8 @@ def describe_reference(recognizer: Recognizer, predictions: Sequence[Prediction]
     return notes
 
 
-def describe_decisions(recognizer: Recognizer, predictions: Sequence[Prediction], total: int) -> list[str]:
-    """Return notes on the labels of predictions; none where the model has no decision rule.
+def describe_decisions(recognizer: Predictor, predictions: Sequence[Prediction], total: int) -> list[str]:
+    """Return notes on the labels of predictions; none where the model always gives one.
 
     Args:
         recognizer: The model.
@@ -30,7 +30,7 @@ def describe_decisions(recognizer: Recognizer, predictions: Sequence[Prediction]
         total: How many utterances there are.
     """
     rule, known = recognizer.decisions.rule, recognizer.labels
-    if rule is None:
+    if recognizer.decisions.always_labels:
         return []
     unsure = sum(prediction.is_unsure for prediction in predictions)
     reasons = Counter(each.reason for each in predictions if each.label is None and not each.is_unsure)
@@ -38,6 +38,8 @@ def describe_decisions(recognizer: Recognizer, predictions: Sequence[Prediction]
     for reason, count in reasons.items():
         what = "It has no label" if total == 1 else f"{count} of {total} utterances have no label"
         notes.append(f"{what}: {reason}.")
+    if rule is None:
+        return notes
     if rule.compares and any(each.arousal is not None and not each.probabilities for each in predictions):
         notes.append("Without enough of a speaker, arousal is less reliable: there is little to compare a voice with.")
     if unsure:

@@ -13,7 +13,7 @@ from pathlib import Path
 from merkit.core.types import Prediction, Turn, Utterance, turns_of
 from merkit.data.dataset import SegmentTier
 from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, speaker_key
-from merkit.inference.recognizer import Recognizer
+from merkit.inference.predictor import Predictor
 
 LONGEST_S = 600.0
 """Seconds of sound that are read at once."""
@@ -64,7 +64,7 @@ def _pieces(utterance: Utterance, length_s: float) -> list[Utterance]:
 
 
 def predict_pieces(
-    recognizer: Recognizer,
+    recognizer: Predictor,
     pieces: Pieces,
     heard: Iterable[Utterance],
     wanted: Collection[str],
@@ -81,7 +81,7 @@ def predict_pieces(
         heard: All pieces, those without sound where it says nothing; they are left out where others of the utterance
             remain.
         wanted: Ids of utterances.
-        segments: As of `Recognizer.predict_turns`.
+        segments: As of `Predictor.predict_turns`.
     """
     by_id = {piece.id: piece for piece in heard}
     read = {name: [by_id[piece.id] for piece in own] for name, own in pieces.pieces.items()}
@@ -96,10 +96,10 @@ def predict_pieces(
             _turns(recognizer, own), wanted=names, segments=segments, statistics=statistics
         ):
             found[prediction.id].append(prediction)
-    return {name: recognizer.decisions.joined(predictions) for name, predictions in found.items()}
+    return {name: recognizer.averaged(predictions) for name, predictions in found.items()}
 
 
-def _turns(recognizer: Recognizer, utterances: Sequence[Utterance]) -> list[Turn]:
+def _turns(recognizer: Predictor, utterances: Sequence[Utterance]) -> list[Turn]:
     return list(turns_of(utterances, Path(), *recognizer.reach))
 
 

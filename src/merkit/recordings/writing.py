@@ -9,7 +9,7 @@ from merkit import __version__
 from merkit.data.files import file_hash
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.io.outputs import FileIds, Outputs
-from merkit.io.predictions import PROBABILITY
+from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 from merkit.recordings.analysis import Analysis, prediction_row
 
 
@@ -49,9 +49,9 @@ def _write_table(analysis: Analysis, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
         numeric = ["confidence", *(["arousal"] if analysis.has_arousal else [])]
-        writer.writerow(
-            ["start_s", "end_s", "speaker", "label", *numeric, *analysis.labels, "modalities", "text", "reason"]
-        )
+        several = ["labels"] if analysis.multi_label else []
+        head = ["start_s", "end_s", "speaker", "label", *several, *numeric]
+        writer.writerow([*head, *analysis.labels, "modalities", "text", "reason"])
         for segment in analysis.segments:
             row = prediction_row(segment.prediction, analysis.labels, analysis.has_arousal)
             numbers = [row[name] for name in (*numeric, *(PROBABILITY + label for label in analysis.labels))]
@@ -61,6 +61,7 @@ def _write_table(analysis: Analysis, path: Path) -> None:
                     f"{segment.end_s:.3f}",
                     segment.speaker,
                     segment.label or "",
+                    *(LABEL_SEPARATOR.join(segment.labels) for _ in several),
                     *("" if value is None else f"{value:.4f}" for value in numbers),
                     " ".join(segment.modalities),
                     segment.text or "",

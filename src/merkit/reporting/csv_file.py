@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from merkit.core.errors import MerkitError
-from merkit.metrics.classification import METRICS
+from merkit.metrics.multi_label import KNOWN
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -70,6 +70,6 @@ def known_metric(name: str) -> str:
     Raises:
         ValueError: There is no such metric.
     """
-    if name not in METRICS:
-        raise ValueError(f"one of {', '.join(METRICS)} expected")
+    if name not in KNOWN:
+        raise ValueError(f"one of {', '.join(KNOWN)} expected")
     return name

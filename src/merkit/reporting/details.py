@@ -45,7 +45,9 @@ def forest(rows: Sequence[ResultRow], printed: Mapping[str, Sequence[Reference]]
 
 def details_section(task: str, entry: Entry) -> Section:
     """Return the charts of one run."""
-    figures = [_confusion(entry), _classes(entry), *over_epochs(entry), _calibration(entry)]
+    figures = [_classes(entry), *over_epochs(entry)]
+    if not entry.run.protocol.multi_label:
+        figures = [_confusion(entry), *figures, _calibration(entry)]
     return Section(entry.name, chart=f'<div class="figures">{"".join(figures)}</div>', anchor=anchor(task, entry.name))
 
 

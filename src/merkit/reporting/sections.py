@@ -48,6 +48,7 @@ def sections_of(group: Group) -> list[Section]:
         probe_section(group),
         reference_section(group.rows, group.printed),
         *(details_section(group.title, entry) for entry in group.entries),
+        label_section(group),
         class_section(group),
         cost_section(group.rows),
         provenance_section(group),
@@ -172,8 +173,31 @@ def reference_section(rows: Sequence[ResultRow], references: Sequence[Reference]
     return Section("Other scores printed for this protocol", columns, others)
 
 
+def label_section(group: Group) -> Section:
+    """Return every run's scores by label, a row each; empty where an utterance has one class."""
+    if not group.entries[0].run.protocol.multi_label:
+        return Section("Scores by label")
+    columns = [Column(name, numeric=True) for name in ("Utterances", "Threshold", "Precision", "Recall", "F1")]
+    rows = []
+    for entry in group.entries:
+        for row in entry.scores["per_class"]:
+            threshold = Cell(f"{row['threshold']['mean']:.2f}")
+            scores = [Cell(spread_text(row[name]["mean"], row[name]["std"])) for name in ("precision", "recall")]
+            cells = [Cell(f"{row['support']:,}"), threshold, *scores, score_cell(row["f1"])]
+            rows.append(Row([Cell(entry.name), Cell(row["label"]), *cells]))
+    cluster = group.entries[0].scores["cluster"]
+    caption = (
+        "Test split, percent, folds pooled. An utterance has a label where the label's probability reaches its"
+        " threshold, the one with the highest F1 on the validation split"
+        f" (mean over models). Brackets: 95 % bootstrap confidence interval over {cluster}s. A dash: undefined."
+    )
+    return Section("Scores by label", [SYSTEM, Column("Label"), *columns], rows, caption)
+
+
 def class_section(group: Group) -> Section:
-    """Return every run's F1 by class."""
+    """Return every run's F1 by class; empty where an utterance has several, whose scores `label_section` returns."""
+    if group.entries[0].run.protocol.multi_label:
+        return Section("F1 by class")
     classes = group.entries[0].scores["per_class"]
     columns = [Column(f"{row['label']} ({row['support']})", numeric=True) for row in classes]
     rows = [

@@ -8,6 +8,9 @@ METRIC_NAMES = {
     "mean_recall": "Mean recall (UA)",
     "weighted_f1": "Weighted F1",
     "macro_f1": "Macro F1",
+    "micro_f1": "Micro F1",
+    "macro_precision": "Macro precision",
+    "macro_recall": "Macro recall",
 }
 
 

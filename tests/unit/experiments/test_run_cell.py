@@ -82,10 +82,10 @@ def test_a_finished_cell_leaves_no_model_in_memory(data: Path, tmp_path: Path, m
     built: list[weakref.ref[Model]] = []
     alive: list[int] = []
 
-    def counted(*arguments: Any) -> Model:
+    def counted(*arguments: Any, **options: Any) -> Model:
         gc.collect()
         alive.append(sum(model() is not None for model in built))
-        model = build_model(*arguments)
+        model = build_model(*arguments, **options)
         built.append(weakref.ref(model))
         return model
 

@@ -25,7 +25,7 @@ def test_a_recording_that_changed_since_a_kill_is_predicted_again(
     }
     train_recipe(check_recipe(values, "r.toml"), tmp_path / "data", tmp_path / "run")
     checkpoint = next((tmp_path / "run").glob("fold-*/seed-0/checkpoint"))
-    monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 2)
+    monkeypatch.setattr("merkit.inference.predictor.CHUNK", 2)
     whole = Recognizer.predict_chunk
     calls: list[int] = []
 

@@ -63,6 +63,43 @@ def test_probabilities_are_evidence_times_prior_over_the_shown_labels(
     assert (found.confidence, found.reason, found.arousal) == (pytest.approx(max(expected)), None, None)
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "labels", "confidence"),
+    [
+        ((0.5, 0.5, 0.5), ("c", "a"), 0.9),
+        ((0.75, 0.2, 0.95), ("a", "b"), 0.75),  # reached is enough
+        ((0.9, 0.9, 0.95), (), 0.9),
+    ],
+)
+def test_each_label_is_predicted_by_its_own_threshold(
+    thresholds: tuple[float, ...], labels: tuple[str, ...], confidence: float
+) -> None:
+    here = torch.ones(1, dtype=torch.bool)
+    batch = Batch(("u",), here, {}, {"audio": here}, torch.zeros(1, dtype=torch.long))
+    logits = torch.tensor([[math.log(3.0), -math.log(4.0), math.log(9.0)]], dtype=torch.float64)  # .75, .2, .9
+
+    decisions = Decisions(ABC, 1.0, thresholds=[t - 1e-9 for t in thresholds])
+    (found,) = decisions.predictions(batch, ModelOutput(logits), {})
+
+    assert list(found.probabilities.values()) == pytest.approx([0.75, 0.2, 0.9])
+    assert (found.labels, found.label) == (labels, labels[0] if labels else None)
+    assert found.confidence == pytest.approx(confidence)
+    assert found.reason == (None if labels else "no label reaches its threshold")
+
+
+def test_an_utterance_read_in_parts_has_the_labels_of_the_mean_of_their_probabilities() -> None:
+    decisions = Decisions(ABC, 1.0, thresholds=(0.5, 0.5, 0.5))
+    parts = [
+        decisions.prediction("u", dict(zip(ABC, values, strict=True)), ("audio",))
+        for values in ((0.9, 0.2, 0.4), (0.3, 0.2, 0.7))
+    ]
+
+    found = decisions.joined(parts)
+
+    assert found.labels == ("a", "c")
+    assert list(found.probabilities.values()) == pytest.approx([0.6, 0.2, 0.55])
+
+
 @pytest.mark.parametrize(("unsure_below", "label"), [(0.5, "a"), (0.51, None), (0.0, "a")])
 def test_below_the_threshold_there_are_probabilities_and_no_label(unsure_below: float, label: str | None) -> None:
     found = decide([LOG2, 0.0, 0.0], {"unsure_below": unsure_below})  # .5, .25, .25
@@ -177,7 +214,7 @@ def test_batch_mates_order_and_chunks_change_no_prediction(tmp_path: Path, monke
     backwards = {prediction.id: prediction for prediction in model.predict_turns(turns[::-1])}
     statistics = model.speaker_statistics(turns)
     by_itself = {turn.utterance.id: next(iter(model.predict_turns([turn], statistics=statistics))) for turn in turns}
-    monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 3)
+    monkeypatch.setattr("merkit.inference.predictor.CHUNK", 3)
     in_chunks = predicted(model, manifest)
 
     for other in (alone, backwards, by_itself, in_chunks):
@@ -227,7 +264,7 @@ def interrupted(
     monkeypatch: pytest.MonkeyPatch, checkpoint: Path, manifest: Manifest, out: Path, **options: Any
 ) -> None:
     """Begin to predict a corpus in chunks of two utterances, and stop in the third."""
-    monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 2)
+    monkeypatch.setattr("merkit.inference.predictor.CHUNK", 2)
     whole, calls = Recognizer.predict_chunk, []
 
     def stopped(*arguments: Any, **named: Any) -> Any:
@@ -249,7 +286,7 @@ def test_a_resumed_prediction_compares_with_the_whole_corpus(
     interrupted(monkeypatch, checkpoint, manifest, tmp_path / "resumed.parquet")
 
     done = predict_corpus(checkpoint, manifest, tmp_path / "resumed.parquet")
-    monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 2048)
+    monkeypatch.setattr("merkit.inference.predictor.CHUNK", 2048)
     predict_corpus(checkpoint, manifest, tmp_path / "fresh.parquet")
 
     assert done.old == 4

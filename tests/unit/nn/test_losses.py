@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from merkit.nn.losses import build_criterion, distillation_loss, weights_of_classes
+from merkit.nn.losses import MultiLabelLoss, build_criterion, distillation_loss, weights_of_classes
 
 KINDS = ("cross_entropy", "focal", "logit_adjusted")
 WEIGHTS = ("none", "inverse", "effective")
@@ -208,5 +208,20 @@ def test_distillation_with_no_teacher_asked_is_zero_and_has_no_gradient() -> Non
     loss.backward()
 
     assert float(loss.detach()) == 0.0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_the_loss_of_several_labels_is_the_binary_cross_entropy_of_each() -> None:
+    logits = torch.tensor([[0.0, math.log(3.0)], [1.0, 1.0], [-math.log(3.0), 0.0]])
+    labels = torch.tensor([[1.0, 1.0], [-100.0, -100.0], [0.0, 1.0]])
+
+    loss = MultiLabelLoss()(logits, labels)
+
+    # by hand: -log(1/2), -log(3/4), -log(3/4), -log(1/2); the second item is not counted
+    assert float(loss) == pytest.approx((2 * math.log(2.0) + 2 * math.log(4 / 3)) / 4)
+    nothing = MultiLabelLoss()(logits.requires_grad_(), torch.full((3, 2), -100.0))
+    nothing.backward()
+    assert float(nothing.detach()) == 0.0
     assert logits.grad is not None
     assert not logits.grad.any()

@@ -293,3 +293,73 @@ def test_labels_that_read_the_same_are_told_with_their_numbers() -> None:
 
 def test_the_table_is_for_any_corpus() -> None:
     assert load("protocols", "table").corpus is None
+
+
+SEVERAL = [
+    row(0, label="sad; angry"),
+    row(1, label="glad"),
+    row(2, "val", "angry;glad"),
+    row(3, "test", "sad"),
+    row(4, "test", "glad;glad"),
+]
+
+
+def test_a_separator_makes_several_labels_of_a_cell() -> None:
+    protocol = table(separator=";")
+
+    (fold,) = protocol.folds(SEVERAL, 0)
+
+    assert protocol.labels == ("angry", "glad", "sad")
+    assert protocol.metrics == ("macro_f1", "micro_f1", "macro_precision", "macro_recall")
+    assert (dict(fold.train), dict(fold.valid), fold.test) == ({"u0": (0, 2), "u1": (1,)}, {"u2": (0, 1)}, ("u3", "u4"))
+    assert true_labels(protocol, SEVERAL) == {**fold.train, **fold.valid, "u3": (2,), "u4": (1,)}
+
+
+def test_utterances_with_one_of_the_labels_to_leave_out_are_left_out() -> None:
+    protocol = table(separator=";", leave_out=("sad", ""))
+
+    assert [u.id for u in protocol.members([*SEVERAL, row(5, label="")])] == ["u1", "u2", "u4"]
+
+
+@pytest.mark.parametrize(
+    ("label", "options", "message"),
+    [
+        (None, {}, "'u5' has no label in column 'label'"),
+        ("", {}, "'u5' has no label in column 'label'"),
+        (";", {}, "'u5' has no label in column 'label'"),
+        ("sad;;glad", {}, "'u5' has 'sad;;glad' in column 'label': a label is missing beside ';'"),
+        ("sad;", {}, "'u5' has 'sad;' in column 'label': a label is missing beside ';'"),
+        ("sad;gald", {"labels": ("sad", "glad", "angry")}, "'u5' has label 'gald'; labels names sad, glad, angry"),
+    ],
+)
+def test_a_cell_of_several_labels_that_cannot_be_read_is_named(
+    label: Scalar, options: dict[str, object], message: str
+) -> None:
+    protocol = table(separator=";", **options)
+
+    with pytest.raises(MerkitError, match=message):
+        protocol.check_options([*SEVERAL, row(5, label=label)])
+
+
+def test_a_label_of_the_test_split_alone_is_refused_among_several_too() -> None:
+    with pytest.raises(MerkitError, match="'u5' has label 'afraid', which no training or validation utterance has"):
+        true_labels(table(separator=";"), [*SEVERAL, row(5, "test", "sad;afraid")])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": ("accuracy",)}, "No metric named 'accuracy'.*macro_f1, .*micro_f1"),
+        ({"labels": ("a;b", "c")}, "'a;b' holds the separator ';'"),
+        ({"separator": " "}, "separator is white space"),
+        ({"separator": ""}, "at least 1 character"),
+    ],
+)
+def test_options_that_do_not_fit_several_labels_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        table(**{"separator": ";", **options})
+
+
+def test_metrics_of_several_labels_are_none_of_one() -> None:
+    with pytest.raises(ValidationError, match="No metric named 'micro_f1'"):
+        table(metrics=("micro_f1",))

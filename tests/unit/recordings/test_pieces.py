@@ -12,7 +12,7 @@ from tests.tiny import built
 
 import merkit
 from merkit.encoders import logmel
-from merkit.inference import recognizer as recognizers
+from merkit.inference import predictor as predictors
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings import pieces
 from merkit.recordings.analysis import Analysis, analyze_recording
@@ -106,7 +106,7 @@ def test_no_encoder_reads_more_than_a_piece_and_no_more_is_in_memory(monkeypatch
 
     monkeypatch.setattr(logmel, "waveform", counted)
     monkeypatch.setattr(Recognizer, "predict_chunk", weighed)
-    monkeypatch.setattr(recognizers, "IN_MEMORY_S", 3.0)
+    monkeypatch.setattr(predictors, "IN_MEMORY_S", 3.0)
     sound = merkit.Waveform(speech(20.0), RATE_HZ)
 
     analyze_recording(model(normalize="speaker"), sound, None, "here")

@@ -19,7 +19,7 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.lookup import PlugInSpec
 from merkit.core.model import reads_views
 from merkit.core.progress import ProgressCallback
-from merkit.core.protocol import Fold
+from merkit.core.protocol import Fold, Target
 from merkit.core.settings import Settings
 from merkit.core.types import Turn, Utterance
 from merkit.core.view import AudioEngine, Speaking, TextEngine, ViewConfig, ViewSpec, Wording
@@ -198,10 +198,10 @@ class Maker:
             return file, False
         return write_view(path, engine.speak(Speaking(turn, text, donor, view.seed))), True
 
-    def _donors(self, fold: Fold) -> dict[int, dict[str, list[Utterance]]]:
+    def _donors(self, fold: Fold) -> dict[Target, dict[str, list[Utterance]]]:
         """Return by class and speaker the training recordings whose voice may be taken; never of unknown speakers."""
         tested = {self.manifest.by_id[name].speaker for name in fold.test}
-        donors: dict[int, dict[str, list[Utterance]]] = {}
+        donors: dict[Target, dict[str, list[Utterance]]] = {}
         for name, label in fold.train.items():
             utterance = self.manifest.by_id[name]
             if utterance.audio is not None and utterance.speaker and utterance.speaker not in tested:
@@ -209,7 +209,7 @@ class Maker:
         return donors
 
     def _donor(
-        self, utterance: Utterance, number: int, donors: Mapping[int, Mapping[str, Sequence[Utterance]]], fold: Fold
+        self, utterance: Utterance, number: int, donors: Mapping[Target, Mapping[str, Sequence[Utterance]]], fold: Fold
     ) -> Utterance | None:
         """Draw a speaker, then one of the speaker's recordings: those with the smallest hash with the view."""
         if utterance.audio is None:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from merkit.core.words import plain_words
 from merkit.recordings.recognition.engine import Passage
 
 NO_SPEECH = 0.6
@@ -75,13 +76,3 @@ def reason_to_drop(passage: Passage, before: Sequence[Passage]) -> str | None:
         if all(plain_words(other.text) == said for other in before[-REPEATS:]):
             return REPEATED
     return broken
-
-
-def plain_words(text: str) -> list[str]:
-    """Return the words of a text without case and punctuation.
-
-    >>> plain_words("Don't go, Ann!")
-    ["don't", 'go', 'ann']
-    """
-    words = ("".join(letter for letter in word if letter.isalnum() or letter in "'’") for word in text.split())
-    return [word.casefold() for word in words if word]

@@ -55,7 +55,7 @@ def test_speakers_are_measured_once_however_many_chunks_are_predicted(
         return speaker_statistics(*arguments)
 
     monkeypatch.setattr("merkit.inference.recognizer.speaker_statistics", counted)
-    monkeypatch.setattr("merkit.inference.recognizer.CHUNK", 1)
+    monkeypatch.setattr("merkit.inference.predictor.CHUNK", 1)
     in_chunks = list(recognizer.predict_turns(list(manifest.turns())))
 
     assert len(calls) == 1

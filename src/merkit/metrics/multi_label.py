@@ -1,0 +1,157 @@
+"""Metrics for any number of labels per utterance, all of them functions of counts by label.
+
+Goal: how well each label is told from its absence, over labels and over all decisions.
+Conventions: labels and predictions are 0 or 1, ``[utterances, labels]``. Counts of a label are, in this order, true
+negatives, false positives, false negatives and true positives: ``[..., labels, 4]``. Every value lies in [0, 1]; tables
+print it times 100. "Support" of a label is the number of utterances that have it.
+Absent labels: precision without a prediction, recall without support and F1 without both count as 0 in the macro
+metrics, which average over all labels, as scikit-learn does with ``zero_division=0``.
+
+A threshold decides each label on its own: it is predicted where its probability is that high.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from merkit.metrics.classification import METRICS, FloatArray, IntArray, Matrices, ratio
+
+DEFAULT_THRESHOLD = 0.5
+"""Of a label that no validation utterance has."""
+
+
+def multi_hot(targets: Iterable[Any], labels: int) -> npt.NDArray[np.int64]:
+    """Return numbers of labels, a collection for each utterance, as ``[utterances, labels]`` of 0 and 1."""
+    rows = [np.isin(np.arange(labels), list(numbers)) for numbers in targets]
+    return np.array(rows, dtype=np.int64).reshape(len(rows), labels)
+
+
+def label_counts(labels: IntArray, predictions: IntArray) -> npt.NDArray[np.int64]:
+    """Count utterances by label, ``[labels, 4]``.
+
+    Raises:
+        ValueError: No utterance, unequal shapes, or a value other than 0 and 1.
+    """
+    counts: npt.NDArray[np.int64] = grouped_label_counts(labels, predictions, np.zeros(len(labels), dtype=np.int64), 1)[
+        0
+    ]
+    return counts
+
+
+def grouped_label_counts(
+    labels: IntArray, predictions: IntArray, groups: IntArray, count: int
+) -> npt.NDArray[np.int64]:
+    """Count utterances as `label_counts` does, for each group 0 to ``count - 1``: ``[count, labels, 4]``.
+
+    Raises:
+        ValueError: As `label_counts`; or not one group per utterance, or a group out of range.
+    """
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    if labels.shape != predictions.shape or labels.ndim != 2:
+        raise ValueError(
+            f"labels {labels.shape} and predictions {predictions.shape} found, two of [utterances, labels] expected"
+        )
+    if labels.size == 0:
+        raise ValueError("no utterance found, at least one expected: an empty set has no score")
+    for name, values in (("label", labels), ("prediction", predictions)):
+        outside = values[(values != 0) & (values != 1)]
+        if outside.size:
+            raise ValueError(f"{name} {outside[0]} found, 0 or 1 expected")
+    if groups.shape != labels.shape[:1] or groups.min() < 0 or groups.max() >= count:
+        raise ValueError(f"one group from 0 to {count - 1} expected for each of {len(labels)} utterances")
+    number = labels.shape[1]
+    cell = (groups.astype(np.int64)[:, None] * number + np.arange(number)) * 4 + 2 * labels + predictions
+    cells = np.bincount(cell.ravel(), minlength=count * number * 4)
+    return cells.reshape(count, number, 4).astype(np.int64)
+
+
+def label_scores(counts: Matrices) -> dict[str, FloatArray]:
+    """Return ``precision``, ``recall`` and ``f1`` by label, each ``[..., labels]``.
+
+    Recall is NaN without support, precision without predictions; F1 is 0 where a label occurs in neither.
+    """
+    _, wrong, missed, right = _columns(counts)
+    return {
+        "precision": ratio(right, right + wrong, empty=np.nan),
+        "recall": ratio(right, right + missed, empty=np.nan),
+        "f1": ratio(2.0 * right, 2.0 * right + wrong + missed, empty=0.0),
+    }
+
+
+def macro_f1(counts: Matrices) -> FloatArray:
+    """Return the unweighted mean of F1 over all labels."""
+    return _mean_over_labels(counts, "f1")
+
+
+def micro_f1(counts: Matrices) -> FloatArray:
+    """Return F1 of all decisions together: 2 TP / (2 TP + FP + FN), summed over labels; 0 without any of them.
+
+    >>> round(float(micro_f1(np.array([[5, 1, 0, 2], [6, 0, 2, 0]]))), 3)
+    0.571
+    """
+    _, wrong, missed, right = (column.sum(-1) for column in _columns(counts))
+    return ratio(2.0 * right, 2.0 * right + wrong + missed, empty=0.0)
+
+
+def macro_precision(counts: Matrices) -> FloatArray:
+    """Return the unweighted mean of precision over all labels."""
+    return _mean_over_labels(counts, "precision")
+
+
+def macro_recall(counts: Matrices) -> FloatArray:
+    """Return the unweighted mean of recall over all labels."""
+    return _mean_over_labels(counts, "recall")
+
+
+def best_thresholds(labels: IntArray, probabilities: npt.NDArray[np.floating]) -> FloatArray:
+    """Return for each label the threshold with the highest F1 on these utterances, ``[labels]``.
+
+    It lies midway between two neighbouring probabilities; of equally good thresholds it is the highest.
+
+    Args:
+        labels: 0 or 1, ``[utterances, labels]``.
+        probabilities: ``[utterances, labels]``.
+    """
+    thresholds = np.full(labels.shape[1], DEFAULT_THRESHOLD)
+    for number in range(labels.shape[1]):
+        truth, values = labels[:, number], probabilities[:, number].astype(np.float64)
+        if not truth.any():
+            continue
+        order = np.argsort(-values, kind="stable")
+        truth, values = truth[order], values[order]
+        right = np.cumsum(truth)
+        predicted = np.arange(1, len(values) + 1)
+        f1 = 2.0 * right / (predicted + right[-1])
+        ends = np.append(values[:-1] > values[1:], True)  # equal probabilities are predicted together
+        best = int(np.flatnonzero(ends)[f1[ends].argmax()])
+        below = values[best + 1] if best + 1 < len(values) else 0.0
+        thresholds[number] = (values[best] + below) / 2
+    return thresholds
+
+
+MULTI_LABEL_METRICS: Mapping[str, Callable[[Matrices], FloatArray]] = {
+    "macro_f1": macro_f1,
+    "micro_f1": micro_f1,
+    "macro_precision": macro_precision,
+    "macro_recall": macro_recall,
+}
+"""Metric by name, from counts ``[..., labels, 4]`` to ``[...]``."""
+
+KNOWN = tuple(dict.fromkeys([*METRICS, *MULTI_LABEL_METRICS]))
+"""The names of all metrics, of one label per utterance and of several."""
+
+
+def metrics_of(*, multi_label: bool) -> Mapping[str, Callable[[Matrices], FloatArray]]:
+    """Return the metrics of a protocol by name."""
+    return MULTI_LABEL_METRICS if multi_label else METRICS
+
+
+def _columns(counts: Matrices) -> tuple[FloatArray, ...]:
+    return tuple(np.asarray(counts, dtype=np.float64)[..., column] for column in range(4))
+
+
+def _mean_over_labels(counts: Matrices, name: str) -> FloatArray:
+    values: FloatArray = np.nan_to_num(label_scores(counts)[name]).mean(axis=-1)
+    return values
