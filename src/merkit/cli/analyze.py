@@ -8,10 +8,11 @@ from rich.table import Column
 
 from merkit.cli.console import number, show, show_prose, show_table
 from merkit.cli.failures import FailFast
-from merkit.cli.options import AsJson, Checkpoint, Labels, Prior, decision_options
+from merkit.cli.options import AsJson, Channels, Checkpoint, Labels, Prior, decision_options
 from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
+from merkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from merkit.recordings.analysis import Analysis, Segment
@@ -31,9 +32,15 @@ def analyze(
             "found by name. Those of a folder's recordings are also found beside them.",
         ),
     ] = None,
-    channels: Annotated[
-        str, typer.Option("--channels", help="mix, left, right, or split: each channel is a speaker of its own.")
-    ] = "mix",
+    channels: Channels = "auto",
+    speakers_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--speakers-file",
+            help="Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker.",
+            show_default=False,
+        ),
+    ] = None,
     speech_check: Annotated[
         bool,
         typer.Option(
@@ -51,15 +58,23 @@ def analyze(
     ] = None,
     labels: Labels = None,
     prior: Prior = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for a JSON and a CSV file per recording.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the files of each recording.")] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="json,csv,rttm,srt,vtt,textgrid,eaf",
+            help="Of the files in --out, divided by commas; by default json,csv. JSON is always written.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
     fail_fast: FailFast = False,
 ) -> None:
     """Label the utterances of recordings.
 
-    Without a transcript with times, and without --asr, a recording is one utterance; for a model that compares a voice
-    with the speaker's own average it is cut at pauses. With --out, what is done already is
-    left out when the command is repeated.
+    Without a transcript with times, and without --asr, a recording of over 15 s or of several speakers is cut where the
+    speaker changes and at pauses. With --out, what is done already is left out when the command is repeated.
     """
     from merkit.formats.checkpoint_folder import check_folder
 
@@ -67,18 +82,23 @@ def analyze(
     decision = decision_options(labels, prior)
     from merkit.api.recognition import checkpoint_folder
     from merkit.recordings.bulk import analyze_recordings
+    from merkit.recordings.options import RecordingOptions
     from merkit.recordings.search import find_recordings, refuse_same_outputs
+    from merkit.recordings.timeline.formats import chosen_formats
 
+    if format_ is not None and out is None:
+        raise ConfigError(f"--format {format_} is that of the files in --out: give --out too")
+    formats = chosen_formats(format_)
     found, failures = find_recordings(recordings, transcript)
     if out is not None:
         found = refuse_same_outputs(found, failures)
     folder = checkpoint_folder(str(checkpoint))
     stop = fail_fast or len(found) + len(failures) == 1
     refuse_first(failures, stop, as_json)
-    options = {"channels": channels, "speech_check": speech_check}
+    options = RecordingOptions(channels=channels, speech_check=speech_check, speakers_file=speakers_file)
     with shown_progress() as progress:
         follow(
-            analyze_recordings(found, folder, str(checkpoint), options, out, progress, decision, asr),
+            analyze_recordings(found, folder, str(checkpoint), options, out, progress, decision, asr, formats),
             failures,
             show_result=_show,
             to_dict=lambda analysis: analysis.to_dict(),
@@ -115,6 +135,8 @@ def print_analysis(analysis: "Analysis") -> None:
         for segment in analysis.segments
     ]
     show_table(heads, rows)
+    for stage, sentence in analysis.stages.items():
+        show_prose(f"{stage}: {sentence}")
     for note in analysis.notes:
         show_prose(note)
 

@@ -1,26 +1,36 @@
 """Label the utterances of a recording, with or without a transcript."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from merkit.core.encoder import describe_unread
 from merkit.core.errors import MerkitError
+from merkit.core.phrases import number_of
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
+from merkit.data.files import file_hash
 from merkit.data.media.audio import duration_s, media_notes
+from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.predictor import Predictor
 from merkit.io.decision_rule import DecisionRule
 from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.decision_notes import describe_decisions, describe_reference
 from merkit.recordings.division import divide
+from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.recognition.engine import Engine
-from merkit.recordings.speech import describe_unheard, without_unheard
+from merkit.recordings.speech import describe_check, describe_unheard, without_unheard
 from merkit.recordings.tabular import Tabular
+from merkit.recordings.timeline.document import timeline_values
+from merkit.recordings.timeline.summary import Summary, summarize
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
+
+STAGES = ("channels", "speech", "speakers", "words", "utterances", "model")
+"""From a recording to its labels, in order."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,20 @@ class Analysis(Tabular):
     """The decision rule that decided what is said; ``None``: the model has none."""
     multi_label: bool = False
     """Whether an utterance may have several labels."""
+    checkpoint_hash: str | None = None
+    """Of the checkpoint's files; ``None``: it has none."""
+    calibrated: bool = False
+    """Whether the probabilities were calibrated on other data than the training's."""
+    transcript: Path | None = None
+    """The file of the words; ``None``: there is none."""
+    transcript_hash: str | None = None
+    stages: Mapping[str, str] = field(default_factory=dict)
+    """What each of ``STAGES`` did, in order, a sentence each."""
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Talk time, shares of labels, overlaps and turning points."""
+        return summarize(self.segments, self.duration_s, self.labels)
 
     @property
     def has_arousal(self) -> bool:
@@ -114,45 +138,8 @@ class Analysis(Tabular):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        segments = [
-            {
-                "start_s": segment.start_s,
-                "end_s": segment.end_s,
-                "speaker": segment.speaker,
-                "text": segment.text,
-                "label": segment.label,
-                **({"labels": list(segment.labels)} if self.multi_label else {}),
-                "reason": segment.reason,
-                "probabilities": None if segment.prediction is None else dict(segment.prediction.probabilities) or None,
-                "confidence": segment.confidence,
-                **({"arousal": segment.arousal} if self.has_arousal else {}),
-                "modalities": list(segment.modalities),
-                **({"sources": _sources(segment.sources)} if segment.sources else {}),
-            }
-            for segment in self.segments
-        ]
-        return {
-            "recording": str(self.recording),
-            "duration_s": self.duration_s,
-            "checkpoint": self.checkpoint,
-            "labels": list(self.labels),
-            **({} if self.rule is None else {"decision_rule": self.rule.toml_values()}),
-            "notes": list(self.notes),
-            "segments": segments,
-        }
-
-
-def _sources(sources: Mapping[str, Prediction]) -> dict[str, Any]:
-    return {
-        name: {
-            "label": each.label,
-            "probabilities": dict(each.probabilities) or None,
-            "confidence": each.confidence,
-            "reason": each.reason,
-            **({} if each.arousal is None else {"arousal": each.arousal}),
-        }
-        for name, each in sources.items()
-    }
+        """Return the timeline as JSON values; see `merkit.recordings.timeline.document`."""
+        return timeline_values(self)
 
 
 def prediction_row(
@@ -180,19 +167,16 @@ def analyze_recording(
     recording: Path | Waveform,
     transcript: Path | Sequence[Line] | None,
     checkpoint: str,
+    options: RecordingOptions = DEFAULT_OPTIONS,
     *,
-    channels: str = "mix",
-    speech_check: bool = True,
     engine: Engine | None = None,
     name: str = "waveform",
 ) -> Analysis:
     """Recognise every utterance of a recording; nothing is written.
 
-    A transcript with times cuts the recording into utterances, or the words that ``engine`` recognises. Without both
-    the whole recording is one utterance; for a model that compares a voice with its own average, which needs several
-    utterances, it is cut at pauses (words without times are then read by no model of sound alone, and are left out). A
-    modality that the model reads and the recording lacks (text, where there is no transcript) is missing to the model,
-    and each segment names the modalities that were present.
+    The utterances are the lines of a transcript with times, those of the words that ``engine`` recognises, or else
+    stretches of speech; see `divide`. A modality that the model reads and the recording lacks (text, where there is no
+    transcript) is missing to the model, and each segment names the modalities that were present.
 
     Sound without speech is missing to the model too: an utterance that has words is labelled from them, one that has
     none gets no label. An utterance of over ten minutes of sound is read in pieces, whose probabilities are averaged.
@@ -202,8 +186,7 @@ def analyze_recording(
         recording: A file or a waveform.
         transcript: A transcript's file, or its lines.
         checkpoint: What the result says it was made by.
-        channels: How a recording of several channels is read; see `assign_channels`.
-        speech_check: Whether sound without speech is left out; ``False``: a model that reads sound gets all of it.
+        options: How the recording is read.
         engine: Recognises words where there is no transcript; ``None``: none are recognised.
         name: What a recording in memory is called.
 
@@ -220,10 +203,10 @@ def analyze_recording(
     if lines is None and engine is None and recognizer.reads == {"text"}:
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript, or recognise words (--asr, asr=True).")
     rule = recognizer.decisions.rule
-    at_pauses = speech_check and rule is not None and rule.compares
-    if at_pauses and lines is not None and "text" not in recognizer.reads and all(x.start_s is None for x in lines):
+    compares = rule is not None and rule.compares
+    if compares and lines is not None and "text" not in recognizer.reads and all(x.start_s is None for x in lines):
         lines, engine = None, None  # words without times are one utterance, and say nothing to a model of sound
-    division = divide(recording, lines, channels, engine=engine, at_pauses=at_pauses, name=name)
+    division = divide(recording, lines, options, engine=engine, always_cut=compares, name=name)
     utterances = [
         Utterance(
             id=f"{turn}",
@@ -242,7 +225,8 @@ def analyze_recording(
         if recognizer.hears
         else Pieces({utterance.id: [utterance] for utterance in utterances})
     )
-    heard, unheard = without_unheard(pieces.all) if recognizer.hears and speech_check else (pieces.all, {})
+    checked = recognizer.hears and options.speech_check and not division.is_speech
+    heard, unheard = without_unheard(pieces.all) if checked else (pieces.all, {})
     reasons = {
         name: unheard[own[0].id] for name, own in pieces.pieces.items() if all(piece.id in unheard for piece in own)
     }
@@ -278,8 +262,32 @@ def analyze_recording(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
     notes += [note for note in (unaligned, unread) if note is not None]
-    decisions = recognizer.decisions
-    return Analysis(path, length_s, checkpoint, decisions.labels, segments, notes, rule, decisions.multi_label)
+    what = {
+        "speech": describe_check(checked, reasons, len(segments)),
+        **division.stages,
+        "model": _model(recognizer, checkpoint, segments),
+    }
+    return Analysis(
+        recording=path,
+        duration_s=length_s,
+        checkpoint=checkpoint,
+        labels=recognizer.decisions.labels,
+        segments=segments,
+        notes=notes,
+        rule=rule,
+        checkpoint_hash=None if recognizer.folder is None else checkpoint_hash(recognizer.folder),
+        multi_label=recognizer.multi_label,
+        calibrated=recognizer.decisions.calibrated,
+        transcript=transcript if isinstance(transcript, Path) else None,
+        transcript_hash=file_hash(transcript) if isinstance(transcript, Path) else None,
+        stages={stage: what[stage] for stage in STAGES},
+    )
+
+
+def _model(recognizer: Predictor, checkpoint: str, segments: Sequence[Segment]) -> str:
+    reads = " and ".join(sorted(recognizer.reads)) or "nothing"
+    labelled = sum(bool(segment.labels) for segment in segments)
+    return f"{checkpoint} reads {reads}; {labelled} of {number_of(len(segments), 'utterance')} labelled."
 
 
 def _notes(recognizer: Predictor, transcribed: bool, segments: Sequence[Segment]) -> list[str]:

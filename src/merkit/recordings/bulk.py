@@ -13,8 +13,11 @@ from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import FileIds, Outputs, content_of, file_ids
 from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.models import open_engine
 from merkit.recordings.search import FoundRecording
+from merkit.recordings.timeline.formats import DEFAULT
+from merkit.recordings.timeline.reading import read_timeline
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
 
 T = TypeVar("T")
@@ -94,11 +97,12 @@ def analyze_recordings(
     found: Sequence[FoundRecording],
     checkpoint: Path,
     name: str,
-    options: Mapping[str, Any],
+    options: RecordingOptions = DEFAULT_OPTIONS,
     out: Path | None = None,
     progress: ProgressCallback | None = None,
     decision: DecisionOptions = DEFAULT_DECISION,
     asr: str | None = None,
+    formats: Sequence[str] = DEFAULT,
 ) -> Iterator[Outcome[Analysis]]:
     """Yield what becomes of each recording; see `do_each`. The checkpoint is loaded when it is first needed.
 
@@ -106,11 +110,12 @@ def analyze_recordings(
         found: The recordings.
         checkpoint: The folder of the checkpoint.
         name: What the results say they were made by.
-        options: Those of `analyze_recording`.
+        options: How the recordings are read.
         out: The folder of all analyses; ``None``: none is written.
         progress: As of `do_each`.
         decision: What a user chose in place of the checkpoint's decision rule.
         asr: The recogniser of words where there is no transcript; see `open_engine`.
+        formats: Of the files in ``out``, as of `chosen_formats`; others of what is done already are written from it.
 
     Raises:
         MerkitError: The checkpoint or an option cannot be used, or ``out`` cannot be written to.
@@ -121,12 +126,13 @@ def analyze_recordings(
 
     def key(one: FoundRecording) -> Mapping[str, Any]:
         own = {} if one.transcript is not None else recognised_by
-        return made_of(one.path, one.transcript, checkpoint, {**options, **decision.given, **own})
+        return made_of(one.path, one.transcript, checkpoint, {**options.identity(), **decision.given, **own})
 
     work = Work(
-        make=lambda one: analyze_recording(recognizer(), one.path, one.transcript, name, engine=engine, **options),
-        outputs=lambda one: outputs_of(Path() if out is None else out, one.output),
+        make=lambda one: analyze_recording(recognizer(), one.path, one.transcript, name, options, engine=engine),
+        outputs=lambda one: outputs_of(Path() if out is None else out, one.output, formats),
         made_of=key,
         write=write_analysis,
+        read=read_timeline,
     )
     return do_each(work, found, out is not None, progress)
