@@ -9,6 +9,7 @@ from typing import Any
 from merkit.core.encoder import describe_unread
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.phrases import number_of
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
 from merkit.data.files import file_hash
@@ -28,6 +29,7 @@ from merkit.recordings.tabular import Tabular
 from merkit.recordings.timeline.document import timeline_values
 from merkit.recordings.timeline.summary import Summary, summarize
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
+from merkit.recordings.unfinished import Unfinished, in_memory
 
 STAGES = ("channels", "speech", "speakers", "words", "utterances", "model")
 """From a recording to its labels, in order."""
@@ -173,6 +175,8 @@ def analyze_recording(
     *,
     engine: Engine | None = None,
     name: str = "waveform",
+    progress: ProgressCallback | None = None,
+    work: Unfinished | None = None,
 ) -> Analysis:
     """Recognise every utterance of a recording; nothing is written.
 
@@ -191,11 +195,14 @@ def analyze_recording(
         options: How the recording is read.
         engine: Recognises words where there is no transcript; ``None``: none are recognised.
         name: What a recording in memory is called.
+        progress: Called as each stage proceeds.
+        work: Keeps what is finished, so that a killed analysis goes on; ``None``: nothing is kept.
 
     Raises:
         MerkitError: The recording or the transcript cannot be read, or the checkpoint needs more than they hold.
     """
     length_s = duration_s(recording)
+    work = work or in_memory(length_s)
     path = recording if isinstance(recording, Path) else Path(name)
     read = read_transcript(transcript, path.stem) if isinstance(transcript, Path) else transcript
     fitted = (
@@ -210,7 +217,9 @@ def analyze_recording(
     compares = rule is not None and rule.compares
     if compares and lines is not None and not reads_text and all(x.start_s is None for x in lines):
         lines, engine = None, None  # words without times are one utterance, and say nothing to a model of sound
-    division = divide(recording, lines, options, engine=engine, always_cut=compares, name=name)
+    division = divide(
+        recording, lines, options, engine=engine, always_cut=compares, name=name, progress=progress, work=work
+    )
     utterances = [
         Utterance(
             id=f"{turn}",
@@ -235,7 +244,7 @@ def analyze_recording(
     uncut = [piece for piece in heard if piece.id in pieces.pieces]
     times, unaligned = align_turns(recognizer.request, list(turns_of(uncut, Path())))
     wanted = [utterance.id for utterance in utterances if utterance.id not in nothing]
-    found = predict_pieces(recognizer, pieces, heard, wanted, times) if wanted else {}
+    found = predict_pieces(recognizer, pieces, heard, wanted, times, work.features, progress) if wanted else {}
     segments = [
         Segment(
             start_s=utterance.start_s or 0.0,

@@ -3,12 +3,14 @@
 Every stage has a file of its own, says in one sentence what it did, and hands on to the next.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from merkit.core.phrases import number_of
-from merkit.core.waveform import Waveform
+from merkit.core.progress import ProgressCallback
+from merkit.core.waveform import Channel, Waveform
 from merkit.data.media.audio import Recording, duration_s
 from merkit.recordings.channels import assign_channels, choose_channels
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
@@ -20,6 +22,7 @@ from merkit.recordings.speech import Region, has_enough, speech_regions
 from merkit.recordings.transcripts import Line
 from merkit.recordings.transcripts.lines import PAUSE_S as WORD_PAUSE_S
 from merkit.recordings.transcripts.lines import start_of
+from merkit.recordings.unfinished import Unfinished, in_memory
 from merkit.recordings.utterances import LONGEST_S, PAUSE_S, stretches_of
 
 _WHOLE = Line(None, None, "", None)
@@ -48,6 +51,8 @@ def divide(
     engine: Engine | None = None,
     always_cut: bool = False,
     name: str = "waveform",
+    progress: ProgressCallback | None = None,
+    work: Unfinished | None = None,
 ) -> Division:
     """Return the utterances of a recording.
 
@@ -62,11 +67,14 @@ def divide(
         engine: Recognises words where there is no transcript.
         always_cut: Whether a short recording is cut at its pauses too.
         name: What a recording in memory is called.
+        progress: Called as the recording is heard.
+        work: Keeps what is finished; ``None``: nothing is kept.
 
     Raises:
         MerkitError: The recording or a file of the options cannot be read, or its channels are not as named.
     """
     length_s = duration_s(recording)
+    parts = work or in_memory(length_s)
     stem = recording.stem if isinstance(recording, Path) else name
     has_words = lines is not None
     if lines is not None and all(line == _WHOLE for line in lines):  # a transcript without words and times
@@ -78,11 +86,16 @@ def divide(
     def hear(sound: Recording) -> Sequence[Region]:
         """Return the speech of a sound; none where there is no more than in music."""
         if sound not in regions:
-            found = speech_regions(sound)
-            regions[sound] = found if has_enough(found, length_s) else ()
+            number = sound.number if isinstance(sound, Channel) else None
+            found = parts.once("speech", number, lambda: speech_regions(sound, seconds=done))
+            regions[sound] = [(first_s, last_s) for first_s, last_s in found] if has_enough(found, length_s) else ()
         return regions[sound]
 
-    who = find_speakers(stem, lines, wholes, options, length_s, hear)
+    def done(seconds: int) -> None:
+        if progress is not None:
+            progress(f"speech of {stem}", seconds, math.ceil(length_s), f"{seconds} of {length_s:.0f} s heard")
+
+    who = find_speakers(stem, lines, wholes, options, length_s, hear, parts)
     turns, notes = who.turns, list(who.notes)
     if lines is not None:
         named = with_speakers(lines, turns) if turns and lines[0].start_s is not None else lines
@@ -99,7 +112,7 @@ def divide(
         return Division(kept.spoken, stages, has_words, notes=notes)
     if engine is not None:
         sounds = wholes if turns else kept.spoken
-        found = recognise_sounds(engine, recording, sounds, without=kept.away, name=name)
+        found = recognise_sounds(engine, recording, sounds, without=kept.away, name=name, progress=progress, work=parts)
         first, *others = found.notes
         stages["words"] = _sentence(first)
         notes += others

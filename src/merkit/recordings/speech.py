@@ -4,7 +4,7 @@ A model predicts a label for every sound: for silence, noise and music too, ofte
 recording is checked before it is read. The check is no part of a model: a corpus is read as it is.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,10 +57,11 @@ def speech_regions(
     on: float = ON,
     off: float = OFF,
     shortest_s: float = SHORTEST_S,
+    seconds: Callable[[int], object] | None = None,
 ) -> list[Region]:
     """Return the regions of a recording, or of an interval of it, that have speech; the sound is read in blocks.
 
-    Times are the recording's. The mean of all channels is read.
+    Times are the recording's. The mean of all channels is read. ``seconds`` is called with those that are done.
 
     Raises:
         MerkitError: The recording cannot be read, or the speech detector is not installed.
@@ -68,6 +69,8 @@ def speech_regions(
     begin_s = start_s or 0.0
     pieces: list[Region] = []
     for number, window in enumerate(_windows(audio_blocks(recording, silero.RATE_HZ, start_s, end_s))):
+        if seconds is not None:
+            seconds(number * _WINDOW // silero.RATE_HZ)
         if not window.any():  # hours of digital silence need no network
             continue
         at_s = begin_s + number * _WINDOW / silero.RATE_HZ

@@ -1,7 +1,7 @@
 """The stage of speakers: who speaks when, from the best that is known; the number of speakers is never guessed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.lookup import unknown
@@ -13,6 +13,7 @@ from merkit.recordings.speakers.turns import read_turns
 from merkit.recordings.speech import Region, minus
 from merkit.recordings.transcripts import Line
 from merkit.recordings.transcripts.lines import start_of
+from merkit.recordings.unfinished import Unfinished
 
 Spoken = tuple[Line, Recording]
 """A line or turn, and the sound that it is read from."""
@@ -39,6 +40,7 @@ def find_speakers(
     options: RecordingOptions,
     length_s: float,
     hear: Callable[[Recording], Sequence[Region]],
+    work: Unfinished,
 ) -> WhoSpeaks:
     """Return who speaks when: as a file says, the transcript, the channels, or voices told apart; else one speaker.
 
@@ -49,6 +51,7 @@ def find_speakers(
         options: What the user chose.
         length_s: The recording's length.
         hear: Returns the speech of a sound.
+        work: Keeps the turns of voices that are told apart.
 
     Raises:
         MerkitError: A file cannot be read, or voices cannot be told apart.
@@ -69,7 +72,9 @@ def find_speakers(
         regions = hear(sound)
         if not regions:
             return WhoSpeaks((), f"{_ONE}: there is no speech to tell {options.count} by.")
-        turns = diarize(sound, regions, options.count, options.marks)
+        count = options.count
+        values = work.once("turns", None, lambda: [astuple(x) for x in diarize(sound, regions, count, options.marks)])
+        turns = [Line(*each) for each in values]
         how = "by marked seconds of each" if options.marks else "by voice"
         return WhoSpeaks(turns, f"{options.count} told apart {how}, experimental: {describe_error(options)}.")
     return WhoSpeaks((), f"{_ONE}: the transcript names none." if lines is not None else f"{_ONE}; {_HINT}.")
