@@ -1,7 +1,7 @@
 """``merkit analyze``: label the utterances of recordings."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Column
@@ -57,8 +57,16 @@ def analyze(
         str | None,
         typer.Option(
             "--format",
-            metavar="json,csv,rttm,srt,vtt,textgrid,eaf",
-            help="Of the files in --out, divided by commas; by default json,csv. JSON is always written.",
+            metavar="json,csv,html,rttm,srt,vtt,textgrid,eaf",
+            help="Of the files in --out, divided by commas; by default json,csv,html. JSON is always written.",
+            show_default=False,
+        ),
+    ] = None,
+    audio: Annotated[
+        Literal["embed", "link", "none"] | None,
+        typer.Option(
+            "--audio",
+            help="The sound of the page: inside it, in the recording that it links (the default), or none.",
             show_default=False,
         ),
     ] = None,
@@ -83,6 +91,8 @@ def analyze(
     if format_ is not None and out is None:
         raise ConfigError(f"--format {format_} is that of the files in --out: give --out too")
     formats = chosen_formats(format_)
+    if audio is not None and (out is None or "html" not in formats):
+        raise ConfigError(f"--audio {audio} is that of the page in --out: give --out, and html in --format")
     found, failures = find_recordings(recordings, transcript)
     if out is not None:
         found = refuse_same_outputs(found, failures)
@@ -92,7 +102,9 @@ def analyze(
     options = {"channels": channels, "speech_check": speech_check}
     with shown_progress() as progress:
         follow(
-            analyze_recordings(found, folder, str(checkpoint), options, out, progress, decision, asr, formats),
+            analyze_recordings(
+                found, folder, str(checkpoint), options, out, progress, decision, asr, formats, audio or "link"
+            ),
             failures,
             show_result=_show,
             to_dict=lambda analysis: analysis.to_dict(),

@@ -24,6 +24,8 @@ from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.speech import describe_unheard, without_unheard
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.timeline.document import timeline_values
+from merkit.recordings.timeline.page import notebook_part, timeline_page
+from merkit.recordings.timeline.peaks import Peaks, peaks_of
 from merkit.recordings.timeline.summary import Summary, summarize
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 
@@ -105,6 +107,9 @@ class Analysis(Tabular):
     stages: Mapping[str, str] = field(default_factory=dict)
     """What each stage from the recording to labels did, in order, a sentence each."""
 
+    peaks: Peaks | None = None
+    """The outline of a recording in memory; a file's is read from it."""
+
     @cached_property
     def summary(self) -> Summary:
         """Talk time, shares of labels, overlaps and turning points."""
@@ -135,6 +140,13 @@ class Analysis(Tabular):
     def to_dict(self) -> dict[str, Any]:
         """Return the timeline as JSON values; see `merkit.recordings.timeline.document`."""
         return timeline_values(self)
+
+    def _page(self, folder: Path) -> str:
+        return timeline_page(self, folder)
+
+    def _repr_html_(self) -> str:
+        """Return a small timeline without scripts, which a notebook shows."""
+        return notebook_part(self)
 
 
 def prediction_row(
@@ -271,6 +283,7 @@ def analyze_recording(
         checkpoint_hash=None if recognizer.folder is None else checkpoint_hash(recognizer.folder),
         multi_label=recognizer.multi_label,
         calibrated=recognizer.decisions.calibrated,
+        peaks=peaks_of(recording) if isinstance(recording, Waveform) else None,
         transcript=transcript if isinstance(transcript, Path) else None,
         transcript_hash=file_hash(transcript) if isinstance(transcript, Path) else None,
     )

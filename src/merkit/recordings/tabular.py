@@ -60,16 +60,19 @@ class Tabular(ABC):
         return Path(path)
 
     def to_html(self, path: str | Path) -> Path:
-        """Write the rows as a page of HTML and return the file's path; an earlier page is replaced, and nothing else.
+        """Write a page of HTML and return the file's path; an earlier page is replaced, and nothing else.
 
         Raises:
             MerkitError: The file cannot be written, or holds something else.
         """
         _refuse_foreign(Path(path), lambda content: _GENERATOR.encode() in content)
-        title = f"<title>{escape(self.title)}</title>"
-        head = f'<!doctype html><meta charset="utf-8">{_GENERATOR}{title}<style>{_STYLE}</style>'
-        write_texts({Path(path): head + self._repr_html_()})
+        write_texts({Path(path): self._page(Path(path).parent)})
         return Path(path)
+
+    def _page(self, folder: Path) -> str:
+        """Return the page that `to_html` writes into a folder."""
+        title = f"<title>{escape(self.title)}</title>"
+        return f'<!doctype html><meta charset="utf-8">{_GENERATOR}{title}<style>{_STYLE}</style>{self._repr_html_()}'
 
     def _repr_html_(self) -> str:
         """Return the rows as an HTML table, without the probabilities; all text is escaped."""

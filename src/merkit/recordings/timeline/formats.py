@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from merkit.recordings.analysis import Analysis, Segment
 
 JSON, HTML = "json", "html"
-DEFAULT = (JSON, "csv")
+DEFAULT = (JSON, "csv", HTML)
 UNSURE = "unsure"
 
 
@@ -81,7 +81,7 @@ TEXTS: Mapping[str, Callable[["Analysis"], str]] = {
 }
 ENDINGS = {"textgrid": "TextGrid"}
 """Of the files whose ending is not the name of the format."""
-NAMES = (JSON, *TEXTS)
+NAMES = (JSON, *TEXTS, HTML)
 
 
 def chosen_formats(names: str | None) -> tuple[str, ...]:
