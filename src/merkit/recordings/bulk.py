@@ -13,6 +13,7 @@ from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import FileIds, Outputs, content_of, file_ids
 from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.models import open_engine
 from merkit.recordings.search import FoundRecording
 from merkit.recordings.timeline.formats import DEFAULT, HTML
@@ -105,7 +106,7 @@ def analyze_recordings(
     found: Sequence[FoundRecording],
     checkpoint: Path,
     name: str,
-    options: Mapping[str, Any],
+    options: RecordingOptions = DEFAULT_OPTIONS,
     out: Path | None = None,
     progress: ProgressCallback | None = None,
     decision: DecisionOptions = DEFAULT_DECISION,
@@ -119,7 +120,7 @@ def analyze_recordings(
         found: The recordings.
         checkpoint: The folder of the checkpoint.
         name: What the results say they were made by.
-        options: Those of `analyze_recording`.
+        options: How the recordings are read.
         out: The folder of all analyses; ``None``: none is written.
         progress: As of `do_each`.
         decision: What a user chose in place of the checkpoint's decision rule.
@@ -137,11 +138,11 @@ def analyze_recordings(
 
     def key(one: FoundRecording) -> Mapping[str, Any]:
         own = {} if one.transcript is not None else recognised_by
-        answer = made_of(one.path, one.transcript, checkpoint, {**options, **decision.given, **own})
+        answer = made_of(one.path, one.transcript, checkpoint, {**options.identity(), **decision.given, **own})
         return {**answer, "audio": audio} if HTML in formats else answer
 
     work = Work(
-        make=lambda one: analyze_recording(recognizer(), one.path, one.transcript, name, engine=engine, **options),
+        make=lambda one: analyze_recording(recognizer(), one.path, one.transcript, name, options, engine=engine),
         outputs=lambda one: outputs_of(Path() if out is None else out, one.output, formats),
         made_of=key,
         write=partial(write_analysis, audio=audio),
