@@ -46,17 +46,20 @@ def write_analysis(
     made_of: Mapping[str, Any],
     inputs: FileIds = (),
     audio: Audio = "link",
+    truth: Sequence[str] = (),
 ) -> None:
-    """Write the files of an analysis, each in the format that its ending says; ``audio`` is that of `timeline_page`.
+    """Write the files of an analysis, each in the format that its ending says.
+
+    ``audio`` and ``truth`` are those of `timeline_page`.
 
     Raises:
         MerkitError: As `Outputs.write`.
     """
-    writers = {path: partial(_write, analysis, path.suffix[1:].lower(), audio) for path in outputs.files}
+    writers = {path: partial(_write, analysis, path.suffix[1:].lower(), audio, truth) for path in outputs.files}
     outputs.write(analysis.to_dict(), made_of, writers, inputs)
 
 
-def _write(analysis: Analysis, name: str, audio: Audio, path: Path) -> None:
-    text = timeline_page(analysis, path.parent, audio) if name == HTML else TEXTS[name](analysis)
+def _write(analysis: Analysis, name: str, audio: Audio, truth: Sequence[str], path: Path) -> None:
+    text = timeline_page(analysis, path.parent, audio, truth) if name == HTML else TEXTS[name](analysis)
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         file.write(text)

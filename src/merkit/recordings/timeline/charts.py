@@ -55,10 +55,11 @@ def patterns() -> str:
 def overview(view: View) -> str:
     """Return the whole recording: its outline, and below it a lane for each speaker with the utterances."""
     analysis, speakers, peaks = view.analysis, view.speakers[:LANES], view.peaks
-    height = WAVE_HEIGHT + LANE_HEIGHT * max(len(speakers), 1)
+    below = 0 if peaks is None else WAVE_HEIGHT
+    height = below + LANE_HEIGHT * max(len(speakers), 1)
     lanes = []
     for number, speaker in enumerate(speakers):
-        top = WAVE_HEIGHT + LANE_HEIGHT * number
+        top = below + LANE_HEIGHT * number
         boxes: dict[str, list[str]] = {}
         for segment in analysis.segments:
             if segment.speaker == speaker:

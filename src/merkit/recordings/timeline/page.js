@@ -269,7 +269,7 @@
       each.row.hidden = !fits;
       shown += fits;
     });
-    count.textContent = shown === items.length ? `${shown} utterances` : `${shown} of ${items.length} utterances`;
+    count.textContent = shown === items.length ? `${shown} utterance${shown === 1 ? "" : "s"}` : `${shown} of ${items.length} utterances`;
   }
   for (const field of [search, who, which, sure]) field.addEventListener("input", filter);
   filter();

@@ -7,7 +7,7 @@ run; all text is escaped besides. Without scripts the page shows everything but 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +28,20 @@ GENERATOR = '<meta name="generator" content="merkit">'
 _ZOOMS = ((15, "15 s"), (30, "30 s"), (60, "1 min"), (300, "5 min"), (0, "all"))
 
 
-def timeline_page(analysis: "Analysis", folder: Path, audio: sound.Audio = "link") -> str:
+def timeline_page(analysis: "Analysis", folder: Path, audio: sound.Audio = "link", truth: Sequence[str] = ()) -> str:
     """Return the page of an analysis.
 
     Args:
         analysis: The analysis.
         folder: Where the page will lie, for the link to the recording.
         audio: Whether the sound is in the page, linked, or neither; an analysis without a file has none.
+        truth: The true label of each utterance, where they are known: shown beside the predicted one.
 
     Raises:
         MediaError: The sound is to be in the page, and cannot be read.
     """
     file = analysis.recording if analysis.recording.is_file() else None
-    view = view_of(analysis, known_peaks(analysis))
+    view = view_of(analysis, known_peaks(analysis), truth)
     has_sound = file is not None and audio != "none" and view.peaks is not None
     source = sound.link(file, folder) if file is not None and has_sound and audio == "link" else ""
     embedded = sound.embedded(file) if file is not None and has_sound and audio == "embed" else ""
@@ -136,9 +137,21 @@ def _summary(view: View) -> str:
         over_time = f'<h3>Shares over time</h3><div class="windows">{bars}</div>{axis(analysis.duration_s, 4)}'
     return (
         f'<section class="card" aria-labelledby="h-summary"><h2 id="h-summary">Summary</h2>{parts.headline(analysis)}'
-        f'<div class="facts"><div>{parts.speakers_table(view)}{parts.legend(view)}</div>'
+        f'{_right(view)}<div class="facts"><div>{parts.speakers_table(view)}{parts.legend(view)}</div>'
         f"<div><h3>Turning points</h3>{points}{over_time}</div></div></section>"
     )
+
+
+def _right(view: View) -> str:
+    if not view.truth:
+        return ""
+    pairs = list(zip(view.analysis.segments, view.truth, strict=True))
+    answers = {"All together" if view.sources else "The model": [segment.label for segment, _ in pairs]}
+    for name in view.sources:
+        alone = (segment.sources.get(name) for segment, _ in pairs)
+        answers[name] = [None if each is None else each.label for each in alone]
+    counts = (f"{name} {sum(map(str.__eq__, view.truth, map(str, said)))}" for name, said in answers.items())
+    return f'<p class="headline">Right, of {len(pairs)}: {html_text(", ".join(counts))}.</p>'
 
 
 def _player(view: View, has_sound: bool, source: str) -> str:

@@ -40,8 +40,8 @@ def transcript(view: View) -> str:
 def plain_rows(view: View) -> str:
     """Return all utterances without anything that a script reads."""
     return "".join(
-        f'<li><span class="time">{clock(segment.start_s, tenths=True)}</span>{_said(view, segment)}</li>'
-        for segment in view.analysis.segments
+        f'<li><span class="time">{clock(segment.start_s, tenths=True)}</span>{_said(view, number)}</li>'
+        for number, segment in enumerate(view.analysis.segments)
     )
 
 
@@ -105,12 +105,16 @@ def _rows(view: View) -> Iterator[str]:
             f'<li id="u{number}" data-t="{times},{lanes[segment.speaker]},{style_class(segment, view.styles)}"{sure}'
             f'{_shares(view, segment)}><button type="button" class="time">{clock(segment.start_s, tenths=True)}'
             f"</button>"
-            f"{_said(view, segment)}</li>"
+            f"{_said(view, number)}</li>"
         )
 
 
-def _said(view: View, segment: "Segment") -> str:
+def _said(view: View, number: int) -> str:
+    segment = view.analysis.segments[number]
     alone = "; ".join(f"{name}: {_short(each)}" for name, each in segment.sources.items())
+    if view.truth:
+        mark = "✓" if segment.label == view.truth[number] else "✗"
+        alone = "; ".join(filter(None, [f"truth: {view.truth[number]} {mark}", alone]))
     below = f'<span class="parts">{html_text(alone)}</span>' if alone else ""
     return (
         f'<span class="who">{html_text(segment.speaker or NOBODY)}</span>{parts.tag(segment, view.styles)}'

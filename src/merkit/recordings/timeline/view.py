@@ -1,6 +1,6 @@
 """How an analysis is shown: what the parts of a page and of a notebook's output have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,9 +30,11 @@ class View:
     """Names of the models that were joined; empty: one model."""
     styles: Mapping[str, int]
     """Of each label; see `label_styles`."""
+    truth: tuple[str, ...] = ()
+    """The true label of each utterance, where they are known; empty: they are not."""
 
 
-def view_of(analysis: "Analysis", peaks: Peaks | None) -> View:
+def view_of(analysis: "Analysis", peaks: Peaks | None, truth: Sequence[str] = ()) -> View:
     """Return how an analysis is shown."""
     segments = analysis.segments
     alone = [each for segment in segments for each in segment.sources.values()]
@@ -44,6 +46,7 @@ def view_of(analysis: "Analysis", peaks: Peaks | None) -> View:
         labels,
         tuple(dict.fromkeys(name for segment in segments for name in segment.sources)),
         label_styles(labels),
+        tuple(truth),
     )
 
 
