@@ -34,13 +34,14 @@ def timeline_page(analysis: "Analysis", folder: Path, audio: sound.Audio = "link
     Args:
         analysis: The analysis.
         folder: Where the page will lie, for the link to the recording.
-        audio: Whether the sound is in the page, linked, or neither; an analysis without a file has none.
+        audio: Whether the sound is in the page, linked, or neither; an analysis without a file, or of which voices
+            were left out, has none.
         truth: The true label of each utterance, where they are known: shown beside the predicted one.
 
     Raises:
         MediaError: The sound is to be in the page, and cannot be read.
     """
-    file = analysis.recording if analysis.recording.is_file() else None
+    file = analysis.recording if analysis.recording.is_file() and not analysis.excludes_speakers else None
     view = view_of(analysis, known_peaks(analysis), truth)
     has_sound = file is not None and audio != "none" and view.peaks is not None
     source = sound.link(file, folder) if file is not None and has_sound and audio == "link" else ""
@@ -74,7 +75,9 @@ def notebook_part(analysis: "Analysis") -> str:
 
 
 def known_peaks(analysis: "Analysis") -> Peaks | None:
-    """Return the outline of a recording; ``None`` where it has no audio, or is not known any more."""
+    """Return the outline of a recording; ``None``: it has no audio, is not known any more, or voices were left out."""
+    if analysis.excludes_speakers:
+        return None
     if not analysis.recording.is_file():
         return analysis.peaks
     try:

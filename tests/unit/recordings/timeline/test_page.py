@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from merkit.core.types import Prediction
 from merkit.recordings.analysis import Analysis, Segment
 from merkit.recordings.timeline.index import check_index, write_index
 from merkit.recordings.timeline.page import timeline_page
+from merkit.recordings.timeline.reading import read_timeline
 from merkit.recordings.writing import outputs_of, write_analysis
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -97,6 +99,26 @@ def test_a_page_names_no_other_place_and_two_hours_are_small(tmp_path: Path) -> 
     assert len(re.findall(r"<li id=", page)) == 3000
     assert not re.findall(r"https?://(?!www\.w3\.org)", page)
     assert 'data-src="long.wav"' in page
+
+
+def test_where_voices_were_left_out_the_page_has_no_sound(tmp_path: Path) -> None:
+    made = replace(long_call(tmp_path), excludes_speakers=True)
+
+    page = timeline_page(made, tmp_path, "embed")
+
+    assert "<audio" not in page
+    assert 'id="sound"' not in page
+    assert '"peaks":""' in page
+    assert 'class="wave"' not in page + made._repr_html_()
+    assert read_timeline(made.to_dict()).excludes_speakers
+
+
+def test_the_truth_stands_beside_the_predictions(tmp_path: Path) -> None:
+    page = timeline_page(analysis(CALL), tmp_path, truth=["neutral", "happy", "angry", "sad", "happy", "happy"])
+
+    assert "Right, of 6: The model 3." in page
+    assert page.count("✓") == page.count("✗") == 3
+    assert "truth: sad ✗" in page
 
 
 def test_to_html_writes_the_page_and_replaces_only_its_own(tmp_path: Path) -> None:
