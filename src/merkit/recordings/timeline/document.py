@@ -82,7 +82,6 @@ class Timeline(_Part):
     decision_rule: dict[str, Any] | None = Field(default=None, description="As in the checkpoint.")
     stages: dict[str, str] = Field(default={}, description="What each stage from the recording to labels did.")
     excludes_speakers: bool = Field(default=False, description="Whether voices were left out: no sound is kept then.")
-    excludes_speakers: bool = Field(default=False, description="Whether voices were left out.")
     notes: list[str] = Field(description="What a reader must know.")
     summary: Summary | None = Field(default=None, description="Computed from the segments.")
     segments: list[TimelineSegment] = Field(description="In order of time.")
@@ -105,7 +104,6 @@ def timeline_values(analysis: "Analysis") -> dict[str, Any]:
         **({"multi_label": True} if analysis.multi_label else {}),
         **({} if analysis.rule is None else {"decision_rule": analysis.rule.toml_values()}),
         "stages": dict(analysis.stages),
-        **({"excludes_speakers": True} if analysis.excludes_speakers else {}),
         **({"excludes_speakers": True} if analysis.excludes_speakers else {}),
         "notes": list(analysis.notes),
         "summary": asdict(analysis.summary),

@@ -42,7 +42,6 @@ def read_timeline(values: Mapping[str, Any]) -> Analysis:
         transcript_hash=read.transcript_hash,
         stages=read.stages,
         excludes_speakers=read.excludes_speakers,
-        excludes_speakers=read.excludes_speakers,
     )
 
 
