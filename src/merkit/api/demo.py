@@ -16,9 +16,10 @@ from merkit.data.corpus.manifest import Manifest
 from merkit.evaluation.true_labels import true_labels
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.inference.recognizer import Recognizer
-from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
 from merkit.reporting.report import check_report, write_report
+from merkit.timeline.analysis import Analysis
 
 WORDS, VOICE, BOTH = "single/parley-text", "single/parley-audio", "bc_lstm/parley"
 """The recipes whose models label the call: from its text, from its sound, from both in the course of conversation."""

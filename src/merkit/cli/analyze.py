@@ -15,8 +15,8 @@ from merkit.core.characters import one_line
 from merkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis, Segment
     from merkit.recordings.bulk import Outcome
+    from merkit.timeline.analysis import Analysis, Segment
 
 
 def analyze(
@@ -121,7 +121,7 @@ def analyze(
     from merkit.recordings.bulk import analyze_recordings
     from merkit.recordings.options import RecordingOptions
     from merkit.recordings.search import find_recordings, refuse_same_outputs
-    from merkit.recordings.timeline.formats import chosen_formats
+    from merkit.timeline.formats import chosen_formats
 
     if format_ is not None and out is None:
         raise ConfigError(f"--format {format_} is that of the files in --out: give --out too")

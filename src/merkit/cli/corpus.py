@@ -30,7 +30,7 @@ def from_timelines(
 
     Of each recording the file counts that was changed since. The corpus is trained on with the protocol table.
     """
-    from merkit.recordings.timeline.corpus import UNCHANGED, corpus_of_timelines
+    from merkit.recordings.corrected_corpus import UNCHANGED, corpus_of_timelines
 
     done = corpus_of_timelines(folder, out, recordings, accept_unchanged)
     if done.manifest is not None:

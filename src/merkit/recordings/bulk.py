@@ -14,16 +14,17 @@ from merkit.data.media.sources import check_file
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import FileIds, Outputs, content_of, file_ids
-from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.models import open_engine
 from merkit.recordings.search import FoundRecording
-from merkit.recordings.timeline.formats import DEFAULT, HTML
-from merkit.recordings.timeline.index import check_index, write_index
-from merkit.recordings.timeline.reading import read_timeline
-from merkit.recordings.timeline.sound import Audio
 from merkit.recordings.unfinished import LONG_S, Unfinished, remove_unfinished, unfinished
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
+from merkit.timeline.analysis import Analysis
+from merkit.timeline.formats import DEFAULT, HTML
+from merkit.timeline.index import check_index, write_index
+from merkit.timeline.reading import read_timeline
+from merkit.timeline.sound import Audio
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ from merkit import __version__
 from merkit.data.files import file_hash
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.io.outputs import FileIds, Outputs
-from merkit.recordings.analysis import Analysis
-from merkit.recordings.timeline.document import VERSION
-from merkit.recordings.timeline.formats import DEFAULT, ENDINGS, HTML, JSON, TEXTS
-from merkit.recordings.timeline.page import timeline_page
-from merkit.recordings.timeline.sound import Audio
+from merkit.timeline.analysis import Analysis
+from merkit.timeline.document import VERSION
+from merkit.timeline.formats import DEFAULT, ENDINGS, HTML, JSON, TEXTS
+from merkit.timeline.page import timeline_page
+from merkit.timeline.sound import Audio
 
 
 def outputs_of(out: Path, name: Path, formats: Sequence[str] = DEFAULT) -> Outputs:

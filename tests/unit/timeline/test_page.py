@@ -15,11 +15,11 @@ from tests.timelines import CALL, HOSTILE, LABELS, analysis, answer, segment, si
 
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction
-from merkit.recordings.analysis import Analysis, Segment
-from merkit.recordings.timeline.index import check_index, write_index
-from merkit.recordings.timeline.page import timeline_page
-from merkit.recordings.timeline.reading import read_timeline
 from merkit.recordings.writing import outputs_of, write_analysis
+from merkit.timeline.analysis import Analysis, Segment
+from merkit.timeline.index import check_index, write_index
+from merkit.timeline.page import timeline_page
+from merkit.timeline.reading import read_timeline
 
 CHROMIUM = Path("/usr/bin/chromium")
 

@@ -8,8 +8,8 @@ import pytest
 import soundfile as sf
 
 from merkit.core.waveform import Waveform
-from merkit.recordings.timeline import peaks
-from merkit.recordings.timeline.peaks import peaks_of
+from merkit.timeline import peaks
+from merkit.timeline.peaks import peaks_of
 
 
 def test_each_peak_is_the_loudest_sample_of_its_stretch(tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from merkit.data.delimited import read_table
 from merkit.data.plain_text import decode
 from merkit.data.strict_json import parse_json
 from merkit.io.outputs import KEY
-from merkit.recordings.timeline.annotations import LABELS, NOBODY, UNSURE, WORDS
-from merkit.recordings.timeline.reading import read_timeline
 from merkit.recordings.transcripts import spoken_text
 from merkit.recordings.transcripts.lines import Draft
 from merkit.recordings.transcripts.tiers import parse_eaf
+from merkit.timeline.annotations import LABELS, NOBODY, UNSURE, WORDS
+from merkit.timeline.reading import read_timeline
 
 _COLUMNS = ("start_s", "end_s", "label")
 _NO_LABELS = frozenset({"", UNSURE, "no label"})

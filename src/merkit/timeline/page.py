@@ -15,14 +15,14 @@ from merkit import __version__
 from merkit.core.characters import html_text
 from merkit.core.errors import MediaError
 from merkit.core.phrases import number_of
-from merkit.recordings.timeline import parts, sound
-from merkit.recordings.timeline.charts import axis, courses, overview, patterns
-from merkit.recordings.timeline.peaks import Peaks, peaks_of
-from merkit.recordings.timeline.rows import contrasts, plain_rows, says, transcript
-from merkit.recordings.timeline.view import LANES, NOBODY, View, clock, view_of
+from merkit.timeline import parts, sound
+from merkit.timeline.charts import axis, courses, overview, patterns
+from merkit.timeline.peaks import Peaks, peaks_of
+from merkit.timeline.rows import contrasts, plain_rows, says, transcript
+from merkit.timeline.view import LANES, NOBODY, View, clock, view_of
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis
+    from merkit.timeline.analysis import Analysis
 
 GENERATOR = '<meta name="generator" content="merkit">'
 _ZOOMS = ((15, "15 s"), (30, "30 s"), (60, "1 min"), (300, "5 min"), (0, "all"))

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from merkit.core.characters import html_text
-from merkit.recordings.timeline import parts
-from merkit.recordings.timeline.labels import NONE, UNSURE, style_class
-from merkit.recordings.timeline.view import LANES, NOBODY, View, clock
+from merkit.timeline import parts
+from merkit.timeline.labels import NONE, UNSURE, style_class
+from merkit.timeline.view import LANES, NOBODY, View, clock
 
 if TYPE_CHECKING:
     from merkit.core.types import Prediction
-    from merkit.recordings.analysis import Segment
+    from merkit.timeline.analysis import Segment
 
 _MOST_CONTRASTS = 12
 _NO_LABEL = "no label"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Segment
+    from merkit.timeline.analysis import Segment
 
 STYLES = 12
 UNSURE, NONE = "unsure", "none"

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from merkit.recordings.timeline.labels import label_styles
-from merkit.recordings.timeline.peaks import Peaks
+from merkit.timeline.labels import label_styles
+from merkit.timeline.peaks import Peaks
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis
+    from merkit.timeline.analysis import Analysis
 
 NOBODY = "speaker unknown"
 LANES = 12

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from merkit.core.characters import html_text
-from merkit.recordings.timeline.labels import NONE, STYLES, UNSURE, style_class
-from merkit.recordings.timeline.peaks import Peaks
-from merkit.recordings.timeline.summary import Course, course
-from merkit.recordings.timeline.view import LANES, NOBODY, View, clock
+from merkit.timeline.labels import NONE, STYLES, UNSURE, style_class
+from merkit.timeline.peaks import Peaks
+from merkit.timeline.summary import Course, course
+from merkit.timeline.view import LANES, NOBODY, View, clock
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis, Segment
+    from merkit.timeline.analysis import Analysis, Segment
 
 WIDTH = 1000
 WAVE_HEIGHT, LANE_HEIGHT = 56, 16

@@ -17,8 +17,8 @@ from merkit.data.files import file_hash
 from merkit.data.media.audio import duration_s
 from merkit.data.media.sources import END_SLIP_S
 from merkit.io.outputs import KEY, is_as_written, read_record
+from merkit.recordings.corrections import READERS, Corrected, labels_of, read_corrected
 from merkit.recordings.search import MEDIA
-from merkit.recordings.timeline.corrections import READERS, Corrected, labels_of, read_corrected
 
 LABEL = "label"
 UNCHANGED = "not corrected since it was written (--accept-unchanged takes its labels as they are)"

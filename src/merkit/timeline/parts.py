@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from merkit.core.characters import html_text
 from merkit.core.phrases import number_of
-from merkit.recordings.timeline.labels import NONE, UNSURE, style_class
-from merkit.recordings.timeline.summary import Talk, Window
-from merkit.recordings.timeline.view import NOBODY, View, clock
+from merkit.timeline.labels import NONE, UNSURE, style_class
+from merkit.timeline.summary import Talk, Window
+from merkit.timeline.view import NOBODY, View, clock
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis, Segment
+    from merkit.timeline.analysis import Analysis, Segment
 
 
 def style() -> str:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import unknown
 from merkit.io.predictions import PROBABILITY
-from merkit.recordings.subtitles import srt, vtt
-from merkit.recordings.timeline.annotations import eaf, textgrid
+from merkit.timeline.annotations import eaf, textgrid
+from merkit.timeline.subtitles import srt, vtt
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis, Segment
+    from merkit.timeline.analysis import Analysis, Segment
 
 JSON, HTML = "json", "html"
 DEFAULT = (JSON, "csv", HTML)

@@ -19,10 +19,10 @@ from merkit.core.errors import MerkitError
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.files import file_hash
 from merkit.protocols.table import SPEC
-from merkit.recordings.timeline.corpus import corpus_of_timelines
-from merkit.recordings.timeline.corrections import read_corrected
-from merkit.recordings.timeline.formats import NAMES
+from merkit.recordings.corrected_corpus import corpus_of_timelines
+from merkit.recordings.corrections import read_corrected
 from merkit.recordings.writing import outputs_of, write_analysis
+from merkit.timeline.formats import NAMES
 
 
 def write(folder: Path, name: str = "call", segments: Any = CALL) -> Path:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import MerkitError
+from merkit.core.types import Prediction
 from merkit.data.files import write_texts
-from merkit.io.predictions import PROBABILITY
+from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}table{border-collapse:"
@@ -84,6 +85,26 @@ class Tabular(ABC):
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return f"<p><b>{escape(self.title)}</b></p>{table}{notes}"
+
+
+def prediction_row(
+    prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False, multi_label: bool = False
+) -> dict[str, Any]:
+    """Return a prediction's columns in the rows of a `Tabular`; ``None`` where it has none of it.
+
+    Several labels are one text, with semicolons between them.
+    """
+    several = () if prediction is None else prediction.labels or ()
+    probabilities = {} if prediction is None else prediction.probabilities
+    arousal = None if prediction is None else prediction.arousal
+    return {
+        "label": None if prediction is None else prediction.label,
+        **({"labels": LABEL_SEPARATOR.join(several)} if multi_label else {}),
+        "confidence": None if prediction is None else prediction.confidence,
+        **({"arousal": arousal} if has_arousal else {}),
+        "modalities": "" if prediction is None else ",".join(prediction.modalities),
+        **{PROBABILITY + label: probabilities.get(label) for label in labels},
+    }
 
 
 def _shown(name: str, value: Any) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.timelines import CALL, LABELS, analysis, segment, silent
 
-from merkit.recordings.timeline.summary import course, summarize
+from merkit.timeline.summary import course, summarize
 
 
 def test_talk_time_and_overlaps_are_those_counted_by_hand() -> None:

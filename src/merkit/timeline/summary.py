@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict
 
-from merkit.recordings.speech import CHANNELS_CANCEL, NO_SPEECH
+from merkit.timeline.reasons import CHANNELS_CANCEL, NO_SPEECH
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Segment
+    from merkit.timeline.analysis import Segment
 
 _STRICT = ConfigDict(extra="forbid")
 _Z = 1.96

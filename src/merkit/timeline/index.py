@@ -12,14 +12,14 @@ from merkit.core.errors import MerkitError
 from merkit.core.phrases import number_of
 from merkit.data.files import write_texts
 from merkit.io.outputs import KEY, read_record
-from merkit.recordings.analysis import Analysis
-from merkit.recordings.timeline import parts
-from merkit.recordings.timeline.charts import patterns
-from merkit.recordings.timeline.document import VERSION
-from merkit.recordings.timeline.labels import NONE, UNSURE, label_styles
-from merkit.recordings.timeline.page import GENERATOR, json_text, policy
-from merkit.recordings.timeline.reading import read_timeline
-from merkit.recordings.timeline.view import NOBODY, clock
+from merkit.timeline import parts
+from merkit.timeline.analysis import Analysis
+from merkit.timeline.charts import patterns
+from merkit.timeline.document import VERSION
+from merkit.timeline.labels import NONE, UNSURE, label_styles
+from merkit.timeline.page import GENERATOR, json_text, policy
+from merkit.timeline.reading import read_timeline
+from merkit.timeline.view import NOBODY, clock
 
 INDEX = "index.html"
 _MOST_TEXT = 8_000_000
