@@ -48,6 +48,15 @@ TextColumn = Annotated[
         show_default=False,
     ),
 ]
+TextCondition = Annotated[
+    str | None,
+    typer.Option(
+        "--text-condition",
+        metavar="plain",
+        help="plain: score the runs also on texts in lower case without punctuation, as most recognisers write.",
+        show_default=False,
+    ),
+]
 AllowPartial = Annotated[
     bool,
     typer.Option("--allow-partial", help="Accept counts that differ from the published ones; every result states it."),
