@@ -241,7 +241,7 @@ def test_analyze_labels_a_whole_file_or_cuts_it_by_a_transcript(home: Path, tmp_
 
     analysis = json.loads(whole.out)
     assert len(analysis["segments"]) == 1
-    assert analysis["segments"][0]["end_s"] == pytest.approx(1.5)
+    assert analysis["segments"][0]["end_ms"] == 1500
     assert analysis["segments"][0]["modalities"] == ["audio"]
     assert sum(analysis["segments"][0]["probabilities"].values()) == pytest.approx(1)
     assert "three" in cut.out

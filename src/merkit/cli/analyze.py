@@ -12,6 +12,7 @@ from merkit.cli.options import AsJson, Checkpoint, Labels, Prior, decision_optio
 from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
+from merkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from merkit.recordings.analysis import Analysis, Segment
@@ -51,7 +52,16 @@ def analyze(
     ] = None,
     labels: Labels = None,
     prior: Prior = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for a JSON and a CSV file per recording.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the files of each recording.")] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="json,csv,rttm,srt,vtt,textgrid,eaf",
+            help="Of the files in --out, divided by commas; by default json,csv. JSON is always written.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
     fail_fast: FailFast = False,
 ) -> None:
@@ -68,7 +78,11 @@ def analyze(
     from merkit.api.recognition import checkpoint_folder
     from merkit.recordings.bulk import analyze_recordings
     from merkit.recordings.search import find_recordings, refuse_same_outputs
+    from merkit.recordings.timeline.formats import chosen_formats
 
+    if format_ is not None and out is None:
+        raise ConfigError(f"--format {format_} is that of the files in --out: give --out too")
+    formats = chosen_formats(format_)
     found, failures = find_recordings(recordings, transcript)
     if out is not None:
         found = refuse_same_outputs(found, failures)
@@ -78,7 +92,7 @@ def analyze(
     options = {"channels": channels, "speech_check": speech_check}
     with shown_progress() as progress:
         follow(
-            analyze_recordings(found, folder, str(checkpoint), options, out, progress, decision, asr),
+            analyze_recordings(found, folder, str(checkpoint), options, out, progress, decision, asr, formats),
             failures,
             show_result=_show,
             to_dict=lambda analysis: analysis.to_dict(),

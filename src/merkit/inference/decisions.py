@@ -43,6 +43,8 @@ class Decisions:
         self._thresholds = None if thresholds is None else dict(zip(labels, thresholds, strict=True))
         self.labels = tuple(labels) if rule is None else rule.shown(labels)
         self._temperature = temperature
+        self.calibrated = temperature != 1.0 or rule is not None
+        """Whether probabilities were calibrated on other data than the training's, as for a rule they must be."""
         self._columns: list[int] | None = None
         self._log_prior = torch.zeros(())
         if rule is not None:

@@ -40,7 +40,9 @@ def load_predictor(
                 f"{checkpoint} joins '{source.checkpoint}' as it was in another version: install merkit again"
             )
         recognizers[part] = Recognizer.load(folder, None, device, options=options, name=source.checkpoint)
-    return JoinedRecognizer(recognizers[WORDS], recognizers[VOICE], config)
+    joined = JoinedRecognizer(recognizers[WORDS], recognizers[VOICE], config)
+    joined.folder = checkpoint
+    return joined
 
 
 class JoinedRecognizer(Predictor):

@@ -48,6 +48,8 @@ class Predictor(ABC):
     """The modalities that a prediction can rest on."""
     request: SegmentRequest | None
     """Which segments it reads, if any."""
+    folder: Path | None = None
+    """Of the checkpoint; ``None``: it was never written."""
 
     @property
     def multi_label(self) -> bool:

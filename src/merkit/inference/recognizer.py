@@ -72,6 +72,7 @@ class Recognizer(Predictor):
         model, config = load_checkpoint(checkpoint, data)
         rule = options.applied(config.decision_rule, config.labels, str(checkpoint) if name is None else name)
         recognizer = cls(model.to(chosen), dataclasses.replace(config, decision_rule=rule))
+        recognizer.folder = checkpoint
         if rule is not None and rule.compares and not recognizer.compares_speakers:
             raise CheckpointError(
                 f"{checkpoint}: its decision rule needs a reference of the speaker, and none of its encoders "

@@ -1,7 +1,8 @@
 """Label the utterances of a recording, with or without a transcript."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from merkit.core.encoder import describe_unread
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
+from merkit.data.files import file_hash
 from merkit.data.media.audio import duration_s, media_notes
+from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.predictor import Predictor
 from merkit.io.decision_rule import DecisionRule
 from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
@@ -20,6 +23,8 @@ from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.speech import describe_unheard, without_unheard
 from merkit.recordings.tabular import Tabular
+from merkit.recordings.timeline.document import timeline_values
+from merkit.recordings.timeline.summary import Summary, summarize
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 
 
@@ -90,6 +95,20 @@ class Analysis(Tabular):
     """The decision rule that decided what is said; ``None``: the model has none."""
     multi_label: bool = False
     """Whether an utterance may have several labels."""
+    checkpoint_hash: str | None = None
+    """Of the checkpoint's files; ``None``: it has none."""
+    calibrated: bool = False
+    """Whether the probabilities were calibrated on other data than the training's."""
+    transcript: Path | None = None
+    """The file of the words; ``None``: there is none."""
+    transcript_hash: str | None = None
+    stages: Mapping[str, str] = field(default_factory=dict)
+    """What each stage from the recording to labels did, in order, a sentence each."""
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Talk time, shares of labels, overlaps and turning points."""
+        return summarize(self.segments, self.duration_s, self.labels)
 
     @property
     def has_arousal(self) -> bool:
@@ -114,45 +133,8 @@ class Analysis(Tabular):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        segments = [
-            {
-                "start_s": segment.start_s,
-                "end_s": segment.end_s,
-                "speaker": segment.speaker,
-                "text": segment.text,
-                "label": segment.label,
-                **({"labels": list(segment.labels)} if self.multi_label else {}),
-                "reason": segment.reason,
-                "probabilities": None if segment.prediction is None else dict(segment.prediction.probabilities) or None,
-                "confidence": segment.confidence,
-                **({"arousal": segment.arousal} if self.has_arousal else {}),
-                "modalities": list(segment.modalities),
-                **({"sources": _sources(segment.sources)} if segment.sources else {}),
-            }
-            for segment in self.segments
-        ]
-        return {
-            "recording": str(self.recording),
-            "duration_s": self.duration_s,
-            "checkpoint": self.checkpoint,
-            "labels": list(self.labels),
-            **({} if self.rule is None else {"decision_rule": self.rule.toml_values()}),
-            "notes": list(self.notes),
-            "segments": segments,
-        }
-
-
-def _sources(sources: Mapping[str, Prediction]) -> dict[str, Any]:
-    return {
-        name: {
-            "label": each.label,
-            "probabilities": dict(each.probabilities) or None,
-            "confidence": each.confidence,
-            "reason": each.reason,
-            **({} if each.arousal is None else {"arousal": each.arousal}),
-        }
-        for name, each in sources.items()
-    }
+        """Return the timeline as JSON values; see `merkit.recordings.timeline.document`."""
+        return timeline_values(self)
 
 
 def prediction_row(
@@ -278,8 +260,20 @@ def analyze_recording(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
     notes += [note for note in (unaligned, unread) if note is not None]
-    decisions = recognizer.decisions
-    return Analysis(path, length_s, checkpoint, decisions.labels, segments, notes, rule, decisions.multi_label)
+    return Analysis(
+        recording=path,
+        duration_s=length_s,
+        checkpoint=checkpoint,
+        labels=recognizer.decisions.labels,
+        segments=segments,
+        notes=notes,
+        rule=rule,
+        checkpoint_hash=None if recognizer.folder is None else checkpoint_hash(recognizer.folder),
+        multi_label=recognizer.multi_label,
+        calibrated=recognizer.decisions.calibrated,
+        transcript=transcript if isinstance(transcript, Path) else None,
+        transcript_hash=file_hash(transcript) if isinstance(transcript, Path) else None,
+    )
 
 
 def _notes(recognizer: Predictor, transcribed: bool, segments: Sequence[Segment]) -> list[str]:

@@ -15,6 +15,8 @@ from merkit.io.outputs import FileIds, Outputs, content_of, file_ids
 from merkit.recordings.analysis import Analysis, analyze_recording
 from merkit.recordings.recognition.models import open_engine
 from merkit.recordings.search import FoundRecording
+from merkit.recordings.timeline.formats import DEFAULT
+from merkit.recordings.timeline.reading import read_timeline
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
 
 T = TypeVar("T")
@@ -99,6 +101,7 @@ def analyze_recordings(
     progress: ProgressCallback | None = None,
     decision: DecisionOptions = DEFAULT_DECISION,
     asr: str | None = None,
+    formats: Sequence[str] = DEFAULT,
 ) -> Iterator[Outcome[Analysis]]:
     """Yield what becomes of each recording; see `do_each`. The checkpoint is loaded when it is first needed.
 
@@ -111,6 +114,7 @@ def analyze_recordings(
         progress: As of `do_each`.
         decision: What a user chose in place of the checkpoint's decision rule.
         asr: The recogniser of words where there is no transcript; see `open_engine`.
+        formats: Of the files in ``out``, as of `chosen_formats`; others of what is done already are written from it.
 
     Raises:
         MerkitError: The checkpoint or an option cannot be used, or ``out`` cannot be written to.
@@ -125,8 +129,9 @@ def analyze_recordings(
 
     work = Work(
         make=lambda one: analyze_recording(recognizer(), one.path, one.transcript, name, engine=engine, **options),
-        outputs=lambda one: outputs_of(Path() if out is None else out, one.output),
+        outputs=lambda one: outputs_of(Path() if out is None else out, one.output, formats),
         made_of=key,
         write=write_analysis,
+        read=read_timeline,
     )
     return do_each(work, found, out is not None, progress)

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merkit.core.errors import MerkitError
-from merkit.io.outputs import read_record
+from merkit.io.outputs import KEY, read_record
 from merkit.recordings.transcripts.reader import SUFFIXES
 
 _AUDIO = "wav wave flac ogg oga opus mp3 m4a m4b aac wma aif aiff aifc au snd caf amr gsm w64 rf64 mka"
 _VIDEO = "mp4 m4v mov mkv webm avi mpg mpeg mts m2ts wmv flv 3gp ogv"
 MEDIA = frozenset(f".{ending}" for ending in f"{_AUDIO} {_VIDEO}".split())
 """Endings of audio and video files, in small letters."""
+_ANNOTATIONS = frozenset({".rttm", ".srt", ".vtt", ".textgrid", ".eaf"})
+"""Endings of what an analysis writes that are transcripts too."""
 _HEAD = 1 << 16
 """Bytes of a table that are read to see its columns."""
 
@@ -100,10 +102,17 @@ def refuse_same_outputs(found: Iterable[FoundRecording], failures: dict[str, Mer
 
 
 def is_written_by_merkit(path: Path) -> bool:
-    """Return whether a file is an analysis or predictions that merkit wrote, by its content."""
+    """Return whether a file is an analysis or predictions that merkit wrote.
+
+    Tables and JSON are known by their content, subtitles and annotations by the record beside them.
+    Annotations that were corrected since are still those of the analysis.
+    """
     suffix = path.suffix.lower()
     if suffix == ".json":
         return read_record(path) is not None
+    if suffix in _ANNOTATIONS:
+        record = read_record(path.with_suffix(".json"))
+        return record is not None and path.name in record[KEY]["files"]
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD).decode(errors="replace").partition("\n")[0]

@@ -102,6 +102,6 @@ def _is_result(content: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     if isinstance(value, dict):
-        return {"recording", "duration_s", "notes", "segments"} <= value.keys()
+        return {"recording", "notes", "segments"} <= value.keys()
     rows = value if isinstance(value, list) else [None]
     return all(isinstance(row, dict) and {"label", "confidence", "modalities"} <= row.keys() for row in rows)

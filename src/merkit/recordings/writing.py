@@ -1,7 +1,7 @@
-"""The files of an analysis: JSON, which records what it was made of, and a table in CSV."""
+"""The files of an analysis: JSON, which records what it was made of, and the others beside it."""
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,15 @@ from merkit import __version__
 from merkit.data.files import file_hash
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.io.outputs import FileIds, Outputs
-from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
-from merkit.recordings.analysis import Analysis, prediction_row
+from merkit.recordings.analysis import Analysis
+from merkit.recordings.timeline.document import VERSION
+from merkit.recordings.timeline.formats import DEFAULT, ENDINGS, JSON, TEXTS
 
 
-def outputs_of(out: Path, name: Path) -> Outputs:
+def outputs_of(out: Path, name: Path, formats: Sequence[str] = DEFAULT) -> Outputs:
     """Return the files of an analysis below the folder of all analyses; ``name`` has no ending."""
-    return Outputs(out / f"{name}.json", (out / f"{name}.csv",))
+    others = (ENDINGS.get(each, each) for each in formats if each != JSON)
+    return Outputs(out / f"{name}.{JSON}", tuple(out / f"{name}.{ending}" for ending in others))
 
 
 def made_of(
@@ -32,39 +34,24 @@ def made_of(
         "checkpoint": checkpoint_hash(checkpoint),
         "options": dict(options),
         "version": __version__,
+        "layout": VERSION,
     }
 
 
 def write_analysis(analysis: Analysis, outputs: Outputs, made_of: Mapping[str, Any], inputs: FileIds = ()) -> None:
-    """Write the JSON and the table of an analysis.
+    """Write the files of an analysis, each in the format that its ending says.
 
     Raises:
         MerkitError: As `Outputs.write`.
     """
-    (table,) = outputs.files
-    outputs.write(analysis.to_dict(), made_of, {table: lambda path: _write_table(analysis, path)}, inputs)
+    writers = {path: _writer(analysis, path.suffix[1:].lower()) for path in outputs.files}
+    outputs.write(analysis.to_dict(), made_of, writers, inputs)
 
 
-def _write_table(analysis: Analysis, path: Path) -> None:
+def _writer(analysis: Analysis, name: str) -> Callable[[Path], object]:
+    return partial(_write, TEXTS[name](analysis))
+
+
+def _write(text: str, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.writer(file)
-        numeric = ["confidence", *(["arousal"] if analysis.has_arousal else [])]
-        several = ["labels"] if analysis.multi_label else []
-        head = ["start_s", "end_s", "speaker", "label", *several, *numeric]
-        writer.writerow([*head, *analysis.labels, "modalities", "text", "reason"])
-        for segment in analysis.segments:
-            row = prediction_row(segment.prediction, analysis.labels, analysis.has_arousal)
-            numbers = [row[name] for name in (*numeric, *(PROBABILITY + label for label in analysis.labels))]
-            writer.writerow(
-                [
-                    f"{segment.start_s:.3f}",
-                    f"{segment.end_s:.3f}",
-                    segment.speaker,
-                    segment.label or "",
-                    *(LABEL_SEPARATOR.join(segment.labels) for _ in several),
-                    *("" if value is None else f"{value:.4f}" for value in numbers),
-                    " ".join(segment.modalities),
-                    segment.text or "",
-                    segment.reason or "",
-                ]
-            )
+        file.write(text)
