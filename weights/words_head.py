@@ -28,8 +28,13 @@ class Examples:
     @property
     def log_prior(self) -> Floats:
         """The log of each label's share of the corpus."""
-        prior: Floats = np.log(self.shares.mean(axis=0))
-        return prior
+        return log_shares(self.shares)
+
+
+def log_shares(shares: Floats) -> Floats:
+    """Return the log of each label's share of a corpus, with one text more of every label: none is impossible."""
+    counts = shares.sum(axis=0) + 1
+    return np.asarray(np.log(counts / counts.sum()))
 
 
 def evidence(
@@ -146,10 +151,16 @@ def _drawn(
     own: Examples, batch: Sequence[npt.NDArray[np.int64]], written: float, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return vectors, mask and label shares of a batch; a conversation is all as written, or all as heard."""
-    drawn = []
-    for rows in batch:
-        as_written = len(own.vectors) == 1 or generator.random() < written
-        version = 0 if as_written else int(generator.integers(1, len(own.vectors)))
-        drawn.append(torch.from_numpy(own.vectors[version][rows]))
-    padded = pad_sequences(drawn)
-    return padded.data, padded.mask, torch.from_numpy(own.shares[np.concatenate(batch)]).float()
+    rows, lengths = np.concatenate(batch), np.array([len(each) for each in batch])
+    version = np.zeros(len(batch), dtype=np.int64)
+    if own.vectors[1:]:
+        as_heard = generator.integers(1, len(own.vectors), len(batch))
+        version = np.where(generator.random(len(batch)) < written, 0, as_heard)
+    by_row = np.repeat(version, lengths)
+    flat = np.empty((len(rows), own.vectors[0].shape[1]), dtype=np.float32)
+    for number, vectors in enumerate(own.vectors):
+        flat[by_row == number] = vectors[rows[by_row == number]]
+    mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
+    padded = torch.zeros(*mask.shape, flat.shape[1])
+    padded[mask] = torch.from_numpy(flat)
+    return padded, mask, torch.from_numpy(own.shares[rows]).float()

@@ -18,16 +18,17 @@ from merkit.data.corpus.rows import to_utterances
 from merkit.data.media.audio import decode
 from merkit.data.media.sources import EncodedRecording
 from merkit.encoders.networks.files import download_snapshot
+from merkit.inference.joined import load_predictor
 from merkit.inference.predictor import Predictor
-from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DecisionOptions, DecisionRule
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
 from merkit.recordings.decision_notes import describe_decisions
-from merkit.recordings.recognition.models import BUILTIN, open_engine
+from merkit.recordings.recognition.engine import Engine
+from merkit.recordings.recognition.models import BUILTIN, default_engine, open_engine
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
-from merkit.weights.models import PREFIX, built_in_model
+from merkit.weights.models import DEFAULT, PREFIX, built_in_model
 
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -83,9 +84,10 @@ class Predictions(Tabular, Sequence[Prediction]):
 class EmotionRecognizer:
     """A loaded checkpoint. Calls write no file and change nothing in it, so that threads may share one."""
 
-    def __init__(self, recognizer: Predictor, name: str) -> None:
+    def __init__(self, recognizer: Predictor, name: str, engine: Engine | None = None) -> None:
         self._recognizer = recognizer
         self._name = name
+        self._engine = engine
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -114,7 +116,7 @@ class EmotionRecognizer:
         text: str | None = None,
         channels: str = "mix",
         speech_check: bool = True,
-        asr: bool | str = False,
+        asr: bool | str | None = None,
     ) -> Analysis:
         """Recognise the utterances of a recording.
 
@@ -135,6 +137,7 @@ class EmotionRecognizer:
             speech_check: ``False`` leaves no sound out, for a model of other sounds than speech.
             asr: ``True`` recognises words where there is no transcript, with ``builtin:whisper-base``; a name chooses
                 another recogniser, as in `merkit.transcribe`. The recognised lines are the utterances.
+                ``None``: ``True`` for a model that joins words and voice, where the extra ``asr`` is installed.
 
         Raises:
             MerkitError: The recording, its rate, the transcript, the channels or the recogniser cannot be used.
@@ -145,7 +148,9 @@ class EmotionRecognizer:
             if transcript is not None:
                 raise ConfigError("transcript and text were given: a recording has one of them")
             lines = [Line(None, None, "", spoken_text(_checked_text(text)))]
-        engine = None if asr is False else open_engine(BUILTIN if asr is True else asr)
+        engine = self._engine if asr is None else None
+        if asr:
+            engine = open_engine(BUILTIN if asr is True else asr)
         return analyze_recording(
             self._recognizer,
             sound,
@@ -233,7 +238,7 @@ class EmotionRecognizer:
 
 
 def load(
-    checkpoint: str | Path,
+    checkpoint: str | Path = DEFAULT,
     device: str = "auto",
     *,
     data: str | Path | None = None,
@@ -243,9 +248,9 @@ def load(
     """Load a trained model.
 
     Args:
-        checkpoint: The name of a built-in model, such as ``builtin:voice``; the folder ``checkpoint`` of a run; or
-            ``org/name@REVISION`` of the Hugging Face hub with the 40 hexadecimal digits of a commit, so that the model
-            never changes unseen.
+        checkpoint: The name of a built-in model, such as ``builtin:conversation-en``; the folder ``checkpoint`` of a
+            run; or ``org/name@REVISION`` of the Hugging Face hub with the 40 hexadecimal digits of a commit, so that
+            the model never changes unseen.
         device: A torch device such as ``cpu`` or ``cuda:1``; ``auto``: the machine's accelerator, or else the CPU.
         data: The folder of a manifest, for a model that reads published features.
         labels: For a model with a decision rule, as built-in ones have: the labels that it may give, or ``"all"``;
@@ -264,7 +269,9 @@ def load(
         )
     name = os.fspath(checkpoint)
     folder, options = None if data is None else Path(data), DecisionOptions(labels, prior)
-    return EmotionRecognizer(Recognizer.load(checkpoint_folder(name), folder, device, options=options, name=name), name)
+    path = checkpoint_folder(name)
+    recognizer = load_predictor(path, folder, device, options=options, name=name)
+    return EmotionRecognizer(recognizer, name, default_engine(path))
 
 
 def checkpoint_folder(name: str) -> Path:

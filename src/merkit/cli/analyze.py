@@ -13,6 +13,7 @@ from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
 from merkit.core.errors import ConfigError
+from merkit.weights.models import DEFAULT
 
 if TYPE_CHECKING:
     from merkit.recordings.analysis import Analysis, Segment
@@ -23,7 +24,7 @@ def analyze(
     recordings: Annotated[
         list[Path], typer.Argument(help="Audio or video files, or folders of them.", show_default=False)
     ],
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint = Path(DEFAULT),
     transcript: Annotated[
         Path | None,
         typer.Option(
@@ -65,11 +66,11 @@ def analyze(
     as_json: AsJson = False,
     fail_fast: FailFast = False,
 ) -> None:
-    """Label the utterances of recordings.
+    """Label the utterances of recordings; without --checkpoint by what is said and how (builtin:conversation-en).
 
     Without a transcript with times, and without --asr, a recording is one utterance; for a model that compares a voice
-    with the speaker's own average it is cut at pauses. With --out, what is done already is
-    left out when the command is repeated.
+    with the speaker's own average it is cut at pauses, and for one that joins words and voice the words are recognised
+    where the extra asr is installed. With --out, what is done already is left out when the command is repeated.
     """
     from merkit.formats.checkpoint_folder import check_folder
 
@@ -113,13 +114,16 @@ def print_analysis(analysis: "Analysis") -> None:
     """Print an analysis as a table, a row for each segment."""
     show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s")
     arousal = [number("arousal")] if analysis.has_arousal else []
-    heads: list[str | Column] = [number("from"), number("to"), "speaker", "label", number("probability"), *arousal]
+    sources = list(dict.fromkeys(name for segment in analysis.segments for name in segment.sources))
+    heads: list[str | Column] = [number("from"), number("to"), "speaker", *sources]
+    heads += ["label", number("probability"), *arousal]
     heads += ["modalities", "text"]
     rows = [
         (
             f"{segment.start_s:.2f}",
             f"{segment.end_s:.2f}",
             segment.speaker,
+            *(_alone(segment, name) for name in sources),
             ", ".join(segment.labels) or _unlabelled(segment),
             _percent(segment.confidence),
             *([_percent(segment.arousal)] if arousal else []),
@@ -138,6 +142,14 @@ def _unlabelled(segment: "Segment") -> str:
     if segment.prediction is None:
         return f"({segment.reason})"
     return "(unsure)" if segment.prediction.is_unsure else "(no label)"
+
+
+def _alone(segment: "Segment", source: str) -> str:
+    """Return what one of several models says."""
+    prediction = segment.sources.get(source)
+    if prediction is None or not prediction.probabilities:
+        return ""
+    return prediction.label or "(unsure)"
 
 
 def _percent(probability: float | None) -> str:

@@ -16,7 +16,7 @@ Checkpoint = Annotated[
     Path,
     typer.Option(
         "--checkpoint",
-        help="Folder 'checkpoint' of a run, or a built-in model, such as builtin:voice.",
+        help="Folder 'checkpoint' of a run, or a built-in model, such as builtin:conversation-en.",
         show_default=False,
     ),
 ]

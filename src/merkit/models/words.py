@@ -57,7 +57,8 @@ class Words(Model):
         self, vectors: Float[Tensor, "items turns dim"], mask: Bool[Tensor, "items turns"]
     ) -> Float[Tensor, "items turns dense"]:
         """Return the dense layer's activations of conversations; ``mask``: turns that have a vector."""
-        turns = self.dropout(torch.relu(self.project(self.dropout(vectors))))
+        own = self.dropout(torch.relu(self.project(self.dropout(vectors[mask]))))
+        turns = own.new_zeros(*mask.shape, own.shape[-1]).masked_scatter(mask.unsqueeze(-1), own)
         states = self.context(turns, mask)
         return torch.relu(self.dense(torch.cat([states, turns], dim=-1)))
 

@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.data.media.sources import check_file
-from merkit.inference.recognizer import Recognizer
+from merkit.inference.joined import load_predictor
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import FileIds, Outputs, content_of, file_ids
 from merkit.recordings.analysis import Analysis, analyze_recording
-from merkit.recordings.recognition.models import open_engine
+from merkit.recordings.recognition.models import default_engine, open_engine
 from merkit.recordings.search import FoundRecording
 from merkit.recordings.timeline.formats import DEFAULT
 from merkit.recordings.timeline.reading import read_timeline
@@ -113,14 +113,14 @@ def analyze_recordings(
         out: The folder of all analyses; ``None``: none is written.
         progress: As of `do_each`.
         decision: What a user chose in place of the checkpoint's decision rule.
-        asr: The recogniser of words where there is no transcript; see `open_engine`.
+        asr: The recogniser of words where there is no transcript; see `open_engine`. ``None``: `default_engine`.
         formats: Of the files in ``out``, as of `chosen_formats`; others of what is done already are written from it.
 
     Raises:
         MerkitError: The checkpoint or an option cannot be used, or ``out`` cannot be written to.
     """
-    recognizer = cache(lambda: Recognizer.load(checkpoint, options=decision, name=name))
-    engine = None if asr is None else open_engine(asr)
+    recognizer = cache(lambda: load_predictor(checkpoint, options=decision, name=name))
+    engine = default_engine(checkpoint) if asr is None else open_engine(asr)
     recognised_by = {} if engine is None else {"asr": engine.identity()}
 
     def key(one: FoundRecording) -> Mapping[str, Any]:
