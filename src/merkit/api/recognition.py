@@ -24,6 +24,7 @@ from merkit.io.decision_rule import DecisionOptions, DecisionRule
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
 from merkit.recordings.decision_notes import describe_decisions
+from merkit.recordings.options import RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.models import BUILTIN, default_engine, open_engine
 from merkit.recordings.tabular import Tabular
@@ -114,15 +115,17 @@ class EmotionRecognizer:
         rate_hz: int | None = None,
         transcript: str | Path | None = None,
         text: str | None = None,
-        channels: str = "mix",
+        channels: str = "auto",
+        speakers_file: str | Path | None = None,
         speech_check: bool = True,
         asr: bool | str | None = None,
     ) -> Analysis:
         """Recognise the utterances of a recording.
 
-        Without a transcript and ``asr`` the whole recording is one utterance; for a model that compares a voice with
-        the speaker's own average it is cut at pauses. Sound without speech (silence, noise, music) is left
-        out: its utterance is labelled from its words, or has no label where it has none.
+        Without a transcript and ``asr`` a recording of over 15 s or of several speakers is cut where the speaker
+        changes, at pauses of 0.6 s, and to 15 s; a shorter one too for a model that compares a voice with the speaker's
+        own average. Sound without speech (silence, noise, music) is left out: its utterance is labelled from its words,
+        or has no label where it has none. What each stage did is in the result's ``stages``.
 
         Args:
             recording: A path, the bytes of an audio or video file, a binary file object, a `Waveform`, or samples
@@ -131,9 +134,11 @@ class EmotionRecognizer:
             transcript: A file in any format of the page "Transcripts" (SRT, WebVTT, JSON, CSV, …), or the text of the
                 whole recording (.txt). What was cut, joined or left out is in the result's notes.
             text: The words of the recording, in place of a transcript.
-            channels: ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each
-                channel as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
+            channels: ``auto`` takes two channels that differ for two speakers and mixes those of the same sound.
+                ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each channel
+                as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
                 is read from the channel that is louder while that speaker talks.
+            speakers_file: Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker.
             speech_check: ``False`` leaves no sound out, for a model of other sounds than speech.
             asr: ``True`` recognises words where there is no transcript, with ``builtin:whisper-base``; a name chooses
                 another recogniser, as in `merkit.transcribe`. The recognised lines are the utterances.
@@ -156,8 +161,11 @@ class EmotionRecognizer:
             sound,
             lines,
             self._name,
-            channels=channels,
-            speech_check=speech_check,
+            RecordingOptions(
+                channels=channels,
+                speech_check=speech_check,
+                speakers_file=None if speakers_file is None else Path(speakers_file),
+            ),
             engine=engine,
             name=name,
         )

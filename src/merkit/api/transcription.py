@@ -12,7 +12,7 @@ def transcribe(
     model: str = BUILTIN,
     *,
     language: str | None = None,
-    channels: str = "mix",
+    channels: str = "auto",
     rate_hz: int | None = None,
 ) -> Recognition:
     """Recognise the words of a recording; nothing is written.
@@ -25,7 +25,7 @@ def transcribe(
             (``model.bin``) or Hugging Face (``model.safetensors``) has it; or ``org/name@REVISION`` of the hub, with
             the 40 hexadecimal digits of a commit.
         language: A code such as ``en``; ``None``: found from the first 30 seconds of speech.
-        channels: ``mix``, ``left``, ``right``, or ``split``: each channel is a speaker of its own.
+        channels: ``auto`` (two that differ are two speakers), ``split``, ``mix``, ``left`` or ``right``.
         rate_hz: The rate of samples; only for samples.
 
     Raises:

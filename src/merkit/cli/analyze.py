@@ -8,7 +8,7 @@ from rich.table import Column
 
 from merkit.cli.console import number, show, show_prose, show_table
 from merkit.cli.failures import FailFast
-from merkit.cli.options import AsJson, Checkpoint, Labels, Prior, decision_options
+from merkit.cli.options import AsJson, Channels, Checkpoint, Labels, Prior, decision_options
 from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
@@ -33,9 +33,15 @@ def analyze(
             "found by name. Those of a folder's recordings are also found beside them.",
         ),
     ] = None,
-    channels: Annotated[
-        str, typer.Option("--channels", help="mix, left, right, or split: each channel is a speaker of its own.")
-    ] = "mix",
+    channels: Channels = "auto",
+    speakers_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--speakers-file",
+            help="Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker.",
+            show_default=False,
+        ),
+    ] = None,
     speech_check: Annotated[
         bool,
         typer.Option(
@@ -68,9 +74,9 @@ def analyze(
 ) -> None:
     """Label the utterances of recordings; without --checkpoint by what is said and how (builtin:conversation-en).
 
-    Without a transcript with times, and without --asr, a recording is one utterance; for a model that compares a voice
-    with the speaker's own average it is cut at pauses, and for one that joins words and voice the words are recognised
-    where the extra asr is installed. With --out, what is done already is left out when the command is repeated.
+    Without a transcript with times, and without --asr, a recording of over 15 s or of several speakers is cut where the
+    speaker changes and at pauses; for a model that joins words and voice words are recognised where the extra asr is
+    installed. With --out, what is done already is left out when the command is repeated.
     """
     from merkit.formats.checkpoint_folder import check_folder
 
@@ -78,6 +84,7 @@ def analyze(
     decision = decision_options(labels, prior)
     from merkit.api.recognition import checkpoint_folder
     from merkit.recordings.bulk import analyze_recordings
+    from merkit.recordings.options import RecordingOptions
     from merkit.recordings.search import find_recordings, refuse_same_outputs
     from merkit.recordings.timeline.formats import chosen_formats
 
@@ -90,7 +97,7 @@ def analyze(
     folder = checkpoint_folder(str(checkpoint))
     stop = fail_fast or len(found) + len(failures) == 1
     refuse_first(failures, stop, as_json)
-    options = {"channels": channels, "speech_check": speech_check}
+    options = RecordingOptions(channels=channels, speech_check=speech_check, speakers_file=speakers_file)
     with shown_progress() as progress:
         follow(
             analyze_recordings(found, folder, str(checkpoint), options, out, progress, decision, asr, formats),
@@ -133,6 +140,8 @@ def print_analysis(analysis: "Analysis") -> None:
         for segment in analysis.segments
     ]
     show_table(heads, rows)
+    for stage, sentence in analysis.stages.items():
+        show_prose(f"{stage}: {sentence}")
     for note in analysis.notes:
         show_prose(note)
 

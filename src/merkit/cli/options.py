@@ -36,6 +36,14 @@ Prior = Annotated[
         help="How probable labels are before anything is read, for such a model; other labels share the rest evenly.",
     ),
 ]
+Channels = Annotated[
+    str,
+    typer.Option(
+        "--channels",
+        help="auto: two that differ are two speakers, those of the same sound are mixed; split: each channel is a "
+        "speaker; mix, left or right.",
+    ),
+]
 Features = Annotated[
     Path | None,
     typer.Option("--features", help="Folder for extracted features; by default 'features' in the data folder."),

@@ -7,7 +7,7 @@ import typer
 
 from merkit.cli.console import number, show, show_json, show_prose, show_table
 from merkit.cli.failures import FailFast, exit_if_failed
-from merkit.cli.options import AsJson
+from merkit.cli.options import AsJson, Channels
 from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
@@ -42,9 +42,7 @@ def transcribe(
             show_default=False,
         ),
     ] = None,
-    channels: Annotated[
-        str, typer.Option("--channels", help="mix, left, right, or split: each channel is a speaker of its own.")
-    ] = "mix",
+    channels: Channels = "auto",
     format_: Annotated[
         Literal["srt", "vtt", "txt", "json"] | None,
         typer.Option("--format", help="Of the file in --out; by default srt.", show_default=False),
@@ -75,7 +73,7 @@ def transcribe(
         return
     if len(recordings) > 1:
         raise ConfigError(f"'{corpora[0]}' is a corpus: transcribe it alone, without other recordings")
-    if out is not None or format_ is not None or channels != "mix":
+    if out is not None or format_ is not None or channels != "auto":
         raise ConfigError(
             f"'{corpora[0]}' is a corpus, whose words become its column: leave out --out, --format and --channels"
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from merkit.core.encoder import describe_unread
 from merkit.core.errors import MerkitError
+from merkit.core.phrases import number_of
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
 from merkit.data.files import file_hash
@@ -19,13 +20,17 @@ from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.decision_notes import describe_decisions, describe_reference
 from merkit.recordings.division import divide
+from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.recognition.engine import Engine
-from merkit.recordings.speech import describe_unheard, without_unheard
+from merkit.recordings.speech import describe_check, describe_unheard, without_unheard
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.timeline.document import timeline_values
 from merkit.recordings.timeline.summary import Summary, summarize
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
+
+STAGES = ("channels", "speech", "speakers", "words", "utterances", "model")
+"""From a recording to its labels, in order."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class Analysis(Tabular):
     """The file of the words; ``None``: there is none."""
     transcript_hash: str | None = None
     stages: Mapping[str, str] = field(default_factory=dict)
-    """What each stage from the recording to labels did, in order, a sentence each."""
+    """What each of ``STAGES`` did, in order, a sentence each."""
 
     @cached_property
     def summary(self) -> Summary:
@@ -162,19 +167,16 @@ def analyze_recording(
     recording: Path | Waveform,
     transcript: Path | Sequence[Line] | None,
     checkpoint: str,
+    options: RecordingOptions = DEFAULT_OPTIONS,
     *,
-    channels: str = "mix",
-    speech_check: bool = True,
     engine: Engine | None = None,
     name: str = "waveform",
 ) -> Analysis:
     """Recognise every utterance of a recording; nothing is written.
 
-    A transcript with times cuts the recording into utterances, or the words that ``engine`` recognises. Without both
-    the whole recording is one utterance; for a model that compares a voice with its own average, which needs several
-    utterances, it is cut at pauses (words without times are then read by no model of sound alone, and are left out). A
-    modality that the model reads and the recording lacks (text, where there is no transcript) is missing to the model,
-    and each segment names the modalities that were present.
+    The utterances are the lines of a transcript with times, those of the words that ``engine`` recognises, or else
+    stretches of speech; see `divide`. A modality that the model reads and the recording lacks (text, where there is no
+    transcript) is missing to the model, and each segment names the modalities that were present.
 
     Sound without speech is missing to the model too: an utterance that has words is labelled from them, one that has
     none gets no label. An utterance of over ten minutes of sound is read in pieces, whose probabilities are averaged.
@@ -184,8 +186,7 @@ def analyze_recording(
         recording: A file or a waveform.
         transcript: A transcript's file, or its lines.
         checkpoint: What the result says it was made by.
-        channels: How a recording of several channels is read; see `assign_channels`.
-        speech_check: Whether sound without speech is left out; ``False``: a model that reads sound gets all of it.
+        options: How the recording is read.
         engine: Recognises words where there is no transcript; ``None``: none are recognised.
         name: What a recording in memory is called.
 
@@ -202,10 +203,10 @@ def analyze_recording(
     if lines is None and engine is None and recognizer.reads == {"text"}:
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript, or recognise words (--asr, asr=True).")
     rule = recognizer.decisions.rule
-    at_pauses = speech_check and rule is not None and rule.compares
-    if at_pauses and lines is not None and "text" not in recognizer.reads and all(x.start_s is None for x in lines):
+    compares = rule is not None and rule.compares
+    if compares and lines is not None and "text" not in recognizer.reads and all(x.start_s is None for x in lines):
         lines, engine = None, None  # words without times are one utterance, and say nothing to a model of sound
-    division = divide(recording, lines, channels, engine=engine, at_pauses=at_pauses, name=name)
+    division = divide(recording, lines, options, engine=engine, always_cut=compares, name=name)
     utterances = [
         Utterance(
             id=f"{turn}",
@@ -224,7 +225,8 @@ def analyze_recording(
         if recognizer.hears
         else Pieces({utterance.id: [utterance] for utterance in utterances})
     )
-    heard, unheard = without_unheard(pieces.all) if recognizer.hears and speech_check else (pieces.all, {})
+    checked = recognizer.hears and options.speech_check and not division.is_speech
+    heard, unheard = without_unheard(pieces.all) if checked else (pieces.all, {})
     reasons = {
         name: unheard[own[0].id] for name, own in pieces.pieces.items() if all(piece.id in unheard for piece in own)
     }
@@ -260,6 +262,11 @@ def analyze_recording(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
     notes += [note for note in (unaligned, unread) if note is not None]
+    what = {
+        "speech": describe_check(checked, reasons, len(segments)),
+        **division.stages,
+        "model": _model(recognizer, checkpoint, segments),
+    }
     return Analysis(
         recording=path,
         duration_s=length_s,
@@ -273,7 +280,14 @@ def analyze_recording(
         calibrated=recognizer.decisions.calibrated,
         transcript=transcript if isinstance(transcript, Path) else None,
         transcript_hash=file_hash(transcript) if isinstance(transcript, Path) else None,
+        stages={stage: what[stage] for stage in STAGES},
     )
+
+
+def _model(recognizer: Predictor, checkpoint: str, segments: Sequence[Segment]) -> str:
+    reads = " and ".join(sorted(recognizer.reads)) or "nothing"
+    labelled = sum(bool(segment.labels) for segment in segments)
+    return f"{checkpoint} reads {reads}; {labelled} of {number_of(len(segments), 'utterance')} labelled."
 
 
 def _notes(recognizer: Predictor, transcribed: bool, segments: Sequence[Segment]) -> list[str]:

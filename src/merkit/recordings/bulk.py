@@ -13,6 +13,7 @@ from merkit.inference.joined import load_predictor
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import FileIds, Outputs, content_of, file_ids
 from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.models import default_engine, open_engine
 from merkit.recordings.search import FoundRecording
 from merkit.recordings.timeline.formats import DEFAULT
@@ -96,7 +97,7 @@ def analyze_recordings(
     found: Sequence[FoundRecording],
     checkpoint: Path,
     name: str,
-    options: Mapping[str, Any],
+    options: RecordingOptions = DEFAULT_OPTIONS,
     out: Path | None = None,
     progress: ProgressCallback | None = None,
     decision: DecisionOptions = DEFAULT_DECISION,
@@ -109,7 +110,7 @@ def analyze_recordings(
         found: The recordings.
         checkpoint: The folder of the checkpoint.
         name: What the results say they were made by.
-        options: Those of `analyze_recording`.
+        options: How the recordings are read.
         out: The folder of all analyses; ``None``: none is written.
         progress: As of `do_each`.
         decision: What a user chose in place of the checkpoint's decision rule.
@@ -125,10 +126,10 @@ def analyze_recordings(
 
     def key(one: FoundRecording) -> Mapping[str, Any]:
         own = {} if one.transcript is not None else recognised_by
-        return made_of(one.path, one.transcript, checkpoint, {**options, **decision.given, **own})
+        return made_of(one.path, one.transcript, checkpoint, {**options.identity(), **decision.given, **own})
 
     work = Work(
-        make=lambda one: analyze_recording(recognizer(), one.path, one.transcript, name, engine=engine, **options),
+        make=lambda one: analyze_recording(recognizer(), one.path, one.transcript, name, options, engine=engine),
         outputs=lambda one: outputs_of(Path() if out is None else out, one.output, formats),
         made_of=key,
         write=write_analysis,

@@ -1,7 +1,12 @@
-"""Recordings of several channels: mixed, one of them, or one speaker per channel."""
+"""Recordings of several channels: mixed, one of them, or one speaker per channel.
 
+A call often has one speaker per channel, a room recorded in stereo has the same sound on both. The levels of the two
+tell them apart: people take turns, so that one channel is loud where the other is not.
+"""
+
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +14,137 @@ import numpy.typing as npt
 
 from merkit.core.errors import MerkitError
 from merkit.core.waveform import Channel, Waveform
-from merkit.data.media.audio import Recording, channel_blocks, count_channels
+from merkit.data.media.audio import Recording, channel_blocks, count_channels, rate_of
 from merkit.recordings.transcripts import Line
 
-CHANNELS = ("mix", "left", "right", "split")
-"""``mix``: the mean of all channels. ``split``: each channel is a speaker."""
+CHANNELS = ("auto", "split", "mix", "left", "right")
+"""``auto``: see `choose_channels`. ``mix``: the mean of all channels. ``split``: each channel is a speaker."""
+ONE_CHANNEL = "One channel."
 
 _SAME = 1e-6
 """Channels whose difference has less than this share of their energy (-60 dB) are one signal."""
+_SILENT = 1e-5
+"""A channel with less than this share of the other's energy (-50 dB) is silent."""
+_ONE_SOUND = 0.5
+"""Channels that correlate by this much, in their samples or their levels, have the same sound."""
+_CANCELLED = 0.1
+"""Channels cancel where their mean has less than this share (-10 dB) of their mean energy."""
+_LEVEL_S = 0.05
+"""The level of a channel is taken over this: less than a syllable."""
+
+
+@dataclass(frozen=True)
+class ChannelChoice:
+    """How the channels of a recording are read, and why."""
+
+    how: str
+    """``mix``, ``left``, ``right`` or ``split``."""
+    sentence: str
+    """What was found and done."""
+
+
+def choose_channels(recording: Path | Waveform, channels: str, *, can_split: bool = True) -> ChannelChoice:
+    """Return how the channels are read.
+
+    With ``auto``, two channels that differ are two speakers, and two of the same sound are mixed, or only the left one
+    is read where they would cancel out; of a recording with a silent channel the other one is read. More than two are
+    mixed. The recording is read once, in constant memory, if it has two channels.
+
+    Args:
+        recording: A file or a waveform.
+        channels: One of `CHANNELS`.
+        can_split: Whether each channel may be a speaker; ``False``: ``auto`` mixes channels that differ.
+
+    Raises:
+        MerkitError: An unknown value of ``channels``, or the recording cannot be read.
+    """
+    if channels not in CHANNELS:
+        raise MerkitError(f"channels is {channels!r}, expected one of {', '.join(CHANNELS)}")
+    if channels != "auto":
+        asked = {"mix": "The mean of all channels", "split": "Each channel is a speaker"}
+        return ChannelChoice(channels, f"{asked.get(channels, f'The {channels} channel')}, as asked.")
+    count = count_channels(recording)
+    if count == 1:
+        return ChannelChoice("mix", ONE_CHANNEL)
+    if count > 2:
+        return ChannelChoice("mix", f"{count} channels: mixed; --channels split reads each as a speaker.")
+    return _chosen(_Comparison.of(recording), can_split)
+
+
+def _chosen(found: "_Comparison", can_split: bool) -> ChannelChoice:
+    left, right = found.energies
+    if not left + right:
+        return ChannelChoice("mix", "Two silent channels: mixed.")
+    if min(left, right) < _SILENT * max(left, right):
+        heard, silent = ("left", "right") if left > right else ("right", "left")
+        return ChannelChoice(heard, f"The {silent} channel is silent: the {heard} one is read.")
+    if found.different <= _SAME * left:
+        return ChannelChoice("mix", "Two equal channels: mixed.")
+    if max(abs(found.correlation), found.level_correlation) >= _ONE_SOUND:
+        if found.mean < _CANCELLED * (left + right) / 2:
+            what = f"Two channels that cancel out when mixed (correlation {found.correlation:.2f})"
+            return ChannelChoice("left", f"{what}: the left one is read.")
+        what = f"Two channels of the same sound (correlation {found.correlation:.2f}, of levels "
+        return ChannelChoice("mix", f"{what}{found.level_correlation:.2f}): mixed.")
+    what = f"Two channels that differ (correlation {found.correlation:.2f}, of levels {found.level_correlation:.2f})"
+    if not can_split:
+        return ChannelChoice("mix", f"{what}: mixed, since the words have no times.")
+    return ChannelChoice("split", f"{what}: one speaker each.")
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """What two channels have in common."""
+
+    energies: tuple[float, float]
+    different: float
+    """The energy of their difference."""
+    mean: float
+    """The energy of their mean."""
+    correlation: float
+    """Of their samples."""
+    level_correlation: float
+    """Of their levels over ``_LEVEL_S``; 0 where one is constant."""
+
+    @classmethod
+    def of(cls, recording: Path | Waveform) -> "_Comparison":
+        size = round(_LEVEL_S * rate_of(recording))
+        products = levels = np.zeros((3, 3))
+        rest = np.zeros((0, 2), np.float32)
+        for block in channel_blocks(recording):
+            joined = np.concatenate([rest, block])
+            whole = len(joined) - len(joined) % size
+            rest = joined[whole:]
+            products = products + _products(joined[:whole])
+            energies = np.square(joined[:whole].reshape(-1, size, 2), dtype=np.float64).mean(axis=1)
+            levels = levels + _products(np.sqrt(energies))
+        products = products + _products(rest)
+        (left, both, _), (_, right, _), _ = products.tolist()
+        return cls(
+            (left, right),
+            left + right - 2 * both,
+            (left + right + 2 * both) / 4,
+            both / math.sqrt(left * right) if left * right else 0.0,
+            _correlation(levels),
+        )
+
+
+def _products(pairs: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return the sums of squares, products and values, and the count, of pairs ``[n, 2]``, as a matrix."""
+    with_ones = np.concatenate([pairs.astype(np.float64), np.ones((len(pairs), 1))], axis=1)
+    return np.asarray(with_ones.T @ with_ones)
+
+
+def _correlation(sums: npt.NDArray[np.float64]) -> float:
+    count = sums[2, 2]
+    if not count:
+        return 0.0
+    means = sums[:2, 2] / count
+    covariance = sums[:2, :2] / count - np.outer(means, means)
+    variances = covariance.diagonal()
+    if (variances <= 1e-6 * sums.diagonal()[:2] / count).any():  # constant, apart from rounding
+        return 0.0
+    return float(covariance[0, 1] / math.sqrt(variances[0] * variances[1]))
 
 
 def assign_channels(
@@ -31,16 +159,12 @@ def assign_channels(
     Args:
         recording: A file or a waveform.
         lines: Lines of a transcript; ``None``: there is no transcript.
-        channels: How the channels are read.
+        channels: How the channels are read, as `choose_channels` returns it.
 
     Raises:
-        MerkitError: An unknown value of ``channels``, too few channels, two equal ones, or lines without times.
+        MerkitError: Too few channels, two equal ones, or lines without times.
     """
-    if channels not in CHANNELS:
-        raise MerkitError(f"channels is {channels!r}, expected one of {', '.join(CHANNELS)}")
     whole = Line(None, None, "", None)
-    if lines is not None and all(line == whole for line in lines):  # a transcript without words and times
-        lines = None
     if channels == "mix":
         return [(line, recording) for line in ([whole] if lines is None else lines)]
     count = count_channels(recording)

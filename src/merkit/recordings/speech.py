@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from merkit.core.errors import MediaError
+from merkit.core.phrases import number_of
 from merkit.core.types import Turn, Utterance, turns_of
 from merkit.core.waveform import Channel
 from merkit.data.media.audio import Recording, audio_blocks, channel_blocks, duration_s
@@ -88,8 +89,13 @@ def has_speech(recording: Recording, start_s: float | None = None, end_s: float 
         MerkitError: The recording cannot be read, or the speech detector is not installed.
     """
     length_s = (duration_s(recording) if end_s is None else end_s) - (start_s or 0.0)
+    return has_enough(speech_regions(recording, start_s, end_s), length_s)
+
+
+def has_enough(regions: Iterable[Region], length_s: float) -> bool:
+    """Return whether regions of sound of this length are more than the detector finds in music; see `has_speech`."""
     needed_s = max(SHORTEST_S, min(0.05 * length_s, 1.0), 0.01 * length_s)
-    return sum(last - first for first, last in speech_regions(recording, start_s, end_s)) >= needed_s
+    return sum(last - first for first, last in regions) >= needed_s
 
 
 def without_unheard(utterances: Sequence[Utterance]) -> tuple[list[Utterance], dict[str, str]]:
@@ -122,6 +128,13 @@ def describe_unheard(unheard: Mapping[str, str], unlabelled: Collection[str], to
             what = "It is" if total == 1 else f"{len(names) - without} of {total} utterances are"
             notes.append(f"{what} labelled from words alone: {reason}{_ADVICE[reason]}.")
     return notes
+
+
+def describe_check(checked: bool, unheard: Collection[str], total: int) -> str:
+    """Return what the check of single utterances found, as a sentence."""
+    if not checked:
+        return "Not looked for: all sound is read that the model reads."
+    return f"Silero VAD found speech in {total - len(unheard)} of {number_of(total, 'utterance')}."
 
 
 def _why_unheard(turn: Turn) -> str | None:

@@ -23,7 +23,7 @@ def transcribe_recordings(
     found: Sequence[FoundRecording],
     engine: Engine,
     *,
-    channels: str = "mix",
+    channels: str = "auto",
     language: str | None = None,
     ending: str = "srt",
     out: Path | None = None,

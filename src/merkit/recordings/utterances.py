@@ -4,8 +4,7 @@ A person who listens cuts a recording at its pauses. So does this: speech is one
 and one that is longer than asked for is cut at its longest pause, or where it is quietest.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy.typing as npt
 
 from merkit.data.media.audio import Recording, audio_blocks
 from merkit.recordings.speech import Region, speech_regions
-from merkit.recordings.transcripts import Line
 
 LONGEST_S = 15.0
 """An utterance is cut to at most this; most sentences take less, and longer ones change in what they express."""
@@ -25,20 +23,6 @@ _FRAME = 160
 """Samples whose level is measured: 10 ms."""
 _QUIET_FRAMES = 10
 """Frames over which the quietest place is looked for: 0.1 s, longer than a stop consonant's closure."""
-
-
-def speech_lines(whole: Line, sound: Recording) -> list[Line]:
-    """Return the utterances of one speaker's sound, as lines without words; none where there is no speech.
-
-    Args:
-        whole: Names the speaker.
-        sound: The recording, or one channel of it.
-
-    Raises:
-        MerkitError: The recording cannot be read, or the speech detector is not installed.
-    """
-    stretches = speech_stretches(sound, pause_s=PAUSE_S, longest_s=LONGEST_S)
-    return [replace(whole, start_s=start_s, end_s=end_s) for start_s, end_s in stretches]
 
 
 def speech_stretches(
@@ -57,9 +41,18 @@ def speech_stretches(
     Raises:
         MerkitError: The recording cannot be read, or the speech detector is not installed.
     """
+    return stretches_of(sound, speech_regions(sound, start_s, end_s), pause_s=pause_s, longest_s=longest_s)
+
+
+def stretches_of(sound: Recording, found: Iterable[Region], *, pause_s: float, longest_s: float) -> list[Region]:
+    """Return what `speech_stretches` returns, of regions with speech that are known.
+
+    Raises:
+        MerkitError: The recording cannot be read.
+    """
     regions = [
         piece
-        for region in speech_regions(sound, start_s, end_s)
+        for region in found
         for piece in (_divided(sound, region, longest_s) if region[1] - region[0] > longest_s else [region])
     ]
     return [(regions[first][0], regions[last - 1][1]) for first, last in groups(regions, pause_s, longest_s)]

@@ -152,7 +152,7 @@ def test_a_recording_is_the_same_as_path_bytes_file_object_and_samples(
         ([SPEECH], {"rate_hz": 16_000, "text": "a", "transcript": "a.srt"}, "transcript and text were given"),
         ([SPEECH], {"rate_hz": 16_000, "transcript": "a.srt"}, "No transcript 'a.srt'"),
         ([SPEECH], {"rate_hz": 16_000, "channels": "split"}, "needs two channels, 'waveform of 1.000 s' has one"),
-        ([SPEECH], {"rate_hz": 16_000, "channels": "both"}, "channels is 'both', expected one of mix, left"),
+        ([SPEECH], {"rate_hz": 16_000, "channels": "both"}, "channels is 'both', expected one of auto, split"),
         ([np.stack([SPEECH, SPEECH])], {"rate_hz": 16_000, "channels": "split"}, "channels 1 and 2 .* are the same"),
         ([np.stack([SPEECH] * 3)], {"rate_hz": 16_000, "channels": "left"}, "needs two channels, .* has 3"),
         (
@@ -184,7 +184,9 @@ def test_a_transcript_without_words_gives_the_result_of_sound_alone(
 ) -> None:
     (tmp_path / name).write_text(content)
 
-    alone, blank, empty = both(call_file), both(call_file, transcript=tmp_path / name), both(call_file, text=" ")
+    alone = both(call_file, channels="mix")
+    blank = both(call_file, channels="mix", transcript=tmp_path / name)
+    empty = both(call_file, channels="mix", text=" ")
 
     for result in (blank, empty):
         np.testing.assert_allclose(probabilities(result), probabilities(alone), atol=1e-6)

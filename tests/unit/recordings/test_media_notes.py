@@ -10,6 +10,7 @@ from tests.tiny import built
 from merkit.inference.recognizer import Recognizer
 from merkit.io.checkpoint import save_checkpoint
 from merkit.recordings.analysis import analyze_recording
+from merkit.recordings.options import RecordingOptions
 
 
 def test_a_recorder_that_stopped_early_is_told_with_the_labels(tmp_path: Path) -> None:
@@ -22,7 +23,7 @@ def test_a_recorder_that_stopped_early_is_told_with_the_labels(tmp_path: Path) -
     (tmp_path / "a.wav").write_bytes(content)
 
     recognizer = Recognizer.load(tmp_path / "model")
-    found = analyze_recording(recognizer, tmp_path / "a.wav", None, "model", speech_check=False)
+    found = analyze_recording(recognizer, tmp_path / "a.wav", None, "model", RecordingOptions(speech_check=False))
 
     assert found.duration_s == 1.0
     assert [note for note in found.notes if "recording:" in note] == [

@@ -16,6 +16,7 @@ from merkit.inference import predictor as predictors
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings import pieces
 from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.options import RecordingOptions
 from merkit.recordings.transcripts import Line
 
 LABELS = ("calm", "cross", "glad")
@@ -124,7 +125,7 @@ def test_a_channel_of_a_file_is_read_without_the_file_in_memory(tmp_path: Path) 
     soundfile.write(tmp_path / "call.wav", stereo.T, RATE_HZ, subtype="FLOAT")
     recognizer = model()
 
-    split = analyze_recording(recognizer, tmp_path / "call.wav", None, "here", channels="split")
+    split = analyze_recording(recognizer, tmp_path / "call.wav", None, "here", RecordingOptions("split"))
 
     alone = [analyze_recording(recognizer, merkit.Waveform(each, RATE_HZ), None, "here") for each in stereo]
     np.testing.assert_allclose(probabilities(split), [probabilities(each)[0] for each in alone], atol=1e-5)

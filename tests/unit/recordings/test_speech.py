@@ -107,10 +107,13 @@ def test_channels_that_cancel_are_named_and_one_of_them_is_read(
 ) -> None:
     samples = speech(2.0)
     for other in (-samples, -0.9 * samples):
-        result = audio(np.stack([samples, other]), rate_hz=RATE_HZ)
+        result = audio(np.stack([samples, other]), rate_hz=RATE_HZ, channels="mix")
 
         assert (result.segments[0].label, result.segments[0].reason) == (None, "the channels cancel")
         assert "read one of them with --channels left" in result.notes[0]
+        chosen = audio(np.stack([samples, other]), rate_hz=RATE_HZ)
+        assert chosen.segments[0].label is not None
+        assert chosen.stages["channels"].endswith("cancel out when mixed (correlation -1.00): the left one is read.")
     left = audio(np.stack([samples, -samples]), rate_hz=RATE_HZ, channels="left").segments[0]
     assert left.prediction is not None
     expected = audio(samples, rate_hz=RATE_HZ).segments[0].prediction

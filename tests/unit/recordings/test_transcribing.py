@@ -154,7 +154,7 @@ def test_the_command_goes_on_after_a_bad_file_and_says_so(tmp_path: Path, engine
     assert "failed: " in printed.error
     assert "b.wav" in printed.error
     assert "0 transcribed, 2 already done" in repeated.out
-    assert len(engine.heard) == 2
+    assert len(engine.heard) == 4  # two channels of two files
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *("a.srt", "a.transcript.json", "c.srt", "c.transcript.json"),
     ]

@@ -8,8 +8,7 @@ from tests.speech import RATE_HZ, speech
 
 from merkit.core.waveform import Waveform
 from merkit.recordings import utterances
-from merkit.recordings.transcripts import Line
-from merkit.recordings.utterances import groups, speech_lines, speech_stretches
+from merkit.recordings.utterances import groups, speech_stretches
 
 
 def test_a_pause_ends_a_group_and_a_shorter_gap_does_not() -> None:
@@ -63,12 +62,11 @@ def test_speech_of_any_length_is_cut_to_the_longest_and_covered(monkeypatch: pyt
     assert min(end - start for start, end in found) > 3.0  # cuts lie in the middle half
 
 
-def test_the_lines_of_a_speaker_are_its_speech() -> None:
+def test_stretches_are_the_speech_and_nothing_else() -> None:
     silence = np.zeros(2 * RATE_HZ, np.float32)
     sound = Waveform(np.concatenate([silence, speech(3.0), silence, speech(2.0, seed=1), silence]), RATE_HZ)
 
-    found = speech_lines(Line(None, None, "left", None), sound)
+    found = speech_stretches(sound, pause_s=0.6, longest_s=15.0)
 
-    assert [line.speaker for line in found] == ["left", "left"]
-    assert [each for line in found for each in (line.start_s, line.end_s)] == pytest.approx([2, 5, 7, 9], abs=0.3)
-    assert speech_lines(Line(None, None, "", None), Waveform(silence, RATE_HZ)) == []
+    assert [each for stretch in found for each in stretch] == pytest.approx([2, 5, 7, 9], abs=0.3)
+    assert speech_stretches(Waveform(silence, RATE_HZ), pause_s=0.6, longest_s=15.0) == []

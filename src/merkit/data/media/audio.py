@@ -101,6 +101,16 @@ def count_channels(recording: Path | Waveform) -> int:
         return source.channels
 
 
+def rate_of(recording: Path | Waveform) -> int:
+    """Return a recording's own rate in Hz.
+
+    Raises:
+        MediaError: See ``probe``.
+    """
+    with closing(open_audio(recording)) as source:
+        return source.rate_hz
+
+
 def decode(recording: RecordingFile) -> Waveform:
     """Return a whole recording at its own rate, with all its channels.
 

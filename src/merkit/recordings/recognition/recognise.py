@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
 from merkit.core.waveform import Waveform
 from merkit.data.media.audio import Recording, Wave, duration_s, media_notes, read_audio
-from merkit.recordings.channels import assign_channels
+from merkit.recordings.channels import ONE_CHANNEL, assign_channels, choose_channels
 from merkit.recordings.recognition.checks import reason_to_drop
 from merkit.recordings.recognition.engine import RATE_HZ, WINDOW_S, Engine, Passage, Word
 from merkit.recordings.speech import Region
@@ -58,11 +58,6 @@ class Recognition(Tabular):
     """``None``: the language was given."""
     lines: Sequence[RecognisedLine]
     notes: Sequence[str] = ()
-
-    @property
-    def word_notes(self) -> list[str]:
-        """The notes on how the words were recognised and what was left out, without those on the recording."""
-        return [note for note in self.notes if note.startswith(_WORDS)]
 
     @property
     def title(self) -> str:
@@ -109,7 +104,7 @@ def recognise(
     engine: Engine,
     recording: Path | Waveform,
     *,
-    channels: str = "mix",
+    channels: str = "auto",
     language: str | None = None,
     name: str = "waveform",
     progress: ProgressCallback | None = None,
@@ -121,7 +116,7 @@ def recognise(
     Args:
         engine: The recogniser.
         recording: A file or a waveform.
-        channels: As of `assign_channels`; ``split``: each channel is a speaker.
+        channels: As of `choose_channels`; ``split``: each channel is a speaker.
         language: A code such as ``en``; ``None``: found from the first 30 seconds of speech.
         name: What a recording in memory is called.
         progress: Called before each stretch, with seconds of speech.
@@ -130,9 +125,38 @@ def recognise(
         MerkitError: The recording cannot be read, its channels or the language are not as named, or the engine lacks
             its package or files.
     """
+    choice = choose_channels(recording, channels)
+    sounds = assign_channels(recording, None, choice.how)
+    found = recognise_sounds(engine, recording, sounds, language=language, name=name, progress=progress)
+    notes = [f"About the recording: {note}." for note in media_notes(recording)]
+    notes += [] if choice.sentence == ONE_CHANNEL else [f"Channels: {choice.sentence}"]
+    return replace(found, notes=[*notes, *found.notes])
+
+
+def recognise_sounds(
+    engine: Engine,
+    recording: Path | Waveform,
+    sounds: Sequence[tuple[Line, Recording]],
+    *,
+    language: str | None = None,
+    name: str = "waveform",
+    progress: ProgressCallback | None = None,
+) -> Recognition:
+    """Return the words of sounds of a recording; see `recognise`.
+
+    Args:
+        engine: The recogniser.
+        recording: A file or a waveform.
+        sounds: What is read of it, with the speaker of each; see `assign_channels`.
+        language: As of `recognise`.
+        name: As of `recognise`.
+        progress: As of `recognise`.
+
+    Raises:
+        MerkitError: As `recognise`.
+    """
     path = recording if isinstance(recording, Path) else Path(name)
     length_s = duration_s(recording)
-    sounds = assign_channels(recording, None, channels)
     spoken = [(whole.speaker, sound, padded_stretches(sound, length_s)) for whole, sound in sounds]
     stretches = [(speaker, sound, stretch) for speaker, sound, own in spoken for stretch in own]
     probability = None
@@ -159,8 +183,7 @@ def recognise(
         progress(f"words of {path.name}", total, total)
     lines = [line for speaker, own in words.items() for line in _lines(speaker, own)]
     lines.sort(key=lambda line: line.start_s)
-    notes = [f"About the recording: {note}." for note in media_notes(recording)]
-    notes += [f"{_WORDS}{note}." for note in _notes(engine.name, language, probability, dropped, bool(lines))]
+    notes = [f"{_WORDS}{note}." for note in _notes(engine.name, language, probability, dropped, bool(lines))]
     return Recognition(path, length_s, engine.name, language, probability, lines, notes)
 
 
