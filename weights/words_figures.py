@@ -80,7 +80,7 @@ def of_calls(texts: Texts, logits: Floats, temperature: float, own: Floats, neut
     others = np.arange(len(share)) != neutral
     right = np.where(others, share / share[others].sum() * (1 - CALL_NEUTRAL), CALL_NEUTRAL)
     counts = np.bincount(labels, minlength=len(share)) / len(labels)
-    weights = (right / counts)[labels]
+    weights = right[labels] / counts[labels]
     return {
         name: float(np.average((logits / temperature + prior).argmax(axis=1) == labels, weights=weights))
         for name, prior in (("own prior", own), ("right prior", np.log(right)))
