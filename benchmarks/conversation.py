@@ -10,6 +10,8 @@ process of its own, on CUDA if there is any. Conversations are as long as those 
 An epoch is extrapolated from ``--conversations``, drawn from all of them, where that is fewer. Memory is what the
 process' resident set (on CUDA: the allocator) grows by at its peak, once torch and the data are there. Ratios are to
 ``bc_lstm`` in the same run; compare nothing between runs.
+
+``--released [CHECKOUT]`` times Ada2I as its authors released it beside merkit's instead: see `_released_ada2i.py`.
 """
 
 import argparse
@@ -19,8 +21,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import _released_ada2i as ada2i
 import numpy as np
 import torch
 from torch import nn
@@ -28,6 +32,7 @@ from torch import nn
 from merkit.core.batch import Batch, Padded
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelSpec
+from merkit.core.precision import has_native_bfloat16
 from merkit.data.dataset import bucketed_batches
 from merkit.encoders.precomputed import Precomputed
 from merkit.experiments.recipe_reader import read_recipe
@@ -147,6 +152,35 @@ def measure(name: str, size: str, conversations: int, batch_size: int, repeats: 
     }
 
 
+def measure_released(checkout: Path | None, size: str, conversations: int, repeats: int) -> dict[str, Any]:
+    """Train Ada2I as released, from the checkout if there is one, and merkit's on the CPU and one thread.
+
+    Raises:
+        FileNotFoundError: The checkout is none.
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    lengths = conversation_lengths(conversations)
+
+    def batches(bucket: int) -> list[Batch]:
+        plan = bucketed_batches(lengths, ada2i.BATCH_SIZE, 0, bucket=bucket)
+        return [
+            batch_of([lengths[index] for index in chosen], ada2i.WIDTHS, flat=False, generator=generator)
+            for chosen in plan
+        ]
+
+    random, similar = batches(1), batches(50)
+    contenders = {} if checkout is None else {"released": (ada2i.released_contender(checkout, size), random)}
+    contenders["arithmetic"] = (ada2i.arithmetic_contender(size), random)
+    contenders["random batches, float32"] = (ada2i.merkit_contender(size, mixed=False), random)
+    contenders["float32"] = (ada2i.merkit_contender(size, mixed=False), similar)
+    if has_native_bfloat16(torch.device("cpu")):
+        contenders["bf16"] = (ada2i.merkit_contender(size, mixed=True), similar)
+    rows = ada2i.compare(contenders, next(iter(contenders)), repeats)
+    return {"reference": next(iter(contenders)), "contenders": rows}
+
+
 def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -161,6 +195,14 @@ def main() -> int:
     parser.add_argument("--conversations", type=int, default=sum(LENGTHS), help="how many are trained in a repeat")
     parser.add_argument("--batch-size", type=int, default=16, help="conversations of a step")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--released",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="CHECKOUT",
+        help="Ada2I as released beside merkit's; without CHECKOUT its arithmetic by merkit's model",
+    )
     parser.add_argument("--quick", action="store_true", help="tiny models and four conversations: does it run?")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -168,6 +210,14 @@ def main() -> int:
     conversations, repeats = (4, 1) if arguments.quick else (arguments.conversations, arguments.repeats)
     if arguments.child:
         print(json.dumps(measure(arguments.models[0], size, conversations, arguments.batch_size, repeats)))
+        return 0
+    if arguments.released is not None:
+        checkout = None if arguments.released == Path() else arguments.released
+        try:
+            found = measure_released(checkout, "quick" if arguments.quick else "meld", conversations, repeats)
+        except FileNotFoundError as error:
+            parser.error(str(error))
+        print(json.dumps({**found, "conversations": conversations, "repeats": repeats, "torch": torch.__version__}))
         return 0
     rows = []
     for name in dict.fromkeys([REFERENCE, *arguments.models]):

@@ -2,13 +2,24 @@
 
 import logging
 import os
-import threading
+import sys
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+from tests.executed_lines import ExecutedLines
 
 install_import_hook(["merkit.nn", "merkit.models", "merkit.encoders", "merkit.core.batch"], "beartype.beartype")
+EXECUTED = ExecutedLines("merkit")
+if "COVERAGE_FILE" in os.environ:
+    assert "merkit" not in sys.modules
+    sys.meta_path.insert(0, EXECUTED)
+
+
+def pytest_sessionfinish() -> None:
+    if EXECUTED in sys.meta_path:
+        EXECUTED.write(Path(f"{os.environ['COVERAGE_FILE']}.{os.getpid()}"))
+
 
 try:
     import torch
@@ -49,9 +60,3 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def _log_level() -> None:
     """Undo what an earlier command with ``--quiet`` set for the whole process: other tests read warnings."""
     logging.getLogger("merkit").setLevel(logging.NOTSET)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _untraced_threads() -> None:
-    """Keep coverage out of threads: in Python 3.11 one may fail to start while another installs its trace function."""
-    threading.settrace(None)  # type: ignore[arg-type]  # None removes it

@@ -16,13 +16,13 @@ PROCESSES = 4
 
 def main() -> int:
     folder = Path(tempfile.mkdtemp())
-    os.environ["COVERAGE_FILE"] = str(folder / "coverage")
+    os.environ["COVERAGE_FILE"] = str(folder / "coverage")  # conftest.py writes beside it what ran in each process
     processes = ["-n", str(min(os.cpu_count() or 1, PROCESSES)), "--dist", "loadfile"]
-    code = pytest.main(["--cov=merkit", "--cov-report=", f"--basetemp={folder / 'tmp'}", *processes, *sys.argv[1:]])
+    code = pytest.main([f"--basetemp={folder / 'tmp'}", *processes, *sys.argv[1:]])
     if code:
         return int(code)
     measured = coverage.Coverage(data_file=os.environ["COVERAGE_FILE"])
-    measured.load()
+    measured.combine(strict=True)
     missing = 0
     for name in COMPLETE:
         share = measured.report(include=[f"*/merkit/{name}/*"], show_missing=True, skip_covered=True)

@@ -24,7 +24,9 @@ def script(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(path.parent))  # for what scripts share
+        spec.loader.exec_module(module)
     return module
 
 
@@ -70,6 +72,59 @@ def test_the_script_prints_ratios_to_its_reference() -> None:
     assert [row["model"] for row in printed["models"]] == ["bc_lstm", "concat"]
     assert printed["models"][0]["ratio"]["seconds_per_epoch"] == 1.0
     assert printed["models"][1]["ratio"]["seconds_per_epoch"] > 0
+
+
+def test_ada2i_as_released_is_timed_beside_merkits() -> None:
+    random, similar = (CONVERSATION.measure_released(None, "quick", 12, 1)["contenders"][name] for name in NAMED)
+
+    assert random["seconds"] > 0
+    assert similar["times_as_fast"] > 0
+
+
+def test_a_folder_without_the_released_code_is_told_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "--quick", "--released", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "give the folder of a checkout of leson502/ADA2I" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_checkout_is_trained_by_its_own_step(tmp_path: Path) -> None:
+    package = tmp_path / "model"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .ada2i import Ada2I\n")
+    (package / "ada2i.py").write_text(RELEASED)
+
+    rows = CONVERSATION.measure_released(tmp_path, "quick", 12, 1)
+
+    assert rows["reference"] == "released"
+    assert rows["contenders"]["released"]["times_as_fast"] == 1.0
+    assert {"arithmetic", "float32"} <= rows["contenders"].keys()
+
+
+NAMED = ("random batches, float32", "float32")
+RELEASED = """
+import torch
+
+
+class Ada2I(torch.nn.Module):
+    def __init__(self, args):
+        super().__init__()
+        print("prints")
+        self.names, self.modulated = args.modalities, 0
+        self.linear = torch.nn.ModuleDict({m: torch.nn.Linear(args.embedding_dim["meld"][m], 7) for m in self.names})
+
+    def forward(self, data):
+        mask = torch.arange(int(data["length"].max())) < data["length"].unsqueeze(1)
+        own = {m: self.linear[m](data["tensor"][m])[mask].log_softmax(1) for m in self.names}
+        assert len(own["a"]) == len(data["label_tensor"])
+        return sum(own.values()), torch.zeros(1), own, {m: 1.0 for m in self.names}
+
+    def apply_modulation(self, ratio):
+        assert all(parameter.grad is not None for parameter in self.parameters())
+"""
+"""What the script calls of the authors' code."""
 
 
 def test_the_script_of_utterance_training_prints_what_each_option_saves() -> None:

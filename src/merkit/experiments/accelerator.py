@@ -1,10 +1,19 @@
 """The accelerator that a training runs on."""
 
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState, is_initialized
+from accelerate.state import AcceleratorState, PartialState, is_initialized
 
 from merkit.core.errors import ConfigError
+from merkit.core.precision import has_native_bfloat16
 from merkit.experiments.recipe import Recipe
+
+
+def settled_precision(recipe: Recipe) -> str:
+    """Return the precision that this machine trains a recipe in: of ``auto``, bf16 where the device has it natively."""
+    precision = recipe.training.precision
+    if precision != "auto":
+        return precision
+    return "bf16" if has_native_bfloat16(PartialState().device) else "float32"
 
 
 def open_accelerator(recipe: Recipe) -> Accelerator:
@@ -13,7 +22,7 @@ def open_accelerator(recipe: Recipe) -> Accelerator:
     Raises:
         ConfigError: The device cannot compute in the recipe's precision.
     """
-    precision = recipe.training.precision
+    precision = settled_precision(recipe)
     mixed = {"float32": "no"}.get(precision, precision)
     if is_initialized() and AcceleratorState().mixed_precision != mixed:
         AcceleratorState._reset_state()  # a stage or variant of another precision: the library has no public way

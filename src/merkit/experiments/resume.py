@@ -21,6 +21,7 @@ from merkit.data.checksums import seal, unseal
 from merkit.data.dataset import SegmentTier
 from merkit.data.files import remove_leftovers, write_texts
 from merkit.data.segments import segments_content
+from merkit.experiments.accelerator import settled_precision
 from merkit.experiments.cell import Cell
 from merkit.experiments.code import check_code, code_hashes
 from merkit.experiments.transform import Transform
@@ -94,8 +95,10 @@ def key_of(
             of_segments = repr(segments_content(segments, one.id)).encode()
             digest.update(of_segments)
             spans.update(of_segments)
+    recipe = cell.recipe.without_seeds()
+    recipe["training"] = {**recipe["training"], "precision": settled_precision(cell.recipe)}
     values: dict[str, Any] = {
-        "recipe": cell.recipe.without_seeds(),
+        "recipe": recipe,
         "encoders": {modality: encoder.fingerprint() for modality, encoder in encoders.items()},
         "inputs": digest.hexdigest(),
         "train": cell.fold.train,

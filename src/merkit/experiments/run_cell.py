@@ -24,7 +24,7 @@ from merkit.data.dataset import Dataset, items_of, load_batches, ordered_batches
 from merkit.data.features.sources import open_sources
 from merkit.data.segments import describe_alignment, open_segments
 from merkit.encoders.checkpoint import ExtractorConfig
-from merkit.experiments.accelerator import open_accelerator
+from merkit.experiments.accelerator import open_accelerator, settled_precision
 from merkit.experiments.cell import Cell
 from merkit.experiments.resume import BY_EPOCH, clear, is_complete, key_of, tidy
 from merkit.experiments.transform import Resources, TrainCell
@@ -81,7 +81,7 @@ def run_cell(
     transforms = transforms_of(cell)
     for transform in transforms.values():
         transform.prepare(train_other)
-    accelerator = open_accelerator(recipe)
+    accelerator, precision = open_accelerator(recipe), settled_precision(recipe)
     torch.manual_seed(derived_seed(cell.seed, "encoders"))  # independent of what the process drew before
     encoders = build_encoders(recipe.encoders, cell.manifest.root, None, cell.extractors)
     check_encoders(recipe.model, recipe.config, encoders)  # before the work of extraction
@@ -127,6 +127,10 @@ def run_cell(
     if isinstance(model, FittedModel):
         trained = _fit(model.to(accelerator.device), training, cell, accelerator.device)
     else:
+        if recipe.training.precision == "auto":
+            what = "computes" if precision == "bf16" else "does not compute"
+            device = accelerator.device.type
+            _log.info("%s: trained in %s, as this %s %s in bf16 natively", cell.name, precision, device, what)
         on_epoch = partial(_report_epoch, cell, progress, share)
         trained = _train(model, training, datasets, config, cell, accelerator, on_epoch)
     if accelerator.is_main_process:
@@ -139,6 +143,7 @@ def run_cell(
             "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
             "transforms": {name: dict(transform.describe()) for name, transform in transforms.items()},
             "trained_on": _trained_on(cell),
+            "precision": precision,
             "code": key.code,
         }
         request = recipe.config.segments()
@@ -156,6 +161,7 @@ def run_cell(
             "epoch": trained.best_epoch,
             "epochs_run": trained.epoch,
             "selection": selection,
+            "precision": precision,
             "feature_seconds": feature_seconds,
             "seconds": trained.seconds,
             "seconds_with_prediction": time.perf_counter() - started,

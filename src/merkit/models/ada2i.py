@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.model import CausalConfig, Citation, ModalityDropoutConfig, Model, ModelSpec, ReleasedCode
+from merkit.core.precision import at_least_float32
 from merkit.models._ada2i_networks import CosineFusion, FeatureWeighting, LstmContext, Ring, TransformerContext
 from merkit.nn.layers import encode
 from merkit.nn.modulation import Modulation, Noise, Target
@@ -227,7 +228,7 @@ class Ada2i(Model):
             own = {
                 name: output.auxiliary[f"term.{name}"]
                 if self.own_terms
-                else self.fusion.product(name, output.auxiliary[f"feature.{name}"])
+                else self.fusion.product(name, at_least_float32(output.auxiliary[f"feature.{name}"]))
                 for name in self.order
             }
         self.modulation.watch(own, batch.labels, {name: batch.mask & batch.present[name] for name in self.order})

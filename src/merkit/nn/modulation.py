@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, distributed, nn
 
 from merkit.core.precision import at_least_float32
+from merkit.nn.noise import GaussianNoise
 
 Target = Literal["gradient", "update", "none"]
 """What the coefficient multiplies: gradients, or the step that the optimiser made of them."""
@@ -72,7 +73,7 @@ class Modulation:
         self.noise = noise
         self.first_epoch = first_epoch
         self._active = False
-        self._generator = torch.Generator()
+        self._gaussian = GaussianNoise(0, torch.device("cpu"))
         self._scores: Tensor | None = None  # of this step: sums and counts [2, modalities]
         self._total: Tensor | None = None  # of this epoch
         self._applied: Tensor | None = None  # sum of the coefficients of this epoch's steps
@@ -88,7 +89,7 @@ class Modulation:
         seed = torch.randint(2**62, (), device="cpu").to(device)
         if _several_processes():
             distributed.broadcast(seed, src=0)
-        self._generator = torch.Generator(device).manual_seed(int(seed))
+        self._gaussian = GaussianNoise(int(seed), device)
 
     def watch(
         self,
@@ -115,11 +116,12 @@ class Modulation:
         for number, name in enumerate(self.names):
             coefficient = self._current[number]
             for gradient in (parameter.grad for parameter in parameters[name] if parameter.grad is not None):
-                noise = self._noise(gradient, coefficient) if self.noise != "none" else None
+                std = standard_deviation(gradient) if self.noise != "none" else None
                 if self.target == "gradient":
                     gradient.mul_(coefficient)
-                if noise is not None:
-                    gradient.add_(noise)
+                if std is not None:
+                    scaled = std * coefficient if self.noise == "after" and self.target == "gradient" else std
+                    self._gaussian.add(gradient, scaled)
         if self.target == "update":
             self._before = {name: [p.detach().clone() for p in parameters[name]] for name in self.names}
 
@@ -159,13 +161,6 @@ class Modulation:
         self._applied = applied if self._applied is None else self._applied + applied
         self._steps += 1
         return current
-
-    def _noise(self, gradient: Tensor, coefficient: Tensor) -> Tensor:
-        std = standard_deviation(gradient)
-        if self.noise == "after" and self.target == "gradient":
-            std = std * coefficient
-        noise = torch.randn(gradient.shape, generator=self._generator, device=gradient.device, dtype=gradient.dtype)
-        return noise.mul_(std)
 
 
 def standard_deviation(values: Float[Tensor, "..."]) -> Float[Tensor, ""]:

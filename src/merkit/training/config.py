@@ -52,8 +52,9 @@ class TrainingConfig(Settings):
     """Stop after this many epochs without a better selection metric on validation; ``None``: never.
 
     Without effect where the protocol reports the last epoch."""
-    precision: Literal["float32", "bf16", "fp16"] = "float32"
-    """Of training; validation and prediction are float32, as a checkpoint is used."""
+    precision: Literal["float32", "bf16", "fp16", "auto"] = "float32"
+    """Of training; validation and prediction are float32, as a checkpoint is used. ``auto``: bf16 where the device has
+    it natively, else float32; a cell that was begun in the one is not resumed in the other."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that load batches ahead."""
 

@@ -61,7 +61,7 @@ def test_one_mistake_is_one_line_with_file_key_value_and_what_is_allowed() -> No
     with pytest.raises(ConfigError) as told:
         check_recipe(values, "r.toml")
 
-    assert str(told.value) == "r.toml: training.precision = 'bf32': input should be 'float32', 'bf16' or 'fp16'"
+    assert str(told.value) == "r.toml: training.precision = 'bf32': input should be 'float32', 'bf16', 'fp16' or 'auto'"
 
 
 def test_a_word_in_place_of_a_list_is_told_in_the_words_of_the_file() -> None:

@@ -117,6 +117,47 @@ def test_runs_of_one_process_may_differ_in_precision(data: Path, tmp_path: Path)
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "float32")])
+def test_the_machine_chooses_the_precision_and_the_cell_says_which(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    native: bool,
+    expected: str,
+) -> None:
+    monkeypatch.setattr("merkit.experiments.accelerator.has_native_bfloat16", lambda device: native)
+    caplog.set_level("INFO")
+
+    train_recipe(replace(recipe(precision="auto"), seeds=1), data, tmp_path / "auto")
+    train_recipe(replace(recipe(precision=expected), seeds=1), data, tmp_path / "named")
+
+    auto, named = (next((tmp_path / name).glob("fold-*/seed-0")) for name in ("auto", "named"))
+    assert record(auto)["precision"] == record(named)["precision"] == expected
+    assert record(auto)["inputs"] == record(named)["inputs"]
+    weights = [load_file(cell / "checkpoint" / "model.safetensors") for cell in (auto, named)]
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert json.loads((auto / "checkpoint" / "provenance.json").read_text())["precision"] == expected
+    (line,) = [line for line in caplog.messages if "natively" in line]
+    assert f"trained in {expected}" in line
+
+
+def test_what_another_machine_began_in_bf16_is_trained_anew(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for native in (True, False):
+        monkeypatch.setattr("merkit.experiments.accelerator.has_native_bfloat16", lambda device, has=native: has)
+        train_recipe(replace(recipe(precision="auto"), seeds=1), data, tmp_path / "run")
+
+    assert any("is trained again" in line and "the recipe" in line for line in caplog.messages)
+    assert record(next((tmp_path / "run").glob("fold-*/seed-0")))["precision"] == "float32"
+
+
+def record(cell: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((cell / "cell.json").read_text())
+    return found
+
+
 def test_the_history_has_the_validation_loss_that_the_stored_probabilities_have(data: Path, tmp_path: Path) -> None:
     train_recipe(recipe(), data, tmp_path / "run")
 

@@ -354,6 +354,28 @@ def stepped(model: Ada2i, optimizer: torch.optim.Optimizer | None = None, epoch:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.parametrize("profile", ["paper", "released"])
+def test_a_step_in_bf16_is_near_that_of_float32(profile: str) -> None:
+    whole, half = (small(profile=profile, noise="none") for _ in range(2))
+
+    expected = stepped(whole)
+    half.start_epoch(9)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = half(random_batch())
+        losses = half.loss(output, random_batch())
+    torch.stack([term.float() for term in losses.values()]).sum().backward()
+    half.after_backward(random_batch(), output)  # the loop leaves autocast before
+    half.before_step()
+
+    found = {name: p.grad for name, p in half.named_parameters() if p.grad is not None}
+    assert found.keys() == expected.keys()
+    whole_norm, distance = (
+        sum(float(gradient.square().sum()) for gradient in gradients) ** 0.5
+        for gradients in (expected.values(), [found[name] - expected[name] for name in expected])
+    )
+    assert 0.0 < distance < 0.05 * whole_norm
+
+
 def test_modulation_touches_the_encoders_gradients_only() -> None:
     plain = stepped(small(modulation="none"))
     modulated = stepped(small(noise="none"))

@@ -45,7 +45,10 @@ def test_each_group_has_its_own_rate_and_vectors_are_not_decayed() -> None:
 def test_the_optimizer_is_the_one_that_was_asked_for(name: str, kind: type) -> None:
     config = TrainingConfig(learning_rates={"encoders": 1e-5, "head": 1e-3}, optimizer=name)
 
-    assert type(build_optimizer(groups(), config)) is kind
+    optimizer = build_optimizer(groups(), config)
+
+    assert type(optimizer) is kind
+    assert all(group["fused"] for group in optimizer.param_groups)
 
 
 def test_a_group_without_a_rate_and_a_rate_without_a_group_are_errors() -> None:
