@@ -98,8 +98,10 @@ def make(settings: Mapping[str, Any], data: Path, features: Path, out: Path) -> 
     for name, corpora in settings["models"].items():
         _log.info("training %s", name)
         torch.manual_seed(settings["seed"])
-        model = cast(Words, build_model(spec, config, {"text": material.encoder}, len(labels)))
+        encoders = build_encoders(material.choices, None, None)
         training = {corpus: examples[corpus] for corpus in corpora}
+        encoders["text"].fit(own.vectors[0] for own in training.values())
+        model = cast(Words, build_model(spec, config, encoders, len(labels)))
         generator = np.random.default_rng(settings["seed"])
         versions = settings["versions"]
         train(model, training, generator, written=versions["written"], **settings["training"])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -47,9 +48,15 @@ def evidence(
         some = conversations[start : start + batch]
         padded = pad_sequences([torch.from_numpy(vectors[rows]) for rows in some])
         with torch.inference_mode():
-            found = model.head(model.read(padded.data, padded.mask))
+            found = model.head(model.read(standardised(model, padded.data), padded.mask))
         logits[np.concatenate(some)] = found[padded.mask].double().numpy()
     return logits
+
+
+def standardised(model: Words, vectors: Tensor) -> Tensor:
+    """Return vectors as the model's encoder gives them to it."""
+    standardizer = getattr(model.encoders[model.modality], "standardizer", None)
+    return vectors if standardizer is None else cast(Tensor, standardizer(vectors))
 
 
 def alone(texts: Texts) -> list[npt.NDArray[np.int64]]:
@@ -106,7 +113,8 @@ def train(
         loss = torch.zeros(())
         for name, own in training.items():
             vectors, mask, shares = _drawn(own, next(batches[name]), written, generator)
-            logits = model.head(model.dropout(model.read(vectors, mask)))[mask] + priors[name]
+            read = model.read(standardised(model, vectors), mask)
+            logits = model.head(model.dropout(read))[mask] + priors[name]
             loss = loss + torch.nn.functional.cross_entropy(logits, shares)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -79,6 +79,7 @@ class JoinedRecognizer(Predictor):
             }
         )
         self.decisions = Decisions(words.labels, 1.0, rule)
+        self.decisions.calibrated = False  # no labelled speech says how much the voice counts
 
     @property
     def device(self) -> torch.device:
