@@ -10,6 +10,7 @@ vectors are kept below ``--features``, so that a stopped run resumes.
 import argparse
 import json
 import logging
+import shutil
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -124,6 +125,7 @@ def make(settings: Mapping[str, Any], data: Path, features: Path, out: Path) -> 
             "figures": figures,
             "bars_missed": list(bars_missed(figures, settings["bars"].get(name, {}))),
         }
+        shutil.rmtree(out / name, ignore_errors=True)
         save_checkpoint(out / name, model.half(), checkpoint, provenance, words_card(name, checkpoint, provenance))
         (out / name / "LICENSE").write_text(licence_of(name, corpora), encoding="utf-8")
         made[name] = provenance
