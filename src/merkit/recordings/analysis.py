@@ -314,7 +314,10 @@ def _model(checkpoint: str, reads: frozenset[str], segments: Sequence[Segment]) 
 
 def _notes(recognizer: Predictor, reads: frozenset[str], transcribed: bool, segments: Sequence[Segment]) -> list[str]:
     notes = []
-    used = {modality for segment in segments for modality in segment.modalities}
+    read = [
+        each for segment in segments for each in (segment.prediction, *segment.sources.values()) if each is not None
+    ]
+    used = {modality for each in read for modality in each.modalities}
     labelled = any(segment.prediction is not None for segment in segments)
     for modality in sorted(reads - used if labelled else ()):
         hint = "; a transcript or --asr (asr=True) would add it" if modality == "text" and not transcribed else ""

@@ -104,6 +104,7 @@ def test_words_and_voice_are_the_default_and_stand_side_by_side(tmp_path: Path) 
         assert dict(segment.prediction.probabilities) == dict(segment.sources["words"].probabilities)
         assert segment.sources["voice"].reason == "no input that the model reads"  # it is silent
         assert segment.modalities == ("text",)
+    assert "Without the voice in 4 of 4 utterances: no input that the model reads." in in_python.notes
 
 
 def test_without_words_and_without_a_recogniser_the_voice_answers_and_a_note_says_so(
