@@ -291,7 +291,7 @@ def analyze_recording(
     }
     if compared is not None:
         what["utterances"] += f" Longer than {options.window_s:g} s: in windows of that length, which overlap by half."
-    if options.redact:
+    if options.redact and any(line.text is not None for line, _ in division.lines):
         what["words"] += " They are left out of the result."
     return Analysis(
         recording=path,

@@ -22,12 +22,12 @@ class RecordingOptions:
         ConfigError: A value is none of those expected, or does not go with another one.
     """
 
-    track: int | None = None
-    """Which audio track of a file, from 1; ``None``: the first one."""
     channels: str = "auto"
     """One of `CHANNELS`; see `choose_channels`."""
     speech_check: bool = True
     """Whether sound without speech is left out; ``False``: a model that reads sound gets all of it, in one piece."""
+    track: int | None = None
+    """Which audio track of a file, from 1; ``None``: the first one."""
     speakers_file: Path | None = None
     """Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker."""
     speakers: int | None = None
