@@ -264,7 +264,7 @@ def test_analyze_reads_the_channels_that_are_chosen(home: Path, tmp_path: Path) 
 
     assert [segment["speaker"] for segment in json.loads(split.out)["segments"]] == ["left", "right"]
     assert refused.code == 2
-    assert "channels is 'both', expected one of mix, left, right, split" in refused.error
+    assert "channels is 'both', expected one of auto, split, mix, left, right" in refused.error
 
 
 def test_recordings_of_one_name_do_not_overwrite_each_others_analysis(home: Path, tmp_path: Path) -> None:

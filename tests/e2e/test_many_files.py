@@ -66,7 +66,8 @@ def test_a_folder_is_analyzed_but_for_its_bad_files_which_are_listed(home: Path,
 
     assert done.code == 1
     assert sorted(contents(tmp_path / "out")) == sorted(
-        f"{name}.{ending}" for name in ("a", "b", "c", "d.txt", "deeper/a") for ending in ("json", "csv")
+        ["index.html"]
+        + [f"{name}.{ending}" for name in ("a", "b", "c", "d.txt", "deeper/a") for ending in ("json", "csv", "html")]
     )
     lines = done.error.splitlines()
     assert [line.partition(": ")[2].partition(": ")[0] for line in lines[:2]] == [
@@ -276,7 +277,7 @@ def test_analysis_killed_again_and_again_ends_as_an_undisturbed_one(home: Path, 
     )
     kept: list[Mapping[str, int]] = []
 
-    for moment in (2, 5):  # between a record and its table; before the record of the third recording
+    for moment in (2, 7):  # between a record and its table; before the record of the third recording
         process = [sys.executable, "-c", killed, str(moment), *arguments, str(tmp_path / "stormy")]
         code = subprocess.run(process, capture_output=True, check=False).returncode
         assert code == -signal.SIGKILL

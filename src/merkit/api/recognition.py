@@ -22,12 +22,13 @@ from merkit.inference.predictor import Predictor
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DecisionOptions, DecisionRule
 from merkit.recordings.alignment import align_turns
-from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
+from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.decision_notes import describe_decisions
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.recognition.models import BUILTIN, open_engine
-from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
+from merkit.timeline.analysis import Analysis
+from merkit.timeline.tabular import Tabular, prediction_row
 from merkit.weights.models import PREFIX, built_in_model
 
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.+)")

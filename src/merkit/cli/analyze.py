@@ -1,7 +1,7 @@
 """``merkit analyze``: label the utterances of recordings."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Column
@@ -15,8 +15,8 @@ from merkit.core.characters import one_line
 from merkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis, Segment
     from merkit.recordings.bulk import Outcome
+    from merkit.timeline.analysis import Analysis, Segment
 
 
 def analyze(
@@ -105,8 +105,16 @@ def analyze(
         str | None,
         typer.Option(
             "--format",
-            metavar="json,csv,rttm,srt,vtt,textgrid,eaf",
-            help="Of the files in --out, divided by commas; by default json,csv. JSON is always written.",
+            metavar="json,csv,html,rttm,srt,vtt,textgrid,eaf",
+            help="Of the files in --out, divided by commas; by default json,csv,html. JSON is always written.",
+            show_default=False,
+        ),
+    ] = None,
+    audio: Annotated[
+        Literal["embed", "link", "none"] | None,
+        typer.Option(
+            "--audio",
+            help="The sound of the page: inside it, in the recording that it links (the default), or none.",
             show_default=False,
         ),
     ] = None,
@@ -126,11 +134,13 @@ def analyze(
     from merkit.recordings.bulk import analyze_recordings
     from merkit.recordings.options import RecordingOptions
     from merkit.recordings.search import find_recordings, refuse_same_outputs
-    from merkit.recordings.timeline.formats import chosen_formats
+    from merkit.timeline.formats import chosen_formats
 
     if format_ is not None and out is None:
         raise ConfigError(f"--format {format_} is that of the files in --out: give --out too")
     formats = chosen_formats(format_)
+    if audio is not None and (out is None or "html" not in formats):
+        raise ConfigError(f"--audio {audio} is that of the page in --out: give --out, and html in --format")
     found, failures = find_recordings(recordings, transcript)
     if out is not None:
         found = refuse_same_outputs(found, failures)
@@ -151,7 +161,9 @@ def analyze(
     )
     with shown_progress() as progress:
         follow(
-            analyze_recordings(found, folder, str(checkpoint), options, out, progress, decision, asr, formats),
+            analyze_recordings(
+                found, folder, str(checkpoint), options, out, progress, decision, asr, formats, audio or "link"
+            ),
             failures,
             show_result=_show,
             to_dict=lambda analysis: analysis.to_dict(),

@@ -20,11 +20,11 @@ from merkit.recordings.channels import ONE_CHANNEL, assign_channels, choose_chan
 from merkit.recordings.recognition.checks import reason_to_drop
 from merkit.recordings.recognition.engine import RATE_HZ, WINDOW_S, Engine, Passage, Word
 from merkit.recordings.speech import Region, minus
-from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
 from merkit.recordings.transcripts.lines import PAUSE_S, SHORTEST_S
 from merkit.recordings.unfinished import Unfinished
 from merkit.recordings.utterances import LONGEST_S, groups, speech_stretches
+from merkit.timeline.tabular import Tabular
 
 _WORDS = "Words: "
 _PAD_S = 0.2
