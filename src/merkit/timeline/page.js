@@ -97,9 +97,9 @@
       const labelled = /^l\d+$/.test(each.kind);
       const box = shape("rect", { class: `box ${each.kind}${index === state.current ? " current" : ""}`, x: left, y: top, width: wide, height: tall, rx: 3 });
       if (labelled) box.style.fill = `url(#p${each.kind.slice(1)})`;
-      const letters = Math.floor((wide - 12) / 7.2);
+      const letters = Math.floor((wide - 10) / 6.8);
       if (letters > 2 && each.name) {
-        const shown = each.name.length > letters ? each.name.slice(0, letters - 1) + "…" : each.name, long = shown.length * 7.2 + 8;
+        const shown = each.name.length > letters ? each.name.slice(0, letters - 1) + "…" : each.name, long = shown.length * 6.8 + 8;
         if (labelled) { const back = shape("rect", { class: each.kind, x: left + 3, y: top + 3, width: Math.min(long, wide - 5), height: tall - 6, rx: 2 }); back.style.opacity = .85; }
         shape("text", { class: labelled ? "" : "free", x: left + 7, y: top + tall / 2 + 4.5 }, shown);
       }
