@@ -116,10 +116,12 @@ class EmotionRecognizer:
         rate_hz: int | None = None,
         transcript: str | Path | None = None,
         text: str | None = None,
+        track: int | None = None,
         channels: str = "auto",
         speakers_file: str | Path | None = None,
         speakers: int | None = None,
         marks: Mapping[str, tuple[float, float]] | None = None,
+        window_s: float | None = None,
         exclude_speakers: Sequence[str] = (),
         modalities: Sequence[str] | None = None,
         redact: bool = False,
@@ -140,6 +142,7 @@ class EmotionRecognizer:
             transcript: A file in any format of the page "Transcripts" (SRT, WebVTT, JSON, CSV, …), or the text of the
                 whole recording (.txt). What was cut, joined or left out is in the result's notes.
             text: The words of the recording, in place of a transcript.
+            track: Which audio track of a file that has several, from 1; ``None``: the first one.
             channels: ``auto`` takes two channels that differ for two speakers and mixes those of the same sound.
                 ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each channel
                 as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
@@ -149,6 +152,8 @@ class EmotionRecognizer:
                 measured error is in the result's stages. The number is never guessed.
             marks: In place of ``speakers``, by the name of each where that one alone is heard, in seconds:
                 ``{"Ann": (12.0, 17.5), "Ben": (31.0, 34.0)}``.
+            window_s: Reads longer speech without words in windows of so many seconds, which overlap by half; where two
+                overlap the result has the mean of both. ``None``: speech is cut to 15 s.
             exclude_speakers: Speakers whose voices and words reach no recogniser and no result.
             modalities: What the model may read, such as ``["audio"]``; ``None``: all that it reads.
             redact: ``True`` leaves all words out of the result.
@@ -175,11 +180,13 @@ class EmotionRecognizer:
             lines,
             self._name,
             RecordingOptions(
+                track=track,
                 channels=channels,
                 speech_check=speech_check,
                 speakers_file=None if speakers_file is None else Path(speakers_file),
                 speakers=speakers,
                 marks=dict(marks or {}),
+                window_s=window_s,
                 exclude_speakers=_names(exclude_speakers, "exclude_speakers"),
                 modalities=None if modalities is None else _names(modalities, "modalities"),
                 redact=redact,

@@ -33,6 +33,10 @@ def analyze(
             "found by name. Those of a folder's recordings are also found beside them.",
         ),
     ] = None,
+    track: Annotated[
+        int | None,
+        typer.Option("--track", help="Which audio track of a file that has several: 1, 2, …", show_default=False),
+    ] = None,
     channels: Channels = "auto",
     speakers_file: Annotated[
         Path | None,
@@ -56,6 +60,15 @@ def analyze(
             "--mark",
             metavar="NAME=FROM-TO",
             help="Seconds where one speaker alone is heard, such as Ann=12.0-17.5, in place of --speakers. For each.",
+        ),
+    ] = None,
+    window_s: Annotated[
+        float | None,
+        typer.Option(
+            "--window",
+            metavar="SECONDS",
+            help="Read longer speech in windows that overlap by half; without it speech is cut to 15 s.",
+            show_default=False,
         ),
     ] = None,
     exclude_speakers: Annotated[
@@ -137,11 +150,13 @@ def analyze(
     stop = fail_fast or len(found) + len(failures) == 1
     refuse_first(failures, stop, as_json)
     options = RecordingOptions(
+        track=track,
         channels=channels,
         speech_check=speech_check,
         speakers_file=speakers_file,
         speakers=speakers,
         marks=dict(_mark(mark) for mark in marks or ()),
+        window_s=window_s,
         exclude_speakers=tuple(exclude_speakers or ()),
         modalities=None if modalities is None else tuple(name.strip() for name in modalities.split(",")),
         redact=redact,
