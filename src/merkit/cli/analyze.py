@@ -13,6 +13,7 @@ from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
 from merkit.core.errors import ConfigError
+from merkit.weights.models import DEFAULT
 
 if TYPE_CHECKING:
     from merkit.recordings.bulk import Outcome
@@ -23,7 +24,7 @@ def analyze(
     recordings: Annotated[
         list[Path], typer.Argument(help="Audio or video files, or folders of them.", show_default=False)
     ],
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint = Path(DEFAULT),
     transcript: Annotated[
         Path | None,
         typer.Option(
@@ -31,6 +32,10 @@ def analyze(
             help="Words with times, or a .txt with the words of the whole recording; or a folder of them, which are "
             "found by name. Those of a folder's recordings are also found beside them.",
         ),
+    ] = None,
+    track: Annotated[
+        int | None,
+        typer.Option("--track", help="Which audio track of a file that has several: 1, 2, …", show_default=False),
     ] = None,
     channels: Channels = "auto",
     speakers_file: Annotated[
@@ -55,6 +60,15 @@ def analyze(
             "--mark",
             metavar="NAME=FROM-TO",
             help="Seconds where one speaker alone is heard, such as Ann=12.0-17.5, in place of --speakers. For each.",
+        ),
+    ] = None,
+    window_s: Annotated[
+        float | None,
+        typer.Option(
+            "--window",
+            metavar="SECONDS",
+            help="Read longer speech in windows that overlap by half; without it speech is cut to 15 s.",
+            show_default=False,
         ),
     ] = None,
     exclude_speakers: Annotated[
@@ -108,10 +122,11 @@ def analyze(
     as_json: AsJson = False,
     fail_fast: FailFast = False,
 ) -> None:
-    """Label the utterances of recordings.
+    """Label the utterances of recordings; without --checkpoint by what is said and how (builtin:conversation-en).
 
     Without a transcript with times, and without --asr, a recording of over 15 s or of several speakers is cut where the
-    speaker changes and at pauses. With --out, what is done already is left out when the command is repeated.
+    speaker changes and at pauses; for a model that joins words and voice words are recognised where the extra asr is
+    installed. With --out, what is done already is left out when the command is repeated.
     """
     from merkit.formats.checkpoint_folder import check_folder
 
@@ -135,11 +150,13 @@ def analyze(
     stop = fail_fast or len(found) + len(failures) == 1
     refuse_first(failures, stop, as_json)
     options = RecordingOptions(
+        track=track,
         channels=channels,
         speech_check=speech_check,
         speakers_file=speakers_file,
         speakers=speakers,
         marks=dict(_mark(mark) for mark in marks or ()),
+        window_s=window_s,
         exclude_speakers=tuple(exclude_speakers or ()),
         modalities=None if modalities is None else tuple(name.strip() for name in modalities.split(",")),
         redact=redact,
@@ -181,13 +198,16 @@ def print_analysis(analysis: "Analysis") -> None:
     """Print an analysis as a table, a row for each segment."""
     show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s")
     arousal = [number("arousal")] if analysis.has_arousal else []
-    heads: list[str | Column] = [number("from"), number("to"), "speaker", "label", number("probability"), *arousal]
+    sources = list(dict.fromkeys(name for segment in analysis.segments for name in segment.sources))
+    heads: list[str | Column] = [number("from"), number("to"), "speaker", *sources]
+    heads += ["label", number("probability"), *arousal]
     heads += ["modalities", "text"]
     rows = [
         (
             f"{segment.start_s:.2f}",
             f"{segment.end_s:.2f}",
             segment.speaker,
+            *(_alone(segment, name) for name in sources),
             ", ".join(segment.labels) or _unlabelled(segment),
             _percent(segment.confidence),
             *([_percent(segment.arousal)] if arousal else []),
@@ -208,6 +228,14 @@ def _unlabelled(segment: "Segment") -> str:
     if segment.prediction is None:
         return f"({segment.reason})"
     return "(unsure)" if segment.prediction.is_unsure else "(no label)"
+
+
+def _alone(segment: "Segment", source: str) -> str:
+    """Return what one of several models says."""
+    prediction = segment.sources.get(source)
+    if prediction is None or not prediction.probabilities:
+        return ""
+    return prediction.label or "(unsure)"
 
 
 def _percent(probability: float | None) -> str:

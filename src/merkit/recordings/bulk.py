@@ -11,12 +11,12 @@ from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.data.media.audio import duration_s
 from merkit.data.media.sources import check_file
-from merkit.inference.recognizer import Recognizer
+from merkit.inference.joined import load_predictor
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import FileIds, Outputs, content_of, file_ids
 from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
-from merkit.recordings.recognition.models import open_engine
+from merkit.recordings.recognition.models import default_engine, open_engine
 from merkit.recordings.search import FoundRecording
 from merkit.recordings.unfinished import LONG_S, Unfinished, remove_unfinished, unfinished
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
@@ -128,7 +128,7 @@ def analyze_recordings(
         out: The folder of all analyses; ``None``: none is written.
         progress: As of `do_each`.
         decision: What a user chose in place of the checkpoint's decision rule.
-        asr: The recogniser of words where there is no transcript; see `open_engine`.
+        asr: The recogniser of words where there is no transcript; see `open_engine`. ``None``: `default_engine`.
         formats: Of the files in ``out``, as of `chosen_formats`; others of what is done already are written from it.
             With pages of several recordings there is an index of all in the folder.
         audio: The sound of the pages; see `timeline_page`.
@@ -136,8 +136,8 @@ def analyze_recordings(
     Raises:
         MerkitError: The checkpoint or an option cannot be used, or ``out`` cannot be written to.
     """
-    recognizer = cache(lambda: Recognizer.load(checkpoint, options=decision, name=name))
-    engine = None if asr is None else open_engine(asr)
+    recognizer = cache(lambda: load_predictor(checkpoint, options=decision, name=name))
+    engine = default_engine(checkpoint) if asr is None else open_engine(asr)
     recognised_by = {} if engine is None else {"asr": engine.identity()}
 
     def answer_key(one: FoundRecording) -> Mapping[str, Any]:

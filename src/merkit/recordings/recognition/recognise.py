@@ -14,7 +14,7 @@ from merkit.core.errors import ConfigError
 from merkit.core.lookup import unknown
 from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
-from merkit.core.waveform import Channel, Waveform
+from merkit.core.waveform import Channel, Whole
 from merkit.data.media.audio import Recording, Wave, duration_s, media_notes, read_audio
 from merkit.recordings.channels import ONE_CHANNEL, assign_channels, choose_channels
 from merkit.recordings.recognition.checks import reason_to_drop
@@ -104,7 +104,7 @@ class Recognition(Tabular):
 
 def recognise(
     engine: Engine,
-    recording: Path | Waveform,
+    recording: Whole,
     *,
     channels: str = "auto",
     language: str | None = None,
@@ -137,7 +137,7 @@ def recognise(
 
 def recognise_sounds(
     engine: Engine,
-    recording: Path | Waveform,
+    recording: Whole,
     sounds: Sequence[tuple[Line, Recording]],
     *,
     without: Mapping[Recording, Sequence[Region]] = MappingProxyType({}),
