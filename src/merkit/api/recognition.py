@@ -115,6 +115,11 @@ class EmotionRecognizer:
         text: str | None = None,
         channels: str = "auto",
         speakers_file: str | Path | None = None,
+        speakers: int | None = None,
+        marks: Mapping[str, tuple[float, float]] | None = None,
+        exclude_speakers: Sequence[str] = (),
+        modalities: Sequence[str] | None = None,
+        redact: bool = False,
         speech_check: bool = True,
         asr: bool | str = False,
     ) -> Analysis:
@@ -137,6 +142,13 @@ class EmotionRecognizer:
                 as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
                 is read from the channel that is louder while that speaker talks.
             speakers_file: Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker.
+            speakers: How many speakers there are on one channel: they are told apart by their voices. Experimental; the
+                measured error is in the result's stages. The number is never guessed.
+            marks: In place of ``speakers``, by the name of each where that one alone is heard, in seconds:
+                ``{"Ann": (12.0, 17.5), "Ben": (31.0, 34.0)}``.
+            exclude_speakers: Speakers whose voices and words reach no recogniser and no result.
+            modalities: What the model may read, such as ``["audio"]``; ``None``: all that it reads.
+            redact: ``True`` leaves all words out of the result.
             speech_check: ``False`` leaves no sound out, for a model of other sounds than speech.
             asr: ``True`` recognises words where there is no transcript, with ``builtin:whisper-base``; a name chooses
                 another recogniser, as in `merkit.transcribe`. The recognised lines are the utterances.
@@ -160,6 +172,11 @@ class EmotionRecognizer:
                 channels=channels,
                 speech_check=speech_check,
                 speakers_file=None if speakers_file is None else Path(speakers_file),
+                speakers=speakers,
+                marks=dict(marks or {}),
+                exclude_speakers=_names(exclude_speakers, "exclude_speakers"),
+                modalities=None if modalities is None else _names(modalities, "modalities"),
+                redact=redact,
             ),
             engine=engine,
             name=name,
@@ -325,6 +342,12 @@ def as_recording(recording: Any, rate_hz: int | None) -> tuple[Path | Waveform, 
             "samples with rate_hz"
         )
     return Waveform(recording, rate_hz), "waveform"
+
+
+def _names(values: Sequence[str], what: str) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise ConfigError(f"{what} is the text {values!r}, expected a list: {what}=[{values!r}]")
+    return tuple(values)
 
 
 def _checked_text(text: Any) -> str:

@@ -41,6 +41,35 @@ def analyze(
             show_default=False,
         ),
     ] = None,
+    speakers: Annotated[
+        int | None,
+        typer.Option(
+            "--speakers",
+            help="How many speakers one channel has: they are told apart by voice (experimental, prints its error).",
+            show_default=False,
+        ),
+    ] = None,
+    marks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mark",
+            metavar="NAME=FROM-TO",
+            help="Seconds where one speaker alone is heard, such as Ann=12.0-17.5, in place of --speakers. For each.",
+        ),
+    ] = None,
+    exclude_speakers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude-speaker",
+            metavar="NAME",
+            help="A voice that is neither sent to a recogniser nor kept in any output. May be repeated.",
+        ),
+    ] = None,
+    modalities: Annotated[
+        str | None,
+        typer.Option("--modalities", help="What the model may read: audio, text or audio,text.", show_default=False),
+    ] = None,
+    redact: Annotated[bool, typer.Option("--redact", help="Leave all words out of every output.")] = False,
     speech_check: Annotated[
         bool,
         typer.Option(
@@ -95,7 +124,16 @@ def analyze(
     folder = checkpoint_folder(str(checkpoint))
     stop = fail_fast or len(found) + len(failures) == 1
     refuse_first(failures, stop, as_json)
-    options = RecordingOptions(channels=channels, speech_check=speech_check, speakers_file=speakers_file)
+    options = RecordingOptions(
+        channels=channels,
+        speech_check=speech_check,
+        speakers_file=speakers_file,
+        speakers=speakers,
+        marks=dict(_mark(mark) for mark in marks or ()),
+        exclude_speakers=tuple(exclude_speakers or ()),
+        modalities=None if modalities is None else tuple(name.strip() for name in modalities.split(",")),
+        redact=redact,
+    )
     with shown_progress() as progress:
         follow(
             analyze_recordings(found, folder, str(checkpoint), options, out, progress, decision, asr, formats),
@@ -107,6 +145,18 @@ def analyze(
             as_json=as_json,
             out=out,
         )
+
+
+def _mark(text: str) -> tuple[str, tuple[float, float]]:
+    """Return the name and the seconds of ``NAME=12.0-17.5``."""
+    name, _, span = text.rpartition("=")
+    try:
+        start_s, end_s = map(float, span.split("-"))
+    except ValueError:
+        name = ""
+    if not name:
+        raise ConfigError(f"--mark {text}: expected a name and the seconds where it is heard, such as Ann=12.0-17.5")
+    return name, (start_s, end_s)
 
 
 def _show(one: "Outcome[Analysis]", analysis: "Analysis") -> None:

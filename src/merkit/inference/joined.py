@@ -10,7 +10,7 @@ from merkit.core.errors import CheckpointError
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
 from merkit.data.dataset import SegmentTier
-from merkit.data.features.sources import SpeakerKey, SpeakerStatistics
+from merkit.data.features.sources import Features, SpeakerKey, SpeakerStatistics
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.decisions import Decisions
 from merkit.inference.predictor import Predictor
@@ -88,7 +88,7 @@ class JoinedRecognizer(Predictor):
         self,
         chunk: Sequence[Sequence[Turn]],
         statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]],
-        features: Path | None,
+        features: Features | None,
         batch_size: int = 32,
         batch_seconds: float | None = None,
         progress: ProgressCallback | None = None,

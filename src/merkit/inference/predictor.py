@@ -14,6 +14,7 @@ from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
 from merkit.data.dataset import SegmentTier, items_of
 from merkit.data.features.sources import (
+    Features,
     SpeakerKey,
     SpeakerStatistics,
     extracted_arrays,
@@ -66,7 +67,7 @@ class Predictor(ABC):
         self,
         chunk: Sequence[Sequence[Turn]],
         statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]],
-        features: Path | None,
+        features: Features | None,
         batch_size: int = 32,
         batch_seconds: float | None = None,
         progress: ProgressCallback | None = None,
@@ -99,7 +100,7 @@ class Predictor(ABC):
         turns: Sequence[Turn],
         *,
         wanted: Collection[str] | None = None,
-        features: Path | None = None,
+        features: Features | None = None,
         segments: Mapping[str, SegmentTier] | None = None,
         batch_size: int = 32,
         batch_seconds: float | None = None,
@@ -111,7 +112,8 @@ class Predictor(ABC):
         Args:
             turns: Whole conversations, each turn with as many previous and later ones as ``reach`` says.
             wanted: Ids to predict; ``None``: all.
-            features: Folder of the feature stores; ``None``: features are extracted in memory, no file is written.
+            features: Folder of the feature stores, or those that are held in memory between calls; ``None``: features
+                are extracted in memory, no file is written.
             segments: Times of the segments that the model reads, by tier; ``None``: of the alignment beside the corpus.
             batch_size: Items a batch; changes no prediction.
             batch_seconds: Seconds of audio a batch at most, as in training; changes no prediction. ``None``: without
@@ -122,7 +124,7 @@ class Predictor(ABC):
         chosen = {turn.utterance.id for turn in turns} if wanted is None else wanted
         if statistics is None:
             statistics = self.speaker_statistics(turns, features, progress)
-        most_s = IN_MEMORY_S if features is None and self.hears else math.inf
+        most_s = IN_MEMORY_S if not isinstance(features, Path) and self.hears else math.inf
         if batch_seconds is None and most_s < math.inf:
             batch_seconds = most_s
         for chunk in self.chunks(turns, chosen, most_s):
@@ -159,7 +161,7 @@ class Predictor(ABC):
     def speaker_statistics(
         self,
         turns: Sequence[Turn],
-        features: Path | None = None,
+        features: Features | None = None,
         progress: ProgressCallback | None = None,
         failures: dict[str, str] | None = None,
     ) -> dict[str, Mapping[SpeakerKey, SpeakerStatistics]]:

@@ -16,6 +16,7 @@ from merkit.core.types import Prediction, Turn
 from merkit.data.dataset import Dataset, SegmentTier, load_batches, ordered_batches
 from merkit.data.features.extraction import is_about
 from merkit.data.features.sources import (
+    Features,
     FeatureSource,
     SpeakerKey,
     SpeakerStatistics,
@@ -89,7 +90,7 @@ class Recognizer(Predictor):
         self,
         chunk: Sequence[Sequence[Turn]],
         statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]],
-        features: Path | None,
+        features: Features | None,
         batch_size: int = 32,
         batch_seconds: float | None = None,
         progress: ProgressCallback | None = None,

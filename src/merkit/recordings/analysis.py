@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.encoder import describe_unread
-from merkit.core.errors import MerkitError
+from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.phrases import number_of
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Utterance, turns_of
 from merkit.core.waveform import Waveform
 from merkit.data.files import file_hash
@@ -28,6 +29,7 @@ from merkit.recordings.tabular import Tabular
 from merkit.recordings.timeline.document import timeline_values
 from merkit.recordings.timeline.summary import Summary, summarize
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
+from merkit.recordings.unfinished import Unfinished, in_memory
 
 STAGES = ("channels", "speech", "speakers", "words", "utterances", "model")
 """From a recording to its labels, in order."""
@@ -109,6 +111,8 @@ class Analysis(Tabular):
     transcript_hash: str | None = None
     stages: Mapping[str, str] = field(default_factory=dict)
     """What each of ``STAGES`` did, in order, a sentence each."""
+    excludes_speakers: bool = False
+    """Whether voices were left out: no sound of the recording may be kept with the result, then."""
 
     @cached_property
     def summary(self) -> Summary:
@@ -171,6 +175,8 @@ def analyze_recording(
     *,
     engine: Engine | None = None,
     name: str = "waveform",
+    progress: ProgressCallback | None = None,
+    work: Unfinished | None = None,
 ) -> Analysis:
     """Recognise every utterance of a recording; nothing is written.
 
@@ -189,75 +195,77 @@ def analyze_recording(
         options: How the recording is read.
         engine: Recognises words where there is no transcript; ``None``: none are recognised.
         name: What a recording in memory is called.
+        progress: Called as each stage proceeds.
+        work: Keeps what is finished, so that a killed analysis goes on; ``None``: nothing is kept.
 
     Raises:
         MerkitError: The recording or the transcript cannot be read, or the checkpoint needs more than they hold.
     """
     length_s = duration_s(recording)
+    work = work or in_memory(length_s)
     path = recording if isinstance(recording, Path) else Path(name)
     read = read_transcript(transcript, path.stem) if isinstance(transcript, Path) else transcript
     fitted = (
         None if read is None else fit_lines(read if isinstance(read, Transcript) else Transcript(tuple(read)), length_s)
     )
     lines = None if fitted is None else fitted.lines
-    if lines is None and engine is None and recognizer.reads == {"text"}:
+    reads = _chosen(recognizer, checkpoint, options)
+    hears, reads_text = recognizer.hears and "audio" in reads, "text" in reads
+    if lines is None and engine is None and reads == {"text"}:
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript, or recognise words (--asr, asr=True).")
     rule = recognizer.decisions.rule
     compares = rule is not None and rule.compares
-    if compares and lines is not None and "text" not in recognizer.reads and all(x.start_s is None for x in lines):
+    if compares and lines is not None and not reads_text and all(x.start_s is None for x in lines):
         lines, engine = None, None  # words without times are one utterance, and say nothing to a model of sound
-    division = divide(recording, lines, options, engine=engine, always_cut=compares, name=name)
+    division = divide(
+        recording, lines, options, engine=engine, always_cut=compares, name=name, progress=progress, work=work
+    )
     utterances = [
         Utterance(
             id=f"{turn}",
             conversation=path.stem,
             turn=turn,
             speaker=line.speaker,
-            text=line.text,
-            audio=str(sound.resolve()) if isinstance(sound, Path) else sound,
+            text=line.text if reads_text else None,
+            audio=(str(sound.resolve()) if isinstance(sound, Path) else sound) if hears else None,
             start_s=line.start_s,
             end_s=line.end_s,
         )
         for turn, (line, sound) in enumerate(division.lines)
     ]
-    pieces = (
-        cut(utterances, length_s)
-        if recognizer.hears
-        else Pieces({utterance.id: [utterance] for utterance in utterances})
-    )
-    checked = recognizer.hears and options.speech_check and not division.is_speech
+    pieces = cut(utterances, length_s) if hears else Pieces({each.id: [each] for each in utterances})
+    checked = hears and options.speech_check and not division.is_speech
     heard, unheard = without_unheard(pieces.all) if checked else (pieces.all, {})
     reasons = {
         name: unheard[own[0].id] for name, own in pieces.pieces.items() if all(piece.id in unheard for piece in own)
     }
-    reads_text = "text" in recognizer.reads
     nothing = {u.id for u in utterances if u.id in reasons and not (reads_text and (u.text or "").strip())}
     turns = list(turns_of(utterances, Path(), *recognizer.reach))
     uncut = [piece for piece in heard if piece.id in pieces.pieces]
     times, unaligned = align_turns(recognizer.request, list(turns_of(uncut, Path())))
     wanted = [utterance.id for utterance in utterances if utterance.id not in nothing]
-    found = predict_pieces(recognizer, pieces, heard, wanted, times) if wanted else {}
+    found = predict_pieces(recognizer, pieces, heard, wanted, times, work.features, progress) if wanted else {}
     segments = [
         Segment(
             start_s=utterance.start_s or 0.0,
             end_s=length_s if utterance.end_s is None else utterance.end_s,
             speaker=utterance.speaker,
-            text=utterance.text,
+            text=None if options.redact else line.text,
             prediction=found.get(utterance.id),
             reason=reasons[utterance.id] if utterance.id in nothing else found[utterance.id].reason,
         )
-        for utterance in utterances
+        for utterance, (line, _) in zip(utterances, division.lines, strict=True)
     ]
-    if found and recognizer.reads and not any(prediction.modalities for prediction in found.values()):
-        reads = " and ".join(sorted(recognizer.reads))
-        raise MerkitError(f"'{checkpoint}' reads {reads}, and '{path}' has no such input for it: use another model.")
+    if found and reads and not any(prediction.modalities for prediction in found.values()):
+        listed = " and ".join(sorted(reads))
+        raise MerkitError(f"'{checkpoint}' reads {listed}, and '{path}' has no such input for it: use another model.")
     notes = [f"About the recording: {note}." for note in media_notes(recording)]
     notes += [
         *(() if fitted is None else fitted.notes),
         *division.notes,
         *describe_unheard(reasons, nothing, len(segments)),
     ]
-    notes += [*pieces.notes, *_notes(recognizer, division.has_words, segments)]
+    notes += [*pieces.notes, *_notes(recognizer, reads, division.has_words, segments)]
     unread = describe_unread(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
@@ -265,8 +273,10 @@ def analyze_recording(
     what = {
         "speech": describe_check(checked, reasons, len(segments)),
         **division.stages,
-        "model": _model(recognizer, checkpoint, segments),
+        "model": _model(checkpoint, reads, segments),
     }
+    if options.redact:
+        what["words"] += " They are left out of the result."
     return Analysis(
         recording=path,
         duration_s=length_s,
@@ -281,20 +291,32 @@ def analyze_recording(
         transcript=transcript if isinstance(transcript, Path) else None,
         transcript_hash=file_hash(transcript) if isinstance(transcript, Path) else None,
         stages={stage: what[stage] for stage in STAGES},
+        excludes_speakers=bool(options.exclude_speakers),
     )
 
 
-def _model(recognizer: Predictor, checkpoint: str, segments: Sequence[Segment]) -> str:
-    reads = " and ".join(sorted(recognizer.reads)) or "nothing"
+def _chosen(recognizer: Predictor, checkpoint: str, options: RecordingOptions) -> frozenset[str]:
+    """Return the modalities that the model reads of those that it may read."""
+    if options.modalities is None:
+        return recognizer.reads
+    reads = recognizer.reads & frozenset(options.modalities)
+    if not reads:
+        own = " and ".join(sorted(recognizer.reads)) or "nothing"
+        raise ConfigError(f"'{checkpoint}' reads {own}, and --modalities {','.join(options.modalities)} leaves nothing")
+    return reads
+
+
+def _model(checkpoint: str, reads: frozenset[str], segments: Sequence[Segment]) -> str:
     labelled = sum(bool(segment.labels) for segment in segments)
-    return f"{checkpoint} reads {reads}; {labelled} of {number_of(len(segments), 'utterance')} labelled."
+    listed = " and ".join(sorted(reads)) or "nothing"
+    return f"{checkpoint} reads {listed}; {labelled} of {number_of(len(segments), 'utterance')} labelled."
 
 
-def _notes(recognizer: Predictor, transcribed: bool, segments: Sequence[Segment]) -> list[str]:
+def _notes(recognizer: Predictor, reads: frozenset[str], transcribed: bool, segments: Sequence[Segment]) -> list[str]:
     notes = []
     used = {modality for segment in segments for modality in segment.modalities}
     labelled = any(segment.prediction is not None for segment in segments)
-    for modality in sorted(recognizer.reads - used if labelled else ()):
+    for modality in sorted(reads - used if labelled else ()):
         hint = "; a transcript or --asr (asr=True) would add it" if modality == "text" and not transcribed else ""
         notes.append(f"The model also reads {modality}, which is missing: it predicts from the rest{hint}.")
     predicted = [segment.prediction for segment in segments if segment.prediction is not None]

@@ -1,6 +1,7 @@
 """Many recordings, one after the other: what fails does not stop the others, and what is done is not done again."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback
+from merkit.data.media.audio import duration_s
 from merkit.data.media.sources import check_file
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
@@ -18,6 +20,7 @@ from merkit.recordings.recognition.models import open_engine
 from merkit.recordings.search import FoundRecording
 from merkit.recordings.timeline.formats import DEFAULT
 from merkit.recordings.timeline.reading import read_timeline
+from merkit.recordings.unfinished import LONG_S, Unfinished, remove_unfinished, unfinished
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
 
 T = TypeVar("T")
@@ -128,11 +131,38 @@ def analyze_recordings(
         own = {} if one.transcript is not None else recognised_by
         return made_of(one.path, one.transcript, checkpoint, {**options.identity(), **decision.given, **own})
 
+    inner = progress if len(found) == 1 else None
+
+    def make(one: FoundRecording) -> Analysis:
+        with _parts(one, out, key) as parts:
+            return analyze_recording(
+                recognizer(), one.path, one.transcript, name, options, engine=engine, progress=inner, work=parts
+            )
+
     work = Work(
-        make=lambda one: analyze_recording(recognizer(), one.path, one.transcript, name, options, engine=engine),
+        make=make,
         outputs=lambda one: outputs_of(Path() if out is None else out, one.output, formats),
         made_of=key,
         write=write_analysis,
         read=read_timeline,
     )
-    return do_each(work, found, out is not None, progress)
+    for one, outcome in zip(found, do_each(work, found, out is not None, progress), strict=True):
+        if out is not None and outcome.error is None:
+            remove_unfinished(_parts_folder(out, one))
+        yield outcome
+
+
+@contextmanager
+def _parts(
+    one: FoundRecording, out: Path | None, key: Callable[[FoundRecording], Mapping[str, Any]]
+) -> Iterator[Unfinished | None]:
+    """Yield what keeps finished parts of a long recording beside its result; ``None``: nothing is kept."""
+    if out is None or duration_s(one.path) <= LONG_S:
+        yield None
+    else:
+        with unfinished(_parts_folder(out, one), key(one)) as parts:
+            yield parts
+
+
+def _parts_folder(out: Path, one: FoundRecording) -> Path:
+    return out / f"{one.output}.parts"

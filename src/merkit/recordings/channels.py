@@ -43,7 +43,7 @@ class ChannelChoice:
     """What was found and done."""
 
 
-def choose_channels(recording: Path | Waveform, channels: str, *, can_split: bool = True) -> ChannelChoice:
+def choose_channels(recording: Path | Waveform, channels: str, *, mix_because: str | None = None) -> ChannelChoice:
     """Return how the channels are read.
 
     With ``auto``, two channels that differ are two speakers, and two of the same sound are mixed, or only the left one
@@ -53,7 +53,7 @@ def choose_channels(recording: Path | Waveform, channels: str, *, can_split: boo
     Args:
         recording: A file or a waveform.
         channels: One of `CHANNELS`.
-        can_split: Whether each channel may be a speaker; ``False``: ``auto`` mixes channels that differ.
+        mix_because: Why ``auto`` mixes channels that differ; ``None``: it does not.
 
     Raises:
         MerkitError: An unknown value of ``channels``, or the recording cannot be read.
@@ -68,10 +68,10 @@ def choose_channels(recording: Path | Waveform, channels: str, *, can_split: boo
         return ChannelChoice("mix", ONE_CHANNEL)
     if count > 2:
         return ChannelChoice("mix", f"{count} channels: mixed; --channels split reads each as a speaker.")
-    return _chosen(_Comparison.of(recording), can_split)
+    return _chosen(_Comparison.of(recording), mix_because)
 
 
-def _chosen(found: "_Comparison", can_split: bool) -> ChannelChoice:
+def _chosen(found: "_Comparison", mix_because: str | None) -> ChannelChoice:
     left, right = found.energies
     if not left + right:
         return ChannelChoice("mix", "Two silent channels: mixed.")
@@ -87,8 +87,8 @@ def _chosen(found: "_Comparison", can_split: bool) -> ChannelChoice:
         what = f"Two channels of the same sound (correlation {found.correlation:.2f}, of levels "
         return ChannelChoice("mix", f"{what}{found.level_correlation:.2f}): mixed.")
     what = f"Two channels that differ (correlation {found.correlation:.2f}, of levels {found.level_correlation:.2f})"
-    if not can_split:
-        return ChannelChoice("mix", f"{what}: mixed, since the words have no times.")
+    if mix_because is not None:
+        return ChannelChoice("mix", f"{what}: mixed, since {mix_because}.")
     return ChannelChoice("split", f"{what}: one speaker each.")
 
 

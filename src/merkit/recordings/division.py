@@ -3,28 +3,30 @@
 Every stage has a file of its own, says in one sentence what it did, and hands on to the next.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from merkit.core.phrases import listed, number_of
-from merkit.core.waveform import Waveform
+from merkit.core.phrases import number_of
+from merkit.core.progress import ProgressCallback
+from merkit.core.waveform import Channel, Waveform
 from merkit.data.media.audio import Recording, duration_s
 from merkit.recordings.channels import assign_channels, choose_channels
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.recognise import recognise_sounds
-from merkit.recordings.speakers.turns import joined_turns, read_turns, spoken_lines, with_speakers, within
+from merkit.recordings.speakers.stage import find_speakers, without_speakers
+from merkit.recordings.speakers.turns import joined_turns, spoken_lines, with_speakers, within
 from merkit.recordings.speech import Region, has_enough, speech_regions
 from merkit.recordings.transcripts import Line
 from merkit.recordings.transcripts.lines import PAUSE_S as WORD_PAUSE_S
 from merkit.recordings.transcripts.lines import start_of
+from merkit.recordings.unfinished import Unfinished, in_memory
 from merkit.recordings.utterances import LONGEST_S, PAUSE_S, stretches_of
 
 _WHOLE = Line(None, None, "", None)
-_ONE_SPEAKER = "One speaker is assumed: RTTM, a transcript or a table tells several apart (--speakers-file)."
-_NAMED = 6
-"""How many names a sentence has."""
+_NO_WORDS = "None: there is no transcript, and no recogniser (--asr)."
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def divide(
     engine: Engine | None = None,
     always_cut: bool = False,
     name: str = "waveform",
+    progress: ProgressCallback | None = None,
+    work: Unfinished | None = None,
 ) -> Division:
     """Return the utterances of a recording.
 
@@ -63,61 +67,81 @@ def divide(
         engine: Recognises words where there is no transcript.
         always_cut: Whether a short recording is cut at its pauses too.
         name: What a recording in memory is called.
+        progress: Called as the recording is heard.
+        work: Keeps what is finished; ``None``: nothing is kept.
 
     Raises:
         MerkitError: The recording or a file of the options cannot be read, or its channels are not as named.
     """
     length_s = duration_s(recording)
+    parts = work or in_memory(length_s)
     stem = recording.stem if isinstance(recording, Path) else name
     has_words = lines is not None
     if lines is not None and all(line == _WHOLE for line in lines):  # a transcript without words and times
         lines, engine = None, None
-    turns: list[Line] = []
-    notes: Sequence[str] = ()
-    if options.speakers_file is not None:
-        turns, notes = read_turns(options.speakers_file, stem, length_s)
-    timed = lines is None or all(line.start_s is not None for line in lines)
-    choice = choose_channels(recording, options.channels, can_split=timed)
-    named_by = f"'{options.speakers_file}'" if turns else "the transcript"
-    if lines is not None:
-        assigned = assign_channels(recording, with_speakers(lines, turns) if timed else lines, choice.how)
-        stages = {
-            "channels": choice.sentence,
-            "speakers": _speakers_named([line for line, _ in assigned], named_by),
-            "words": _words_of_lines(lines),
-            "utterances": f"{number_of(len(lines), 'line')} of the transcript.",
-        }
-        return Division(assigned, stages, has_words=True, notes=notes)
+    choice = choose_channels(recording, options.channels, mix_because=_why_mixed(lines, options))
     wholes = assign_channels(recording, None, choice.how)
-    spoken = assign_channels(recording, joined_turns(turns, PAUSE_S), choice.how) if turns else wholes
-    stages = {
-        "channels": choice.sentence,
-        "speakers": _speakers_named(turns, named_by) if turns else _one_each(wholes),
-        "words": "None: there is no transcript, and no recogniser (--asr).",
-        "utterances": "The whole recording.",
-    }
+    regions: dict[Recording, Sequence[Region]] = {}
+
+    def hear(sound: Recording) -> Sequence[Region]:
+        """Return the speech of a sound; none where there is no more than in music."""
+        if sound not in regions:
+            number = sound.number if isinstance(sound, Channel) else None
+            found = parts.once("speech", number, lambda: speech_regions(sound, seconds=done))
+            regions[sound] = [(first_s, last_s) for first_s, last_s in found] if has_enough(found, length_s) else ()
+        return regions[sound]
+
+    def done(seconds: int) -> None:
+        if progress is not None:
+            progress(f"speech of {stem}", seconds, math.ceil(length_s), f"{seconds} of {length_s:.0f} s heard")
+
+    who = find_speakers(stem, lines, wholes, options, length_s, hear, parts)
+    turns, notes = who.turns, list(who.notes)
+    if lines is not None:
+        named = with_speakers(lines, turns) if turns and lines[0].start_s is not None else lines
+        spoken = assign_channels(recording, named, choice.how)
+    else:
+        spoken = assign_channels(recording, joined_turns(turns, PAUSE_S), choice.how) if turns else wholes
+    kept = without_speakers(spoken, options.exclude_speakers, length_s)
+    excluded = number_of(len(options.exclude_speakers), "speaker")
+    left_out = f" {excluded} excluded: neither read nor kept." if options.exclude_speakers else ""
+    stages = {"channels": choice.sentence, "speakers": f"{who.sentence}{left_out}", "words": _NO_WORDS}
+    if lines is not None:
+        stages["words"] = _words_of_lines(lines)
+        stages["utterances"] = f"{number_of(len(kept.spoken), 'line')} of the transcript."
+        return Division(kept.spoken, stages, has_words, notes=notes)
     if engine is not None:
-        found = recognise_sounds(engine, recording, wholes, name=name)
+        sounds = wholes if turns else kept.spoken
+        found = recognise_sounds(engine, recording, sounds, without=kept.away, name=name, progress=progress, work=parts)
         first, *others = found.notes
         stages["words"] = _sentence(first)
-        notes = [*notes, *others]
+        notes += others
         if found.lines:
-            sounds = {whole.speaker: sound for whole, sound in wholes}
-            own = [(line, sounds[each.speaker]) for each in found.lines for line in spoken_lines([each], turns)]
-            stages["utterances"] = _ends(
-                len(own), "recognised line", f"a change of speaker, a pause of {WORD_PAUSE_S:g} s"
-            )
-            return Division(own, stages, has_words=True, notes=notes)
-    if options.speech_check and (always_cut or turns or length_s > LONGEST_S):
-        regions = {sound: speech_regions(sound) for _, sound in wholes}
-        if any(has_enough(found, length_s) for found in regions.values()):
-            cut = _cut(spoken, regions, length_s)
-            stages["speech"] = _speech(regions, length_s)
-            stages["utterances"] = _ends(
-                len(cut), "piece", f"a change of speaker, a pause of {PAUSE_S:g} s", " of speech"
-            )
-            return Division(cut, stages, has_words, is_speech=True, notes=notes)
-    return Division(wholes, stages, has_words, notes=notes)
+            by_name = {whole.speaker: sound for whole, sound in wholes}
+            own = [(line, by_name[each.speaker]) for each in found.lines for line in spoken_lines([each], turns)]
+            own = [(line, sound) for line, sound in own if line.speaker not in options.exclude_speakers]
+            ends = f"a change of speaker, a pause of {WORD_PAUSE_S:g} s"
+            stages["utterances"] = _ends(len(own), "recognised line", ends)
+            return Division(own, stages, True, notes=notes)
+    is_cut = options.speech_check and (always_cut or turns or length_s > LONGEST_S)
+    heard = [hear(sound) for _, sound in kept.spoken] if is_cut else []
+    if any(heard):
+        cut = _cut(kept.spoken, regions, length_s)
+        ends = f"a change of speaker, a pause of {PAUSE_S:g} s"
+        stages["speech"] = _speech(regions, length_s)
+        stages["utterances"] = _ends(len(cut), "piece", ends, " of speech")
+        return Division(cut, stages, has_words, is_speech=True, notes=notes)
+    stages["utterances"] = f"{number_of(len(kept.spoken), 'turn')}." if turns else "The whole recording."
+    return Division(kept.spoken, stages, has_words, notes=notes)
+
+
+def _why_mixed(lines: Sequence[Line] | None, options: RecordingOptions) -> str | None:
+    """Return why channels that differ cannot be a speaker each; ``None``: they can."""
+    if lines is not None and any(line.start_s is None for line in lines):
+        return "the words have no times"
+    if options.marks:
+        return "speakers are marked"
+    return None if options.count in (None, 2) else f"--speakers {options.count} is given"
 
 
 def _cut(
@@ -137,22 +161,10 @@ def _cut(
     return sorted(cut, key=lambda each: start_of(each[0]))
 
 
-def _speakers_named(lines: Sequence[Line], by: str) -> str:
-    names = sorted({line.speaker for line in lines if line.speaker})
-    if not names:
-        return "One speaker is assumed: the transcript names none."
-    return f"Named by {by}: {listed(names, _NAMED)}."
-
-
 def _words_of_lines(lines: Sequence[Line]) -> str:
     if any(line.text is not None for line in lines):
         return "Those of the transcript."
     return "None: the transcript has none."
-
-
-def _one_each(wholes: Sequence[tuple[Line, Recording]]) -> str:
-    names = [whole.speaker for whole, _ in wholes]
-    return f"One for each channel: {', '.join(names)}." if len(names) > 1 else _ONE_SPEAKER
 
 
 def _sentence(note: str) -> str:

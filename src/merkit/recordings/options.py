@@ -1,21 +1,25 @@
 """What a user chooses about a recording on its way from the file to utterances."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import ConfigError
+from merkit.core.types import MODALITIES
 from merkit.data.files import file_hash
 from merkit.recordings.channels import CHANNELS
+from merkit.recordings.speech import Region
+
+MOST_SPEAKERS = 8
 
 
 @dataclass(frozen=True)
 class RecordingOptions:
-    """How a recording is read.
+    """How a recording is read, and what of it is kept.
 
     Raises:
-        ConfigError: A value is none of those expected.
+        ConfigError: A value is none of those expected, or does not go with another one.
     """
 
     channels: str = "auto"
@@ -24,10 +28,37 @@ class RecordingOptions:
     """Whether sound without speech is left out; ``False``: a model that reads sound gets all of it, in one piece."""
     speakers_file: Path | None = None
     """Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker."""
+    speakers: int | None = None
+    """How many speakers there are on one channel; they are told apart by their voices."""
+    marks: Mapping[str, Region] = field(default_factory=dict)
+    """By the name of each speaker, where that one alone is heard for a few seconds: ``speakers`` is their number."""
+    exclude_speakers: tuple[str, ...] = ()
+    """Speakers whose voices and words reach no recogniser and no result."""
+    modalities: tuple[str, ...] | None = None
+    """What a model may read; ``None``: all that it reads."""
+    redact: bool = False
+    """Whether the result has no words."""
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
             raise ConfigError(f"channels is {self.channels!r}, expected one of {', '.join(CHANNELS)}")
+        if self.count is not None and not 1 <= self.count <= MOST_SPEAKERS:
+            raise ConfigError(f"{self.count} speakers, expected 1 to {MOST_SPEAKERS}")
+        if self.marks and self.speakers not in (None, len(self.marks)):
+            raise ConfigError(f"{len(self.marks)} speakers are marked, and --speakers is {self.speakers}: mark each")
+        if self.count is not None and self.speakers_file is not None:
+            raise ConfigError("--speakers-file says who speaks: leave out --speakers and --mark")
+        for name, (start_s, end_s) in self.marks.items():
+            if not 0 <= start_s < end_s:
+                raise ConfigError(f"'{name}' is marked from {start_s:g} to {end_s:g} s, expected 0 <= start < end")
+        unknown = [name for name in self.modalities or () if name not in MODALITIES]
+        if unknown or self.modalities == ():
+            raise ConfigError(f"modalities are {list(self.modalities or ())}, expected some of {', '.join(MODALITIES)}")
+
+    @property
+    def count(self) -> int | None:
+        """How many speakers there are on one channel, if it is known."""
+        return len(self.marks) if self.marks else self.speakers
 
     def identity(self) -> Mapping[str, Any]:
         """Return all values as JSON, files by the hash of their content.
@@ -35,8 +66,15 @@ class RecordingOptions:
         Raises:
             MerkitError: A file is missing or cannot be read.
         """
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: file_hash(value) if isinstance(value, Path) else value for name, value in values.items()}
+        return {each.name: _as_json(getattr(self, each.name)) for each in fields(self)}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Path):
+        return file_hash(value)
+    if isinstance(value, Mapping):
+        return {name: _as_json(each) for name, each in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 DEFAULT_OPTIONS = RecordingOptions()

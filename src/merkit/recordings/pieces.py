@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn, Utterance, turns_of
 from merkit.data.dataset import SegmentTier
-from merkit.data.features.sources import SpeakerKey, SpeakerStatistics, speaker_key
+from merkit.data.features.sources import Features, SpeakerKey, SpeakerStatistics, speaker_key
 from merkit.inference.predictor import Predictor
 
 LONGEST_S = 600.0
@@ -69,6 +70,8 @@ def predict_pieces(
     heard: Iterable[Utterance],
     wanted: Collection[str],
     segments: Mapping[str, SegmentTier],
+    features: Features | None = None,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, Prediction]:
     """Return the predictions of the wanted utterances by id.
 
@@ -82,18 +85,26 @@ def predict_pieces(
             remain.
         wanted: Ids of utterances.
         segments: As of `Predictor.predict_turns`.
+        features: As of `Predictor.predict_turns`.
+        progress: As of `Predictor.predict_turns`.
     """
     by_id = {piece.id: piece for piece in heard}
     read = {name: [by_id[piece.id] for piece in own] for name, own in pieces.pieces.items()}
     read = {name: [piece for piece in own if piece.audio is not None] or own[:1] for name, own in read.items()}
-    all_read = recognizer.speaker_statistics(_turns(recognizer, [piece for own in read.values() for piece in own]))
+    all_turns = _turns(recognizer, [piece for own in read.values() for piece in own])
+    all_read = recognizer.speaker_statistics(all_turns, features, progress)
     statistics = {modality: _by_utterance(own, read.values()) for modality, own in all_read.items()}
     found: dict[str, list[Prediction]] = {name: [] for name in wanted}
     for number in range(max(map(len, read.values()))):
         names = [name for name in wanted if number < len(read[name])]
         own = [replace(each[min(number, len(each) - 1)], id=name) for name, each in read.items()]
         for prediction in recognizer.predict_turns(
-            _turns(recognizer, own), wanted=names, segments=segments, statistics=statistics
+            _turns(recognizer, own),
+            wanted=names,
+            features=features,
+            segments=segments,
+            statistics=statistics,
+            progress=progress,
         ):
             found[prediction.id].append(prediction)
     return {name: recognizer.averaged(predictions) for name, predictions in found.items()}

@@ -4,7 +4,7 @@ A model predicts a label for every sound: for silence, noise and music too, ofte
 recording is checked before it is read. The check is no part of a model: a corpus is read as it is.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,10 +57,11 @@ def speech_regions(
     on: float = ON,
     off: float = OFF,
     shortest_s: float = SHORTEST_S,
+    seconds: Callable[[int], object] | None = None,
 ) -> list[Region]:
     """Return the regions of a recording, or of an interval of it, that have speech; the sound is read in blocks.
 
-    Times are the recording's. The mean of all channels is read.
+    Times are the recording's. The mean of all channels is read. ``seconds`` is called with those that are done.
 
     Raises:
         MerkitError: The recording cannot be read, or the speech detector is not installed.
@@ -68,6 +69,8 @@ def speech_regions(
     begin_s = start_s or 0.0
     pieces: list[Region] = []
     for number, window in enumerate(_windows(audio_blocks(recording, silero.RATE_HZ, start_s, end_s))):
+        if seconds is not None:
+            seconds(number * _WINDOW // silero.RATE_HZ)
         if not window.any():  # hours of digital silence need no network
             continue
         at_s = begin_s + number * _WINDOW / silero.RATE_HZ
@@ -96,6 +99,21 @@ def has_enough(regions: Iterable[Region], length_s: float) -> bool:
     """Return whether regions of sound of this length are more than the detector finds in music; see `has_speech`."""
     needed_s = max(SHORTEST_S, min(0.05 * length_s, 1.0), 0.01 * length_s)
     return sum(last - first for first, last in regions) >= needed_s
+
+
+def minus(region: Region, away: Iterable[Region], shortest_s: float = SHORTEST_S) -> list[Region]:
+    """Return what is left of a time span without others, in order; parts below ``shortest_s`` are left out.
+
+    >>> minus((0.0, 5.0), [(1.0, 2.0), (4.5, 9.0)])
+    [(0.0, 1.0), (2.0, 4.5)]
+    """
+    parts, start_s = [], region[0]
+    for first_s, last_s in sorted(away):
+        if first_s - start_s >= shortest_s:
+            parts.append((start_s, min(first_s, region[1])))
+        start_s = max(start_s, last_s)
+    parts.append((start_s, region[1]))
+    return [(first_s, last_s) for first_s, last_s in parts if last_s - first_s >= shortest_s]
 
 
 def without_unheard(utterances: Sequence[Utterance]) -> tuple[list[Utterance], dict[str, str]]:

@@ -1,10 +1,12 @@
 """Folders with the files of built-in weights, as the libraries that read them expect them.
 
 Packages that carry a network in Hugging Face's format are read in place. Whisper comes in CTranslate2's format and in
-pieces: on first use it is converted, or joined for faster-whisper, into the user's cache.
+pieces: on first use it is converted, or joined for faster-whisper, into the user's cache. GE2E comes as a pickle of
+tensors, which is read once, by a reader that runs no code.
 """
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +18,14 @@ from merkit.data.strict_json import read_object
 from merkit.formats.ctranslate2 import read_ctranslate2
 from merkit.weights import whisper
 from merkit.weights.cache import Writers, cache_folder, is_made, made_once
-from merkit.weights.known import WHISPER_BASE, KnownWeights, Source, built_in
+from merkit.weights.known import GE2E, WHISPER_BASE, KnownWeights, Source, built_in
 from merkit.weights.models import built_in_models
 from merkit.weights.packages import checked_source, installed_sources, package_file
 
 _CONVERSION = 1
 """Raised when a conversion writes other files, so that those of earlier versions are made anew."""
-_NETWORK, _RECOGNIZER = "network", "recognizer"
+_WEIGHTS = "model.safetensors"
+_NETWORK, _RECOGNIZER, _VOICES = "network", "recognizer", "voices"
 
 
 def network_folder(name: str) -> Path:
@@ -51,6 +54,15 @@ def recognizer_folder(name: str) -> Path:
     return _made(weights, _RECOGNIZER, _joined)
 
 
+def voices_file() -> Path:
+    """Return the safetensors of GE2E, the network that tells speakers apart.
+
+    Raises:
+        MerkitError: As `network_folder`.
+    """
+    return _made(GE2E, _VOICES, _unpickled) / _WEIGHTS
+
+
 def whereabouts(weights: KnownWeights) -> str | None:
     """Return where weights are, or None where they are not; no content is read.
 
@@ -61,11 +73,11 @@ def whereabouts(weights: KnownWeights) -> str | None:
     if weights.kind == "model":
         return None
     if weights.sources:
-        made = [kind for kind in (_NETWORK, _RECOGNIZER) if is_made(_place(weights, kind), _origin(weights))]
+        made = [kind for kind in (_NETWORK, _RECOGNIZER, _VOICES) if is_made(_place(weights, kind), _origin(weights))]
         return f"cache: {' and '.join(made)}" if made else None
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(str(weights.hub_id), "model.safetensors", revision=weights.revision)
+    found = try_to_load_from_cache(str(weights.hub_id), _WEIGHTS, revision=weights.revision)
     return "hub cache" if isinstance(found, str) else None
 
 
@@ -95,6 +107,23 @@ def _joined(source: Source) -> Writers:
                     shutil.copyfileobj(file, target, 1 << 20)
 
     return {"model.bin": join, **small}
+
+
+def _unpickled(source: Source) -> Writers:
+    import torch
+
+    (piece,) = source.pieces
+    try:
+        state = torch.load(package_file(piece), map_location="cpu", weights_only=True)["model_state"]
+        tensors = {name: state[name].numpy() for name in state if name.startswith(("lstm.", "linear."))}
+    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, AttributeError, EOFError) as error:
+        raise MerkitError(f"'{package_file(piece)}': no GE2E that merkit can convert: {error}") from error
+
+    def save(path: Path) -> None:
+        write_safetensors(tensors, path, {"format": "pt"})
+        path.chmod(0o644)
+
+    return {_WEIGHTS: save}
 
 
 def _copy(source: Path) -> Callable[[Path], object]:
@@ -127,7 +156,7 @@ def _converted(source: Source) -> Writers:
         path.chmod(0o644)  # as the others: a cache may serve several users
 
     return {
-        "model.safetensors": save,
+        _WEIGHTS: save,
         "tokenizer.json": _copy(described_in / "tokenizer.json"),
         **{name: _json(content) for name, content in described.items()},
     }

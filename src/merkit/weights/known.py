@@ -24,11 +24,15 @@ class Source:
     """Of the joined pieces."""
     extra: str | None = None
     """The extra of merkit that installs the packages."""
+    alone: bool = False
+    """Whether they are installed without what they need to run: nothing of them is run."""
 
     @property
     def command(self) -> str:
         """The command that installs the packages."""
-        return f"pip install {' '.join(self.packages)}" if self.extra is None else f"pip install 'merkit[{self.extra}]'"
+        if self.extra is not None:
+            return f"pip install 'merkit[{self.extra}]'"
+        return f"pip install {'--no-deps ' if self.alone else ''}{' '.join(self.packages)}"
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,10 @@ class KnownWeights:
     """The commit of it."""
     sources: tuple[Source, ...] = ()
     """In order of preference; they hold the same weights."""
-    kind: Literal["network", "recognizer", "model"] = "network"
+    kind: Literal["network", "recognizer", "voices", "model"] = "network"
     """``network``: Hugging Face's files. ``recognizer``: CTranslate2's of a Whisper, which is a network and recognises
-    words. ``model``: a checkpoint that comes with merkit."""
+    words. ``voices``: a network that tells speakers apart, and is no encoder. ``model``: a checkpoint that comes with
+    merkit."""
 
     @property
     def command(self) -> str:
@@ -110,6 +115,22 @@ WHISPER_BASE = KnownWeights(
         ),
     ),
 )
+GE2E = KnownWeights(
+    name="builtin:ge2e",
+    summary="Resemblyzer's GE2E: tells speakers apart (merkit analyze --speakers), 1.4 M parameters",
+    licence="Apache-2.0",
+    sha256="39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+    kind="voices",
+    sources=(
+        Source(
+            packages=("resemblyzer==0.1.4",),
+            pieces=("resemblyzer/pretrained.pt",),
+            described_in="resemblyzer",
+            sha256="39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+            alone=True,
+        ),
+    ),
+)
 VOICE = KnownWeights(
     name="builtin:voice",
     summary="a model: what a voice says beside its speaker's average; a head on builtin:whisper-base",
@@ -126,9 +147,9 @@ ALL_MPNET = KnownWeights(
     revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",
 )
 
-KNOWN = {weights.name: weights for weights in (VOICE, MINILM, WHISPER_BASE, ALL_MPNET)}
-BUILT_IN = {name: weights for name, weights in KNOWN.items() if weights.sources}
-"""Networks that packages carry."""
+KNOWN = {weights.name: weights for weights in (VOICE, MINILM, WHISPER_BASE, GE2E, ALL_MPNET)}
+BUILT_IN = {name: weights for name, weights in KNOWN.items() if weights.sources and weights.kind != "voices"}
+"""Networks that packages carry and encoders read."""
 
 
 def built_in(name: str) -> KnownWeights:

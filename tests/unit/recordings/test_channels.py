@@ -70,7 +70,7 @@ def test_of_a_recording_with_a_silent_channel_the_other_one_is_read(silent: int,
 
 
 def test_voices_that_cannot_be_split_are_mixed_and_it_is_said_why() -> None:
-    found = choose_channels(stereo(*turn_taking()), "auto", can_split=False)
+    found = choose_channels(stereo(*turn_taking()), "auto", mix_because="the words have no times")
 
     assert found.how == "mix"
     assert found.sentence.endswith(": mixed, since the words have no times.")

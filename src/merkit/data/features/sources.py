@@ -19,7 +19,7 @@ from merkit.core.progress import ProgressCallback
 from merkit.core.source import code_hashes
 from merkit.core.types import Turn
 from merkit.data.features.extraction import extract_features
-from merkit.data.features.store import FeatureStore, MemoryStore
+from merkit.data.features.store import FeatureStore, MemoryStore, fingerprint_hash
 
 
 class SpeakerStatistics(NamedTuple):
@@ -34,6 +34,11 @@ class SpeakerStatistics(NamedTuple):
     seconds: float
     """Their length together."""
 
+
+HeldFeatures = dict[str, MemoryStore]
+"""Arrays in memory by the encoder's fingerprint, which calls that share them fill."""
+Features = Path | HeldFeatures
+"""The folder of feature stores, or what is held in memory between calls."""
 
 SpeakerKey = tuple[str, str]
 """A speaker's name, or the conversation where the speaker is unknown."""
@@ -196,7 +201,7 @@ def announce_size(encoder: Encoder, turns: Sequence[Turn], store: FeatureStore) 
 def open_sources(
     encoders: Mapping[str, Encoder],
     turns: Sequence[Turn],
-    features: Path | None,
+    features: Features | None,
     progress: ProgressCallback | None = None,
     statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
     failures: dict[str, str] | None = None,
@@ -206,7 +211,8 @@ def open_sources(
     Args:
         encoders: By modality.
         turns: All turns that the sources will be asked for.
-        features: Folder of the stores; ``None``: all features are held in memory and no file is written.
+        features: Folder of the stores; ``None``: all features are held in memory and no file is written, as with a
+            mapping, which keeps them for the next call.
         progress: Called with the progress of the extraction.
         statistics: Speaker statistics by modality, for encoders with ``normalize_by_speaker``; ``None``: those of
             ``turns``.
@@ -220,6 +226,8 @@ def open_sources(
         store: FeatureStore | MemoryStore
         if features is None:
             store = MemoryStore()
+        elif isinstance(features, dict):
+            store = features.setdefault(fingerprint_hash(encoder.fingerprint()), MemoryStore())
         else:
             store = open_store(encoder, features)
             announce_size(encoder, turns, store)

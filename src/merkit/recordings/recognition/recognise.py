@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,16 @@ from merkit.core.errors import ConfigError
 from merkit.core.lookup import unknown
 from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
-from merkit.core.waveform import Waveform
+from merkit.core.waveform import Channel, Waveform
 from merkit.data.media.audio import Recording, Wave, duration_s, media_notes, read_audio
 from merkit.recordings.channels import ONE_CHANNEL, assign_channels, choose_channels
 from merkit.recordings.recognition.checks import reason_to_drop
 from merkit.recordings.recognition.engine import RATE_HZ, WINDOW_S, Engine, Passage, Word
-from merkit.recordings.speech import Region
+from merkit.recordings.speech import Region, minus
 from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
 from merkit.recordings.transcripts.lines import PAUSE_S, SHORTEST_S
+from merkit.recordings.unfinished import Unfinished
 from merkit.recordings.utterances import LONGEST_S, groups, speech_stretches
 
 _WORDS = "Words: "
@@ -138,9 +140,11 @@ def recognise_sounds(
     recording: Path | Waveform,
     sounds: Sequence[tuple[Line, Recording]],
     *,
+    without: Mapping[Recording, Sequence[Region]] = MappingProxyType({}),
     language: str | None = None,
     name: str = "waveform",
     progress: ProgressCallback | None = None,
+    work: Unfinished | None = None,
 ) -> Recognition:
     """Return the words of sounds of a recording; see `recognise`.
 
@@ -148,17 +152,23 @@ def recognise_sounds(
         engine: The recogniser.
         recording: A file or a waveform.
         sounds: What is read of it, with the speaker of each; see `assign_channels`.
+        without: By sound what the engine does not get.
         language: As of `recognise`.
         name: As of `recognise`.
         progress: As of `recognise`.
+        work: Keeps the words of each stretch.
 
     Raises:
         MerkitError: As `recognise`.
     """
     path = recording if isinstance(recording, Path) else Path(name)
     length_s = duration_s(recording)
-    spoken = [(whole.speaker, sound, padded_stretches(sound, length_s)) for whole, sound in sounds]
-    stretches = [(speaker, sound, stretch) for speaker, sound, own in spoken for stretch in own]
+    stretches = [
+        (whole.speaker, sound, part)
+        for whole, sound in sounds
+        for stretch in padded_stretches(sound, length_s)
+        for part in minus(stretch, without.get(sound, ()), _LEAST_S)
+    ]
     probability = None
     if language is not None:
         language = check_language(engine, language)
@@ -173,7 +183,7 @@ def recognise_sounds(
         if progress is not None:
             progress(f"words of {path.name}", done, total, f"{done} of {total} s of speech")
         before = passages.setdefault(speaker, [])
-        for passage, reason in _checked_passages(engine, sound, stretch, str(language), before):
+        for passage, reason in _checked_passages(engine, sound, stretch, str(language), before, work):
             if reason is None:
                 words.setdefault(speaker, []).extend(_placed(passage, stretch))
             else:
@@ -211,10 +221,22 @@ def recognised_text(
 
 
 def _checked_passages(
-    engine: Engine, sound: Recording, stretch: Region, language: str, before: list[Passage]
+    engine: Engine,
+    sound: Recording,
+    stretch: Region,
+    language: str,
+    before: list[Passage],
+    work: Unfinished | None = None,
 ) -> Iterator[tuple[Passage, str | None]]:
     """Yield the passages of a stretch that have words, with the reason to drop one, and append each to ``before``."""
-    for passage in engine.recognise(read_audio(sound, RATE_HZ, *stretch), language):
+
+    def hear() -> list[dict[str, Any]]:
+        return [asdict(passage) for passage in engine.recognise(read_audio(sound, RATE_HZ, *stretch), language)]
+
+    number = sound.number if isinstance(sound, Channel) else None
+    heard = hear() if work is None else work.once("words", [number, stretch, language], hear)
+    for values in heard:
+        passage = Passage(**{**values, "words": tuple(Word(**word) for word in values["words"])})
         if spoken_text(passage.text):
             reason = reason_to_drop(passage, before)
             before.append(passage)

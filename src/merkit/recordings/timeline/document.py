@@ -81,6 +81,7 @@ class Timeline(_Part):
     multi_label: bool = Field(default=False, description="Whether an utterance may have several labels.")
     decision_rule: dict[str, Any] | None = Field(default=None, description="As in the checkpoint.")
     stages: dict[str, str] = Field(default={}, description="What each stage from the recording to labels did.")
+    excludes_speakers: bool = Field(default=False, description="Whether voices were left out: no sound is kept then.")
     notes: list[str] = Field(description="What a reader must know.")
     summary: Summary | None = Field(default=None, description="Computed from the segments.")
     segments: list[TimelineSegment] = Field(description="In order of time.")
@@ -103,6 +104,7 @@ def timeline_values(analysis: "Analysis") -> dict[str, Any]:
         **({"multi_label": True} if analysis.multi_label else {}),
         **({} if analysis.rule is None else {"decision_rule": analysis.rule.toml_values()}),
         "stages": dict(analysis.stages),
+        **({"excludes_speakers": True} if analysis.excludes_speakers else {}),
         "notes": list(analysis.notes),
         "summary": asdict(analysis.summary),
         "segments": [_segment_values(analysis, segment) for segment in analysis.segments],

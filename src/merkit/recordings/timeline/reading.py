@@ -41,6 +41,7 @@ def read_timeline(values: Mapping[str, Any]) -> Analysis:
         transcript=None if read.transcript is None else Path(read.transcript),
         transcript_hash=read.transcript_hash,
         stages=read.stages,
+        excludes_speakers=read.excludes_speakers,
     )
 
 

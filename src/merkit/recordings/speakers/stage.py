@@ -1,0 +1,127 @@
+"""The stage of speakers: who speaks when, from the best that is known; the number of speakers is never guessed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, replace
+
+from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.lookup import unknown
+from merkit.core.phrases import listed
+from merkit.data.media.audio import Recording
+from merkit.recordings.options import RecordingOptions
+from merkit.recordings.speakers.diarization import describe_error, diarize
+from merkit.recordings.speakers.turns import read_turns
+from merkit.recordings.speech import Region, minus
+from merkit.recordings.transcripts import Line
+from merkit.recordings.transcripts.lines import start_of
+from merkit.recordings.unfinished import Unfinished
+
+Spoken = tuple[Line, Recording]
+"""A line or turn, and the sound that it is read from."""
+_ONE = "One speaker is assumed"
+_HINT = "a transcript, RTTM or a table (--speakers-file) or --speakers N tells several apart"
+_NAMED = 6
+"""How many names a sentence has."""
+
+
+@dataclass(frozen=True)
+class WhoSpeaks:
+    """Who speaks when, and where that is from."""
+
+    turns: Sequence[Line]
+    """Empty: no more is known than what lines and channels say."""
+    sentence: str
+    notes: Sequence[str] = ()
+
+
+def find_speakers(
+    name: str,
+    lines: Sequence[Line] | None,
+    sounds: Sequence[Spoken],
+    options: RecordingOptions,
+    length_s: float,
+    hear: Callable[[Recording], Sequence[Region]],
+    work: Unfinished,
+) -> WhoSpeaks:
+    """Return who speaks when: as a file says, the transcript, the channels, or voices told apart; else one speaker.
+
+    Args:
+        name: The recording's name, by which a file of several recordings has its turns.
+        lines: Those of the transcript; ``None``: there is none.
+        sounds: The recording as one sound, or its channels, each with the speaker.
+        options: What the user chose.
+        length_s: The recording's length.
+        hear: Returns the speech of a sound.
+        work: Keeps the turns of voices that are told apart.
+
+    Raises:
+        MerkitError: A file cannot be read, or voices cannot be told apart.
+    """
+    if options.speakers_file is not None:
+        turns, notes = read_turns(options.speakers_file, name, length_s)
+        return WhoSpeaks(turns, _named(turns, f"'{options.speakers_file}'"), notes)
+    if lines is not None and any(line.speaker for line in lines):
+        return WhoSpeaks((), _named(lines, "the transcript"))
+    if len(sounds) > 1:
+        if options.count not in (None, len(sounds)):
+            raise ConfigError(
+                f"--speakers {options.count}: {len(sounds)} channels are read as a speaker each; use --channels mix"
+            )
+        return WhoSpeaks((), f"One for each channel: {', '.join(whole.speaker for whole, _ in sounds)}.")
+    if options.count is not None and options.count > 1 and (lines is None or lines[0].start_s is not None):
+        ((_, sound),) = sounds
+        regions = hear(sound)
+        if not regions:
+            return WhoSpeaks((), f"{_ONE}: there is no speech to tell {options.count} by.")
+        count = options.count
+        values = work.once("turns", None, lambda: [astuple(x) for x in diarize(sound, regions, count, options.marks)])
+        turns = [Line(*each) for each in values]
+        how = "by marked seconds of each" if options.marks else "by voice"
+        return WhoSpeaks(turns, f"{options.count} told apart {how}, experimental: {describe_error(options)}.")
+    return WhoSpeaks((), f"{_ONE}: the transcript names none." if lines is not None else f"{_ONE}; {_HINT}.")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left of a recording when speakers are excluded."""
+
+    spoken: Sequence[Spoken]
+    away: dict[Recording, list[Region]]
+    """By sound where the excluded speakers speak."""
+
+
+def without_speakers(spoken: Sequence[Spoken], excluded: Sequence[str], length_s: float) -> Kept:
+    """Return lines or turns without those of some speakers, and without what these say meanwhile.
+
+    A turn is divided where an excluded speaker speaks on the same sound; of a line with words the longest part stays.
+
+    Raises:
+        MerkitError: There is no such speaker, or nobody else.
+    """
+    names = sorted({line.speaker for line, _ in spoken if line.speaker})
+    for name in excluded:
+        if name not in names:
+            raise MerkitError(f"--exclude-speaker: {unknown('speaker', name, names or ['none is named'])}")
+    away: dict[Recording, list[Region]] = {}
+    for line, sound in spoken:
+        if line.speaker in excluded:
+            away.setdefault(sound, []).append((start_of(line), length_s if line.end_s is None else line.end_s))
+    kept: list[Spoken] = []
+    for line, sound in spoken:
+        if line.speaker not in excluded:
+            kept += [(part, sound) for part in _parts(line, away.get(sound, ()), length_s)]
+    if excluded and not kept:
+        raise MerkitError("--exclude-speaker: nobody else speaks, so that nothing is left to analyze")
+    return Kept(kept, away)
+
+
+def _parts(line: Line, away: Sequence[Region], length_s: float) -> list[Line]:
+    if not away:
+        return [line]
+    parts = minus((start_of(line), length_s if line.end_s is None else line.end_s), away)
+    if line.text is not None and parts:
+        parts = [max(parts, key=lambda part: part[1] - part[0])]
+    return [replace(line, start_s=start_s, end_s=end_s) for start_s, end_s in parts]
+
+
+def _named(lines: Sequence[Line], by: str) -> str:
+    return f"Named by {by}: {listed(sorted({line.speaker for line in lines if line.speaker}), _NAMED)}."
