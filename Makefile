@@ -1,8 +1,8 @@
 # make demo   the synthetic corpus, six models, a report and an analysed call, in demo/
-# make test   lint, types, layers, tests, coverage, and a minute of damaged inputs
+# make test   lint, types, layers, tests, coverage, and 20 seconds of damaged inputs
 # make check  the same in under two minutes, with the tests of what has changed since main alone
 # make fuzz   damaged inputs of every kind, for an hour; SECONDS=600 and SEED=1 choose how long and which
-# make weights DATA=FOLDER  trains and measures builtin:voice on the corpora below FOLDER (weights/voice.py)
+# make weights DATA=FOLDER  trains and measures the built-in models on the corpora below FOLDER (weights/)
 # make docs   the documentation site, in build/site; fails on any warning
 # make install creates .venv and installs merkit with all that both of them need; does nothing when that is done
 
@@ -35,7 +35,7 @@ lint: install
 
 test: lint
 	$(BIN)/python tests/run.py
-	$(BIN)/python -m tests.fuzz --seconds 60 --advisory
+	$(BIN)/python -m tests.fuzz --seconds 20 --advisory
 
 check: lint
 	$(BIN)/python tests/check.py
@@ -44,8 +44,10 @@ fuzz: install
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),0)
 
 weights: install
-	$(if $(DATA),,$(error give the folder of ravdess, nemo, emodb and emovo: make weights DATA=FOLDER))
+	$(if $(DATA),,$(error give the folder of ravdess, nemo, emodb, emovo, meld and goemotions: make weights DATA=FOLDER))
 	$(BIN)/python -m weights.voice --data $(DATA)
+	$(BIN)/python -m weights.words --data $(DATA)
+	$(BIN)/python -m weights.conversation --data $(DATA)
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -57,3 +57,35 @@ def add_rule(checkpoint: Path, rule: Mapping[str, Any] | None = None) -> Path:
     from tests.checkpoints import reseal
 
     return reseal(checkpoint, {"decision_rule": {**RULE, "arousal": False, **(rule or {})}})
+
+
+class Read(Model):
+    """Three times the number of a label's name in the text so far, to logits; no encoder."""
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        logits = torch.zeros(*batch.mask.shape, len(LABELS))
+        texts = iter(batch.texts)
+        for item, turns in enumerate(batch.mask.tolist()):
+            said: list[str] = []
+            for turn in [number for number, real in enumerate(turns) if real]:
+                said += (next(texts) or "").split()
+                logits[item, turn] = 3.0 * torch.tensor([float(said.count(label)) for label in LABELS])
+        return ModelOutput(logits, {})
+
+
+READ = ModelSpec(
+    name="read",
+    summary="for tests",
+    level="conversation",
+    config=ModelConfig,
+    build=Read,
+    modalities=(0, 0),
+    inputs=frozenset({"texts"}),
+)
+
+
+def reader(rule: Mapping[str, Any] | None = None) -> Recognizer:
+    """Return a model of conversations that reads texts alone; ``rule`` is its decision rule."""
+    rule_ = DecisionRule(**{"prior": {"neutral": 0.6}, "unsure_below": 0.5, **(rule or {})})
+    config = CheckpointConfig(READ, ModelConfig(), LABELS, {}, "table", decision_rule=rule_)
+    return Recognizer(Read({}), config)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.types import Prediction
-from merkit.recordings.analysis import Analysis, Segment
+from merkit.timeline.analysis import Analysis, Segment
 
 LABELS = ("neutral", "happy", "angry")
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)"> & "quoted" \'so\' --> ]]>'

@@ -1,9 +1,10 @@
 """The card of the built-in voice model, and the notice of its licence."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from merkit.io.checkpoint import CheckpointConfig
+from weights.tables import number, table
 
 NAMES = {"ravdess": "RAVDESS", "nemo": "nEMO", "emodb": "EMO-DB", "emovo": "EMOVO"}
 LANGUAGES = {"ravdess": "English", "nemo": "Polish", "emodb": "German", "emovo": "Italian"}
@@ -137,7 +138,7 @@ def _recall(figures: Mapping[str, Any]) -> list[str]:
         "has, and over neutral, happy, sad and angry, without a prior [95 % interval, bootstrap over the speakers, of whom "
         "there are few]; every clip has a label, sure or not:",
         "",
-        *_table(head, rows),
+        *table(head, rows),
     ]
 
 
@@ -159,7 +160,7 @@ def _arousal(figures: Mapping[str, Any]) -> list[str]:
     return [
         f"Arousal, mean recall of high (happy, angry) and low (neutral, sad); calibration error {errors}:",
         "",
-        *_table(["compared with", *(NAMES[name] for name in figures)], rows),
+        *table(["compared with", *(NAMES[name] for name in figures)], rows),
     ]
 
 
@@ -171,10 +172,10 @@ def _confidence(figures: Mapping[str, Any]) -> list[str]:
             rows.append(
                 [
                     f"{NAMES[name]}, {title}",
-                    _number(figure["calibration"][which]["calibration_error"]),
-                    _number(figure["calibration"][which]["brier"]),
-                    _number(figure["calibration"][which]["mean_confidence"]),
-                    *(f"{_number(one['mean_recall'])} / {_number(one['accuracy'])}" for one in covered.values()),
+                    number(figure["calibration"][which]["calibration_error"]),
+                    number(figure["calibration"][which]["brier"]),
+                    number(figure["calibration"][which]["mean_confidence"]),
+                    *(f"{number(one['mean_recall'])} / {number(one['accuracy'])}" for one in covered.values()),
                 ]
             )
     shares = next(iter(figures.values()))["coverage"]["all"]
@@ -183,13 +184,13 @@ def _confidence(figures: Mapping[str, Any]) -> list[str]:
         "score, mean confidence, and mean recall / accuracy of the most confident share of the clips. A mean confidence below "
         "the accuracy means that it is more careful than it needs to be:",
         "",
-        *_table(["", "calibration error", "Brier score", "mean confidence", *shares], rows),
+        *table(["", "calibration error", "Brier score", "mean confidence", *shares], rows),
     ]
 
 
 def _calls(figures: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
     rows = [
-        [f"{NAMES[name]}, {prior}", *(_number(value) for value in figure["call"][prior].values())]
+        [f"{NAMES[name]}, {prior}", *(number(value) for value in figure["call"][prior].values())]
         for name, figure in figures.items()
         for prior in figure["call"]
     ]
@@ -198,7 +199,7 @@ def _calls(figures: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]
         f"Simulated calls, 80 % neutral: clips weighted to that share, references of 20 clips likewise; the default prior "
         f"is {neutral:g} for neutral. An alarm is a probability of angry of .5 or more:",
         "",
-        *_table(
+        *table(
             ["", "accuracy", "share with a label", "accuracy of those", "alarms: recall", "alarms: precision"], rows
         ),
     ]
@@ -221,21 +222,10 @@ def _training(provenance: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [list(head), ["---"] * len(head), *map(list, rows)]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "none"
-    return f"{value:.3f}".removeprefix("0")
-
-
 def _interval(figure: Mapping[str, Any]) -> str:
     low, high = figure["interval"]
-    return f"{_number(figure['mean_recall'])} [{_number(low)}, {_number(high)}]"
+    return f"{number(figure['mean_recall'])} [{number(low)}, {number(high)}]"
 
 
 def _listed(values: Iterable[float]) -> str:
-    return " and ".join(map(_number, values))
+    return " and ".join(map(number, values))

@@ -168,14 +168,14 @@ def _fit(
     return table[:-1], table[-1]
 
 
-def fit_temperature(logits: Floats, labels: Ints, weights: Floats) -> float:
+def fit_temperature(logits: Floats, labels: Ints, weights: Floats, log_prior: Floats | float = 0.0) -> float:
     """Return the temperature of the least weighted negative log-likelihood (Guo et al., ICML 2017).
 
-    A logit of minus infinity leaves a label out.
+    A logit of minus infinity leaves a label out. ``log_prior`` is added to the logits after they are divided.
     """
 
     def loss(log_t: float) -> float:
-        log_p = log_softmax(logits / np.exp(log_t), axis=1)
+        log_p = log_softmax(logits / np.exp(log_t) + log_prior, axis=1)
         return -float(weights @ log_p[np.arange(len(labels)), labels])
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))

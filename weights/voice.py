@@ -10,6 +10,7 @@ weights on the same machine; vectors are kept below ``--features``, so that a st
 import argparse
 import json
 import logging
+import shutil
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -107,6 +108,7 @@ def make(settings: Mapping[str, Any], data: Path, features: Path, out: Path) -> 
         },
         "figures": figures,
     }
+    shutil.rmtree(out, ignore_errors=True)
     save_checkpoint(out, model, checkpoint, provenance, voice_card(checkpoint, provenance))
     (out / "LICENSE").write_text(LICENCE, encoding="utf-8")
     return provenance

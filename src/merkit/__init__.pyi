@@ -52,7 +52,7 @@ from merkit.core.types import Prediction as Prediction
 from merkit.core.types import Turn as Turn
 from merkit.core.types import Utterance as Utterance
 from merkit.core.waveform import Waveform as Waveform
-from merkit.recordings.analysis import Analysis as Analysis
 from merkit.recordings.recognition.recognise import Recognition as Recognition
+from merkit.timeline.analysis import Analysis as Analysis
 
 __version__: str

@@ -153,12 +153,17 @@ def all_labels(conversations: Iterable[Sequence[str]] = CONVERSATIONS) -> dict[s
     return {utterance: label_of(utterance) for row in conversations for utterance in row}
 
 
-def build(spec: ModelSpec, count: int) -> Model:
-    """Return a model with default settings on fake encoders, in evaluation mode; fitted if it is of that kind."""
+def untrained(spec: ModelSpec, count: int) -> Model:
+    """Return a model with default settings on fake encoders."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         encoders = {modality: FakeEncoder(modality) for modality in MODALITIES[:count]}
-        model = spec.build(encoders, CLASSES, spec.config())
+        return spec.build(encoders, CLASSES, spec.config())
+
+
+def build(spec: ModelSpec, count: int) -> Model:
+    """Return a model with default settings on fake encoders, in evaluation mode; fitted if it is of that kind."""
+    model = untrained(spec, count)
     if isinstance(model, FittedModel):
         model.fit([batch_of(spec, count, labels=all_labels())], seed=0)
     return model.eval()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
-from tests.contract.fakes import CLASSES, CONVERSATIONS, all_labels, batch_of, build, cases
+from tests.contract.fakes import CLASSES, CONVERSATIONS, all_labels, batch_of, build, cases, untrained
 from torch import Tensor
 
 from merkit.core import lookup
@@ -19,9 +19,7 @@ from merkit.nn.losses import MultiLabelLoss, build_criterion
 
 NAMES = lookup.names("models")
 CASES = cases()
-GRADIENT = [
-    (name, count) for name, count in CASES if not isinstance(build(lookup.load("models", name), count), FittedModel)
-]
+GRADIENT = [case for case in CASES if not isinstance(untrained(lookup.load("models", case[0]), case[1]), FittedModel)]
 
 TOLERANCE = 1e-5
 """Float32 sums in another order differ by about 1e-7; ten steps of a recurrence multiply that."""

@@ -15,7 +15,7 @@ from merkit.api.demo import Call
 from merkit.cli import analyze as analyze_command
 from merkit.cli.demo import print_call
 from merkit.core.types import Prediction
-from merkit.recordings.analysis import Analysis, Segment
+from merkit.timeline.analysis import Analysis, Segment
 
 LABELS = ("[joy]", "[/joy]\x1b[31m")
 SHOWN = ("[joy]", r"[/joy]\x1b[31m")

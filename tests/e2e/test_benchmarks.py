@@ -1,11 +1,14 @@
 """The benchmarks run: what they measure is no test's business."""
 
 import importlib.util
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -30,10 +33,19 @@ def script(path: Path) -> ModuleType:
     return module
 
 
+def printed_by(module: ModuleType, *arguments: str) -> Any:
+    """Return what a script prints, called with these arguments in this process."""
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(output):
+        patched.setattr(sys, "argv", [str(module.__file__), *arguments])
+        assert not module.main()
+    return json.loads(output.getvalue())
+
+
 CONVERSATION = script(SCRIPT)
 ALIGNMENT = script(SCRIPT.with_name("alignment.py"))
 sys.path.insert(0, str(SCRIPT.parent))  # scripts import their neighbours
-WHISPER = script(SCRIPT.with_name("whisper_encoder.py"))
+WHISPER, INTERFACE = (script(SCRIPT.with_name(name)) for name in ("whisper_encoder.py", "api.py"))
 sys.path.remove(str(SCRIPT.parent))
 
 
@@ -187,11 +199,7 @@ def test_the_script_of_alignment_compares_a_sample_of_the_test_part(tmp_path: Pa
     spec = load("corpora", "parley")
     manifest = prepare(spec, tmp_path, tmp_path, {"conversations": 3, "turns": 4, "speakers": 6})
     words = {utterance.id: len(str(utterance.text).split()) for utterance in manifest.utterances}
-    command = [sys.executable, str(SCRIPT.with_name("alignment.py")), str(tmp_path), "--utterances", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
+    printed = printed_by(ALIGNMENT, str(tmp_path), "--utterances", "3")
     assert printed["utterances"] == 3
     assert sum(printed["reasons"].values()) == printed["utterances_unaligned"] < 3
     assert 3 <= printed["words"] + printed["words_unaligned"] <= sum(words.values())
@@ -201,11 +209,7 @@ def test_the_script_of_alignment_compares_a_sample_of_the_test_part(tmp_path: Pa
 
 def test_the_script_of_the_interface_compares_a_call_with_the_bare_network(tmp_path: Path) -> None:
     network = write_text_network(tmp_path / "network", ["i", "said", "tuesday"])
-    command = [sys.executable, str(SCRIPT.with_name("api.py")), "--weights", str(network), "--calls", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
+    printed = printed_by(INTERFACE, "--weights", str(network), "--calls", "3")
     assert printed["ratio"] == pytest.approx(printed["recognizer_ms"] / printed["bare_ms"])
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from tests.commandline import Called, call
+from tests.forked import exit_code
 from tests.miniature import write_tone, write_tones
 from tests.tiny import recipe_values, write_recipe
 
@@ -66,7 +67,8 @@ def test_a_folder_is_analyzed_but_for_its_bad_files_which_are_listed(home: Path,
 
     assert done.code == 1
     assert sorted(contents(tmp_path / "out")) == sorted(
-        f"{name}.{ending}" for name in ("a", "b", "c", "d.txt", "deeper/a") for ending in ("json", "csv")
+        ["index.html"]
+        + [f"{name}.{ending}" for name in ("a", "b", "c", "d.txt", "deeper/a") for ending in ("json", "csv", "html")]
     )
     lines = done.error.splitlines()
     assert [line.partition(": ")[2].partition(": ")[0] for line in lines[:2]] == [
@@ -268,18 +270,27 @@ def test_of_two_predictions_into_one_file_the_second_is_refused(home: Path, tmp_
 def test_analysis_killed_again_and_again_ends_as_an_undisturbed_one(home: Path, calls: Path, tmp_path: Path) -> None:
     arguments = ("-q", "analyze", str(calls), "--checkpoint", str(home / "checkpoint"), "--out")
     calm = call(*arguments, tmp_path / "calm")
-    killed = (
-        "import os, signal, sys\nleft = int(sys.argv.pop(1))\nfrom pathlib import Path\nreal = Path.replace\n"
-        "def replace(path, target):\n    global left\n    left -= 1\n"
-        "    if left == 0:\n        os.kill(os.getpid(), signal.SIGKILL)\n    return real(path, target)\n"
-        "Path.replace = replace\nfrom merkit.cli.main import run\nrun()\n"
-    )
+
+    def killed(moment: int) -> int:
+        left, real = moment, Path.replace
+
+        def replace(path: Path, target: Path) -> Path:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(path, target)
+
+        def run() -> int:
+            Path.replace = replace  # type: ignore[method-assign]
+            return call(*arguments, tmp_path / "stormy").code
+
+        return exit_code(run)
+
     kept: list[Mapping[str, int]] = []
 
-    for moment in (2, 5):  # between a record and its table; before the record of the third recording
-        process = [sys.executable, "-c", killed, str(moment), *arguments, str(tmp_path / "stormy")]
-        code = subprocess.run(process, capture_output=True, check=False).returncode
-        assert code == -signal.SIGKILL
+    for moment in (2, 7):  # between a record and its table; before the record of the third recording
+        assert killed(moment) == -signal.SIGKILL
         kept.append({str(path): path.stat().st_ino for path in (tmp_path / "stormy").glob("[!.]*.csv")})
     last = call(*arguments, tmp_path / "stormy")
 

@@ -1,10 +1,12 @@
 """Several processes, as ``torchrun`` and ``accelerate launch`` start them."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from tests.miniature import write_tone
 from tests.tiny import write_recipe
 
@@ -41,6 +43,7 @@ def test_two_processes_train_on_batches_that_lack_a_modality_and_one_speaks(tmp_
         str(tmp_path / "data"),
         "--out",
         str(tmp_path / "run"),
+        "--json",
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
 
@@ -52,6 +55,10 @@ def test_two_processes_train_on_batches_that_lack_a_modality_and_one_speaks(tmp_
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("epoch by best_valid") == 1
     assert done.stderr.count("epoch 2:") == 1
+    assert done.stdout.count('"model": "single"') == 1
     assert (tmp_path / "run" / "scores.json").is_file()
+    cell = next((tmp_path / "run").glob("fold-*/seed-0"))
+    assert pq.read_table(cell / "predictions.parquet").num_rows == 16
+    rows = [json.loads(line) for line in (cell / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]

@@ -1,9 +1,9 @@
-"""The demonstration: a synthetic corpus, baselines and systems trained on it, a report, and one call analyzed."""
+"""The demonstration: a call and its timeline, baselines and systems trained on a synthetic corpus, and a report."""
 
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from merkit.data.corpus.manifest import Manifest
 from merkit.evaluation.true_labels import true_labels
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.inference.recognizer import Recognizer
-from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
 from merkit.reporting.report import check_report, write_report
+from merkit.timeline.analysis import Analysis
 
 WORDS, VOICE, BOTH = "single/parley-text", "single/parley-audio", "bc_lstm/parley"
 """The recipes whose models label the call: from its text, from its sound, from both in the course of conversation."""
@@ -45,8 +46,11 @@ class Demonstration:
     scores: list[dict[str, Any]]
     """Of each run, baselines first."""
     report: Path
+    best: float
+    """The best accuracy that any system can reach on the test split, as the corpus was made."""
     call: Call
-    analysis_file: Path
+    page: Path
+    """The timeline of the call, with the truth beside the predictions."""
     checkpoint: Path
     """Of the model that reads both text and sound."""
 
@@ -67,10 +71,11 @@ def run_demo(folder: Path, progress: ProgressCallback | None) -> Demonstration:
     checkpoints = {name: next(run.glob("fold-*/seed-0/checkpoint")) for name, run in runs.items()}
     call = _analyze_call(manifest, checkpoints)
     recording = call.both.recording
-    outputs = outputs_of(folder / "analysis", Path(recording.stem))
+    outputs = outputs_of(folder / "timeline", Path(recording.stem))
     key = made_of(recording, _transcript(manifest, recording.stem), checkpoints[BOTH], {"channels": "mix"})
-    write_analysis(call.both, outputs, key)
-    return Demonstration(scores, report.html, call, outputs.record, checkpoints[BOTH])
+    write_analysis(call.both, outputs, key, audio="embed", truth=call.truth)
+    best = float(manifest.info.facts["optimum"]["test"]["fused_conversation"])
+    return Demonstration(scores, report.html, best, call, outputs.record.with_suffix(".html"), checkpoints[BOTH])
 
 
 def most_varied_call(utterances: Sequence[Utterance], labels: Mapping[str, str]) -> list[Utterance]:
@@ -94,7 +99,19 @@ def _analyze_call(manifest: Manifest, checkpoints: Mapping[str, Path]) -> Call:
         for name in (WORDS, VOICE, BOTH)
     }
     truth = [labels[turn.id] for turn in sorted(turns, key=lambda turn: turn.start_s or 0.0)]
-    return Call(truth, analyses[WORDS], analyses[VOICE], analyses[BOTH])
+    return Call(truth, analyses[WORDS], analyses[VOICE], _with_sources(analyses))
+
+
+def _with_sources(analyses: Mapping[str, Analysis]) -> Analysis:
+    """Return the analysis of both, which keeps beside each prediction what words and voice say alone."""
+    both = analyses[BOTH]
+    segments = []
+    for segment, words, voice in zip(both.segments, analyses[WORDS].segments, analyses[VOICE].segments, strict=True):
+        alone = {"words": words.prediction, "voice": voice.prediction}
+        known = {name: prediction for name, prediction in alone.items() if prediction is not None}
+        prediction = None if segment.prediction is None else replace(segment.prediction, sources=known)
+        segments.append(replace(segment, prediction=prediction))
+    return replace(both, segments=segments)
 
 
 def _transcript(manifest: Manifest, conversation: str) -> Path:

@@ -18,17 +18,19 @@ from merkit.data.corpus.rows import to_utterances
 from merkit.data.media.audio import decode
 from merkit.data.media.sources import EncodedRecording
 from merkit.encoders.networks.files import download_snapshot
+from merkit.inference.joined import load_predictor
 from merkit.inference.predictor import Predictor
-from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DecisionOptions, DecisionRule
 from merkit.recordings.alignment import align_turns
-from merkit.recordings.analysis import Analysis, analyze_recording, prediction_row
+from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.decision_notes import describe_decisions
 from merkit.recordings.options import RecordingOptions
-from merkit.recordings.recognition.models import BUILTIN, open_engine
-from merkit.recordings.tabular import Tabular
+from merkit.recordings.recognition.engine import Engine
+from merkit.recordings.recognition.models import BUILTIN, default_engine, open_engine
 from merkit.recordings.transcripts import Line, spoken_text
-from merkit.weights.models import PREFIX, built_in_model
+from merkit.timeline.analysis import Analysis
+from merkit.timeline.tabular import Tabular, prediction_row
+from merkit.weights.models import DEFAULT, PREFIX, built_in_model
 
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -84,9 +86,10 @@ class Predictions(Tabular, Sequence[Prediction]):
 class EmotionRecognizer:
     """A loaded checkpoint. Calls write no file and change nothing in it, so that threads may share one."""
 
-    def __init__(self, recognizer: Predictor, name: str) -> None:
+    def __init__(self, recognizer: Predictor, name: str, engine: Engine | None = None) -> None:
         self._recognizer = recognizer
         self._name = name
+        self._engine = engine
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -113,15 +116,17 @@ class EmotionRecognizer:
         rate_hz: int | None = None,
         transcript: str | Path | None = None,
         text: str | None = None,
+        track: int | None = None,
         channels: str = "auto",
         speakers_file: str | Path | None = None,
         speakers: int | None = None,
         marks: Mapping[str, tuple[float, float]] | None = None,
+        window_s: float | None = None,
         exclude_speakers: Sequence[str] = (),
         modalities: Sequence[str] | None = None,
         redact: bool = False,
         speech_check: bool = True,
-        asr: bool | str = False,
+        asr: bool | str | None = None,
     ) -> Analysis:
         """Recognise the utterances of a recording.
 
@@ -137,6 +142,7 @@ class EmotionRecognizer:
             transcript: A file in any format of the page "Transcripts" (SRT, WebVTT, JSON, CSV, …), or the text of the
                 whole recording (.txt). What was cut, joined or left out is in the result's notes.
             text: The words of the recording, in place of a transcript.
+            track: Which audio track of a file that has several, from 1; ``None``: the first one.
             channels: ``auto`` takes two channels that differ for two speakers and mixes those of the same sound.
                 ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each channel
                 as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
@@ -146,12 +152,15 @@ class EmotionRecognizer:
                 measured error is in the result's stages. The number is never guessed.
             marks: In place of ``speakers``, by the name of each where that one alone is heard, in seconds:
                 ``{"Ann": (12.0, 17.5), "Ben": (31.0, 34.0)}``.
+            window_s: Reads longer speech without words in windows of so many seconds, which overlap by half; where two
+                overlap the result has the mean of both. ``None``: speech is cut to 15 s.
             exclude_speakers: Speakers whose voices and words reach no recogniser and no result.
             modalities: What the model may read, such as ``["audio"]``; ``None``: all that it reads.
             redact: ``True`` leaves all words out of the result.
             speech_check: ``False`` leaves no sound out, for a model of other sounds than speech.
             asr: ``True`` recognises words where there is no transcript, with ``builtin:whisper-base``; a name chooses
                 another recogniser, as in `merkit.transcribe`. The recognised lines are the utterances.
+                ``None``: ``True`` for a model that joins words and voice, where the extra ``asr`` is installed.
 
         Raises:
             MerkitError: The recording, its rate, the transcript, the channels or the recogniser cannot be used.
@@ -162,18 +171,22 @@ class EmotionRecognizer:
             if transcript is not None:
                 raise ConfigError("transcript and text were given: a recording has one of them")
             lines = [Line(None, None, "", spoken_text(_checked_text(text)))]
-        engine = None if asr is False else open_engine(BUILTIN if asr is True else asr)
+        engine = self._engine if asr is None else None
+        if asr:
+            engine = open_engine(BUILTIN if asr is True else asr)
         return analyze_recording(
             self._recognizer,
             sound,
             lines,
             self._name,
             RecordingOptions(
+                track=track,
                 channels=channels,
                 speech_check=speech_check,
                 speakers_file=None if speakers_file is None else Path(speakers_file),
                 speakers=speakers,
                 marks=dict(marks or {}),
+                window_s=window_s,
                 exclude_speakers=_names(exclude_speakers, "exclude_speakers"),
                 modalities=None if modalities is None else _names(modalities, "modalities"),
                 redact=redact,
@@ -258,7 +271,7 @@ class EmotionRecognizer:
 
 
 def load(
-    checkpoint: str | Path,
+    checkpoint: str | Path = DEFAULT,
     device: str = "auto",
     *,
     data: str | Path | None = None,
@@ -268,9 +281,9 @@ def load(
     """Load a trained model.
 
     Args:
-        checkpoint: The name of a built-in model, such as ``builtin:voice``; the folder ``checkpoint`` of a run; or
-            ``org/name@REVISION`` of the Hugging Face hub with the 40 hexadecimal digits of a commit, so that the model
-            never changes unseen.
+        checkpoint: The name of a built-in model, such as ``builtin:conversation-en``; the folder ``checkpoint`` of a
+            run; or ``org/name@REVISION`` of the Hugging Face hub with the 40 hexadecimal digits of a commit, so that
+            the model never changes unseen.
         device: A torch device such as ``cpu`` or ``cuda:1``; ``auto``: the machine's accelerator, or else the CPU.
         data: The folder of a manifest, for a model that reads published features.
         labels: For a model with a decision rule, as built-in ones have: the labels that it may give, or ``"all"``;
@@ -289,7 +302,9 @@ def load(
         )
     name = os.fspath(checkpoint)
     folder, options = None if data is None else Path(data), DecisionOptions(labels, prior)
-    return EmotionRecognizer(Recognizer.load(checkpoint_folder(name), folder, device, options=options, name=name), name)
+    path = checkpoint_folder(name)
+    recognizer = load_predictor(path, folder, device, options=options, name=name)
+    return EmotionRecognizer(recognizer, name, default_engine(path))
 
 
 def checkpoint_folder(name: str) -> Path:

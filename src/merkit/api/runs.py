@@ -14,7 +14,7 @@ from merkit.evaluation.stored import Run as StoredRun
 from merkit.experiments.recipe_reader import read_recipe
 from merkit.experiments.shipped import find_file
 from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
-from merkit.recordings.tabular import Tabular
+from merkit.timeline.tabular import Tabular
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """``merkit analyze``: label the utterances of recordings."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Column
@@ -13,17 +13,18 @@ from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
 from merkit.core.characters import one_line
 from merkit.core.errors import ConfigError
+from merkit.weights.models import DEFAULT
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis, Segment
     from merkit.recordings.bulk import Outcome
+    from merkit.timeline.analysis import Analysis, Segment
 
 
 def analyze(
     recordings: Annotated[
         list[Path], typer.Argument(help="Audio or video files, or folders of them.", show_default=False)
     ],
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint = Path(DEFAULT),
     transcript: Annotated[
         Path | None,
         typer.Option(
@@ -31,6 +32,10 @@ def analyze(
             help="Words with times, or a .txt with the words of the whole recording; or a folder of them, which are "
             "found by name. Those of a folder's recordings are also found beside them.",
         ),
+    ] = None,
+    track: Annotated[
+        int | None,
+        typer.Option("--track", help="Which audio track of a file that has several: 1, 2, …", show_default=False),
     ] = None,
     channels: Channels = "auto",
     speakers_file: Annotated[
@@ -55,6 +60,15 @@ def analyze(
             "--mark",
             metavar="NAME=FROM-TO",
             help="Seconds where one speaker alone is heard, such as Ann=12.0-17.5, in place of --speakers. For each.",
+        ),
+    ] = None,
+    window_s: Annotated[
+        float | None,
+        typer.Option(
+            "--window",
+            metavar="SECONDS",
+            help="Read longer speech in windows that overlap by half; without it speech is cut to 15 s.",
+            show_default=False,
         ),
     ] = None,
     exclude_speakers: Annotated[
@@ -92,18 +106,27 @@ def analyze(
         str | None,
         typer.Option(
             "--format",
-            metavar="json,csv,rttm,srt,vtt,textgrid,eaf",
-            help="Of the files in --out, divided by commas; by default json,csv. JSON is always written.",
+            metavar="json,csv,html,rttm,srt,vtt,textgrid,eaf",
+            help="Of the files in --out, divided by commas; by default json,csv,html. JSON is always written.",
+            show_default=False,
+        ),
+    ] = None,
+    audio: Annotated[
+        Literal["embed", "link", "none"] | None,
+        typer.Option(
+            "--audio",
+            help="The sound of the page: inside it, in the recording that it links (the default), or none.",
             show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
     fail_fast: FailFast = False,
 ) -> None:
-    """Label the utterances of recordings.
+    """Label the utterances of recordings; without --checkpoint by what is said and how (builtin:conversation-en).
 
     Without a transcript with times, and without --asr, a recording of over 15 s or of several speakers is cut where the
-    speaker changes and at pauses. With --out, what is done already is left out when the command is repeated.
+    speaker changes and at pauses; for a model that joins words and voice words are recognised where the extra asr is
+    installed. With --out, what is done already is left out when the command is repeated.
     """
     from merkit.formats.checkpoint_folder import check_folder
 
@@ -113,11 +136,13 @@ def analyze(
     from merkit.recordings.bulk import analyze_recordings
     from merkit.recordings.options import RecordingOptions
     from merkit.recordings.search import find_recordings, refuse_same_outputs
-    from merkit.recordings.timeline.formats import chosen_formats
+    from merkit.timeline.formats import chosen_formats
 
     if format_ is not None and out is None:
         raise ConfigError(f"--format {format_} is that of the files in --out: give --out too")
     formats = chosen_formats(format_)
+    if audio is not None and (out is None or "html" not in formats):
+        raise ConfigError(f"--audio {audio} is that of the page in --out: give --out, and html in --format")
     found, failures = find_recordings(recordings, transcript)
     if out is not None:
         found = refuse_same_outputs(found, failures)
@@ -125,18 +150,22 @@ def analyze(
     stop = fail_fast or len(found) + len(failures) == 1
     refuse_first(failures, stop, as_json)
     options = RecordingOptions(
+        track=track,
         channels=channels,
         speech_check=speech_check,
         speakers_file=speakers_file,
         speakers=speakers,
         marks=dict(_mark(mark) for mark in marks or ()),
+        window_s=window_s,
         exclude_speakers=tuple(exclude_speakers or ()),
         modalities=None if modalities is None else tuple(name.strip() for name in modalities.split(",")),
         redact=redact,
     )
     with shown_progress() as progress:
         follow(
-            analyze_recordings(found, folder, str(checkpoint), options, out, progress, decision, asr, formats),
+            analyze_recordings(
+                found, folder, str(checkpoint), options, out, progress, decision, asr, formats, audio or "link"
+            ),
             failures,
             show_result=_show,
             to_dict=lambda analysis: analysis.to_dict(),
@@ -169,13 +198,16 @@ def print_analysis(analysis: "Analysis") -> None:
     """Print an analysis as a table, a row for each segment."""
     show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s")
     arousal = [number("arousal")] if analysis.has_arousal else []
-    heads: list[str | Column] = [number("from"), number("to"), "speaker", "label", number("probability"), *arousal]
+    sources = list(dict.fromkeys(name for segment in analysis.segments for name in segment.sources))
+    heads: list[str | Column] = [number("from"), number("to"), "speaker", *sources]
+    heads += ["label", number("probability"), *arousal]
     heads += ["modalities", "text"]
     rows = [
         (
             f"{segment.start_s:.2f}",
             f"{segment.end_s:.2f}",
             segment.speaker,
+            *(_alone(segment, name) for name in sources),
             ", ".join(segment.labels) or _unlabelled(segment),
             _percent(segment.confidence),
             *([_percent(segment.arousal)] if arousal else []),
@@ -196,6 +228,14 @@ def _unlabelled(segment: "Segment") -> str:
     if segment.prediction is None:
         return f"({segment.reason})"
     return "(unsure)" if segment.prediction.is_unsure else "(no label)"
+
+
+def _alone(segment: "Segment", source: str) -> str:
+    """Return what one of several models says."""
+    prediction = segment.sources.get(source)
+    if prediction is None or not prediction.probabilities:
+        return ""
+    return prediction.label or "(unsure)"
 
 
 def _percent(probability: float | None) -> str:

@@ -13,7 +13,20 @@ from typing import Annotated, Any
 import typer
 
 from merkit import __version__
-from merkit.cli import align, analyze, augment, corpora, demo, features, lists, predict, report, train, transcribe
+from merkit.cli import (
+    align,
+    analyze,
+    augment,
+    corpora,
+    corpus,
+    demo,
+    features,
+    lists,
+    predict,
+    report,
+    train,
+    transcribe,
+)
 from merkit.cli.console import MessageHandler, messages
 from merkit.cli.options import is_first_process
 from merkit.cli.stopping import forget_output, raise_at_signals, stopped_code
@@ -113,6 +126,12 @@ _features = typer.Typer(
 for name, inner in features.COMMANDS.items():
     _features.command(name=name)(_with_exit_codes(inner))
 app.add_typer(_features, name="features")
+_corpus = typer.Typer(
+    help="Make corpora of merkit's own outputs.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+for name, inner in corpus.COMMANDS.items():
+    _corpus.command(name=name)(_with_exit_codes(inner))
+app.add_typer(_corpus, name="corpus")
 app.command(name="list")(_with_exit_codes(lists.list_names))
 
 

@@ -16,7 +16,7 @@ Checkpoint = Annotated[
     Path,
     typer.Option(
         "--checkpoint",
-        help="Folder 'checkpoint' of a run, or a built-in model, such as builtin:voice.",
+        help="Folder 'checkpoint' of a run, or a built-in model, such as builtin:conversation-en.",
         show_default=False,
     ),
 ]
@@ -53,6 +53,15 @@ TextColumn = Annotated[
     typer.Option(
         "--text-column",
         help="Column to read instead of the transcript, such as asr_text, the output of a speech recogniser.",
+        show_default=False,
+    ),
+]
+TextCondition = Annotated[
+    str | None,
+    typer.Option(
+        "--text-condition",
+        metavar="plain",
+        help="plain: score the runs also on texts in lower case without punctuation, as most recognisers write.",
         show_default=False,
     ),
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from merkit.cli.console import show
-from merkit.cli.options import Features, TextColumn
+from merkit.cli.options import Features, TextColumn, TextCondition
 from merkit.cli.progress import shown_progress
 from merkit.cli.scores import print_section
 
@@ -30,6 +30,7 @@ def report(
         typer.Option("--probes", help="Train linear probes on each modality's representation."),
     ] = False,
     text_column: TextColumn = None,
+    text_condition: TextCondition = None,
     features: Features = None,
     results: Annotated[
         Path | None,
@@ -63,6 +64,7 @@ def report(
             subsets=subsets,
             probes=probes,
             text_column=text_column,
+            text_condition=text_condition,
             features=features,
             progress=progress,
             results=results,

@@ -1,14 +1,13 @@
 """Scores as tables on a terminal and as JSON for programs."""
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merkit.cli.console import number, show, show_prose, show_table
 from merkit.core.characters import one_line
 from merkit.core.phrases import listed, number_of
-from merkit.reporting.text import interval_text, p_text, points, score_text, spread_text
+from merkit.reporting.text import interval_text, p_text, points, spread_text
 
 if TYPE_CHECKING:
     from merkit.reporting.results import Group
@@ -82,20 +81,6 @@ def print_next_steps(run: Path, scores: dict[str, Any]) -> None:
 def quote(path: Path) -> str:
     """Return a path as a word of a shell command."""
     return shlex.quote(str(path))
-
-
-def print_comparison(runs: Sequence[dict[str, Any]]) -> None:
-    """Print the test scores of several runs of one protocol, a row each."""
-    last = runs[-1]  # the first ones are baselines, some of which have no epochs
-    seeds = max(len(run["seeds"]) for run in runs)
-    metrics = list(last["test"])[:2]
-    show(f"{last['protocol']}, {last['support']} test utterances, {_selection(last)}")
-    mean = f"mean ± std of {seeds} seeds" if seeds > 1 else "one seed"
-    show(f"percent, {mean} [95 % interval over {last['clusters']} {last['cluster']}s]")
-    show_table(
-        ("run", *map(number, metrics)),
-        [(run["run"], *(score_text(run["test"][metric]) for metric in metrics)) for run in runs],
-    )
 
 
 def grid_summary(group: "Group") -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from merkit.core.waveform import Channel, Waveform
+from merkit.core.waveform import Channel, Track, Waveform, Whole
 
 Scalar = str | float | int | bool | None
 """A value of an attribute, as a corpus has it."""
@@ -17,9 +17,9 @@ class Utterance:
     """One utterance as a corpus has it, before a protocol chooses utterances or labels.
 
     ``None`` in ``text``, ``audio`` or ``video`` means that the corpus has none; an empty text is a text. ``audio`` is a
-    path, or a waveform or a channel where no corpus is behind the utterance. ``start_s`` and ``end_s`` (seconds) cut
-    the utterance out of its recording; ``None`` means the recording's beginning or end. Media paths are relative to the
-    manifest's folder, or absolute.
+    path, or a waveform, a track or a channel where no corpus is behind the utterance. ``start_s`` and ``end_s``
+    (seconds) cut the utterance out of its recording; ``None`` means the recording's beginning or end. Media paths are
+    relative to the manifest's folder, or absolute.
     """
 
     id: str
@@ -27,7 +27,7 @@ class Utterance:
     turn: int
     speaker: str
     text: str | None = None
-    audio: str | Waveform | Channel | None = None
+    audio: str | Waveform | Track | Channel | None = None
     video: str | None = None
     start_s: float | None = None
     end_s: float | None = None
@@ -75,8 +75,8 @@ class Turn:
     following: tuple[Utterance, ...] = ()
 
     @property
-    def recording(self) -> Path | Waveform | Channel | None:
-        """What the utterance is cut from: a file, a waveform, a channel, or ``None`` where it has no audio."""
+    def recording(self) -> Whole | Channel | None:
+        """What the utterance is cut from: a file, a waveform, a track, a channel, or ``None`` where it has no audio."""
         audio = self.utterance.audio
         return self.root / audio if isinstance(audio, str) else audio
 

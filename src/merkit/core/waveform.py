@@ -1,4 +1,4 @@
-"""Audio in memory: samples and their rate, checked once when the value is made; one channel of a recording."""
+"""Audio in memory: samples and their rate, checked once when the value is made; one track or channel of a recording."""
 
 import hashlib
 from dataclasses import dataclass
@@ -88,10 +88,25 @@ def first_unusable(samples: npt.NDArray[np.float32]) -> tuple[int, str] | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """One audio track of a file that has several, counted from 1; nothing is read before its samples are."""
+
+    file: Path
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.file} (track {self.number})"
+
+
+Whole = Path | Waveform | Track
+"""A recording with all of its channels."""
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """One channel of a recording, counted from 0; nothing is read before its samples are."""
 
-    recording: Path | Waveform
+    recording: Whole
     number: int
 
     def __str__(self) -> str:

@@ -24,9 +24,9 @@ from merkit.data.corpus.tables import SUFFIXES
 from merkit.data.corpus.text_column import with_text_column
 from merkit.data.segments import segments_content
 from merkit.encoders.checkpoint import checkpoint_hash
+from merkit.inference.joined import load_predictor
 from merkit.inference.parts import begin_parts, locked_parts, remove_parts
 from merkit.inference.predictor import Predictor
-from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import Outputs, content_of, file_ids
 from merkit.io.predictions import predictions_table, with_joined_labels, write_table
@@ -93,7 +93,7 @@ def predict_corpus(
             manifest.root / name for name in ("corpus.json", *(f"utterances{suffix}" for suffix in SUFFIXES))
         )
         manifest = manifest if text_column is None else with_text_column(manifest, text_column)
-        recognizer = Recognizer.load(checkpoint, manifest.root, options=options, name=name)
+        recognizer = load_predictor(checkpoint, manifest.root, options=options, name=name)
         decisions = recognizer.decisions
         if text_column is not None and "text" not in recognizer.reads:
             reads = " and ".join(sorted(recognizer.reads)) or "nothing"

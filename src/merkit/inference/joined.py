@@ -79,6 +79,7 @@ class JoinedRecognizer(Predictor):
             }
         )
         self.decisions = Decisions(words.labels, 1.0, rule)
+        self.decisions.calibrated = False  # no labelled speech says how much the voice counts
 
     @property
     def device(self) -> torch.device:
@@ -99,9 +100,8 @@ class JoinedRecognizer(Predictor):
         for name, source in self._sources.items():
             items = chunk if source.level == self.level else [[turn] for item in chunk for turn in item]
             own: dict[str, str] | None = None if failures is None else {}
-            found = source.predict_chunk(
-                items, statistics, features, batch_size, batch_seconds, progress, segments, own
-            )
+            most_s = batch_seconds if source.hears else None
+            found = source.predict_chunk(items, statistics, features, batch_size, most_s, progress, segments, own)
             by_source[name] = {prediction.id: prediction for prediction in found}
             if failures is not None and own is not None:
                 failures.update({key: reason for key, reason in own.items() if key not in failures})

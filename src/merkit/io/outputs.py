@@ -54,14 +54,14 @@ class Outputs:
                 continue
             if content is None or (path != self.record and path.name not in content[KEY]["files"]):
                 raise MerkitError(f"'{path}' exists, and merkit did not write it: {_REMEDY}")
-            if not _is_as_written(path, self.record, content):
+            if not is_as_written(path, self.record, content):
                 raise MerkitError(f"'{path}' was changed after merkit wrote it: {_REMEDY}")
 
     def made_of(self) -> Mapping[str, Any] | None:
         """Return what these outputs were made of; ``None``: one of them is missing, or not as merkit wrote it."""
         content = read_record(self.record)
         if content is None or not all(
-            path.is_file() and _is_as_written(path, self.record, content) for path in (self.record, *self.files)
+            path.is_file() and is_as_written(path, self.record, content) for path in (self.record, *self.files)
         ):
             return None
         made_of: Mapping[str, Any] = content[KEY]["made_of"]
@@ -133,7 +133,14 @@ def file_ids(paths: Iterable[Path]) -> set[tuple[int, int]]:
     return {(stat.st_dev, stat.st_ino) for stat in stats}
 
 
-def _is_as_written(path: Path, record: Path, content: Mapping[str, Any]) -> bool:
+def is_as_written(path: Path, record: Path, content: Mapping[str, Any]) -> bool:
+    """Return whether a file has the content that it was written with.
+
+    Args:
+        path: A file that the record names, or the record.
+        record: The record.
+        content: The record's content, as of `read_record`.
+    """
     about = content[KEY]
     if path == record:
         rest = {key: value for key, value in content.items() if key != KEY}

@@ -1,23 +1,18 @@
 """Label the utterances of a recording, with or without a transcript."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from merkit.core.encoder import describe_unread
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Utterance, turns_of
-from merkit.core.waveform import Waveform
+from merkit.core.waveform import Track, Waveform, Whole
 from merkit.data.files import file_hash
-from merkit.data.media.audio import duration_s, media_notes
+from merkit.data.media.audio import Recording, duration_s, media_notes
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.predictor import Predictor
-from merkit.io.decision_rule import DecisionRule
-from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.decision_notes import describe_decisions, describe_reference
 from merkit.recordings.division import divide
@@ -25,145 +20,11 @@ from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.speech import describe_check, describe_unheard, without_unheard
-from merkit.recordings.tabular import Tabular
-from merkit.recordings.timeline.document import timeline_values
-from merkit.recordings.timeline.summary import Summary, summarize
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 from merkit.recordings.unfinished import Unfinished, in_memory
-
-STAGES = ("channels", "speech", "speakers", "words", "utterances", "model")
-"""From a recording to its labels, in order."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One utterance of a recording and its prediction.
-
-    An utterance that says nothing to the model has no label, and ``reason`` says why. A label is never made up. Nor has
-    one where the model's decision rule gives none; its prediction then has what is known.
-    """
-
-    start_s: float
-    end_s: float
-    speaker: str
-    text: str | None
-    prediction: Prediction | None
-    """``None``: there was nothing to predict from."""
-    reason: str | None = None
-    """Why it has no label, such as ``no speech``; ``None``: it has one."""
-
-    @property
-    def label(self) -> str | None:
-        """The predicted label, if any."""
-        return None if self.prediction is None else self.prediction.label
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """All predicted labels: one at most, but for a model of several labels per utterance."""
-        if self.prediction is None:
-            return ()
-        if self.prediction.labels is not None:
-            return self.prediction.labels
-        return () if self.prediction.label is None else (self.prediction.label,)
-
-    @property
-    def confidence(self) -> float | None:
-        """The highest probability, if there are probabilities."""
-        return None if self.prediction is None else self.prediction.confidence
-
-    @property
-    def arousal(self) -> float | None:
-        """The probability that arousal is above the speaker's own average, where the model predicts it."""
-        return None if self.prediction is None else self.prediction.arousal
-
-    @property
-    def sources(self) -> Mapping[str, Prediction]:
-        """What each of several joined models says alone, by its name; empty for one model, and without a prediction."""
-        return {} if self.prediction is None else self.prediction.sources
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """What was present to the model."""
-        return () if self.prediction is None else self.prediction.modalities
-
-
-@dataclass(frozen=True)
-class Analysis(Tabular):
-    """The labelled utterances of a recording in order, with notes on how far they can be relied on."""
-
-    recording: Path
-    """Its file, or the name of a recording in memory."""
-    duration_s: float
-    checkpoint: str
-    labels: tuple[str, ...]
-    segments: Sequence[Segment]
-    notes: Sequence[str]
-    rule: DecisionRule | None = None
-    """The decision rule that decided what is said; ``None``: the model has none."""
-    multi_label: bool = False
-    """Whether an utterance may have several labels."""
-    checkpoint_hash: str | None = None
-    """Of the checkpoint's files; ``None``: it has none."""
-    calibrated: bool = False
-    """Whether the probabilities were calibrated on other data than the training's."""
-    transcript: Path | None = None
-    """The file of the words; ``None``: there is none."""
-    transcript_hash: str | None = None
-    stages: Mapping[str, str] = field(default_factory=dict)
-    """What each of ``STAGES`` did, in order, a sentence each."""
-    excludes_speakers: bool = False
-    """Whether voices were left out: no sound of the recording may be kept with the result, then."""
-
-    @cached_property
-    def summary(self) -> Summary:
-        """Talk time, shares of labels, overlaps and turning points."""
-        return summarize(self.segments, self.duration_s, self.labels)
-
-    @property
-    def has_arousal(self) -> bool:
-        """Whether the model predicts arousal."""
-        return self.rule is not None and self.rule.arousal
-
-    @property
-    def title(self) -> str:
-        return f"{self.recording.name}, {self.duration_s:.1f} s"
-
-    def rows(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "start_s": segment.start_s,
-                "end_s": segment.end_s,
-                "speaker": segment.speaker,
-                "text": segment.text,
-                **prediction_row(segment.prediction, self.labels, self.has_arousal, self.multi_label),
-                "reason": segment.reason,
-            }
-            for segment in self.segments
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the timeline as JSON values; see `merkit.recordings.timeline.document`."""
-        return timeline_values(self)
-
-
-def prediction_row(
-    prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False, multi_label: bool = False
-) -> dict[str, Any]:
-    """Return a prediction's columns in the rows of a `Tabular`; ``None`` where it has none of it.
-
-    Several labels are one text, with semicolons between them.
-    """
-    several = () if prediction is None else prediction.labels or ()
-    probabilities = {} if prediction is None else prediction.probabilities
-    arousal = None if prediction is None else prediction.arousal
-    return {
-        "label": None if prediction is None else prediction.label,
-        **({"labels": LABEL_SEPARATOR.join(several)} if multi_label else {}),
-        "confidence": None if prediction is None else prediction.confidence,
-        **({"arousal": arousal} if has_arousal else {}),
-        "modalities": "" if prediction is None else ",".join(prediction.modalities),
-        **{PROBABILITY + label: probabilities.get(label) for label in labels},
-    }
+from merkit.recordings.windows import windows_of
+from merkit.timeline.analysis import STAGES, Analysis, Segment
+from merkit.timeline.peaks import peaks_of
 
 
 def analyze_recording(
@@ -201,9 +62,10 @@ def analyze_recording(
     Raises:
         MerkitError: The recording or the transcript cannot be read, or the checkpoint needs more than they hold.
     """
-    length_s = duration_s(recording)
-    work = work or in_memory(length_s)
     path = recording if isinstance(recording, Path) else Path(name)
+    sound = _chosen_track(recording, options.track)
+    length_s = duration_s(sound)
+    work = work or in_memory(length_s)
     read = read_transcript(transcript, path.stem) if isinstance(transcript, Path) else transcript
     fitted = (
         None if read is None else fit_lines(read if isinstance(read, Transcript) else Transcript(tuple(read)), length_s)
@@ -218,21 +80,28 @@ def analyze_recording(
     if compares and lines is not None and not reads_text and all(x.start_s is None for x in lines):
         lines, engine = None, None  # words without times are one utterance, and say nothing to a model of sound
     division = divide(
-        recording, lines, options, engine=engine, always_cut=compares, name=name, progress=progress, work=work
+        sound, lines, options, engine=engine, always_cut=compares, name=path.stem, progress=progress, work=work
     )
-    utterances = [
-        Utterance(
-            id=f"{turn}",
-            conversation=path.stem,
-            turn=turn,
-            speaker=line.speaker,
-            text=line.text if reads_text else None,
-            audio=(str(sound.resolve()) if isinstance(sound, Path) else sound) if hears else None,
-            start_s=line.start_s,
-            end_s=line.end_s,
-        )
-        for turn, (line, sound) in enumerate(division.lines)
-    ]
+    windows = windows_of(division.lines, options.window_s)
+
+    def utterances_of(lines: Sequence[tuple[Line, Recording]], prefix: str = "") -> list[Utterance]:
+        return [
+            Utterance(
+                id=f"{prefix}{turn}",
+                conversation=path.stem,
+                turn=turn,
+                speaker=line.speaker,
+                text=line.text if reads_text else None,
+                audio=(str(own.resolve()) if isinstance(own, Path) else own) if hears else None,
+                start_s=line.start_s,
+                end_s=line.end_s,
+            )
+            for turn, (line, own) in enumerate(lines)
+        ]
+
+    utterances = utterances_of(windows.read)
+    shown = [(line, windows.read[numbers[0]][1]) for line, numbers in windows.shown]
+    compared = utterances_of(shown, "shown ") if len(shown) != len(utterances) else None
     pieces = cut(utterances, length_s) if hears else Pieces({each.id: [each] for each in utterances})
     checked = hears and options.speech_check and not division.is_speech
     heard, unheard = without_unheard(pieces.all) if checked else (pieces.all, {})
@@ -244,22 +113,27 @@ def analyze_recording(
     uncut = [piece for piece in heard if piece.id in pieces.pieces]
     times, unaligned = align_turns(recognizer.request, list(turns_of(uncut, Path())))
     wanted = [utterance.id for utterance in utterances if utterance.id not in nothing]
-    found = predict_pieces(recognizer, pieces, heard, wanted, times, work.features, progress) if wanted else {}
-    segments = [
-        Segment(
-            start_s=utterance.start_s or 0.0,
-            end_s=length_s if utterance.end_s is None else utterance.end_s,
-            speaker=utterance.speaker,
-            text=None if options.redact else line.text,
-            prediction=found.get(utterance.id),
-            reason=reasons[utterance.id] if utterance.id in nothing else found[utterance.id].reason,
+    found: Mapping[str, Prediction] = {}
+    if wanted:
+        found = predict_pieces(recognizer, pieces, heard, wanted, times, work.features, progress, compared)
+    segments = []
+    for line, numbers in windows.shown:
+        parts = [found[str(number)] for number in numbers if str(number) in found]
+        prediction = recognizer.averaged(parts) if parts else None
+        segments.append(
+            Segment(
+                start_s=line.start_s or 0.0,
+                end_s=length_s if line.end_s is None else line.end_s,
+                speaker=line.speaker,
+                text=None if options.redact else line.text,
+                prediction=prediction,
+                reason=reasons[str(numbers[0])] if prediction is None else prediction.reason,
+            )
         )
-        for utterance, (line, _) in zip(utterances, division.lines, strict=True)
-    ]
     if found and reads and not any(prediction.modalities for prediction in found.values()):
         listed = " and ".join(sorted(reads))
         raise MerkitError(f"'{checkpoint}' reads {listed}, and '{path}' has no such input for it: use another model.")
-    notes = [f"About the recording: {note}." for note in media_notes(recording)]
+    notes = [f"About the recording: {note}." for note in media_notes(sound)]
     notes += [
         *(() if fitted is None else fitted.notes),
         *division.notes,
@@ -275,7 +149,9 @@ def analyze_recording(
         **division.stages,
         "model": _model(checkpoint, reads, segments),
     }
-    if options.redact:
+    if compared is not None:
+        what["utterances"] += f" Longer than {options.window_s:g} s: in windows of that length, which overlap by half."
+    if options.redact and any(line.text is not None for line, _ in division.lines):
         what["words"] += " They are left out of the result."
     return Analysis(
         recording=path,
@@ -288,11 +164,20 @@ def analyze_recording(
         checkpoint_hash=None if recognizer.folder is None else checkpoint_hash(recognizer.folder),
         multi_label=recognizer.multi_label,
         calibrated=recognizer.decisions.calibrated,
+        peaks=peaks_of(recording) if isinstance(recording, Waveform) and not options.exclude_speakers else None,
         transcript=transcript if isinstance(transcript, Path) else None,
         transcript_hash=file_hash(transcript) if isinstance(transcript, Path) else None,
         stages={stage: what[stage] for stage in STAGES},
         excludes_speakers=bool(options.exclude_speakers),
     )
+
+
+def _chosen_track(recording: Path | Waveform, track: int | None) -> Whole:
+    if track is None:
+        return recording
+    if not isinstance(recording, Path):
+        raise ConfigError(f"track {track}: only a file has tracks")
+    return Track(recording, track)
 
 
 def _chosen(recognizer: Predictor, checkpoint: str, options: RecordingOptions) -> frozenset[str]:
@@ -315,6 +200,7 @@ def _model(checkpoint: str, reads: frozenset[str], segments: Sequence[Segment]) 
 def _notes(recognizer: Predictor, reads: frozenset[str], transcribed: bool, segments: Sequence[Segment]) -> list[str]:
     notes = []
     used = {modality for segment in segments for modality in segment.modalities}
+    used |= {modality for segment in segments for each in segment.sources.values() for modality in each.modalities}
     labelled = any(segment.prediction is not None for segment in segments)
     for modality in sorted(reads - used if labelled else ()):
         hint = "; a transcript or --asr (asr=True) would add it" if modality == "text" and not transcribed else ""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,17 +11,20 @@ from merkit.core.errors import CheckpointError, ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback
 from merkit.data.media.audio import duration_s
 from merkit.data.media.sources import check_file
-from merkit.inference.recognizer import Recognizer
+from merkit.inference.joined import load_predictor
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import FileIds, Outputs, content_of, file_ids
-from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
-from merkit.recordings.recognition.models import open_engine
+from merkit.recordings.recognition.models import default_engine, open_engine
 from merkit.recordings.search import FoundRecording
-from merkit.recordings.timeline.formats import DEFAULT
-from merkit.recordings.timeline.reading import read_timeline
 from merkit.recordings.unfinished import LONG_S, Unfinished, remove_unfinished, unfinished
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
+from merkit.timeline.analysis import Analysis
+from merkit.timeline.formats import DEFAULT, HTML
+from merkit.timeline.index import check_index, write_index
+from merkit.timeline.reading import read_timeline
+from merkit.timeline.sound import Audio
 
 T = TypeVar("T")
 
@@ -47,6 +50,8 @@ class Work(Generic[T]):
     made_of: Callable[[FoundRecording], Mapping[str, Any]]
     """All that decides the result, files by their content."""
     write: Callable[[T, Outputs, Mapping[str, Any], FileIds], None]
+    beside: frozenset[str] = frozenset()
+    """Keys of ``made_of`` that decide only the files beside the record."""
     read: Callable[[Mapping[str, Any]], T] | None = None
     """Makes a result of a record's content, so that only the files beside it are written anew; ``None``: none can."""
 
@@ -83,7 +88,8 @@ def do_each(
             if outputs.made_of() == key:
                 yield Outcome(one.path, one.transcript, earlier=outputs.record)
                 continue
-            known = content_of(outputs.record) if Outputs(outputs.record).made_of() == key else {}
+            same = _result_key(work, Outputs(outputs.record).made_of()) == _result_key(work, key)
+            known = content_of(outputs.record) if same else {}
             result = work.read(known) if known and work.read is not None else work.make(one)
         except (CheckpointError, ConfigError):  # the same for every recording
             raise
@@ -96,6 +102,10 @@ def do_each(
         progress("recordings", len(found), len(found))
 
 
+def _result_key(work: Work[T], made_of: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    return None if made_of is None else {name: each for name, each in made_of.items() if name not in work.beside}
+
+
 def analyze_recordings(
     found: Sequence[FoundRecording],
     checkpoint: Path,
@@ -106,6 +116,7 @@ def analyze_recordings(
     decision: DecisionOptions = DEFAULT_DECISION,
     asr: str | None = None,
     formats: Sequence[str] = DEFAULT,
+    audio: Audio = "link",
 ) -> Iterator[Outcome[Analysis]]:
     """Yield what becomes of each recording; see `do_each`. The checkpoint is loaded when it is first needed.
 
@@ -117,24 +128,29 @@ def analyze_recordings(
         out: The folder of all analyses; ``None``: none is written.
         progress: As of `do_each`.
         decision: What a user chose in place of the checkpoint's decision rule.
-        asr: The recogniser of words where there is no transcript; see `open_engine`.
+        asr: The recogniser of words where there is no transcript; see `open_engine`. ``None``: `default_engine`.
         formats: Of the files in ``out``, as of `chosen_formats`; others of what is done already are written from it.
+            With pages of several recordings there is an index of all in the folder.
+        audio: The sound of the pages; see `timeline_page`.
 
     Raises:
         MerkitError: The checkpoint or an option cannot be used, or ``out`` cannot be written to.
     """
-    recognizer = cache(lambda: Recognizer.load(checkpoint, options=decision, name=name))
-    engine = None if asr is None else open_engine(asr)
+    recognizer = cache(lambda: load_predictor(checkpoint, options=decision, name=name))
+    engine = default_engine(checkpoint) if asr is None else open_engine(asr)
     recognised_by = {} if engine is None else {"asr": engine.identity()}
 
-    def key(one: FoundRecording) -> Mapping[str, Any]:
+    def answer_key(one: FoundRecording) -> Mapping[str, Any]:
         own = {} if one.transcript is not None else recognised_by
         return made_of(one.path, one.transcript, checkpoint, {**options.identity(), **decision.given, **own})
+
+    def key(one: FoundRecording) -> Mapping[str, Any]:
+        return {**answer_key(one), "audio": audio} if HTML in formats else answer_key(one)
 
     inner = progress if len(found) == 1 else None
 
     def make(one: FoundRecording) -> Analysis:
-        with _parts(one, out, key) as parts:
+        with _parts(one, out, answer_key) as parts:
             return analyze_recording(
                 recognizer(), one.path, one.transcript, name, options, engine=engine, progress=inner, work=parts
             )
@@ -143,13 +159,19 @@ def analyze_recordings(
         make=make,
         outputs=lambda one: outputs_of(Path() if out is None else out, one.output, formats),
         made_of=key,
-        write=write_analysis,
+        write=partial(write_analysis, audio=audio),
+        beside=frozenset({"audio"}),
         read=read_timeline,
     )
+    index = None
+    if out is not None and HTML in formats and len(found) > 1:
+        index = check_index(out, [one.output for one in found])
     for one, outcome in zip(found, do_each(work, found, out is not None, progress), strict=True):
         if out is not None and outcome.error is None:
             remove_unfinished(_parts_folder(out, one))
         yield outcome
+    if index is not None:
+        write_index(index)
 
 
 @contextmanager

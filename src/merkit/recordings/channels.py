@@ -7,13 +7,12 @@ tell them apart: people take turns, so that one channel is loud where the other 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from merkit.core.errors import MerkitError
-from merkit.core.waveform import Channel, Waveform
+from merkit.core.waveform import Channel, Whole
 from merkit.data.media.audio import Recording, channel_blocks, count_channels, rate_of
 from merkit.recordings.transcripts import Line
 
@@ -43,7 +42,7 @@ class ChannelChoice:
     """What was found and done."""
 
 
-def choose_channels(recording: Path | Waveform, channels: str, *, mix_because: str | None = None) -> ChannelChoice:
+def choose_channels(recording: Whole, channels: str, *, mix_because: str | None = None) -> ChannelChoice:
     """Return how the channels are read.
 
     With ``auto``, two channels that differ are two speakers, and two of the same sound are mixed, or only the left one
@@ -107,7 +106,7 @@ class _Comparison:
     """Of their levels over ``_LEVEL_S``; 0 where one is constant."""
 
     @classmethod
-    def of(cls, recording: Path | Waveform) -> "_Comparison":
+    def of(cls, recording: Whole) -> "_Comparison":
         size = round(_LEVEL_S * rate_of(recording))
         products = levels = np.zeros((3, 3))
         rest = np.zeros((0, 2), np.float32)
@@ -147,9 +146,7 @@ def _correlation(sums: npt.NDArray[np.float64]) -> float:
     return float(covariance[0, 1] / math.sqrt(variances[0] * variances[1]))
 
 
-def assign_channels(
-    recording: Path | Waveform, lines: Sequence[Line] | None, channels: str
-) -> list[tuple[Line, Recording]]:
+def assign_channels(recording: Whole, lines: Sequence[Line] | None, channels: str) -> list[tuple[Line, Recording]]:
     """Return a recording's lines, in order, each with the sound it is read from.
 
     With ``split`` and without lines, each channel becomes one line of the whole recording. With lines, a speaker's
@@ -193,7 +190,7 @@ def assign_channels(
     return assigned
 
 
-def _energies(recording: Path | Waveform, line: Line, channels: int) -> npt.NDArray[np.float64]:
+def _energies(recording: Whole, line: Line, channels: int) -> npt.NDArray[np.float64]:
     """Return the energy of each channel during a line."""
     energies: npt.NDArray[np.float64] = np.zeros(channels)  # all that a line after the recording's end has
     for block in channel_blocks(recording, line.start_s, line.end_s):
@@ -201,7 +198,7 @@ def _energies(recording: Path | Waveform, line: Line, channels: int) -> npt.NDAr
     return energies
 
 
-def _refuse_equal(recording: Path | Waveform) -> None:
+def _refuse_equal(recording: Whole) -> None:
     """Refuse a recording of which another channel is the same as the first."""
     first: float = 0.0
     different: npt.NDArray[np.float64] = np.zeros(1)

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from merkit.core.phrases import number_of
 from merkit.core.types import Prediction
 from merkit.inference.predictor import Predictor
 from merkit.io.decision_rule import described_prior
+from merkit.io.joined import VOICE
 
 
 def describe_reference(recognizer: Predictor, predictions: Sequence[Prediction], speakers: Sequence[str]) -> list[str]:
@@ -40,7 +42,16 @@ def describe_decisions(recognizer: Predictor, predictions: Sequence[Prediction],
         notes.append(f"{what}: {reason}.")
     if rule is None:
         return notes
-    if rule.compares and any(each.arousal is not None and not each.probabilities for each in predictions):
+    silent = Counter(
+        (name, each.reason)
+        for prediction in predictions
+        for name, each in prediction.sources.items()
+        if prediction.probabilities and not each.probabilities
+    )
+    for (name, reason), count in silent.items():
+        notes.append(f"Without the {name} in {count} of {number_of(total, 'utterance')}: {reason}.")
+    heard = [each.sources.get(VOICE, each) for each in predictions]
+    if rule.compares and any(each.arousal is not None and not each.probabilities for each in heard):
         notes.append("Without enough of a speaker, arousal is less reliable: there is little to compare a voice with.")
     if unsure:
         what = "It is" if total == 1 else f"{unsure} of {total} utterances are"

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
-from merkit.core.waveform import Channel, Waveform
+from merkit.core.waveform import Channel, Whole
 from merkit.data.media.audio import Recording, duration_s
 from merkit.recordings.channels import assign_channels, choose_channels
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.recognise import recognise_sounds
 from merkit.recordings.speakers.stage import find_speakers, without_speakers
-from merkit.recordings.speakers.turns import joined_turns, spoken_lines, with_speakers, within
+from merkit.recordings.speakers.turns import spoken_lines, with_speakers, within
 from merkit.recordings.speech import Region, has_enough, speech_regions
 from merkit.recordings.transcripts import Line
 from merkit.recordings.transcripts.lines import PAUSE_S as WORD_PAUSE_S
@@ -44,7 +44,7 @@ class Division:
 
 
 def divide(
-    recording: Path | Waveform,
+    recording: Whole,
     lines: Sequence[Line] | None,
     options: RecordingOptions = DEFAULT_OPTIONS,
     *,
@@ -101,7 +101,7 @@ def divide(
         named = with_speakers(lines, turns) if turns and lines[0].start_s is not None else lines
         spoken = assign_channels(recording, named, choice.how)
     else:
-        spoken = assign_channels(recording, joined_turns(turns, PAUSE_S), choice.how) if turns else wholes
+        spoken = assign_channels(recording, turns, choice.how) if turns else wholes
     kept = without_speakers(spoken, options.exclude_speakers, length_s)
     excluded = number_of(len(options.exclude_speakers), "speaker")
     left_out = f" {excluded} excluded: neither read nor kept." if options.exclude_speakers else ""
@@ -126,10 +126,11 @@ def divide(
     is_cut = options.speech_check and (always_cut or turns or length_s > LONGEST_S)
     heard = [hear(sound) for _, sound in kept.spoken] if is_cut else []
     if any(heard):
-        cut = _cut(kept.spoken, regions, length_s)
+        longest_s = LONGEST_S if options.window_s is None else math.inf
+        cut = _cut(kept.spoken, regions, length_s, longest_s)
         ends = f"a change of speaker, a pause of {PAUSE_S:g} s"
         stages["speech"] = _speech(regions, length_s)
-        stages["utterances"] = _ends(len(cut), "piece", ends, " of speech")
+        stages["utterances"] = _ends(len(cut), "piece", ends, " of speech", longest_s)
         return Division(cut, stages, has_words, is_speech=True, notes=notes)
     stages["utterances"] = f"{number_of(len(kept.spoken), 'turn')}." if turns else "The whole recording."
     return Division(kept.spoken, stages, has_words, notes=notes)
@@ -145,7 +146,10 @@ def _why_mixed(lines: Sequence[Line] | None, options: RecordingOptions) -> str |
 
 
 def _cut(
-    spoken: Sequence[tuple[Line, Recording]], regions: Mapping[Recording, Sequence[Region]], length_s: float
+    spoken: Sequence[tuple[Line, Recording]],
+    regions: Mapping[Recording, Sequence[Region]],
+    length_s: float,
+    longest_s: float,
 ) -> list[tuple[Line, Recording]]:
     """Return the stretches of speech of each turn, in order of time."""
     cut = [
@@ -155,7 +159,7 @@ def _cut(
             sound,
             within(regions[sound], start_of(turn), length_s if turn.end_s is None else turn.end_s),
             pause_s=PAUSE_S,
-            longest_s=LONGEST_S,
+            longest_s=longest_s,
         )
     ]
     return sorted(cut, key=lambda each: start_of(each[0]))
@@ -173,8 +177,9 @@ def _sentence(note: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _ends(count: int, what: str, where: str, of: str = "") -> str:
-    return f"{number_of(count, what)}{of}: each ends at {where}, or after {LONGEST_S:g} s."
+def _ends(count: int, what: str, where: str, of: str = "", longest_s: float = LONGEST_S) -> str:
+    after = "" if longest_s == math.inf else f", or after {longest_s:g} s"
+    return f"{number_of(count, what)}{of}: each ends at {where}{after}."
 
 
 def _speech(regions: Mapping[Recording, Sequence[Region]], length_s: float) -> str:

@@ -26,12 +26,16 @@ class RecordingOptions:
     """One of `CHANNELS`; see `choose_channels`."""
     speech_check: bool = True
     """Whether sound without speech is left out; ``False``: a model that reads sound gets all of it, in one piece."""
+    track: int | None = None
+    """Which audio track of a file, from 1; ``None``: the first one."""
     speakers_file: Path | None = None
     """Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker."""
     speakers: int | None = None
     """How many speakers there are on one channel; they are told apart by their voices."""
     marks: Mapping[str, Region] = field(default_factory=dict)
     """By the name of each speaker, where that one alone is heard for a few seconds: ``speakers`` is their number."""
+    window_s: float | None = None
+    """Longer speech without words is read in overlapping windows of this length; ``None``: it is cut to 15 s."""
     exclude_speakers: tuple[str, ...] = ()
     """Speakers whose voices and words reach no recogniser and no result."""
     modalities: tuple[str, ...] | None = None
@@ -42,6 +46,10 @@ class RecordingOptions:
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
             raise ConfigError(f"channels is {self.channels!r}, expected one of {', '.join(CHANNELS)}")
+        if self.window_s is not None and not 1 <= self.window_s <= 600:
+            raise ConfigError(f"a window of {self.window_s:g} s, expected 1 to 600")
+        if self.track is not None and self.track < 1:
+            raise ConfigError(f"track is {self.track}, expected 1, 2, …")
         if self.count is not None and not 1 <= self.count <= MOST_SPEAKERS:
             raise ConfigError(f"{self.count} speakers, expected 1 to {MOST_SPEAKERS}")
         if self.marks and self.speakers not in (None, len(self.marks)):

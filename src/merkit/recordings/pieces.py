@@ -72,6 +72,7 @@ def predict_pieces(
     segments: Mapping[str, SegmentTier],
     features: Features | None = None,
     progress: ProgressCallback | None = None,
+    compared: Sequence[Utterance] | None = None,
 ) -> dict[str, Prediction]:
     """Return the predictions of the wanted utterances by id.
 
@@ -87,13 +88,15 @@ def predict_pieces(
         segments: As of `Predictor.predict_turns`.
         features: As of `Predictor.predict_turns`.
         progress: As of `Predictor.predict_turns`.
+        compared: What a speaker's average is taken over; ``None``: all that is read.
     """
     by_id = {piece.id: piece for piece in heard}
     read = {name: [by_id[piece.id] for piece in own] for name, own in pieces.pieces.items()}
     read = {name: [piece for piece in own if piece.audio is not None] or own[:1] for name, own in read.items()}
-    all_turns = _turns(recognizer, [piece for own in read.values() for piece in own])
+    counted = list(read.values()) if compared is None else [[each] for each in compared]
+    all_turns = _turns(recognizer, [piece for own in counted for piece in own])
     all_read = recognizer.speaker_statistics(all_turns, features, progress)
-    statistics = {modality: _by_utterance(own, read.values()) for modality, own in all_read.items()}
+    statistics = {modality: _by_utterance(own, counted) for modality, own in all_read.items()}
     found: dict[str, list[Prediction]] = {name: [] for name in wanted}
     for number in range(max(map(len, read.values()))):
         names = [name for name in wanted if number < len(read[name])]

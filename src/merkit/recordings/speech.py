@@ -17,9 +17,8 @@ from merkit.core.types import Turn, Utterance, turns_of
 from merkit.core.waveform import Channel
 from merkit.data.media.audio import Recording, audio_blocks, channel_blocks, duration_s
 from merkit.recordings import silero
+from merkit.timeline.reasons import CHANNELS_CANCEL, NO_SPEECH
 
-NO_SPEECH = "no speech"
-CHANNELS_CANCEL = "the channels cancel"
 _ADVICE = {
     NO_SPEECH: " was found in the sound; a model of other sounds is used with --no-speech-check (speech_check=False)",
     CHANNELS_CANCEL: " out in their mean, which is read; read one of them with --channels left (channels='left')",

@@ -1,6 +1,6 @@
 """The files of an analysis: JSON, which records what it was made of, and the others beside it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,11 @@ from merkit import __version__
 from merkit.data.files import file_hash
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.io.outputs import FileIds, Outputs
-from merkit.recordings.analysis import Analysis
-from merkit.recordings.timeline.document import VERSION
-from merkit.recordings.timeline.formats import DEFAULT, ENDINGS, JSON, TEXTS
+from merkit.timeline.analysis import Analysis
+from merkit.timeline.document import VERSION
+from merkit.timeline.formats import DEFAULT, ENDINGS, HTML, JSON, TEXTS
+from merkit.timeline.page import timeline_page
+from merkit.timeline.sound import Audio
 
 
 def outputs_of(out: Path, name: Path, formats: Sequence[str] = DEFAULT) -> Outputs:
@@ -38,20 +40,26 @@ def made_of(
     }
 
 
-def write_analysis(analysis: Analysis, outputs: Outputs, made_of: Mapping[str, Any], inputs: FileIds = ()) -> None:
+def write_analysis(
+    analysis: Analysis,
+    outputs: Outputs,
+    made_of: Mapping[str, Any],
+    inputs: FileIds = (),
+    audio: Audio = "link",
+    truth: Sequence[str] = (),
+) -> None:
     """Write the files of an analysis, each in the format that its ending says.
+
+    ``audio`` and ``truth`` are those of `timeline_page`.
 
     Raises:
         MerkitError: As `Outputs.write`.
     """
-    writers = {path: _writer(analysis, path.suffix[1:].lower()) for path in outputs.files}
+    writers = {path: partial(_write, analysis, path.suffix[1:].lower(), audio, truth) for path in outputs.files}
     outputs.write(analysis.to_dict(), made_of, writers, inputs)
 
 
-def _writer(analysis: Analysis, name: str) -> Callable[[Path], object]:
-    return partial(_write, TEXTS[name](analysis))
-
-
-def _write(text: str, path: Path) -> None:
+def _write(analysis: Analysis, name: str, audio: Audio, truth: Sequence[str], path: Path) -> None:
+    text = timeline_page(analysis, path.parent, audio, truth) if name == HTML else TEXTS[name](analysis)
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         file.write(text)

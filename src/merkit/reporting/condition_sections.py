@@ -46,7 +46,7 @@ def subset_section(group: Group) -> Section:
 
 
 def text_section(group: Group) -> Section:
-    """Return the scores of each run with the transcript and with another column of texts, where they were requested."""
+    """Return the scores of each run with the transcript and with other texts, where they were requested."""
     lines = [
         _Line(entry.name, c.name, c.scores, c.drops, {"text_column": c.name, "missing": c.missing})
         for entry in group.entries
@@ -54,10 +54,11 @@ def text_section(group: Group) -> Section:
     ]
     missing = dict.fromkeys(f"{line.name}: {line.first['missing']}" for line in lines)
     caption = (
-        "The stored checkpoints, trained on 'text', on the test split with another column in its place."
+        "The stored checkpoints, trained on 'text', on the test split with other texts in its place: another column, "
+        "or plain text, in lower case and without punctuation."
         f" {_drop_caption(group, 'the column text')} Test utterances without a text: {'; '.join(missing)}."
     )
-    section = _section(group, "Another text column", ("Text column", "Drop, points"), lines, "drop")
+    section = _section(group, "Other texts", ("Texts", "Drop, points"), lines, "drop")
     return replace(section, caption=caption, file="text-column.csv") if lines else section
 
 

@@ -12,7 +12,7 @@ from merkit.core.progress import ProgressCallback
 from merkit.data.files import atomic_path, write_texts
 from merkit.evaluation.probes import probe_scores
 from merkit.evaluation.subsets import modalities_of, subset_conditions
-from merkit.evaluation.text_columns import text_conditions
+from merkit.evaluation.text_columns import PLAIN, plain_conditions, text_conditions
 from merkit.io.outputs import Outputs
 from merkit.reporting.kept_results import renewed
 from merkit.reporting.page import page
@@ -53,6 +53,7 @@ def write_report(
     subsets: bool = False,
     probes: bool = False,
     text_column: str | None = None,
+    text_condition: str | None = None,
     features: Path | None = None,
     progress: ProgressCallback | None = None,
     results: Path | None = None,
@@ -74,7 +75,9 @@ def write_report(
         subsets: Show the scores of each run with every subset of its modalities, also in ``subsets.csv``.
         probes: Show those of linear probes of each run's representations, also in ``probes.csv``.
         text_column: Show those of each run that reads text with this column in place of the transcript, also in
-            ``text-column.csv``. Predictions for these three are made once and stored in the run's folder.
+            ``text-column.csv``.
+        text_condition: ``plain``: likewise with the transcript in plain text. Predictions for these are made once and
+            stored in the run's folder.
         features: Folder of the feature stores for them; ``None``: ``features`` in the manifest's folder.
         progress: Called with their progress.
         results: CSV file of kept results, in which the runs' tasks are renewed; see `kept_results.renewed`.
@@ -93,18 +96,23 @@ def write_report(
         raise ConfigError("--subsets: none of the runs has more than one modality; leave the option out")
     if text_column and not any("text" in modalities_of(entry.run) for group in groups for entry in group.entries):
         raise ConfigError(f"--text-column {text_column}: none of the runs reads text; leave the option out")
+    if text_condition not in (None, PLAIN):
+        raise ConfigError(f"--text-condition: found '{text_condition}', expected '{PLAIN}'")
 
     def with_conditions(entry: Entry) -> Entry:
-        if not (subsets or probes or text_column):
+        if not (subsets or probes or text_column or text_condition):
             return entry
         run = entry.run
+        texts = []
+        if text_column and "text" in modalities_of(run):
+            texts = text_conditions(run, text_column, features, progress)
+        if text_condition and "text" in modalities_of(run):
+            texts += plain_conditions(run, features, progress)[1 if texts else 0 :]
         return replace(
             entry,
             subsets=tuple(subset_conditions(run, features, progress)) if subsets else (),
             probes=tuple(probe_scores(run, features, progress)) if probes else None,
-            texts=tuple(text_conditions(run, text_column, features, progress))
-            if text_column and "text" in modalities_of(run)
-            else (),
+            texts=tuple(texts),
         )
 
     groups = [replace(group, entries=tuple(map(with_conditions, group.entries))) for group in groups]

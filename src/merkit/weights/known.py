@@ -138,6 +138,27 @@ VOICE = KnownWeights(
     sha256=None,
     kind="model",
 )
+WORDS = KnownWeights(
+    name="builtin:words-en",
+    summary="a model: what English words say, turn by turn; a head on builtin:minilm",
+    licence="MELD: for research; GoEmotions: CC BY 4.0, Apache-2.0",
+    sha256=None,
+    kind="model",
+)
+WORDS_CLEAN = KnownWeights(
+    name="builtin:words-en-clean",
+    summary="a model: likewise, trained without MELD",
+    licence="GoEmotions: CC BY 4.0, Apache-2.0",
+    sha256=None,
+    kind="model",
+)
+CONVERSATION = KnownWeights(
+    name="builtin:conversation-en",
+    summary="a model: builtin:words-en and builtin:voice together; the default of merkit analyze",
+    licence="those of the two",
+    sha256=None,
+    kind="model",
+)
 ALL_MPNET = KnownWeights(
     name="sentence-transformers/all-mpnet-base-v2",
     summary="all-mpnet-base-v2: sentences, English, 109 M parameters",
@@ -147,7 +168,8 @@ ALL_MPNET = KnownWeights(
     revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",
 )
 
-KNOWN = {weights.name: weights for weights in (VOICE, MINILM, WHISPER_BASE, GE2E, ALL_MPNET)}
+_ALL = (CONVERSATION, VOICE, WORDS, WORDS_CLEAN, MINILM, WHISPER_BASE, GE2E, ALL_MPNET)
+KNOWN = {weights.name: weights for weights in _ALL}
 BUILT_IN = {name: weights for name, weights in KNOWN.items() if weights.sources and weights.kind != "voices"}
 """Networks that packages carry and encoders read."""
 

@@ -6,6 +6,8 @@ from merkit.core.errors import UnknownNameError
 from merkit.core.lookup import unknown
 
 PREFIX = "builtin:"
+DEFAULT = "builtin:conversation-en"
+"""What labels recordings where no checkpoint is named."""
 _FOLDER = Path(__file__).parent
 _CONFIG = "config.json"
 """Every checkpoint has it."""

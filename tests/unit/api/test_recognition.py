@@ -349,7 +349,9 @@ def test_results_become_frames_json_and_html_and_text_is_never_markup(
     page = result.to_html(tmp_path / "call.html").read_text()
     assert "&lt;b&gt;hello&lt;/b&gt; &amp; go" in page
     assert "<b>hello" not in page
-    assert result._repr_html_() in page
+    assert "&lt;b&gt;hello&lt;/b&gt; &amp; go" in result._repr_html_()
+    assert "<script" not in result._repr_html_()
+    assert predictions._repr_html_() in predictions.to_html(tmp_path / "p.html").read_text()
     assert "&lt;i&gt;A&lt;/i&gt;" in predictions._repr_html_()
     assert json.loads(predictions.to_json(tmp_path / "p.json").read_text())[0]["text"] == "hello"
     assert predictions[:1].to_pandas().equals(predictions.to_pandas())

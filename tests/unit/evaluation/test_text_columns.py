@@ -14,7 +14,7 @@ from tests.tiny import LABELS, WORDS, recipe_values, write_corpus
 from merkit.data.corpus.manifest import write_manifest
 from merkit.evaluation.scores import score
 from merkit.evaluation.stored import open_run
-from merkit.evaluation.text_columns import FILE, text_conditions
+from merkit.evaluation.text_columns import FILE, plain_conditions, text_conditions
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.inference.recognizer import Recognizer
@@ -174,8 +174,45 @@ def test_a_report_refuses_a_column_that_is_not_there_or_not_read(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture(scope="module")
+def shouting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a model that knows whole sentences alone, on sentences with capital letters and marks."""
+    folder = tmp_path_factory.mktemp("shouting")
+    manifest = write_corpus(folder / "quiet", conversations=20)
+    loud = [replace(utterance, text=f"{utterance.text.capitalize()}!") for utterance in manifest.utterances]
+    write_manifest(folder / "data", loud, name="tiny", version=1)
+    train_recipe(check_recipe(recipe_values("text_lookup"), "r.toml"), folder / "data", folder / "known")
+    return folder / "known"
+
+
+def test_in_plain_text_a_model_that_knows_sentences_by_their_marks_knows_none(shouting: Path) -> None:
+    written, plain = plain_conditions(open_run(shouting))
+
+    assert (written.name, plain.name, plain.missing) == ("text", "plain", 0)
+    assert written.scores["mean_recall"]["mean"] > 0.6
+    assert plain.scores["mean_recall"]["mean"] == pytest.approx(1 / 3)  # one label for all
+    assert plain.drops["mean_recall"].mean == pytest.approx(written.scores["mean_recall"]["mean"] - 1 / 3)
+
+
+def test_the_report_has_plain_text_beside_the_transcript_and_another_column(
+    home: Path, shouting: Path, tmp_path: Path
+) -> None:
+    both = call(
+        *("-q", "report", home / "words", "--out", tmp_path / "both", "--text-column", "asr_text"),
+        *("--text-condition", "plain"),
+    )
+    alone = call("-q", "report", shouting, "--out", tmp_path / "alone", "--text-condition", "plain")
+    wrong = call("report", shouting, "--out", tmp_path / "none", "--text-condition", "loud")
+
+    assert (both.code, alone.code, wrong.code) == (0, 0, 2), both.error + alone.error
+    for name, conditions in (("both", ["text", "asr_text", "plain"]), ("alone", ["text", "plain"])):
+        rows = list(csv.DictReader((tmp_path / name / "text-column.csv").read_text().splitlines()))
+        assert list(dict.fromkeys(row["text_column"] for row in rows)) == conditions
+    assert "found 'loud', expected 'plain'" in wrong.error
+
+
 def test_without_the_option_nothing_is_said_of_it(home: Path, tmp_path: Path) -> None:
     files = write_report([home / "words"], tmp_path)
 
     assert not (tmp_path / "text-column.csv").exists()
-    assert "Another text column" not in files.markdown.read_text() + files.html.read_text()
+    assert "Other texts" not in files.markdown.read_text() + files.html.read_text()

@@ -19,8 +19,9 @@ from merkit.api.recognition import EmotionRecognizer
 from merkit.cli.analyze import print_analysis
 from merkit.io.checkpoint import save_checkpoint
 from merkit.recordings import pieces
-from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.transcripts import Line
+from merkit.timeline.analysis import Analysis
 
 SHOWN = LABELS[:4]
 FEWER = "fewer than 5 utterances of this speaker: a voice is compared with the speaker's own average"

@@ -89,6 +89,7 @@ def test_no_output_has_what_an_excluded_speaker_said(both: Recognizer, tmp_path:
 
     assert "secret" not in json.dumps(result.to_dict())
     assert result.to_dict()["excludes_speakers"] is True
+    assert result.peaks is None  # the waveform is sound of the voice too
     assert [segment.speaker for segment in result.segments] == ["Ben"]
 
 

@@ -15,9 +15,10 @@ from merkit.encoders import logmel
 from merkit.inference import predictor as predictors
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings import pieces
-from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.transcripts import Line
+from merkit.timeline.analysis import Analysis
 
 LABELS = ("calm", "cross", "glad")
 

@@ -17,8 +17,9 @@ from tests.tiny import built
 import merkit
 from merkit.core.errors import MerkitError
 from merkit.io.checkpoint import save_checkpoint
-from merkit.recordings.analysis import Analysis, analyze_recording
+from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.unfinished import Unfinished, in_memory, remove_unfinished, unfinished
+from merkit.timeline.analysis import Analysis
 
 KEY = {"recording": "abc", "options": {"channels": "auto"}}
 

@@ -1,10 +1,11 @@
-"""Another column as the transcript, such as the output of speech recognition."""
+"""Other texts as the transcript: another column, such as the output of speech recognition, or plain text."""
 
 from dataclasses import replace
 
 from merkit.core.errors import ManifestError
 from merkit.core.lookup import unknown
 from merkit.core.types import Utterance
+from merkit.core.words import plain_text
 from merkit.data.columns import FOLDER, read_column, stored_columns
 from merkit.data.corpus.manifest import Manifest, content_hash
 
@@ -35,6 +36,21 @@ def with_text_column(manifest: Manifest, column: str) -> Manifest:
         raise ManifestError(f"{manifest.root}: {unknown('column', column, ['text', *known, *stored])}")
     if all(utterance.text is None for utterance in utterances):
         raise ManifestError(f"{manifest.root}: column '{column}' is empty; expected a text for at least one utterance")
+    return _with(manifest, utterances)
+
+
+def with_plain_text(manifest: Manifest) -> Manifest:
+    """Return the manifest with its texts in lower case and without punctuation, as most recognisers write."""
+    return _with(
+        manifest,
+        tuple(
+            utterance if utterance.text is None else replace(utterance, text=plain_text(utterance.text))
+            for utterance in manifest.utterances
+        ),
+    )
+
+
+def _with(manifest: Manifest, utterances: tuple[Utterance, ...]) -> Manifest:
     return replace(manifest, utterances=utterances, info=replace(manifest.info, sha256=content_hash(utterances)))
 
 

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +17,14 @@ import soxr
 from jaxtyping import Float32
 
 from merkit.core.errors import MediaError, MerkitError
-from merkit.core.waveform import Channel, Waveform, first_unusable
+from merkit.core.waveform import Channel, Track, Waveform, Whole, first_unusable
 from merkit.data.files import file_hash
 from merkit.data.media.decoding import counted_s, open_audio
 from merkit.data.media.ffmpeg import container_name, has_video, open_container
 from merkit.data.media.sources import END_SLIP_S, RecordingFile, Samples, Source, check_file
 
-Recording = Path | Waveform | Channel
-"""A file, audio in memory, or one channel of either."""
+Recording = Whole | Channel
+"""A file or one track of it, audio in memory, or one channel of these."""
 LONGEST_S = 4 * 3600
 """An utterance may be no longer; a recording may, if a transcript cuts it."""
 Wave = Float32[npt.NDArray[np.float32], " samples"]
@@ -61,6 +60,8 @@ def recording_hash(recording: Recording) -> str:
     """
     if isinstance(recording, Channel):
         return f"{recording_hash(recording.recording)}:{recording.number}"
+    if isinstance(recording, Track):
+        return f"{recording_hash(recording.file)}/{recording.number}"
     if isinstance(recording, Waveform):
         return recording.content
     try:
@@ -91,7 +92,7 @@ def media_notes(recording: Recording) -> tuple[str, ...]:
     return () if isinstance(recording, Waveform) else probe(recording).notes
 
 
-def count_channels(recording: Path | Waveform) -> int:
+def count_channels(recording: Whole) -> int:
     """Return how many channels a recording has.
 
     Raises:
@@ -101,7 +102,7 @@ def count_channels(recording: Path | Waveform) -> int:
         return source.channels
 
 
-def rate_of(recording: Path | Waveform) -> int:
+def rate_of(recording: Whole) -> int:
     """Return a recording's own rate in Hz.
 
     Raises:
@@ -136,7 +137,7 @@ def decode(recording: RecordingFile) -> Waveform:
         return Waveform(np.frombuffer(samples, np.float32).reshape(-1, source.channels).T, source.rate_hz)
 
 
-def probe(path: RecordingFile) -> MediaInfo:
+def probe(path: RecordingFile | Track) -> MediaInfo:
     """Return what a recording's header says. Damage to the content shows only when it is read.
 
     A file whose header does not say how long it is exactly (MP3 without a frame count, AAC, AMR, WMA and kin) is
@@ -152,6 +153,8 @@ def probe(path: RecordingFile) -> MediaInfo:
                 seconds, source.rate_hz, source.channels, True, source.has_video, source.container, source.notes
             )
     except MediaError as error:
+        if isinstance(path, Track):
+            raise
         check_file(path)
         try:
             container = open_container(path)
@@ -213,9 +216,7 @@ def audio_blocks(
     return _part(path, rate_hz, begin, end_s, channel)
 
 
-def channel_blocks(
-    path: Path | Waveform, start_s: float | None = None, end_s: float | None = None
-) -> Iterator[Samples]:
+def channel_blocks(path: Whole, start_s: float | None = None, end_s: float | None = None) -> Iterator[Samples]:
     """Yield blocks ``[samples, channels]`` of a recording, or of an interval of it, at its own rate, as decoded.
 
     Raises:
@@ -234,9 +235,7 @@ def channel_blocks(
                 return
 
 
-def _part(
-    path: Path | Waveform, rate_hz: int, start_s: float, end_s: float | None, channel: int | None
-) -> Iterator[Wave]:
+def _part(path: Whole, rate_hz: int, start_s: float, end_s: float | None, channel: int | None) -> Iterator[Wave]:
     with closing(open_audio(path)) as source:
         if channel is not None and not 0 <= channel < source.channels:
             raise MediaError(f"'{path}' has channels 0 to {source.channels - 1}, not {channel}. Name one of them")
@@ -274,7 +273,7 @@ def _part(
 
 
 def _check_part(
-    source: Source, path: Path | Waveform, seen: int, start_s: float, end_s: float | None, stop: int | None, count: int
+    source: Source, path: Whole, seen: int, start_s: float, end_s: float | None, stop: int | None, count: int
 ) -> None:
     ended = stop is None or seen < stop
     length_s = seen / source.rate_hz
@@ -293,7 +292,7 @@ def _check_part(
         )
 
 
-def _check_length(path: RecordingFile | Waveform, seconds: float) -> None:
+def _check_length(path: RecordingFile | Whole, seconds: float) -> None:
     if seconds > LONGEST_S:
         raise MediaError(
             f"'{path}': an utterance of {seconds / 3600:.1f} hours, expected at most {LONGEST_S // 3600}. "
@@ -301,7 +300,7 @@ def _check_length(path: RecordingFile | Waveform, seconds: float) -> None:
         )
 
 
-def _check_usable(path: RecordingFile | Waveform, block: Samples, begin: int, rate_hz: int) -> None:
+def _check_usable(path: RecordingFile | Whole, block: Samples, begin: int, rate_hz: int) -> None:
     if found := first_unusable(block):
         first_s = (begin + found[0]) / rate_hz
         raise MediaError(f"'{path}' has {found[1]}, the first one at {first_s:.3f} s. Export it again as 16-bit PCM")

@@ -24,7 +24,7 @@ from typing import BinaryIO
 import soundfile as sf
 
 from merkit.core.errors import MediaError
-from merkit.core.waveform import Waveform
+from merkit.core.waveform import Track, Waveform
 from merkit.data.media.containers import HEADER_SLIP, NO_SIZE, UNKNOWN_SIZE, is_mpeg, layout
 from merkit.data.media.ffmpeg import FFmpegSource
 from merkit.data.media.sources import (
@@ -49,7 +49,7 @@ _HEADERLESS = {"raw": "Dialogic ADPCM", "g722": "G.722", "g729": "G.729", "g723_
 """Formats that are known by the file's name alone."""
 
 
-def open_audio(path: RecordingFile | Waveform) -> Source:
+def open_audio(path: RecordingFile | Waveform | Track) -> Source:
     """Open a recording for reading; the caller closes it.
 
     Raises:
@@ -58,6 +58,11 @@ def open_audio(path: RecordingFile | Waveform) -> Source:
     """
     if isinstance(path, Waveform):
         return WaveformSource(path)
+    if isinstance(path, Track):
+        check_file(path.file)
+        source: Source = FFmpegSource(path.file, path.number)
+        check_cost(source, path.file)
+        return source
     check_file(path)
     if isinstance(path, FilePart):
         return _opened(path)
@@ -99,9 +104,9 @@ def _plain(path: RecordingFile) -> "PlainSource | None":
     return PlainSource(path, file)
 
 
-def counted_s(path: RecordingFile, source: Source) -> float:
+def counted_s(path: RecordingFile | Track, source: Source) -> float:
     """Return how long a recording is by decoding it, once in this process while the file stays the same."""
-    whole = path.whole if isinstance(path, FilePart) else path
+    whole = path.whole if isinstance(path, FilePart) else path.file if isinstance(path, Track) else path
     if isinstance(whole, EncodedRecording):
         return sum(len(block) for block in source.read(0)) / source.rate_hz
     stat = whole.stat()
@@ -109,7 +114,7 @@ def counted_s(path: RecordingFile, source: Source) -> float:
 
 
 @lru_cache(maxsize=65536)
-def _remembered_s(path: RecordingFile, size: int, mtime_ns: int) -> float:
+def _remembered_s(path: RecordingFile | Track, size: int, mtime_ns: int) -> float:
     with closing(open_audio(path)) as source:
         return sum(len(block) for block in source.read(0)) / source.rate_hz
 

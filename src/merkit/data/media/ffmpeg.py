@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 
 from merkit.core.errors import MediaError
+from merkit.core.phrases import number_of
 from merkit.data.media.containers import frame_count
 from merkit.data.media.sources import AGAIN, BLOCK, PREROLL_S, RecordingFile, Samples, Source
 
@@ -69,13 +70,19 @@ def open_container(path: RecordingFile) -> InputContainer:
 class FFmpegSource(Source):
     """A recording that FFmpeg reads: MP3, MP4, M4A, Matroska, WebM and whatever else it knows."""
 
-    def __init__(self, path: RecordingFile) -> None:
+    def __init__(self, path: RecordingFile, track: int | None = None) -> None:
+        """Open a file.
+
+        Args:
+            path: The file.
+            track: The number of its audio track, from 1; ``None``: the first that has a decoder.
+        """
         self.path = path
         self._container = open_container(path)
         try:
             self.has_video = has_video(self._container)
             self.container = container_name(self._container)
-            self._choose_track()
+            self._choose_track(track)
             codec = self._stream.codec_context
             self.rate_hz, self.channels = codec.sample_rate, codec.layout.nb_channels
             if not self.rate_hz or not self.channels or self._stream.time_base is None:
@@ -91,14 +98,17 @@ class FFmpegSource(Source):
         self._origin_s = origin_s(self._container)
         self._last_s = 0.0
 
-    def _choose_track(self) -> None:
+    def _choose_track(self, wanted: int | None) -> None:
         tracks = self._container.streams.audio
         if not tracks:
             found = "video, but no audio track" if self.has_video else "neither audio nor video"
             raise MediaError(
                 f"'{self.path}' has {found}. Choose another file, or leave the column 'audio' empty for it"
             )
-        number = next((n for n, track in enumerate(tracks) if track.codec_context is not None), None)
+        if wanted is not None and not 0 < wanted <= len(tracks):
+            raise MediaError(f"'{self.path}' has {number_of(len(tracks), 'audio track')}, no number {wanted}")
+        chosen = list(enumerate(tracks)) if wanted is None else [(wanted - 1, tracks[wanted - 1])]
+        number = next((n for n, track in chosen if track.codec_context is not None), None)
         if number is None:
             raise MediaError(
                 f"'{self.path}' has audio of a codec that FFmpeg has no decoder for. Convert it to WAV, FLAC or MP4"

@@ -6,8 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from merkit.core.errors import MerkitError
+from merkit.io.joined import is_joined
 from merkit.recordings.recognition.engine import Engine
-from merkit.weights.folders import recognizer_folder
+from merkit.weights.folders import recognizer_folder, whereabouts
 from merkit.weights.known import WHISPER_BASE, built_in
 
 BUILTIN = WHISPER_BASE.name
@@ -41,6 +42,19 @@ def open_engine(name: str = BUILTIN) -> Engine:
         return HuggingFaceWhisper(name)
     else:
         return HuggingFaceWhisper(hub[1], hub[2])
-    if importlib.util.find_spec("faster_whisper") is None:
+    if not _can_run():
         raise MerkitError("Words are recognised with the extra 'asr': pip install 'merkit[asr,speech]'")
     return engine
+
+
+def default_engine(checkpoint: Path) -> Engine | None:
+    """Return what recognises words for a checkpoint if nothing is said of it.
+
+    The built-in recogniser, where it is installed, for one that joins words and voice; ``None`` for all others.
+    """
+    installed = _can_run() and whereabouts(WHISPER_BASE) is not None
+    return open_engine(BUILTIN) if installed and is_joined(checkpoint) else None
+
+
+def _can_run() -> bool:
+    return importlib.util.find_spec("faster_whisper") is not None

@@ -14,17 +14,17 @@ from merkit.core.errors import ConfigError
 from merkit.core.lookup import unknown
 from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
-from merkit.core.waveform import Channel, Waveform
+from merkit.core.waveform import Channel, Whole
 from merkit.data.media.audio import Recording, Wave, duration_s, media_notes, read_audio
 from merkit.recordings.channels import ONE_CHANNEL, assign_channels, choose_channels
 from merkit.recordings.recognition.checks import reason_to_drop
 from merkit.recordings.recognition.engine import RATE_HZ, WINDOW_S, Engine, Passage, Word
 from merkit.recordings.speech import Region, minus
-from merkit.recordings.tabular import Tabular
 from merkit.recordings.transcripts import Line, spoken_text
 from merkit.recordings.transcripts.lines import PAUSE_S, SHORTEST_S
 from merkit.recordings.unfinished import Unfinished
 from merkit.recordings.utterances import LONGEST_S, groups, speech_stretches
+from merkit.timeline.tabular import Tabular
 
 _WORDS = "Words: "
 _PAD_S = 0.2
@@ -104,7 +104,7 @@ class Recognition(Tabular):
 
 def recognise(
     engine: Engine,
-    recording: Path | Waveform,
+    recording: Whole,
     *,
     channels: str = "auto",
     language: str | None = None,
@@ -137,7 +137,7 @@ def recognise(
 
 def recognise_sounds(
     engine: Engine,
-    recording: Path | Waveform,
+    recording: Whole,
     sounds: Sequence[tuple[Line, Recording]],
     *,
     without: Mapping[Recording, Sequence[Region]] = MappingProxyType({}),

@@ -9,16 +9,19 @@ from merkit.core.phrases import listed
 from merkit.data.media.audio import Recording
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.speakers.diarization import describe_error, diarize
-from merkit.recordings.speakers.turns import read_turns
+from merkit.recordings.speakers.turns import joined_turns, read_turns
 from merkit.recordings.speech import Region, minus
 from merkit.recordings.transcripts import Line
 from merkit.recordings.transcripts.lines import start_of
 from merkit.recordings.unfinished import Unfinished
+from merkit.recordings.utterances import PAUSE_S
 
 Spoken = tuple[Line, Recording]
 """A line or turn, and the sound that it is read from."""
 _ONE = "One speaker is assumed"
 _HINT = "a transcript, RTTM or a table (--speakers-file) or --speakers N tells several apart"
+TOUCHING_S = 0.15
+"""Turns of a file are one where less is between them: programs that write such files cut within words."""
 _NAMED = 6
 """How many names a sentence has."""
 
@@ -58,7 +61,7 @@ def find_speakers(
     """
     if options.speakers_file is not None:
         turns, notes = read_turns(options.speakers_file, name, length_s)
-        return WhoSpeaks(turns, _named(turns, f"'{options.speakers_file}'"), notes)
+        return WhoSpeaks(joined_turns(turns, TOUCHING_S), _named(turns, f"'{options.speakers_file}'"), notes)
     if lines is not None and any(line.speaker for line in lines):
         return WhoSpeaks((), _named(lines, "the transcript"))
     if len(sounds) > 1:
@@ -74,7 +77,7 @@ def find_speakers(
             return WhoSpeaks((), f"{_ONE}: there is no speech to tell {options.count} by.")
         count = options.count
         values = work.once("turns", None, lambda: [astuple(x) for x in diarize(sound, regions, count, options.marks)])
-        turns = [Line(*each) for each in values]
+        turns = joined_turns([Line(*each) for each in values], PAUSE_S)
         how = "by marked seconds of each" if options.marks else "by voice"
         return WhoSpeaks(turns, f"{options.count} told apart {how}, experimental: {describe_error(options)}.")
     return WhoSpeaks((), f"{_ONE}: the transcript names none." if lines is not None else f"{_ONE}; {_HINT}.")

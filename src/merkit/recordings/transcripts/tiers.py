@@ -49,13 +49,17 @@ def read_textgrid_lines(path: Path, draft: Draft) -> None:
 
 
 @dataclass
-class _Tier:
+class EafTier:
+    """A tier of an EAF, as it is in the file."""
+
     name: str
     speaker: str
+    """Its participant; empty where it names none."""
     dependent: bool
     annotations: list[tuple[str, str, str, list[str]]] = field(default_factory=list)
     """Id, time slots of start and end, and text in pieces."""
-    references: int = 0
+    references: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    """Of annotations that hang on others: id, id of the other, and text in pieces."""
 
 
 def read_eaf(raw: bytes, draft: Draft, encoding: str | None = None) -> None:
@@ -72,9 +76,9 @@ def read_eaf(raw: bytes, draft: Draft, encoding: str | None = None) -> None:
         MerkitError: It is no XML, has a document type, or other units than milliseconds.
     """
     draft.ordered = False
-    slots, tiers = _parse_eaf(raw, draft, encoding)
+    slots, tiers = parse_eaf(raw, draft, encoding)
     roots = [tier for tier in tiers if not tier.dependent]
-    left = sum(len(tier.annotations) + tier.references for tier in tiers if tier.dependent)
+    left = sum(len(tier.annotations) + len(tier.references) for tier in tiers if tier.dependent)
     if left:
         names = ", ".join(tier.name for tier in tiers if tier.dependent)[:120]
         draft.note(f"{number_of(left, 'annotation')} of tiers that depend on others left out ({names})")
@@ -91,12 +95,19 @@ def read_eaf(raw: bytes, draft: Draft, encoding: str | None = None) -> None:
             draft.add(times[0] / 1000, times[1] / 1000, draft.speaker(speaker, place), text, place)
 
 
-def _parse_eaf(raw: bytes, draft: Draft, encoding: str | None) -> tuple[dict[str, int | None], list[_Tier]]:
+def parse_eaf(raw: bytes, draft: Draft, encoding: str | None = None) -> tuple[dict[str, int | None], list[EafTier]]:
+    """Return the time slots of an EAF in milliseconds (``None``: without a time), and its tiers.
+
+    Raises:
+        MerkitError: As `read_eaf`.
+    """
     slots: dict[str, int | None] = {}
-    tiers: list[_Tier] = []
+    tiers: list[EafTier] = []
     inside: list[str] = []
+    pieces: list[str] | None = None
 
     def begin(name: str, attributes: dict[str, str]) -> None:
+        nonlocal pieces
         inside[:] = [name]
         if name == "TIME_SLOT":
             slots[attributes.get("TIME_SLOT_ID", "")] = _whole(draft, attributes.get("TIME_VALUE"), "TIME_VALUE")
@@ -108,17 +119,20 @@ def _parse_eaf(raw: bytes, draft: Draft, encoding: str | None) -> tuple[dict[str
             )
         elif name == "TIER":
             parent = attributes.get("PARENT_REF")
-            tiers.append(_Tier(attributes.get("TIER_ID", ""), attributes.get("PARTICIPANT", ""), parent is not None))
+            tiers.append(EafTier(attributes.get("TIER_ID", ""), attributes.get("PARTICIPANT", ""), parent is not None))
         elif name == "REF_ANNOTATION" and tiers:
-            tiers[-1].references += 1
-            inside[:] = []
+            pieces = []
+            tiers[-1].references.append(
+                (attributes.get("ANNOTATION_ID", ""), attributes.get("ANNOTATION_REF", ""), pieces)
+            )
         elif name == "ALIGNABLE_ANNOTATION" and tiers:
             start, end = (attributes.get(f"TIME_SLOT_REF{number}", "") for number in (1, 2))
-            tiers[-1].annotations.append((attributes.get("ANNOTATION_ID", ""), start, end, []))
+            pieces = []
+            tiers[-1].annotations.append((attributes.get("ANNOTATION_ID", ""), start, end, pieces))
 
     def words(data: str) -> None:
-        if inside == ["ANNOTATION_VALUE"] and tiers and tiers[-1].annotations and not tiers[-1].references:
-            tiers[-1].annotations[-1][3].append(data)
+        if inside == ["ANNOTATION_VALUE"] and pieces is not None:
+            pieces.append(data)
 
     def end(name: str) -> None:
         inside[:] = []

@@ -7,7 +7,7 @@ import pytest
 from merkit.core.errors import ManifestError
 from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
-from merkit.data.corpus.text_column import with_text_column
+from merkit.data.corpus.text_column import with_plain_text, with_text_column
 
 
 def write(folder: Path, heard: list[str | float | None]) -> Manifest:
@@ -57,3 +57,12 @@ def test_a_column_that_is_missing_or_holds_no_texts_is_one_line(
         with_text_column(write(tmp_path, heard), column)
 
     assert "\n" not in str(caught.value)
+
+
+def test_plain_text_has_neither_case_nor_punctuation_and_stays_missing(tmp_path: Path) -> None:
+    manifest = with_text_column(write(tmp_path, ["Don’t--GO!  Ann's (3:30)…", None, "?!"]), "asr_text")
+
+    other = with_plain_text(manifest)
+
+    assert [utterance.text for utterance in other.utterances] == ["don't go ann's 3 30", None, ""]
+    assert other.sha256 != manifest.sha256

@@ -18,9 +18,9 @@ import soundfile as sf
 from tests.unit.data.media.test_audio import cut, encode, wave, with_size
 
 from merkit.core.errors import MediaError
-from merkit.core.waveform import Waveform
+from merkit.core.waveform import Channel, Track, Waveform
 from merkit.data.media import audio, video
-from merkit.data.media.audio import decode, probe, read_audio
+from merkit.data.media.audio import decode, probe, read_audio, recording_hash
 from merkit.data.media.sources import EncodedRecording
 
 
@@ -482,6 +482,12 @@ def test_the_first_of_several_tracks_that_can_be_decoded_is_read_with_a_note(tmp
             file.mux(track.encode(block))
     assert_read(tmp_path / "a.mkv", wave(16000), 16000)
     assert probe(tmp_path / "a.mkv").notes == ("it has 3 audio tracks: number 1 is read",)
+    third = Track(tmp_path / "a.mkv", 3)
+    np.testing.assert_allclose(read_audio(third, 16000), wave(16000) / 3, atol=1e-4)
+    np.testing.assert_allclose(read_audio(Channel(third, 0), 16000, 0.2, 0.4), wave(16000)[3200:6400] / 3, atol=1e-4)
+    assert recording_hash(third) != recording_hash(tmp_path / "a.mkv")
+    with pytest.raises(MediaError, match="has 3 audio tracks, no number 4"):
+        read_audio(Track(tmp_path / "a.mkv", 4), 16000)
 
     edited(tmp_path / "a.mkv", (b"A_PCM/INT/LIT", -13, b"A_PCX/ZZZ/LIT"))
 

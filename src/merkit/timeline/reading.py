@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction
 from merkit.io.decision_rule import DecisionRule
-from merkit.recordings.analysis import Analysis, Segment
-from merkit.recordings.timeline.document import Answer, Timeline, TimelineSegment
+from merkit.timeline.analysis import Analysis, Segment
+from merkit.timeline.document import Answer, Timeline, TimelineSegment
 
 
 def read_timeline(values: Mapping[str, Any]) -> Analysis:

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from merkit import __version__
 from merkit.core.types import Prediction
-from merkit.recordings.timeline.summary import Summary
+from merkit.timeline.summary import Summary
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis, Segment
+    from merkit.timeline.analysis import Analysis, Segment
 
 VERSION = "merkit-timeline-1"
 

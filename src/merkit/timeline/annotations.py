@@ -14,7 +14,7 @@ from merkit.core.characters import visible
 from merkit.io.predictions import LABEL_SEPARATOR
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis, Segment
+    from merkit.timeline.analysis import Analysis, Segment
 
 WORDS, LABELS = "words", "emotion"
 UNSURE = "unsure"

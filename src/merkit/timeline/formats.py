@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import unknown
 from merkit.io.predictions import PROBABILITY
-from merkit.recordings.subtitles import srt, vtt
-from merkit.recordings.timeline.annotations import eaf, textgrid
+from merkit.timeline.annotations import eaf, textgrid
+from merkit.timeline.subtitles import srt, vtt
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Analysis, Segment
+    from merkit.timeline.analysis import Analysis, Segment
 
 JSON, HTML = "json", "html"
-DEFAULT = (JSON, "csv")
+DEFAULT = (JSON, "csv", HTML)
 UNSURE = "unsure"
 
 
@@ -81,7 +81,7 @@ TEXTS: Mapping[str, Callable[["Analysis"], str]] = {
 }
 ENDINGS = {"textgrid": "TextGrid"}
 """Of the files whose ending is not the name of the format."""
-NAMES = (JSON, *TEXTS)
+NAMES = (JSON, *TEXTS, HTML)
 
 
 def chosen_formats(names: str | None) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import MerkitError
+from merkit.core.types import Prediction
 from merkit.data.files import write_texts
-from merkit.io.predictions import PROBABILITY
+from merkit.io.predictions import LABEL_SEPARATOR, PROBABILITY
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}table{border-collapse:"
@@ -60,16 +61,19 @@ class Tabular(ABC):
         return Path(path)
 
     def to_html(self, path: str | Path) -> Path:
-        """Write the rows as a page of HTML and return the file's path; an earlier page is replaced, and nothing else.
+        """Write a page of HTML and return the file's path; an earlier page is replaced, and nothing else.
 
         Raises:
             MerkitError: The file cannot be written, or holds something else.
         """
         _refuse_foreign(Path(path), lambda content: _GENERATOR.encode() in content)
-        title = f"<title>{escape(self.title)}</title>"
-        head = f'<!doctype html><meta charset="utf-8">{_GENERATOR}{title}<style>{_STYLE}</style>'
-        write_texts({Path(path): head + self._repr_html_()})
+        write_texts({Path(path): self._page(Path(path).parent)})
         return Path(path)
+
+    def _page(self, folder: Path) -> str:
+        """Return the page that `to_html` writes into a folder."""
+        title = f"<title>{escape(self.title)}</title>"
+        return f'<!doctype html><meta charset="utf-8">{_GENERATOR}{title}<style>{_STYLE}</style>{self._repr_html_()}'
 
     def _repr_html_(self) -> str:
         """Return the rows as an HTML table, without the probabilities; all text is escaped."""
@@ -81,6 +85,26 @@ class Tabular(ABC):
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return f"<p><b>{escape(self.title)}</b></p>{table}{notes}"
+
+
+def prediction_row(
+    prediction: Prediction | None, labels: Sequence[str], has_arousal: bool = False, multi_label: bool = False
+) -> dict[str, Any]:
+    """Return a prediction's columns in the rows of a `Tabular`; ``None`` where it has none of it.
+
+    Several labels are one text, with semicolons between them.
+    """
+    several = () if prediction is None else prediction.labels or ()
+    probabilities = {} if prediction is None else prediction.probabilities
+    arousal = None if prediction is None else prediction.arousal
+    return {
+        "label": None if prediction is None else prediction.label,
+        **({"labels": LABEL_SEPARATOR.join(several)} if multi_label else {}),
+        "confidence": None if prediction is None else prediction.confidence,
+        **({"arousal": arousal} if has_arousal else {}),
+        "modalities": "" if prediction is None else ",".join(prediction.modalities),
+        **{PROBABILITY + label: probabilities.get(label) for label in labels},
+    }
 
 
 def _shown(name: str, value: Any) -> str:

@@ -6,8 +6,9 @@ of a long one), talk time counts once. Sound without speech is no talk.
 A speaker's course is the mean of the probabilities of the utterances around a moment, weighted by their duration and by
 a Gaussian of their distance in time. The label of an utterance is a draw from its distribution, so the share p of a
 label has the variance p(1 - p) / n, where n is the effective number of utterances, (sum of weights)^2 / (sum of their
-squares); the 95 % interval is 1.96 of its roots wide on either side. A turning point is where one label is sure to lead
-(its interval lies above that of each other label) after another one was.
+squares); the 95 % interval is 1.96 of its roots wide on either side. The difference of two shares p and q has the
+variance (p + q - (p - q)^2) / n. A turning point is where one label leads every other one with 90 % (the difference is
+1.28 roots of its variance) after another label did.
 """
 
 import math
@@ -20,14 +21,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict
 
-from merkit.recordings.speech import CHANNELS_CANCEL, NO_SPEECH
+from merkit.timeline.reasons import CHANNELS_CANCEL, NO_SPEECH
 
 if TYPE_CHECKING:
-    from merkit.recordings.analysis import Segment
+    from merkit.timeline.analysis import Segment
 
 _STRICT = ConfigDict(extra="forbid")
 _Z = 1.96
-_LEAST_SPREAD_S, _SPREAD = 10.0, 1 / 20
+_LEADS_Z = 1.2816
+_LEAST_SPREAD_S, _SPREAD = 15.0, 1 / 12
 """Standard deviation of the Gaussian: this share of the recording, and not less than so many seconds."""
 _WINDOW_S, _MOST_WINDOWS = 30.0, 24
 """Shares over time are those of windows of this length, or longer where there would be more."""
@@ -96,6 +98,8 @@ class Course:
     times_s: Floats
     means: Floats
     half_widths: Floats
+    counts: Floats
+    """Effective number of utterances ``[times]``."""
 
 
 def summarize(segments: Sequence["Segment"], duration_s: float, labels: Sequence[str]) -> Summary:
@@ -132,8 +136,9 @@ def course(
     weights = lengths * np.exp((nearest - np.square(distances)) / 2)
     weights /= weights.sum(axis=1, keepdims=True)
     means = weights @ probabilities
-    half_widths = _Z * np.sqrt(np.clip(means * (1 - means), 0, None) * np.square(weights).sum(axis=1, keepdims=True))
-    return Course(times_s, means, half_widths)
+    counts = 1 / np.square(weights).sum(axis=1)
+    half_widths = _Z * np.sqrt(np.clip(means * (1 - means), 0, None) / counts[:, None])
+    return Course(times_s, means, half_widths, counts)
 
 
 def turning_points(
@@ -148,14 +153,15 @@ def turning_points(
         return []
     points: list[TurningPoint] = []
     last, since = None, 0
-    for number, (means, half) in enumerate(zip(found.means, found.half_widths, strict=True)):
+    for number, (means, count) in enumerate(zip(found.means, found.counts, strict=True)):
         leading = int(np.argmax(means))
-        others = np.delete(means + half, leading)
-        if means[leading] - half[leading] <= others.max():
+        others = np.delete(means, leading)
+        lead = means[leading] - others
+        if np.any(lead <= _LEADS_Z * np.sqrt(np.clip(means[leading] + others - lead**2, 0, None) / count)):
             continue
         if last is not None and leading != last:
-            lead = np.argmax(found.means[since : number + 1], axis=1)
-            turn = since + 1 + int(np.flatnonzero(lead[1:] == leading)[0])
+            leaders = np.argmax(found.means[since : number + 1], axis=1)
+            turn = since + 1 + int(np.flatnonzero(leaders[1:] == leading)[0])
             points.append(TurningPoint(_ms(asked[turn].start_s), speaker, labels[last], labels[leading]))
         last, since = leading, number
     return points

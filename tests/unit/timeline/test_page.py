@@ -1,0 +1,288 @@
+"""The page of a timeline in a browser, and what no text can do in it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+from tests.commandline import call
+from tests.timelines import CALL, HOSTILE, LABELS, analysis, answer, segment, silent
+
+from merkit.core.errors import MerkitError
+from merkit.core.types import Prediction
+from merkit.recordings.writing import outputs_of, write_analysis
+from merkit.timeline.analysis import Analysis, Segment
+from merkit.timeline.index import check_index, write_index
+from merkit.timeline.page import timeline_page
+from merkit.timeline.reading import read_timeline
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+class Counted(HTMLParser):
+    """Counts what a parser takes for elements."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.handlers: list[str] = []
+        self.sources: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.handlers += [name for name, _ in attributes if name.startswith("on")]
+        self.sources += [value or "" for name, value in attributes if name in ("src", "href", "data-src")]
+
+
+def sources(first: str, second: str) -> Prediction:
+    both = answer("happy")
+    parts = {"words": answer(first), "voice": answer(second)}
+    return Prediction("", both.label, both.probabilities, both.confidence, both.modalities, sources=parts)
+
+
+def long_call(folder: Path, seconds: int = 40) -> Analysis:
+    """Return a call with sound, several speakers, what words and voice say, and what has no label."""
+    samples = np.sin(np.arange(8000 * seconds) / 8) * np.linspace(0.1, 0.8, 8000 * seconds)
+    sf.write(folder / "call.wav", samples, 8000)
+    segments: list[Segment] = [
+        segment(2.0 * n, 2.0 * n + 1.8, "Ann" if n % 2 else "Ben", LABELS[n % 3], f"words {n}")
+        for n in range(seconds // 2)
+    ]
+    segments[4] = Segment(8.0, 9.8, "Ben", "they differ", sources("neutral", "angry"))
+    segments[6] = segment(12.0, 13.8, "Ben", None, "unsure words")
+    segments[8] = silent(16.0, 17.8, "Ben")
+    return analysis(segments, recording=folder / "call.wav", stages={"channels": "One channel."})
+
+
+@pytest.mark.parametrize("audio", ["embed", "link", "none"])
+def test_hostile_text_stays_text(tmp_path: Path, audio: Any) -> None:
+    name = f"{HOSTILE.replace('/', '')}.wav"
+    sf.write(tmp_path / name, np.zeros(800), 8000)
+    prediction = Prediction(
+        "", HOSTILE, {HOSTILE: 1.0}, 1.0, (), sources={HOSTILE: answer("happy"), "b": answer("angry")}
+    )
+    made = analysis(
+        [Segment(0, 0.1, HOSTILE, HOSTILE, prediction), silent(0.1, 0.2, HOSTILE)],
+        recording=tmp_path / name,
+        labels=(HOSTILE, *LABELS),
+        notes=[HOSTILE],
+        stages={HOSTILE: HOSTILE},
+        checkpoint=HOSTILE,
+    )
+    plain = analysis([segment(0, 0.1, "A", "happy"), silent(0.1, 0.2)], recording=tmp_path / name)
+
+    page, usual = Counted(timeline_page(made, tmp_path, audio)), Counted(timeline_page(plain, tmp_path, audio))
+    notebook = Counted(made._repr_html_())
+
+    assert page.tags.count("script") == usual.tags.count("script") == (3 if audio == "embed" else 2)
+    assert "img" not in page.tags + notebook.tags
+    assert "script" not in notebook.tags
+    assert not page.handlers + notebook.handlers
+    assert not [source for source in page.sources if ":" in source and source != "data:,"]
+
+
+def test_a_page_names_no_other_place_and_two_hours_are_small(tmp_path: Path) -> None:
+    many = [
+        segment(2.4 * n, 2.4 * n + 2.2, f"S{n % 3}", LABELS[n % 3], "about a dozen words " * 3) for n in range(3000)
+    ]
+    sf.write(tmp_path / "long.wav", np.zeros(7200 * 1000, np.int16), 1000)
+
+    page = timeline_page(analysis(many, recording=tmp_path / "long.wav"), tmp_path)
+
+    assert len(page.encode()) < 6e6
+    assert len(re.findall(r"<li id=", page)) == 3000
+    assert not re.findall(r"https?://(?!www\.w3\.org)", page)
+    assert 'data-src="long.wav"' in page
+
+
+def test_where_voices_were_left_out_the_page_has_no_sound(tmp_path: Path) -> None:
+    made = replace(long_call(tmp_path), excludes_speakers=True)
+
+    page = timeline_page(made, tmp_path, "embed")
+
+    assert "<audio" not in page
+    assert 'id="sound"' not in page
+    assert '"peaks":""' in page
+    assert 'class="wave"' not in page + made._repr_html_()
+    assert read_timeline(made.to_dict()).excludes_speakers
+
+
+def test_the_truth_stands_beside_the_predictions(tmp_path: Path) -> None:
+    page = timeline_page(analysis(CALL), tmp_path, truth=["neutral", "happy", "angry", "sad", "happy", "happy"])
+
+    assert "Right, of 6: The model 3." in page
+    assert page.count("✓") == page.count("✗") == 3
+    assert "truth: sad ✗" in page
+
+
+def test_to_html_writes_the_page_and_replaces_only_its_own(tmp_path: Path) -> None:
+    made = long_call(tmp_path)
+    (tmp_path / "notes.html").write_text("<p>mine")
+
+    made.to_html(tmp_path / "call.html")
+    made.to_html(tmp_path / "call.html")
+
+    assert 'id="utterances"' in (tmp_path / "call.html").read_text()
+    with pytest.raises(MerkitError, match="merkit did not write it"):
+        made.to_html(tmp_path / "notes.html")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    write_analysis(long_call(folder), outputs_of(folder, Path("call")), {}, audio="embed")
+    return folder / "call.html"
+
+
+@pytest.fixture
+def opened(browser: Any, written: Path) -> Iterator[Any]:
+    """Open the page of a call, and afterwards check that it was silent on the console and asked for nothing else."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
+    said, asked = watch(page)
+    page.goto(written.as_uri())
+    page.wait_for_selector("html[data-ready=yes]")
+    yield page
+    assert said == []
+    assert [url for url in asked[1:] if not url.startswith("blob:")] == []
+    page.close()
+
+
+def watch(page: Any) -> tuple[list[str], list[str]]:
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    return said, asked
+
+
+def current(page: Any) -> str:
+    return str(page.locator("[aria-current] .said").inner_text())
+
+
+def test_a_click_moves_playback_and_playback_moves_the_page(opened: Any) -> None:
+    opened.click("#u5 .said")
+    assert current(opened) == "words 5"
+    assert opened.inner_text("#clock").startswith("0:10.0")
+    box = opened.locator("#whole").bounding_box()
+    opened.mouse.click(box["x"] + box["width"] * 0.52, box["y"] + 10)
+    assert current(opened) == "words 10"
+
+    opened.click("#play")
+    opened.wait_for_selector("#u11[aria-current]")
+
+    assert opened.evaluate("document.getElementById('audio').currentTime") >= 22
+    assert opened.evaluate("document.querySelector('[aria-current]').getBoundingClientRect().top") < 1000
+    opened.click("#play")
+    assert opened.evaluate("document.getElementById('audio').paused")
+
+
+def test_the_keyboard_moves_and_plays(opened: Any) -> None:
+    opened.focus("#whole")
+    opened.keyboard.press("End")
+    assert opened.get_attribute("#whole", "aria-valuenow") == "39.8"
+    opened.keyboard.press("Home")
+    opened.keyboard.press("ArrowRight")
+    assert opened.get_attribute("#whole", "aria-valuetext") == "0:05, Ben, angry"
+    opened.keyboard.press("j")
+    assert current(opened) == "words 3"
+    opened.keyboard.press("k")
+    assert current(opened) == "words 2"
+    opened.keyboard.press(" ")
+    opened.wait_for_selector("#play[aria-pressed=true]")
+    opened.focus("#u7 button")
+    opened.keyboard.press("Enter")
+    opened.wait_for_selector("#u7[aria-current]")
+    assert 14 <= opened.evaluate("document.getElementById('audio').currentTime") < 16
+
+
+def test_filters_keep_what_fits(opened: Any) -> None:
+    shown = "#utterances li:not([hidden])"
+    opened.select_option("#which", "unsure")
+    assert opened.locator(shown).count() == 1
+    assert "unsure words" in opened.inner_text(shown)
+    opened.select_option("#which", "none")
+    assert "no speech" in opened.inner_text(shown)
+    opened.select_option("#which", "")
+    opened.fill("#search", "differ")
+    assert "words: neutral 80 %; voice: angry 80 %" in opened.inner_text(shown)
+    assert opened.inner_text("#count") == "1 of 20 utterances"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+def test_axe_finds_nothing_serious(opened: Any, width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    opened.set_viewport_size({"width": width, "height": 900})
+    opened.emulate_media(color_scheme=scheme)
+
+    found = axe.Axe().run(opened)
+
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    serious = [each for each in found.response["violations"] if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
+
+
+def test_an_index_finds_recordings_and_utterances(browser: Any, tmp_path: Path) -> None:
+    for name, label in (("b", "happy"), ("sub folder/a", "angry")):
+        made = analysis([segment(0, 2, "Ann", label, f"said in {name}"), segment(3, 4, HOSTILE, "neutral", HOSTILE)])
+        write_analysis(made, outputs_of(tmp_path, Path(name)), {})
+    path = check_index(tmp_path, [Path("b")])
+    assert path is not None
+    write_index(path)
+    page = browser.new_page()
+    said, asked = watch(page)
+
+    page.goto(path.as_uri())
+    rows = page.locator("#rows tr:not([hidden])")
+    names = rows.locator("th a").all_inner_texts()
+    page.fill("#search", "said in sub")
+    found = rows.locator(".found").all_inner_texts()
+    page.locator("#rows .found a:visible").click()
+
+    assert names == ["b", "sub folder/a"]
+    assert found == ["0:00 Ann: angry 80 % – said in sub folder/a"]
+    assert page.title() == "call.wav: emotions over time"
+    assert said == []
+    assert all(url.startswith("file:") for url in asked)
+    page.close()
+
+
+def test_the_index_replaces_no_file_of_another_origin(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<p>mine")
+
+    with pytest.raises(MerkitError, match=r"index\.html' exists, and merkit did not write it"):
+        check_index(tmp_path, [Path("a"), Path("b")])
+    assert check_index(tmp_path, [Path("index"), Path("b")]) is None
+
+
+def test_audio_is_that_of_a_page(tmp_path: Path) -> None:
+    done = call("analyze", tmp_path, "--checkpoint", "builtin:voice", "--audio", "embed")
+
+    assert done.code == 2
+    assert "--audio embed is that of the page in --out" in done.error
+
+
+def test_the_call_by_hand_is_shown_with_what_has_no_label() -> None:
+    page = timeline_page(analysis(CALL), Path())
+
+    assert "no label" in page
+    assert page.count('class="box unsure"') == page.count('class="box none"') == 1
