@@ -112,6 +112,10 @@ class JoinedRecognizer(Predictor):
             if failures is None or id_ not in failures
         ]
 
+    def answering(self, predictions: Sequence[Prediction]) -> Predictor:
+        said = any(each.sources[WORDS].probabilities for each in predictions)
+        return self if said else self._sources[VOICE]
+
     def averaged(self, parts: Sequence[Prediction]) -> Prediction:
         return self._join(
             {name: source.averaged([part.sources[name] for part in parts]) for name, source in self._sources.items()}

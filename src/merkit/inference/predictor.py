@@ -81,6 +81,10 @@ class Predictor(ABC):
         conversations: without it their predictions would be others.
         """
 
+    def answering(self, predictions: Sequence[Prediction]) -> "Predictor":
+        """Return whose decision rule these predictions follow: its own, or its only model's that says anything."""
+        return self
+
     def averaged(self, parts: Sequence[Prediction]) -> Prediction:
         """Return the prediction of an utterance that was read in parts: the mean of theirs."""
         return self.decisions.joined(parts)

@@ -31,6 +31,7 @@ def describe_decisions(recognizer: Predictor, predictions: Sequence[Prediction],
         predictions: Of the utterances that it was asked for.
         total: How many utterances there are.
     """
+    recognizer = recognizer.answering(predictions)
     rule, known = recognizer.decisions.rule, recognizer.labels
     if recognizer.decisions.always_labels:
         return []

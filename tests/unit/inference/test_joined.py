@@ -16,6 +16,7 @@ from merkit.core.types import Prediction, Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
 from merkit.inference.joined import JoinedRecognizer, load_predictor
 from merkit.io.joined import JoinedCheckpoint, joined_values, read_joined
+from merkit.recordings.decision_notes import describe_decisions
 
 SHARES = {"neutral": -0.5, "happy": 0.5, "sad": -0.5, "angry": 0.5}
 SOURCE = {"checkpoint": "builtin:voice", "hash": "0"}
@@ -100,6 +101,9 @@ def test_without_words_the_voice_answers_alone(tmp_path: Path) -> None:
         assert replace(both, sources={}) == both.sources["voice"]
         assert list(both.probabilities) == ["neutral", "happy", "sad", "angry"]
         assert both.sources["words"].reason == "no input that the model reads"
+    notes = describe_decisions(joined(), found, len(found))
+    assert "Without the words in 6 of 6 utterances: no input that the model reads." in notes
+    assert any("neutral 80 %" in note for note in notes)  # the voice's prior; the words' is 60 %
 
 
 def test_an_utterance_that_cannot_be_read_has_no_row_and_the_others_have_theirs(tmp_path: Path) -> None:
