@@ -57,7 +57,8 @@ def long_call(folder: Path, seconds: int = 40) -> Analysis:
     segments[4] = Segment(8.0, 9.8, "Ben", "they differ", sources("neutral", "angry"))
     segments[6] = segment(12.0, 13.8, "Ben", None, "unsure words")
     segments[8] = silent(16.0, 17.8, "Ben")
-    return analysis(segments, recording=folder / "call.wav", stages={"channels": "One channel."})
+    checkpoint = "/home/someone/runs/a_long_name_of_a_recipe_that_no_line_holds/checkpoint"
+    return analysis(segments, recording=folder / "call.wav", stages={"channels": "One channel."}, checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize("audio", ["embed", "link", "none"])
