@@ -120,15 +120,15 @@ class Predictor(ABC):
                 are extracted in memory, no file is written.
             segments: Times of the segments that the model reads, by tier; ``None``: of the alignment beside the corpus.
             batch_size: Items a batch; changes no prediction.
-            batch_seconds: Seconds of audio a batch at most, as in training; changes no prediction. ``None``: without
-                ``features`` as many as are held in memory, otherwise any number.
+            batch_seconds: Seconds of audio a batch at most, as in training; changes no prediction. ``None``: as many as
+                are held in memory.
             statistics: Of the speakers, as `speaker_statistics` returns them; ``None``: those of ``turns``.
             progress: Called with the progress of feature extraction.
         """
         chosen = {turn.utterance.id for turn in turns} if wanted is None else wanted
         if statistics is None:
             statistics = self.speaker_statistics(turns, features, progress)
-        most_s = IN_MEMORY_S if not isinstance(features, Path) and self.hears else math.inf
+        most_s = IN_MEMORY_S if self.hears else math.inf
         if batch_seconds is None and most_s < math.inf:
             batch_seconds = most_s
         for chunk in self.chunks(turns, chosen, most_s):
