@@ -111,11 +111,13 @@ def _rows(view: View) -> Iterator[str]:
 
 def _said(view: View, number: int) -> str:
     segment = view.analysis.segments[number]
-    alone = "; ".join(f"{name}: {_short(each)}" for name, each in segment.sources.items())
+    facts = [f"{name}: {_short(each)}" for name, each in segment.sources.items()]
+    if segment.arousal is not None:
+        facts.append(f"arousal {100 * segment.arousal:.0f} %")
     if view.truth:
         mark = "✓" if segment.label == view.truth[number] else "✗"
-        alone = "; ".join(filter(None, [f"truth: {view.truth[number]} {mark}", alone]))
-    below = f'<span class="parts">{html_text(alone)}</span>' if alone else ""
+        facts.insert(0, f"truth: {view.truth[number]} {mark}")
+    below = f'<span class="parts">{html_text("; ".join(facts))}</span>' if facts else ""
     return (
         f'<span class="who">{html_text(segment.speaker or NOBODY)}</span>{parts.tag(segment, view.styles)}'
         f'<span class="said">{html_text(segment.text or "")}{below}</span>'

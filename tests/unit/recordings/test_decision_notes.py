@@ -140,7 +140,7 @@ def test_all_forms_of_a_result_say_the_same(tmp_path: Path) -> None:
     assert frame["p:sad"].isna().tolist() == [False] * 5 + [True]
     assert frame["arousal"].notna().all()
     page = result.to_html(tmp_path / "call.html").read_text()
-    assert "<th>arousal</th>" in page
+    assert f"arousal {100 * result.segments[-1].arousal:.0f} %" in page
     assert "fewer than 5 utterances" in page
 
 
