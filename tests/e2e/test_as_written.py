@@ -119,7 +119,7 @@ def test_files_are_written_before_anything_is_printed(
             "--out", tmp_path / "out",
         )  # fmt: skip
 
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".csv"}
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".csv", ".html"}
 
 
 def test_errors_are_printed_as_written(home: Path, tmp_path: Path) -> None:

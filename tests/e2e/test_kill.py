@@ -3,45 +3,45 @@
 import os
 import random
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
-from tests.commandline import call
-from tests.forked import exit_code
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
+KILLED = """
+import builtins, os, signal, sys
+left = int(sys.argv.pop(1))
 from merkit.data import files
+real = files.atomic_path
+from contextlib import contextmanager
 
-
-def command(*arguments: str, killed_at: int = 0) -> int:
-    """Run merkit, killed at the n-th moment that can hurt: just before or just after a file takes its place."""
-    left, real = killed_at, files.atomic_path
-
-    def moment() -> None:
-        nonlocal left
+@contextmanager
+def counted(path):
+    global left
+    with real(path) as temporary:
+        yield temporary
         left -= 1
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    @contextmanager
-    def counted(path: Path) -> Iterator[Path]:
-        with real(path) as temporary:
-            yield temporary
-            moment()
-        moment()
+files.atomic_path = counted
+from merkit.cli.main import run
+run()
+"""
+"""The command line, killed at the n-th moment that can hurt: just before or just after a file takes its place."""
 
-    def run() -> int:
-        for module in list(sys.modules.values()):
-            if getattr(module, "atomic_path", None) is real:
-                module.atomic_path = counted  # type: ignore[attr-defined]
-        return call("-q", *arguments).code
 
-    return exit_code(run)
+def command(*arguments: str, killed_at: int = 0) -> int:
+    code = ["-c", KILLED, str(killed_at)] if killed_at else ["-m", "merkit"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, *code, "-q", *arguments], env=environment, capture_output=True).returncode
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kill")
     write_corpus(folder / "data", conversations=10)
     write_recipe(folder / "r.toml", {**recipe_values("bc_lstm", epochs=3), "seeds": 2})
-    done = call("-q", "train", folder / "r.toml", "--data", folder / "data", "--out", folder / "calm")
-    assert done.code == 0, done.error  # in this process, so that forks have all that is imported
+    assert command("train", str(folder / "r.toml"), "--data", str(folder / "data"), "--out", str(folder / "calm")) == 0
     return folder
 
 
@@ -75,16 +74,14 @@ def test_training_killed_again_and_again_ends_as_an_undisturbed_one(data: Path) 
         assert not (stormy / "state").exists()
 
 
-def test_prediction_killed_again_and_again_ends_with_the_same_file(data: Path, tmp_path: Path) -> None:
+def test_prediction_killed_again_and_again_ends_with_the_same_file(data: Path) -> None:
     checkpoint = next((data / "calm").glob("fold-*/seed-0/checkpoint"))
     arguments = ("predict", str(data / "data"), "--checkpoint", str(checkpoint), "--out")
-    stormy = tmp_path / "stormy.parquet"
-    assert call("-q", *arguments, data / "calm.parquet").code == 0
+    assert command(*arguments, str(data / "calm.parquet")) == 0
 
     for moment in (1, 2, 3):  # before the key, after it, before the first part
-        assert command(*arguments, str(stormy), killed_at=moment) == -signal.SIGKILL
-    assert command(*arguments, str(stormy)) == 0
+        assert command(*arguments, str(data / "stormy.parquet"), killed_at=moment) == -signal.SIGKILL
+    assert command(*arguments, str(data / "stormy.parquet")) == 0
 
-    assert stormy.read_bytes() == (data / "calm.parquet").read_bytes()
-    assert not Path(f"{stormy}.parts").exists()
-    assert not list(tmp_path.glob(".tmp-*"))
+    assert (data / "stormy.parquet").read_bytes() == (data / "calm.parquet").read_bytes()
+    assert not (data / "stormy.parquet.parts").exists()

@@ -12,7 +12,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from tests.commandline import Called, call
-from tests.forked import exit_code
 from tests.miniature import write_tone, write_tones
 from tests.tiny import recipe_values, write_recipe
 
@@ -271,26 +270,17 @@ def test_analysis_killed_again_and_again_ends_as_an_undisturbed_one(home: Path, 
     arguments = ("-q", "analyze", str(calls), "--checkpoint", str(home / "checkpoint"), "--out")
     calm = call(*arguments, tmp_path / "calm")
 
-    def killed(moment: int) -> int:
-        left, real = moment, Path.replace
-
-        def replace(path: Path, target: Path) -> Path:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(path, target)
-
-        def run() -> int:
-            Path.replace = replace  # type: ignore[method-assign]
-            return call(*arguments, tmp_path / "stormy").code
-
-        return exit_code(run)
-
+    killed = (
+        "import os, signal, sys\nleft = int(sys.argv.pop(1))\nfrom pathlib import Path\nreal = Path.replace\n"
+        "def replace(path, target):\n    global left\n    left -= 1\n"
+        "    if left == 0:\n        os.kill(os.getpid(), signal.SIGKILL)\n    return real(path, target)\n"
+        "Path.replace = replace\nfrom merkit.cli.main import run\nrun()\n"
+    )
     kept: list[Mapping[str, int]] = []
 
     for moment in (2, 7):  # between a record and its table; before the record of the third recording
-        assert killed(moment) == -signal.SIGKILL
+        process = [sys.executable, "-c", killed, str(moment), *arguments, str(tmp_path / "stormy")]
+        assert subprocess.run(process, capture_output=True, check=False).returncode == -signal.SIGKILL
         kept.append({str(path): path.stat().st_ino for path in (tmp_path / "stormy").glob("[!.]*.csv")})
     last = call(*arguments, tmp_path / "stormy")
 

@@ -145,8 +145,7 @@ class EmotionRecognizer:
             track: Which audio track of a file that has several, from 1; ``None``: the first one.
             channels: ``auto`` takes two channels that differ for two speakers and mixes those of the same sound.
                 ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each channel
-                as a speaker of its own; channels that are the same are refused. With a transcript, a speaker
-                is read from the channel that is louder while that speaker talks.
+                as a speaker of its own; equal ones are refused. A transcript's speaker is read from the louder one.
             speakers_file: Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker.
             speakers: How many speakers there are on one channel: they are told apart by their voices. Experimental; the
                 measured error is in the result's stages. The number is never guessed.

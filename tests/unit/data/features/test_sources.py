@@ -54,7 +54,7 @@ def test_speakers_are_measured_once_however_many_chunks_are_predicted(
         calls.append(1)
         return speaker_statistics(*arguments)
 
-    monkeypatch.setattr("merkit.inference.recognizer.speaker_statistics", counted)
+    monkeypatch.setattr("merkit.inference.predictor.speaker_statistics", counted)
     monkeypatch.setattr("merkit.inference.predictor.CHUNK", 1)
     in_chunks = list(recognizer.predict_turns(list(manifest.turns())))
 
