@@ -213,7 +213,7 @@ def test_every_output_says_why_there_is_no_label(checkpoints: Path, tmp_path: Pa
     assert frame["label"].isna().tolist() == [False, False, False, True]
     assert frame["p:calm"].isna().tolist() == [False, False, False, True]
     assert frame["reason"].tolist()[3] == "no speech"
-    assert "no speech" in result.to_html(tmp_path / "page.html").read_text()
+    assert "<small>no speech</small>" in result.to_html(tmp_path / "page.html").read_text()
 
 
 def test_the_detector_imports_no_code_of_its_package_and_leaves_threads_alone() -> None:

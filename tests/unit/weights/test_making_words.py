@@ -86,9 +86,9 @@ def test_the_prior_of_a_corpus_is_in_the_loss_and_not_in_the_evidence() -> None:
 
 
 def test_evidence_is_of_the_past_alone_and_a_single_turn_has_none() -> None:
-    vectors = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    vectors = np.random.default_rng(0).normal(scale=3.0, size=(6, 8)).astype(np.float32)
     changed = vectors.copy()
-    changed[4] += 1.0
+    changed[4] += 5.0 * np.arange(8)
     own = texts([{0}] * 6, turns=3)
     head = model()
 
@@ -102,9 +102,9 @@ def test_evidence_is_of_the_past_alone_and_a_single_turn_has_none() -> None:
     )
 
     assert np.abs(whole - other).max(axis=1)[:4] == pytest.approx(0.0, abs=1e-6)
-    assert (np.abs(whole - other).max(axis=1)[4:] > 1e-4).all()
+    assert (np.abs(whole - other).max(axis=1)[4:] > 1e-3).all()
     assert single[[0, 3]] == pytest.approx(whole[[0, 3]], abs=1e-6)
-    assert (np.abs(single - whole).max(axis=1)[[1, 2, 4, 5]] > 1e-4).all()
+    assert (np.abs(single - whole).max(axis=1)[[1, 2, 4, 5]] > 1e-3).all()
 
 
 def test_the_temperature_of_evidence_leaves_its_prior_alone() -> None:
