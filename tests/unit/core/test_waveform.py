@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from merkit.core.errors import MediaError
-from merkit.core.waveform import Channel, Waveform
+from merkit.core.waveform import Channel, Track, Waveform
 
 
 def test_one_channel_and_several_are_accepted_and_measured() -> None:
@@ -64,6 +64,7 @@ def test_a_channel_is_a_waveform_of_its_own() -> None:
 
 def test_a_channel_of_a_recording_is_named_as_people_count() -> None:
     assert str(Channel(Path("call.wav"), 1)) == "call.wav (channel 2)"
+    assert str(Channel(Track(Path("call.mkv"), 2), 0)) == "call.mkv (track 2) (channel 1)"
 
 
 def test_more_channels_than_a_recording_has_are_refused() -> None:
