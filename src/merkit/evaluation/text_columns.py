@@ -19,7 +19,7 @@ from merkit.evaluation.stored import Run
 FILE = "predictions-text-column"
 """In a cell's folder; its column ``text_column`` names the column that was read."""
 PLAIN_FILE = "predictions-plain-text"
-"""Likewise, of the transcript in plain text."""
+"""In a cell's folder: predictions for the transcript in plain text."""
 PLAIN = "plain"
 """The name of that condition."""
 

@@ -20,7 +20,7 @@ from merkit.io.outputs import KEY
 from merkit.recordings.transcripts import spoken_text
 from merkit.recordings.transcripts.lines import Draft
 from merkit.recordings.transcripts.tiers import parse_eaf
-from merkit.timeline.annotations import LABELS, NOBODY, UNSURE, WORDS
+from merkit.timeline.annotations import LABELS, UNKNOWN_SPEAKER, UNSURE, WORDS
 from merkit.timeline.reading import read_timeline
 
 _COLUMNS = ("start_s", "end_s", "label")
@@ -158,7 +158,7 @@ def _label(text: str | None) -> str | None:
 
 
 def _speaker(name: str) -> str:
-    return "" if name == NOBODY else name
+    return "" if name == UNKNOWN_SPEAKER else name
 
 
 def _seconds(cell: str | None, place: str) -> float:

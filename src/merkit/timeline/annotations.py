@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WORDS, LABELS = "words", "emotion"
 UNSURE = "unsure"
-NOBODY = "unknown"
+UNKNOWN_SPEAKER = "unknown"
 """The speaker's name where there is none."""
 
 _VOCABULARY = "emotions"
@@ -114,7 +114,7 @@ def tiers_of(segments: Sequence["Segment"]) -> list[tuple[str, list["Segment"]]]
         else:
             lane.append(segment)
     return [
-        (f"{visible(speaker) or NOBODY}{f' (overlap {number})' if number > 1 else ''}", lane)
+        (f"{visible(speaker) or UNKNOWN_SPEAKER}{f' (overlap {number})' if number > 1 else ''}", lane)
         for speaker, lanes in tiers.items()
         for number, lane in enumerate(lanes, start=1)
     ]

@@ -13,7 +13,7 @@ from merkit.core.characters import html_text
 from merkit.timeline.labels import NONE, STYLES, UNSURE, style_class
 from merkit.timeline.peaks import Peaks
 from merkit.timeline.summary import Course, course
-from merkit.timeline.view import LANES, NOBODY, View, clock
+from merkit.timeline.view import LANES, UNKNOWN_SPEAKER, View, clock
 
 if TYPE_CHECKING:
     from merkit.timeline.analysis import Analysis, Segment
@@ -144,7 +144,8 @@ def courses(view: View, speaker: str) -> str:
     )
     return (
         f'<svg class="course" viewBox="0 0 640 152" role="img" data-left="{left}" data-right="{right}" '
-        f'aria-label="{html_text(f"Course of {speaker or NOBODY}: {said}")}">{grid}{"".join([*bands, marks, *lines])}'
+        f'aria-label="{html_text(f"Course of {speaker or UNKNOWN_SPEAKER}: {said}")}">{grid}'
+        f"{''.join([*bands, marks, *lines])}"
         f"{names}{times}</svg>"
     )
 
@@ -181,7 +182,7 @@ def _wave(peaks: Peaks) -> str:
 
 def _described(analysis: "Analysis", speakers: Sequence[str]) -> str:
     talk = analysis.summary.speakers
-    return "; ".join(f"{speaker or NOBODY}, {talk[speaker].utterances} utterances" for speaker in speakers)
+    return "; ".join(f"{speaker or UNKNOWN_SPEAKER}, {talk[speaker].utterances} utterances" for speaker in speakers)
 
 
 def _round_step(rough: float) -> float:

@@ -27,7 +27,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Answer(_Part):
+class SourcePrediction(_Part):
     """A label, or why there is none."""
 
     label: str | None = Field(description="The predicted label; null: there is none, and the reason says why.")
@@ -41,7 +41,7 @@ class Answer(_Part):
     )
 
 
-class TimelineSegment(Answer):
+class TimelineSegment(SourcePrediction):
     """An utterance."""
 
     start_ms: Milliseconds
@@ -52,7 +52,7 @@ class TimelineSegment(Answer):
         default=None, description="All labels, the most probable one first, of a model of several labels per utterance."
     )
     modalities: list[str] = Field(description="What was present to the model: text, audio, video.")
-    sources: dict[str, Answer] = Field(
+    sources: dict[str, SourcePrediction] = Field(
         default={}, description="What each part of a joined model says alone, such as 'words' and 'voice'."
     )
 

@@ -19,7 +19,7 @@ from merkit.timeline.document import VERSION
 from merkit.timeline.labels import NONE, UNSURE, label_styles
 from merkit.timeline.page import GENERATOR, json_text, policy
 from merkit.timeline.reading import read_timeline
-from merkit.timeline.view import NOBODY, clock
+from merkit.timeline.view import UNKNOWN_SPEAKER, clock
 
 INDEX = "index.html"
 _MOST_TEXT = 8_000_000
@@ -71,7 +71,9 @@ def index_page(entries: Sequence[_Entry]) -> str:
         "recordings": [_data(each, labels, speakers, texts) for each in entries],
     }
     script = parts.resource("index.js")
-    who = "".join(f'<option value="{at}">{html_text(name or NOBODY)}</option>' for at, name in enumerate(speakers))
+    who = "".join(
+        f'<option value="{at}">{html_text(name or UNKNOWN_SPEAKER)}</option>' for at, name in enumerate(speakers)
+    )
     which = "".join(f'<option value="{at}">{html_text(label)}</option>' for at, label in enumerate(labels))
     heads = (("name", "Recording"), ("duration", "Length"), ("utterances", "Utterances"), ("unsure", "Unsure"))
     columns = "".join(

@@ -122,7 +122,7 @@
   function meters(target, title, shares, label) {
     const box = document.createElement("div"), head = document.createElement("h3"), grid = document.createElement("div");
     head.textContent = title;
-    grid.className = "current-answer";
+    grid.className = "current-prediction";
     shares.forEach((share, number) => {
       const name = document.createElement(data.labels[number] === label ? "b" : "span"), meter = document.createElement("span"), value = document.createElement("span");
       name.textContent = data.labels[number];
@@ -139,7 +139,7 @@
     target.append(box);
   }
   function describe() {
-    const box = byId("answer"), each = items[state.current];
+    const box = byId("prediction"), each = items[state.current];
     box.replaceChildren();
     if (!each) { box.textContent = "No utterance here."; return; }
     const said = document.createElement("p");
@@ -209,9 +209,9 @@
     audio.controls = false;
     audio.hidden = true;
     play.addEventListener("click", toggle);
-    const told = () => { play.textContent = audio.paused ? "▶ Play" : "⏸ Pause"; play.setAttribute("aria-pressed", String(!audio.paused)); };
-    audio.addEventListener("play", told);
-    audio.addEventListener("pause", told);
+    const showState = () => { play.textContent = audio.paused ? "▶ Play" : "⏸ Pause"; play.setAttribute("aria-pressed", String(!audio.paused)); };
+    audio.addEventListener("play", showState);
+    audio.addEventListener("pause", showState);
     audio.addEventListener("timeupdate", () => show(audio.currentTime));
     const frame = () => { if (!audio.paused) { show(audio.currentTime); requestAnimationFrame(frame); } };
     audio.addEventListener("play", () => requestAnimationFrame(frame));

@@ -19,7 +19,7 @@ from merkit.timeline import parts, sound
 from merkit.timeline.charts import axis, courses, overview, patterns
 from merkit.timeline.peaks import Peaks, peaks_of
 from merkit.timeline.rows import contrasts, plain_rows, says, transcript
-from merkit.timeline.view import LANES, NOBODY, View, clock, view_of
+from merkit.timeline.view import LANES, UNKNOWN_SPEAKER, View, clock, view_of
 
 if TYPE_CHECKING:
     from merkit.timeline.analysis import Analysis
@@ -149,11 +149,11 @@ def _right(view: View) -> str:
     if not view.truth:
         return ""
     pairs = list(zip(view.analysis.segments, view.truth, strict=True))
-    answers = {"All together" if view.sources else "The model": [segment.label for segment, _ in pairs]}
+    labels_of = {"All together" if view.sources else "The model": [segment.label for segment, _ in pairs]}
     for name in view.sources:
         alone = (segment.sources.get(name) for segment, _ in pairs)
-        answers[name] = [None if each is None else each.label for each in alone]
-    counts = (f"{name} {sum(map(str.__eq__, view.truth, map(str, said)))}" for name, said in answers.items())
+        labels_of[name] = [None if each is None else each.label for each in alone]
+    counts = (f"{name} {sum(map(str.__eq__, view.truth, map(str, said)))}" for name, said in labels_of.items())
     return f'<p class="headline">Right, of {len(pairs)}: {html_text(", ".join(counts))}.</p>'
 
 
@@ -188,13 +188,13 @@ def _player(view: View, has_sound: bool, source: str) -> str:
         '<p class="small keys">Keys: <kbd>space</kbd> play, <kbd>←</kbd> <kbd>→</kbd> 5 s, <kbd>j</kbd> <kbd>k'
         "</kbd> next and "
         'previous utterance.</p><p class="small" id="status" role="status"></p>'
-        '<div class="now-box"><div id="answer"></div></div></section>'
+        '<div class="now-box"><div id="prediction"></div></div></section>'
     )
 
 
 def _courses(view: View) -> str:
     figures = "".join(
-        f"<figure><h3>{html_text(speaker or NOBODY)}</h3>{chart}</figure>"
+        f"<figure><h3>{html_text(speaker or UNKNOWN_SPEAKER)}</h3>{chart}</figure>"
         for speaker in view.speakers
         if (chart := courses(view, speaker))
     )

@@ -8,7 +8,7 @@ from merkit.core.characters import html_text
 from merkit.core.phrases import number_of
 from merkit.timeline.labels import NONE, UNSURE, style_class
 from merkit.timeline.summary import Talk, Window
-from merkit.timeline.view import NOBODY, View, clock
+from merkit.timeline.view import UNKNOWN_SPEAKER, View, clock
 
 if TYPE_CHECKING:
     from merkit.timeline.analysis import Analysis, Segment
@@ -48,7 +48,9 @@ def speakers_table(view: View) -> str:
     """Return talk time, overlaps and shares of labels of each speaker, and of all together."""
     summary = view.analysis.summary
     everything = summary.recording.talk_ms
-    rows = [(name or NOBODY, talk, _percent(talk.talk_ms, everything)) for name, talk in summary.speakers.items()]
+    rows = [
+        (name or UNKNOWN_SPEAKER, talk, _percent(talk.talk_ms, everything)) for name, talk in summary.speakers.items()
+    ]
     if len(rows) != 1:
         rows.append(("All", summary.recording, ""))
     body = "".join(
@@ -115,7 +117,7 @@ def tag(segment: "Segment", styles: Mapping[str, int]) -> str:
 def turning_points(analysis: "Analysis") -> Iterable[tuple[float, str]]:
     """Yield the seconds and the sentence of each turning point."""
     for point in analysis.summary.turning_points:
-        yield point.time_ms / 1000, f"{point.speaker or NOBODY}: {point.before} → {point.after}"
+        yield point.time_ms / 1000, f"{point.speaker or UNKNOWN_SPEAKER}: {point.before} → {point.after}"
 
 
 def _parts(talk: Talk | Window, styles: Mapping[str, int]) -> Sequence[tuple[str, str, int]]:

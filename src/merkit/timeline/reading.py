@@ -11,7 +11,7 @@ from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction
 from merkit.io.decision_rule import DecisionRule
 from merkit.timeline.analysis import Analysis, Segment
-from merkit.timeline.document import Answer, Timeline, TimelineSegment
+from merkit.timeline.document import SourcePrediction, Timeline, TimelineSegment
 
 
 def read_timeline(values: Mapping[str, Any]) -> Analysis:
@@ -48,7 +48,7 @@ def read_timeline(values: Mapping[str, Any]) -> Analysis:
 def _segment(id_: str, each: TimelineSegment) -> Segment:
     prediction = None
     if each.label is not None or each.probabilities is not None or each.arousal is not None or each.modalities:
-        sources = {name: _prediction(id_, answer) for name, answer in each.sources.items()}
+        sources = {name: _prediction(id_, stored) for name, stored in each.sources.items()}
         labels = None if each.labels is None else tuple(each.labels)
         prediction = _prediction(id_, each, tuple(each.modalities), labels, sources)
     return Segment(each.start_ms / 1000, each.end_ms / 1000, each.speaker, each.text, prediction, each.reason)
@@ -56,19 +56,19 @@ def _segment(id_: str, each: TimelineSegment) -> Segment:
 
 def _prediction(
     id_: str,
-    answer: Answer,
+    stored: SourcePrediction,
     modalities: tuple[str, ...] = (),
     labels: tuple[str, ...] | None = None,
     sources: Mapping[str, Prediction] | None = None,
 ) -> Prediction:
     return Prediction(
         id_,
-        answer.label,
-        answer.probabilities or {},
-        answer.confidence,
+        stored.label,
+        stored.probabilities or {},
+        stored.confidence,
         modalities,
-        answer.reason,
-        answer.arousal,
+        stored.reason,
+        stored.arousal,
         labels,
         sources or {},
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from merkit.core.characters import html_text
 from merkit.timeline import parts
 from merkit.timeline.labels import NONE, UNSURE, style_class
-from merkit.timeline.view import LANES, NOBODY, View, clock
+from merkit.timeline.view import LANES, UNKNOWN_SPEAKER, View, clock
 
 if TYPE_CHECKING:
     from merkit.core.types import Prediction
@@ -21,7 +21,9 @@ def transcript(view: View) -> str:
     """Return the section with all utterances and their filters; a script reads what it needs from the rows."""
     rows = "\n".join(_rows(view))
     segments, talk = view.analysis.segments, view.analysis.summary.recording
-    who = "".join(f'<option value="{at}">{html_text(name or NOBODY)}</option>' for at, name in enumerate(view.speakers))
+    who = "".join(
+        f'<option value="{at}">{html_text(name or UNKNOWN_SPEAKER)}</option>' for at, name in enumerate(view.speakers)
+    )
     used = dict.fromkeys(label for segment in segments for label in segment.labels)
     which = "".join(f'<option value="={html_text(label)}">{html_text(label)}</option>' for label in used)
     which += f'<option value="{UNSURE}">unsure</option>' if talk.unsure_ms else ""
@@ -119,7 +121,7 @@ def _said(view: View, number: int) -> str:
         facts.insert(0, f"truth: {view.truth[number]} {mark}")
     below = f'<span class="parts">{html_text("; ".join(facts))}</span>' if facts else ""
     return (
-        f'<span class="who">{html_text(segment.speaker or NOBODY)}</span>{parts.tag(segment, view.styles)}'
+        f'<span class="who">{html_text(segment.speaker or UNKNOWN_SPEAKER)}</span>{parts.tag(segment, view.styles)}'
         f'<span class="said">{html_text(segment.text or "")}{below}</span>'
     )
 
@@ -132,10 +134,10 @@ def _short(prediction: "Prediction") -> str:
 
 def _shares(view: View, segment: "Segment") -> str:
     """Return an utterance's probabilities, together and of each source: its number, label and percentages."""
-    answers = [(0, segment.prediction)]
-    answers += [(view.sources.index(name) + 1, each) for name, each in segment.sources.items()]
+    predictions = [(0, segment.prediction)]
+    predictions += [(view.sources.index(name) + 1, each) for name, each in segment.sources.items()]
     shares = []
-    for number, each in answers:
+    for number, each in predictions:
         if each is not None and each.probabilities:
             values = "-".join(f"{100 * each.probabilities.get(label, 0.0):.0f}" for label in view.labels)
             shares.append(f"{number}:{'' if each.label is None else view.labels.index(each.label)}:{values}")

@@ -10,7 +10,7 @@ from merkit.timeline.peaks import Peaks
 if TYPE_CHECKING:
     from merkit.timeline.analysis import Analysis
 
-NOBODY = "speaker unknown"
+UNKNOWN_SPEAKER = "speaker unknown"
 LANES = 12
 """Speakers beyond the first so many share the last lane."""
 

@@ -19,7 +19,7 @@ class Source:
     pieces: tuple[str, ...]
     """Paths of the file's pieces in the order in which they are joined, from where packages are installed."""
     described_in: str
-    """The folder with the small files, likewise."""
+    """The folder with the small files, within the installed packages."""
     sha256: str
     """Of the joined pieces."""
     extra: str | None = None
@@ -147,7 +147,7 @@ WORDS = KnownWeights(
 )
 WORDS_CLEAN = KnownWeights(
     name="builtin:words-en-clean",
-    summary="a model: likewise, trained without MELD",
+    summary="a model: as builtin:words-en, trained without MELD",
     licence="GoEmotions: CC BY 4.0, Apache-2.0",
     sha256=None,
     kind="model",
