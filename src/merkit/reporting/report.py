@@ -76,8 +76,8 @@ def write_report(
         probes: Show those of linear probes of each run's representations, also in ``probes.csv``.
         text_column: Show those of each run that reads text with this column in place of the transcript, also in
             ``text-column.csv``.
-        text_condition: ``plain``: score each run with the transcript in plain text too. Predictions for these are made once
-            and stored in the run's folder.
+        text_condition: ``plain``: score each run with the transcript in plain text too. Predictions for these are made
+            once and stored in the run's folder.
         features: Folder of the feature stores for them; ``None``: ``features`` in the manifest's folder.
         progress: Called with their progress.
         results: CSV file of kept results, in which the runs' tasks are renewed; see `kept_results.renewed`.
