@@ -1,6 +1,7 @@
 """Label the utterances of a recording, with or without a transcript."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from merkit.core.encoder import describe_unread
@@ -66,10 +67,7 @@ def analyze_recording(
     sound = _chosen_track(recording, options.track)
     length_s = duration_s(sound)
     work = work or in_memory(length_s)
-    read = read_transcript(transcript, path.stem) if isinstance(transcript, Path) else transcript
-    fitted = (
-        None if read is None else fit_lines(read if isinstance(read, Transcript) else Transcript(tuple(read)), length_s)
-    )
+    fitted = _fitted(transcript, path.stem, length_s)
     lines = None if fitted is None else fitted.lines
     reads = _chosen(recognizer, checkpoint, options)
     hears, reads_text = recognizer.hears and "audio" in reads, "text" in reads
@@ -84,21 +82,7 @@ def analyze_recording(
     )
     windows = windows_of(division.lines, options.window_s)
 
-    def utterances_of(lines: Sequence[tuple[Line, Recording]], prefix: str = "") -> list[Utterance]:
-        return [
-            Utterance(
-                id=f"{prefix}{turn}",
-                conversation=path.stem,
-                turn=turn,
-                speaker=line.speaker,
-                text=line.text if reads_text else None,
-                audio=(str(own.resolve()) if isinstance(own, Path) else own) if hears else None,
-                start_s=line.start_s,
-                end_s=line.end_s,
-            )
-            for turn, (line, own) in enumerate(lines)
-        ]
-
+    utterances_of = partial(_utterances, path.stem, text=reads_text, audio=hears)
     utterances = utterances_of(windows.read)
     shown = [(line, windows.read[numbers[0]][1]) for line, numbers in windows.shown]
     compared = utterances_of(shown, "shown ") if len(shown) != len(utterances) else None
@@ -116,20 +100,10 @@ def analyze_recording(
     found: Mapping[str, Prediction] = {}
     if wanted:
         found = predict_pieces(recognizer, pieces, heard, wanted, times, work.features, progress, compared)
-    segments = []
-    for line, numbers in windows.shown:
-        parts = [found[str(number)] for number in numbers if str(number) in found]
-        prediction = recognizer.averaged(parts) if parts else None
-        segments.append(
-            Segment(
-                start_s=line.start_s or 0.0,
-                end_s=length_s if line.end_s is None else line.end_s,
-                speaker=line.speaker,
-                text=None if options.redact else line.text,
-                prediction=prediction,
-                reason=reasons[str(numbers[0])] if prediction is None else prediction.reason,
-            )
-        )
+    segments = [
+        _segment(line, numbers, recognizer, found, reasons, length_s, redact=options.redact)
+        for line, numbers in windows.shown
+    ]
     if found and reads and not any(prediction.modalities for prediction in found.values()):
         listed = " and ".join(sorted(reads))
         raise MerkitError(f"'{checkpoint}' reads {listed}, and '{path}' has no such input for it: use another model.")
@@ -169,6 +143,56 @@ def analyze_recording(
         transcript_hash=file_hash(transcript) if isinstance(transcript, Path) else None,
         stages={stage: what[stage] for stage in STAGES},
         excludes_speakers=bool(options.exclude_speakers),
+    )
+
+
+def _fitted(transcript: Path | Sequence[Line] | None, stem: str, length_s: float) -> Transcript | None:
+    """Return a transcript with lines within the recording; ``None``: there is none."""
+    if transcript is None:
+        return None
+    read = read_transcript(transcript, stem) if isinstance(transcript, Path) else transcript
+    return fit_lines(read if isinstance(read, Transcript) else Transcript(tuple(read)), length_s)
+
+
+def _utterances(
+    conversation: str, lines: Sequence[tuple[Line, Recording]], prefix: str = "", *, text: bool, audio: bool
+) -> list[Utterance]:
+    """Return lines as the utterances of a conversation, with what the model reads of them."""
+    return [
+        Utterance(
+            id=f"{prefix}{turn}",
+            conversation=conversation,
+            turn=turn,
+            speaker=line.speaker,
+            text=line.text if text else None,
+            audio=(str(sound.resolve()) if isinstance(sound, Path) else sound) if audio else None,
+            start_s=line.start_s,
+            end_s=line.end_s,
+        )
+        for turn, (line, sound) in enumerate(lines)
+    ]
+
+
+def _segment(
+    line: Line,
+    numbers: Sequence[int],
+    recognizer: Predictor,
+    found: Mapping[str, Prediction],
+    reasons: Mapping[str, str],
+    length_s: float,
+    *,
+    redact: bool,
+) -> Segment:
+    """Return a line of the timeline with the mean of the predictions of the utterances ``numbers``."""
+    parts = [found[str(number)] for number in numbers if str(number) in found]
+    prediction = recognizer.averaged(parts) if parts else None
+    return Segment(
+        start_s=line.start_s or 0.0,
+        end_s=length_s if line.end_s is None else line.end_s,
+        speaker=line.speaker,
+        text=None if redact else line.text,
+        prediction=prediction,
+        reason=reasons[str(numbers[0])] if prediction is None else prediction.reason,
     )
 
 
