@@ -19,6 +19,7 @@ from merkit.data.media.audio import decode
 from merkit.data.media.sources import EncodedRecording
 from merkit.encoders.networks.files import download_snapshot
 from merkit.inference.joined import load_predictor
+from merkit.inference.languages import is_foreign
 from merkit.inference.predictor import Predictor
 from merkit.io.decision_rule import DecisionOptions, DecisionRule
 from merkit.recordings.alignment import align_turns
@@ -55,6 +56,7 @@ class Predictions(Tabular, Sequence[Prediction]):
         return number_of(len(self), "prediction")
 
     def rows(self) -> list[dict[str, Any]]:
+        has_reasons = self.rule is not None or self.multi_label or any(each.reason for each in self.predictions)
         shown = [name for name in ("speaker", "text") if any(getattr(utterance, name) for utterance in self.utterances)]
         return [
             {
@@ -63,7 +65,7 @@ class Predictions(Tabular, Sequence[Prediction]):
                 **prediction_row(
                     prediction, self.labels, self.rule is not None and self.rule.arousal, self.multi_label
                 ),
-                **({} if self.rule is None and not self.multi_label else {"reason": prediction.reason}),
+                **({"reason": prediction.reason} if has_reasons else {}),
             }
             for utterance, prediction in zip(self.utterances, self.predictions, strict=True)
         ]
@@ -123,6 +125,7 @@ class EmotionRecognizer:
         marks: Mapping[str, tuple[float, float]] | None = None,
         window_s: float | None = None,
         exclude_speakers: Sequence[str] = (),
+        language: str | None = None,
         modalities: Sequence[str] | None = None,
         redact: bool = False,
         speech_check: bool = True,
@@ -154,6 +157,8 @@ class EmotionRecognizer:
             window_s: Reads longer speech without words in windows of so many seconds, which overlap by half; where two
                 overlap the result has the mean of both. ``None``: speech is cut to 15 s.
             exclude_speakers: Speakers whose voices and words reach no recogniser and no result.
+            language: Of the words, a code such as ``en``; ``None``: as the transcript states it or the recogniser finds
+                it. Words in a language that the model was not trained on, as far as it states that, are missing to it.
             modalities: What the model may read, such as ``["audio"]``; ``None``: all that it reads.
             redact: ``True`` leaves all words out of the result.
             speech_check: ``False`` leaves no sound out, for a model of other sounds than speech.
@@ -187,6 +192,7 @@ class EmotionRecognizer:
                 marks=dict(marks or {}),
                 window_s=window_s,
                 exclude_speakers=_names(exclude_speakers, "exclude_speakers"),
+                language=language,
                 modalities=None if modalities is None else _names(modalities, "modalities"),
                 redact=redact,
             ),
@@ -259,7 +265,8 @@ class EmotionRecognizer:
                 turns, features=features, segments=segments, batch_size=batch_size
             )
         }
-        if by_id and self.reads and not any(prediction.modalities for prediction in by_id.values()):
+        foreign = any(is_foreign(utterance.language, recognizer.languages) for utterance in utterances)
+        if by_id and self.reads and not foreign and not any(each.modalities for each in by_id.values()):
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, which no row has")
         unread = describe_unread(recognizer.encoders.values(), turns)
         predictions = tuple(by_id[utterance.id] for utterance in utterances)

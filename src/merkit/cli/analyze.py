@@ -79,6 +79,15 @@ def analyze(
             help="A voice that is neither sent to a recogniser nor kept in any output. May be repeated.",
         ),
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            help="Of the words, a code such as en; by default as the transcript or the recogniser says. A model has no "
+            "answer to words in a language that it was not trained on.",
+            show_default=False,
+        ),
+    ] = None,
     modalities: Annotated[
         str | None,
         typer.Option("--modalities", help="What the model may read: audio, text or audio,text.", show_default=False),
@@ -158,6 +167,7 @@ def analyze(
         marks=dict(_mark(mark) for mark in marks or ()),
         window_s=window_s,
         exclude_speakers=tuple(exclude_speakers or ()),
+        language=language,
         modalities=None if modalities is None else tuple(name.strip() for name in modalities.split(",")),
         redact=redact,
     )
