@@ -50,7 +50,7 @@ def analyze(
         int | None,
         typer.Option(
             "--speakers",
-            help="How many speakers one channel has: they are told apart by voice (experimental, prints its error).",
+            help="How many speakers one channel has, for speaker diarization (experimental, prints its error).",
             show_default=False,
         ),
     ] = None,

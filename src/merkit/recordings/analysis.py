@@ -21,6 +21,7 @@ from merkit.recordings.division import divide
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.recognition.engine import Engine
+from merkit.recordings.speakers.pipelines import Diarization
 from merkit.recordings.speech import describe_check, describe_unheard, without_unheard
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 from merkit.recordings.unfinished import Unfinished, in_memory
@@ -37,6 +38,7 @@ def analyze_recording(
     options: RecordingOptions = DEFAULT_OPTIONS,
     *,
     engine: Engine | None = None,
+    diarization: Diarization | None = None,
     name: str = "waveform",
     progress: ProgressCallback | None = None,
     work: Unfinished | None = None,
@@ -57,6 +59,7 @@ def analyze_recording(
         checkpoint: What the result says it was made by.
         options: How the recording is read.
         engine: Recognises words where there is no transcript; ``None``: none are recognised.
+        diarization: The user's, which says who speaks when; ``None``: see `find_speakers`.
         name: What a recording in memory is called.
         progress: Called as each stage proceeds.
         work: Keeps what is finished, so that a killed analysis goes on; ``None``: nothing is kept.
@@ -84,6 +87,7 @@ def analyze_recording(
         options,
         engine=engine,
         language=None if fitted is None else fitted.language,
+        diarization=diarization,
         always_cut=compares,
         name=path.stem,
         progress=progress,

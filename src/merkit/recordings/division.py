@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from merkit.core.errors import ConfigError
 from merkit.core.language import language_code
 from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
@@ -17,6 +18,7 @@ from merkit.recordings.channels import assign_channels, choose_channels
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.recognise import recognise_sounds
+from merkit.recordings.speakers.pipelines import Diarization
 from merkit.recordings.speakers.stage import find_speakers, without_speakers
 from merkit.recordings.speakers.turns import spoken_lines, with_speakers, within
 from merkit.recordings.speech import Region, has_enough, speech_regions
@@ -53,6 +55,7 @@ def divide(
     *,
     engine: Engine | None = None,
     language: str | None = None,
+    diarization: Diarization | None = None,
     always_cut: bool = False,
     name: str = "waveform",
     progress: ProgressCallback | None = None,
@@ -70,6 +73,7 @@ def divide(
         options: How it is read.
         engine: Recognises words where there is no transcript.
         language: The code that the transcript states, if it does; the options' takes its place.
+        diarization: The user's, which says who speaks when.
         always_cut: Whether a short recording is cut at its pauses too.
         name: What a recording in memory is called.
         progress: Called as the recording is heard.
@@ -82,10 +86,12 @@ def divide(
     parts = work or in_memory(length_s)
     stem = recording.stem if isinstance(recording, Path) else name
     given = language_code(options.language)
+    if diarization is not None and (options.marks or options.speakers_file is not None):
+        raise ConfigError("diarization says who speaks: leave out marks and speakers_file")
     has_words = lines is not None
     if lines is not None and all(line == _WHOLE for line in lines):  # a transcript without words and times
         lines, engine = None, None
-    choice = choose_channels(recording, options.channels, mix_because=_why_mixed(lines, options))
+    choice = choose_channels(recording, options.channels, mix_because=_why_mixed(lines, options, diarization))
     wholes = assign_channels(recording, None, choice.how)
     regions: dict[Recording, Sequence[Region]] = {}
 
@@ -101,7 +107,7 @@ def divide(
         if progress is not None:
             progress(f"speech of {stem}", seconds, math.ceil(length_s), f"{seconds} of {length_s:.0f} s heard")
 
-    who = find_speakers(stem, lines, wholes, options, length_s, hear, parts)
+    who = find_speakers(stem, lines, wholes, options, length_s, hear, parts, diarization)
     turns, notes = who.turns, list(who.notes)
     if lines is not None:
         named = with_speakers(lines, turns) if turns and lines[0].start_s is not None else lines
@@ -144,10 +150,12 @@ def divide(
     return Division(kept.spoken, stages, has_words, notes=notes)
 
 
-def _why_mixed(lines: Sequence[Line] | None, options: RecordingOptions) -> str | None:
+def _why_mixed(lines: Sequence[Line] | None, options: RecordingOptions, diarization: Diarization | None) -> str | None:
     """Return why channels that differ cannot be a speaker each; ``None``: they can."""
     if lines is not None and any(line.start_s is None for line in lines):
         return "the words have no times"
+    if diarization is not None:
+        return "a diarization is given"
     if options.marks:
         return "speakers are marked"
     return None if options.count in (None, 2) else f"--speakers {options.count} is given"

@@ -32,7 +32,7 @@ class RecordingOptions:
     speakers_file: Path | None = None
     """Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker."""
     speakers: int | None = None
-    """How many speakers there are on one channel; they are told apart by their voices."""
+    """How many speakers there are on one channel, for speaker diarization."""
     marks: Mapping[str, Region] = field(default_factory=dict)
     """By the name of each speaker, where that one alone is heard for a few seconds: ``speakers`` is their number."""
     window_s: float | None = None
