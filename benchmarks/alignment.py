@@ -46,7 +46,7 @@ class Slip:
     start_s: float
     end_s: float
     first: bool
-    """Of the utterance; its last word likewise."""
+    """Whether it is the first word of its utterance; ``last``: whether it is the last one."""
     last: bool
     after_pause: bool
     closed: bool

@@ -31,6 +31,7 @@ from torch import nn
 
 from merkit.core.batch import Batch, Padded
 from merkit.core.lookup import load
+from merkit.core.memory import keep_freed_memory
 from merkit.core.model import Model, ModelSpec
 from merkit.core.precision import has_native_bfloat16
 from merkit.data.dataset import bucketed_batches
@@ -124,6 +125,7 @@ def peak_mib(device: torch.device) -> float:
 def measure(name: str, size: str, conversations: int, batch_size: int, repeats: int) -> dict[str, Any]:
     """Train one model in this process; the fastest of the repeats counts."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    keep_freed_memory()
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     lengths = conversation_lengths(conversations)
@@ -159,6 +161,7 @@ def measure_released(checkout: Path | None, size: str, conversations: int, repea
         FileNotFoundError: The checkout is none.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()  # as in training; the others gain by it too
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     lengths = conversation_lengths(conversations)

@@ -4,6 +4,9 @@ Run `python benchmarks/live.py CALL.wav … [--checkpoint builtin:voice] [--trut
 `merkit prepare parley --set channels=2` makes calls. Each is written in real time, 20 ms at a time, to the standard
 input of the command in a process of its own. Printed as JSON:
 
+With `--idle` the call is read in this process instead, in the time of an idle core: that of the stream while more is
+waited for, CPU seconds while something is computed. So other work on the machine does not count.
+
 * `delay_ms`: from the moment at which the last sample of a turn was written to the moment at which its line was read,
   by the clock of this process; with the pause that ends a turn. `told_ms` is what the lines say themselves.
 * `from_true_end_ms`, with `--truth`: the same from the end of the words in a transcript of the same name in a folder,
@@ -23,6 +26,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +39,10 @@ from merkit.core.types import Prediction
 from merkit.inference.joined import load_predictor
 from merkit.inference.predictor import Predictor
 from merkit.recordings.analysis import analyze_recording
+from merkit.recordings.live.road import live_segments
+from merkit.recordings.live.sources import Block, Source
 from merkit.recordings.options import RecordingOptions
+from merkit.recordings.recognition.models import open_engine
 from merkit.recordings.transcripts import Line, read_transcript
 from merkit.recordings.unfinished import Unfinished
 from merkit.timeline.analysis import Segment
@@ -97,6 +104,41 @@ def listen(samples: np.ndarray, rate_hz: int, options: list[str]) -> tuple[list[
     if process.wait():
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     return [Heard(json.loads(line), at_s - begin_s) for line, at_s in lines], cpu_s
+
+
+class IdleCore(Source):
+    """A call as it is spoken to a process that has a core for itself."""
+
+    name = "a call"
+
+    def __init__(self, samples: np.ndarray, rate_hz: int) -> None:
+        super().__init__(rate_hz, samples.shape[1], self._time_s)
+        self._samples = samples
+        self._at_s = 0.0
+        self._since_s = time.process_time()
+
+    def _time_s(self) -> float:
+        return self._at_s + time.process_time() - self._since_s
+
+    def __iter__(self) -> Iterator[Block]:
+        size = round(BLOCK_S * self.rate_hz)
+        self._since_s = time.process_time()
+        for first in range(0, len(self._samples), size):
+            block = self._samples[first : first + size]
+            arrived_s = (first + len(block)) / self.rate_hz
+            self._at_s, self._since_s = max(self._time_s(), arrived_s), time.process_time()
+            yield Block(np.ascontiguousarray(block.T, np.float32) / np.float32(32768), arrived_s)
+
+
+def listen_alone(
+    model: Predictor, samples: np.ndarray, rate_hz: int, checkpoint: str, asr: str | None
+) -> tuple[list[Heard], float]:
+    """Return what `listen` returns, by the time of an idle core."""
+    source = IdleCore(samples, rate_hz)
+    turns = live_segments(model, source, checkpoint, engine=None if asr is None else open_engine(asr))
+    begin_s = time.process_time()
+    heard = [Heard(json.loads(json.dumps(turn.to_dict())), source.clock()) for turn in turns]
+    return heard, time.process_time() - begin_s
 
 
 def cpu_seconds(process: int) -> float:
@@ -163,6 +205,7 @@ def main() -> int:
     parser.add_argument("recordings", type=Path, nargs="+", metavar="CALL.wav")
     parser.add_argument("--checkpoint", default="builtin:voice")
     parser.add_argument("--asr", help="recognise words, as of merkit analyze")
+    parser.add_argument("--idle", action="store_true", help="in the time of an idle core")
     parser.add_argument("--truth", type=Path, help="folder of transcripts with the names of the calls")
     parser.add_argument("--seconds", type=float, help="of each call; all of it if left out")
     arguments = parser.parse_args()
@@ -177,7 +220,10 @@ def main() -> int:
             )
         frames = -1 if arguments.seconds is None else round(arguments.seconds * info.samplerate)
         samples, rate_hz = soundfile.read(recording, frames, dtype="int16", always_2d=True)
-        heard, cpu_s = listen(samples, rate_hz, options)
+        if arguments.idle:
+            heard, cpu_s = listen_alone(model, samples, rate_hz, arguments.checkpoint, arguments.asr)
+        else:
+            heard, cpu_s = listen(samples, rate_hz, options)
         minutes = len(samples) / rate_hz / 60
         last_ms = 60_000 * minutes - 500  # later turns end with the sound, not at a pause
         late = [each for each in heard if each.turn["end_ms"] <= last_ms]

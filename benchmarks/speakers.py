@@ -1,4 +1,4 @@
-"""How well a number of speakers that a user names is told apart on one channel: the diarization error rate, as JSON.
+"""Speaker diarization of one channel for a number of speakers that a user names: the diarization error rate, as JSON.
 
 Run `python benchmarks/speakers.py DATA`, where `DATA` has the corpora `ravdess` and `emodb`. A conversation is made of
 clips of two speakers who take turns: 24 turns of one or two clips, in all emotions, with pauses of 0.1 to 0.8 s; one in

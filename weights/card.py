@@ -114,8 +114,8 @@ def _limits(figures: Mapping[str, Any]) -> list[str]:
         "* Hear what actors do not do. It was trained and measured on acted speech, which is clearer than everyday "
         "speech; expect less from calls, meetings and interviews.",
         "* Languages: trained on English and Polish, measured on German and Italian. Others are untested.",
-        "* Children, speakers who are ill, singing, and several speakers at once are untested. Speakers who are not told "
-        "apart share one average, which makes the labels meaningless.",
+        "* Children, speakers who are ill, singing, and several speakers at once are untested. Without speaker "
+        "diarization all speakers share one average, which makes the labels meaningless.",
         "* Corpora in which each speaker has one label alone: the average takes away what is to be recognised.",
         "* Say what a person feels. It predicts the label that an actor was asked for.",
     ]
@@ -196,8 +196,8 @@ def _calls(figures: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]
     ]
     neutral = settings["decision_rule"]["prior"]["neutral"]
     return [
-        f"Simulated calls, 80 % neutral: clips weighted to that share, references of 20 clips likewise; the default prior "
-        f"is {neutral:g} for neutral. An alarm is a probability of angry of .5 or more:",
+        "Simulated calls, 80 % neutral: clips are weighted to that share, and the 20 clips of a reference are drawn with it; "
+        f"the default prior is {neutral:g} for neutral. An alarm is a probability of angry of .5 or more:",
         "",
         *table(
             ["", "accuracy", "share with a label", "accuracy of those", "alarms: recall", "alarms: precision"], rows

@@ -203,7 +203,7 @@ def card(settings: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         "",
         f"* **g = {settings['weight']:g} for this voice model is a guess.** No open corpus at hand has words and sound of the same real "
         "speech with labels, so that the joined probabilities are not calibrated, and no figure says how good both together are.",
-        "* English alone: words in another language mean nothing to it.",
+        "* English alone: words that are known to be in another language say nothing, and the voice answers without them.",
         "* All limits of `builtin:words-en` and `builtin:voice`, which their cards name.",
         "",
         "## How well",

@@ -110,7 +110,9 @@ def make(settings: Mapping[str, Any], data: Path, features: Path, out: Path) -> 
         priors = {corpus: examples[corpus].log_prior for corpus in CORPORA}
         temperature = fit_evidence(model, material, {corpus: priors[corpus] for corpus in corpora})
         rule = DecisionRule(**settings["decision_rule"])
-        checkpoint = CheckpointConfig(spec, config, labels, material.choices, "-".join(corpora), temperature, rule)
+        checkpoint = CheckpointConfig(
+            spec, config, labels, material.choices, "-".join(corpora), temperature, rule, languages=("en",)
+        )
         figures = measure(model, material, priors, temperature, labels)
         ids = sorted(name_hash(u.id) for own in training.values() for u in own.texts.utterances)
         provenance = {

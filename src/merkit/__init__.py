@@ -10,7 +10,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "merkit.api.recognition": ("EmotionRecognizer", "Predictions", "load"),
+    "merkit.api.predictions": ("Predictions",),
+    "merkit.api.recognition": ("EmotionRecognizer", "load"),
     "merkit.api.runs": ("Run", "train"),
     "merkit.api.corpora": ("doctor", "prepare", "report"),
     "merkit.api.transcription": ("transcribe",),

@@ -3,8 +3,8 @@
 from merkit.api.corpora import doctor as doctor
 from merkit.api.corpora import prepare as prepare
 from merkit.api.corpora import report as report
+from merkit.api.predictions import Predictions as Predictions
 from merkit.api.recognition import EmotionRecognizer as EmotionRecognizer
-from merkit.api.recognition import Predictions as Predictions
 from merkit.api.recognition import load as load
 from merkit.api.runs import Run as Run
 from merkit.api.runs import train as train

@@ -3,21 +3,21 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from merkit.api.inputs import as_columns, as_names, as_recording, as_source, checked_text
+from merkit.api.predictions import Predictions
 from merkit.core.encoder import describe_unread
 from merkit.core.errors import ConfigError
-from merkit.core.phrases import number_of
-from merkit.core.types import Prediction, Utterance
+from merkit.core.types import Utterance
 from merkit.data.corpus.manifest import conversation_turns, read_manifest
 from merkit.data.corpus.rows import to_utterances
 from merkit.encoders.networks.files import download_snapshot
 from merkit.inference.joined import load_predictor
+from merkit.inference.languages import is_foreign
 from merkit.inference.predictor import Predictor
-from merkit.io.decision_rule import DecisionOptions, DecisionRule
+from merkit.io.decision_rule import DecisionOptions
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.decision_notes import describe_decisions
@@ -25,60 +25,14 @@ from merkit.recordings.live.road import live_segments
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.models import BUILTIN, default_engine, open_engine
+from merkit.recordings.speakers.pipelines import Diarization
 from merkit.recordings.transcripts import Line, spoken_text
 from merkit.timeline.analysis import Analysis, LiveSegment
-from merkit.timeline.tabular import Tabular, prediction_row
 from merkit.weights.models import DEFAULT, PREFIX, built_in_model
 
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CHECKPOINT_FILES = ("config.json", "model.safetensors", "provenance.json", "README.md", "encoders/**")
-
-
-@dataclass(frozen=True)
-class Predictions(Tabular, Sequence[Prediction]):
-    """Predictions of utterances, in the order in which they were given."""
-
-    labels: tuple[str, ...]
-    predictions: tuple[Prediction, ...]
-    utterances: tuple[Utterance, ...]
-    notes: tuple[str, ...] = ()
-    rule: DecisionRule | None = None
-    """The decision rule that decided what is said; ``None``: the model has none."""
-    multi_label: bool = False
-    """Whether an utterance may have several labels."""
-
-    @property
-    def title(self) -> str:
-        return number_of(len(self), "prediction")
-
-    def rows(self) -> list[dict[str, Any]]:
-        shown = [name for name in ("speaker", "text") if any(getattr(utterance, name) for utterance in self.utterances)]
-        return [
-            {
-                "id": prediction.id,
-                **{name: getattr(utterance, name) for name in shown},
-                **prediction_row(
-                    prediction, self.labels, self.rule is not None and self.rule.arousal, self.multi_label
-                ),
-                **({} if self.rule is None and not self.multi_label else {"reason": prediction.reason}),
-            }
-            for utterance, prediction in zip(self.utterances, self.predictions, strict=True)
-        ]
-
-    @overload
-    def __getitem__(self, index: int) -> Prediction: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "Predictions": ...
-
-    def __getitem__(self, index: int | slice) -> "Prediction | Predictions":
-        if isinstance(index, slice):
-            return replace(self, predictions=self.predictions[index], utterances=self.utterances[index])
-        return self.predictions[index]
-
-    def __len__(self) -> int:
-        return len(self.predictions)
 
 
 class EmotionRecognizer:
@@ -119,8 +73,10 @@ class EmotionRecognizer:
         speakers_file: str | Path | None = None,
         speakers: int | None = None,
         marks: Mapping[str, tuple[float, float]] | None = None,
+        diarization: Diarization | None = None,
         window_s: float | None = None,
         exclude_speakers: Sequence[str] = (),
+        language: str | None = None,
         modalities: Sequence[str] | None = None,
         redact: bool = False,
         speech_check: bool = True,
@@ -145,13 +101,17 @@ class EmotionRecognizer:
                 ``mix`` reads the mean of all channels, ``left`` and ``right`` one of two. ``split`` reads each channel
                 as a speaker of its own; equal ones are refused. A transcript's speaker is read from the louder one.
             speakers_file: Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker.
-            speakers: How many speakers there are on one channel: they are told apart by their voices. Experimental; the
-                measured error is in the result's stages. The number is never guessed.
+            speakers: How many speakers there are on one channel, for speaker diarization by their voices. Experimental;
+                the measured error is in the result's stages. The number is never guessed.
             marks: In place of ``speakers``, by the name of each where that one alone is heard, in seconds:
                 ``{"Ann": (12.0, 17.5), "Ben": (31.0, 34.0)}``.
+            diarization: A pipeline of pyannote.audio, or anything that is called as one and answers with an object that
+                has ``itertracks(yield_label=True)``. It says who speaks when, with ``speakers`` as ``num_speakers``.
             window_s: Reads longer speech without words in windows of so many seconds, which overlap by half; where two
                 overlap the result has the mean of both. ``None``: speech is cut to 15 s.
             exclude_speakers: Speakers whose voices and words reach no recogniser and no result.
+            language: Of the words, a code such as ``en``; ``None``: as the transcript states it or the recogniser finds
+                it. Words in a language that the model was not trained on, as far as it states that, are missing to it.
             modalities: What the model may read, such as ``["audio"]``; ``None``: all that it reads.
             redact: ``True`` leaves all words out of the result.
             speech_check: ``False`` leaves no sound out, for a model of other sounds than speech.
@@ -168,6 +128,11 @@ class EmotionRecognizer:
             if transcript is not None:
                 raise ConfigError("transcript and text were given: a recording has one of them")
             lines = [Line(None, None, "", spoken_text(checked_text(text)))]
+        if diarization is not None and not callable(diarization):
+            raise ConfigError(
+                f"diarization is of type {type(diarization).__name__}, expected a callable such as a pyannote.audio "
+                "pipeline"
+            )
         engine = self._engine if asr is None else None
         if asr:
             engine = open_engine(BUILTIN if asr is True else asr)
@@ -185,10 +150,12 @@ class EmotionRecognizer:
                 marks=dict(marks or {}),
                 window_s=window_s,
                 exclude_speakers=as_names(exclude_speakers, "exclude_speakers"),
+                language=language,
                 modalities=None if modalities is None else as_names(modalities, "modalities"),
                 redact=redact,
             ),
             engine=engine,
+            diarization=diarization,
             name=name,
         )
 
@@ -200,6 +167,7 @@ class EmotionRecognizer:
         channel_count: int = 1,
         channels: str = "auto",
         exclude_speakers: Sequence[str] = (),
+        language: str | None = None,
         modalities: Sequence[str] | None = None,
         redact: bool = False,
         asr: bool | str = False,
@@ -216,6 +184,7 @@ class EmotionRecognizer:
             channel_count: How many channels the sound has.
             channels: As of a recording; ``auto`` reads two as two speakers, and the mean of more.
             exclude_speakers: ``left`` or ``right``, where channels are speakers.
+            language: As of a recording; ``None``: that of the first turn.
             modalities: As of a recording.
             redact: As of a recording.
             asr: ``True`` recognises the words of each turn; a name chooses a recogniser. The label is later then.
@@ -228,6 +197,7 @@ class EmotionRecognizer:
         options = RecordingOptions(
             channels=channels,
             exclude_speakers=as_names(exclude_speakers, "exclude_speakers"),
+            language=language,
             modalities=None if modalities is None else as_names(modalities, "modalities"),
             redact=redact,
         )
@@ -299,7 +269,8 @@ class EmotionRecognizer:
                 turns, features=features, segments=segments, batch_size=batch_size
             )
         }
-        if by_id and self.reads and not any(prediction.modalities for prediction in by_id.values()):
+        foreign = any(is_foreign(utterance.language, recognizer.languages) for utterance in utterances)
+        if by_id and self.reads and not foreign and not any(each.modalities for each in by_id.values()):
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, which no row has")
         unread = describe_unread(recognizer.encoders.values(), turns)
         predictions = tuple(by_id[utterance.id] for utterance in utterances)

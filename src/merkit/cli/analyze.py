@@ -52,7 +52,7 @@ def analyze(
         int | None,
         typer.Option(
             "--speakers",
-            help="How many speakers one channel has: they are told apart by voice (experimental, prints its error).",
+            help="How many speakers one channel has, for speaker diarization (experimental, prints its error).",
             show_default=False,
         ),
     ] = None,
@@ -79,6 +79,15 @@ def analyze(
             "--exclude-speaker",
             metavar="NAME",
             help="A voice that is neither sent to a recogniser nor kept in any output. May be repeated.",
+        ),
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            help="Of the words, a code such as en; by default as the transcript or the recogniser says. A model has no "
+            "answer to words in a language that it was not trained on.",
+            show_default=False,
         ),
     ] = None,
     modalities: Annotated[
@@ -166,6 +175,7 @@ def analyze(
             asr=asr,
             channels=channels,
             exclude_speakers=exclude_speakers or (),
+            language=language,
             modalities=read_only,
             redact=redact,
         )
@@ -199,6 +209,7 @@ def analyze(
         marks=dict(_mark(mark) for mark in marks or ()),
         window_s=window_s,
         exclude_speakers=tuple(exclude_speakers or ()),
+        language=language,
         modalities=read_only,
         redact=redact,
     )

@@ -65,7 +65,7 @@ def _with_content(table: Any, path: Path, depth: int) -> Any:
 
 
 def put_override(values: dict[str, Any], override: str) -> None:
-    """Set one key, ``table.key=VALUE``; a value that is not TOML is a string.
+    """Set one key, ``table.key=VALUE``; a value that is not TOML is a string, and none (``table.key=``) takes it out.
 
     Raises:
         ConfigError: It has no key or no value, or its key leads into a value.
@@ -79,6 +79,9 @@ def put_override(values: dict[str, Any], override: str) -> None:
         owner = owner.setdefault(table, {})
         if not isinstance(owner, dict):
             raise ConfigError(f"--set {override}: '{table}' is a value, not a table")
+    if not text:
+        owner.pop(last, None)
+        return
     try:
         owner[last] = parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder, reach
+from merkit.core.language import language_code
 from merkit.core.model import FittedModel, Model
 from merkit.core.progress import ProgressCallback, Share
 from merkit.core.protocol import Target
@@ -122,6 +123,8 @@ def run_cell(
     torch.manual_seed(derived_seed(cell.seed, "weights"))
     model = build_model(spec, recipe.config, encoders, len(labels), multi_label=multi_label)
     config = CheckpointConfig(spec, recipe.config, labels, recipe.encoders, recipe.protocol.name)
+    if "text" in config.reads:
+        config = replace(config, languages=_languages(cell))
     if multi_label:
         config = replace(config, thresholds=(DEFAULT_THRESHOLD,) * len(labels))  # until training has ended
     if isinstance(model, FittedModel):
@@ -195,6 +198,13 @@ def _warn_of_constant_speakers(cell: Cell, encoders: Mapping[str, Encoder]) -> N
             "encoders.%s compares them with the speaker's own average: leave 'normalize' out",
             *(cell.name, constant, len(speakers), " and encoders.".join(normalized)),
         )
+
+
+def _languages(cell: Cell) -> tuple[str, ...] | None:
+    """Return the codes of the languages of the training split; ``None``: that of some utterance is not known."""
+    codes = {language_code(cell.manifest.by_id[name].language) for name in cell.fold.train}
+    known = sorted(code for code in codes if code is not None)
+    return tuple(known) if known and None not in codes else None
 
 
 def _trained_on(cell: Cell) -> dict[str, Any]:

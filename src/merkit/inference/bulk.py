@@ -45,8 +45,7 @@ class Predicted:
     failures: Mapping[str, str]
     """By id, why an utterance has none."""
     without_label: int = 0
-    """Predictions that give no label, with the reason in their row; only of a model with a decision rule, or of several
-    labels per utterance."""
+    """Predictions that give no label, with the reason in their row."""
     note: str | None = None
     """On texts that are longer than is read."""
 
@@ -143,14 +142,14 @@ def predict_corpus(
                 progress("predictions", number + 1, len(chunks))
         why = {name: reason for table in tables for name, reason in _failures(table).items()}
         failed = {turn.utterance.id: why[turn.utterance.id] for turn in turns if turn.utterance.id in why}
-        whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+        whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables], promote_options="default")
         without_label = whole.column("label").null_count
         if whole.num_rows or not failed:
             facts: dict[str, Any] = {
                 "notes": [] if note is None else [note],
                 "predictions": whole.num_rows,
                 "utterances": len(turns),
-                **({} if decisions.always_labels else {"without_label": without_label}),
+                **({} if decisions.always_labels and not without_label else {"without_label": without_label}),
                 "complete": not failed,
                 _FAILURES: failed,
             }

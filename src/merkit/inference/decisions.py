@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 
@@ -17,6 +19,9 @@ AROUSAL = "arousal"
 
 NONE_REACHED = "no label reaches its threshold"
 """The reason of a multi-label model that predicts none."""
+
+NO_INPUT = "no input that the model reads"
+"""The reason of an utterance that has nothing which the model reads."""
 
 _COMPARED = "a voice is compared with the speaker's own average"
 
@@ -53,7 +58,7 @@ class Decisions:
 
     @property
     def always_labels(self) -> bool:
-        """Whether every prediction has a label."""
+        """Whether every prediction has a label whose utterance has input."""
         return self.rule is None and self._thresholds is None
 
     @property
@@ -67,6 +72,7 @@ class Decisions:
         output: ModelOutput,
         reasons: Mapping[str, str],
         failures: dict[str, str] | None = None,
+        missing: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Prediction]:
         """Yield the predictions of a batch.
 
@@ -75,6 +81,8 @@ class Decisions:
             output: The model's, of this batch.
             reasons: By id why an utterance can have no label, whatever its logits.
             failures: As in `Predictor.predict_chunk`.
+            missing: By id why input that an utterance has is missing to the model. Where it has no other input, that is
+                why it has no label.
 
         Raises:
             MerkitError: Without ``failures``: a probability is not finite.
@@ -99,7 +107,10 @@ class Decisions:
                 failures[utterance] = error
             else:
                 by_label = dict(zip(self.labels, values, strict=True))
-                yield self.prediction(utterance, by_label, modalities, arousals[row], reasons.get(utterance))
+                if not modalities and utterance in missing:
+                    yield Prediction(utterance, None, {}, None, (), missing[utterance])
+                else:
+                    yield self.prediction(utterance, by_label, modalities, arousals[row], reasons.get(utterance))
 
     def _arousals(self, batch: Batch, output: ModelOutput) -> Sequence[float | None]:
         if self.rule is None or not self.rule.arousal:
@@ -127,7 +138,7 @@ class Decisions:
             reason: Why it can have no label and no probabilities.
         """
         if self.rule is not None and not modalities:
-            return Prediction(utterance, None, {}, None, (), "no input that the model reads")
+            return Prediction(utterance, None, {}, None, (), NO_INPUT)
         if reason is not None:
             return Prediction(utterance, None, {}, None, modalities, reason, arousal)
         if self._thresholds is not None:
@@ -164,7 +175,7 @@ class Decisions:
         arousal = math.fsum(arousals) / len(arousals) if arousals else None
         known = [each for each in parts if each.probabilities]
         if not known:
-            return self.prediction(first.id, {}, modalities, arousal, first.reason)
+            return replace(first, modalities=modalities, arousal=arousal)
         means = {label: math.fsum(each.probabilities[label] for each in known) / len(known) for label in self.labels}
         return self.prediction(first.id, means, modalities, arousal)
 

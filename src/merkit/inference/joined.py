@@ -69,6 +69,7 @@ class JoinedRecognizer(Predictor):
         self.labels = words.labels
         self.encoders = {**words.encoders, **voice.encoders}
         self.reads = words.reads | voice.reads
+        self.languages = words.languages
         self.request = None
         rule = said.model_copy(
             update={

@@ -47,6 +47,9 @@ class Predictor(ABC):
     """What reads the input, by modality."""
     reads: frozenset[str]
     """The modalities that a prediction can rest on."""
+    languages: frozenset[str] | None = None
+    """Codes of the languages of the words that it was trained on, to which words in others are missing; ``None``: it
+    states none, and words are not checked."""
     request: SegmentRequest | None
     """Which segments it reads, if any."""
     folder: Path | None = None

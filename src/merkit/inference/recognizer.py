@@ -23,6 +23,7 @@ from merkit.data.features.sources import (
     open_sources,
 )
 from merkit.inference.decisions import Decisions
+from merkit.inference.languages import without_foreign
 from merkit.inference.predictor import Predictor
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
@@ -43,6 +44,7 @@ class Recognizer(Predictor):
         self.labels = config.labels
         self.reads = frozenset(config.reads)
         self.encoders = {name: module for name, module in model.encoders.items() if isinstance(module, Encoder)}
+        self.languages = None if config.languages is None else frozenset(config.languages)
         self.request = config.config.segments()
         self.decisions = Decisions(config.labels, config.temperature, config.decision_rule, config.thresholds)
 
@@ -108,12 +110,17 @@ class Recognizer(Predictor):
         segments: Mapping[str, SegmentTier] | None = None,
         failures: dict[str, str] | None = None,
     ) -> list[Prediction]:
+        missing: dict[str, str] = {}
+        if self.languages is not None:
+            chunk, missing = without_foreign(chunk, self.languages)
         turns = [turn for item in chunk for turn in item]
         sources = open_sources(self.encoders, turns, features, progress, statistics, failures)
         while True:
             kept = chunk if not failures else _without(chunk, failures)
             try:
-                by_id = self._predict_items(kept, sources, statistics, segments, batch_size, batch_seconds, failures)
+                by_id = self._predict_items(
+                    kept, sources, statistics, segments, batch_size, batch_seconds, failures, missing
+                )
             except MerkitError:
                 if failures is None or not _record_unreadable(kept, sources, failures):
                     raise
@@ -129,6 +136,7 @@ class Recognizer(Predictor):
         batch_size: int,
         batch_seconds: float | None,
         failures: dict[str, str] | None,
+        missing: Mapping[str, str],
     ) -> dict[str, Prediction]:
         dataset = Dataset(
             items,
@@ -142,7 +150,7 @@ class Recognizer(Predictor):
         return {
             prediction.id: prediction
             for batch, output in self._outputs(batches)
-            for prediction in self.decisions.predictions(batch, output, reasons, failures)
+            for prediction in self.decisions.predictions(batch, output, reasons, failures, missing)
         }
 
     def predict_dataset(

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from merkit.core.encoder import Encoder, EncoderConfig, EncoderHome, EncoderSpec
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError, first_line
+from merkit.core.language import CODE
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel
 from merkit.core.settings import Settings
@@ -66,6 +67,8 @@ class CheckpointConfig:
     """What a prediction says; ``None``: the label of the highest probability, always."""
     thresholds: tuple[float, ...] | None = None
     """Of a multi-label model, by label: the probability from which on an utterance has it. ``None``: one label each."""
+    languages: tuple[str, ...] | None = None
+    """Codes of the languages of the words that it was trained on, for a model that reads text; ``None``: not known."""
 
     @property
     def multi_label(self) -> bool:
@@ -92,6 +95,7 @@ class CheckpointConfig:
             "temperature": self.temperature,
             **({} if self.decision_rule is None else {"decision_rule": self.decision_rule.toml_values()}),
             **({} if self.thresholds is None else {"thresholds": self.thresholds}),
+            **({} if self.languages is None else {"languages": self.languages}),
             "plug_ins": record_plug_ins([self.spec, *(spec for spec, _ in self.encoders.values())]),
             "files": files,
         }
@@ -107,6 +111,7 @@ class _EncoderTable(BaseModel):
 
 
 _Label = Annotated[str, Field(min_length=1, max_length=1000)]
+_Language = Annotated[str, Field(pattern=f"^{CODE}$")]
 _Threshold = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
@@ -126,6 +131,8 @@ class _File(Settings):
     """Absent where a model always gives the label of the highest probability. Readers that do not know it refuse it."""
     thresholds: Annotated[tuple[_Threshold, ...] | None, Field(strict=False)] = None
     """By label, of a multi-label model alone. Readers that do not know it refuse it."""
+    languages: Annotated[tuple[_Language, ...] | None, Field(strict=False, min_length=1)] = None
+    """Absent where the languages of the training are not known. Readers that do not know it refuse it."""
     plug_ins: Annotated[tuple[PlugInRecord, ...], Field(strict=False)]
     files: dict[str, str] | None = None
     """Hashes of the other files; absent in format 2, as is the checksum."""
@@ -371,6 +378,7 @@ def _read(folder: Path) -> tuple[_File, CheckpointConfig]:
             file.temperature,
             file.decision_rule,
             file.thresholds,
+            file.languages,
         )
     except ValidationError as error:
         first = error.errors()[0]

@@ -31,7 +31,8 @@ def predictions_table(
     Args:
         predictions: One for each row.
         labels: Those that the predictions have probabilities of.
-        rule: The decision rule of the model, which adds ``reason`` and, where the model predicts it, ``arousal``.
+        rule: The decision rule of the model, which adds ``reason`` (as does a prediction that has one) and, where the
+            model predicts it, ``arousal``.
         multi_label: Whether the model gives several labels, which adds ``labels``, a list for each row, and ``reason``.
         columns: Each has one value for all rows and follows ``id``.
     """
@@ -44,7 +45,7 @@ def predictions_table(
         data["labels"] = pa.array([row.labels or () for row in rows], pa.list_(pa.string()))
     data["confidence"] = pa.array([row.confidence for row in rows], pa.float64())
     data["modalities"] = pa.array([",".join(row.modalities) for row in rows], pa.string())
-    if rule is not None or multi_label:
+    if rule is not None or multi_label or any(row.reason is not None for row in rows):
         data["reason"] = pa.array([row.reason for row in rows], pa.string())
         if rule is not None and rule.arousal:
             data["arousal"] = pa.array([row.arousal for row in rows], pa.float64())

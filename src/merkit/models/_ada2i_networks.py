@@ -10,6 +10,7 @@ from torch.nn.functional import linear, normalize
 
 from merkit.core.precision import at_least_float32
 from merkit.nn.attention import AttentionBlock, MultiHeadAttention, causal_pairs
+from merkit.nn.layers import Dropout
 from merkit.nn.recurrent import MaskedLSTM
 
 Ring = Literal["cyclic", "mirrored"]
@@ -126,7 +127,7 @@ class FeatureWeighting(nn.Module):
         self.factors = nn.ModuleDict({name: nn.Linear(hidden, 4 * rank) for name in names})
         self.attention = nn.ModuleDict({name: nn.Linear(rank * rank, hidden) for name in names})
         self.mapping = nn.ModuleDict({name: nn.Linear(hidden, hidden) for name in names})
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,

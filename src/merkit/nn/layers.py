@@ -11,13 +11,18 @@ from merkit.nn.pooling import Pooling, pool, pooled_dim
 
 
 class Dropout(nn.Dropout):
-    """Dropout that draws uniform numbers on the CPU, where PyTorch's own takes up to four times as long."""
+    """Dropout that draws 16 random bits for each number on the CPU, where PyTorch's own takes many times as long.
+
+    ``p`` is rounded to 1/65,536.
+    """
 
     def forward(self, data: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return the data, in training with a share ``p`` of it zero and the rest divided by ``1 - p``."""
         if not self.training or self.p == 0.0 or not data.is_cpu:
             return super().forward(data)
-        kept = torch.rand_like(data, dtype=torch.float32) >= self.p
+        words = torch.empty(-(-data.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        drawn = words.view(torch.int16)[: data.numel()].view(data.shape)
+        kept = drawn >= min(round(self.p * 2**16), 2**16 - 1) - 2**15
         return data * kept.to(data.dtype).div_(1.0 - self.p)
 
 

@@ -13,6 +13,7 @@ from merkit.core.waveform import Track, Waveform, Whole
 from merkit.data.files import file_hash
 from merkit.data.media.audio import Recording, duration_s, media_notes
 from merkit.encoders.checkpoint import checkpoint_hash
+from merkit.inference.languages import is_foreign
 from merkit.inference.predictor import Predictor
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.decision_notes import describe_decisions, describe_reference
@@ -20,6 +21,7 @@ from merkit.recordings.division import divide
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.pieces import Pieces, cut, predict_pieces
 from merkit.recordings.recognition.engine import Engine
+from merkit.recordings.speakers.pipelines import Diarization
 from merkit.recordings.speech import describe_check, describe_unheard, without_unheard
 from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript
 from merkit.recordings.unfinished import Unfinished, in_memory
@@ -36,6 +38,7 @@ def analyze_recording(
     options: RecordingOptions = DEFAULT_OPTIONS,
     *,
     engine: Engine | None = None,
+    diarization: Diarization | None = None,
     name: str = "waveform",
     progress: ProgressCallback | None = None,
     work: Unfinished | None = None,
@@ -56,6 +59,7 @@ def analyze_recording(
         checkpoint: What the result says it was made by.
         options: How the recording is read.
         engine: Recognises words where there is no transcript; ``None``: none are recognised.
+        diarization: The user's, which says who speaks when; ``None``: see `find_speakers`.
         name: What a recording in memory is called.
         progress: Called as each stage proceeds.
         work: Keeps what is finished, so that a killed analysis goes on; ``None``: nothing is kept.
@@ -78,11 +82,21 @@ def analyze_recording(
     if compares and lines is not None and not reads_text and all(x.start_s is None for x in lines):
         lines, engine = None, None  # words without times are one utterance, and say nothing to a model of sound
     division = divide(
-        sound, lines, options, engine=engine, always_cut=compares, name=path.stem, progress=progress, work=work
+        sound,
+        lines,
+        options,
+        engine=engine,
+        language=None if fitted is None else fitted.language,
+        diarization=diarization,
+        always_cut=compares,
+        name=path.stem,
+        progress=progress,
+        work=work,
     )
+    foreign = division.has_words and is_foreign(division.language, recognizer.languages)
     windows = windows_of(division.lines, options.window_s)
 
-    utterances_of = partial(_utterances, path.stem, text=reads_text, audio=hears)
+    utterances_of = partial(_utterances, path.stem, division.language, text=reads_text, audio=hears)
     utterances = utterances_of(windows.read)
     shown = [(line, windows.read[numbers[0]][1]) for line, numbers in windows.shown]
     compared = utterances_of(shown, "shown ") if len(shown) != len(utterances) else None
@@ -104,7 +118,7 @@ def analyze_recording(
         _segment(line, numbers, recognizer, found, reasons, length_s, redact=options.redact)
         for line, numbers in windows.shown
     ]
-    if found and reads and not any(prediction.modalities for prediction in found.values()):
+    if found and reads and not foreign and not any(prediction.modalities for prediction in found.values()):
         listed = " and ".join(sorted(reads))
         raise MerkitError(f"'{checkpoint}' reads {listed}, and '{path}' has no such input for it: use another model.")
     notes = [f"About the recording: {note}." for note in media_notes(sound)]
@@ -113,7 +127,7 @@ def analyze_recording(
         *division.notes,
         *describe_unheard(reasons, nothing, len(segments)),
     ]
-    notes += [*pieces.notes, *_notes(recognizer, reads, division.has_words, segments)]
+    notes += [*pieces.notes, *_notes(recognizer, reads, division.has_words, foreign, segments)]
     unread = describe_unread(
         recognizer.encoders.values(), turns, lambda turn: f"from {turn.utterance.start_s or 0.0:.2f} s"
     )
@@ -155,7 +169,13 @@ def _fitted(transcript: Path | Sequence[Line] | None, stem: str, length_s: float
 
 
 def _utterances(
-    conversation: str, lines: Sequence[tuple[Line, Recording]], prefix: str = "", *, text: bool, audio: bool
+    conversation: str,
+    language: str | None,
+    lines: Sequence[tuple[Line, Recording]],
+    prefix: str = "",
+    *,
+    text: bool,
+    audio: bool,
 ) -> list[Utterance]:
     """Return lines as the utterances of a conversation, with what the model reads of them."""
     return [
@@ -168,6 +188,7 @@ def _utterances(
             audio=(str(sound.resolve()) if isinstance(sound, Path) else sound) if audio else None,
             start_s=line.start_s,
             end_s=line.end_s,
+            language=language,
         )
         for turn, (line, sound) in enumerate(lines)
     ]
@@ -225,12 +246,15 @@ def _model(checkpoint: str, reads: frozenset[str], segments: Sequence[Segment]) 
     return f"{checkpoint} reads {listed}; {labelled} of {number_of(len(segments), 'utterance')} labelled."
 
 
-def _notes(recognizer: Predictor, reads: frozenset[str], transcribed: bool, segments: Sequence[Segment]) -> list[str]:
+def _notes(
+    recognizer: Predictor, reads: frozenset[str], transcribed: bool, foreign: bool, segments: Sequence[Segment]
+) -> list[str]:
     notes = []
     used = {modality for segment in segments for modality in segment.modalities}
     used |= {modality for segment in segments for each in segment.sources.values() for modality in each.modalities}
     labelled = any(segment.prediction is not None for segment in segments)
-    for modality in sorted(reads - used if labelled else ()):
+    told = {"text"} if foreign else set()  # a note of the decisions says why these words are missing
+    for modality in sorted(reads - used - told if labelled else ()):
         hint = "; a transcript or --asr (asr=True) would add it" if modality == "text" and not transcribed else ""
         notes.append(f"The model also reads {modality}, which is missing: it predicts from the rest{hint}.")
     predicted = [segment.prediction for segment in segments if segment.prediction is not None]

@@ -33,8 +33,6 @@ def describe_decisions(recognizer: Predictor, predictions: Sequence[Prediction],
     """
     recognizer = recognizer.answering(predictions)
     rule, known = recognizer.decisions.rule, recognizer.labels
-    if recognizer.decisions.always_labels:
-        return []
     unsure = sum(prediction.is_unsure for prediction in predictions)
     reasons = Counter(each.reason for each in predictions if each.label is None and not each.is_unsure)
     notes = []
@@ -47,7 +45,7 @@ def describe_decisions(recognizer: Predictor, predictions: Sequence[Prediction],
         (name, each.reason)
         for prediction in predictions
         for name, each in prediction.sources.items()
-        if prediction.probabilities and not each.probabilities
+        if not each.probabilities and each.reason != prediction.reason
     )
     for (name, reason), count in silent.items():
         notes.append(f"Without the {name} in {count} of {number_of(total, 'utterance')}: {reason}.")

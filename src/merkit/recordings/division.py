@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from merkit.core.errors import ConfigError
+from merkit.core.language import language_code
 from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
 from merkit.core.waveform import Channel, Whole
@@ -16,6 +18,7 @@ from merkit.recordings.channels import assign_channels, choose_channels
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.recognise import recognise_sounds
+from merkit.recordings.speakers.pipelines import Diarization
 from merkit.recordings.speakers.stage import find_speakers, without_speakers
 from merkit.recordings.speakers.turns import spoken_lines, with_speakers, within
 from merkit.recordings.speech import Region, has_enough, speech_regions
@@ -41,6 +44,8 @@ class Division:
     is_speech: bool = False
     """Whether the utterances were cut out of regions with speech."""
     notes: Sequence[str] = ()
+    language: str | None = None
+    """The code of the language of the words; ``None``: not known."""
 
 
 def divide(
@@ -49,6 +54,8 @@ def divide(
     options: RecordingOptions = DEFAULT_OPTIONS,
     *,
     engine: Engine | None = None,
+    language: str | None = None,
+    diarization: Diarization | None = None,
     always_cut: bool = False,
     name: str = "waveform",
     progress: ProgressCallback | None = None,
@@ -65,6 +72,8 @@ def divide(
         lines: Those of its transcript; ``None``: there is none.
         options: How it is read.
         engine: Recognises words where there is no transcript.
+        language: The code that the transcript states, if it does; the options' takes its place.
+        diarization: The user's, which says who speaks when.
         always_cut: Whether a short recording is cut at its pauses too.
         name: What a recording in memory is called.
         progress: Called as the recording is heard.
@@ -76,10 +85,13 @@ def divide(
     length_s = duration_s(recording)
     parts = work or in_memory(length_s)
     stem = recording.stem if isinstance(recording, Path) else name
+    given = language_code(options.language)
+    if diarization is not None and (options.marks or options.speakers_file is not None):
+        raise ConfigError("diarization says who speaks: leave out marks and speakers_file")
     has_words = lines is not None
     if lines is not None and all(line == _WHOLE for line in lines):  # a transcript without words and times
         lines, engine = None, None
-    choice = choose_channels(recording, options.channels, mix_because=_why_mixed(lines, options))
+    choice = choose_channels(recording, options.channels, mix_because=_why_mixed(lines, options, diarization))
     wholes = assign_channels(recording, None, choice.how)
     regions: dict[Recording, Sequence[Region]] = {}
 
@@ -95,7 +107,7 @@ def divide(
         if progress is not None:
             progress(f"speech of {stem}", seconds, math.ceil(length_s), f"{seconds} of {length_s:.0f} s heard")
 
-    who = find_speakers(stem, lines, wholes, options, length_s, hear, parts)
+    who = find_speakers(stem, lines, wholes, options, length_s, hear, parts, diarization)
     turns, notes = who.turns, list(who.notes)
     if lines is not None:
         named = with_speakers(lines, turns) if turns and lines[0].start_s is not None else lines
@@ -107,12 +119,14 @@ def divide(
     left_out = f" {excluded} excluded: neither read nor kept." if options.exclude_speakers else ""
     stages = {"channels": choice.sentence, "speakers": f"{who.sentence}{left_out}", "words": _NO_WORDS}
     if lines is not None:
-        stages["words"] = _words_of_lines(lines)
+        stages["words"] = _words_of_lines(lines, given, language)
         stages["utterances"] = f"{number_of(len(kept.spoken), 'line')} of the transcript."
-        return Division(kept.spoken, stages, has_words, notes=notes)
+        return Division(kept.spoken, stages, has_words, notes=notes, language=given or language)
     if engine is not None:
         sounds = wholes if turns else kept.spoken
-        found = recognise_sounds(engine, recording, sounds, without=kept.away, name=name, progress=progress, work=parts)
+        found = recognise_sounds(
+            engine, recording, sounds, without=kept.away, language=given, name=name, progress=progress, work=parts
+        )
         first, *others = found.notes
         stages["words"] = _sentence(first)
         notes += others
@@ -122,7 +136,7 @@ def divide(
             own = [(line, sound) for line, sound in own if line.speaker not in options.exclude_speakers]
             ends = f"a change of speaker, a pause of {WORD_PAUSE_S:g} s"
             stages["utterances"] = _ends(len(own), "recognised line", ends)
-            return Division(own, stages, True, notes=notes)
+            return Division(own, stages, True, notes=notes, language=found.language)
     is_cut = options.speech_check and (always_cut or turns or length_s > LONGEST_S)
     heard = [hear(sound) for _, sound in kept.spoken] if is_cut else []
     if any(heard):
@@ -136,10 +150,12 @@ def divide(
     return Division(kept.spoken, stages, has_words, notes=notes)
 
 
-def _why_mixed(lines: Sequence[Line] | None, options: RecordingOptions) -> str | None:
+def _why_mixed(lines: Sequence[Line] | None, options: RecordingOptions, diarization: Diarization | None) -> str | None:
     """Return why channels that differ cannot be a speaker each; ``None``: they can."""
     if lines is not None and any(line.start_s is None for line in lines):
         return "the words have no times"
+    if diarization is not None:
+        return "a diarization is given"
     if options.marks:
         return "speakers are marked"
     return None if options.count in (None, 2) else f"--speakers {options.count} is given"
@@ -165,10 +181,12 @@ def _cut(
     return sorted(cut, key=lambda each: start_of(each[0]))
 
 
-def _words_of_lines(lines: Sequence[Line]) -> str:
-    if any(line.text is not None for line in lines):
-        return "Those of the transcript."
-    return "None: the transcript has none."
+def _words_of_lines(lines: Sequence[Line], given: str | None, stated: str | None) -> str:
+    if all(line.text is None for line in lines):
+        return "None: the transcript has none."
+    if given or stated:
+        return f"Those of the transcript; language {given or stated} ({'as given' if given else 'as it says'})."
+    return "Those of the transcript."
 
 
 def _sentence(note: str) -> str:

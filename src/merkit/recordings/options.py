@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.errors import ConfigError
+from merkit.core.language import language_code
 from merkit.core.types import MODALITIES
 from merkit.data.files import file_hash
 from merkit.recordings.channels import CHANNELS
@@ -31,13 +32,15 @@ class RecordingOptions:
     speakers_file: Path | None = None
     """Who speaks when: RTTM, a transcript in any format, or a table with start, end and speaker."""
     speakers: int | None = None
-    """How many speakers there are on one channel; they are told apart by their voices."""
+    """How many speakers there are on one channel, for speaker diarization."""
     marks: Mapping[str, Region] = field(default_factory=dict)
     """By the name of each speaker, where that one alone is heard for a few seconds: ``speakers`` is their number."""
     window_s: float | None = None
     """Longer speech without words is read in overlapping windows of this length; ``None``: it is cut to 15 s."""
     exclude_speakers: tuple[str, ...] = ()
     """Speakers whose voices and words reach no recogniser and no result."""
+    language: str | None = None
+    """Of the words, a code such as ``en``; ``None``: as the transcript or the recogniser says, or not known."""
     modalities: tuple[str, ...] | None = None
     """What a model may read; ``None``: all that it reads."""
     redact: bool = False
@@ -59,6 +62,8 @@ class RecordingOptions:
         for name, (start_s, end_s) in self.marks.items():
             if not 0 <= start_s < end_s:
                 raise ConfigError(f"'{name}' is marked from {start_s:g} to {end_s:g} s, expected 0 <= start < end")
+        if self.language is not None and language_code(self.language) is None:
+            raise ConfigError(f"language is {self.language[:40]!r}, expected a code such as en or en-US")
         unknown = [name for name in self.modalities or () if name not in MODALITIES]
         if unknown or self.modalities == ():
             raise ConfigError(f"modalities are {list(self.modalities or ())}, expected some of {', '.join(MODALITIES)}")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from merkit.core.batch import Batch, ModelOutput
 from merkit.core.errors import NonFiniteLossError
+from merkit.core.memory import keep_freed_memory
 from merkit.core.model import Model
 from merkit.core.protocol import Selection
 from merkit.data.dataset import Dataset, load_batches
@@ -106,6 +107,7 @@ def train(
         ConfigError: Learning rates do not fit the model's parameter groups, ``batch_seconds`` or ``layer_decay`` the
             encoders, or batches cannot be balanced.
     """
+    keep_freed_memory()
     model.to(accelerator.device)
     optimizer = build_optimizer(groups_of(model, config.learning_rates), config, layers_of(model))
     state = folder / STATE

@@ -25,7 +25,7 @@ from merkit.weights.packages import checked_source, installed_sources, package_f
 _CONVERSION = 1
 """Raised when a conversion writes other files, so that those of earlier versions are made anew."""
 _WEIGHTS = "model.safetensors"
-_NETWORK, _RECOGNIZER, _VOICES = "network", "recognizer", "voices"
+_NETWORK, _RECOGNIZER, _EMBEDDING = "network", "recognizer", "speaker_embedding"
 
 
 def network_folder(name: str) -> Path:
@@ -54,13 +54,13 @@ def recognizer_folder(name: str) -> Path:
     return _made(weights, _RECOGNIZER, _joined)
 
 
-def voices_file() -> Path:
-    """Return the safetensors of GE2E, the network that tells speakers apart.
+def ge2e_file() -> Path:
+    """Return the safetensors of GE2E, the network of speaker embeddings.
 
     Raises:
         MerkitError: As `network_folder`.
     """
-    return _made(GE2E, _VOICES, _unpickled) / _WEIGHTS
+    return _made(GE2E, _EMBEDDING, _unpickled) / _WEIGHTS
 
 
 def whereabouts(weights: KnownWeights) -> str | None:
@@ -73,7 +73,9 @@ def whereabouts(weights: KnownWeights) -> str | None:
     if weights.kind == "model":
         return None
     if weights.sources:
-        made = [kind for kind in (_NETWORK, _RECOGNIZER, _VOICES) if is_made(_place(weights, kind), _origin(weights))]
+        made = [
+            kind for kind in (_NETWORK, _RECOGNIZER, _EMBEDDING) if is_made(_place(weights, kind), _origin(weights))
+        ]
         return f"cache: {' and '.join(made)}" if made else None
     from huggingface_hub import try_to_load_from_cache
 

@@ -53,10 +53,10 @@ class KnownWeights:
     """The commit of it."""
     sources: tuple[Source, ...] = ()
     """In order of preference; they hold the same weights."""
-    kind: Literal["network", "recognizer", "voices", "model"] = "network"
+    kind: Literal["network", "recognizer", "speaker_embedding", "model"] = "network"
     """``network``: Hugging Face's files. ``recognizer``: CTranslate2's of a Whisper, which is a network and recognises
-    words. ``voices``: a network that tells speakers apart, and is no encoder. ``model``: a checkpoint that comes with
-    merkit."""
+    words. ``speaker_embedding``: a network of speaker embeddings, which is no encoder. ``model``: a checkpoint that
+    comes with merkit."""
 
     @property
     def command(self) -> str:
@@ -117,10 +117,10 @@ WHISPER_BASE = KnownWeights(
 )
 GE2E = KnownWeights(
     name="builtin:ge2e",
-    summary="Resemblyzer's GE2E: tells speakers apart (merkit analyze --speakers), 1.4 M parameters",
+    summary="Resemblyzer's GE2E: speaker embeddings (merkit analyze --speakers), 1.4 M parameters",
     licence="Apache-2.0",
     sha256="39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
-    kind="voices",
+    kind="speaker_embedding",
     sources=(
         Source(
             packages=("resemblyzer==0.1.4",),
@@ -170,7 +170,7 @@ ALL_MPNET = KnownWeights(
 
 _ALL = (CONVERSATION, VOICE, WORDS, WORDS_CLEAN, MINILM, WHISPER_BASE, GE2E, ALL_MPNET)
 KNOWN = {weights.name: weights for weights in _ALL}
-BUILT_IN = {name: weights for name, weights in KNOWN.items() if weights.sources and weights.kind != "voices"}
+BUILT_IN = {name: weights for name, weights in KNOWN.items() if weights.sources and weights.kind != "speaker_embedding"}
 """Networks that packages carry and encoders read."""
 
 

@@ -1,5 +1,6 @@
 """The words models that come with merkit, and words with voice: their files, and what they say."""
 
+import html
 import json
 import tomllib
 from pathlib import Path
@@ -36,6 +37,7 @@ def test_the_files_are_those_that_were_saved_in_half_precision(name: str) -> Non
 
     assert {str(tensor.dtype) for tensor in load_file(folder / "model.safetensors").values()} == {"torch.float16"}
     assert config.labels == ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise")
+    assert config.languages == ("en",)
     assert config.decision_rule is not None
     assert config.decision_rule.shown(config.labels) == SHOWN
     assert all(parameter.isfinite().all() for parameter in model.state_dict().values())
@@ -105,6 +107,29 @@ def test_words_and_voice_are_the_default_and_stand_side_by_side(tmp_path: Path) 
         assert segment.sources["voice"].reason == "no input that the model reads"  # it is silent
         assert segment.modalities == ("text",)
     assert "Without the voice in 4 of 4 utterances: no input that the model reads." in in_python.notes
+
+
+@pytest.mark.parametrize("name", [*WORDS, DEFAULT])
+def test_italian_words_say_nothing_and_the_reason_is_in_every_output(tmp_path: Path, name: str) -> None:
+    reason = "the words are in the language 'it', the model was trained on 'en'"
+    sf.write(tmp_path / "call.wav", np.zeros(16_000 * 2), 16_000)
+    lines = [{"start": n, "end": n + 1, "text": text} for n, text in enumerate(("Che bello!", "Vattene!"))]
+    (tmp_path / "call.json").write_text(json.dumps({"language": "it", "segments": lines}))
+    words = ("--transcript", tmp_path / "call.json", "--checkpoint", name)
+
+    shown = call("analyze", tmp_path / "call.wav", *words)
+    done = call("analyze", tmp_path / "call.wav", *words, "--out", tmp_path / "out", "--format", "json,csv,html")
+
+    assert (shown.code, done.code) == (0, 0), shown.error + done.error
+    written = json.loads((tmp_path / "out" / "call.json").read_text())
+    assert [each["label"] for each in written["segments"]] == [None, None]
+    for each in written["segments"]:
+        assert (each["sources"]["words"] if name == DEFAULT else each)["reason"] == reason
+    assert any(reason in note for note in written["notes"])
+    assert reason in " ".join(shown.out.split())
+    assert html.escape(reason) in (tmp_path / "out" / "call.html").read_text()
+    if name != DEFAULT:
+        assert (tmp_path / "out" / "call.csv").read_text().count(reason) == 2
 
 
 def test_without_words_and_without_a_recogniser_the_voice_answers_and_a_note_says_so(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from merkit.core.batch import Padded
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import MerkitError
+from merkit.core.memory import keep_freed_memory
 from merkit.core.once import once
 from merkit.core.types import Turn
 from merkit.encoders._stored_vectors import StoredVectors
@@ -81,6 +82,7 @@ class FrozenNetwork(StoredVectors):
     def placed_network(self) -> tuple[nn.Module, torch.device]:
         """Return the network where extraction runs, and that device."""
         network, device = self.network, self._device.device
+        keep_freed_memory()
         if next(network.parameters()).device != device:  # ``to`` walks through the network even where nothing moves
             network.to(device)
         return network, device

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.language import language_code
 from merkit.core.types import Prediction, Turn, Utterance, turns_of
 from merkit.core.waveform import Waveform
 from merkit.data.features.extraction import is_about
@@ -26,7 +27,7 @@ from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import chosen_modalities
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.recognition.engine import RATE_HZ, Engine
-from merkit.recordings.recognition.recognise import recognised_text
+from merkit.recordings.recognition.recognise import check_language, recognised_text
 from merkit.recordings.speech import without_unheard
 
 MOST_PREVIOUS = 200
@@ -101,7 +102,9 @@ class Answers:
         self._features: HeldFeatures = {}
         self._previous: list[Answer] = []
         self._moments: Moments = {}
-        self._language: str | None = None
+        self._language = language_code(options.language)
+        if engine is not None and self._language is not None:
+            self._language = check_language(engine, self._language)
         self._number = 0
         self._load()
 
@@ -121,7 +124,10 @@ class Answers:
         if self._engine is not None:
             text, language, _ = recognised_text(self._engine, turn.sound, turn.start_s, turn.end_s, language)
         utterance = replace(
-            utterance, text=text if self._reads_text else None, audio=utterance.audio if self._hears else None
+            utterance,
+            text=text if self._reads_text else None,
+            audio=utterance.audio if self._hears else None,
+            language=language,
         )
         return self._predicted(turn.start_ms, utterance, text, language)
 

@@ -17,7 +17,7 @@ from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.timeline.analysis import LiveSegment
 
-_OPTIONS = ("channels", "exclude_speakers", "modalities", "redact")
+_OPTIONS = ("channels", "exclude_speakers", "language", "modalities", "redact")
 """Those of a recording's options that live sound has too."""
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def live_segments(
         recognizer: The model.
         source: The sound.
         checkpoint: What errors and messages call the model.
-        options: How it is read: ``channels``, ``exclude_speakers``, ``modalities`` and ``redact``.
+        options: How it is read: ``channels``, ``exclude_speakers``, ``language``, ``modalities`` and ``redact``.
         engine: Recognises the words of each turn; ``None``: none are recognised.
 
     Raises:

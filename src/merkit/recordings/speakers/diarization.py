@@ -42,7 +42,9 @@ def diarize(
     """
     centres = _centres(regions)
     if len(centres) < count:
-        raise MerkitError(f"'{sound}' has too little speech to tell {count} speakers apart: leave out --speakers")
+        raise MerkitError(
+            f"'{sound}' has too little speech for the diarization of {count} speakers: leave out --speakers"
+        )
     vectors = _smoothed(ge2e.embeddings(sound, centres), centres)
     starts = None if not marks else np.stack([_mean_within(vectors, centres, *mark) for mark in marks.items()])
     labels = speaker_sequence(vectors, count, starts)

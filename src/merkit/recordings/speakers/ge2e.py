@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from merkit.core.errors import MerkitError
 from merkit.data.media.audio import Recording, audio_blocks
-from merkit.weights.folders import voices_file
+from merkit.weights.folders import ge2e_file
 
 RATE_HZ = 16_000
 WINDOW_S = 1.6
@@ -128,7 +128,7 @@ def _network() -> Ge2e:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    file = voices_file()
+    file = ge2e_file()
     network = Ge2e()
     try:
         network.load_state_dict(load_file(file))

@@ -9,6 +9,7 @@ from merkit.core.phrases import listed
 from merkit.data.media.audio import Recording
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.speakers.diarization import describe_error, diarize
+from merkit.recordings.speakers.pipelines import Diarization, name_of, run_diarization
 from merkit.recordings.speakers.turns import joined_turns, read_turns
 from merkit.recordings.speech import Region, minus
 from merkit.recordings.transcripts import Line
@@ -19,7 +20,8 @@ from merkit.recordings.utterances import PAUSE_S
 Spoken = tuple[Line, Recording]
 """A line or turn, and the sound that it is read from."""
 _ONE = "One speaker is assumed"
-_HINT = "a transcript, RTTM or a table (--speakers-file) or --speakers N tells several apart"
+_HINT = "a transcript, RTTM or a table (--speakers-file) names several, or --speakers N finds them"
+_CHANNELS = "{} channels are read as a speaker each; use --channels mix"
 TOUCHING_S = 0.15
 """Turns of a file are one where less is between them: programs that write such files cut within words."""
 _NAMED = 6
@@ -44,8 +46,12 @@ def find_speakers(
     length_s: float,
     hear: Callable[[Recording], Sequence[Region]],
     work: Unfinished,
+    diarization: Diarization | None = None,
 ) -> WhoSpeaks:
-    """Return who speaks when: as a file says, the transcript, the channels, or voices told apart; else one speaker.
+    """Return who speaks when; one speaker where nothing else is known.
+
+    The first of these decides that there is: a file, the user's diarization, the transcript, the channels, and speaker
+    diarization for a number of speakers.
 
     Args:
         name: The recording's name, by which a file of several recordings has its turns.
@@ -54,32 +60,41 @@ def find_speakers(
         options: What the user chose.
         length_s: The recording's length.
         hear: Returns the speech of a sound.
-        work: Keeps the turns of voices that are told apart.
+        work: Keeps the turns of speaker diarization.
+        diarization: The user's.
 
     Raises:
-        MerkitError: A file cannot be read, or voices cannot be told apart.
+        MerkitError: A file cannot be read, or speaker diarization fails.
     """
     if options.speakers_file is not None:
         turns, notes = read_turns(options.speakers_file, name, length_s)
         return WhoSpeaks(joined_turns(turns, TOUCHING_S), _named(turns, f"'{options.speakers_file}'"), notes)
+    has_times = lines is None or lines[0].start_s is not None
+    if diarization is not None and has_times:
+        if len(sounds) > 1:
+            raise ConfigError(f"diarization: {_CHANNELS.format(len(sounds))}")
+        found, notes = run_diarization(diarization, sounds[0][1], name, length_s, options.count)
+        if not found:
+            return WhoSpeaks((), f"{_ONE}: {name_of(diarization)} has no turn.")
+        return WhoSpeaks(joined_turns(found, TOUCHING_S), _named(found, name_of(diarization)), notes)
     if lines is not None and any(line.speaker for line in lines):
         return WhoSpeaks((), _named(lines, "the transcript"))
     if len(sounds) > 1:
         if options.count not in (None, len(sounds)):
-            raise ConfigError(
-                f"--speakers {options.count}: {len(sounds)} channels are read as a speaker each; use --channels mix"
-            )
+            raise ConfigError(f"--speakers {options.count}: {_CHANNELS.format(len(sounds))}")
         return WhoSpeaks((), f"One for each channel: {', '.join(whole.speaker for whole, _ in sounds)}.")
-    if options.count is not None and options.count > 1 and (lines is None or lines[0].start_s is not None):
+    if options.count is not None and options.count > 1 and has_times:
         ((_, sound),) = sounds
         regions = hear(sound)
         if not regions:
-            return WhoSpeaks((), f"{_ONE}: there is no speech to tell {options.count} by.")
+            return WhoSpeaks((), f"{_ONE}: there is no speech for the diarization of {options.count} speakers.")
         count = options.count
         values = work.once("turns", None, lambda: [astuple(x) for x in diarize(sound, regions, count, options.marks)])
         turns = joined_turns([Line(*each) for each in values], PAUSE_S)
-        how = "by marked seconds of each" if options.marks else "by voice"
-        return WhoSpeaks(turns, f"{options.count} told apart {how}, experimental: {describe_error(options)}.")
+        how = " and marked seconds of each" if options.marks else ""
+        return WhoSpeaks(
+            turns, f"{options.count} by speaker diarization{how}, experimental: {describe_error(options)}."
+        )
     return WhoSpeaks((), f"{_ONE}: the transcript names none." if lines is not None else f"{_ONE}; {_HINT}.")
 
 

@@ -57,7 +57,7 @@ def fit_lines(transcript: Transcript, length_s: float) -> Transcript:
         notes = (*notes, f"Transcript: {counted('{} at the very end of the recording left out', lost)}.")
     if not lines:
         raise MerkitError(f"{transcript.source} has no line that can be used: all begin at the end of the recording.")
-    return Transcript(tuple(lines), notes, transcript.source)
+    return replace(transcript, lines=tuple(lines), notes=notes)
 
 
 def _beyond(transcript: Transcript, line: Line, timed: list[Line], length_s: float) -> MerkitError:

@@ -44,6 +44,8 @@ class Transcript:
     notes: tuple[str, ...] = ()
     source: str = "the transcript"
     """What it was read from, for errors."""
+    language: str | None = None
+    """The code that it states, such as ``en``; ``None``: none."""
 
 
 def spoken_text(text: str | None) -> str | None:
@@ -69,11 +71,14 @@ class Draft:
     Args:
         source: The file's name as errors show it.
         ordered: Whether the file should have its lines in order of time; a note says where it has not.
+
+    A reader sets ``language`` where the file states it; see `Transcript`.
     """
 
     def __init__(self, source: str, ordered: bool = True) -> None:
         self.source = source
         self.ordered = ordered
+        self.language: str | None = None
         self._lines: list[Line] = []
         self._notes: dict[str, list[str]] = {}
 
@@ -190,14 +195,17 @@ class Draft:
             self.note("there are no words: every line is analyzed without text")
         elif silent:
             self._notes["{} without words analyzed without text"] = silent
-        return Transcript(lines, tuple(f"Transcript: {note}." for note in self._written(self._notes)), self.source)
+        return Transcript(
+            lines, tuple(f"Transcript: {note}." for note in self._written(self._notes)), self.source, self.language
+        )
 
     def whole(self, text: str | None, *notes: str) -> Transcript:
         """Return the transcript of a file without times: one line of the whole recording."""
         if text is None:
             notes = (*notes, "there are no words: the recording is analyzed without text")
         line = Line(None, None, "", text)
-        return Transcript((line,), tuple(f"Transcript: {note}." for note in (*self._written(self._notes), *notes)))
+        all_notes = tuple(f"Transcript: {note}." for note in (*self._written(self._notes), *notes))
+        return Transcript((line,), all_notes, language=self.language)
 
     @staticmethod
     def _written(notes: dict[str, list[str]]) -> list[str]:

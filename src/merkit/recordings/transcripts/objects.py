@@ -5,6 +5,7 @@ from typing import Any
 
 from merkit.data.strict_json import parse_json, parse_lines
 from merkit.recordings.transcripts.fields import chosen, read_rows, read_time
+from merkit.recordings.transcripts.languages import stated_language
 from merkit.recordings.transcripts.lines import Draft, Line, Transcript, end_of, start_of
 from merkit.recordings.transcripts.services import SERVICES, read_item
 from merkit.recordings.transcripts.values import in_milliseconds, kind_of
@@ -51,6 +52,7 @@ def _read_content(content: Any, draft: Draft) -> Transcript:
         content = {"chunks" if content and _has(content, "timestamp") else "segments": content}
     if not isinstance(content, dict):
         raise draft.error("", f"expected a list of objects with start_s, end_s and text, found {kind_of(content)}.")
+    draft.language = stated_language(content)
     reader = _reader(content)
     if reader is not None:
         reader(content, draft)

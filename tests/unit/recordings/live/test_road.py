@@ -134,6 +134,22 @@ def test_words_are_recognised_turn_by_turn_and_read_with_those_before(tmp_path: 
     assert [turn.text for turn in listen(model, mono(1), engine=engine, redact=True)] == [None]
 
 
+def test_words_in_a_language_that_the_model_was_not_trained_on_are_no_words_to_it(tmp_path: Path) -> None:
+    network = write_text_network(tmp_path / "bert", ["word0"])
+    model = untrained("words", {"text": {"name": "bert", "weights": str(network), "frozen": True}})
+    model.languages = frozenset({"en"})
+    engine = FakeEngine()
+
+    (turn,) = listen(model, mono(1), engine=engine, language="pl")
+
+    assert engine.spoken == ["pl"]
+    assert turn.label is None
+    assert turn.reason is not None
+    assert "the words are in the language 'pl'" in turn.reason
+    with pytest.raises(ConfigError, match="No language named 'fr'"):
+        listen(model, mono(1), engine=engine, language="fr")
+
+
 def test_a_turn_is_late_by_the_pause_that_ends_it() -> None:
     sound, now = mono(2), [0.0]
 

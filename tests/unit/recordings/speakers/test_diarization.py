@@ -55,7 +55,7 @@ def test_marks_name_the_speakers() -> None:
 
 
 def test_too_little_speech_for_so_many_speakers_is_an_error() -> None:
-    with pytest.raises(MerkitError, match="too little speech to tell 2 speakers apart: leave out --speakers"):
+    with pytest.raises(MerkitError, match="too little speech for the diarization of 2 speakers: leave out --speakers"):
         diarize(SOUND, [(0.0, 0.1)], 2)
 
 
@@ -64,7 +64,7 @@ def test_the_number_of_speakers_is_asked_for_and_its_error_said() -> None:
 
     assert [line.speaker for line, _ in found.lines] == ["speaker 1", "speaker 1", "speaker 2"]
     assert found.stages["speakers"] == (
-        "2 told apart by voice, experimental: in made-up conversations of two 14 % of the speech had the wrong "
+        "2 by speaker diarization, experimental: in made-up conversations of two 14 % of the speech had the wrong "
         "speaker or none (19 % through a telephone, 22 % in a room)."
     )
     assert {line.speaker for line, _ in divide(SOUND, None).lines} == {""}
@@ -86,7 +86,7 @@ def test_silence_has_no_speakers_to_tell_apart() -> None:
 
     found = divide(silent, None, RecordingOptions(speakers=2))
 
-    assert found.stages["speakers"] == "One speaker is assumed: there is no speech to tell 2 by."
+    assert found.stages["speakers"] == "One speaker is assumed: there is no speech for the diarization of 2 speakers."
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from transformers.audio_utils import mel_filter_bank, spectrogram, window_functi
 from merkit.core.errors import MerkitError
 from merkit.core.waveform import Waveform
 from merkit.recordings.speakers import ge2e
-from merkit.weights.folders import voices_file
+from merkit.weights.folders import ge2e_file
 from merkit.weights.known import GE2E
 from merkit.weights.packages import installed_sources
 
@@ -21,7 +21,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     if next(installed_sources(GE2E), None) is None:
         pytest.skip(f"needs the weights: {GE2E.command}")
     monkeypatch.setenv("MERKIT_CACHE", str(tmp_path / "cache"))
-    return voices_file()
+    return ge2e_file()
 
 
 def test_the_spectrogram_is_that_of_an_outside_implementation() -> None:
@@ -80,7 +80,7 @@ def test_weights_of_another_content_are_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("MERKIT_CACHE", str(tmp_path / "cache"))
 
     with pytest.raises(MerkitError, match=r"builtin:ge2e' is damaged: .* expected 39373b86598f"):
-        voices_file()
+        ge2e_file()
 
 
 def test_a_pickle_that_runs_code_is_refused_by_the_reader_itself(
