@@ -57,7 +57,7 @@ COLUMNS = {
         "video": "a media file, relative to the folder",
         "start_s": "beginning of the utterance's segment of the media file, in seconds; empty: the file's",
         "end_s": "end of that segment, in seconds; empty: the file's",
-        "language": "as the corpus gives it",
+        "language": "a code such as `en`; words in another language than those of its training are missing to a model",
     },
     "predictions": {
         "id": "of the utterance; the true label is joined by it",

@@ -109,6 +109,12 @@ def test_a_language_in_python_is_that_of_the_text() -> None:
 
 
 SEGMENTS = [{"start": 0.0, "end": 1.0, "text": "Nie."}]
+SEGMENTS_AS_TEXT = [{"start_time": "0.0", "end_time": "1.0", "transcript": "Nie."}]
+
+
+def heard(language: str) -> dict[str, Any]:
+    """Return a channel of Deepgram's."""
+    return {"detected_language": language, "alternatives": [{"words": [{"word": "Nie", "start": 0, "end": 1}]}]}
 
 
 @pytest.mark.parametrize(
@@ -136,19 +142,10 @@ SEGMENTS = [{"start": 0.0, "end": 1.0, "text": "Nie."}]
             },
             "pl",
         ),  # whisper.cpp
-        (
-            {
-                "results": {
-                    "channels": [
-                        {
-                            "detected_language": "pl",
-                            "alternatives": [{"words": [{"word": "Nie", "start": 0, "end": 1}]}],
-                        }
-                    ]
-                }
-            },
-            "pl",
-        ),  # Deepgram
+        ({"results": {"channels": [heard("pl")]}}, "pl"),  # Deepgram
+        ({"results": {"channels": [heard("pl"), heard("en")]}}, None),
+        ({"results": {"channels": [3], "utterances": [{"start": 0, "end": 1, "transcript": "Nie."}]}}, None),
+        ({"results": {"language_code": "pl-PL", "audio_segments": SEGMENTS_AS_TEXT}}, "pl"),  # AWS
     ],
 )
 def test_json_states_its_language_where_the_tools_write_it(tmp_path: Path, content: Any, language: str | None) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 from merkit.core.language import language_code
 
-_KEYS = ("language", "language_code", "detected_language")
+_HEARD = "detected_language"
+_KEYS = ("language", "language_code", _HEARD)
 """Whisper and its relatives; AssemblyAI and AWS Transcribe; Deepgram."""
 
 
@@ -22,10 +23,11 @@ def stated_language(document: Mapping[str, Any]) -> str | None:
 
 
 def _parts(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield what may state it: the document, the ``result`` of whisper.cpp, AWS's results, Deepgram's first channel."""
+    """Yield what may state it: the document, the ``result`` of whisper.cpp, AWS's results, Deepgram's channels."""
     results = document.get("results")
     channels = results.get("channels") if isinstance(results, dict) else None
-    first = channels[0] if isinstance(channels, list) and channels else None
+    heard = [each for each in channels if isinstance(each, dict)] if isinstance(channels, list) else []
+    first = heard[0] if heard and all(each.get(_HEARD) == heard[0].get(_HEARD) for each in heard) else None
     yield from (part for part in (document, document.get("result"), results, first) if isinstance(part, dict))
 
 

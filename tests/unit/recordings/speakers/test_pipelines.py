@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -173,3 +174,12 @@ def test_in_python_it_is_an_argument() -> None:
     assert "SPEAKER_01" in result.stages["speakers"]
     with pytest.raises(ConfigError, match=r"diarization is of type str, expected a callable such as a pyannote\.audio"):
         model(np.concatenate(PARTS), rate_hz=RATE_HZ, diarization="who.rttm")
+
+
+def test_rttm_that_pyannote_writes_has_the_same_turns(tmp_path: Path) -> None:
+    diarization = Diarization([(0.0, 6.0, "SPEAKER_00"), (6.0, 11.25, "SPEAKER_01")])
+    diarization.annotation.uri = "waveform"
+    with (tmp_path / "who.rttm").open("w") as file:
+        diarization.annotation.write_rttm(file)
+
+    assert turns_of(None, speakers_file=tmp_path / "who.rttm") == turns_of(diarization)
