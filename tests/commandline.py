@@ -17,11 +17,11 @@ class Called:
     error: str
 
 
-def call(*arguments: object) -> Called:
-    """Run ``merkit`` with these arguments."""
+def call(*arguments: object, stdin: bytes | None = None) -> Called:
+    """Run ``merkit`` with these arguments, and with these bytes on standard input."""
     logger = logging.getLogger("merkit")
     level = logger.level
-    result = CliRunner(env={"COLUMNS": None}).invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner(env={"COLUMNS": None}).invoke(app, [str(argument) for argument in arguments], stdin)
     logger.setLevel(level)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

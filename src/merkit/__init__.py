@@ -15,7 +15,7 @@ _HOMES = {
     "merkit.api.runs": ("Run", "train"),
     "merkit.api.corpora": ("doctor", "prepare", "report"),
     "merkit.api.transcription": ("transcribe",),
-    "merkit.timeline.analysis": ("Analysis",),
+    "merkit.timeline.analysis": ("Analysis", "LiveSegment"),
     "merkit.recordings.recognition.recognise": ("Recognition",),
     "merkit.core.types": ("Conversation", "Prediction", "Turn", "Utterance"),
     "merkit.core.waveform": ("Waveform",),

@@ -54,5 +54,6 @@ from merkit.core.types import Utterance as Utterance
 from merkit.core.waveform import Waveform as Waveform
 from merkit.recordings.recognition.recognise import Recognition as Recognition
 from merkit.timeline.analysis import Analysis as Analysis
+from merkit.timeline.analysis import LiveSegment as LiveSegment
 
 __version__: str

@@ -1,21 +1,18 @@
 """Recognise emotion: load a checkpoint, then call it with recordings, texts or rows of a table."""
 
-import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from merkit.api.inputs import as_columns, as_names, as_recording, as_source, checked_text
 from merkit.api.predictions import Predictions
 from merkit.core.encoder import describe_unread
-from merkit.core.errors import ConfigError, MediaError
+from merkit.core.errors import ConfigError
 from merkit.core.types import Utterance
-from merkit.core.waveform import Waveform
 from merkit.data.corpus.manifest import conversation_turns, read_manifest
 from merkit.data.corpus.rows import to_utterances
-from merkit.data.media.audio import decode
-from merkit.data.media.sources import EncodedRecording
 from merkit.encoders.networks.files import download_snapshot
 from merkit.inference.joined import load_predictor
 from merkit.inference.languages import is_foreign
@@ -24,12 +21,13 @@ from merkit.io.decision_rule import DecisionOptions
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.decision_notes import describe_decisions
+from merkit.recordings.live.road import live_segments
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.models import BUILTIN, default_engine, open_engine
 from merkit.recordings.speakers.pipelines import Diarization
 from merkit.recordings.transcripts import Line, spoken_text
-from merkit.timeline.analysis import Analysis
+from merkit.timeline.analysis import Analysis, LiveSegment
 from merkit.weights.models import DEFAULT, PREFIX, built_in_model
 
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.+)")
@@ -129,7 +127,7 @@ class EmotionRecognizer:
         if text is not None:
             if transcript is not None:
                 raise ConfigError("transcript and text were given: a recording has one of them")
-            lines = [Line(None, None, "", spoken_text(_checked_text(text)))]
+            lines = [Line(None, None, "", spoken_text(checked_text(text)))]
         if diarization is not None and not callable(diarization):
             raise ConfigError(
                 f"diarization is of type {type(diarization).__name__}, expected a callable such as a pyannote.audio "
@@ -151,15 +149,60 @@ class EmotionRecognizer:
                 speakers=speakers,
                 marks=dict(marks or {}),
                 window_s=window_s,
-                exclude_speakers=_names(exclude_speakers, "exclude_speakers"),
+                exclude_speakers=as_names(exclude_speakers, "exclude_speakers"),
                 language=language,
-                modalities=None if modalities is None else _names(modalities, "modalities"),
+                modalities=None if modalities is None else as_names(modalities, "modalities"),
                 redact=redact,
             ),
             engine=engine,
             diarization=diarization,
             name=name,
         )
+
+    def live(
+        self,
+        sound: Any = None,
+        *,
+        rate_hz: int = 16_000,
+        channel_count: int = 1,
+        channels: str = "auto",
+        exclude_speakers: Sequence[str] = (),
+        language: str | None = None,
+        modalities: Sequence[str] | None = None,
+        redact: bool = False,
+        asr: bool | str = False,
+    ) -> Iterator[LiveSegment]:
+        """Label each turn of live speech soon after it ends, which it does at a pause of 0.3 s or after 15 s.
+
+        A label is that of an analysis of the sound up to the turn, cut into the same turns. Two channels are two
+        speakers; they cannot be compared before they are heard. Sound is forgotten with its turn.
+
+        Args:
+            sound: ``None``: the microphone (extra ``live``); a binary file or pipe of raw PCM, 16 bits, little endian;
+                or arrays ``[samples]`` or ``[channels, samples]`` as they arrive.
+            rate_hz: Samples per second.
+            channel_count: How many channels the sound has.
+            channels: As of a recording; ``auto`` reads two as two speakers, and the mean of more.
+            exclude_speakers: ``left`` or ``right``, where channels are speakers.
+            language: As of a recording; ``None``: that of the first turn.
+            modalities: As of a recording.
+            redact: As of a recording.
+            asr: ``True`` recognises the words of each turn; a name chooses a recogniser. The label is later then.
+
+        Raises:
+            MerkitError: The model reads the turns that follow one, the sound or an option cannot be used; while
+                iterating, the sound cannot be read.
+        """
+        engine = open_engine(BUILTIN if asr is True else asr) if asr else None
+        options = RecordingOptions(
+            channels=channels,
+            exclude_speakers=as_names(exclude_speakers, "exclude_speakers"),
+            language=language,
+            modalities=None if modalities is None else as_names(modalities, "modalities"),
+            redact=redact,
+        )
+        source = as_source(sound, rate_hz, channel_count)
+        return live_segments(self._recognizer, source, self._name, options, engine=engine)
 
     def texts(self, texts: Iterable[str], speakers: Sequence[str] | None = None) -> Predictions:
         """Predict texts; to a model that reads context or conversations they are the turns of one conversation.
@@ -183,7 +226,7 @@ class EmotionRecognizer:
             raise ConfigError(f"{len(texts)} texts and {len(speakers)} speakers were given: expected one for each text")
         return self._predict(
             [
-                Utterance(str(turn), "texts", turn, str(speaker), text=_checked_text(text))
+                Utterance(str(turn), "texts", turn, str(speaker), text=checked_text(text))
                 for turn, (text, speaker) in enumerate(zip(texts, speakers, strict=True))
             ],
             Path(),
@@ -207,7 +250,7 @@ class EmotionRecognizer:
         if isinstance(rows, str | os.PathLike):
             manifest = read_manifest(Path(rows))
             return self._predict(manifest.utterances, manifest.root, store, batch_size, aligned=True)
-        return self._predict(to_utterances(_columns(rows), "rows"), Path(), store, batch_size)
+        return self._predict(to_utterances(as_columns(rows), "rows"), Path(), store, batch_size)
 
     def _predict(
         self,
@@ -292,77 +335,3 @@ def checkpoint_folder(name: str) -> Path:
             f"changes unseen; found '{revision}'"
         )
     return download_snapshot(repository, revision, _CHECKPOINT_FILES)
-
-
-def as_recording(recording: Any, rate_hz: int | None) -> tuple[Path | Waveform, str]:
-    """Return what `EmotionRecognizer` takes for a recording as a path or waveform, and the name of one in memory.
-
-    Raises:
-        MerkitError: It is none, or its rate is missing.
-    """
-    if isinstance(recording, str | os.PathLike | Waveform | bytes | bytearray | memoryview) or hasattr(
-        recording, "read"
-    ):
-        if rate_hz is not None:
-            raise ConfigError(f"rate_hz={rate_hz} was given, but the recording has its own rate: leave it out")
-        if isinstance(recording, Waveform):
-            return recording, "waveform"
-        if isinstance(recording, str | os.PathLike):
-            return Path(recording), ""
-        try:
-            data = recording.read() if hasattr(recording, "read") else recording
-        except (ValueError, OSError) as error:  # closed, or not open for reading
-            raise MediaError(f"The recording's file object cannot be read: {error}") from error
-        if isinstance(data, str):
-            raise MediaError("The recording is a file that is open as text: open it with mode 'rb'")
-        name = getattr(recording, "name", None)
-        encoded = EncodedRecording(bytes(data), Path(name).name if isinstance(name, str) else "recording")
-        return decode(encoded), encoded.name
-    if not hasattr(recording, "__len__") and not hasattr(recording, "__array__"):
-        raise MediaError(
-            f"A recording of type {type(recording).__name__} was given, expected a path, bytes, a file object, or "
-            "samples with rate_hz"
-        )
-    return Waveform(recording, rate_hz), "waveform"
-
-
-def _names(values: Sequence[str], what: str) -> tuple[str, ...]:
-    if isinstance(values, str):
-        raise ConfigError(f"{what} is the text {values!r}, expected a list: {what}=[{values!r}]")
-    return tuple(values)
-
-
-def _checked_text(text: Any) -> str:
-    if not isinstance(text, str):
-        raise ConfigError(f"A text is of type {type(text).__name__}, expected a string")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigError(
-            f"The text {text[:40]!r} has half a character at position {error.start}: decode it as UTF-16"
-        ) from None
-    return text
-
-
-def _columns(rows: Any) -> dict[str, list[Any]]:
-    """Return a data frame's or a list of dictionaries' cells by column; missing cells are ``None``."""
-    if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
-        rows = rows.to_dict("records")
-    if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
-        raise ConfigError(
-            f"rows is of type {type(rows).__name__}, expected a data frame, a list of dictionaries or a manifest's "
-            "folder"
-        )
-    names = dict.fromkeys(str(name) for row in rows for name in row)
-    columns = {name: [_cell(row.get(name)) for row in rows] for name in names}
-    return columns if "id" in columns else {"id": [str(number) for number in range(len(rows))], **columns}
-
-
-def _cell(value: Any) -> Any:
-    """Return a cell as Python's own type."""
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
-        value = value.item()
-    is_nan = isinstance(value, float) and math.isnan(value)
-    return None if is_nan or type(value).__name__ in ("NAType", "NaTType") else value

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from merkit.api.recognition import as_recording
+from merkit.api.inputs import as_recording
 from merkit.recordings.recognition.models import BUILTIN, open_engine
 from merkit.recordings.recognition.recognise import Recognition, recognise
 

@@ -8,6 +8,7 @@ from rich.table import Column
 
 from merkit.cli.console import number, show, show_prose, show_table
 from merkit.cli.failures import FailFast
+from merkit.cli.live import analyze_live, refuse_options
 from merkit.cli.options import AsJson, Channels, Checkpoint, Labels, Prior, decision_options
 from merkit.cli.outcomes import follow, refuse_first
 from merkit.cli.progress import shown_progress
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 def analyze(
     recordings: Annotated[
-        list[Path], typer.Argument(help="Audio or video files, or folders of them.", show_default=False)
-    ],
+        list[Path] | None,
+        typer.Argument(help="Audio or video files, or folders of them. With --live: - or nothing.", show_default=False),
+    ] = None,
     checkpoint: Checkpoint = Path(DEFAULT),
     transcript: Annotated[
         Path | None,
@@ -110,6 +112,22 @@ def analyze(
     ] = None,
     labels: Labels = None,
     prior: Prior = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Label speech while it is spoken, a line of JSON for each turn: that of the microphone, or with - raw "
+            "PCM on standard input (16 bits, little endian).",
+        ),
+    ] = False,
+    rate_hz: Annotated[
+        int | None,
+        typer.Option("--rate", metavar="HZ", help="Samples per second of live sound: 16000.", show_default=False),
+    ] = None,
+    channel_count: Annotated[
+        int | None,
+        typer.Option("--channel-count", metavar="N", help="Channels of live sound: 1.", show_default=False),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the files of each recording.")] = None,
     format_: Annotated[
         str | None,
@@ -135,12 +153,36 @@ def analyze(
 
     Without a transcript with times, and without --asr, a recording of over 15 s or of several speakers is cut where the
     speaker changes and at pauses; for a model that joins words and voice words are recognised where the extra asr is
-    installed. With --out, what is done already is left out when the command is repeated.
+    installed. With --out, what is done already is left out when the command is repeated. With --live turns are labelled
+    while they are spoken; Ctrl-C ends it.
     """
     from merkit.formats.checkpoint_folder import check_folder
 
     check_folder(checkpoint)  # before the slow imports
     decision = decision_options(labels, prior)
+    read_only = _names(modalities)
+    if live:
+        files = {"--transcript": transcript, "--out": out, "--format": format_, "--audio": audio}
+        ways = {"--track": track, "--speakers-file": speakers_file, "--speakers": speakers, "--mark": marks}
+        others = {"--window": window_s, "--no-speech-check": not speech_check, "--fail-fast": fail_fast}
+        refuse_options({**files, **ways, **others}, "recordings, not for --live")
+        analyze_live(
+            recordings or [],
+            checkpoint,
+            decision,
+            rate_hz=16_000 if rate_hz is None else rate_hz,
+            channel_count=1 if channel_count is None else channel_count,
+            asr=asr,
+            channels=channels,
+            exclude_speakers=exclude_speakers or (),
+            language=language,
+            modalities=read_only,
+            redact=redact,
+        )
+        return
+    refuse_options({"--rate": rate_hz, "--channel-count": channel_count}, "live sound (--live)")
+    if not recordings:
+        raise ConfigError("Name audio or video files, or folders of them; --live labels the microphone")
     from merkit.api.recognition import checkpoint_folder
     from merkit.recordings.bulk import analyze_recordings
     from merkit.recordings.options import RecordingOptions
@@ -168,7 +210,7 @@ def analyze(
         window_s=window_s,
         exclude_speakers=tuple(exclude_speakers or ()),
         language=language,
-        modalities=None if modalities is None else tuple(name.strip() for name in modalities.split(",")),
+        modalities=read_only,
         redact=redact,
     )
     with shown_progress() as progress:
@@ -184,6 +226,11 @@ def analyze(
             as_json=as_json,
             out=out,
         )
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """Return names that are divided by commas."""
+    return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def _mark(text: str) -> tuple[str, tuple[float, float]]:

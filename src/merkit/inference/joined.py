@@ -86,6 +86,14 @@ class JoinedRecognizer(Predictor):
     def device(self) -> torch.device:
         return self._sources[WORDS].device
 
+    @property
+    def is_causal(self) -> bool:
+        return all(source.is_causal for source in self._sources.values())
+
+    @property
+    def remembers(self) -> frozenset[str]:
+        return frozenset().union(*(source.remembers for source in self._sources.values()))
+
     def predict_chunk(
         self,
         chunk: Sequence[Sequence[Turn]],

@@ -93,9 +93,24 @@ class Predictor(ABC):
         return self.decisions.joined(parts)
 
     @property
+    @abstractmethod
+    def is_causal(self) -> bool:
+        """Whether no prediction depends on the turns that follow; averages of speakers are not counted."""
+
+    @property
+    @abstractmethod
+    def remembers(self) -> frozenset[str]:
+        """The modalities that are read of previous turns."""
+
+    @property
+    def comparing(self) -> Mapping[str, Encoder]:
+        """The encoders that compare an utterance with the average of its speaker, by modality."""
+        return {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
+
+    @property
     def compares_speakers(self) -> bool:
         """Whether an encoder compares an utterance with the average of its speaker."""
-        return any(encoder.normalize_by_speaker for encoder in self.encoders.values())
+        return bool(self.comparing)
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -176,7 +191,7 @@ class Predictor(ABC):
 
         ``failures`` as in `predict_chunk`.
         """
-        asking = {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
+        asking = self.comparing
         if features is None:
             return {
                 name: speaker_statistics(extracted_arrays(encoder, turns), encoder.duration_s)

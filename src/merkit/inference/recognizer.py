@@ -88,6 +88,17 @@ class Recognizer(Predictor):
         tensors = chain(self.model.parameters(), self.model.buffers())
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
+    @property
+    def is_causal(self) -> bool:
+        ahead = any(encoder.reads_ahead for encoder in self.encoders.values())
+        return not ahead and (self.level == "utterance" or self.config.config.is_causal())
+
+    @property
+    def remembers(self) -> frozenset[str]:
+        if self.level == "conversation":
+            return self.reads
+        return frozenset(name for name, encoder in self.encoders.items() if encoder.context)
+
     def predict_chunk(
         self,
         chunk: Sequence[Sequence[Turn]],

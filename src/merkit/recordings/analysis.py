@@ -73,7 +73,7 @@ def analyze_recording(
     work = work or in_memory(length_s)
     fitted = _fitted(transcript, path.stem, length_s)
     lines = None if fitted is None else fitted.lines
-    reads = _chosen(recognizer, checkpoint, options)
+    reads = chosen_modalities(recognizer, checkpoint, options)
     hears, reads_text = recognizer.hears and "audio" in reads, "text" in reads
     if lines is None and engine is None and reads == {"text"}:
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript, or recognise words (--asr, asr=True).")
@@ -225,8 +225,12 @@ def _chosen_track(recording: Path | Waveform, track: int | None) -> Whole:
     return Track(recording, track)
 
 
-def _chosen(recognizer: Predictor, checkpoint: str, options: RecordingOptions) -> frozenset[str]:
-    """Return the modalities that the model reads of those that it may read."""
+def chosen_modalities(recognizer: Predictor, checkpoint: str, options: RecordingOptions) -> frozenset[str]:
+    """Return the modalities that the model reads of those that it may read.
+
+    Raises:
+        ConfigError: There are none.
+    """
     if options.modalities is None:
         return recognizer.reads
     reads = recognizer.reads & frozenset(options.modalities)

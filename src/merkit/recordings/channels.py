@@ -77,7 +77,7 @@ def _chosen(found: "_Comparison", mix_because: str | None) -> ChannelChoice:
     if min(left, right) < _SILENT * max(left, right):
         heard, silent = ("left", "right") if left > right else ("right", "left")
         return ChannelChoice(heard, f"The {silent} channel is silent: the {heard} one is read.")
-    if found.different <= _SAME * left:
+    if are_equal(found.different, left):
         return ChannelChoice("mix", "Two equal channels: mixed.")
     if max(abs(found.correlation), found.level_correlation) >= _ONE_SOUND:
         if found.mean < _CANCELLED * (left + right) / 2:
@@ -173,7 +173,7 @@ def assign_channels(recording: Whole, lines: Sequence[Line] | None, channels: st
         one = Channel(recording, ("left", "right").index(channels))
         return [(line, one) for line in ([whole] if lines is None else lines)]
     _refuse_equal(recording)
-    names = ["left", "right"] if count == 2 else [f"channel {n + 1}" for n in range(count)]
+    names = channel_names(count)
     separate = [Channel(recording, number) for number in range(count)]
     if lines is None:
         return [(replace(whole, speaker=name), one) for name, one in zip(names, separate, strict=True)]
@@ -188,6 +188,16 @@ def assign_channels(recording: Whole, lines: Sequence[Line] | None, channels: st
         number = int(np.argmax(by_speaker[line.speaker] if line.speaker else energy))
         assigned.append((replace(line, speaker=line.speaker or names[number]), separate[number]))
     return assigned
+
+
+def channel_names(count: int) -> list[str]:
+    """Return what the speakers of channels are called."""
+    return ["left", "right"] if count == 2 else [f"channel {n + 1}" for n in range(count)]
+
+
+def are_equal(different: float, energy: float) -> bool:
+    """Return whether a channel with this energy is one signal with another one that differs by so much energy."""
+    return different <= _SAME * energy
 
 
 def _energies(recording: Whole, line: Line, channels: int) -> npt.NDArray[np.float64]:

@@ -60,6 +60,28 @@ class SileroVad(nn.Module):
         return torch.sigmoid(self.final_conv(torch.relu(states[0]).unsqueeze(-1))).flatten(), after
 
 
+class Detector:
+    """Hears a waveform at 16 kHz frame after frame.
+
+    Raises:
+        MerkitError: The package ``silero-vad`` is missing or another version.
+    """
+
+    def __init__(self) -> None:
+        self._network = _network()
+        self._state: State | None = None
+        self._context = np.zeros(_CONTEXT, np.float32)
+
+    def hear(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the probabilities of speech of the next frames, which are whole ones."""
+        joined = np.concatenate([self._context, samples])
+        self._context = joined[-_CONTEXT:]
+        frames = np.lib.stride_tricks.sliding_window_view(joined, _CONTEXT + FRAME)[::FRAME]
+        with torch.inference_mode():
+            values, self._state = self._network(torch.from_numpy(frames.copy()), self._state)
+        return np.asarray(values.numpy())
+
+
 def probabilities(blocks: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
     """Return a probability of speech for every 32 ms of a waveform at 16 kHz that comes in blocks; memory is bounded.
 
@@ -68,17 +90,8 @@ def probabilities(blocks: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.f
     Raises:
         MerkitError: The package ``silero-vad`` is missing or another version.
     """
-    network = _network()
-    found: list[npt.NDArray[np.float32]] = []
-    state: State | None = None
-    context = np.zeros(_CONTEXT, np.float32)
-    for samples in _whole_frames(blocks):
-        joined = np.concatenate([context, samples])
-        context = joined[-_CONTEXT:]
-        frames = np.lib.stride_tricks.sliding_window_view(joined, _CONTEXT + FRAME)[::FRAME]
-        with torch.inference_mode():
-            values, state = network(torch.from_numpy(frames.copy()), state)
-        found.append(values.numpy())
+    detector = Detector()
+    found = [detector.hear(samples) for samples in _whole_frames(blocks)]
     return np.concatenate(found) if found else np.zeros(0, np.float32)
 
 

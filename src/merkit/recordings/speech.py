@@ -4,6 +4,7 @@ A model predicts a label for every sound: for silence, noise and music too, ofte
 recording is checked before it is read. The check is no part of a model: a corpus is read as it is.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,8 @@ _LEVEL = 0.1
 """The RMS that the loudest half second of a window is brought to (-20 dB): the network hears quiet speech less."""
 _MOST_GAIN = 100.0
 """40 dB. More would make the other speaker heard on a channel that picks that speaker up faintly."""
-_HALF_SECOND = silero.RATE_HZ // 2
+HALF_SECOND = silero.RATE_HZ // 2
+"""Samples."""
 
 _LARGEST_GAP_S = 0.15
 """Regions with less between them are one."""
@@ -181,9 +183,13 @@ def _windows(blocks: Iterable[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[
 
 def _gain(window: npt.NDArray[np.float32]) -> np.float32:
     """Return what a window is multiplied by, so that its loudest half second has the level that the network expects."""
-    pieces = np.pad(window, (0, -len(window) % _HALF_SECOND)).reshape(-1, _HALF_SECOND)
-    loudest = float(np.sqrt(np.square(pieces, dtype=np.float64).mean(axis=1).max()))
-    return np.float32(min(_LEVEL / loudest, _MOST_GAIN) if loudest else 1.0)
+    pieces = np.pad(window, (0, -len(window) % HALF_SECOND)).reshape(-1, HALF_SECOND)
+    return gain_of(float(np.square(pieces, dtype=np.float64).mean(axis=1).max()))
+
+
+def gain_of(loudest: float) -> np.float32:
+    """Return what sound is multiplied by whose loudest half second has this mean square."""
+    return np.float32(min(_LEVEL / math.sqrt(loudest), _MOST_GAIN) if loudest else 1.0)
 
 
 def _above(probabilities: npt.NDArray[np.float32], on: float, off: float) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from merkit.core.types import Prediction
 from merkit.io.decision_rule import DecisionRule
-from merkit.timeline.document import timeline_values
+from merkit.timeline.document import milliseconds, segment_values, timeline_values
 from merkit.timeline.page import notebook_part, timeline_page
 from merkit.timeline.peaks import Peaks
 from merkit.timeline.summary import Summary, summarize
@@ -68,6 +68,23 @@ class Segment:
     def modalities(self) -> tuple[str, ...]:
         """What was present to the model."""
         return () if self.prediction is None else self.prediction.modalities
+
+
+@dataclass(frozen=True)
+class LiveSegment(Segment):
+    """A turn of live speech and its prediction."""
+
+    delay_s: float = 0.0
+    """From the arrival of the turn's last sound to its label: the pause that ends it, and what labelling takes."""
+    multi_label: bool = False
+    """Whether a turn may have several labels."""
+    has_arousal: bool = False
+    """Whether the model predicts arousal."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the turn as JSON values: those of a segment of a timeline, and ``delay_ms``."""
+        values = segment_values(self, multi_label=self.multi_label, has_arousal=self.has_arousal)
+        return {**values, "delay_ms": milliseconds(self.delay_s)}
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,12 @@ class TimelineSegment(SourcePrediction):
     )
 
 
+class LiveTurn(TimelineSegment):
+    """A turn of live speech: an utterance, and how late it is."""
+
+    delay_ms: Milliseconds = Field(description="From the arrival of its last sound to its label.")
+
+
 class Record(_Part):
     """By what merkit knows the files that it wrote together."""
 
@@ -107,7 +113,10 @@ def timeline_values(analysis: "Analysis") -> dict[str, Any]:
         **({"excludes_speakers": True} if analysis.excludes_speakers else {}),
         "notes": list(analysis.notes),
         "summary": asdict(analysis.summary),
-        "segments": [_segment_values(analysis, segment) for segment in analysis.segments],
+        "segments": [
+            segment_values(segment, multi_label=analysis.multi_label, has_arousal=analysis.has_arousal)
+            for segment in analysis.segments
+        ],
     }
 
 
@@ -116,7 +125,14 @@ def milliseconds(seconds: float) -> int:
     return round(1000 * seconds)
 
 
-def _segment_values(analysis: "Analysis", segment: "Segment") -> dict[str, Any]:
+def segment_values(segment: "Segment", *, multi_label: bool, has_arousal: bool) -> dict[str, Any]:
+    """Return an utterance as JSON values, those of `TimelineSegment`.
+
+    Args:
+        segment: The utterance.
+        multi_label: Whether it may have several labels.
+        has_arousal: Whether the model predicts arousal.
+    """
     prediction = segment.prediction
     return {
         "start_ms": milliseconds(segment.start_s),
@@ -124,11 +140,11 @@ def _segment_values(analysis: "Analysis", segment: "Segment") -> dict[str, Any]:
         "speaker": segment.speaker,
         "text": segment.text,
         "label": segment.label,
-        **({"labels": list(segment.labels)} if analysis.multi_label else {}),
+        **({"labels": list(segment.labels)} if multi_label else {}),
         "reason": segment.reason,
         "probabilities": None if prediction is None else dict(prediction.probabilities) or None,
         "confidence": segment.confidence,
-        **({"arousal": segment.arousal} if analysis.has_arousal else {}),
+        **({"arousal": segment.arousal} if has_arousal else {}),
         "modalities": list(segment.modalities),
         **({"sources": {name: _alone(each) for name, each in segment.sources.items()}} if segment.sources else {}),
     }

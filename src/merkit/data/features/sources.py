@@ -1,7 +1,6 @@
 """Sources of a modality's feature arrays: a feature store, or the encoder itself."""
 
 import logging
-import math
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +32,26 @@ class SpeakerStatistics(NamedTuple):
     """How many there are."""
     seconds: float
     """Their length together."""
+
+
+class SpeakerMoments(NamedTuple):
+    """Sums over all arrays of one speaker, from which the statistics follow; arrays are added one by one."""
+
+    counts: npt.NDArray[np.float64]
+    """Defined values, ``[dim]``."""
+    sums: npt.NDArray[np.float64]
+    squares: npt.NDArray[np.float64]
+    utterances: int
+    seconds: float
+
+    @property
+    def statistics(self) -> SpeakerStatistics:
+        """The statistics of all arrays."""
+        count = np.maximum(self.counts, 1.0)
+        mean = self.sums / count
+        std = np.sqrt(np.maximum(self.squares / count - mean**2, 0.0))
+        std = np.where(std < _SMALLEST_STD, 1.0, std)
+        return SpeakerStatistics(mean.astype(np.float32), std.astype(np.float32), self.utterances, self.seconds)
 
 
 HeldFeatures = dict[str, MemoryStore]
@@ -116,28 +135,31 @@ def speaker_statistics(
     has access to the speaker's other recordings. Unknown speakers are one person within a conversation, and never
     across two. Undefined measures (NaN) do not count. ``duration_s`` gives the seconds of a turn.
     """
-    lengths_s: dict[SpeakerKey, list[float]] = {}
-    sums: dict[SpeakerKey, list[npt.NDArray[np.float64]]] = {}
+    return {speaker: own.statistics for speaker, own in speaker_moments(arrays, duration_s, {}).items()}
+
+
+def speaker_moments(
+    arrays: Iterable[tuple[Turn, Array]],
+    duration_s: Callable[[Turn], float],
+    before: Mapping[SpeakerKey, SpeakerMoments],
+) -> dict[SpeakerKey, SpeakerMoments]:
+    """Return the sums of `speaker_statistics`, added to those of arrays that were read before."""
+    moments = dict(before)
     for turn, stored in arrays:
         array = stored.astype(np.float64)
         defined = np.isfinite(array)
         array = np.where(defined, array, 0.0)
-        moments = [defined.sum(0).astype(np.float64), array.sum(0), (array**2).sum(0)]
+        new = defined.sum(0).astype(np.float64), array.sum(0), (array**2).sum(0)
         speaker = speaker_key(turn)
-        lengths_s.setdefault(speaker, []).append(duration_s(turn))
-        known = sums.get(speaker)
-        sums[speaker] = moments if known is None else [a + b for a, b in zip(known, moments, strict=True)]
-    statistics = {}
-    for speaker, (count, total, squares) in sums.items():
-        count = np.maximum(count, 1.0)
-        mean = total / count
-        std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-        std = np.where(std < _SMALLEST_STD, 1.0, std)
-        own_s = lengths_s[speaker]
-        statistics[speaker] = SpeakerStatistics(
-            mean.astype(np.float32), std.astype(np.float32), len(own_s), math.fsum(own_s)
-        )
-    return statistics
+        known = moments.get(speaker)
+        if known is None:
+            moments[speaker] = SpeakerMoments(*new, 1, duration_s(turn))
+        else:
+            counts, sums, squares = (a + b for a, b in zip(known[:3], new, strict=True))
+            moments[speaker] = SpeakerMoments(
+                counts, sums, squares, known.utterances + 1, known.seconds + duration_s(turn)
+            )
+    return moments
 
 
 def stored_arrays(

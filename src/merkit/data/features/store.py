@@ -16,7 +16,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -72,6 +72,10 @@ class MemoryStore:
         """
         self._kind = _checked_kind(rows, self._kind, "this call")
         self._arrays |= {name: (content, array) for name, content, array in rows}
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Forget the arrays of all other utterances."""
+        self._arrays = {name: array for name, array in self._arrays.items() if name in ids}
 
 
 class FeatureStore:

@@ -1,0 +1,118 @@
+"""What people give to the Python interface: recordings in any form, names, texts, rows of a table."""
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from merkit.core.errors import ConfigError, MediaError
+from merkit.core.waveform import Waveform
+from merkit.data.media.audio import decode
+from merkit.data.media.sources import EncodedRecording
+from merkit.recordings.live.microphone import Microphone
+from merkit.recordings.live.sources import ArraySource, PcmSource, Source
+
+
+def as_recording(recording: Any, rate_hz: int | None) -> tuple[Path | Waveform, str]:
+    """Return what `EmotionRecognizer` takes for a recording as a path or waveform, and the name of one in memory.
+
+    Raises:
+        MerkitError: It is none, or its rate is missing.
+    """
+    if isinstance(recording, str | os.PathLike | Waveform | bytes | bytearray | memoryview) or hasattr(
+        recording, "read"
+    ):
+        if rate_hz is not None:
+            raise ConfigError(f"rate_hz={rate_hz} was given, but the recording has its own rate: leave it out")
+        if isinstance(recording, Waveform):
+            return recording, "waveform"
+        if isinstance(recording, str | os.PathLike):
+            return Path(recording), ""
+        try:
+            data = recording.read() if hasattr(recording, "read") else recording
+        except (ValueError, OSError) as error:  # closed, or not open for reading
+            raise MediaError(f"The recording's file object cannot be read: {error}") from error
+        if isinstance(data, str):
+            raise MediaError("The recording is a file that is open as text: open it with mode 'rb'")
+        name = getattr(recording, "name", None)
+        encoded = EncodedRecording(bytes(data), Path(name).name if isinstance(name, str) else "recording")
+        return decode(encoded), encoded.name
+    if not hasattr(recording, "__len__") and not hasattr(recording, "__array__"):
+        raise MediaError(
+            f"A recording of type {type(recording).__name__} was given, expected a path, bytes, a file object, or "
+            "samples with rate_hz"
+        )
+    return Waveform(recording, rate_hz), "waveform"
+
+
+def as_source(sound: Any, rate_hz: int, channel_count: int) -> Source:
+    """Return what `EmotionRecognizer.live` takes for sound as a source of it.
+
+    Raises:
+        MerkitError: It is none, or the microphone cannot be used.
+    """
+    if isinstance(sound, Source):
+        return sound
+    if sound is None:
+        return Microphone(rate_hz, channel_count)
+    if hasattr(sound, "read"):
+        return PcmSource(sound, rate_hz, channel_count)
+    if isinstance(sound, str | os.PathLike | bytes | bytearray | memoryview) or not isinstance(sound, Iterable):
+        raise ConfigError(
+            f"Live sound of type {type(sound).__name__} was given, expected None (the microphone), a binary file of "
+            "raw samples, or arrays as they arrive; a recording is labelled by recognizer(recording)"
+        )
+    return ArraySource(sound, rate_hz, channel_count)
+
+
+def as_names(values: Sequence[str], what: str) -> tuple[str, ...]:
+    """Return a list of names; ``what`` is what an error calls it.
+
+    Raises:
+        ConfigError: It is one text.
+    """
+    if isinstance(values, str):
+        raise ConfigError(f"{what} is the text {values!r}, expected a list: {what}=[{values!r}]")
+    return tuple(values)
+
+
+def checked_text(text: Any) -> str:
+    """Return a text that can be written as UTF-8.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(text, str):
+        raise ConfigError(f"A text is of type {type(text).__name__}, expected a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"The text {text[:40]!r} has half a character at position {error.start}: decode it as UTF-16"
+        ) from None
+    return text
+
+
+def as_columns(rows: Any) -> dict[str, list[Any]]:
+    """Return a data frame's or a list of dictionaries' cells by column; missing cells are ``None``."""
+    if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
+        rows = rows.to_dict("records")
+    if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
+        raise ConfigError(
+            f"rows is of type {type(rows).__name__}, expected a data frame, a list of dictionaries or a manifest's "
+            "folder"
+        )
+    names = dict.fromkeys(str(name) for row in rows for name in row)
+    columns = {name: [_cell(row.get(name)) for row in rows] for name in names}
+    return columns if "id" in columns else {"id": [str(number) for number in range(len(rows))], **columns}
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell as Python's own type."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return None if is_nan or type(value).__name__ in ("NAType", "NaTType") else value

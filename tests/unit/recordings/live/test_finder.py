@@ -1,0 +1,116 @@
+"""Turns of a stream: where they begin and end, whatever the blocks and the rate."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import soxr
+from tests.speech import RATE_HZ, speech
+
+from merkit.core.waveform import Waveform
+from merkit.recordings.live.finder import FRAME_MS, PAUSE_S, FoundTurn, TurnFinder
+from merkit.recordings.utterances import speech_stretches
+
+
+def silence(seconds: float) -> np.ndarray:
+    return np.zeros(round(seconds * RATE_HZ), np.float32)
+
+
+def stream() -> np.ndarray:
+    """Return turns from 0.5 to 2, from 2.6 to 3.6 with a short gap inside, and from 5 to 6 s."""
+    second = [speech(0.5, seed=1), silence(0.15), speech(0.5, seed=2)]
+    parts = [silence(0.5), speech(1.5), silence(0.6), *second, silence(1.25), speech(1.0, seed=3), silence(0.5)]
+    return np.concatenate(parts)
+
+
+def found(samples: np.ndarray, size: int = 1600, rate_hz: int = RATE_HZ) -> list[FoundTurn]:
+    """Return all that a finder reports."""
+    finder = TurnFinder(rate_hz)
+
+    def turns() -> Iterator[FoundTurn]:
+        for begin in range(0, len(samples), size):
+            yield from finder.hear(samples[begin : begin + size])
+        yield from finder.finish()
+
+    return list(turns())
+
+
+def over(turns: list[FoundTurn]) -> list[tuple[int, int]]:
+    return [(turn.start_ms, turn.end_ms) for turn in turns if turn.is_over]
+
+
+def test_turns_are_the_stretches_of_speech_of_the_recording() -> None:
+    samples = stream()
+    expected = speech_stretches(Waveform(samples, RATE_HZ), pause_s=PAUSE_S, longest_s=15.0)
+
+    turns = over(found(samples))
+
+    assert len(expected) == 3
+    assert np.array(turns) == pytest.approx(1000 * np.array(expected), abs=3 * FRAME_MS)
+    assert np.array(turns).ravel() == pytest.approx([500, 2000, 2600, 3750, 5000, 6000], abs=130)
+
+
+@pytest.mark.parametrize("size", [333, 10**6])
+def test_blocks_of_any_size_give_the_same_turns(size: int) -> None:
+    samples = stream()
+
+    assert found(samples, size) == found(samples, 1600)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 44_100])
+def test_another_rate_gives_the_same_times(rate_hz: int) -> None:
+    resampled = soxr.resample(stream(), RATE_HZ, rate_hz)
+
+    turns = over(found(resampled, rate_hz // 50, rate_hz))
+
+    assert np.array(turns) == pytest.approx(np.array(over(found(stream()))), abs=2 * FRAME_MS)
+
+
+def test_a_turn_that_may_be_over_is_reported_before_the_pause_has_passed() -> None:
+    turns = found(stream())
+
+    early = [turn for turn in turns if not turn.is_over]
+    assert len(early) >= 3
+    for turn in turns:
+        if turn.is_over:
+            assert FoundTurn(turn.start_ms, turn.end_ms, False) in early
+
+
+def test_speech_without_a_pause_ends_after_15_s_and_goes_on_where_it_ended() -> None:
+    turns = over(found(speech(18.0)))
+
+    assert len(turns) == 2
+    assert turns[0][0] <= 2 * FRAME_MS
+    assert turns[-1][1] == 18_000
+    assert [one[1] for one in turns[:-1]] == [other[0] for other in turns[1:]]
+    for start_ms, end_ms in turns[:-1]:
+        assert 14_700 <= end_ms - start_ms <= 15_000
+
+
+def test_the_end_of_the_stream_ends_the_open_turn_within_it() -> None:
+    samples = np.concatenate([silence(0.5), speech(1.003)])
+
+    ((start_ms, end_ms),) = over(found(samples))
+
+    assert start_ms == pytest.approx(500, abs=2 * FRAME_MS)
+    assert 1400 <= end_ms <= 1503
+
+
+def test_quiet_speech_is_heard_after_a_minute_of_loud() -> None:
+    loud = np.concatenate([np.concatenate([speech(2.0, seed=n), silence(1.0)]) for n in range(3)])
+    quiet = np.concatenate([silence(60.0), 0.01 * loud])
+
+    turns = over(found(np.concatenate([loud, quiet]), 16_000))
+
+    assert len(turns) == 6
+
+
+def test_nothing_is_kept_of_what_was_heard() -> None:
+    finder = TurnFinder(RATE_HZ)
+    sizes = []
+
+    for number in range(8):
+        list(finder.hear(np.concatenate([speech(1.0, seed=number), silence(1.0)])))
+        sizes.append(finder.needed_ms)
+
+    assert sizes == [2000 * (number + 1) // FRAME_MS * FRAME_MS for number in range(8)]

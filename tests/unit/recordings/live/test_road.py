@@ -1,0 +1,313 @@
+"""What live turns are labelled as: that of an analysis of the same turns, by what was known when each ended."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.deciding import reader, recognizer
+from tests.networks import write_text_network
+from tests.recognition import FakeEngine, passage
+from tests.speech import RATE_HZ, speech
+from tests.tiny import built
+
+from merkit.core.errors import ConfigError, MediaError
+from merkit.core.waveform import Waveform
+from merkit.inference.predictor import Predictor
+from merkit.inference.recognizer import Recognizer
+from merkit.recordings.analysis import analyze_recording
+from merkit.recordings.live import answers, road
+from merkit.recordings.live.road import live_segments
+from merkit.recordings.live.sources import ArraySource
+from merkit.recordings.options import RecordingOptions
+from merkit.recordings.transcripts import Line
+from merkit.timeline.analysis import LiveSegment, Segment
+
+LABELS = ("calm", "cross", "glad")
+LOGMEL = {"name": "logmel", "n_mels": 8, "dim": 4, "layers": 2}
+COMPARING = {"unsure_below": 0.0, "least_utterances": 3, "least_s": 0.0}
+
+
+def silence(seconds: float) -> np.ndarray:
+    return np.zeros(round(seconds * RATE_HZ), np.float32)
+
+
+def mono(turns: int = 4) -> Waveform:
+    """Return a voice that speaks so many times, each time for a little longer."""
+    parts = [part for n in range(turns) for part in (speech(0.8 + 0.1 * n, seed=n), silence(0.5))]
+    return Waveform(np.concatenate(parts), RATE_HZ)
+
+
+def stereo() -> Waveform:
+    """Return two voices in turn, a channel each."""
+    parts = [speech(1.0 + 0.1 * n, seed=n) for n in range(5)]
+    gap = silence(0.5)
+    left = [part for n, own in enumerate(parts) for part in (own if n % 2 == 0 else np.zeros_like(own), gap)]
+    right = [part for n, own in enumerate(parts) for part in (own if n % 2 else np.zeros_like(own), gap)]
+    return Waveform(np.stack([np.concatenate(left), np.concatenate(right)]), RATE_HZ)
+
+
+def stream(sound: Waveform, clock: Callable[[], float] | None = None, size: int = 1600) -> ArraySource:
+    """Return a waveform as it is spoken."""
+    samples = np.atleast_2d(sound.samples)
+    blocks = (samples[:, begin : begin + size] for begin in range(0, samples.shape[1], size))
+    return ArraySource(blocks, sound.rate_hz, len(samples), **({} if clock is None else {"clock": clock}))
+
+
+def listen(model: Predictor, sound: Waveform, **options: Any) -> list[LiveSegment]:
+    engine = options.pop("engine", None)
+    return list(live_segments(model, stream(sound), "model", RecordingOptions(**options), engine=engine))
+
+
+def offline(model: Predictor, sound: Waveform, turns: list[LiveSegment]) -> list[Segment]:
+    """Return the analysis of the same turns."""
+    lines = [Line(turn.start_s, turn.end_s, turn.speaker, turn.text) for turn in turns]
+    options = RecordingOptions("mix" if sound.channels == 1 else "split")
+    return list(analyze_recording(model, sound, lines, "model", options).segments)
+
+
+def values(segments: list[Any]) -> np.ndarray:
+    """Return probabilities, and arousal where there is one; NaN where there are none."""
+    rows = []
+    for segment in segments:
+        assert segment.prediction is not None
+        own = list(segment.prediction.probabilities.values()) or [np.nan] * 4
+        rows.append([*own, segment.prediction.arousal or 0.0])
+    return np.array(rows)
+
+
+def untrained(name: str, encoders: dict[str, Any], **settings: Any) -> Recognizer:
+    torch.manual_seed(0)
+    return Recognizer(*built(name, encoders, LABELS, **settings))
+
+
+def test_turns_of_a_model_of_utterances_are_labelled_as_in_a_recording() -> None:
+    model, sound = untrained("single", {"audio": LOGMEL}), mono()
+
+    turns = listen(model, sound)
+
+    assert [turn.start_s for turn in turns] == pytest.approx([0.0, 1.3, 2.7, 4.2], abs=0.13)
+    assert values(turns) == pytest.approx(values(offline(model, sound, turns)), abs=1e-5)
+    assert np.ptp(values(turns), axis=0).max() > 1e-5
+
+
+def test_turns_of_a_causal_model_of_conversations_are_labelled_as_in_a_recording() -> None:
+    model = untrained("bc_lstm", {"audio": LOGMEL}, causal=True)
+    sound = stereo()
+
+    turns = listen(model, sound)
+
+    assert [turn.speaker for turn in turns] == ["left", "right", "left", "right", "left"]
+    assert values(turns) == pytest.approx(values(offline(model, sound, turns)), abs=1e-5)
+    alone = values(offline(model, sound, turns[-1:]))
+    assert np.abs(values(turns)[-1] - alone).max() > 1e-4  # the past counts
+
+
+def test_a_voice_is_compared_with_the_speakers_average_so_far() -> None:
+    model, sound = recognizer(COMPARING), stereo()
+
+    turns = listen(model, sound)
+
+    assert len(turns) == 5
+    for count in range(1, 6):
+        last = offline(model, sound, turns[:count])[-1]
+        assert turns[count - 1].reason == last.reason
+        assert values([turns[count - 1]]) == pytest.approx(values([last]), abs=1e-4, nan_ok=True)
+    assert [turn.label is not None for turn in turns] == [False, False, False, False, True]  # the third one of the left
+
+
+def test_words_are_recognised_turn_by_turn_and_read_with_those_before(tmp_path: Path) -> None:
+    network = write_text_network(tmp_path / "bert", [f"word{n}" for n in range(5)])
+    text = {"name": "bert", "weights": str(network), "frozen": True}
+    model, sound = untrained("words", {"text": text}), stereo()
+    engine = FakeEngine(lambda number: [passage(f"word{number % 5}", 0.2, 0.9)])
+
+    turns = listen(model, sound, engine=engine)
+
+    said = [turn.text for turn in turns]
+    assert len(set(said)) == 5
+    assert engine.asked == 2  # once to load, once for the stream
+    assert len(engine.heard) == 5  # a turn that may be over is not recognised yet
+    assert values(turns) == pytest.approx(values(offline(model, sound, turns)), abs=1e-5)
+    assert [turn.text for turn in listen(model, mono(1), engine=engine, redact=True)] == [None]
+
+
+def test_words_in_a_language_that_the_model_was_not_trained_on_are_no_words_to_it(tmp_path: Path) -> None:
+    network = write_text_network(tmp_path / "bert", ["word0"])
+    model = untrained("words", {"text": {"name": "bert", "weights": str(network), "frozen": True}})
+    model.languages = frozenset({"en"})
+    engine = FakeEngine()
+
+    (turn,) = listen(model, mono(1), engine=engine, language="pl")
+
+    assert engine.spoken == ["pl"]
+    assert turn.label is None
+    assert turn.reason is not None
+    assert "the words are in the language 'pl'" in turn.reason
+    with pytest.raises(ConfigError, match="No language named 'fr'"):
+        listen(model, mono(1), engine=engine, language="fr")
+
+
+def test_a_turn_is_late_by_the_pause_that_ends_it() -> None:
+    sound, now = mono(2), [0.0]
+
+    def spoken() -> Iterator[np.ndarray]:
+        for begin in range(0, len(sound.samples), 320):
+            block = sound.samples[begin : begin + 320]
+            now[0] += len(block) / RATE_HZ
+            yield block
+
+    source = ArraySource(spoken(), RATE_HZ, 1, lambda: now[0])
+    turns = list(live_segments(untrained("single", {"audio": LOGMEL}), source, "model"))
+
+    assert len(turns) == 2
+    for turn in turns:
+        assert 0.28 <= turn.delay_s <= 0.34
+
+
+def test_a_label_is_ready_before_the_pause_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    at: list[float] = []
+    heard = [0]
+    sound = mono(2)
+    answer = answers.Answers.answer
+
+    def noted(self: answers.Answers, turn: answers.HeardTurn, **options: Any) -> answers.Answer | None:
+        at.append(heard[0] / RATE_HZ)
+        return answer(self, turn, **options)
+
+    monkeypatch.setattr(answers.Answers, "answer", noted)
+
+    def spoken() -> Iterator[np.ndarray]:
+        for begin in range(0, len(sound.samples), 320):
+            heard[0] += 320
+            yield sound.samples[begin : begin + 320]
+
+    source = ArraySource(spoken(), RATE_HZ, 1)
+    turns = [(turn, heard[0] / RATE_HZ) for turn in live_segments(recognizer(COMPARING), source, "model")]
+
+    for turn, yielded_s in turns:
+        own = [moment for moment in at if turn.end_s < moment <= yielded_s]
+        assert own
+        assert max(own) <= turn.end_s + 0.14
+
+
+def test_a_label_that_another_turn_has_made_old_is_made_anew() -> None:
+    """The left voice ends while the pause of the right one passes; later each is heard alone."""
+    left = [speech(1.0, seed=0), silence(1.0), speech(1.2, seed=2), silence(2.3)]
+    right = [silence(0.3), speech(0.8, seed=1), silence(2.6), speech(1.3, seed=3), silence(0.5)]
+    sound = Waveform(np.stack([np.concatenate(left), np.concatenate(right)]), RATE_HZ)
+    model = untrained("bc_lstm", {"audio": LOGMEL}, causal=True)
+
+    turns = listen(model, sound)
+
+    assert [turn.speaker for turn in turns] == ["left", "right"] * 2
+    assert turns[1].end_s - turns[0].end_s < 0.2
+    assert values(turns) == pytest.approx(values(offline(model, sound, turns)), abs=1e-5)
+
+
+def test_sound_without_speech_is_no_turn() -> None:
+    seconds = np.arange(4 * RATE_HZ) / RATE_HZ
+    sounds = [
+        np.zeros(4 * RATE_HZ),
+        0.3 * np.random.default_rng(0).standard_normal(4 * RATE_HZ),
+        0.5 * np.sin(2 * np.pi * 440 * seconds),
+        0.5 * np.sin(2 * np.pi * 425 * seconds) * (seconds % 1.0 < 0.5),
+    ]
+
+    model = untrained("single", {"audio": LOGMEL})
+
+    assert [listen(model, Waveform(sound, RATE_HZ)) for sound in sounds] == [[]] * 4
+
+
+def test_what_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MOST_PREVIOUS", 3)
+    kept: list[answers.Answers] = []
+    monkeypatch.setattr(road, "Answers", lambda *options: kept.append(answers.Answers(*options)) or kept[-1])
+
+    listen(recognizer(COMPARING), mono(6))
+    listen(untrained("bc_lstm", {"audio": LOGMEL}, causal=True), mono(6))
+
+    of_utterances, of_conversations = kept
+    assert of_utterances.number == of_conversations.number == 6
+    assert of_utterances._previous == []
+    assert [len(store._arrays) for store in of_utterances._features.values()] == [0]
+    assert [answer.number for answer in of_conversations._previous] == [3, 4, 5]
+    assert [sorted(store._arrays) for store in of_conversations._features.values()] == [["3", "4", "5"]]
+
+
+def test_ten_minutes_of_sound_are_remembered_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "IN_MEMORY_S", 2.8)
+    kept: list[answers.Answers] = []
+    monkeypatch.setattr(road, "Answers", lambda *options: kept.append(answers.Answers(*options)) or kept[-1])
+
+    listen(untrained("bc_lstm", {"audio": LOGMEL}, causal=True), mono(5))  # the last two have 1.1 and 1.2 s
+
+    assert [answer.number for answer in kept[0]._previous] == [3, 4]
+
+
+def test_models_that_cannot_be_live_are_refused_before_the_sound_is_read(tmp_path: Path) -> None:
+    network = write_text_network(tmp_path / "bert", ["hello"])
+    text = {"name": "bert", "weights": str(network), "frozen": True}
+    never = ArraySource(iter([None]), RATE_HZ, 1)
+
+    with pytest.raises(ConfigError, match=r"'model' reads the turns that follow one.*causal = true"):
+        live_segments(untrained("bc_lstm", {"audio": LOGMEL}), never, "model")
+    with pytest.raises(ConfigError, match=r"reads text, and live sound has none: recognise words"):
+        live_segments(untrained("single", {"text": text}), never, "model")
+    with pytest.raises(ConfigError, match="reads the turns that follow"):
+        live_segments(reader(), never, "model", engine=FakeEngine())
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "message"),
+    [
+        (1, {"channels": "split"}, "channels='split' needs two channels, samples has 1"),
+        (3, {"channels": "left"}, "needs two channels, samples has 3"),
+        (1, {"exclude_speakers": ("Ann",)}, "'Ann' is excluded, and the speakers are none by name"),
+        (2, {"exclude_speakers": ("Ann",)}, "'Ann' is excluded, and the speakers are left, right"),
+        (2, {"exclude_speakers": ("left", "right")}, "All speakers are excluded"),
+        (1, {"window_s": 8.0}, "window_s is for recordings"),
+        (1, {"speech_check": False}, "speech_check is for recordings"),
+        (1, {"modalities": ("text",)}, "reads audio, and --modalities text leaves nothing"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(channels: int, options: dict[str, Any], message: str) -> None:
+    never = ArraySource(iter([None]), RATE_HZ, channels)
+
+    with pytest.raises(ConfigError, match=message):
+        live_segments(untrained("single", {"audio": LOGMEL}), never, "model", RecordingOptions(**options))
+
+
+def test_channels_are_chosen_as_of_a_recording() -> None:
+    model, sound = untrained("single", {"audio": LOGMEL}), stereo()
+
+    assert [turn.speaker for turn in listen(model, sound, channels="mix")] == [""] * 5
+    assert len(listen(model, sound, channels="left")) == 3
+    assert {turn.speaker for turn in listen(model, sound, exclude_speakers=("left",))} == {"right"}
+
+
+def test_the_same_sound_on_both_channels_is_no_second_speaker() -> None:
+    one = mono(1).samples
+
+    with pytest.raises(MediaError, match="the same sound, not two speakers"):
+        listen(untrained("single", {"audio": LOGMEL}), Waveform(np.stack([one, one]), RATE_HZ))
+
+
+def test_a_turn_that_cannot_be_read_has_the_reason_and_the_next_one_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = untrained("single", {"audio": LOGMEL})
+    encoder = model.encoders["audio"]
+    extract = encoder.extract
+
+    def failing(turns: Any) -> Any:
+        if any(turn.utterance.id == "1" for turn in turns):
+            raise MediaError("utterance '1' is too short")
+        return extract(turns)
+
+    monkeypatch.setattr(encoder, "extract", failing)
+
+    turns = listen(model, mono(3))
+
+    assert [turn.reason for turn in turns] == [None, "utterance '1' is too short", None]
+    assert [turn.label is None for turn in turns] == [False, True, False]
