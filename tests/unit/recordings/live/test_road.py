@@ -207,6 +207,22 @@ def test_a_label_that_another_turn_has_made_old_is_made_anew() -> None:
     assert values(turns) == pytest.approx(values(offline(model, sound, turns)), abs=1e-5)
 
 
+def test_previous_turns_are_in_the_order_in_which_they_began() -> None:
+    """The right voice speaks within the first turn of the left one, so that its turn is over first."""
+    left = [speech(2.0, seed=0), silence(1.0), speech(1.0, seed=2), silence(2.5)]
+    right = [silence(0.5), speech(0.7, seed=1), silence(3.3), speech(1.5, seed=3), silence(0.5)]
+    sound = Waveform(np.stack([np.concatenate(left), np.concatenate(right)]), RATE_HZ)
+    model = untrained("bc_lstm", {"audio": LOGMEL}, causal=True)
+
+    turns = listen(model, sound)
+
+    assert [turn.speaker for turn in turns] == ["right", "left", "left", "right"]
+    by_start = sorted(turns, key=lambda turn: turn.start_s)
+    expected = values(offline(model, sound, by_start))
+    differs = np.abs(values(by_start) - expected).max(axis=1) > 1e-5
+    assert differs.tolist() == [False, True, False, False]  # the one that did not know the turn around it
+
+
 def test_sound_without_speech_is_no_turn() -> None:
     seconds = np.arange(4 * RATE_HZ) / RATE_HZ
     sounds = [
@@ -219,6 +235,8 @@ def test_sound_without_speech_is_no_turn() -> None:
     model = untrained("single", {"audio": LOGMEL})
 
     assert [listen(model, Waveform(sound, RATE_HZ)) for sound in sounds] == [[]] * 4
+    one = mono(1).samples
+    assert listen(model, Waveform(np.stack([one, -0.9 * one]), RATE_HZ), channels="mix") == []  # they cancel out
 
 
 def test_what_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
