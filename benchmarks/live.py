@@ -10,7 +10,7 @@ waited for, CPU seconds while something is computed. So other work on the machin
 * `delay_ms`: from the moment at which the last sample of a turn was written to the moment at which its line was read,
   by the clock of this process; with the pause that ends a turn. `told_ms` is what the lines say themselves.
 * `from_true_end_ms`, with `--truth`: the same from the end of the words in a transcript of the same name in a folder,
-  of turns that end within 0.3 s of one.
+  of turns that end within 0.3 s of one; `bounds_found` is how many of its beginnings and ends a turn has within 0.2 s.
 * `difference`: the largest one of any probability between a line and an analysis of the same turns. Of a model that
   compares a voice with the speaker's average it is the analysis of the turns that were over then.
 * `cpu_s`: of the command, without loading, per minute of sound and per turn.
@@ -51,6 +51,7 @@ BLOCK_S = 0.02
 MOST_MS = 500.0
 MOST_DIFFERENCE = 1e-4
 NEAR_S = 0.3
+BOUND_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,20 @@ def difference(told: dict[str, Any] | None, own: Prediction | None) -> float:
     return max([*values, abs((told.get("arousal") or 0.0) - (own.arousal or 0.0))])
 
 
-def from_true_ends(heard: list[Heard], transcript: Path) -> list[float]:
-    """Return the delays in ms from the ends of a transcript's lines, of turns that end near one."""
-    ends = [line.end_s for line in read_transcript(transcript, transcript.stem).lines if line.end_s is not None]
+def true_bounds(transcript: Path, seconds: float) -> tuple[list[float], list[float]]:
+    """Return when the lines of a transcript begin and end that end within the sound."""
+    lines = read_transcript(transcript, transcript.stem).lines
+    times = [(line.start_s, line.end_s) for line in lines if line.start_s is not None and line.end_s is not None]
+    return [begin_s for begin_s, end_s in times if end_s <= seconds], [end_s for _, end_s in times if end_s <= seconds]
+
+
+def share_found(true_s: list[float], found_ms: list[int]) -> float:
+    """Return the share of true moments that are found within 0.2 s."""
+    return sum(any(abs(moment_s - ms / 1000) <= BOUND_S for ms in found_ms) for moment_s in true_s) / len(true_s)
+
+
+def from_true_ends(heard: list[Heard], ends: list[float]) -> list[float]:
+    """Return the delays in ms from true ends, of turns that end near one."""
     nearest = [(each, min(ends, key=lambda end_s: abs(end_s - each.turn["end_ms"] / 1000))) for each in heard]
     return [1000 * (each.at_s - end_s) for each, end_s in nearest if abs(end_s - each.turn["end_ms"] / 1000) <= NEAR_S]
 
@@ -242,8 +254,13 @@ def main() -> int:
             "load": os.getloadavg()[0],
         }
         if arguments.truth is not None:
-            ends = from_true_ends(late, arguments.truth / f"{recording.stem}.csv")
-            result["from_true_end_ms"] = spread(ends)
+            starts, ends = true_bounds(arguments.truth / f"{recording.stem}.csv", last_ms / 1000)
+            result["true_turns"] = len(ends)
+            result["bounds_found"] = [
+                round(share_found(starts, [each.turn["start_ms"] for each in heard]), 3),
+                round(share_found(ends, [each.turn["end_ms"] for each in heard]), 3),
+            ]
+            result["from_true_end_ms"] = spread(from_true_ends(late, ends))
         print(json.dumps(result), flush=True)
         good = good and max(delays) <= MOST_MS and found <= MOST_DIFFERENCE
     return 0 if good else 1

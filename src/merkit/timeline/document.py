@@ -57,12 +57,6 @@ class TimelineSegment(SourcePrediction):
     )
 
 
-class LiveTurn(TimelineSegment):
-    """A turn of live speech: an utterance, and how late it is."""
-
-    delay_ms: Milliseconds = Field(description="From the arrival of its last sound to its label.")
-
-
 class Record(_Part):
     """By what merkit knows the files that it wrote together."""
 

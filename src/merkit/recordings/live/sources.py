@@ -172,10 +172,12 @@ class PcmSource(WaitingSource):
         read = getattr(self._file, "read1", self._file.read)
         rest, count = b"", 0
         checked = False
-        while not self._stopped and (data := read(most)):
+        while not self._stopped and (data := read(most)) != b"":
             arrived_s = self.clock()
-            if isinstance(data, str):
-                raise MediaError(f"{self.name} is open as text: open it with mode 'rb'")
+            if not isinstance(data, bytes):  # text, or None: nothing is there yet
+                raise MediaError(
+                    f"{self.name} gives {type(data).__name__}, expected bytes: open it with mode 'rb', and blocking"
+                )
             rest += data
             if not checked and len(rest) < _LONGEST_HEADER:
                 continue

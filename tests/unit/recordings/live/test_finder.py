@@ -1,9 +1,11 @@
 """Turns of a stream: where they begin and end, whatever the blocks and the rate."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import soxr
 from tests.speech import RATE_HZ, speech
 
@@ -114,3 +116,19 @@ def test_nothing_is_kept_of_what_was_heard() -> None:
         sizes.append(finder.needed_ms)
 
     assert sizes == [2000 * (number + 1) // FRAME_MS * FRAME_MS for number in range(8)]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("corpus", ["nemo/samples", "ravdess", "emodb", "emovo"])
+def test_turns_of_real_speech_are_those_of_the_recording_even_where_it_is_faint(real_data: Path, corpus: str) -> None:
+    files = sorted((real_data / corpus).rglob("*.flac"))[3::97][:5]
+    parts = [part for file in files for part in (silence(0.8), soundfile.read(file, dtype="float32")[0])]
+    noise = np.random.default_rng(0).standard_normal(sum(map(len, parts))).astype(np.float32)
+    samples = 0.03 * np.concatenate(parts) + 1e-5 * noise
+    expected = speech_stretches(Waveform(samples, RATE_HZ), pause_s=PAUSE_S, longest_s=15.0)
+
+    turns = over(found(samples, 16_000))
+
+    assert len(files) == 5
+    assert len(expected) >= 5
+    assert np.array(turns) == pytest.approx(1000 * np.array(expected), abs=200)

@@ -89,9 +89,17 @@ def test_a_closed_file_is_refused() -> None:
         samples(PcmSource(file, RATE_HZ, 1))
 
 
-def test_a_file_of_text_is_refused() -> None:
-    with pytest.raises(MediaError, match="open as text"):
-        samples(PcmSource(io.StringIO("hello, hello"), RATE_HZ, 1))  # type: ignore[arg-type]
+class Waiting(io.RawIOBase):
+    """A pipe that does not block, and has nothing yet."""
+
+    def read(self, size: int = -1) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("file", "what"), [(io.StringIO("hello, hello"), "str"), (Waiting(), "NoneType")])
+def test_a_file_of_text_or_that_does_not_block_is_refused(file: Any, what: str) -> None:
+    with pytest.raises(MediaError, match=f"gives {what}, expected bytes"):
+        samples(PcmSource(file, RATE_HZ, 1))
 
 
 @pytest.mark.parametrize("wrong", [{"rate_hz": 0}, {"rate_hz": 16}, {"channels": 0}, {"channels": 65}])
