@@ -66,7 +66,7 @@ COLUMNS = {
         "confidence": "the highest probability; empty where there are none",
         "modalities": "those that the prediction used, separated by commas",
         "labels": "all labels, the most probable first (in CSV with `;` between); only of a model of several",
-        "reason": "why there is no label; only of a model with a decision rule or of several labels per utterance",
+        "reason": "why there is no label; of a model that may give none, and of one to which words are foreign",
         "arousal": "the probability that arousal is above the speaker's own average; only of a model that predicts it",
         "p:LABEL": "the probability of each label",
     },

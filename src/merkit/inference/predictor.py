@@ -197,7 +197,7 @@ class Predictor(ABC):
                 name: speaker_statistics(extracted_arrays(encoder, turns), encoder.duration_s)
                 for name, encoder in asking.items()
             }
-        sources = open_sources(asking, turns, features, progress, failures=failures)
+        sources = open_sources(asking, turns, features, progress, failures=failures, cache_bytes=0)
         return {
             modality: source.speaker_statistics
             for modality, source in sources.items()

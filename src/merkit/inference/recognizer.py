@@ -114,7 +114,7 @@ class Recognizer(Predictor):
         if self.languages is not None:
             chunk, missing = without_foreign(chunk, self.languages)
         turns = [turn for item in chunk for turn in item]
-        sources = open_sources(self.encoders, turns, features, progress, statistics, failures)
+        sources = open_sources(self.encoders, turns, features, progress, statistics, failures, cache_bytes=0)
         while True:
             kept = chunk if not failures else _without(chunk, failures)
             try:

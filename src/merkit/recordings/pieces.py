@@ -18,6 +18,8 @@ from merkit.inference.predictor import Predictor
 
 LONGEST_S = 600.0
 """Seconds of sound that are read at once."""
+_BATCH_S = 60.0
+"""Seconds of sound in a batch of shorter utterances: bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def predict_pieces(
             features=features,
             segments=segments,
             statistics=statistics,
+            batch_seconds=_BATCH_S,
             progress=progress,
         ):
             found[prediction.id].append(prediction)

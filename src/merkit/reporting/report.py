@@ -91,7 +91,7 @@ def write_report(
     references = read_references(printed or shipped_references())
     groups = gather(runs, references, data=data, reference=reference)
     check_report(out, (results, readme, results_page))
-    kept = renewed(groups, results, readme, results_page, references)
+    renewed(groups, results, readme, results_page, references)  # what is wrong with the files is told before the work
     if subsets and all(len(modalities_of(entry.run)) < 2 for group in groups for entry in group.entries):
         raise ConfigError("--subsets: none of the runs has more than one modality; leave the option out")
     if text_column and not any("text" in modalities_of(entry.run) for group in groups for entry in group.entries):
@@ -116,6 +116,7 @@ def write_report(
         )
 
     groups = [replace(group, entries=tuple(map(with_conditions, group.entries))) for group in groups]
+    kept = renewed(groups, results, readme, results_page, references)
     title = title or "Results on " + _tasks(groups)
     html, markdown, csv = (out / f"report.{ending}" for ending in ("html", "md", "csv"))
     sections = {group.title: sections_of(group) for group in groups}

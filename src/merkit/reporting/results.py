@@ -18,6 +18,7 @@ from merkit.evaluation.conditions import Condition
 from merkit.evaluation.probes import ProbeScores
 from merkit.evaluation.scores import score
 from merkit.evaluation.stored import Run, open_run
+from merkit.evaluation.text_columns import PLAIN
 from merkit.experiments.grid import Variant, variant_of
 from merkit.reporting.reference import Reference
 from merkit.reporting.rows import BASELINES, SIMPLEST_FIRST, ResultRow, titles_of
@@ -152,6 +153,7 @@ def _group(title: str, entries: Sequence[Entry], printed: Sequence[Reference], r
 def _row(entry: Entry, metric: str) -> ResultRow:
     scores, provenance = entry.scores, entry.run.provenance
     score, leaky = scores["test"][metric], scores["legacy_best_on_test"]
+    plain = next((condition.scores[metric]["mean"] for condition in entry.texts if condition.name == PLAIN), None)
     same = ("protocol", "model", "selection", "support", "clusters", "cluster", "parameters", "trainable_parameters")
     cost = ("frozen_parameters", "feature_seconds", "peak_memory_bytes")
     return ResultRow(
@@ -171,6 +173,7 @@ def _row(entry: Entry, metric: str) -> ResultRow:
         pooled=100 * score["pooled"],
         valid=100 * scores["valid"][metric]["mean"],
         leaky_best_on_test=None if leaky is None else 100 * leaky[metric]["mean"],
+        plain_text=None if plain is None else 100 * plain,
         seeds=" ".join(map(str, scores["seeds"])),
         folds=len(scores["folds"]),
         averaging="pooled" if scores["pooled"] else "folds",

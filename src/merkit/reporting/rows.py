@@ -90,6 +90,9 @@ class ResultRow(Settings):
     """How many of the parameters are in frozen networks outside the model; empty where they were not counted."""
     feature_seconds: Percent = None
     """Of extracting features, as far as they were not stored before; empty where it was not measured."""
+    plain_text: Percent = None
+    """The mean where the same checkpoints read the transcript in lower case and without punctuation; empty where it was
+    not measured."""
 
     @property
     def is_baseline(self) -> bool:

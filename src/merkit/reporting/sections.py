@@ -72,27 +72,32 @@ def results_section(rows: Sequence[ResultRow], references: Sequence[Reference], 
     runs = by_run(rows)
     metrics = [row.metric for row in runs[0]]
     best = {metric: max(row.mean for row in rows if row.metric == metric) for metric in metrics}
+    plain = any(row.plain_text is not None for row in rows)
+    others = ["plain text", "validation"] if plain else ["validation"]
+    empty = [Cell("")] * len(others)
     shown: dict[str, list[Reference]] = {}
     lines: list[Row] = []
     for run in runs:
         first = run[0]
         printed = above(references, first.model, first.protocol, first.modalities)
         if printed and printed not in shown.values():
-            lines.append(_paper_row(printed, metrics))
+            lines.append(_paper_row(printed, metrics, empty))
         shown[first.run] = printed
         scores = [row_cell(row, bold=row.mean == best[row.metric]) for row in run]
         name = Cell(first.run, first.changes, "baseline" if first.is_baseline else "")
         last = [Cell(_number(first.valid)), SELECTIONS[first.selection], Cell(str(first.seed_count))]
+        if plain:
+            last.insert(0, Cell(_number(first.plain_text)))
         lines.append(Row([name, *scores, *last, features_cell(first)], "baseline" if first.is_baseline else ""))
         if first.leaky_best_on_test is not None:
             leaky = [Cell(_number(row.leaky_best_on_test)) for row in run]
             source = Cell("never a result: for papers that select so")
-            cells = [Cell(first.run, tag="leaky"), *leaky, Cell(""), SELECTIONS["best_test"], Cell(""), source]
+            cells = [Cell(first.run, tag="leaky"), *leaky, *empty, SELECTIONS["best_test"], Cell(""), source]
             lines.append(Row(cells, "leaky"))
-    valid = Column(f"{METRIC_NAMES[metrics[0]]}, validation", numeric=True)
+    named = [Column(f"{METRIC_NAMES[metrics[0]]}, {other}", numeric=True) for other in others]
     return Section(
         "Results",
-        [SYSTEM, *metric_columns(metrics), valid, Column("Epoch"), Column("Seeds", numeric=True), Column("Features")],
+        [SYSTEM, *metric_columns(metrics), *named, Column("Epoch"), Column("Seeds", numeric=True), Column("Features")],
         lines,
         results_caption(rows),
         warning,
@@ -261,12 +266,12 @@ def row_cell(row: ResultRow, bold: bool = False) -> Cell:
     return score_cell({"mean": row.mean / 100, "std": std, "interval": (row.low / 100, row.high / 100)}, bold)
 
 
-def _paper_row(printed: Sequence[Reference], metrics: Sequence[str]) -> Row:
+def _paper_row(printed: Sequence[Reference], metrics: Sequence[str], empty: Sequence[Cell]) -> Row:
     first = printed[0]
     values = [next((f"{r.value:g}" for r in printed if r.metric == metric), "") for metric in metrics]
     features = Cell(first.made_of, _source(first), tone="features")
     name, epoch = Cell(first.system, tag="paper"), _selected(first.selection)
-    return Row([name, *map(Cell, values), Cell(""), epoch, Cell(""), features], "printed")
+    return Row([name, *map(Cell, values), *empty, epoch, Cell(""), features], "printed")
 
 
 def _selected(selection: str) -> Cell:

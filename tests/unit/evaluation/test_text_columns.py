@@ -205,6 +205,12 @@ def test_the_report_has_plain_text_beside_the_transcript_and_another_column(
     wrong = call("report", shouting, "--out", tmp_path / "none", "--text-condition", "loud")
 
     assert (both.code, alone.code, wrong.code) == (0, 0, 2), both.error + alone.error
+    results, others = (
+        list(csv.DictReader((tmp_path / "alone" / name).read_text().splitlines()))
+        for name in ("report.csv", "text-column.csv")
+    )
+    plain = {row["metric"]: float(row["mean"]) for row in others if row["text_column"] == "plain"}
+    assert {row["metric"]: float(row["plain_text"]) for row in results} == pytest.approx(plain)
     for name, conditions in (("both", ["text", "asr_text", "plain"]), ("alone", ["text", "plain"])):
         rows = list(csv.DictReader((tmp_path / name / "text-column.csv").read_text().splitlines()))
         assert list(dict.fromkeys(row["text_column"] for row in rows)) == conditions

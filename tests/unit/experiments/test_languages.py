@@ -1,6 +1,7 @@
 """The languages that a trained checkpoint states, and what they are good for when it predicts."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -69,9 +70,8 @@ def test_a_model_of_sound_states_none(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("languages", [["English"], [], ["en", ""], "en"])
-def test_languages_that_are_no_codes_are_refused(home: Path, tmp_path: Path, languages: Any) -> None:
-    copied = train(home / "data", tmp_path / "run", recipe_values("bag_of_words"))
-    reseal(copied, {"languages": languages})
+def test_languages_that_are_no_codes_are_refused(checkpoint: Path, tmp_path: Path, languages: Any) -> None:
+    copied = reseal(shutil.copytree(checkpoint, tmp_path / "checkpoint"), {"languages": languages})
 
     with pytest.raises(CheckpointError, match="languages"):
         read_config(copied)

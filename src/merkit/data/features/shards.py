@@ -99,17 +99,18 @@ def number_of(path: Path) -> int | None:
 
 def write_shard(folder: Path, number: int, encoder: str, items: Sequence[tuple[str, str, Array]]) -> tuple[Shard, Rows]:
     """Write arrays (id, content hash, array) of one kind as a shard; the index last, so that a kill leaves no half."""
-    arrays = [array for _, _, array in items]
-    content = save({"data": np.concatenate(arrays)})
-    lengths = [len(array) for array in arrays]
-    crc32s = [zlib.crc32(np.ascontiguousarray(array).data) for array in arrays]
-    rows = Rows([item[0] for item in items], [item[1] for item in items], _offsets(lengths), lengths, crc32s)
-    first_byte = 8 + int.from_bytes(content[:8], "little")
+    arrays = [np.ascontiguousarray(array) for _, _, array in items]
     kind = (arrays[0].dtype, arrays[0].shape[1:])
-    shard = Shard(folder, encoder, kind, first_byte, zlib.crc32(content[:first_byte]))
+    lengths = [len(array) for array in arrays]
+    crc32s = [zlib.crc32(array.data) for array in arrays]
+    rows = Rows([item[0] for item in items], [item[1] for item in items], _offsets(lengths), lengths, crc32s)
+    header = _header(kind, sum(lengths))
+    shard = Shard(folder, encoder, kind, len(header), zlib.crc32(header))
     path, index = _named(folder, number, shard, rows)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(header)
+        for array in arrays:
+            file.write(array.data)
     with atomic_path(path.with_suffix(".parquet")) as temporary:
         temporary.write_bytes(index)
     return replace(shard, path=path), rows
@@ -188,6 +189,17 @@ def adopt(path: Path, encoder: str) -> None:
         temporary.write_bytes(index)
     path.unlink(missing_ok=True)
     old.unlink(missing_ok=True)
+
+
+def _header(kind: Kind, frames: int) -> bytes:
+    """Return what a safetensors file of one array begins with; the library's own writer would copy the array twice."""
+    dtype, dim = kind
+    facts = json.loads(save({"data": np.zeros((0, *dim), dtype)})[8:])
+    size = frames * dtype.itemsize * np.prod(dim, dtype=np.int64)
+    facts["data"] |= {"shape": [frames, *dim], "data_offsets": [0, int(size)]}
+    header = json.dumps(facts).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header
 
 
 def _offsets(lengths: Sequence[int]) -> list[int]:

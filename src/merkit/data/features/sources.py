@@ -73,7 +73,7 @@ _SMALLEST_STD = 1e-5
 class FeatureSource:
     """The arrays of one modality: read from a store, or extracted when they are needed (``store=None``).
 
-    Arrays from a store are kept in memory up to ``CACHE_BYTES``, so that a small corpus is read once and a large one
+    Arrays from a store are kept in memory up to ``cache_bytes``, so that a small corpus is read once and a large one
     does not fill the memory. ``statistics`` maps a speaker to the mean and standard deviation of all the speaker's
     arrays, for an encoder with ``normalize_by_speaker``.
     """
@@ -83,12 +83,13 @@ class FeatureSource:
         encoder: Encoder,
         store: FeatureStore | MemoryStore | None,
         statistics: Mapping[SpeakerKey, SpeakerStatistics] | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.encoder = encoder
         self.speaker_statistics = statistics
         self._store = store
         self._kept: dict[str, Array | None] = {}
-        self._room = 0 if store is None else CACHE_BYTES
+        self._room = 0 if store is None else cache_bytes
 
     def get(self, turn: Turn) -> Array | None:
         """Return the array ``[time, *dim]`` of a turn, or ``None`` where the turn lacks the modality."""
@@ -227,6 +228,7 @@ def open_sources(
     progress: ProgressCallback | None = None,
     statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]] | None = None,
     failures: dict[str, str] | None = None,
+    cache_bytes: int = CACHE_BYTES,
 ) -> dict[str, FeatureSource]:
     """Return a source for each modality; features that are not stored yet are extracted first.
 
@@ -239,6 +241,7 @@ def open_sources(
         statistics: Speaker statistics by modality, for encoders with ``normalize_by_speaker``; ``None``: those of
             ``turns``.
         failures: As in `extract_features`.
+        cache_bytes: Of each source; 0 where each array is read once.
     """
     sources = {}
     for modality, encoder in encoders.items():
@@ -262,7 +265,7 @@ def open_sources(
                 if statistics is None
                 else statistics[modality]
             )
-        sources[modality] = FeatureSource(encoder, store, own)
+        sources[modality] = FeatureSource(encoder, store, own, cache_bytes)
     return sources
 
 
