@@ -109,7 +109,7 @@ def predict_pieces(
             features=features,
             segments=segments,
             statistics=statistics,
-            batch_seconds=_BATCH_S,
+            batch_seconds=_BATCH_S if recognizer.hears else None,
             progress=progress,
         ):
             found[prediction.id].append(prediction)
