@@ -55,9 +55,11 @@ class LoadedCell:
         """Return the unlabelled items that hold the wanted utterances, with all modalities."""
         recognizer = self.recognizer
         turns = list(self.manifest.turns(self.members, *recognizer.reach))
-        sources = open_sources(recognizer.encoders, turns, self.features, self.progress)
         level, with_texts = recognizer.spec.level, "texts" in recognizer.spec.inputs
         items = items_of(turns, level, wanted)
+        # an encoder that compares speakers reads all that they say
+        read = turns if recognizer.compares_speakers else [turn for item in items for turn in item]
+        sources = open_sources(recognizer.encoders, read, self.features, self.progress)
         return Dataset(items, sources, level, with_texts=with_texts, segments=recognizer.segments(turns))
 
     def test_predictions(self, changes: Mapping[str, Callable[[Dataset], Dataset]], column: str) -> pa.Table:
