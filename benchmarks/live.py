@@ -39,7 +39,7 @@ from merkit.core.types import Prediction
 from merkit.inference.joined import load_predictor
 from merkit.inference.predictor import Predictor
 from merkit.recordings.analysis import analyze_recording
-from merkit.recordings.live.road import live_segments
+from merkit.recordings.live.segments import live_segments
 from merkit.recordings.live.sources import Block, Source
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.recognition.models import open_engine

@@ -11,6 +11,8 @@ from merkit.core.model import Model
 
 ROUNDING = 0.02
 """Of probabilities in bfloat16, whose numbers have three digits."""
+NOISE = 0.04
+"""Of the loss of one seed: of eight seeds of Ada2I the mean ratio was 1.00, the farthest 0.97."""
 
 
 def trained(name: str, count: int, *, mixed: bool) -> tuple[Model, float]:
@@ -48,7 +50,7 @@ def train_batch(model: Model, batch: Batch, optimizer: torch.optim.Optimizer, *,
 def test_five_epochs_in_bf16_end_where_float32_ends(name: str, count: int) -> None:
     (whole, first), (half, second) = (trained(name, count, mixed=mixed) for mixed in (False, True))
 
-    assert second == pytest.approx(first, rel=0.02)
+    assert second == pytest.approx(first, rel=NOISE)
     assert any(not torch.equal(one, other) for one, other in zip(whole.parameters(), half.parameters(), strict=True)), (
         "nothing was computed in bf16"
     )

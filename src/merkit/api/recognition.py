@@ -21,7 +21,7 @@ from merkit.io.decision_rule import DecisionOptions
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.decision_notes import describe_decisions
-from merkit.recordings.live.road import live_segments
+from merkit.recordings.live.segments import live_segments
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.models import BUILTIN, default_engine, open_engine

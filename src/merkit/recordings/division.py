@@ -1,4 +1,4 @@
-"""The road from a recording to its utterances: channels, speech, speakers, words, and where utterances are cut.
+"""From a recording to its utterances: channels, speech, speakers, words, and where utterances are cut.
 
 Every stage has a file of its own, says in one sentence what it did, and hands on to the next.
 """

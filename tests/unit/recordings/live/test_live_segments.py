@@ -19,7 +19,7 @@ from merkit.inference.predictor import Predictor
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.live import answers, road
-from merkit.recordings.live.road import live_segments
+from merkit.recordings.live.segments import live_segments
 from merkit.recordings.live.sources import ArraySource
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.transcripts import Line

@@ -1,4 +1,4 @@
-"""The road of live sound: a stream, its voices, their turns, what is said of each."""
+"""From live sound to labelled turns: a stream, its voices, their turns, what is said of each."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -51,7 +51,7 @@ def live_segments(
             raise ConfigError(f"{each.name} is for recordings, not for live sound: leave it out")
     voices = _voices(source, options)
     answers = Answers(recognizer, checkpoint, options, engine)
-    return _Road(recognizer, source, voices, answers, options.redact, early=engine is None).segments(checkpoint)
+    return _Session(recognizer, source, voices, answers, options.redact, early=engine is None).segments(checkpoint)
 
 
 class _Voice:
@@ -77,7 +77,7 @@ class _Voice:
 
 
 @dataclass
-class _Road:
+class _Session:
     recognizer: Predictor
     source: Source
     voices: Sequence[_Voice]
