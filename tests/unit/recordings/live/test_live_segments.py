@@ -18,7 +18,7 @@ from merkit.core.waveform import Waveform
 from merkit.inference.predictor import Predictor
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings.analysis import analyze_recording
-from merkit.recordings.live import answers, road
+from merkit.recordings.live import answers, segments
 from merkit.recordings.live.segments import live_segments
 from merkit.recordings.live.sources import ArraySource
 from merkit.recordings.options import RecordingOptions
@@ -242,7 +242,7 @@ def test_sound_without_speech_is_no_turn() -> None:
 def test_what_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "MOST_PREVIOUS", 3)
     kept: list[answers.Answers] = []
-    monkeypatch.setattr(road, "Answers", lambda *options: kept.append(answers.Answers(*options)) or kept[-1])
+    monkeypatch.setattr(segments, "Answers", lambda *options: kept.append(answers.Answers(*options)) or kept[-1])
 
     listen(recognizer(COMPARING), mono(5))
     listen(untrained("bc_lstm", {"audio": LOGMEL}, causal=True), mono(5))
@@ -258,7 +258,7 @@ def test_what_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> No
 def test_ten_minutes_of_sound_are_remembered_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "IN_MEMORY_S", 2.8)
     kept: list[answers.Answers] = []
-    monkeypatch.setattr(road, "Answers", lambda *options: kept.append(answers.Answers(*options)) or kept[-1])
+    monkeypatch.setattr(segments, "Answers", lambda *options: kept.append(answers.Answers(*options)) or kept[-1])
 
     listen(untrained("bc_lstm", {"audio": LOGMEL}, causal=True), mono(5))  # the last two have 1.1 and 1.2 s
 
