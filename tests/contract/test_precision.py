@@ -1,5 +1,7 @@
 """What every model that learns by gradients must do in bfloat16; see test_models.py."""
 
+from statistics import fmean
+
 import pytest
 import torch
 from tests.contract.fakes import CONVERSATIONS, all_labels, batch_of
@@ -11,14 +13,16 @@ from merkit.core.model import Model
 
 ROUNDING = 0.02
 """Of probabilities in bfloat16, whose numbers have three digits."""
-NOISE = 0.04
-"""Of the loss of one seed: of eight seeds of Ada2I the mean ratio was 1.00, the farthest 0.97."""
 
 
-def trained(name: str, count: int, *, mixed: bool) -> tuple[Model, float]:
+SEEDS = 3
+"""One seed's loss in bf16 lies up to 3 % from that in float32, on either side."""
+
+
+def trained(name: str, count: int, *, mixed: bool, seed: int = 0) -> tuple[Model, float]:
     """Return a model after five epochs of two batches, and its mean loss in the fifth."""
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         spec, model = make(name, count)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
         model.train()
@@ -48,12 +52,11 @@ def train_batch(model: Model, batch: Batch, optimizer: torch.optim.Optimizer, *,
 
 @gradient_models
 def test_five_epochs_in_bf16_end_where_float32_ends(name: str, count: int) -> None:
-    (whole, first), (half, second) = (trained(name, count, mixed=mixed) for mixed in (False, True))
+    whole, half = ([trained(name, count, mixed=mixed, seed=seed) for seed in range(SEEDS)] for mixed in (False, True))
 
-    assert second == pytest.approx(first, rel=NOISE)
-    assert any(not torch.equal(one, other) for one, other in zip(whole.parameters(), half.parameters(), strict=True)), (
-        "nothing was computed in bf16"
-    )
+    assert fmean(loss for _, loss in half) == pytest.approx(fmean(loss for _, loss in whole), rel=0.02)
+    pairs = zip(whole[0][0].parameters(), half[0][0].parameters(), strict=True)
+    assert any(not torch.equal(one, other) for one, other in pairs), "nothing was computed in bf16"
 
 
 @gradient_models
