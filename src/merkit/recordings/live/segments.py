@@ -9,10 +9,10 @@ import numpy as np
 from merkit.core.errors import ConfigError, MediaError
 from merkit.inference.predictor import Predictor
 from merkit.recordings.channels import are_equal, channel_names
-from merkit.recordings.live.answers import Answer, Answers, HeardTurn
 from merkit.recordings.live.finder import PAUSE_S, FoundTurn, TurnFinder
 from merkit.recordings.live.held import HeldSound
 from merkit.recordings.live.sources import Block, Source
+from merkit.recordings.live.turn_predictor import HeardTurn, TurnPrediction, TurnPredictor
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.timeline.analysis import LiveSegment
@@ -50,7 +50,7 @@ def live_segments(
         if each.name not in _OPTIONS and getattr(options, each.name) != getattr(DEFAULT_OPTIONS, each.name):
             raise ConfigError(f"{each.name} is for recordings, not for live sound: leave it out")
     voices = _voices(source, options)
-    answers = Answers(recognizer, checkpoint, options, engine)
+    answers = TurnPredictor(recognizer, checkpoint, options, engine)
     return _Session(recognizer, source, voices, answers, options.redact, early=engine is None).segments(checkpoint)
 
 
@@ -60,7 +60,7 @@ class _Voice:
     def __init__(self, speaker: str, channels: Sequence[int], rate_hz: int) -> None:
         self.speaker = speaker
         self.sound = HeldSound(rate_hz)
-        self.early: Answer | None = None
+        self.early: TurnPrediction | None = None
         """What is said of a turn that may be over."""
         self.early_turn: tuple[int, int] | None = None
         self._channels = list(channels)
@@ -81,7 +81,7 @@ class _Session:
     recognizer: Predictor
     source: Source
     voices: Sequence[_Voice]
-    answers: Answers
+    answers: TurnPredictor
     redact: bool
     early: bool
     """Whether a turn is answered when it may be over, so that the answer is there when it is."""
@@ -125,15 +125,15 @@ class _Session:
             voice.early = self._answer(voice, turn)
             voice.early_turn = (turn.start_ms, turn.end_ms)
 
-    def _answer(self, voice: _Voice, turn: FoundTurn) -> Answer | None:
+    def _answer(self, voice: _Voice, turn: FoundTurn) -> TurnPrediction | None:
         if voice.early_turn == (turn.start_ms, turn.end_ms) and (
             voice.early is None or voice.early.number == self.answers.number
         ):
             return voice.early
         part = voice.sound.excerpt(turn.start_ms, turn.end_ms)
-        return self.answers.answer(HeardTurn(turn.start_ms, voice.speaker, part.sound, part.start_s, part.end_s))
+        return self.answers.predict(HeardTurn(turn.start_ms, voice.speaker, part.sound, part.start_s, part.end_s))
 
-    def _labelled(self, voice: _Voice, turn: FoundTurn, answer: Answer) -> LiveSegment:
+    def _labelled(self, voice: _Voice, turn: FoundTurn, answer: TurnPrediction) -> LiveSegment:
         decisions = self.recognizer.decisions
         return LiveSegment(
             start_s=turn.start_ms / 1000,

@@ -18,9 +18,10 @@ from merkit.core.waveform import Waveform
 from merkit.inference.predictor import Predictor
 from merkit.inference.recognizer import Recognizer
 from merkit.recordings.analysis import analyze_recording
-from merkit.recordings.live import answers, segments
+from merkit.recordings.live import segments, turn_predictor
 from merkit.recordings.live.segments import live_segments
 from merkit.recordings.live.sources import ArraySource
+from merkit.recordings.live.turn_predictor import HeardTurn, TurnPrediction, TurnPredictor
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.transcripts import Line
 from merkit.timeline.analysis import LiveSegment, Segment
@@ -171,13 +172,13 @@ def test_a_label_is_ready_before_the_pause_has_passed(monkeypatch: pytest.Monkey
     at: list[float] = []
     heard = [0]
     sound = mono(2)
-    answer = answers.Answers.answer
+    answer = TurnPredictor.predict
 
-    def noted(self: answers.Answers, turn: answers.HeardTurn, **options: Any) -> answers.Answer | None:
+    def noted(self: TurnPredictor, turn: HeardTurn, **options: Any) -> TurnPrediction | None:
         at.append(heard[0] / RATE_HZ)
         return answer(self, turn, **options)
 
-    monkeypatch.setattr(answers.Answers, "answer", noted)
+    monkeypatch.setattr(TurnPredictor, "predict", noted)
 
     def spoken() -> Iterator[np.ndarray]:
         for begin in range(0, len(sound.samples), 320):
@@ -240,9 +241,9 @@ def test_sound_without_speech_is_no_turn() -> None:
 
 
 def test_what_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "MOST_PREVIOUS", 3)
-    kept: list[answers.Answers] = []
-    monkeypatch.setattr(segments, "Answers", lambda *options: kept.append(answers.Answers(*options)) or kept[-1])
+    monkeypatch.setattr(turn_predictor, "MOST_PREVIOUS", 3)
+    kept: list[TurnPredictor] = []
+    monkeypatch.setattr(segments, "TurnPredictor", lambda *options: kept.append(TurnPredictor(*options)) or kept[-1])
 
     listen(recognizer(COMPARING), mono(5))
     listen(untrained("bc_lstm", {"audio": LOGMEL}, causal=True), mono(5))
@@ -256,9 +257,9 @@ def test_what_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_ten_minutes_of_sound_are_remembered_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "IN_MEMORY_S", 2.8)
-    kept: list[answers.Answers] = []
-    monkeypatch.setattr(segments, "Answers", lambda *options: kept.append(answers.Answers(*options)) or kept[-1])
+    monkeypatch.setattr(turn_predictor, "IN_MEMORY_S", 2.8)
+    kept: list[TurnPredictor] = []
+    monkeypatch.setattr(segments, "TurnPredictor", lambda *options: kept.append(TurnPredictor(*options)) or kept[-1])
 
     listen(untrained("bc_lstm", {"audio": LOGMEL}, causal=True), mono(5))  # the last two have 1.1 and 1.2 s
 

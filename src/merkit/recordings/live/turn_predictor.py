@@ -53,7 +53,7 @@ class HeardTurn:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TurnPrediction:
     """What is said of a turn; it counts once it is kept."""
 
     number: int
@@ -70,8 +70,8 @@ class Answer:
     """Why it has no label; ``None``: it has one."""
 
 
-class Answers:
-    """Answers turns, and remembers of those that are kept what the next ones need.
+class TurnPredictor:
+    """TurnPredictor turns, and remembers of those that are kept what the next ones need.
 
     Args:
         recognizer: The model.
@@ -100,7 +100,7 @@ class Answers:
         self._recognizer = recognizer
         self._engine = engine
         self._features: HeldFeatures = {}
-        self._previous: list[Answer] = []
+        self._previous: list[TurnPrediction] = []
         self._moments: Moments = {}
         self._language = language_code(options.language)
         if engine is not None and self._language is not None:
@@ -113,7 +113,7 @@ class Answers:
         """How many turns were kept."""
         return self._number
 
-    def answer(self, turn: HeardTurn) -> Answer | None:
+    def predict(self, turn: HeardTurn) -> TurnPrediction | None:
         """Return what is said of a turn, by those that were kept; ``None``: it has no speech."""
         utterance = Utterance(
             str(self._number), _CONVERSATION, 0, turn.speaker, audio=turn.sound, start_s=turn.start_s, end_s=turn.end_s
@@ -131,7 +131,7 @@ class Answers:
         )
         return self._predicted(turn.start_ms, utterance, text, language)
 
-    def keep(self, answer: Answer) -> None:
+    def keep(self, answer: TurnPrediction) -> None:
         """Let the next turns know of this one.
 
         Raises:
@@ -158,8 +158,8 @@ class Answers:
         utterance = Utterance("0", _CONVERSATION, 0, "", text=text if self._reads_text else None)
         self._predicted(0, replace(utterance, audio=sound if self._hears else None), text, None)
 
-    def _predicted(self, start_ms: int, utterance: Utterance, text: str | None, language: str | None) -> Answer:
-        answer = Answer(self._number, start_ms, utterance, text, language, self._moments, None, None)
+    def _predicted(self, start_ms: int, utterance: Utterance, text: str | None, language: str | None) -> TurnPrediction:
+        answer = TurnPrediction(self._number, start_ms, utterance, text, language, self._moments, None, None)
         try:
             prediction, moments = self._predict(answer)
         except MerkitError as error:
@@ -169,7 +169,7 @@ class Answers:
             return replace(answer, reason=str(error))
         return replace(answer, prediction=prediction, moments=moments, reason=prediction.reason)
 
-    def _predict(self, answer: Answer) -> tuple[Prediction, Moments]:
+    def _predict(self, answer: TurnPrediction) -> tuple[Prediction, Moments]:
         recognizer, name = self._recognizer, answer.utterance.id
         (own,) = turns_of([answer.utterance], Path())
         moments = self._with(own)
@@ -184,7 +184,7 @@ class Answers:
         )
         return prediction, moments
 
-    def _turns(self, answer: Answer) -> list[Turn]:
+    def _turns(self, answer: TurnPrediction) -> list[Turn]:
         """Return the turns that the model reads, in order of time."""
         known = sorted([*self._previous, answer], key=lambda each: (each.start_ms, each.number))
         utterances = [replace(each.utterance, turn=turn) for turn, each in enumerate(known)]
@@ -202,14 +202,14 @@ class Answers:
             moments[modality] = speaker_moments(new, source.encoder.duration_s, self._moments.get(modality, {}))
         return moments
 
-    def _remembered(self, answer: Answer) -> Answer:
+    def _remembered(self, answer: TurnPrediction) -> TurnPrediction:
         """Return a turn with what is read of it later."""
         reads, utterance = self._recognizer.remembers, answer.utterance
         text = utterance.text if "text" in reads else None
         audio = utterance.audio if "audio" in reads else None
         return replace(answer, utterance=replace(utterance, text=text, audio=audio), moments={}, prediction=None)
 
-    def _bounded(self, answers: Sequence[Answer]) -> list[Answer]:
+    def _bounded(self, answers: Sequence[TurnPrediction]) -> list[TurnPrediction]:
         """Return the last turns that a model may read, oldest first."""
         recognizer = self._recognizer
         if not recognizer.remembers:
@@ -221,7 +221,7 @@ class Answers:
         return kept
 
 
-def _seconds(answer: Answer) -> float:
+def _seconds(answer: TurnPrediction) -> float:
     utterance = answer.utterance
     return 0.0 if utterance.audio is None else (utterance.end_s or 0.0) - (utterance.start_s or 0.0)
 
