@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
+SCRIPT_TYPES := --cache-dir=.mypy_cache/scripts --config-file= --ignore-missing-imports --follow-imports=silent --disable-error-code=name-defined
 
 .PHONY: install demo lint test check fuzz weights docs clean
 install: $(STAMP)
@@ -31,6 +32,8 @@ lint: install
 	$(BIN)/ruff check src tests benchmarks docs weights
 	$(BIN)/ruff format --check src tests benchmarks docs weights
 	$(BIN)/mypy
+	MYPYPATH=src:. $(BIN)/mypy $(SCRIPT_TYPES) benchmarks/*.py
+	$(BIN)/mypy $(SCRIPT_TYPES) --package weights
 	$(BIN)/lint-imports
 
 test: lint

@@ -94,7 +94,7 @@ def measured(clips: Sequence[tuple[Path, str]], language: str | None, model: str
         "word_error_rate": round(word_error_rate(pairs), 4),
         "interval": [round(low, 4), round(high, 4)] if len(clips) > 1 else None,
         "without_words": sum(not each.lines for each in found),
-        "passages_left_out": [note for each in found for note in each.word_notes[1:]],
+        "passages_left_out": [note for each in found for note in each.notes if "left out" in note],
         "language_found": None if language else sorted({str(each.language) for each in found}),
         "cpu_s_per_s": round(cost_s / seconds, 3),
     }

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.speech_check import telephone
+from speech_check import telephone
 
 from merkit.core.waveform import Waveform
 from merkit.data.media.audio import read_audio

@@ -32,6 +32,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,11 +199,12 @@ def write_tokenizer(folder: Path, kind: str) -> None:
     whole.save_pretrained(folder)
 
 
-def segments(turn: Turn, tier: str) -> np.ndarray:
+def segments_of(turns: Mapping[str, Turn], tier: str, utterance_id: str) -> np.ndarray:
     """Return times ``[segments, 2]`` in seconds: words of equal length, a phone for each letter, a syllable for three.
 
     Both divide their word evenly.
     """
+    turn = turns[utterance_id]
     words = str(turn.utterance.text).split()
     parts = {
         "word": [1] * len(words),
@@ -241,7 +243,7 @@ class Training:
             spec.level,
             labels={name: number % CLASSES for number, name in enumerate(by_id)},
             with_texts="texts" in spec.inputs,
-            segments={tier: lambda name, tier=tier: segments(by_id[name], tier) for tier in tiers},
+            segments={tier: partial(segments_of, by_id, tier) for tier in tiers},
             views=Views({name: [turn] for name, turn in corpus.views.items()}, self.sources) if views else None,
         )
         self.optimizer = build_optimizer(

@@ -68,9 +68,9 @@ def test_segments_divide_an_utterance_evenly(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "u.wav", np.zeros(32_000), 16_000)
     turn = Turn(Utterance("u", "u", 0, "anna", text="no well", audio="u.wav"), (), tmp_path)
 
-    assert UTTERANCE.segments(turn, "word").tolist() == [[0, 1], [1, 2]]
-    assert UTTERANCE.segments(turn, "syllable").tolist() == [[0, 1], [1, 1.5], [1.5, 2]]
-    assert UTTERANCE.segments(turn, "phone").tolist() == [
+    assert UTTERANCE.segments_of({"u": turn}, "word", "u").tolist() == [[0, 1], [1, 2]]
+    assert UTTERANCE.segments_of({"u": turn}, "syllable", "u").tolist() == [[0, 1], [1, 1.5], [1.5, 2]]
+    assert UTTERANCE.segments_of({"u": turn}, "phone", "u").tolist() == [
         [0, 0.5], [0.5, 1], [1, 1.25], [1.25, 1.5], [1.5, 1.75], [1.75, 2],
     ]  # fmt: skip
 

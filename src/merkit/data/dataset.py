@@ -171,7 +171,7 @@ def items_of(turns: Iterable[Turn], level: Level, wanted: Collection[str]) -> li
 
 
 def bucketed_batches(
-    lengths: Sequence[int], batch_size: int, seed: int, bound: Bound | None = None, *, bucket: int = 50
+    lengths: Sequence[float], batch_size: int, seed: int, bound: Bound | None = None, *, bucket: int = 50
 ) -> list[list[int]]:
     """Return shuffled batches of items of similar length, the same for the same seed.
 
