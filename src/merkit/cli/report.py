@@ -34,7 +34,7 @@ def report(
     features: Features = None,
     results: Annotated[
         Path | None,
-        typer.Option("--results", help="CSV file of results to update; rows of other tasks are kept."),
+        typer.Option("--results", help="CSV file of results to update; rows of other runs are kept."),
     ] = None,
     readme: Annotated[
         Path | None,

@@ -1,8 +1,8 @@
 """Results that are kept: ``results/ours.csv``, the short table of a README and a page with all tables.
 
-The tasks of the given runs are replaced in the file, all others stay; a task keeps its position. The tables are
-rendered from the file, so they can be renewed without any run. A row of an earlier version, which does not name its
-task, stays until its run is given again.
+The given runs replace those of the same task and name; all others stay, in their order. The tables are rendered from
+the file, so they can be renewed without any run. A row of an earlier version, which does not name its task, stays until
+its run is given again.
 """
 
 import os
@@ -67,15 +67,25 @@ def renewed(
 
 
 def _with_groups(stored: Sequence[ResultRow], groups: Sequence[Group]) -> dict[str, list[ResultRow]]:
-    """Return the rows by table, those of the groups in the place of their tasks' stored ones, or at the end."""
-    new = {row.table: group.rows for group in groups for row in group.rows}
-    again = {(row.recipe_sha256, row.data_sha256): row.table for of_task in new.values() for row in of_task}
-    rows: dict[str, list[ResultRow]] = {}
-    for row in stored:
-        known = None if row.task else again.get((row.recipe_sha256, row.data_sha256))
-        table = known or row.table
-        rows.setdefault(table, []).extend([] if table in new else [row])
-    return {table: new.get(table, of_table) for table, of_table in (rows | {table: [] for table in new}).items()}
+    """Return the rows by table: the stored ones, and the given runs in the place of those of the same name.
+
+    A new run follows the last one of its model in its table, or all others.
+    """
+    new = [row for group in groups for row in group.rows]
+    again = {(row.recipe_sha256, row.data_sha256): row.table for row in new}
+    tables: dict[str, list[list[ResultRow]]] = {}
+    for run in by_run(stored):
+        known = None if run[0].task else again.get((run[0].recipe_sha256, run[0].data_sha256))
+        tables.setdefault(known or run[0].table, []).append(run)
+    for run in by_run(new):
+        runs = tables.setdefault(run[0].table, [])
+        names = [each[0].run for each in runs]
+        if run[0].run in names:
+            runs[names.index(run[0].run)] = run
+        else:
+            same = [number for number, each in enumerate(runs, start=1) if each[0].model == run[0].model]
+            runs.insert(max(same, default=len(runs)), run)
+    return {table: [row for run in runs for row in run] for table, runs in tables.items()}
 
 
 def best_of_each_model(rows: Iterable[ResultRow]) -> list[list[ResultRow]]:

@@ -1,4 +1,4 @@
-"""Kept results, in a CSV file and the tables that show it, are renewed by protocol; all others stay."""
+"""Kept results, in a CSV file and the tables that show it, are renewed run by run; all others stay."""
 
 import csv
 from pathlib import Path
@@ -114,17 +114,28 @@ def test_protocols_without_a_given_run_stay_as_they_are(runs, kept, given, other
     assert rows_of(results, other) == before
 
 
-def test_the_protocols_of_the_runs_are_replaced_whole_and_keep_their_position(runs, kept):
+def test_a_given_run_replaces_that_of_its_name_and_all_others_stay_in_their_order(kept, make_run, nemo, tmp_path):
     results, readme, page = kept
-    assert any(line.startswith("nemo6,left,") for line in rows_of(results, "nemo6"))
+    before = results.read_text().splitlines()
 
-    write_texts(renewed(gather([runs["alone"]]), results, readme, page))
+    write_texts(renewed(gather([make_run(tmp_path / "later" / "alone", nemo, "single", 3.0)]), results, readme, page))
 
-    assert {line.split(",")[1] for line in rows_of(results, "nemo6")} == {"alone"}
-    assert "| left |" not in page.read_text()
-    lines = [line.split(",")[0] for line in results.read_text().splitlines()]
-    assert list(dict.fromkeys(lines)) == ["protocol", "nemo6", "parley"]
-    assert page.read_text().index("## nemo6") < page.read_text().index("## parley")
+    after = results.read_text().splitlines()
+    assert [line.split(",")[:2] for line in after] == [line.split(",")[:2] for line in before]
+    changed = [new != old for new, old in zip(after, before, strict=True)]
+    assert changed == [line.startswith("nemo6,alone,") for line in before]
+    assert page.read_text().index("| alone |") < page.read_text().index("| left |")
+
+
+def test_a_new_run_follows_the_last_of_its_model(runs, kept, make_run, nemo, tmp_path):
+    results, *_ = kept
+    given = [
+        make_run(tmp_path / "runs" / name, nemo, model) for name, model in (("both", "concat"), ("third", "single"))
+    ]
+
+    write_texts(renewed(gather(given), results))
+
+    assert [row.run for row in read_rows(results)][::4] == ["alone", "left", "third", "both", "calls"]
 
 
 def test_a_new_protocol_follows_the_others(runs, tmp_path):
@@ -239,14 +250,15 @@ def test_a_readme_or_page_alone_is_refused(runs, kept, tmp_path):
 
 def test_report_renews_all_files_and_names_all_that_it_wrote(runs, kept, tmp_path):
     results, readme, page = kept
-    before = readme.read_text(), page.read_text()
+    before = page.read_text()
+    page.write_text(MARKS)
     out = tmp_path / "report"
 
     files = write_report([runs["alone"]], out, results=results, readme=readme, results_page=page)
 
     assert files.written == (out / "report.html", out / "report.md", out / "report.csv", results, page, readme)
     assert all(path.is_file() for path in files.written)
-    assert page.read_text() != before[1]
+    assert page.read_text() == before
     assert rows_of(results, "parley")
     assert not rows_of(out / "report.csv", "parley")
 
