@@ -53,6 +53,8 @@ class TurnFinder:
         self._resampler = None
         if rate_hz != silero.RATE_HZ:
             self._resampler = soxr.ResampleStream(rate_hz, silero.RATE_HZ, 1, dtype="float32")
+        self._rate_hz = rate_hz
+        self._samples = 0
         self._rest = np.zeros(0, np.float32)
         self._frames = 0
         self._start: int | None = None
@@ -68,6 +70,7 @@ class TurnFinder:
 
     def hear(self, samples: npt.NDArray[np.float32]) -> Iterator[FoundTurn]:
         """Yield the turns that these samples end, and those that may have ended."""
+        self._samples += len(samples)
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
         joined = np.concatenate([self._rest, samples])
@@ -80,7 +83,7 @@ class TurnFinder:
         rest = self._rest
         if self._resampler is not None:
             rest = np.concatenate([rest, self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)])
-        length_ms = FRAME_MS * self._frames + 1000 * len(rest) // silero.RATE_HZ
+        length_ms = 1000 * self._samples // self._rate_hz
         found = list(self._hear(np.pad(rest, (0, -len(rest) % silero.FRAME))))
         if self._start is not None:
             found.append(self._turn(self._end))
