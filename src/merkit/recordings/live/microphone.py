@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -38,26 +39,24 @@ class Microphone(WaitingSource):
         self._sounddevice: Any = sounddevice
 
     def __iter__(self) -> Iterator[Block]:
-        try:
-            stream = self._sounddevice.RawInputStream(
-                samplerate=self.rate_hz,
-                channels=self.channels,
-                dtype="float32",
-                blocksize=round(BLOCK_S * self.rate_hz),
-                callback=self._take,
-                finished_callback=self._finished,
-            )
-            stream.start()
-        except (self._sounddevice.PortAudioError, ValueError) as error:  # ValueError: no such device
-            raise MediaError(
-                f"No microphone of {self.channels} x {self.rate_hz} Hz can be opened ({first_line(error)}): connect "
-                f"one, or change the rate or the number of channels; {_PIPE}"
-            ) from None
-        try:
+        with ExitStack() as opened:
+            try:
+                stream = self._sounddevice.RawInputStream(
+                    samplerate=self.rate_hz,
+                    channels=self.channels,
+                    dtype="float32",
+                    blocksize=round(BLOCK_S * self.rate_hz),
+                    callback=self._take,
+                    finished_callback=self._finished,
+                )
+                opened.callback(stream.close)
+                stream.start()
+            except (self._sounddevice.PortAudioError, ValueError) as error:  # ValueError: no such device
+                raise MediaError(
+                    f"No microphone of {self.channels} x {self.rate_hz} Hz can be opened ({first_line(error)}): "
+                    f"connect one, or change the rate or the number of channels; {_PIPE}"
+                ) from None
             yield from self.arrived()
-        finally:
-            self._stopped = True
-            stream.close()
 
     def _take(self, data: Any, frames: int, _: Any, status: Any) -> None:
         """Take a block; called in a thread of PortAudio's."""

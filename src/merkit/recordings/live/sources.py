@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from merkit.core.errors import ConfigError, MediaError
+from merkit.core.errors import ConfigError, MediaError, first_line
 from merkit.core.waveform import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS, Waveform
 
 Clock = Callable[[], float]
@@ -122,12 +122,16 @@ class WaitingSource(Source):
         self._waiting.put(block)
 
     def arrived(self) -> Iterator[Block]:
-        """Yield the blocks in the order in which they arrived."""
-        while (block := self._waiting.get()) is not None:
-            if isinstance(block, MediaError):
-                raise block
-            self._room.release()
-            yield block
+        """Yield the blocks in the order in which they arrived; afterwards no more are read."""
+        try:
+            while (block := self._waiting.get()) is not None:
+                if isinstance(block, MediaError):
+                    raise block
+                self._room.release()
+                yield block
+        finally:
+            self._stopped = True
+            self._room.release()  # the other thread may wait for room, and must end
 
 
 class PcmSource(WaitingSource):
@@ -154,7 +158,7 @@ class PcmSource(WaitingSource):
         self._file = file
 
     def __iter__(self) -> Iterator[Block]:
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read, name=self.name, daemon=True).start()
         yield from self.arrived()
 
     def _read(self) -> None:
@@ -163,15 +167,14 @@ class PcmSource(WaitingSource):
             self.put(None)
         except MediaError as error:
             self.put(error)
-        except (OSError, ValueError) as error:  # ValueError: closed
-            self.put(MediaError(f"{self.name} cannot be read: {error}"))
+        except Exception as error:  # whatever a file object raises; without it the other thread would wait for ever
+            self.put(MediaError(f"{self.name} cannot be read: {first_line(error)}"))
 
     def _read_blocks(self) -> None:
         size = _SAMPLE_BYTES * self.channels
         most = max(round(BLOCK_S * self.rate_hz), 1) * size
         read = getattr(self._file, "read1", self._file.read)
-        rest, count = b"", 0
-        checked = False
+        rest, checked = b"", False
         while not self._stopped and (data := read(most)) != b"":
             arrived_s = self.clock()
             if not isinstance(data, bytes):  # text, or None: nothing is there yet
@@ -188,10 +191,10 @@ class PcmSource(WaitingSource):
             if whole:
                 self._room.acquire()
                 self.put(Block(_samples(rest[:whole], self.channels), arrived_s))
-                rest, count = rest[whole:], count + whole
+                rest = rest[whole:]
         if self._stopped:
             return
-        if not count and not rest:
+        if not checked and not rest:
             raise MediaError(f"{self.name} is empty: no sound came")
         if len(rest) % size:
             raise MediaError(

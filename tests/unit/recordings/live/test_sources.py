@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -128,10 +129,34 @@ def test_a_pipe_waits_while_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sources, "MOST_BLOCKS", 3)
     source = PcmSource(Endless(), RATE_HZ, 1)
 
-    blocks = iter(source)
-    next(blocks)
+    waiting = [source._waiting.qsize() for _, _ in zip(range(1000), source, strict=False)]
 
-    assert source._waiting.qsize() <= 3
+    assert max(waiting) <= 3
+
+
+def test_a_pipe_is_read_no_more_when_nobody_reads_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MOST_BLOCKS", 3)
+    source = PcmSource(Endless(), RATE_HZ, 1, name="an endless pipe")
+    blocks = source.__iter__()
+    next(blocks)
+    (reader,) = (thread for thread in threading.enumerate() if thread.name == "an endless pipe")
+
+    blocks.close()  # type: ignore[attr-defined]
+
+    reader.join(timeout=10.0)
+    assert not reader.is_alive()
+
+
+class Broken(io.RawIOBase):
+    """A file whose connection breaks with an error of its own."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise RuntimeError("connection lost")
+
+
+def test_any_error_of_a_file_ends_the_sound() -> None:
+    with pytest.raises(MediaError, match="raw PCM cannot be read: connection lost"):
+        samples(PcmSource(Broken(), RATE_HZ, 1))
 
 
 def test_arrays_are_read_as_waveforms_are() -> None:
@@ -231,6 +256,18 @@ def test_no_microphone_is_one_line(device: type[Stream]) -> None:
 
     with pytest.raises(MediaError, match=r"No microphone of 1 x 16000 Hz .*device -1.*--live -"):
         next(iter(Microphone(RATE_HZ, 1)))
+    assert device.closed == []
+
+
+def test_a_microphone_that_does_not_start_is_closed(device: type[Stream], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(stream: Stream) -> None:
+        raise PortAudioError("Device unavailable")
+
+    monkeypatch.setattr(Stream, "start", fail)
+
+    with pytest.raises(MediaError, match=r"No microphone .*Device unavailable"):
+        next(iter(Microphone(RATE_HZ, 1)))
+    assert device.closed == [True]
 
 
 def test_without_the_package_or_portaudio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
