@@ -85,6 +85,8 @@ class _Session:
     redact: bool
     early: bool
     """Whether a turn is answered when it may be over, so that the answer is there when it is."""
+    samples: int = 0
+    """How many were read of each channel."""
 
     def segments(self, checkpoint: str) -> Iterator[LiveSegment]:
         rate_hz, channels = self.source.rate_hz, self.source.channels
@@ -97,21 +99,29 @@ class _Session:
             "" if channels == 1 else "s",
             PAUSE_S,
         )
+        for voice, turn in self._turns():
+            yield from self._segment(voice, turn)
+        _log.info("%d turns in %.1f s of sound.", self.answers.number, self.samples / rate_hz)
+
+    def _turns(self) -> Iterator[tuple[_Voice, FoundTurn]]:
+        """Yield the turns of the stream, each before the sound behind it is read.
+
+        Raises:
+            MediaError: The first two channels are a speaker each, and the same sound.
+        """
         difference = _Difference()
-        samples = 0
         for block in self.source:
-            samples += block.samples.shape[1]
-            if len(self.voices) > 1:
+            self.samples += block.samples.shape[1]
+            if self.voices[0].speaker:  # one of the channels may be excluded
                 difference.add(block)
             for voice in self.voices:
                 for turn in voice.hear(block):
                     difference.refuse_equal()
-                    yield from self._segment(voice, turn)
+                    yield voice, turn
         for voice in self.voices:
             for turn in voice.finish():
-                yield from self._segment(voice, turn)
-        seconds = samples / rate_hz
-        _log.info("%d turns in %.1f s of sound.", self.answers.number, seconds)
+                difference.refuse_equal()
+                yield voice, turn
 
     def _segment(self, voice: _Voice, turn: FoundTurn) -> Iterator[LiveSegment]:
         """Yield the turn that is over and has speech, or answer one that may be over."""

@@ -306,11 +306,13 @@ def test_channels_are_chosen_as_of_a_recording() -> None:
     assert {turn.speaker for turn in listen(model, sound, exclude_speakers=("left",))} == {"right"}
 
 
-def test_the_same_sound_on_both_channels_is_no_second_speaker() -> None:
-    one = mono(1).samples
+@pytest.mark.parametrize("options", [{}, {"exclude_speakers": ("left",)}], ids=["two", "one excluded"])
+@pytest.mark.parametrize("pause_s", [0.5, 0.0])
+def test_the_same_sound_on_both_channels_is_no_second_speaker(options: dict[str, Any], pause_s: float) -> None:
+    one = np.concatenate([speech(0.8), silence(pause_s)])
 
     with pytest.raises(MediaError, match="the same sound, not two speakers"):
-        listen(untrained("single", {"audio": LOGMEL}), Waveform(np.stack([one, one]), RATE_HZ))
+        listen(untrained("single", {"audio": LOGMEL}), Waveform(np.stack([one, one]), RATE_HZ), **options)
 
 
 def test_a_turn_that_cannot_be_read_has_the_reason_and_the_next_one_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
