@@ -2,15 +2,18 @@
 
 Run `python benchmarks/live.py CALL.wav … [--checkpoint builtin:voice] [--truth FOLDER]`, with WAV files of 16 bits:
 `merkit prepare parley --set channels=2` makes calls. Each is written in real time, 20 ms at a time, to the standard
-input of the command in a process of its own. Printed as JSON:
+input of the command in a process of its own.
 
-With `--idle` the call is read in this process instead, in the time of an idle core: that of the stream while more is
-waited for, CPU seconds while something is computed. So other work on the machine does not count.
+With `--idle` the call is read in this process instead, and its clock is that of an idle core: it advances with the
+stream while more sound is awaited, and by CPU seconds while something is computed. Other work does not count.
+
+Printed as JSON:
 
 * `delay_ms`: from the moment at which the last sample of a turn was written to the moment at which its line was read,
-  by the clock of this process; with the pause that ends a turn. `told_ms` is what the lines say themselves.
+  by the clock of this process; with the pause that ends a turn. `reported_ms` is the `delay_ms` of the lines.
 * `from_true_end_ms`, with `--truth`: the same from the end of the words in a transcript of the same name in a folder,
-  of turns that end within 0.3 s of one; `bounds_found` is how many of its beginnings and ends a turn has within 0.2 s.
+  of turns that end within 0.3 s of one; `bounds_found` is the share of its beginnings and of its ends within 0.2 s of
+  which a turn begins or ends.
 * `difference`: the largest one of any probability between a line and an analysis of the same turns. Of a model that
   compares a voice with the speaker's average it is the analysis of the turns that were over then.
 * `cpu_s`: of the command, without loading, per minute of sound and per turn.
@@ -159,8 +162,8 @@ def largest_difference(model: Predictor, recording: Path, heard: list[Heard], ch
             Line(own["start_ms"] / 1000, own["end_ms"] / 1000, own["speaker"], own["text"])
             for own in (each.turn for each in known)
         ]
-        found = analyze_recording(model, recording, lines, checkpoint, channels, work=work)
-        return {(round(1000 * each.start_s), each.speaker): each for each in found.segments}
+        analysis = analyze_recording(model, recording, lines, checkpoint, channels, work=work)
+        return {(round(1000 * each.start_s), each.speaker): each for each in analysis.segments}
 
     whole = {} if model.compares_speakers else analyzed(heard)
     largest = 0.0
@@ -173,19 +176,19 @@ def largest_difference(model: Predictor, recording: Path, heard: list[Heard], ch
             (each.turn, segment.prediction),
             *((each.turn.get("sources", {}).get(n), p) for n, p in segment.sources.items()),
         ]
-        largest = max([largest, *(difference(told, own) for told, own in pairs)])
+        largest = max([largest, *(difference(line, own) for line, own in pairs)])
     return largest
 
 
-def difference(told: dict[str, Any] | None, own: Prediction | None) -> float:
-    """Return the largest difference between what a line tells and a prediction."""
-    if told is None or own is None:
-        return 0.0 if told is own else 1.0
-    theirs, mine = told["probabilities"] or {}, dict(own.probabilities)
+def difference(line: dict[str, Any] | None, own: Prediction | None) -> float:
+    """Return the largest difference between the probabilities of a line and of a prediction."""
+    if line is None or own is None:
+        return 0.0 if line is own else 1.0
+    theirs, mine = line["probabilities"] or {}, dict(own.probabilities)
     if theirs.keys() != mine.keys():
         return 1.0
     values = [abs(theirs[label] - mine[label]) for label in mine]
-    return max([*values, abs((told.get("arousal") or 0.0) - (own.arousal or 0.0))])
+    return max([*values, abs((line.get("arousal") or 0.0) - (own.arousal or 0.0))])
 
 
 def true_bounds(transcript: Path, seconds: float) -> tuple[list[float], list[float]]:
@@ -207,12 +210,12 @@ def from_true_ends(heard: list[Heard], ends: list[float]) -> list[float]:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Return the middle and the largest of some values."""
+    """Return the number, the median and the largest of some values."""
     return {"count": len(values), "median": round(statistics.median(values)), "worst": round(max(values))}
 
 
 def main() -> int:
-    """Print what is measured."""
+    """Measure the calls that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", type=Path, nargs="+", metavar="CALL.wav")
     parser.add_argument("--checkpoint", default="builtin:voice")
@@ -239,7 +242,7 @@ def main() -> int:
         minutes = len(samples) / rate_hz / 60
         last_ms = 60_000 * minutes - 500  # later turns end with the sound, not at a pause
         late = [each for each in heard if each.turn["end_ms"] <= last_ms]
-        found = largest_difference(model, recording, heard, arguments.checkpoint)
+        largest = largest_difference(model, recording, heard, arguments.checkpoint)
         delays = [each.delay_ms for each in late]
         result = {
             "recording": recording.name,
@@ -248,8 +251,8 @@ def main() -> int:
             "labelled": sum(each.turn["label"] is not None for each in heard),
             "longest_turn_s": max(each.turn["end_ms"] - each.turn["start_ms"] for each in heard) / 1000,
             "delay_ms": spread(delays),
-            "told_ms": spread([each.turn["delay_ms"] for each in late]),
-            "difference": found,
+            "reported_ms": spread([each.turn["delay_ms"] for each in late]),
+            "difference": largest,
             "cpu_s": {"per_minute": round(cpu_s / minutes, 2), "per_turn": round(cpu_s / len(heard), 3)},
             "load": os.getloadavg()[0],
         }
@@ -262,7 +265,7 @@ def main() -> int:
             ]
             result["from_true_end_ms"] = spread(from_true_ends(late, ends))
         print(json.dumps(result), flush=True)
-        good = good and max(delays) <= MOST_MS and found <= MOST_DIFFERENCE
+        good = good and max(delays) <= MOST_MS and largest <= MOST_DIFFERENCE
     return 0 if good else 1
 
 

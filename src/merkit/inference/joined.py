@@ -91,8 +91,8 @@ class JoinedRecognizer(Predictor):
         return all(source.is_causal for source in self._sources.values())
 
     @property
-    def remembers(self) -> frozenset[str]:
-        return frozenset().union(*(source.remembers for source in self._sources.values()))
+    def context_modalities(self) -> frozenset[str]:
+        return frozenset().union(*(source.context_modalities for source in self._sources.values()))
 
     def predict_chunk(
         self,

@@ -99,18 +99,18 @@ class Predictor(ABC):
 
     @property
     @abstractmethod
-    def remembers(self) -> frozenset[str]:
+    def context_modalities(self) -> frozenset[str]:
         """The modalities that are read of previous turns."""
 
     @property
-    def comparing(self) -> Mapping[str, Encoder]:
+    def normalizing_encoders(self) -> Mapping[str, Encoder]:
         """The encoders that compare an utterance with the average of its speaker, by modality."""
         return {modality: encoder for modality, encoder in self.encoders.items() if encoder.normalize_by_speaker}
 
     @property
     def compares_speakers(self) -> bool:
         """Whether an encoder compares an utterance with the average of its speaker."""
-        return bool(self.comparing)
+        return bool(self.normalizing_encoders)
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -191,7 +191,7 @@ class Predictor(ABC):
 
         ``failures`` as in `predict_chunk`.
         """
-        asking = self.comparing
+        asking = self.normalizing_encoders
         if features is None:
             return {
                 name: speaker_statistics(extracted_arrays(encoder, turns), encoder.duration_s)

@@ -94,7 +94,7 @@ class Recognizer(Predictor):
         return not ahead and (self.level == "utterance" or self.config.config.is_causal())
 
     @property
-    def remembers(self) -> frozenset[str]:
+    def context_modalities(self) -> frozenset[str]:
         if self.level == "conversation":
             return self.reads
         return frozenset(name for name, encoder in self.encoders.items() if encoder.context)

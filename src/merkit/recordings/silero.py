@@ -61,7 +61,7 @@ class SileroVad(nn.Module):
 
 
 class Detector:
-    """Hears a waveform at 16 kHz frame after frame.
+    """Detects speech in a waveform at 16 kHz, frame by frame.
 
     Raises:
         MerkitError: The package ``silero-vad`` is missing or another version.
@@ -72,8 +72,8 @@ class Detector:
         self._state: State | None = None
         self._context = np.zeros(_CONTEXT, np.float32)
 
-    def hear(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the probabilities of speech of the next frames, which are whole ones."""
+    def feed(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the probability of speech of each of the next frames; their number is whole."""
         joined = np.concatenate([self._context, samples])
         self._context = joined[-_CONTEXT:]
         frames = np.lib.stride_tricks.sliding_window_view(joined, _CONTEXT + FRAME)[::FRAME]
@@ -91,7 +91,7 @@ def probabilities(blocks: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.f
         MerkitError: The package ``silero-vad`` is missing or another version.
     """
     detector = Detector()
-    found = [detector.hear(samples) for samples in _whole_frames(blocks)]
+    found = [detector.feed(samples) for samples in _whole_frames(blocks)]
     return np.concatenate(found) if found else np.zeros(0, np.float32)
 
 

@@ -35,7 +35,7 @@ _LEVEL = 0.1
 _MOST_GAIN = 100.0
 """40 dB. More would make the other speaker heard on a channel that picks that speaker up faintly."""
 HALF_SECOND = silero.RATE_HZ // 2
-"""Samples."""
+"""In samples."""
 
 _LARGEST_GAP_S = 0.15
 """Regions with less between them are one."""
@@ -188,7 +188,7 @@ def _gain(window: npt.NDArray[np.float32]) -> np.float32:
 
 
 def gain_of(loudest: float) -> np.float32:
-    """Return what sound is multiplied by whose loudest half second has this mean square."""
+    """Return the gain of sound whose loudest half second has this mean square."""
     return np.float32(min(_LEVEL / math.sqrt(loudest), _MOST_GAIN) if loudest else 1.0)
 
 

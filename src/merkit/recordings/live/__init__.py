@@ -1,1 +1,1 @@
-"""Turns of speech while they are spoken: from a stream of sound to an answer shortly after each turn."""
+"""Live speech: from a stream of sound to a labelled turn soon after it ends."""

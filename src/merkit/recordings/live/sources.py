@@ -1,7 +1,7 @@
-"""Where live sound comes from: raw samples of a file or pipe, or arrays; each block with the time at which it arrived.
+"""Sources of live sound: raw samples of a file or pipe, or arrays. Each block has the time at which it arrived.
 
-What arrives in a thread of its own (a pipe, the microphone) waits in a bounded queue, so that its time is right while
-another turn is being labelled.
+A pipe and the microphone are read in a thread of their own, into a bounded queue: the time of arrival is then right
+even while a turn is being labelled.
 """
 
 import threading
@@ -22,7 +22,7 @@ Clock = Callable[[], float]
 """Returns seconds."""
 
 BLOCK_S = 0.02
-"""Seconds of sound in a block: what a time of arrival stands for."""
+"""Seconds of sound in a block; all of it has one time of arrival."""
 MOST_BLOCKS = 3000
 """Blocks that wait to be read, a minute of sound; bounds memory."""
 
@@ -60,10 +60,10 @@ class Source(ABC):
     """What messages call it."""
 
     def __init__(self, rate_hz: int, channels: int, clock: Clock) -> None:
-        """Check what the sound is like.
+        """Check the format of the sound.
 
         Raises:
-            ConfigError: There is no sound of this rate, or of so many channels.
+            ConfigError: The rate or the number of channels is out of range.
         """
         if isinstance(rate_hz, bool) or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ or rate_hz != int(rate_hz):
             raise ConfigError(f"a rate of {rate_hz} Hz, expected {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
@@ -104,7 +104,7 @@ class ArraySource(Source):
 
 
 class WaitingSource(Source):
-    """Sound that arrives in another thread, and waits there to be read."""
+    """Sound that arrives in another thread, and waits in a queue to be read."""
 
     def __init__(self, rate_hz: int, channels: int, clock: Clock = time.monotonic) -> None:
         super().__init__(rate_hz, channels, clock)
@@ -141,7 +141,7 @@ class PcmSource(WaitingSource):
         file: A binary file that is open for reading; unbuffered, so that what is there is read at once.
         rate_hz: Samples per second of one channel.
         channels: How many there are.
-        clock: Tells when a block arrived.
+        clock: Returns the time of arrival of a block.
         name: What messages call it.
     """
 

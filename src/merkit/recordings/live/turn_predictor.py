@@ -1,7 +1,7 @@
-"""Labels of turns one after the other, by what a model needs of the turns before: no sound is kept for longer.
+"""Predict turns one after the other, and keep of earlier turns only what the model reads of them.
 
-A turn is answered as in the analysis of a recording that ends with it: the same check for speech, the same features,
-the same model. A speaker's average is one of sums; of previous turns a model of conversations gets the last ones.
+The prediction of a turn is that of an analysis of a recording that ends with it: the same check for speech, the same
+features, the same model. A speaker's average is computed from running sums; a conversation model gets the last turns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,56 +31,56 @@ from merkit.recordings.recognition.recognise import check_language, recognised_t
 from merkit.recordings.speech import without_unheard
 
 MOST_PREVIOUS = 200
-"""Previous turns that a model of conversations gets at most; of one that reads their sound, ten minutes of it."""
+"""Previous turns that a conversation model reads at most; of their sound it reads at most ten minutes."""
 
 _CONVERSATION = "live"
 
 Moments = Mapping[str, Mapping[SpeakerKey, SpeakerMoments]]
-"""Of the speakers, by modality."""
+"""Sums of each speaker's features, by modality."""
 
 
 @dataclass(frozen=True)
-class HeardTurn:
-    """A turn as it was spoken."""
+class SpokenTurn:
+    """A turn and its sound."""
 
     start_ms: int
     """Where it begins in the stream: turns are in this order."""
     speaker: str
     sound: Waveform
     start_s: float
-    """In the sound."""
+    """Where it begins in ``sound``."""
     end_s: float
 
 
 @dataclass(frozen=True)
 class TurnPrediction:
-    """What is said of a turn; it counts once it is kept."""
+    """The prediction of a turn; the next turns read the turn once it is kept."""
 
     number: int
-    """Of turns that were kept before."""
+    """How many turns were kept before."""
     start_ms: int
     utterance: Utterance
     text: str | None
     language: str | None
     moments: Moments
-    """With this turn."""
+    """Those of the turns so far, with this one."""
     prediction: Prediction | None
-    """``None``: it could not be read."""
+    """``None``: the turn could not be read."""
     reason: str | None
-    """Why it has no label; ``None``: it has one."""
+    """Why there is no label; ``None``: there is one."""
 
 
 class TurnPredictor:
-    """TurnPredictor turns, and remembers of those that are kept what the next ones need.
+    """Predicts turns, and keeps what the next ones need of them.
 
     Args:
         recognizer: The model.
-        checkpoint: What errors call it.
-        options: What the model may read.
+        checkpoint: Its name in errors.
+        options: What the model may read, and the language of the words.
         engine: Recognises the words; ``None``: there are none.
 
     Raises:
-        MerkitError: The model reads the turns that follow, or nothing that is live, or needs what is not installed.
+        MerkitError: The model reads the turns that follow, none of its modalities is live, or a package is missing.
     """
 
     def __init__(
@@ -113,8 +113,8 @@ class TurnPredictor:
         """How many turns were kept."""
         return self._number
 
-    def predict(self, turn: HeardTurn) -> TurnPrediction | None:
-        """Return what is said of a turn, by those that were kept; ``None``: it has no speech."""
+    def predict(self, turn: SpokenTurn) -> TurnPrediction | None:
+        """Return the prediction of a turn that follows those that were kept; ``None``: it has no speech."""
         utterance = Utterance(
             str(self._number), _CONVERSATION, 0, turn.speaker, audio=turn.sound, start_s=turn.start_s, end_s=turn.end_s
         )
@@ -131,27 +131,27 @@ class TurnPredictor:
         )
         return self._predicted(turn.start_ms, utterance, text, language)
 
-    def keep(self, answer: TurnPrediction) -> None:
-        """Let the next turns know of this one.
+    def keep(self, turn: TurnPrediction) -> None:
+        """Keep a turn as one that the next turns follow.
 
         Raises:
-            ValueError: Another one was kept since it was answered.
+            ValueError: Another one was kept since it was predicted.
         """
-        if answer.number != self._number:
-            raise ValueError(f"turn {answer.number} was answered before turn {self._number - 1} was kept")
+        if turn.number != self._number:
+            raise ValueError(f"turn {turn.number} was predicted before turn {self._number - 1} was kept")
         self._number += 1
-        self._language = answer.language
-        if answer.prediction is None:
+        self._language = turn.language
+        if turn.prediction is None:
             return
-        self._moments = answer.moments
-        self._previous = self._bounded([*self._previous, self._remembered(answer)])
+        self._moments = turn.moments
+        self._previous = self._bounded([*self._previous, self._as_context(turn)])
         names = {each.utterance.id for each in self._previous}
         for store in self._features.values():
             store.keep(names)
 
     def _load(self) -> None:
-        """Load what is loaded when it is first needed: nobody waits for it later."""
-        sound, text = _buzz(), None
+        """Predict a made-up turn, so that all that is loaded on first use is loaded before the first sound."""
+        sound, text = _pitched_sound(), None
         if self._engine is not None:
             text = "yes"
             self._engine.find_language(sound.samples)
@@ -159,74 +159,73 @@ class TurnPredictor:
         self._predicted(0, replace(utterance, audio=sound if self._hears else None), text, None)
 
     def _predicted(self, start_ms: int, utterance: Utterance, text: str | None, language: str | None) -> TurnPrediction:
-        answer = TurnPrediction(self._number, start_ms, utterance, text, language, self._moments, None, None)
+        unread = TurnPrediction(self._number, start_ms, utterance, text, language, self._moments, None, None)
         try:
-            prediction, moments = self._predict(answer)
+            prediction, moments = self._predict(unread)
         except MerkitError as error:
             (own,) = turns_of([utterance], Path())
             if not is_about(error, own):
                 raise
-            return replace(answer, reason=str(error))
-        return replace(answer, prediction=prediction, moments=moments, reason=prediction.reason)
+            return replace(unread, reason=str(error))
+        return replace(unread, prediction=prediction, moments=moments, reason=prediction.reason)
 
-    def _predict(self, answer: TurnPrediction) -> tuple[Prediction, Moments]:
-        recognizer, name = self._recognizer, answer.utterance.id
-        (own,) = turns_of([answer.utterance], Path())
-        moments = self._with(own)
+    def _predict(self, turn: TurnPrediction) -> tuple[Prediction, Moments]:
+        (own,) = turns_of([turn.utterance], Path())
+        moments = self._moments_with(own)
         statistics = {
             modality: {speaker: each.statistics for speaker, each in by_speaker.items()}
             for modality, by_speaker in moments.items()
         }
-        turns = self._turns(answer)
-        segments, _ = align_turns(recognizer.request, turns)
-        (prediction,) = recognizer.predict_turns(
-            turns, wanted=[name], features=self._features, segments=segments, statistics=statistics
+        turns = self._turns(turn)
+        segments, _ = align_turns(self._recognizer.request, turns)
+        (prediction,) = self._recognizer.predict_turns(
+            turns, wanted=[turn.utterance.id], features=self._features, segments=segments, statistics=statistics
         )
         return prediction, moments
 
-    def _turns(self, answer: TurnPrediction) -> list[Turn]:
+    def _turns(self, last: TurnPrediction) -> list[Turn]:
         """Return the turns that the model reads, in order of time."""
-        known = sorted([*self._previous, answer], key=lambda each: (each.start_ms, each.number))
+        known = sorted([*self._previous, last], key=lambda each: (each.start_ms, each.number))
         utterances = [replace(each.utterance, turn=turn) for turn, each in enumerate(known)]
         turns = list(turns_of(utterances, Path(), *self._recognizer.reach))
         if self._recognizer.level == "conversation":
             return turns
-        return [turn for turn in turns if turn.utterance.id == answer.utterance.id]
+        return [turn for turn in turns if turn.utterance.id == last.utterance.id]
 
-    def _with(self, turn: Turn) -> Moments:
-        """Return the sums over the speakers' turns with another one."""
+    def _moments_with(self, turn: Turn) -> Moments:
+        """Return the sums over the speakers' turns so far and another one."""
         moments = {}
-        for modality, source in open_sources(self._recognizer.comparing, [turn], self._features).items():
+        for modality, source in open_sources(self._recognizer.normalizing_encoders, [turn], self._features).items():
             array = source.extracted(turn)
             new = [] if array is None else [(turn, array)]
             moments[modality] = speaker_moments(new, source.encoder.duration_s, self._moments.get(modality, {}))
         return moments
 
-    def _remembered(self, answer: TurnPrediction) -> TurnPrediction:
-        """Return a turn with what is read of it later."""
-        reads, utterance = self._recognizer.remembers, answer.utterance
+    def _as_context(self, turn: TurnPrediction) -> TurnPrediction:
+        """Return a turn with what the model reads of it as a previous one."""
+        reads, utterance = self._recognizer.context_modalities, turn.utterance
         text = utterance.text if "text" in reads else None
         audio = utterance.audio if "audio" in reads else None
-        return replace(answer, utterance=replace(utterance, text=text, audio=audio), moments={}, prediction=None)
+        return replace(turn, utterance=replace(utterance, text=text, audio=audio), moments={}, prediction=None)
 
-    def _bounded(self, answers: Sequence[TurnPrediction]) -> list[TurnPrediction]:
+    def _bounded(self, turns: Sequence[TurnPrediction]) -> list[TurnPrediction]:
         """Return the last turns that a model may read, oldest first."""
         recognizer = self._recognizer
-        if not recognizer.remembers:
+        if not recognizer.context_modalities:
             return []
         most = MOST_PREVIOUS if recognizer.level == "conversation" else min(recognizer.reach[0], MOST_PREVIOUS)
-        kept = list(answers[-most:])
+        kept = list(turns[-most:])
         while sum(_seconds(each) for each in kept) > IN_MEMORY_S:
             del kept[0]
         return kept
 
 
-def _seconds(answer: TurnPrediction) -> float:
-    utterance = answer.utterance
+def _seconds(turn: TurnPrediction) -> float:
+    utterance = turn.utterance
     return 0.0 if utterance.audio is None else (utterance.end_s or 0.0) - (utterance.start_s or 0.0)
 
 
-def _buzz() -> Waveform:
-    """Return a second of a sound with a pitch."""
+def _pitched_sound() -> Waveform:
+    """Return a second of sound with a pitch, which encoders of prosody need."""
     times = np.arange(RATE_HZ) / RATE_HZ
     return Waveform(0.05 * np.sin(2 * np.pi * 120 * times) ** 15, RATE_HZ)

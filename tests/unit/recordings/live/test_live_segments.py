@@ -1,4 +1,4 @@
-"""What live turns are labelled as: that of an analysis of the same turns, by what was known when each ended."""
+"""Live turns have the labels of an analysis of the same turns, from what was known when each ended."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.live import segments, turn_predictor
 from merkit.recordings.live.segments import live_segments
 from merkit.recordings.live.sources import ArraySource
-from merkit.recordings.live.turn_predictor import HeardTurn, TurnPrediction, TurnPredictor
+from merkit.recordings.live.turn_predictor import SpokenTurn, TurnPrediction, TurnPredictor
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.transcripts import Line
 from merkit.timeline.analysis import LiveSegment, Segment
@@ -84,8 +84,38 @@ def untrained(name: str, encoders: dict[str, Any], **settings: Any) -> Recognize
     return Recognizer(*built(name, encoders, LABELS, **settings))
 
 
+def of_utterances() -> Recognizer:
+    return untrained("single", {"audio": LOGMEL})
+
+
+def of_conversations() -> Recognizer:
+    return untrained("bc_lstm", {"audio": LOGMEL}, causal=True)
+
+
+class Speaking:
+    """A voice that is heard in blocks of 20 ms, and the time since it began."""
+
+    def __init__(self, sound: Waveform) -> None:
+        self.now_s = 0.0
+        self._samples = sound.samples
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for begin in range(0, len(self._samples), 320):
+            block = self._samples[begin : begin + 320]
+            self.now_s += len(block) / RATE_HZ
+            yield block
+
+
+@pytest.fixture
+def predictors(monkeypatch: pytest.MonkeyPatch) -> list[TurnPredictor]:
+    """Return the predictors of turns, as they are made."""
+    made: list[TurnPredictor] = []
+    monkeypatch.setattr(segments, "TurnPredictor", lambda *options: made.append(TurnPredictor(*options)) or made[-1])
+    return made
+
+
 def test_turns_of_a_model_of_utterances_are_labelled_as_in_a_recording() -> None:
-    model, sound = untrained("single", {"audio": LOGMEL}), mono()
+    model, sound = of_utterances(), mono()
 
     turns = listen(model, sound)
 
@@ -95,8 +125,7 @@ def test_turns_of_a_model_of_utterances_are_labelled_as_in_a_recording() -> None
 
 
 def test_turns_of_a_causal_model_of_conversations_are_labelled_as_in_a_recording() -> None:
-    model = untrained("bc_lstm", {"audio": LOGMEL}, causal=True)
-    sound = stereo()
+    model, sound = of_conversations(), stereo()
 
     turns = listen(model, sound)
 
@@ -127,8 +156,7 @@ def test_words_are_recognised_turn_by_turn_and_read_with_those_before(tmp_path: 
 
     turns = listen(model, sound, engine=engine)
 
-    said = [turn.text for turn in turns]
-    assert len(set(said)) == 5
+    assert len({turn.text for turn in turns}) == 5
     assert engine.asked == 2  # once to load, once for the stream
     assert len(engine.heard) == 5  # a turn that may be over is not recognised yet
     assert values(turns) == pytest.approx(values(offline(model, sound, turns)), abs=1e-5)
@@ -152,16 +180,10 @@ def test_words_in_a_language_that_the_model_was_not_trained_on_are_no_words_to_i
 
 
 def test_a_turn_is_late_by_the_pause_that_ends_it() -> None:
-    sound, now = mono(2), [0.0]
+    speaking = Speaking(mono(2))
 
-    def spoken() -> Iterator[np.ndarray]:
-        for begin in range(0, len(sound.samples), 320):
-            block = sound.samples[begin : begin + 320]
-            now[0] += len(block) / RATE_HZ
-            yield block
-
-    source = ArraySource(spoken(), RATE_HZ, 1, lambda: now[0])
-    turns = list(live_segments(untrained("single", {"audio": LOGMEL}), source, "model"))
+    source = ArraySource(speaking, RATE_HZ, 1, lambda: speaking.now_s)
+    turns = list(live_segments(of_utterances(), source, "model"))
 
     assert len(turns) == 2
     for turn in turns:
@@ -169,59 +191,58 @@ def test_a_turn_is_late_by_the_pause_that_ends_it() -> None:
 
 
 def test_a_label_is_ready_before_the_pause_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
-    at: list[float] = []
-    heard = [0]
-    sound = mono(2)
-    answer = TurnPredictor.predict
+    speaking = Speaking(mono(2))
+    predict = TurnPredictor.predict
+    predicted_s: list[float] = []
 
-    def noted(self: TurnPredictor, turn: HeardTurn, **options: Any) -> TurnPrediction | None:
-        at.append(heard[0] / RATE_HZ)
-        return answer(self, turn, **options)
+    def timed(self: TurnPredictor, turn: SpokenTurn) -> TurnPrediction | None:
+        predicted_s.append(speaking.now_s)
+        return predict(self, turn)
 
-    monkeypatch.setattr(TurnPredictor, "predict", noted)
+    monkeypatch.setattr(TurnPredictor, "predict", timed)
 
-    def spoken() -> Iterator[np.ndarray]:
-        for begin in range(0, len(sound.samples), 320):
-            heard[0] += 320
-            yield sound.samples[begin : begin + 320]
+    source = ArraySource(speaking, RATE_HZ, 1)
+    turns = [(turn, speaking.now_s) for turn in live_segments(recognizer(COMPARING), source, "model")]
 
-    source = ArraySource(spoken(), RATE_HZ, 1)
-    turns = [(turn, heard[0] / RATE_HZ) for turn in live_segments(recognizer(COMPARING), source, "model")]
-
+    assert len(turns) == 2
     for turn, yielded_s in turns:
-        own = [moment for moment in at if turn.end_s < moment <= yielded_s]
+        own = [moment_s for moment_s in predicted_s if turn.end_s < moment_s <= yielded_s]
         assert own
         assert max(own) <= turn.end_s + 0.14
 
 
-def test_a_label_that_another_turn_has_made_old_is_made_anew() -> None:
+def test_a_turn_is_predicted_again_where_another_one_has_ended_meanwhile() -> None:
     """The left voice ends while the pause of the right one passes; later each is heard alone."""
     left = [speech(1.0, seed=0), silence(1.0), speech(1.2, seed=2), silence(2.3)]
     right = [silence(0.3), speech(0.8, seed=1), silence(2.6), speech(1.3, seed=3), silence(0.5)]
-    sound = Waveform(np.stack([np.concatenate(left), np.concatenate(right)]), RATE_HZ)
-    model = untrained("bc_lstm", {"audio": LOGMEL}, causal=True)
 
-    turns = listen(model, sound)
+    turns, differs = compared_with_a_recording(left, right)
 
     assert [turn.speaker for turn in turns] == ["left", "right"] * 2
     assert turns[1].end_s - turns[0].end_s < 0.2
-    assert values(turns) == pytest.approx(values(offline(model, sound, turns)), abs=1e-5)
+    assert not any(differs)
 
 
 def test_previous_turns_are_in_the_order_in_which_they_began() -> None:
     """The right voice speaks within the first turn of the left one, so that its turn is over first."""
     left = [speech(2.0, seed=0), silence(1.0), speech(1.0, seed=2), silence(2.5)]
     right = [silence(0.5), speech(0.7, seed=1), silence(3.3), speech(1.5, seed=3), silence(0.5)]
-    sound = Waveform(np.stack([np.concatenate(left), np.concatenate(right)]), RATE_HZ)
-    model = untrained("bc_lstm", {"audio": LOGMEL}, causal=True)
 
-    turns = listen(model, sound)
+    turns, differs = compared_with_a_recording(left, right)
 
     assert [turn.speaker for turn in turns] == ["right", "left", "left", "right"]
+    assert differs == [True, False, False, False]  # the one that did not know the turn around it
+
+
+def compared_with_a_recording(left: list[np.ndarray], right: list[np.ndarray]) -> tuple[list[LiveSegment], list[bool]]:
+    """Return the turns of two voices by a conversation model, and of which the recording has other probabilities."""
+    sound = Waveform(np.stack([np.concatenate(left), np.concatenate(right)]), RATE_HZ)
+    turns = listen(of_conversations(), sound)
     by_start = sorted(turns, key=lambda turn: turn.start_s)
-    expected = values(offline(model, sound, by_start))
-    differs = np.abs(values(by_start) - expected).max(axis=1) > 1e-5
-    assert differs.tolist() == [False, True, False, False]  # the one that did not know the turn around it
+    expected = dict(zip(map(id, by_start), values(offline(of_conversations(), sound, by_start)), strict=True))
+    return turns, [
+        bool(np.abs(own - expected[id(turn)]).max() > 1e-5) for turn, own in zip(turns, values(turns), strict=True)
+    ]
 
 
 def test_sound_without_speech_is_no_turn() -> None:
@@ -233,37 +254,35 @@ def test_sound_without_speech_is_no_turn() -> None:
         0.5 * np.sin(2 * np.pi * 425 * seconds) * (seconds % 1.0 < 0.5),
     ]
 
-    model = untrained("single", {"audio": LOGMEL})
+    model = of_utterances()
 
     assert [listen(model, Waveform(sound, RATE_HZ)) for sound in sounds] == [[]] * 4
     one = mono(1).samples
     assert listen(model, Waveform(np.stack([one, -0.9 * one]), RATE_HZ), channels="mix") == []  # they cancel out
 
 
-def test_what_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_of_turns_does_not_grow(monkeypatch: pytest.MonkeyPatch, predictors: list[TurnPredictor]) -> None:
     monkeypatch.setattr(turn_predictor, "MOST_PREVIOUS", 3)
-    kept: list[TurnPredictor] = []
-    monkeypatch.setattr(segments, "TurnPredictor", lambda *options: kept.append(TurnPredictor(*options)) or kept[-1])
 
     listen(recognizer(COMPARING), mono(5))
-    listen(untrained("bc_lstm", {"audio": LOGMEL}, causal=True), mono(5))
+    listen(of_conversations(), mono(5))
 
-    of_utterances, of_conversations = kept
-    assert of_utterances.number == of_conversations.number == 5
-    assert of_utterances._previous == []
-    assert [len(store._arrays) for store in of_utterances._features.values()] == [0]
-    assert [answer.number for answer in of_conversations._previous] == [2, 3, 4]
-    assert [sorted(store._arrays) for store in of_conversations._features.values()] == [["2", "3", "4"]]
+    utterances, conversations = predictors
+    assert utterances.number == conversations.number == 5
+    assert utterances._previous == []
+    assert [len(store._arrays) for store in utterances._features.values()] == [0]
+    assert [turn.number for turn in conversations._previous] == [2, 3, 4]
+    assert [sorted(store._arrays) for store in conversations._features.values()] == [["2", "3", "4"]]
 
 
-def test_ten_minutes_of_sound_are_remembered_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_minutes_of_sound_are_kept_at_most(
+    monkeypatch: pytest.MonkeyPatch, predictors: list[TurnPredictor]
+) -> None:
     monkeypatch.setattr(turn_predictor, "IN_MEMORY_S", 2.8)
-    kept: list[TurnPredictor] = []
-    monkeypatch.setattr(segments, "TurnPredictor", lambda *options: kept.append(TurnPredictor(*options)) or kept[-1])
 
-    listen(untrained("bc_lstm", {"audio": LOGMEL}, causal=True), mono(5))  # the last two have 1.1 and 1.2 s
+    listen(of_conversations(), mono(5))  # the last two have 1.1 and 1.2 s
 
-    assert [answer.number for answer in kept[0]._previous] == [3, 4]
+    assert [turn.number for turn in predictors[0]._previous] == [3, 4]
 
 
 def test_models_that_cannot_be_live_are_refused_before_the_sound_is_read(tmp_path: Path) -> None:
@@ -296,11 +315,11 @@ def test_options_that_do_not_fit_are_refused(channels: int, options: dict[str, A
     never = ArraySource(iter([None]), RATE_HZ, channels)
 
     with pytest.raises(ConfigError, match=message):
-        live_segments(untrained("single", {"audio": LOGMEL}), never, "model", RecordingOptions(**options))
+        live_segments(of_utterances(), never, "model", RecordingOptions(**options))
 
 
 def test_channels_are_chosen_as_of_a_recording() -> None:
-    model, sound = untrained("single", {"audio": LOGMEL}), stereo()
+    model, sound = of_utterances(), stereo()
 
     assert [turn.speaker for turn in listen(model, sound, channels="mix")] == [""] * 5
     assert {turn.speaker for turn in listen(model, sound, exclude_speakers=("left",))} == {"right"}
@@ -312,11 +331,11 @@ def test_the_same_sound_on_both_channels_is_no_second_speaker(options: dict[str,
     one = np.concatenate([speech(0.8), silence(pause_s)])
 
     with pytest.raises(MediaError, match="the same sound, not two speakers"):
-        listen(untrained("single", {"audio": LOGMEL}), Waveform(np.stack([one, one]), RATE_HZ), **options)
+        listen(of_utterances(), Waveform(np.stack([one, one]), RATE_HZ), **options)
 
 
 def test_a_turn_that_cannot_be_read_has_the_reason_and_the_next_one_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = untrained("single", {"audio": LOGMEL})
+    model = of_utterances()
     encoder = model.encoders["audio"]
     extract = encoder.extract
 

@@ -1,4 +1,4 @@
-"""The last seconds of a stream of sound: what a turn that is not over, or that may begin now, is read from."""
+"""The last seconds of a stream of sound, from which the sound of a turn is cut."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ _CONTEXT_MS = 100
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A turn's sound, with a little around it."""
+    """The sound of a turn, with a little around it."""
 
     sound: Waveform
     start_s: float
-    """Of the turn in the sound."""
+    """Where the turn begins in ``sound``."""
     end_s: float
 
 
-class HeldSound:
-    """The blocks of a stream from some moment on.
+class SoundBuffer:
+    """The blocks of a stream that a turn may still need.
 
-    An excerpt begins at a full second of the stream, so that resampled samples lie where they would in the whole of it,
-    and a turn has the same ones.
+    An excerpt begins at a full second of the stream: resampled samples then lie at the same positions as in the whole
+    stream, and are equal to its own.
 
     Args:
         rate_hz: Samples per second.
@@ -36,20 +36,20 @@ class HeldSound:
         self._rate_hz = rate_hz
         self._blocks: deque[Block] = deque()
         self._begin = 0
-        """Number of the first sample that is held."""
+        """Number of the first sample in the buffer."""
 
     def append(self, block: Block) -> None:
-        """Hold another block."""
+        """Add the next block of the stream."""
         self._blocks.append(block)
 
-    def forget(self, needed_ms: int) -> None:
-        """Forget what no excerpt from ``needed_ms`` on reads."""
+    def discard(self, needed_ms: int) -> None:
+        """Discard the blocks that no excerpt from ``needed_ms`` on needs."""
         first = self._rate_hz * _second_before(needed_ms)
         while self._blocks and self._begin + self._blocks[0].samples.shape[1] <= first:
             self._begin += self._blocks.popleft().samples.shape[1]
 
     def excerpt(self, start_ms: int, end_ms: int) -> Excerpt:
-        """Return the sound of a turn that is still held."""
+        """Return the sound of a turn that is in the buffer."""
         second = _second_before(start_ms)
         first = self._rate_hz * second - self._begin
         last = self._sample(end_ms + _CONTEXT_MS) - self._begin
@@ -58,14 +58,18 @@ class HeldSound:
         return Excerpt(Waveform(one, self._rate_hz), start_ms / 1000 - second, end_ms / 1000 - second)
 
     def arrival_s(self, ms: int) -> float:
-        """Return when a moment of the stream that is still held arrived, by the clock of its source."""
+        """Return when a moment of the stream arrived, by the clock of its source.
+
+        Raises:
+            ValueError: The buffer does not have it.
+        """
         sample = self._sample(ms)
         end = self._begin
         for block in self._blocks:
             end += block.samples.shape[1]
             if end >= sample:
                 return block.arrived_s - float(end - sample) / self._rate_hz
-        raise ValueError(f"{ms} ms is not held")
+        raise ValueError(f"{ms} ms is not in the buffer")
 
     def _sample(self, ms: int) -> int:
         return ms * self._rate_hz // 1000
