@@ -256,19 +256,20 @@ def print_analysis(analysis: "Analysis") -> None:
     show(f"{one_line(analysis.recording.name)}, {analysis.duration_s:.1f} s")
     arousal = [number("arousal")] if analysis.has_arousal else []
     sources = list(dict.fromkeys(name for segment in analysis.segments for name in segment.sources))
-    heads: list[str | Column] = [number("from"), number("to"), "speaker", *sources]
-    heads += ["label", number("probability"), *arousal]
-    heads += ["modalities", "text"]
+    speakers = ["speaker"] if any(segment.speaker for segment in analysis.segments) else []
+    modalities = ["modalities"] if len({segment.modalities for segment in analysis.segments}) > 1 else []
+    heads: list[str | Column] = [number("from"), number("to"), *speakers, *sources]
+    heads += ["label", number("prob."), *arousal, *modalities, "text"]
     rows = [
         (
             f"{segment.start_s:.2f}",
             f"{segment.end_s:.2f}",
-            segment.speaker,
+            *([segment.speaker] if speakers else []),
             *(_alone(segment, name) for name in sources),
             ", ".join(segment.labels) or _unlabelled(segment),
             _percent(segment.confidence),
             *([_percent(segment.arousal)] if arousal else []),
-            "+".join(segment.modalities) or "none",
+            *(["+".join(segment.modalities) or "none"] if modalities else []),
             segment.text or "",
         )
         for segment in analysis.segments

@@ -10,9 +10,11 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -21,6 +23,10 @@ from merkit.core.characters import COMMANDS, visible
 
 _WIDTH = 100
 """Columns of a table that goes to a file or a pipe."""
+_SHORT = 10
+"""Cells of so many characters stay on one line where the table fits."""
+_GAP = 2
+"""Characters between two columns."""
 
 
 class _PlainConsole(Console):
@@ -60,12 +66,18 @@ def number(head: str) -> Column:
 
 
 def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; cells of a column given by its name may take several lines."""
-    heads = (Column(column, overflow="fold") if isinstance(column, str) else column for column in columns)
-    table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
+    """Print a table; cells of a column given by its name may take several lines, those of the last one first."""
+    console, cells = _results(), list(rows)
+    heads = [Column(column, overflow="fold") if isinstance(column, str) else column for column in columns]
+    texts = list(zip(*cells, strict=True)) or [()] * len(heads)
+    widths = [max(map(cell_len, (str(head.header), *own))) for head, own in zip(heads, texts, strict=True)]
+    least = [width if head.no_wrap else min(width, _SHORT) for head, width in zip(heads, widths, strict=True)]
+    if sum(least) + _GAP * len(least) <= console.width:
+        heads = [replace(head, min_width=width) for head, width in zip(heads, least, strict=True)]
+    table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
+    for row in cells:
         table.add_row(*row)
-    _results().print(table, soft_wrap=False)
+    console.print(table, soft_wrap=False)
 
 
 def _results() -> Console:

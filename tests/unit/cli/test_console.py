@@ -55,6 +55,21 @@ def test_a_long_name_leaves_room_for_the_text(capsys: pytest.CaptureFixture[str]
     assert "these are the words" in capsys.readouterr().out
 
 
+def test_short_cells_stay_on_one_line_and_the_last_column_is_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    heads = (number("from"), number("to"), "speaker", "words", "voice", "label", number("prob."), number("arousal"))
+    row = ("112.73", "114.83", "right", "surprise", "neutral", "neutral", "89 %", "74 %", "Are they by the door?")
+
+    show_table((*heads, "text"), [row])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["from", "to", "speaker", "words", "voice", "label", "prob.", "arousal", "text"]
+    assert " right    surprise  neutral  neutral   89 %     74 %  Are they" in lines[3]
+    assert max(map(len, lines)) <= 80
+
+
 def test_json_holds_the_same_value_in_printable_characters(capsys: pytest.CaptureFixture[str]) -> None:
     show_json({"text": HOSTILE + " ü"})
 
