@@ -57,7 +57,7 @@ COLUMNS = {
         "video": "a media file, relative to the folder",
         "start_s": "beginning of the utterance's segment of the media file, in seconds; empty: the file's",
         "end_s": "end of that segment, in seconds; empty: the file's",
-        "language": "a code such as `en`; words in another language than those of its training are missing to a model",
+        "language": "a code such as `en`; a model does not read words in another language than those of its training",
     },
     "predictions": {
         "id": "of the utterance; the true label is joined by it",
@@ -66,7 +66,7 @@ COLUMNS = {
         "confidence": "the highest probability; empty where there are none",
         "modalities": "those that the prediction used, separated by commas",
         "labels": "all labels, the most probable first (in CSV with `;` between); only of a model of several",
-        "reason": "why there is no label; of a model that may give none, and of one to which words are foreign",
+        "reason": "why there is no label; only where there are such reasons, or the model may give no label",
         "arousal": "the probability that arousal is above the speaker's own average; only of a model that predicts it",
         "p:LABEL": "the probability of each label",
     },

@@ -85,8 +85,8 @@ def analyze(
         str | None,
         typer.Option(
             "--language",
-            help="Of the words, a code such as en; by default as the transcript or the recogniser says. A model has no "
-            "answer to words in a language that it was not trained on.",
+            help="Of the words, a code such as en; by default as the transcript or the recogniser says. A model does "
+            "not read words in a language that it was not trained on.",
             show_default=False,
         ),
     ] = None,
@@ -162,10 +162,20 @@ def analyze(
     decision = decision_options(labels, prior)
     read_only = _names(modalities)
     if live:
-        files = {"--transcript": transcript, "--out": out, "--format": format_, "--audio": audio}
-        ways = {"--track": track, "--speakers-file": speakers_file, "--speakers": speakers, "--mark": marks}
-        others = {"--window": window_s, "--no-speech-check": not speech_check, "--fail-fast": fail_fast}
-        refuse_options({**files, **ways, **others}, "recordings, not for --live")
+        of_recordings = {
+            "--transcript": transcript,
+            "--track": track,
+            "--speakers-file": speakers_file,
+            "--speakers": speakers,
+            "--mark": marks,
+            "--window": window_s,
+            "--no-speech-check": not speech_check,
+            "--out": out,
+            "--format": format_,
+            "--audio": audio,
+            "--fail-fast": fail_fast,
+        }
+        refuse_options(of_recordings, "recordings, not for --live")
         analyze_live(
             recordings or [],
             checkpoint,

@@ -18,10 +18,14 @@ PIPE = Path("-")
 
 
 def refuse_options(given: Mapping[str, Any], why: str) -> None:
-    """Refuse options that were given, by their names.
+    """Refuse options that do not fit the command.
+
+    Args:
+        given: Their values by name; ``None`` and ``False``: the option was not given.
+        why: What these options are for.
 
     Raises:
-        ConfigError: One was; ``why`` says what it is for.
+        ConfigError: One was given.
     """
     for name, value in given.items():
         if value is not None and value is not False:

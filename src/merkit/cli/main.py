@@ -42,8 +42,8 @@ app = typer.Typer(
 _settings = {"debug": False}
 _SHAPES = "128"
 _CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
-"""For how many shapes PyTorch keeps compiled kernels on a processor, by the names of its variables: 1,024 by itself,
-which a recording of hours fills, as utterances differ in length. Fewer take a tenth less memory, and as much time."""
+"""Environment variables: for how many shapes of input PyTorch keeps compiled kernels on a processor. A recording of
+hours fills its default of 1,024, as utterances differ in length; 128 take a tenth less memory and the same time."""
 
 
 def _version(asked: bool) -> None:

@@ -1,4 +1,4 @@
-"""Languages by their codes: those of words, and those that a model was trained on."""
+"""Codes of languages: of the words of an utterance, and of those that a model was trained on."""
 
 import re
 
@@ -8,7 +8,7 @@ _TAG = re.compile(rf"({CODE})(?:[-_].*)?", re.DOTALL)
 
 
 def language_code(tag: str | None) -> str | None:
-    """Return the code of a language tag such as ``en`` or ``en-US``; ``None``: it is none that can be compared.
+    """Return the code of a language tag such as ``en`` or ``en-US``; ``None``: the tag is missing, or has no such code.
 
     >>> language_code("en-US"), language_code("PT_br"), language_code("English")
     ('en', 'pt', None)

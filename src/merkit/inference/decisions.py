@@ -58,7 +58,7 @@ class Decisions:
 
     @property
     def always_labels(self) -> bool:
-        """Whether every prediction has a label whose utterance has input."""
+        """Whether every utterance that has input gets a label."""
         return self.rule is None and self._thresholds is None
 
     @property

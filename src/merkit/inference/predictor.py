@@ -48,8 +48,8 @@ class Predictor(ABC):
     reads: frozenset[str]
     """The modalities that a prediction can rest on."""
     languages: frozenset[str] | None = None
-    """Codes of the languages of the words that it was trained on, to which words in others are missing; ``None``: it
-    states none, and words are not checked."""
+    """Codes of the languages that it was trained on: words in others count as missing. ``None``: it states none, and
+    words are not checked."""
     request: SegmentRequest | None
     """Which segments it reads, if any."""
     folder: Path | None = None
@@ -100,7 +100,7 @@ class Predictor(ABC):
     @property
     @abstractmethod
     def context_modalities(self) -> frozenset[str]:
-        """The modalities that are read of previous turns."""
+        """The modalities of previous turns that a prediction depends on."""
 
     @property
     def normalizing_encoders(self) -> Mapping[str, Encoder]:
@@ -191,13 +191,13 @@ class Predictor(ABC):
 
         ``failures`` as in `predict_chunk`.
         """
-        asking = self.normalizing_encoders
+        encoders = self.normalizing_encoders
         if features is None:
             return {
                 name: speaker_statistics(extracted_arrays(encoder, turns), encoder.duration_s)
-                for name, encoder in asking.items()
+                for name, encoder in encoders.items()
             }
-        sources = open_sources(asking, turns, features, progress, failures=failures, cache_bytes=0)
+        sources = open_sources(encoders, turns, features, progress, failures=failures, cache_bytes=0)
         return {
             modality: source.speaker_statistics
             for modality, source in sources.items()

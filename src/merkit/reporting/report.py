@@ -91,7 +91,7 @@ def write_report(
     references = read_references(printed or shipped_references())
     groups = gather(runs, references, data=data, reference=reference)
     check_report(out, (results, readme, results_page))
-    renewed(groups, results, readme, results_page, references)  # what is wrong with the files is told before the work
+    renewed(groups, results, readme, results_page, references)  # mistakes in the files are errors before the work
     if subsets and all(len(modalities_of(entry.run)) < 2 for group in groups for entry in group.entries):
         raise ConfigError("--subsets: none of the runs has more than one modality; leave the option out")
     if text_column and not any("text" in modalities_of(entry.run) for group in groups for entry in group.entries):

@@ -192,7 +192,7 @@ def adopt(path: Path, encoder: str) -> None:
 
 
 def _header(kind: Kind, frames: int) -> bytes:
-    """Return what a safetensors file of one array begins with; the library's own writer would copy the array twice."""
+    """Return the header of a safetensors file of one array; the library's own writer would copy the array twice."""
     dtype, dim = kind
     facts = json.loads(save({"data": np.zeros((0, *dim), dtype)})[8:])
     size = frames * dtype.itemsize * np.prod(dim, dtype=np.int64)

@@ -241,7 +241,7 @@ def open_sources(
         statistics: Speaker statistics by modality, for encoders with ``normalize_by_speaker``; ``None``: those of
             ``turns``.
         failures: As in `extract_features`.
-        cache_bytes: Of each source; 0 where each array is read once.
+        cache_bytes: Bytes of arrays that each source keeps in memory; 0 where each array is read once.
     """
     sources = {}
     for modality, encoder in encoders.items():
