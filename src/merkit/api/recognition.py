@@ -15,7 +15,7 @@ from merkit.data.corpus.manifest import conversation_turns, read_manifest
 from merkit.data.corpus.rows import to_utterances
 from merkit.encoders.networks.files import download_snapshot
 from merkit.inference.joined import load_predictor
-from merkit.inference.languages import is_foreign
+from merkit.inference.languages import has_foreign_words
 from merkit.inference.predictor import Predictor
 from merkit.io.decision_rule import DecisionOptions
 from merkit.recordings.alignment import align_turns
@@ -105,8 +105,8 @@ class EmotionRecognizer:
                 the measured error is in the result's stages. The number is never guessed.
             marks: In place of ``speakers``, by the name of each where that one alone is heard, in seconds:
                 ``{"Ann": (12.0, 17.5), "Ben": (31.0, 34.0)}``.
-            diarization: A pipeline of pyannote.audio, or anything that is called as one and answers with an object that
-                has ``itertracks(yield_label=True)``. It says who speaks when, with ``speakers`` as ``num_speakers``.
+            diarization: A pipeline of pyannote.audio, or any callable of its interface, which returns an object with
+                ``itertracks(yield_label=True)``. It says who speaks when, with ``speakers`` as ``num_speakers``.
             window_s: Reads longer speech without words in windows of so many seconds, which overlap by half; where two
                 overlap the result has the mean of both. ``None``: speech is cut to 15 s.
             exclude_speakers: Speakers whose voices and words reach no recogniser and no result.
@@ -269,7 +269,7 @@ class EmotionRecognizer:
                 turns, features=features, segments=segments, batch_size=batch_size
             )
         }
-        foreign = any(is_foreign(utterance.language, recognizer.languages) for utterance in utterances)
+        foreign = any(has_foreign_words(utterance, recognizer.languages) for utterance in utterances)
         if by_id and self.reads and not foreign and not any(each.modalities for each in by_id.values()):
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, which no row has")
         unread = describe_unread(recognizer.encoders.values(), turns)

@@ -1,4 +1,4 @@
-"""Words in a language that a model was not trained on: they are missing to the model, and the reason is kept."""
+"""Leave out words in a language that a model was not trained on, and keep the reason."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -7,21 +7,21 @@ from merkit.core.language import language_code
 from merkit.core.types import Turn, Utterance
 
 
-def is_foreign(language: str | None, known: Collection[str] | None) -> bool:
-    """Return whether words are in none of the languages that a model was trained on.
+def has_foreign_words(utterance: Utterance, known: Collection[str] | None) -> bool:
+    """Return whether an utterance has words in none of the languages that a model was trained on.
 
     Args:
-        language: Of the words; ``None`` or no code: unknown, nothing is said against them.
+        utterance: Its words are not foreign where their language is missing or no code.
         known: Codes of the model's languages; ``None``: it states none.
     """
-    code = language_code(language)
-    return code is not None and known is not None and code not in known
+    code = language_code(utterance.language)
+    return utterance.text is not None and code is not None and known is not None and code not in known
 
 
 def without_foreign(
     items: Sequence[Sequence[Turn]], known: Collection[str]
 ) -> tuple[Sequence[Sequence[Turn]], dict[str, str]]:
-    """Return items without words in other languages, context included, and by id why an utterance has none.
+    """Return items without words in other languages, context included, and by id why words are left out.
 
     Args:
         items: The turns of each item.
@@ -31,21 +31,17 @@ def without_foreign(
         turn.utterance.id: _reason(turn.utterance, known)
         for item in items
         for turn in item
-        if _is(turn.utterance, known)
+        if has_foreign_words(turn.utterance, known)
     }
 
-    def understood(utterance: Utterance) -> Utterance:
-        return replace(utterance, text=None) if _is(utterance, known) else utterance
+    def known_words(utterance: Utterance) -> Utterance:
+        return replace(utterance, text=None) if has_foreign_words(utterance, known) else utterance
 
     def read(turn: Turn) -> Turn:
-        previous, following = (tuple(map(understood, each)) for each in (turn.previous, turn.following))
-        return replace(turn, utterance=understood(turn.utterance), previous=previous, following=following)
+        previous, following = (tuple(map(known_words, each)) for each in (turn.previous, turn.following))
+        return replace(turn, utterance=known_words(turn.utterance), previous=previous, following=following)
 
     return [[read(turn) for turn in item] for item in items], reasons
-
-
-def _is(utterance: Utterance, known: Collection[str]) -> bool:
-    return utterance.text is not None and is_foreign(utterance.language, known)
 
 
 def _reason(utterance: Utterance, known: Collection[str]) -> str:

@@ -13,7 +13,7 @@ from merkit.core.waveform import Track, Waveform, Whole
 from merkit.data.files import file_hash
 from merkit.data.media.audio import Recording, duration_s, media_notes
 from merkit.encoders.checkpoint import checkpoint_hash
-from merkit.inference.languages import is_foreign
+from merkit.inference.languages import has_foreign_words
 from merkit.inference.predictor import Predictor
 from merkit.recordings.alignment import align_turns
 from merkit.recordings.decision_notes import describe_decisions, describe_reference
@@ -93,11 +93,11 @@ def analyze_recording(
         progress=progress,
         work=work,
     )
-    foreign = division.has_words and is_foreign(division.language, recognizer.languages)
     windows = windows_of(division.lines, options.window_s)
 
     utterances_of = partial(_utterances, path.stem, division.language, text=reads_text, audio=hears)
     utterances = utterances_of(windows.read)
+    foreign = any(has_foreign_words(utterance, recognizer.languages) for utterance in utterances)
     shown = [(line, windows.read[numbers[0]][1]) for line, numbers in windows.shown]
     compared = utterances_of(shown, "shown ") if len(shown) != len(utterances) else None
     pieces = cut(utterances, length_s) if hears else Pieces({each.id: [each] for each in utterances})
@@ -253,8 +253,8 @@ def _notes(
     used = {modality for segment in segments for modality in segment.modalities}
     used |= {modality for segment in segments for each in segment.sources.values() for modality in each.modalities}
     labelled = any(segment.prediction is not None for segment in segments)
-    told = {"text"} if foreign else set()  # a note of the decisions says why these words are missing
-    for modality in sorted(reads - used - told if labelled else ()):
+    explained = {"text"} if foreign else set()  # by a note of the decisions
+    for modality in sorted(reads - used - explained if labelled else ()):
         hint = "; a transcript or --asr (asr=True) would add it" if modality == "text" and not transcribed else ""
         notes.append(f"The model also reads {modality}, which is missing: it predicts from the rest{hint}.")
     predicted = [segment.prediction for segment in segments if segment.prediction is not None]

@@ -1,4 +1,4 @@
-"""The languages that a trained checkpoint states, and what they are good for when it predicts."""
+"""The languages that a trained checkpoint states, and their effect on predictions."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ FOREIGN = "the words are in the language 'it', the model was trained on 'de', 'e
 
 
 def mixed(utterance: Utterance) -> str | None:
-    """Return German for two conversations, English for the others, and for the test split what nobody knows."""
+    """Return German for two conversations, English for the others, and ``None`` for the test split."""
     if utterance.attributes["split"] == "test":
         return None
     return "de-AT" if utterance.conversation in ("c002", "c003") else "en"
@@ -94,7 +94,7 @@ def test_a_corpus_in_another_language_gets_reasons_in_place_of_labels(
     assert json.loads((tmp_path / "out.parquet.json").read_text())["without_label"] == 5
 
 
-def test_a_teacher_answers_for_conversations_in_a_language_of_which_its_parts_have_none(tmp_path: Path) -> None:
+def test_a_teacher_predicts_conversations_in_a_language_that_its_parts_lack(tmp_path: Path) -> None:
     data = write(tmp_path / "data", lambda utterance: "de" if utterance.conversation == "c002" else "en")
     teacher = {"recipe": recipe_values("bag_of_words"), "cross_fit": 3, "ensemble": 1}
 

@@ -11,6 +11,7 @@ from tests.unit.inference.test_joined import corpus, predicted
 from tests.unit.inference.test_joined import joined as joined_models
 
 from merkit.api.recognition import EmotionRecognizer
+from merkit.core.errors import ConfigError
 from merkit.core.language import language_code
 from merkit.core.types import Prediction, Turn, Utterance, turns_of
 from merkit.inference.recognizer import Recognizer
@@ -29,7 +30,7 @@ def said(*texts: tuple[str, str | None]) -> list[Turn]:
     return list(turns_of(utterances, Path(), 9))
 
 
-def answers(model: Recognizer, turns: list[Turn]) -> list[Prediction]:
+def predictions_of(model: Recognizer, turns: list[Turn]) -> list[Prediction]:
     return list(model.predict_turns(turns))
 
 
@@ -45,8 +46,8 @@ def test_only_codes_that_can_be_compared_are_codes(tag: str | None, code: str | 
 def test_foreign_words_get_no_label_and_do_not_move_those_of_other_turns() -> None:
     turns = said(("sad sad", "it"), ("happy", "en"), ("well", "en-US"))
 
-    first, second, third = answers(trained_on("en"), turns)
-    alone = answers(trained_on("en"), said(("happy", None), ("well", None)))
+    first, second, third = predictions_of(trained_on("en"), turns)
+    alone = predictions_of(trained_on("en"), said(("happy", None), ("well", None)))
 
     assert first == Prediction("u0", None, {}, None, (), ITALIAN)
     assert second.probabilities == pytest.approx(alone[0].probabilities)  # 'sad' of the turn before is not heard
@@ -58,13 +59,13 @@ def test_foreign_words_get_no_label_and_do_not_move_those_of_other_turns() -> No
     ("trained", "language"), [((), "it"), (("en",), None), (("en",), "ita"), (("en", "it"), "it-IT")]
 )
 def test_what_is_not_known_to_differ_is_read(trained: tuple[str, ...], language: str | None) -> None:
-    (found,) = answers(trained_on(*trained), said(("sad sad", language)))
+    (found,) = predictions_of(trained_on(*trained), said(("sad sad", language)))
 
     assert found.label == "sad"
 
 
 def test_a_model_of_several_languages_names_them_all() -> None:
-    (found,) = answers(trained_on("en", "de"), said(("sad", "it")))
+    (found,) = predictions_of(trained_on("en", "de"), said(("sad", "it")))
 
     assert found.reason == "the words are in the language 'it', the model was trained on 'de', 'en'"
 
@@ -82,7 +83,12 @@ def test_a_model_without_a_decision_rule_gives_no_label_either() -> None:
     assert (alone[0].reason, alone.notes) == (ITALIAN, (f"It has no label: {ITALIAN}.",))
 
 
-def test_a_model_that_hears_too_answers_by_the_sound(tmp_path: Path) -> None:
+def test_a_language_without_words_is_no_reason() -> None:
+    with pytest.raises(ConfigError, match="reads text, which no row has"):
+        EmotionRecognizer(trained_on("en"), "m").predict([{"language": "it"}])
+
+
+def test_a_model_that_reads_audio_too_predicts_from_the_audio(tmp_path: Path) -> None:
     text = {"name": "bert", "weights": str(write_text_network(tmp_path / "bert", ["hello"])), "frozen": True}
     both = Recognizer(*built("concat", {"text": text, "audio": {"name": "logmel", "n_mels": 8, "dim": 4}}, ("a", "b")))
     manifest = corpus(tmp_path / "data")
@@ -90,15 +96,15 @@ def test_a_model_that_hears_too_answers_by_the_sound(tmp_path: Path) -> None:
     italian = [replace(turn, utterance=replace(turn.utterance, language="it")) for turn in turns]
     silent = [replace(turn, utterance=replace(turn.utterance, text=None)) for turn in turns]
 
-    found = answers(trained_on("en", model=both), italian)
-    expected = answers(both, silent)
+    found = predictions_of(trained_on("en", model=both), italian)
+    expected = predictions_of(both, silent)
 
     for one, other in zip(found, expected, strict=True):
         assert (one.label, one.modalities, one.reason) == (other.label, ("audio",), None)
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
 
 
-def test_of_joined_models_the_voice_answers_alone_and_the_words_say_why(tmp_path: Path) -> None:
+def test_of_joined_models_the_voice_predicts_alone_and_the_words_have_the_reason(tmp_path: Path) -> None:
     manifest = corpus(tmp_path / "data")
     model = joined_models()
     model._sources["words"] = trained_on("en")

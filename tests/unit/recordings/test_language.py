@@ -1,4 +1,4 @@
-"""The language of the words on the road from a recording to a timeline: where it is from, and what follows from it."""
+"""The language of the words of a recording: where it is from, and what follows for the labels."""
 
 import json
 from dataclasses import replace
@@ -66,10 +66,10 @@ def test_a_language_that_is_given_is_recognised_and_takes_the_place_of_what_is_f
 def test_a_transcript_that_states_its_language_is_taken_at_its_word_and_another_one_is_not_checked() -> None:
     stated = analyzed(words_model(), Transcript(tuple(LINES), language="pl"))
     silent = analyzed(words_model(), LINES)
-    told = analyzed(words_model(), LINES, language="pl")
+    given = analyzed(words_model(), LINES, language="pl")
 
     assert [each.reason for each in stated.segments] == [POLISH] * 2
-    assert [each.reason for each in told.segments] == [POLISH] * 2
+    assert [each.reason for each in given.segments] == [POLISH] * 2
     assert f"2 of 2 utterances have no label: {POLISH}." in stated.notes
     assert stated.stages["words"] == "Those of the transcript; language pl (as it says)."
     assert [each.label for each in silent.segments] == ["sad", "sad"]
@@ -83,15 +83,27 @@ def test_the_reason_is_in_json_and_rows() -> None:
     assert [each["reason"] for each in result.rows()] == [POLISH] * 2
 
 
-def test_a_model_that_hears_too_answers_by_the_sound_and_does_not_ask_for_a_transcript(tmp_path: Path) -> None:
-    text = {"name": "bert", "weights": str(write_text_network(tmp_path / "bert", ["hello"])), "frozen": True}
-    model, config = built("concat", {"text": text, "audio": {"name": "logmel", "n_mels": 8, "dim": 4}}, ("a", "b"))
-    both = Recognizer(model, replace(config, languages=("en",)))
-
-    result = analyzed(both, LINES, language="pl")
+def test_a_model_that_reads_audio_too_predicts_from_it_and_no_note_asks_for_a_transcript(tmp_path: Path) -> None:
+    result = analyzed(words_and_sound(tmp_path), LINES, language="pl")
 
     assert [(each.modalities, each.reason) for each in result.segments] == [(("audio",), None)] * 2
     assert not any("is missing" in note for note in result.notes)
+
+
+def test_a_transcript_without_words_has_none_in_another_language(tmp_path: Path) -> None:
+    both = words_and_sound(tmp_path)
+    silent = [replace(line, text=None) for line in LINES]
+
+    result = analyzed(both, silent, language="pl")
+
+    assert any(note.startswith("The model also reads text, which is missing") for note in result.notes)
+
+
+def words_and_sound(folder: Path) -> Recognizer:
+    """Return a model of words, in English, and sound."""
+    text = {"name": "bert", "weights": str(write_text_network(folder / "bert", ["hello"])), "frozen": True}
+    model, config = built("concat", {"text": text, "audio": {"name": "logmel", "n_mels": 8, "dim": 4}}, ("a", "b"))
+    return Recognizer(model, replace(config, languages=("en",)))
 
 
 @pytest.mark.parametrize("language", ["polish", "", "eng"])
