@@ -26,7 +26,7 @@ from merkit.data.segments import segments_content
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.joined import load_predictor
 from merkit.inference.parts import begin_parts, locked_parts, remove_parts
-from merkit.inference.predictor import Predictor
+from merkit.inference.predictor import ChunkOptions, Predictor
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.outputs import Outputs, content_of, file_ids
 from merkit.io.predictions import predictions_table, with_joined_labels, write_table
@@ -128,9 +128,8 @@ def predict_corpus(
             table = _read_part(part)
             if table is None:
                 own: dict[str, str] | None = None if fail_fast else {}
-                predictions = recognizer.predict_chunk(
-                    chunk, statistics, store, batch_size, progress=progress, failures=own
-                )
+                how = ChunkOptions(statistics, store, batch_size=batch_size, progress=progress, failures=own)
+                predictions = recognizer.predict_chunk(chunk, how)
                 metadata = {_FAILURES: json.dumps(own or {})}
                 table = predictions_table(predictions, decisions.labels, decisions.rule, recognizer.multi_label)
                 table = table.replace_schema_metadata(metadata)

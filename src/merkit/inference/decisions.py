@@ -80,7 +80,7 @@ class Decisions:
             batch: The utterances.
             output: The model's, of this batch.
             reasons: By id why an utterance can have no label, whatever its logits.
-            failures: As in `Predictor.predict_chunk`.
+            failures: As in `ChunkOptions`.
             missing: By id why input that an utterance has is missing to the model. Where it has no other input, that is
                 why it has no label.
 

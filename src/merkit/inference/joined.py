@@ -7,13 +7,10 @@ from pathlib import Path
 import torch
 
 from merkit.core.errors import CheckpointError
-from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
-from merkit.data.dataset import SegmentTier
-from merkit.data.features.sources import Features, SpeakerKey, SpeakerStatistics
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.inference.decisions import Decisions
-from merkit.inference.predictor import Predictor
+from merkit.inference.predictor import ChunkOptions, Predictor
 from merkit.inference.recognizer import Recognizer
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 from merkit.io.joined import VOICE, WORDS, JoinedCheckpoint, is_joined, read_joined
@@ -94,29 +91,20 @@ class JoinedRecognizer(Predictor):
     def context_modalities(self) -> frozenset[str]:
         return frozenset().union(*(source.context_modalities for source in self._sources.values()))
 
-    def predict_chunk(
-        self,
-        chunk: Sequence[Sequence[Turn]],
-        statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]],
-        features: Features | None,
-        batch_size: int = 32,
-        batch_seconds: float | None = None,
-        progress: ProgressCallback | None = None,
-        segments: Mapping[str, SegmentTier] | None = None,
-        failures: dict[str, str] | None = None,
-    ) -> list[Prediction]:
+    def predict_chunk(self, chunk: Sequence[Sequence[Turn]], options: ChunkOptions) -> list[Prediction]:
         by_source: dict[str, dict[str, Prediction]] = {}
+        failures = options.failures
         for name, source in self._sources.items():
             items = chunk if source.level == self.level else [[turn] for item in chunk for turn in item]
             own: dict[str, str] | None = None if failures is None else {}
-            most_s = batch_seconds if source.hears else None
-            found = source.predict_chunk(items, statistics, features, batch_size, most_s, progress, segments, own)
-            by_source[name] = {prediction.id: prediction for prediction in found}
+            most_s = options.batch_seconds if source.hears else None
+            predictions = source.predict_chunk(items, replace(options, batch_seconds=most_s, failures=own))
+            by_source[name] = {prediction.id: prediction for prediction in predictions}
             if failures is not None and own is not None:
-                failures.update({key: reason for key, reason in own.items() if key not in failures})
+                failures.update(own | failures)
         ids = [turn.utterance.id for item in chunk for turn in item]
         return [
-            self._join({name: found[id_] for name, found in by_source.items()})
+            self._join({name: by_id[id_] for name, by_id in by_source.items()})
             for id_ in ids
             if failures is None or id_ not in failures
         ]

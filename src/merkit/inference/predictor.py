@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -29,6 +30,22 @@ CHUNK = 2048
 
 IN_MEMORY_S = 600.0
 """Seconds of sound whose features are in memory at a time, where they are not stored; also those of a batch."""
+
+
+@dataclass(frozen=True)
+class ChunkOptions:
+    """How a chunk is predicted; what is not described here is described in `Predictor.predict_turns`."""
+
+    statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]]
+    features: Features | None
+    segments: Mapping[str, SegmentTier] | None = None
+    batch_size: int = 32
+    batch_seconds: float | None = None
+    progress: ProgressCallback | None = None
+    failures: dict[str, str] | None = None
+    """Filled by id with the reason why an utterance has no prediction: it cannot be read, or its probabilities are not
+    finite. Nor have the others of its conversation, if the model reads conversations: their predictions would differ
+    without it. ``None``: the first failure is raised."""
 
 
 class Predictor(ABC):
@@ -66,23 +83,8 @@ class Predictor(ABC):
         """Where it runs."""
 
     @abstractmethod
-    def predict_chunk(
-        self,
-        chunk: Sequence[Sequence[Turn]],
-        statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]],
-        features: Features | None,
-        batch_size: int = 32,
-        batch_seconds: float | None = None,
-        progress: ProgressCallback | None = None,
-        segments: Mapping[str, SegmentTier] | None = None,
-        failures: dict[str, str] | None = None,
-    ) -> list[Prediction]:
-        """Return the predictions of one chunk's utterances in their order; see `predict_turns`.
-
-        With ``failures`` an utterance that cannot be read, or whose probabilities are not finite, is recorded there by
-        its id, with the reason, and has no prediction. Nor have the others of its conversation, if the model reads
-        conversations: without it their predictions would be others.
-        """
+    def predict_chunk(self, chunk: Sequence[Sequence[Turn]], options: ChunkOptions) -> list[Prediction]:
+        """Return the predictions of one chunk's utterances in their order; see `predict_turns`."""
 
     def answering(self, predictions: Sequence[Prediction]) -> "Predictor":
         """Return whose decision rule these predictions follow: its own, or its only model's that says anything."""
@@ -149,10 +151,9 @@ class Predictor(ABC):
         most_s = IN_MEMORY_S if self.hears else math.inf
         if batch_seconds is None and most_s < math.inf:
             batch_seconds = most_s
+        options = ChunkOptions(statistics, features, segments, batch_size, batch_seconds, progress)
         for chunk in self.chunks(turns, chosen, most_s):
-            predictions = self.predict_chunk(
-                chunk, statistics, features, batch_size, batch_seconds, progress, segments=segments
-            )
+            predictions = self.predict_chunk(chunk, options)
             yield from (prediction for prediction in predictions if prediction.id in chosen)
 
     @property
@@ -189,7 +190,7 @@ class Predictor(ABC):
     ) -> dict[str, Mapping[SpeakerKey, SpeakerStatistics]]:
         """Return each speaker's statistics over all turns, for the encoders that normalize by speaker (mostly none).
 
-        ``failures`` as in `predict_chunk`.
+        ``failures`` as in `ChunkOptions`.
         """
         encoders = self.normalizing_encoders
         if features is None:

@@ -11,20 +11,13 @@ from merkit.core.batch import Batch, ModelOutput
 from merkit.core.encoder import Encoder
 from merkit.core.errors import CheckpointError, ConfigError, MerkitError, first_line
 from merkit.core.model import Model, ModelSpec
-from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Turn
-from merkit.data.dataset import Dataset, SegmentTier, load_batches, ordered_batches
+from merkit.data.dataset import Dataset, load_batches, ordered_batches
 from merkit.data.features.extraction import is_about
-from merkit.data.features.sources import (
-    Features,
-    FeatureSource,
-    SpeakerKey,
-    SpeakerStatistics,
-    open_sources,
-)
+from merkit.data.features.sources import FeatureSource, open_sources
 from merkit.inference.decisions import Decisions
 from merkit.inference.languages import without_foreign
-from merkit.inference.predictor import Predictor
+from merkit.inference.predictor import ChunkOptions, Predictor
 from merkit.io.checkpoint import CheckpointConfig, load_checkpoint
 from merkit.io.decision_rule import DEFAULT_DECISION, DecisionOptions
 
@@ -99,28 +92,19 @@ class Recognizer(Predictor):
             return self.reads
         return frozenset(name for name, encoder in self.encoders.items() if encoder.context)
 
-    def predict_chunk(
-        self,
-        chunk: Sequence[Sequence[Turn]],
-        statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]],
-        features: Features | None,
-        batch_size: int = 32,
-        batch_seconds: float | None = None,
-        progress: ProgressCallback | None = None,
-        segments: Mapping[str, SegmentTier] | None = None,
-        failures: dict[str, str] | None = None,
-    ) -> list[Prediction]:
+    def predict_chunk(self, chunk: Sequence[Sequence[Turn]], options: ChunkOptions) -> list[Prediction]:
         missing: dict[str, str] = {}
         if self.languages is not None:
             chunk, missing = without_foreign(chunk, self.languages)
         turns = [turn for item in chunk for turn in item]
-        sources = open_sources(self.encoders, turns, features, progress, statistics, failures, cache_bytes=0)
+        failures = options.failures
+        sources = open_sources(
+            self.encoders, turns, options.features, options.progress, options.statistics, failures, cache_bytes=0
+        )
         while True:
             kept = chunk if not failures else _without(chunk, failures)
             try:
-                by_id = self._predict_items(
-                    kept, sources, statistics, segments, batch_size, batch_seconds, failures, missing
-                )
+                by_id = self._predict_items(kept, sources, options, missing)
             except MerkitError:
                 if failures is None or not _record_unreadable(kept, sources, failures):
                     raise
@@ -131,13 +115,10 @@ class Recognizer(Predictor):
         self,
         items: Sequence[Sequence[Turn]],
         sources: Mapping[str, FeatureSource],
-        statistics: Mapping[str, Mapping[SpeakerKey, SpeakerStatistics]],
-        segments: Mapping[str, SegmentTier] | None,
-        batch_size: int,
-        batch_seconds: float | None,
-        failures: dict[str, str] | None,
+        options: ChunkOptions,
         missing: Mapping[str, str],
     ) -> dict[str, Prediction]:
+        segments = options.segments
         dataset = Dataset(
             items,
             sources,
@@ -145,12 +126,12 @@ class Recognizer(Predictor):
             with_texts="texts" in self.spec.inputs,
             segments=self.segments([turn for item in items for turn in item]) if segments is None else segments,
         )
-        batches = (dataset.batch(indices) for indices in self._plan(dataset, batch_size, batch_seconds))
-        reasons = self.decisions.reasons(dataset.turns(), statistics)
+        batches = (dataset.batch(indices) for indices in self._plan(dataset, options.batch_size, options.batch_seconds))
+        reasons = self.decisions.reasons(dataset.turns(), options.statistics)
         return {
             prediction.id: prediction
             for batch, output in self._outputs(batches)
-            for prediction in self.decisions.predictions(batch, output, reasons, failures, missing)
+            for prediction in self.decisions.predictions(batch, output, reasons, options.failures, missing)
         }
 
     def predict_dataset(

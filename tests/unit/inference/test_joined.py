@@ -15,6 +15,7 @@ from merkit.core.errors import CheckpointError
 from merkit.core.types import Prediction, Utterance
 from merkit.data.corpus.manifest import Manifest, write_manifest
 from merkit.inference.joined import JoinedRecognizer, load_predictor
+from merkit.inference.predictor import ChunkOptions
 from merkit.io.joined import JoinedCheckpoint, joined_values, read_joined
 from merkit.recordings.decision_notes import describe_decisions
 
@@ -116,7 +117,7 @@ def test_an_utterance_that_cannot_be_read_has_no_row_and_the_others_have_theirs(
     failures: dict[str, str] = {}
 
     statistics = model.speaker_statistics(turns, tmp_path / "features", failures={})
-    found = model.predict_chunk(chunk, statistics, tmp_path / "features", failures=failures)
+    found = model.predict_chunk(chunk, ChunkOptions(statistics, tmp_path / "features", failures=failures))
 
     assert list(failures) == ["u3"]
     assert [each.id for each in found] == ["u0", "u1", "u2", "u4", "u5"]
