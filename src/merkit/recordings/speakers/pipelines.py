@@ -1,4 +1,4 @@
-"""Who speaks when by a diarization of the user's: a pipeline of pyannote.audio, or anything of its interface."""
+"""Run a diarization pipeline of the user: one of pyannote.audio, or any callable of its interface."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -7,6 +7,7 @@ import torch
 
 from merkit.core.errors import MerkitError
 from merkit.data.media.audio import Recording, read_audio
+from merkit.recordings.speakers.turns import notes_on_turns
 from merkit.recordings.transcripts import Line, fit_lines
 from merkit.recordings.transcripts.lines import Draft
 
@@ -15,13 +16,13 @@ RATE_HZ = 16_000
 
 
 class Diarization(Protocol):
-    """A pipeline that says who speaks when."""
+    """A pipeline that returns who speaks when."""
 
     def __call__(self, file: Mapping[str, Any], **options: Any) -> Any:
-        """Return an object with ``itertracks(yield_label=True)``, as pyannote.core's ``Annotation``.
+        """Return an object with ``itertracks(yield_label=True)``, such as pyannote.core's ``Annotation``.
 
-        It yields a segment with ``start`` and ``end`` in seconds, a name of the track, and the speaker. The
-        ``speaker_diarization`` of an output of pyannote.audio 4 is taken in the output's place.
+        That yields a segment with ``start`` and ``end`` in seconds, the name of a track, and the speaker. Of the output
+        of pyannote.audio 4, ``speaker_diarization`` is used.
 
         Args:
             file: ``waveform`` ``[1, samples]``, ``sample_rate`` in Hz and ``uri``, as pyannote.audio reads it.
@@ -30,7 +31,7 @@ class Diarization(Protocol):
 
 
 def name_of(diarization: Diarization) -> str:
-    """Return what results call it."""
+    """Return its name in results."""
     name: str = getattr(diarization, "__name__", type(diarization).__name__)
     return f"the diarization that was given ({name})"
 
@@ -41,22 +42,22 @@ def run_diarization(
     """Return the turns of a sound in order of time, and notes on what was cut or left out; the sound is in memory.
 
     Args:
-        diarization: The user's; what it raises is not caught.
+        diarization: The pipeline; what it raises is not caught.
         sound: The recording, or a channel of it.
-        name: What the recording is called.
+        name: The recording's name.
         length_s: Its length.
         count: How many speakers there are; ``None``: the pipeline finds it.
 
     Raises:
-        MerkitError: The sound cannot be read, the answer is none, or its turns do not fit the recording.
+        MerkitError: The sound cannot be read, the output is of another type, or its turns do not fit the recording.
     """
     samples = torch.from_numpy(read_audio(sound, RATE_HZ)).unsqueeze(0)
     options = {} if count is None else {"num_speakers": count}
-    answer = diarization({"waveform": samples, "sample_rate": RATE_HZ, "uri": name}, **options)
-    annotation = getattr(answer, "speaker_diarization", answer)
+    output = diarization({"waveform": samples, "sample_rate": RATE_HZ, "uri": name}, **options)
+    annotation = getattr(output, "speaker_diarization", output)
     if not hasattr(annotation, "itertracks"):
         raise MerkitError(
-            f"diarization answered with a {type(answer).__name__}, expected pyannote.core's Annotation, or an object "
+            f"diarization returned a {type(output).__name__}, expected pyannote.core's Annotation, or an object "
             "that has one as speaker_diarization"
         )
     source = name_of(diarization)
@@ -67,4 +68,4 @@ def run_diarization(
     if draft.is_empty:
         return [], ()
     fitted = fit_lines(draft.finish(), length_s)
-    return list(fitted.lines), tuple(note for note in fitted.notes if "there are no words" not in note)
+    return list(fitted.lines), notes_on_turns(fitted)

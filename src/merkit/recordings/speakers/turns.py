@@ -8,7 +8,7 @@ from pathlib import Path
 from merkit.core.errors import MerkitError
 from merkit.recordings.recognition.recognise import RecognisedLine
 from merkit.recordings.speech import Region
-from merkit.recordings.transcripts import Line, fit_lines, read_transcript, spoken_text
+from merkit.recordings.transcripts import Line, Transcript, fit_lines, read_transcript, spoken_text
 from merkit.recordings.transcripts.lines import end_of, start_of
 
 NEAR_S = 0.5
@@ -33,7 +33,12 @@ def read_turns(path: Path, recording: str, length_s: float) -> tuple[list[Line],
             lacking = "times" if line.start_s is None else "speaker"
             raise MerkitError(f"'{path}'{place}: no {lacking}, expected start, end and speaker of each turn")
     turns = [replace(line, text=None, end_s=length_s if line.end_s is None else line.end_s) for line in fitted.lines]
-    return turns, tuple(note for note in fitted.notes if "there are no words" not in note)
+    return turns, notes_on_turns(fitted)
+
+
+def notes_on_turns(fitted: Transcript) -> tuple[str, ...]:
+    """Return the notes of a transcript of turns; that it has no words is no mistake."""
+    return tuple(note for note in fitted.notes if "there are no words" not in note)
 
 
 def speaker_at(turns: Sequence[Line], start_s: float, end_s: float) -> str:

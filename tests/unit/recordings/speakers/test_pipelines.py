@@ -26,7 +26,7 @@ TURNS = [(0.0, 6.0, "SPEAKER_00"), (5.5, 12.0, "SPEAKER_01")]
 
 
 class Diarization:
-    """Answers as pyannote.audio's pipelines before version 4 do, and keeps what it was given."""
+    """Returns what pipelines of pyannote.audio before version 4 do, and keeps what it was given."""
 
     def __init__(self, turns: list[tuple[float, float, Any]]) -> None:
         self.annotation = Annotation()
@@ -41,7 +41,7 @@ class Diarization:
 
 @dataclass
 class Output:
-    """What pyannote.audio answers since version 4."""
+    """What pipelines of pyannote.audio return since version 4."""
 
     speaker_diarization: Annotation
     exclusive_speaker_diarization: Annotation
@@ -141,14 +141,12 @@ def test_a_speaker_that_it_names_may_be_excluded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "found"),
+    ("output", "found"),
     [(None, "NoneType"), ((Annotation(), None), "tuple"), ([(0.0, 1.0, "A")], "list")],
 )
-def test_another_answer_is_one_line(answer: Any, found: str) -> None:
-    with pytest.raises(
-        MerkitError, match=rf"diarization answered with a {found}, expected pyannote\.core's Annotation"
-    ):
-        turns_of(lambda file: answer)
+def test_output_of_another_type_is_one_line(output: Any, found: str) -> None:
+    with pytest.raises(MerkitError, match=rf"diarization returned a {found}, expected pyannote\.core's Annotation"):
+        turns_of(lambda file: output)
 
 
 def test_turns_of_another_recording_are_refused() -> None:
