@@ -1,4 +1,4 @@
-"""What people give to the Python interface: recordings in any form, names, texts, rows of a table."""
+"""Check and convert the arguments of the Python interface: recordings, live sound, names, texts, rows of a table."""
 
 import math
 import os
@@ -15,10 +15,10 @@ from merkit.recordings.live.sources import ArraySource, PcmSource, Source
 
 
 def as_recording(recording: Any, rate_hz: int | None) -> tuple[Path | Waveform, str]:
-    """Return what `EmotionRecognizer` takes for a recording as a path or waveform, and the name of one in memory.
+    """Return a recording in any form as a path or waveform, and its name; the name is empty for a path.
 
     Raises:
-        MerkitError: It is none, or its rate is missing.
+        MerkitError: The type is none of a recording, or the rate is missing.
     """
     if isinstance(recording, str | os.PathLike | Waveform | bytes | bytearray | memoryview) or hasattr(
         recording, "read"
@@ -47,10 +47,10 @@ def as_recording(recording: Any, rate_hz: int | None) -> tuple[Path | Waveform, 
 
 
 def as_source(sound: Any, rate_hz: int, channel_count: int) -> Source:
-    """Return what `EmotionRecognizer.live` takes for sound as a source of it.
+    """Return the source of live sound: the microphone (``None``), a binary file of raw PCM, or arrays.
 
     Raises:
-        MerkitError: It is none, or the microphone cannot be used.
+        MerkitError: The type is none of live sound, or the microphone cannot be used.
     """
     if isinstance(sound, Source):
         return sound
@@ -67,10 +67,10 @@ def as_source(sound: Any, rate_hz: int, channel_count: int) -> Source:
 
 
 def as_names(values: Sequence[str], what: str) -> tuple[str, ...]:
-    """Return a list of names; ``what`` is what an error calls it.
+    """Return a list of names; ``what`` is its name in errors.
 
     Raises:
-        ConfigError: It is one text.
+        ConfigError: It is one string.
     """
     if isinstance(values, str):
         raise ConfigError(f"{what} is the text {values!r}, expected a list: {what}=[{values!r}]")
@@ -81,7 +81,7 @@ def checked_text(text: Any) -> str:
     """Return a text that can be written as UTF-8.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It is no string, or cannot be written.
     """
     if not isinstance(text, str):
         raise ConfigError(f"A text is of type {type(text).__name__}, expected a string")
@@ -95,7 +95,11 @@ def checked_text(text: Any) -> str:
 
 
 def as_columns(rows: Any) -> dict[str, list[Any]]:
-    """Return a data frame's or a list of dictionaries' cells by column; missing cells are ``None``."""
+    """Return the cells of a data frame or a list of dictionaries by column; missing cells are ``None``.
+
+    Raises:
+        ConfigError: The rows are of another type.
+    """
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
         rows = rows.to_dict("records")
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):

@@ -1,4 +1,4 @@
-"""Predictions in Python: a sequence, which is a table too."""
+"""Predictions of utterances as a sequence that is also a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ class Predictions(Tabular, Sequence[Prediction]):
     utterances: tuple[Utterance, ...]
     notes: tuple[str, ...] = ()
     rule: DecisionRule | None = None
-    """The decision rule that decided what is said; ``None``: the model has none."""
+    """The model's decision rule; ``None``: it has none."""
     multi_label: bool = False
     """Whether an utterance may have several labels."""
 

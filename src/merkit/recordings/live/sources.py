@@ -76,7 +76,7 @@ class Source(ABC):
         """Yield the blocks as they arrive, until the sound ends or ``stop`` is called.
 
         Raises:
-            MerkitError: The sound cannot be read, or is none.
+            MerkitError: The sound cannot be read, or is of another format.
         """
 
     def stop(self) -> None:  # noqa: B027 (what is not waited for needs no stop)
@@ -167,7 +167,7 @@ class PcmSource(WaitingSource):
             self.put(None)
         except MediaError as error:
             self.put(error)
-        except Exception as error:  # whatever a file object raises; without it the other thread would wait for ever
+        except Exception as error:  # of any file object; the other thread would wait without end
             self.put(MediaError(f"{self.name} cannot be read: {first_line(error)}"))
 
     def _read_blocks(self) -> None:

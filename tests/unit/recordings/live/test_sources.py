@@ -1,4 +1,4 @@
-"""Live sound from raw PCM, arrays and a microphone, and what is said where it is none."""
+"""Live sound from raw PCM, arrays and a microphone, and the errors of what is none."""
 
 import io
 import sys
