@@ -65,10 +65,10 @@ def _with_content(table: Any, path: Path, depth: int) -> Any:
 
 
 def put_override(values: dict[str, Any], override: str) -> None:
-    """Set one key, ``table.key=VALUE``; a value that is not TOML is a string, and none (``table.key=``) takes it out.
+    """Set one key, ``table.key=VALUE``, or take it out, ``table.key=``; a value that is not TOML is a string.
 
     Raises:
-        ConfigError: It has no key or no value, or its key leads into a value.
+        ConfigError: The override has no key or no ``=``, its key leads into a value, or there is no key to take out.
     """
     key, equals, text = override.partition("=")
     if not equals or not key:
@@ -80,7 +80,9 @@ def put_override(values: dict[str, Any], override: str) -> None:
         if not isinstance(owner, dict):
             raise ConfigError(f"--set {override}: '{table}' is a value, not a table")
     if not text:
-        owner.pop(last, None)
+        if last not in owner:
+            raise ConfigError(f"--set {override}: there is no '{key}' to take out; a value goes behind the =")
+        del owner[last]
         return
     try:
         owner[last] = parse_toml(f"value = {text}")["value"]

@@ -51,10 +51,10 @@ def test_an_override_without_a_value_takes_the_key_out(tmp_path: Path) -> None:
     path = write_recipe(tmp_path / "r.toml", {**recipe_values("concat"), "seeds": 7})
 
     assert read_recipe(path, ["seeds="]).seeds == 3
-    assert read_recipe(path, ["training.patience="]).training.patience is None
+    assert read_recipe(path, ["training.epochs="]).training.epochs == 30
 
 
-@pytest.mark.parametrize("override", ["training.epochs", "=3", "model.name=3"])
+@pytest.mark.parametrize("override", ["training.epochs", "=3", "model.name=3", "training.epoch=", "trainin.epochs="])
 def test_an_override_without_key_or_place_is_an_error(tmp_path: Path, override: str) -> None:
     path = write_recipe(tmp_path / "r.toml", recipe_values("concat"))
 
