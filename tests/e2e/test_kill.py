@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from tests.tiny import recipe_values, write_corpus, write_recipe
 
 KILLED = """
-import builtins, os, signal, sys
+import os, signal, sys
 left = int(sys.argv.pop(1))
 from merkit.data import files
 real = files.atomic_path

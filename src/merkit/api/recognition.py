@@ -175,7 +175,7 @@ class EmotionRecognizer:
         """Label each turn of live speech soon after it ends, which it does at a pause of 0.3 s or after 15 s.
 
         A label is that of an analysis of the sound up to the turn, cut into the same turns. Two channels are two
-        speakers; they cannot be compared before they are heard. Sound is forgotten with its turn.
+        speakers, without the comparison of a recording's channels. Sound is discarded after its turn.
 
         Args:
             sound: ``None``: the microphone (extra ``live``); a binary file or pipe of raw PCM, 16 bits, little endian;
@@ -187,7 +187,7 @@ class EmotionRecognizer:
             language: As of a recording; ``None``: that of the first turn.
             modalities: As of a recording.
             redact: As of a recording.
-            asr: ``True`` recognises the words of each turn; a name chooses a recogniser. The label is later then.
+            asr: ``True`` recognises the words of each turn; a name chooses a recogniser. Labels then come later.
 
         Raises:
             MerkitError: The model reads the turns that follow one, the sound or an option cannot be used; while

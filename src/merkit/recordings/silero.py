@@ -73,7 +73,7 @@ class Detector:
         self._context = np.zeros(_CONTEXT, np.float32)
 
     def feed(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the probability of speech of each of the next frames; their number is whole."""
+        """Return the probability of speech of each of the next frames; ``samples`` has whole ones."""
         joined = np.concatenate([self._context, samples])
         self._context = joined[-_CONTEXT:]
         frames = np.lib.stride_tricks.sliding_window_view(joined, _CONTEXT + FRAME)[::FRAME]

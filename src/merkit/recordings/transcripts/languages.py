@@ -1,12 +1,12 @@
-"""The language that a transcript in JSON states, where tools and services write it."""
+"""Read the language that a transcript in JSON states, under the keys of the tools and services that write it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from merkit.core.language import language_code
 
-_HEARD = "detected_language"
-_KEYS = ("language", "language_code", _HEARD)
+_DETECTED = "detected_language"
+_KEYS = ("language", "language_code", _DETECTED)
 """Whisper and its relatives; AssemblyAI and AWS Transcribe; Deepgram."""
 
 
@@ -15,20 +15,21 @@ def stated_language(document: Mapping[str, Any]) -> str | None:
 
     OpenAI's service writes Whisper's names of languages (``english``), all others codes.
     """
-    for part in _parts(document):
-        for value in (part.get(key) for key in _KEYS):
+    for place in _places(document):
+        for value in map(place.get, _KEYS):
             if isinstance(value, str) and value.strip():
                 return language_code(value) or _named(value)
     return None
 
 
-def _parts(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield what may state it: the document, the ``result`` of whisper.cpp, AWS's results, Deepgram's channels."""
+def _places(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects that may state it: the document, whisper.cpp's result, AWS's results, Deepgram's channels."""
     results = document.get("results")
     channels = results.get("channels") if isinstance(results, dict) else None
-    heard = [each for each in channels if isinstance(each, dict)] if isinstance(channels, list) else []
-    first = heard[0] if heard and all(each.get(_HEARD) == heard[0].get(_HEARD) for each in heard) else None
-    yield from (part for part in (document, document.get("result"), results, first) if isinstance(part, dict))
+    objects = [each for each in channels if isinstance(each, dict)] if isinstance(channels, list) else []
+    channel = objects[0] if len({str(each.get(_DETECTED)) for each in objects}) == 1 else None
+    places = (document, document.get("result"), results, channel)
+    yield from (place for place in places if isinstance(place, dict))
 
 
 def _named(name: str) -> str | None:
