@@ -77,7 +77,7 @@ def _chosen(found: "_Comparison", mix_because: str | None) -> ChannelChoice:
     if min(left, right) < _SILENT * max(left, right):
         heard, silent = ("left", "right") if left > right else ("right", "left")
         return ChannelChoice(heard, f"The {silent} channel is silent: the {heard} one is read.")
-    if are_equal(found.different, left):
+    if found.different <= _SAME * left:
         return ChannelChoice("mix", "Two equal channels: mixed.")
     if max(abs(found.correlation), found.level_correlation) >= _ONE_SOUND:
         if found.mean < _CANCELLED * (left + right) / 2:
@@ -195,9 +195,24 @@ def channel_names(count: int) -> list[str]:
     return ["left", "right"] if count == 2 else [f"channel {n + 1}" for n in range(count)]
 
 
-def are_equal(different: float, energy: float) -> bool:
-    """Return whether a channel with this energy is one signal with another one that differs by so much energy."""
-    return different <= _SAME * energy
+class ChannelDifference:
+    """By how much channels differ from the first one, over blocks of sound."""
+
+    def __init__(self) -> None:
+        self.energy: float = 0.0
+        """Of the first channel."""
+        self._different: npt.NDArray[np.float64] = np.zeros(1)
+
+    def add(self, block: npt.NDArray[np.float32]) -> None:
+        """Add a block ``[time, channels]``."""
+        samples = block.astype(np.float64)
+        self.energy += float(np.square(samples[:, 0]).sum())
+        self._different = self._different + np.square(samples[:, 1:] - samples[:, :1]).sum(axis=0)
+
+    def equal_channel(self) -> int | None:
+        """Return the number, from 1, of a channel that is one signal with the first; ``None``: there is none."""
+        equal = np.flatnonzero(self._different <= _SAME * self.energy)
+        return int(equal[0]) + 2 if len(equal) else None
 
 
 def _energies(recording: Whole, line: Line, channels: int) -> npt.NDArray[np.float64]:
@@ -210,14 +225,9 @@ def _energies(recording: Whole, line: Line, channels: int) -> npt.NDArray[np.flo
 
 def _refuse_equal(recording: Whole) -> None:
     """Refuse a recording of which another channel is the same as the first."""
-    first: float = 0.0
-    different: npt.NDArray[np.float64] = np.zeros(1)
+    difference = ChannelDifference()
     for block in channel_blocks(recording):
-        samples = block.astype(np.float64)
-        first += float(np.square(samples[:, 0]).sum())
-        different = different + np.square(samples[:, 1:] - samples[:, :1]).sum(axis=0)
-    same = np.flatnonzero(different <= _SAME * first)
-    if len(same):
-        raise MerkitError(
-            f"channels='split': channels 1 and {same[0] + 2} of '{recording}' are the same: use channels='mix'"
-        )
+        difference.add(block)
+    equal = difference.equal_channel()
+    if equal is not None:
+        raise MerkitError(f"channels='split': channels 1 and {equal} of '{recording}' are the same: use channels='mix'")

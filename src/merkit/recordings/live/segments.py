@@ -4,11 +4,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
-import numpy as np
-
 from merkit.core.errors import ConfigError, MediaError
 from merkit.inference.predictor import Predictor
-from merkit.recordings.channels import are_equal, channel_names
+from merkit.recordings.channels import ChannelDifference, channel_names
 from merkit.recordings.live.buffer import SoundBuffer
 from merkit.recordings.live.sources import Block, Source
 from merkit.recordings.live.turn_detector import PAUSE_S, DetectedTurn, TurnDetector
@@ -113,20 +111,20 @@ class _Session:
         """Yield the turns of the stream, each before the sound behind it is read.
 
         Raises:
-            MediaError: The first two channels are a speaker each, and the same sound.
+            MediaError: Channels are a speaker each, and the same sound.
         """
-        difference = _Difference()
+        difference = ChannelDifference()
         for block in self.source:
             self.samples += block.samples.shape[1]
             if self.speakers[0].name:  # channels are speakers, of which one may be excluded
-                difference.add(block)
+                difference.add(block.samples.T)
             for speaker in self.speakers:
                 for turn in speaker.feed(block):
-                    difference.refuse_equal()
+                    _refuse_equal(difference)
                     yield speaker, turn
         for speaker in self.speakers:
             for turn in speaker.finish():
-                difference.refuse_equal()
+                _refuse_equal(difference)
                 yield speaker, turn
 
     def _segment(self, speaker: _Speaker, turn: DetectedTurn) -> Iterator[LiveSegment]:
@@ -165,20 +163,12 @@ class _Session:
         )
 
 
-class _Difference:
-    """The energy of the first channel, and of the difference between it and the second one."""
-
-    def __init__(self) -> None:
-        self._first = self._different = 0.0
-
-    def add(self, block: Block) -> None:
-        first = block.samples[0].astype(np.float64)
-        self._first += float(np.square(first).sum())
-        self._different += float(np.square(block.samples[1] - first).sum())
-
-    def refuse_equal(self) -> None:
-        if self._first and are_equal(self._different, self._first):
-            raise MediaError("The channels are the same sound, not two speakers: use channels='mix' (--channels mix)")
+def _refuse_equal(difference: ChannelDifference) -> None:
+    equal = difference.equal_channel()
+    if difference.energy and equal is not None:
+        raise MediaError(
+            f"Channels 1 and {equal} are the same sound, not two speakers: use channels='mix' (--channels mix)"
+        )
 
 
 def _speakers(source: Source, options: RecordingOptions) -> list[_Speaker]:
