@@ -12,10 +12,11 @@ from pympi.Elan import Eaf
 from tests.timelines import CALL, HOSTILE, LABELS, analysis, segment, silent
 
 from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.types import Prediction
 from merkit.io.decision_rule import DecisionRule
 from merkit.recordings.search import is_written_by_merkit
 from merkit.recordings.writing import outputs_of, write_analysis
-from merkit.timeline.analysis import Analysis
+from merkit.timeline.analysis import Analysis, Segment
 from merkit.timeline.document import json_schema
 from merkit.timeline.formats import NAMES, chosen_formats
 from merkit.timeline.reading import read_timeline
@@ -35,6 +36,19 @@ def write(folder: Path, made: Analysis) -> Path:
     return folder / "call"
 
 
+def joined() -> Analysis:
+    """Return an utterance behind the first hour with all that a model of words and voice says."""
+    words = Prediction("", "angry", {"neutral": 0.3, "happy": 0.1, "angry": 0.6}, 0.6, ("text",))
+    voice = Prediction("", None, {}, None, ("audio",), "too little to compare with", 0.25)
+    both = Prediction(
+        *("", "happy", {"neutral": 0.1, "happy": 0.7, "angry": 0.2}, 0.7, ("text", "audio")),
+        arousal=0.25,
+        sources={"words": words, "voice": voice},
+    )
+    rule = DecisionRule(labels=LABELS, unsure_below=0.5, arousal=True)
+    return analysis([Segment(3725.5, 3726.25, "Ann", "so be it", both)], rule=rule)
+
+
 def test_json_is_what_the_published_schema_says(written: Path) -> None:
     content = json.loads(written.with_suffix(".json").read_text())
     schema = json_schema()
@@ -46,6 +60,42 @@ def test_json_is_what_the_published_schema_says(written: Path) -> None:
     content["segments"][0]["start_ms"] = 0.5
     with pytest.raises(jsonschema.ValidationError, match=r"0\.5 is not of type 'integer'"):
         jsonschema.Draft202012Validator(schema).validate(content)
+
+
+def test_json_has_every_value_of_an_utterance(tmp_path: Path) -> None:
+    content = json.loads(write(tmp_path, joined()).with_suffix(".json").read_text())
+
+    jsonschema.Draft202012Validator(json_schema()).validate(content)
+    assert content["duration_ms"] == 3_726_250
+    assert content["segments"] == [
+        {
+            "start_ms": 3_725_500,
+            "end_ms": 3_726_250,
+            "speaker": "Ann",
+            "text": "so be it",
+            "label": "happy",
+            "reason": None,
+            "confidence": 0.7,
+            "arousal": 0.25,
+            "modalities": ["text", "audio"],
+            "probabilities": {"neutral": 0.1, "happy": 0.7, "angry": 0.2},
+            "sources": {
+                "words": {
+                    "label": "angry",
+                    "reason": None,
+                    "confidence": 0.6,
+                    "probabilities": {"neutral": 0.3, "happy": 0.1, "angry": 0.6},
+                },
+                "voice": {
+                    "label": None,
+                    "reason": "too little to compare with",
+                    "confidence": None,
+                    "probabilities": None,
+                    "arousal": 0.25,
+                },
+            },
+        }
+    ]
 
 
 def test_the_published_schema_is_that_of_the_code() -> None:
@@ -78,6 +128,27 @@ def test_pandas_reads_the_csv(written: Path) -> None:
     assert list(table["label"]) == ["neutral", "angry", "", "", "happy", "happy"]
     assert list(table["start_s"]) == [0.5, 2.25, 3.5, 6.5, 8.0, 8.75]
     assert table["reason"][3] == "no speech"
+
+
+def test_the_csv_has_every_value_of_an_utterance(tmp_path: Path) -> None:
+    table = pd.read_csv(write(tmp_path, joined()).with_suffix(".csv"), keep_default_na=False)
+
+    assert table.to_dict("records") == [
+        {
+            "start_s": 3725.5,
+            "end_s": 3726.25,
+            "speaker": "Ann",
+            "label": "happy",
+            "confidence": 0.7,
+            "arousal": 0.25,
+            "neutral": 0.1,
+            "happy": 0.7,
+            "angry": 0.2,
+            "modalities": "text audio",
+            "text": "so be it",
+            "reason": "",
+        }
+    ]
 
 
 def test_rttm_has_the_fields_of_nist(written: Path) -> None:
@@ -133,6 +204,20 @@ def test_pympi_reads_the_eaf(written: Path) -> None:
     assert eaf.get_parameters_for_tier("words@Ann (overlap 2)")["PARTICIPANT"] == "Ann"
     vocabulary = eaf.get_cv_entries("emotions")
     assert [entry[0][0][0] for entry in vocabulary.values()] == [*LABELS, "unsure"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        ("srt", "1\n01:02:05,500 --> 01:02:06,250\n[Ann]: so be it (happy 70 %)\n"),
+        ("vtt", "WEBVTT\n\n01:02:05.500 --> 01:02:06.250\n<v Ann>so be it (happy 70 %)\n"),
+    ],
+)
+def test_a_subtitle_is_as_its_format_has_it(tmp_path: Path, ending: str, expected: str) -> None:
+    path = write(tmp_path, joined()).with_suffix(f".{ending}")
+
+    assert path.read_text() == expected
+    assert [(cue.start, cue.end) for cue in pysubs2.load(str(path))] == [(3_725_500, 3_726_250)]
 
 
 @pytest.mark.parametrize("segments", [[], [silent(0, 1)], [segment(0, 1, HOSTILE, "happy", HOSTILE)]])
