@@ -99,7 +99,7 @@ def courses(view: View, speaker: str) -> str:
     assert found is not None  # it has utterances with probabilities
     highest = found.means.max(axis=0)
     shown = [int(n) for n in np.argsort(-highest)[:_MOST_LINES] if highest[n] >= _LEAST_SHARE or len(highest) < 3]
-    left, right, top, bottom = 34, 520, 8, 132
+    left, right, top, bottom = 46, 516, 14, 138
 
     def x(time_s: float) -> float:
         return left + (right - left) * time_s / max(analysis.duration_s, 1e-9)
@@ -121,7 +121,7 @@ def courses(view: View, speaker: str) -> str:
         middle = [f"{x(t):.1f} {y(m):.1f}" for t, m, _ in _points(found, number)]
         bands.append(f'<path class="band {kind}" d="M{"L".join([*upper, *reversed(lower)])}Z"/>')
         lines.append(f'<path class="line {kind}" d="M{"L".join(middle)}"><title>{html_text(label)}</title></path>')
-    ends = _apart([(y(float(found.means[-1, number])), number) for number in shown], 15.0, top, bottom)
+    ends = _apart([(y(float(found.means[-1, number])), number) for number in shown], 20.0, top, bottom)
     names = "".join(
         f'<path class="line s{styles[analysis.labels[n]]}" d="M{right + 6} {at:.1f}h18"/>'
         f'<text class="name" x="{right + 28}" y="{at + 4:.1f}">{html_text(analysis.labels[n][:16])}</text>'
@@ -135,7 +135,7 @@ def courses(view: View, speaker: str) -> str:
     )
     step = _round_step(analysis.duration_s / 5)
     times = "".join(
-        f'<text x="{x(number * step):.1f}" y="{bottom + 16}" text-anchor="{"start" if number == 0 else "middle"}">'
+        f'<text x="{x(number * step):.1f}" y="{bottom + 18}" text-anchor="{"start" if number == 0 else "middle"}">'
         f"{clock(number * step)}</text>"
         for number in range(int(analysis.duration_s / step) + 1)
     )
@@ -143,7 +143,7 @@ def courses(view: View, speaker: str) -> str:
         f"{analysis.labels[n]} from {100 * found.means[0, n]:.0f} to {100 * found.means[-1, n]:.0f} %" for n in shown
     )
     return (
-        f'<svg class="course" viewBox="0 0 640 152" role="img" data-left="{left}" data-right="{right}" '
+        f'<svg class="course" viewBox="0 0 640 162" role="img" data-left="{left}" data-right="{right}" '
         f'aria-label="{html_text(f"Course of {speaker or UNKNOWN_SPEAKER}: {said}")}">{grid}'
         f"{''.join([*bands, marks, *lines])}"
         f"{names}{times}</svg>"

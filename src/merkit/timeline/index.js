@@ -8,6 +8,7 @@
     const all = Math.floor(seconds), hours = Math.floor(all / 3600), two = number => String(number).padStart(2, "0");
     return (hours ? hours + ":" + two(Math.floor(all / 60) % 60) : Math.floor(all / 60)) + ":" + two(all % 60);
   };
+  const numberOf = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
   function filter() {
     const sought = search.value.trim().toLowerCase(), least = +sure.value;
     let recordings = 0, utterances = 0;
@@ -39,7 +40,7 @@
         list.append(more);
       }
     }
-    byId("count").textContent = `${recordings} recordings, ${utterances} utterances`;
+    byId("count").textContent = `${numberOf(recordings, "recording")}, ${numberOf(utterances, "utterance")}`;
   }
   for (const field of [search, who, which, sure]) field.addEventListener("input", filter);
   for (const button of document.querySelectorAll("[data-sort]")) {

@@ -11,7 +11,7 @@
   const longest = items.reduce((most, each) => Math.max(most, each.end - each.start), 0);
   const audio = byId("audio"), whole = byId("whole"), detail = byId("detail"), cursor = whole.querySelector(".cursor");
   const view = whole.querySelector(".view"), play = byId("play"), time = byId("clock"), zoom = byId("zoom"), follow = byId("follow");
-  const status = byId("status"), state = { now: 0, from: 0, current: -1 };
+  const status = byId("status"), state = { now: 0, from: 0, current: null };
   const reduced = matchMedia("(prefers-reduced-motion: reduce)");
   const peaks = Uint8Array.from(atob(data.peaks), letter => letter.charCodeAt(0));
   let ready = false;
@@ -58,6 +58,21 @@
   }
 
   const SVG = "http://www.w3.org/2000/svg";
+  const pen = document.createElement("canvas").getContext("2d"), widths = new Map();
+  pen.font = "12px " + getComputedStyle(detail).fontFamily;
+  function widthOf(text) {
+    if (!widths.has(text)) widths.set(text, pen.measureText(text).width);
+    return widths.get(text);
+  }
+  // A name, or its beginning with an ellipsis; nothing where two letters have no room.
+  function fitting(name, room) {
+    if (widthOf(name) <= room) return name;
+    for (let letters = name.length - 1; letters > 1; letters--) {
+      const part = name.slice(0, letters) + "…";
+      if (widthOf(part) <= room) return part;
+    }
+    return "";
+  }
   function shape(name, attributes, text) {
     const made = document.createElementNS(SVG, name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -76,7 +91,7 @@
     const step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600].find(each => each >= length / (width / 90)) || 7200;
     for (let mark = Math.ceil(from / step) * step; mark < from + length; mark += step) {
       shape("path", { class: "tick", d: `M${x(mark).toFixed(1)} 0V${height - foot}` });
-      shape("text", { class: "tick", x: x(mark) + 3, y: height - 6 }, clock(mark));
+      if (x(mark) + 3 + widthOf(clock(mark)) <= width) shape("text", { class: "tick", x: x(mark) + 3, y: height - 6 }, clock(mark));
     }
     if (peaks.length) {
       const bars = Math.min(Math.floor(width / 3), Math.ceil(length * data.per_s)), path = [];
@@ -97,11 +112,11 @@
       const labelled = /^l\d+$/.test(each.kind);
       const box = shape("rect", { class: `box ${each.kind}${index === state.current ? " current" : ""}`, x: left, y: top, width: wide, height: tall, rx: 3 });
       if (labelled) box.style.fill = `url(#p${each.kind.slice(1)})`;
-      const letters = Math.floor((wide - 10) / 6.8);
-      if (letters > 2 && each.name) {
-        const shown = each.name.length > letters ? each.name.slice(0, letters - 1) + "…" : each.name, long = shown.length * 6.8 + 8;
-        if (labelled) { const back = shape("rect", { class: each.kind, x: left + 3, y: top + 3, width: Math.min(long, wide - 5), height: tall - 6, rx: 2 }); back.style.opacity = .85; }
-        shape("text", { class: labelled ? "" : "free", x: left + 7, y: top + tall / 2 + 4.5 }, shown);
+      const shown = fitting(each.name, wide - 9);
+      if (shown) {
+        const long = widthOf(shown) + 6;
+        if (labelled) { const back = shape("rect", { class: each.kind, x: left + 2.5, y: top + 3, width: Math.min(long, wide - 5), height: tall - 6, rx: 2 }); back.style.opacity = .85; }
+        shape("text", { class: labelled ? "" : "free", x: left + 5.5, y: top + tall / 2 + 4.5 }, shown);
       }
     }
     data.speakers.forEach((name, number) => {
@@ -143,7 +158,7 @@
     box.replaceChildren();
     if (!each) { box.textContent = "No utterance here."; return; }
     const said = document.createElement("p");
-    said.textContent = `${clock(each.start, true)} ${each.row.querySelector(".who").textContent}: `;
+    said.textContent = `${[".time", ".who"].map(part => each.row.querySelector(part).textContent).filter(Boolean).join(" ")}: `;
     const strong = document.createElement("b");
     strong.textContent = each.row.querySelector(".tag").textContent.trim();
     said.append(strong);
@@ -181,11 +196,14 @@
     time.textContent = `${clock(state.now, true)} / ${clock(data.duration)}`;
     whole.setAttribute("aria-valuenow", state.now.toFixed(1));
     const each = items[current];
-    whole.setAttribute("aria-valuetext", clock(state.now) + (each ? `, ${each.row.querySelector(".who").textContent}, ${each.name || "no label"}` : ""));
+    whole.setAttribute("aria-valuetext", [clock(state.now), ...(each ? [each.row.querySelector(".who").textContent, each.name || "no label"] : [])].filter(Boolean).join(", "));
   }
   function reveal(row) {
     const list = row.parentNode, inner = list.scrollHeight > list.clientHeight + 4 && getComputedStyle(list).overflowY !== "visible";
-    if (inner) list.scrollTo({ top: row.offsetTop - list.clientHeight / 3, behavior: reduced.matches ? "auto" : "smooth" });
+    if (inner) {  // to a third of what is seen of the list, and whole
+      const { top, bottom } = list.getBoundingClientRect(), seen = Math.max(Math.min(bottom, innerHeight) - Math.max(top, 0), 0);
+      list.scrollTo({ top: row.offsetTop - Math.max(-top, 0) - Math.max(Math.min(seen / 3, seen - row.offsetHeight), 0), behavior: reduced.matches ? "auto" : "smooth" });
+    }
     else if (!audio || !audio.paused) row.scrollIntoView({ block: "center", behavior: reduced.matches ? "auto" : "smooth" });
   }
   function seek(seconds) {

@@ -81,7 +81,9 @@ def shares(talk: Talk | Window, styles: Mapping[str, int], vertical: bool = Fals
     )
     if vertical:
         return f'<div role="img" aria-label="{html_text(said)}">{bars}</div>'
-    top = html_text(", ".join(f"{name} {_percent(ms, total)}" for _, name, ms in parts[:4]))
+    open_ = sum(kind in (UNSURE, NONE) for kind, _, _ in parts)
+    shown = [*parts[: len(parts) - open_][:4], *parts[len(parts) - open_ :]]
+    top = html_text(", ".join(f"{name} {_percent(ms, total)}" for _, name, ms in shown))
     bar = f'<div class="shares" role="img" aria-label="{html_text(said)}">{bars}</div>'
     return f'{bar}<div class="small" aria-hidden="true">{top}</div>'
 
@@ -128,4 +130,4 @@ def _parts(talk: Talk | Window, styles: Mapping[str, int]) -> Sequence[tuple[str
 
 def _percent(part: float, whole: float) -> str:
     share = 100 * part / whole if whole else 0.0
-    return f"{share:.0f} %" if share >= 1 or share == 0 else "< 1 %"
+    return f"{share:.0f}\N{NO-BREAK SPACE}%" if share >= 1 or share == 0 else "< 1\N{NO-BREAK SPACE}%"

@@ -75,16 +75,16 @@ def contrasts(view: View) -> str:
         f"{html_text(f'{first}: {_short(one)}; {second}: {_short(other)}')}</li>"
         for segment, one, other in differing[:_MOST_CONTRASTS]
     )
-    agreed = f"Where both have a label, they agree on {same} of {len(both)} utterances." if both else ""
+    agreed = f"Where both have a label, they agree on {same} of {len(both)} utterances."
+    against = f'<h3>Where they differ most surely</h3><ul class="turns">{listed}</ul>' if listed else ""
     return (
         f'<section class="card" aria-labelledby="h-contrasts"><h2 '
-        f'id="h-contrasts">{html_text(says(first).capitalize())}, '
+        f'id="h-contrasts">What {html_text(says(first))} and what '
         f'{html_text(says(second))}</h2><div class="facts pair"><div class="scroll" tabindex="0" role="region" '
-        f'aria-labelledby="h-contrasts"><table class="crossed"><caption '
+        f'aria-label="How often which labels meet"><table class="crossed"><caption '
         f'class="small">Utterances: rows {html_text(says(first))}, columns {html_text(says(second))}</caption>'
-        f'<thead><tr><th scope="col"></th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f'<div><p class="small">{agreed}</p><h3>Where they differ most surely</h3><ul class="turns">{listed}</ul>'
-        f"</div></div>"
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div><p class="small">{agreed if both else "No utterance has a label of both."}</p>{against}</div></div>'
         "</section>"
     )
 
@@ -120,8 +120,9 @@ def _said(view: View, number: int) -> str:
         mark = "✓" if segment.label == view.truth[number] else "✗"
         facts.insert(0, f"truth: {view.truth[number]} {mark}")
     below = f'<span class="parts">{html_text("; ".join(facts))}</span>' if facts else ""
+    who = segment.speaker or (UNKNOWN_SPEAKER if any(view.speakers) else "")
     return (
-        f'<span class="who">{html_text(segment.speaker or UNKNOWN_SPEAKER)}</span>{parts.tag(segment, view.styles)}'
+        f'<span class="who">{html_text(who)}</span>{parts.tag(segment, view.styles)}'
         f'<span class="said">{html_text(segment.text or "")}{below}</span>'
     )
 

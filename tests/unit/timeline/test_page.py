@@ -24,6 +24,11 @@ from merkit.timeline.reading import read_timeline
 CHROMIUM = Path("/usr/bin/chromium")
 
 
+ZOOM = (
+    "to => { const zoom = document.getElementById('zoom'); zoom.value = to; zoom.dispatchEvent(new Event('change')); }"
+)
+
+
 class Counted(HTMLParser):
     """Counts what a parser takes for elements."""
 
@@ -122,6 +127,34 @@ def test_the_truth_stands_beside_the_predictions(tmp_path: Path) -> None:
     assert "truth: sad ✗" in page
 
 
+def test_where_no_speaker_is_known_no_line_says_so(tmp_path: Path) -> None:
+    known, unknown = (analysis([segment(0, 1, who, "happy"), segment(1, 2, "", "happy")]) for who in ("Ann", ""))
+
+    assert timeline_page(known, tmp_path).count('<span class="who">speaker unknown</span>') == 1
+    assert timeline_page(unknown, tmp_path).count('<span class="who"></span>') == 2
+
+
+def test_the_words_below_a_bar_name_what_has_no_label(tmp_path: Path) -> None:
+    labels = ("a", "b", "c", "d", "e")
+    segments = [Segment(n, n + 1, "Ann", "so", answer(label, labels=labels)) for n, label in enumerate(labels)]
+
+    page = timeline_page(
+        analysis([*segments, segment(5, 6, "Ann", None), silent(6, 9, "Ann")], labels=labels), tmp_path
+    )
+
+    assert ">a 11 %, b 11 %, c 11 %, d 11 %, unsure 11 %, no label 33 %<".replace(" %", "\N{NO-BREAK SPACE}%") in page
+
+
+def test_sources_that_never_both_have_a_label_differ_nowhere(tmp_path: Path) -> None:
+    both = sources("happy", "angry")
+    alone = replace(both, sources={"words": answer("happy"), "voice": answer(None)})
+
+    pages = [timeline_page(analysis([Segment(0, 1, "Ann", "so", each)]), tmp_path) for each in (both, alone)]
+
+    assert ["Where they differ most surely" in page for page in pages] == [True, False]
+    assert ["No utterance has a label of both." in page for page in pages] == [False, True]
+
+
 def test_to_html_writes_the_page_and_replaces_only_its_own(tmp_path: Path) -> None:
     made = long_call(tmp_path)
     (tmp_path / "notes.html").write_text("<p>mine")
@@ -197,6 +230,35 @@ def test_a_click_moves_playback_and_playback_moves_the_page(opened: Any) -> None
     assert opened.evaluate("document.getElementById('audio').paused")
 
 
+def test_playback_moves_the_utterance_to_where_it_is_seen(opened: Any) -> None:
+    opened.set_viewport_size({"width": 1400, "height": 900})  # most of the transcript is out of sight
+    opened.evaluate("scrollTo(0, 0)")
+    opened.evaluate("document.querySelector('#u9 .time').click()")
+
+    row = opened.evaluate("document.querySelector('[aria-current]').getBoundingClientRect().toJSON()")
+
+    assert opened.evaluate("scrollY") == 0
+    assert row["top"] > 0
+    assert row["bottom"] < 900
+
+
+def test_the_detail_cuts_no_text(opened: Any) -> None:
+    for width in (1400, 390):
+        opened.set_viewport_size({"width": width, "height": 900})
+        for length in ("0", "30", "15"):
+            opened.evaluate(ZOOM, length)  # a phone shows no field for it
+            texts = opened.evaluate(
+                "[...document.querySelectorAll('#detail text')].map(each => [each.textContent, "
+                "each.getBoundingClientRect().right - document.getElementById('detail').getBoundingClientRect().right])"
+            )
+            assert len(texts) > 4
+            assert [text for text, beyond in texts if beyond > 0] == []
+    opened.set_viewport_size({"width": 1400, "height": 900})
+    names = opened.locator("#detail text").all_text_contents()
+    assert {"neutral", "happy", "angry"} <= set(names)  # 1.8 of 15 s have room for each
+    assert not [name for name in names if "…" in name]
+
+
 def test_the_keyboard_moves_and_plays(opened: Any) -> None:
     opened.focus("#whole")
     opened.keyboard.press("End")
@@ -214,6 +276,20 @@ def test_the_keyboard_moves_and_plays(opened: Any) -> None:
     opened.keyboard.press("Enter")
     opened.wait_for_selector("#u7[aria-current]")
     assert 14 <= opened.evaluate("document.getElementById('audio').currentTime") < 16
+
+
+def test_the_page_says_at_once_that_no_utterance_is_current(browser: Any, tmp_path: Path) -> None:
+    write_analysis(analysis(CALL), outputs_of(tmp_path, Path("call")), {})
+    page = browser.new_page()
+
+    page.goto((tmp_path / "call.html").as_uri())
+    page.wait_for_selector("html[data-ready=yes]")
+    at_once = page.inner_text("#prediction")
+    page.keyboard.press("j")
+
+    assert at_once == "No utterance here."
+    assert page.inner_text("#prediction p") == "0:00.5 Ann: neutral 80 %"
+    page.close()
 
 
 def test_filters_keep_what_fits(opened: Any) -> None:
@@ -266,6 +342,87 @@ def test_an_index_finds_recordings_and_utterances(browser: Any, tmp_path: Path) 
     assert said == []
     assert all(url.startswith("file:") for url in asked)
     page.close()
+
+
+@pytest.fixture
+def index(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """Open the index of three recordings."""
+    unsure, none = segment(5, 6, "Ben", None, "perhaps"), silent(6.5, 8, "Ben")
+    calls = {
+        "a": [segment(0, 1.5, "Ann", "happy", "one", 0.55)],
+        "b": [segment(3.0 * n, 3.0 * n + 1.5, "Ann", "neutral", f"two {n}") for n in range(7)],
+        "c": [segment(0, 1.5, "Ann", "happy", "three", 0.9), segment(2, 4, "Ben", "angry", "four", 0.65), unsure, none],
+    }
+    for name, segments in calls.items():
+        write_analysis(analysis(segments), outputs_of(tmp_path, Path(name)), {})
+    path = check_index(tmp_path, [Path(name) for name in calls])
+    assert path is not None
+    write_index(path)
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-ready=yes]")
+    yield page
+    page.close()
+
+
+def listed(page: Any) -> list[str]:
+    return list(page.locator("#rows tr:not([hidden]) th > a").all_inner_texts())
+
+
+def utterances(page: Any) -> list[str]:
+    return list(page.locator("#rows tr:not([hidden]) .found li").all_inner_texts())
+
+
+def test_an_index_has_length_utterances_and_what_is_unsure_of_each_recording(index: Any) -> None:
+    cells = [row.locator("td.n").all_inner_texts() for row in index.locator("#rows tr").all()]
+
+    assert cells == [["0:01", "1", "0 %"], ["0:19", "7", "0 %"], ["0:08", "4", "17 %"]]
+    assert index.inner_text("#count") == "3 recordings, 12 utterances"
+
+
+@pytest.mark.parametrize(
+    ("column", "up", "down"),
+    [("name", "abc", "cba"), ("duration", "acb", "bca"), ("utterances", "acb", "bca"), ("unsure", "abc", "cab")],
+)
+def test_an_index_is_sorted_up_and_down(index: Any, column: str, up: str, down: str) -> None:
+    head = index.locator("th[aria-sort]")
+    index.click("[data-sort=name]" if column != "name" else "[data-sort=duration]")
+    orders = []
+    for _ in range(2):
+        index.click(f"[data-sort={column}]")
+        orders.append(("".join(listed(index)), head.count(), head.get_attribute("aria-sort")))
+
+    assert orders == [(up, 1, "ascending"), (down, 1, "descending")]
+
+
+def test_an_index_is_filtered_by_speaker_label_and_confidence(index: Any) -> None:
+    index.select_option("#who", label="Ben")
+    assert listed(index) == ["c"]
+    assert utterances(index) == [
+        *("0:02 Ben: angry 65 % – four", "0:05 Ben: unsure – perhaps", "0:06 Ben: no label"),
+    ]
+    index.select_option("#which", label="unsure")
+    assert utterances(index) == ["0:05 Ben: unsure – perhaps"]
+    index.select_option("#which", label="no label")
+    assert utterances(index) == ["0:06 Ben: no label"]
+    index.select_option("#who", label="all")
+    index.select_option("#which", label="happy")
+    assert listed(index) == ["a", "c"]
+    index.fill("#sure", "90")
+    assert utterances(index) == ["0:00 Ann: happy 90 % – three"]
+    assert index.inner_text("#count") == "1 recording, 1 utterance"
+    assert index.inner_text("#least") == "90 %"
+
+
+def test_an_index_shows_the_first_utterances_and_counts_the_others(index: Any) -> None:
+    index.fill("#search", " TWO ")
+
+    assert utterances(index) == [*(f"0:{3 * n:02d} Ann: neutral 80 % – two {n}" for n in range(4)), "and 3 more"]
+    assert index.locator("#rows .found a").nth(1).get_attribute("href") == "b.html#t=3"
+    assert index.inner_text("#count") == "1 recording, 7 utterances"
+    index.fill("#search", "B")  # the name of a recording: all of it
+    assert (listed(index), utterances(index)) == (["b"], [])
+    assert index.inner_text("#count") == "1 recording, 7 utterances"
 
 
 def test_the_index_replaces_no_file_of_another_origin(tmp_path: Path) -> None:
