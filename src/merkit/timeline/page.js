@@ -112,11 +112,11 @@
       const labelled = /^l\d+$/.test(each.kind);
       const box = shape("rect", { class: `box ${each.kind}${index === state.current ? " current" : ""}`, x: left, y: top, width: wide, height: tall, rx: 3 });
       if (labelled) box.style.fill = `url(#p${each.kind.slice(1)})`;
-      const shown = fitting(each.name, wide - 9);
+      const shown = fitting(each.name, wide - 4);
       if (shown) {
-        const long = widthOf(shown) + 6;
-        if (labelled) { const back = shape("rect", { class: each.kind, x: left + 2.5, y: top + 3, width: Math.min(long, wide - 5), height: tall - 6, rx: 2 }); back.style.opacity = .85; }
-        shape("text", { class: labelled ? "" : "free", x: left + 5.5, y: top + tall / 2 + 4.5 }, shown);
+        const long = widthOf(shown), inset = Math.min(5.5, (wide - long) / 2), edge = Math.min(3, inset - .5);
+        if (labelled) { const back = shape("rect", { class: each.kind, x: left + inset - edge, y: top + 3, width: long + 2 * edge, height: tall - 6, rx: 2 }); back.style.opacity = .85; }
+        shape("text", { class: labelled ? "" : "free", x: left + inset, y: top + tall / 2 + 4.5 }, shown);
       }
     }
     data.speakers.forEach((name, number) => {
