@@ -98,6 +98,28 @@ def test_json_has_every_value_of_an_utterance(tmp_path: Path) -> None:
     ]
 
 
+def test_json_says_what_an_analysis_was_made_of(tmp_path: Path) -> None:
+    made = analysis(
+        [Segment(0.0, 1.0, "", None, Prediction("", None, {}, None, ("audio",), "too little to compare with", 0.25))],
+        checkpoint_hash="ab",
+        calibrated=True,
+        transcript=Path("call.srt"),
+        transcript_hash="cd",
+        stages={"words": "Those of call.srt."},
+    )
+
+    content = json.loads(write(tmp_path, made).with_suffix(".json").read_text())
+
+    names = ("schema", "recording", "checkpoint", "checkpoint_hash", "calibrated", "transcript", "transcript_hash")
+    assert [content[name] for name in names] == [
+        *("merkit-timeline-1", "call.wav", "builtin:voice", "ab", True, "call.srt", "cd")
+    ]
+    assert (content["labels"], content["notes"]) == ([*LABELS], ["Made by hand."])
+    assert content["stages"] == {"words": "Those of call.srt."}
+    assert content["segments"][0]["probabilities"] is None
+    assert analysis([]).to_dict()["calibrated"] is False
+
+
 def test_the_published_schema_is_that_of_the_code() -> None:
     assert json.loads((ROOT / "docs" / "reference" / "timeline-1.schema.json").read_text()) == json_schema()
 
