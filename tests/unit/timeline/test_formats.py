@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import pandas as pd
@@ -173,6 +174,18 @@ def test_the_csv_has_every_value_of_an_utterance(tmp_path: Path) -> None:
     ]
 
 
+def test_the_csv_of_a_model_of_several_labels_has_a_column_for_them(tmp_path: Path) -> None:
+    both = Prediction(
+        "", "happy", {"neutral": 0.1, "happy": 0.8, "angry": 0.6}, 0.8, ("text",), labels=("happy", "angry")
+    )
+    made = analysis([Segment(0.0, 1.0, "Ann", "so", both)], multi_label=True)
+
+    row = pd.read_csv(write(tmp_path, made).with_suffix(".csv")).iloc[0]
+
+    assert [*row.index[3:6]] == ["label", "labels", "confidence"]
+    assert (row["label"], row["labels"]) == ("happy", "happy;angry")
+
+
 def test_rttm_has_the_fields_of_nist(written: Path) -> None:
     rows = [line.split(" ") for line in written.with_suffix(".rttm").read_text().splitlines()]
 
@@ -228,18 +241,44 @@ def test_pympi_reads_the_eaf(written: Path) -> None:
     assert [entry[0][0][0] for entry in vocabulary.values()] == [*LABELS, "unsure"]
 
 
+def test_the_eaf_links_the_recording_and_the_entries_of_its_vocabulary(tmp_path: Path) -> None:
+    recording = tmp_path / "my call.wav"
+    recording.touch()
+
+    path = write(tmp_path, analysis(CALL, recording)).with_suffix(".eaf")
+
+    assert [each["MEDIA_URL"] for each in Eaf(str(path)).get_linked_files()] == [recording.resolve().as_uri()]
+    labels = ElementTree.parse(path).findall(".//REF_ANNOTATION")
+    assert {each.get("CVE_REF"): each.findtext("ANNOTATION_VALUE") for each in labels} == {
+        "e0": "neutral", "e1": "happy", "e2": "angry", "e3": "unsure", None: "",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("ending", "expected"),
     [
-        ("srt", "1\n01:02:05,500 --> 01:02:06,250\n[Ann]: so be it (happy 70 %)\n"),
-        ("vtt", "WEBVTT\n\n01:02:05.500 --> 01:02:06.250\n<v Ann>so be it (happy 70 %)\n"),
+        ("srt", '1\n01:02:05,005 --> 01:02:06,250\n[Ann]: so "be" <it> & go (happy 80 %)\n'),
+        ("vtt", 'WEBVTT\n\n01:02:05.005 --> 01:02:06.250\n<v Ann>so "be" &lt;it&gt; &amp; go (happy 80 %)\n'),
     ],
 )
 def test_a_subtitle_is_as_its_format_has_it(tmp_path: Path, ending: str, expected: str) -> None:
-    path = write(tmp_path, joined()).with_suffix(f".{ending}")
+    made = analysis([segment(3725.005, 3726.25, "Ann", "happy", 'so "be"\n<it> & go')])
+
+    path = write(tmp_path, made).with_suffix(f".{ending}")
 
     assert path.read_text() == expected
-    assert [(cue.start, cue.end) for cue in pysubs2.load(str(path))] == [(3_725_500, 3_726_250)]
+    assert [(cue.start, cue.end) for cue in pysubs2.load(str(path))] == [(3_725_005, 3_726_250)]
+
+
+def test_a_textgrid_doubles_quotes_and_has_an_interval_for_each_silence(tmp_path: Path) -> None:
+    made = analysis([segment(0.5, 2.0, "Ann", "happy", 'so "be" it')], duration_s=3.0)
+
+    lines = write(tmp_path, made).with_suffix(".TextGrid").read_text().splitlines()
+
+    words = lines[lines.index('        name = "words@Ann"') : lines.index('        name = "emotion@Ann"')]
+    assert [line.strip() for line in words if "text =" in line or "size =" in line] == [
+        "intervals: size = 3", 'text = ""', 'text = "so ""be"" it"', 'text = ""',
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("segments", [[], [silent(0, 1)], [segment(0, 1, HOSTILE, "happy", HOSTILE)]])
