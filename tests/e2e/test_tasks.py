@@ -156,8 +156,8 @@ def test_results_keep_the_rows_of_other_tasks(runs, tmp_path):
     ]  # fmt: skip
 
     assert call("-q", "report", runs["majority"], *files).code == 0
-    assert systems()[:2] == [("calls", "majority"), ("films", "films")]
-    assert len(systems()) == 5
+    assert systems()[:3] == [("calls", "base"), ("calls", "majority"), ("films", "films")]
+    assert len(systems()) == 6
     assert len(tables_of(page.read_text())) == 5
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -69,8 +70,8 @@ def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -
     """Print a table; cells of a column given by its name may take several lines, those of the last one first."""
     console, cells = _results(), list(rows)
     heads = [Column(column, overflow="fold") if isinstance(column, str) else column for column in columns]
-    texts = list(zip(*cells, strict=True)) or [()] * len(heads)
-    widths = [max(map(cell_len, (str(head.header), *own))) for head, own in zip(heads, texts, strict=True)]
+    texts = zip_longest([str(head.header) for head in heads], *cells, fillvalue="")  # of each column
+    widths = [max(map(cell_len, own)) for own in texts]
     least = [width if head.no_wrap else min(width, _SHORT) for head, width in zip(heads, widths, strict=True)]
     if sum(least) + _GAP * len(least) <= console.width:
         heads = [replace(head, min_width=width) for head, width in zip(heads, least, strict=True)]

@@ -70,6 +70,15 @@ def test_short_cells_stay_on_one_line_and_the_last_column_is_broken(
     assert max(map(len, lines)) <= 80
 
 
+def test_a_row_may_be_shorter_than_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("variant", "score", "verdict"), [("base", "57.7"), ("wide", "33.3", "worse")])
+
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[3:5]] == [
+        ["base", "57.7"],
+        ["wide", "33.3", "worse"],
+    ]
+
+
 def test_json_holds_the_same_value_in_printable_characters(capsys: pytest.CaptureFixture[str]) -> None:
     show_json({"text": HOSTILE + " ü"})
 

@@ -254,6 +254,9 @@ def test_the_detail_cuts_no_text(opened: Any) -> None:
             assert len(texts) > 4
             assert [text for text, beyond in texts if beyond > 0] == []
     opened.set_viewport_size({"width": 1400, "height": 900})
+    opened.wait_for_function(  # a frame after the size has changed
+        "name => [...document.querySelectorAll('#detail text')].some(each => each.textContent === name)", arg="neutral"
+    )
     names = opened.locator("#detail text").all_text_contents()
     assert {"neutral", "happy", "angry"} <= set(names)  # 1.8 of 15 s have room for each
     assert not [name for name in names if "…" in name]
