@@ -296,16 +296,21 @@ def test_the_page_says_at_once_that_no_utterance_is_current(browser: Any, tmp_pa
 
 
 def test_filters_keep_what_fits(opened: Any) -> None:
-    shown = "#utterances li:not([hidden])"
+    def wait_for_the_line(words: str) -> None:
+        """A line outside of the window is drawn a frame later, and has no text until then."""
+        shown = "#utterances li:not([hidden])"
+        opened.wait_for_function(
+            "([line, words]) => document.querySelector(line).innerText.includes(words)", arg=[shown, words]
+        )
+        assert opened.locator(shown).count() == 1
+
     opened.select_option("#which", "unsure")
-    assert opened.locator(shown).count() == 1
-    assert "unsure words" in opened.inner_text(shown)
+    wait_for_the_line("unsure words")
     opened.select_option("#which", "none")
-    # a line outside of the window is drawn a frame later, and has no text until then
-    opened.wait_for_function("line => document.querySelector(line).innerText.includes('no speech')", arg=shown)
+    wait_for_the_line("no speech")
     opened.select_option("#which", "")
     opened.fill("#search", "differ")
-    assert "words: neutral 80 %; voice: angry 80 %" in opened.inner_text(shown)
+    wait_for_the_line("words: neutral 80 %; voice: angry 80 %")
     assert opened.inner_text("#count") == "1 of 20 utterances"
 
 
