@@ -67,7 +67,7 @@ def number(head: str) -> Column:
 
 
 def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; cells of a column given by its name may take several lines, those of the last one first."""
+    """Print a table; a column given by its name breaks cells into lines, short ones only where there is no room."""
     console, cells = _results(), list(rows)
     heads = [Column(column, overflow="fold") if isinstance(column, str) else column for column in columns]
     texts = zip_longest([str(head.header) for head in heads], *cells, fillvalue="")  # of each column

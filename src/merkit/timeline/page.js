@@ -68,8 +68,8 @@
   function fitting(name, room) {
     if (widthOf(name) <= room) return name;
     for (let letters = name.length - 1; letters > 1; letters--) {
-      const part = name.slice(0, letters) + "…";
-      if (widthOf(part) <= room) return part;
+      const shortened = name.slice(0, letters) + "…";
+      if (widthOf(shortened) <= room) return shortened;
     }
     return "";
   }
@@ -158,7 +158,7 @@
     box.replaceChildren();
     if (!each) { box.textContent = "No utterance here."; return; }
     const said = document.createElement("p");
-    said.textContent = `${[".time", ".who"].map(part => each.row.querySelector(part).textContent).filter(Boolean).join(" ")}: `;
+    said.textContent = `${[".time", ".who"].map(selector => each.row.querySelector(selector).textContent).filter(Boolean).join(" ")}: `;
     const strong = document.createElement("b");
     strong.textContent = each.row.querySelector(".tag").textContent.trim();
     said.append(strong);
