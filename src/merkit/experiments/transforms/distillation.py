@@ -135,7 +135,7 @@ class Distillation(Transform):
             wanted = {id_ for id_ in cell.fold.train if cell.manifest.by_id[id_].conversation in part.conversations}
             for checkpoint in part.checkpoints:
                 teacher = Recognizer.load(checkpoint, cell.manifest.root)
-                teacher.languages = None  # the parts that it was trained on may lack a language of this one
+                teacher.languages = None  # its training split may lack a language of this one
                 for prediction in teacher.predict_turns(
                     list(cell.manifest.turns(cell.members, *teacher.reach)),
                     wanted=wanted,
