@@ -118,7 +118,7 @@ def _limits(figures: Mapping[str, Any], clean: bool) -> list[str]:
         f"* **Do without punctuation what it does with it**: weighted F1 on MELD {number(written)} as written, {number(plain)} in "
         "plain text. Much of what the words of a script say is in the exclamation mark.",
         "* Tell fear and disgust reliably: they are shown on request alone (`--labels all`).",
-        "* Other languages than English: words that are known to be in another one get no answer.",
+        "* Other languages than English: words known to be in another language are not labelled.",
         f"* {seen} Calls, meetings and interviews are untested.",
         "* Say what a person feels. It predicts the label that annotators gave.",
     ]

@@ -12,7 +12,7 @@ from merkit.core.errors import MerkitError
 from merkit.core.phrases import number_of
 from merkit.data.files import write_texts
 from merkit.io.outputs import KEY, read_record
-from merkit.timeline import parts
+from merkit.timeline import fragments
 from merkit.timeline.analysis import Analysis
 from merkit.timeline.charts import patterns
 from merkit.timeline.document import VERSION
@@ -70,7 +70,7 @@ def index_page(entries: Sequence[_Entry]) -> str:
         "speakers": speakers,
         "recordings": [_data(each, labels, speakers, texts) for each in entries],
     }
-    script = parts.resource("index.js")
+    script = fragments.resource("index.js")
     who = "".join(
         f'<option value="{at}">{html_text(name or UNKNOWN_SPEAKER)}</option>' for at, name in enumerate(speakers)
     )
@@ -82,13 +82,16 @@ def index_page(entries: Sequence[_Entry]) -> str:
         for name, title in heads
     )
     used = dict.fromkeys(label for entry in entries for label in entry.analysis.summary.recording.labels_ms)
-    keys = "".join(f"<li>{parts.key(f'l{styles[label]}')}{html_text(label)}</li>" for label in labels if label in used)
-    keys += f"<li>{parts.key(UNSURE)}unsure</li><li>{parts.key(NONE)}no label</li>"
+    keys = "".join(
+        f"<li>{fragments.key(f'l{styles[label]}')}{html_text(label)}</li>" for label in labels if label in used
+    )
+    keys += f"<li>{fragments.key(UNSURE)}unsure</li><li>{fragments.key(NONE)}no label</li>"
     found = "words, names of recordings" if texts else "names of recordings"
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{policy(script)}{GENERATOR}\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<title>{number_of(len(entries), 'recording')}: emotions over time</title>\n<style>\n{parts.style()}</style>\n"
+        f"<title>{number_of(len(entries), 'recording')}: emotions over time</title>\n"
+        f"<style>\n{fragments.style()}</style>\n"
         f'</head>\n<body class="mk">\n{patterns()}\n<header><h1>{number_of(len(entries), "recording")}</h1>'
         f"</header>\n<main>"
         '<section class="card" aria-label="Recordings"><div class="filters">'
@@ -133,7 +136,7 @@ def _row(entry: _Entry, number: int, styles: Mapping[str, int]) -> str:
     return (
         f'<tr data-n="{number}"><th scope="row"><a href="{html_text(entry.page)}">{html_text(entry.name)}</a>'
         f'<ul class="turns found"></ul></th><td class="n">{clock(entry.analysis.duration_s)}</td>'
-        f'<td class="n">{talk.utterances}</td><td class="n">{unsure:.0f} %</td><td>{parts.shares(talk, styles)}'
+        f'<td class="n">{talk.utterances}</td><td class="n">{unsure:.0f} %</td><td>{fragments.shares(talk, styles)}'
         f"</td></tr>"
     )
 

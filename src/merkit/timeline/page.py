@@ -15,7 +15,7 @@ from merkit import __version__
 from merkit.core.characters import html_text
 from merkit.core.errors import MediaError
 from merkit.core.phrases import number_of
-from merkit.timeline import parts, sound
+from merkit.timeline import fragments, sound
 from merkit.timeline.charts import axis, courses, overview, patterns
 from merkit.timeline.peaks import Peaks, peaks_of
 from merkit.timeline.rows import contrasts, plain_rows, says, transcript
@@ -46,13 +46,14 @@ def timeline_page(analysis: "Analysis", folder: Path, audio: sound.Audio = "link
     has_sound = file is not None and audio != "none" and view.peaks is not None
     source = sound.link(file, folder) if file is not None and has_sound and audio == "link" else ""
     embedded = sound.embedded(file) if file is not None and has_sound and audio == "embed" else ""
-    script = parts.resource("page.js")
+    script = fragments.resource("page.js")
     beside = f'<div class="beside">{_player(view, has_sound, source)}{transcript(view)}</div>'
     sections = [_summary(view), beside, _courses(view), contrasts(view), _about(analysis)]
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{policy(script)}{GENERATOR}\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<title>{html_text(analysis.recording.name)}: emotions over time</title>\n<style>\n{parts.style()}</style>\n"
+        f"<title>{html_text(analysis.recording.name)}: emotions over time</title>\n"
+        f"<style>\n{fragments.style()}</style>\n"
         f'</head>\n<body class="mk">\n{patterns()}\n{_header(view)}\n<main>\n{"".join(sections)}\n</main>\n'
         f'<script type="application/json" id="data">{json_text(_data(view))}</script>\n'
         + (f'<script type="text/plain" id="sound">{embedded}</script>\n' if embedded else "")
@@ -65,9 +66,10 @@ def notebook_part(analysis: "Analysis") -> str:
     view = view_of(analysis, known_peaks(analysis))
     notes = "".join(f"<li>{html_text(note)}</li>" for note in (*analysis.stages.values(), *analysis.notes))
     return (
-        f'<div class="mk mk-notebook"><style>{parts.style()}</style>{patterns()}<h4>{html_text(analysis.title)}</h4>'
-        f"{parts.headline(analysis)}{overview(view)}{axis(analysis.duration_s)}{parts.legend(view)}"
-        f"{parts.speakers_table(view)}<details><summary>{number_of(len(analysis.segments), 'utterance')}</summary>"
+        f'<div class="mk mk-notebook"><style>{fragments.style()}</style>{patterns()}'
+        f"<h4>{html_text(analysis.title)}</h4>"
+        f"{fragments.headline(analysis)}{overview(view)}{axis(analysis.duration_s)}{fragments.legend(view)}"
+        f"{fragments.speakers_table(view)}<details><summary>{number_of(len(analysis.segments), 'utterance')}</summary>"
         f'<ol class="list">{plain_rows(view)}</ol></details><details><summary>Notes</summary><ul '
         f'class="notes">{notes}</ul>'
         "</details></div>"
@@ -130,17 +132,18 @@ def _summary(view: View) -> str:
     analysis = view.analysis
     turns = "".join(
         f'<li><button type="button" class="time" data-seek="{at:.3f}">{clock(at)}</button> {html_text(what)}</li>'
-        for at, what in parts.turning_points(analysis)
+        for at, what in fragments.turning_points(analysis)
     )
     points = f'<ul class="turns">{turns}</ul>' if turns else '<p class="small">None that is sure.</p>'
     windows = analysis.summary.windows
     over_time = ""
     if len(windows) > 1:
-        bars = "".join(parts.shares(window, view.styles, vertical=True) for window in windows)
+        bars = "".join(fragments.shares(window, view.styles, vertical=True) for window in windows)
         over_time = f'<h3>Shares over time</h3><div class="windows">{bars}</div>{axis(analysis.duration_s, 4)}'
     return (
-        f'<section class="card" aria-labelledby="h-summary"><h2 id="h-summary">Summary</h2>{parts.headline(analysis)}'
-        f'{_right(view)}<div class="facts"><div>{parts.speakers_table(view)}{parts.legend(view)}</div>'
+        f'<section class="card" aria-labelledby="h-summary"><h2 id="h-summary">Summary</h2>'
+        f"{fragments.headline(analysis)}"
+        f'{_right(view)}<div class="facts"><div>{fragments.speakers_table(view)}{fragments.legend(view)}</div>'
         f"<div><h3>Turning points</h3>{points}{over_time}</div></div></section>"
     )
 

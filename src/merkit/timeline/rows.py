@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from merkit.core.characters import html_text
-from merkit.timeline import parts
+from merkit.timeline import fragments
 from merkit.timeline.labels import NONE, UNSURE, style_class
 from merkit.timeline.view import LANES, UNKNOWN_SPEAKER, View, clock
 
@@ -122,7 +122,7 @@ def _said(view: View, number: int) -> str:
     below = f'<span class="parts">{html_text("; ".join(facts))}</span>' if facts else ""
     who = segment.speaker or (UNKNOWN_SPEAKER if any(view.speakers) else "")
     return (
-        f'<span class="who">{html_text(who)}</span>{parts.tag(segment, view.styles)}'
+        f'<span class="who">{html_text(who)}</span>{fragments.tag(segment, view.styles)}'
         f'<span class="said">{html_text(segment.text or "")}{below}</span>'
     )
 

@@ -1,6 +1,7 @@
 """How a recording becomes utterances, and what an analysis says about it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,6 +190,35 @@ def test_a_file_names_the_speakers_of_words(tmp_path: Path) -> None:
         ("ann", "c d e"),
         ("bob", "f"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("what", "options", "diarization"),
+    [
+        ("'{}'", {"speakers_file": ...}, None),
+        ("--speakers 2", {"speakers": 2}, None),
+        ("the diarization that was given (pipeline)", {}, lambda *_, **__: pytest.fail("not to be run")),
+    ],
+    ids=["a file", "a number", "a pipeline"],
+)
+@pytest.mark.parametrize("speaker", ["ann", ""])
+def test_words_without_times_say_that_nothing_else_names_their_speaker(
+    tmp_path: Path, what: str, options: dict[str, Any], diarization: Any, speaker: str
+) -> None:
+    file = tmp_path / "who.rttm"
+    file.write_text(RTTM)
+    if diarization is not None:
+        diarization.__name__ = "pipeline"
+    chosen = {name: file if value is ... else value for name, value in options.items()}
+
+    found = divide(
+        call(), [Line(None, None, speaker, "one two")], RecordingOptions(**chosen), diarization=diarization, name="call"
+    )
+
+    first = "Named by the transcript: ann." if speaker else "One speaker is assumed: the transcript names none."
+    unused = f"Not by {what.format(file)}: the words have no times to be matched with turns."
+    assert found.stages["speakers"] == f"{first} {unused}"
+    assert [(line.speaker, line.text) for line, _ in found.lines] == [(speaker, "one two")]
 
 
 def test_a_file_without_speakers_is_refused(tmp_path: Path) -> None:

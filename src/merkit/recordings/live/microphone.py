@@ -37,6 +37,7 @@ class Microphone(WaitingSource):
                 f"install portaudio; {_PIPE}"
             ) from None
         self._sounddevice: Any = sounddevice
+        self._losses = 0
 
     def __iter__(self) -> Iterator[Block]:
         with ExitStack() as opened:
@@ -49,6 +50,7 @@ class Microphone(WaitingSource):
                     callback=self._take,
                     finished_callback=self._finished,
                 )
+                opened.callback(self._report_losses)
                 opened.callback(stream.close)
                 stream.start()
             except (self._sounddevice.PortAudioError, ValueError) as error:  # ValueError: no such device
@@ -62,13 +64,21 @@ class Microphone(WaitingSource):
         """Take a block; called in a thread of PortAudio's."""
         arrived_s = self.clock()
         if status.input_overflow:
-            _log.warning("The microphone lost sound: the machine is busy.")
+            self._losses += 1
+            if self._losses == 1:  # a busy machine may lose sound in every block
+                _log.warning("The microphone lost sound: the machine is busy.")
         if not self._room.acquire(blocking=False):
             error = f"{MOST_BLOCKS * BLOCK_S:.0f} s of sound wait for the model: it is too slow for live speech here"
             self.put(MediaError(error))
             raise self._sounddevice.CallbackAbort
         samples = np.frombuffer(data, np.float32).reshape(frames, self.channels).T
         self.put(Block(samples.copy(), arrived_s))
+
+    def _report_losses(self) -> None:
+        if self._losses > 1:
+            _log.warning(
+                "The microphone lost sound %d times: close other programs, or use a smaller model.", self._losses
+            )
 
     def _finished(self) -> None:
         if not self._stopped:

@@ -51,7 +51,8 @@ def find_speakers(
     """Return who speaks when; one speaker where nothing else is known.
 
     The first of these decides that there is: a file, the user's diarization, the transcript, the channels, and speaker
-    diarization for a number of speakers.
+    diarization for a number of speakers. Words without times belong to no turn: their speaker is
+    named by the transcript alone.
 
     Args:
         name: The recording's name, by which a file of several recordings has its turns.
@@ -66,11 +67,14 @@ def find_speakers(
     Raises:
         MerkitError: A file cannot be read, or speaker diarization fails.
     """
+    if lines is not None and lines[0].start_s is None:
+        named = any(line.speaker for line in lines)
+        sentence = _named(lines, "the transcript") if named else f"{_ONE}: the transcript names none."
+        return WhoSpeaks((), f"{sentence}{_unused(options, diarization)}")
     if options.speakers_file is not None:
         turns, notes = read_turns(options.speakers_file, name, length_s)
         return WhoSpeaks(joined_turns(turns, TOUCHING_S), _named(turns, f"'{options.speakers_file}'"), notes)
-    has_times = lines is None or lines[0].start_s is not None
-    if diarization is not None and has_times:
+    if diarization is not None:
         if len(sounds) > 1:
             raise ConfigError(f"diarization: {_CHANNELS.format(len(sounds))}")
         found, notes = run_diarization(diarization, sounds[0][1], name, length_s, options.count)
@@ -83,7 +87,7 @@ def find_speakers(
         if options.count not in (None, len(sounds)):
             raise ConfigError(f"--speakers {options.count}: {_CHANNELS.format(len(sounds))}")
         return WhoSpeaks((), f"One for each channel: {', '.join(whole.speaker for whole, _ in sounds)}.")
-    if options.count is not None and options.count > 1 and has_times:
+    if options.count is not None and options.count > 1:
         ((_, sound),) = sounds
         regions = hear(sound)
         if not regions:
@@ -139,6 +143,19 @@ def _parts(line: Line, away: Sequence[Region], length_s: float) -> list[Line]:
     if line.text is not None and parts:
         parts = [max(parts, key=lambda part: part[1] - part[0])]
     return [replace(line, start_s=start_s, end_s=end_s) for start_s, end_s in parts]
+
+
+def _unused(options: RecordingOptions, diarization: Diarization | None) -> str:
+    """Return what cannot say who speaks where words have no times; empty: nothing was to."""
+    if diarization is not None:
+        what = name_of(diarization)
+    elif options.speakers_file is not None:
+        what = f"'{options.speakers_file}'"
+    elif options.count not in (None, 1):
+        what = f"--speakers {options.count}"
+    else:
+        return ""
+    return f" Not by {what}: the words have no times to be matched with turns."
 
 
 def _named(lines: Sequence[Line], by: str) -> str:

@@ -1,4 +1,4 @@
-"""Parts of a timeline in HTML that need no script: what the page and a notebook both show."""
+"""Fragments of HTML that need no script: what the page, the index and a notebook show alike."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
