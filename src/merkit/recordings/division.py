@@ -19,7 +19,7 @@ from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.recognise import recognise_sounds
 from merkit.recordings.speakers.pipelines import Diarization
-from merkit.recordings.speakers.stage import find_speakers, without_speakers
+from merkit.recordings.speakers.stage import find_speakers, in_order, without_speakers
 from merkit.recordings.speakers.turns import spoken_lines, with_speakers, within
 from merkit.recordings.speech import Region, has_enough, speech_regions
 from merkit.recordings.transcripts import Line
@@ -114,7 +114,9 @@ def divide(
         spoken = assign_channels(recording, named, choice.how)
     else:
         spoken = assign_channels(recording, turns, choice.how) if turns else wholes
-    kept = without_speakers(spoken, options.exclude_speakers, length_s)
+    of_lines = assign_channels(recording, turns, choice.how) if lines is not None and turns else ()
+    kept = without_speakers(spoken, options.exclude_speakers, length_s, of_lines)
+    notes += kept.notes
     excluded = number_of(len(options.exclude_speakers), "speaker")
     left_out = f" {excluded} excluded: neither read nor kept." if options.exclude_speakers else ""
     stages = {"channels": choice.sentence, "speakers": f"{who.sentence}{left_out}", "words": _NO_WORDS}
@@ -133,7 +135,7 @@ def divide(
         if found.lines:
             by_name = {whole.speaker: sound for whole, sound in wholes}
             own = [(line, by_name[each.speaker]) for each in found.lines for line in spoken_lines([each], turns)]
-            own = [(line, sound) for line, sound in own if line.speaker not in options.exclude_speakers]
+            own = in_order((line, sound) for line, sound in own if line.speaker not in options.exclude_speakers)
             ends = f"a change of speaker, a pause of {WORD_PAUSE_S:g} s"
             stages["utterances"] = _ends(len(own), "recognised line", ends)
             return Division(own, stages, True, notes=notes, language=found.language)
@@ -178,7 +180,7 @@ def _cut(
             longest_s=longest_s,
         )
     ]
-    return sorted(cut, key=lambda each: start_of(each[0]))
+    return in_order(cut)
 
 
 def _words_of_lines(lines: Sequence[Line], given: str | None, stated: str | None) -> str:

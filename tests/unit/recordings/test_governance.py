@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.networks import write_text_network
-from tests.recognition import FakeEngine
+from tests.recognition import FakeEngine, passage
 from tests.speech import RATE_HZ, speech
 from tests.tiny import built
 
@@ -62,6 +62,44 @@ def test_an_excluded_turn_is_cut_out_of_a_longer_one_and_reaches_no_recogniser(t
     assert spans[0] == (pytest.approx(0.0, abs=0.1), 4.0)
     assert spans[-1] == (8.0, 12.0)
     assert sum(engine.heard) == pytest.approx(8.0, abs=0.3)
+
+
+def test_no_recognised_line_goes_on_through_an_excluded_turn(tmp_path: Path) -> None:
+    file = tmp_path / "who.csv"
+    file.write_text("start,end,speaker\n0,3,Ann\n3,3.6,Ben\n3.6,9,Ann\n9,18,Ben\n")
+    options = RecordingOptions(speakers_file=file, exclude_speakers=("Ben",))
+    engine = FakeEngine(lambda n: [passage(" ".join("abcdefghijkl"), 0.0, (3.0, 5.4)[n % 2])])
+
+    found = divide(MONO, None, options, engine=engine)
+
+    spans = [(line.start_s, line.end_s) for line, _ in found.lines]
+    assert spans == [pytest.approx((0.0, 3.0)), pytest.approx((3.6, 9.0))]
+
+
+def test_a_line_loses_the_words_and_the_sound_of_an_excluded_turn_within_it(tmp_path: Path) -> None:
+    file = tmp_path / "who.csv"
+    file.write_text("start,end,speaker\n0,6,Ann\n6,10,Ben\n10.1,12,Ann\n12,14,Ben\n14,18,Ann\n")
+    lines = [
+        Line(0.0, 10.0, "", "Ann says hello. BEN SAYS HIS SECRET."),
+        Line(10.0, 12.2, "", "yours"),  # transcripts and turns differ by rounding
+        Line(12.2, 14.0, "", "another secret"),
+    ]
+
+    found = divide(MONO, lines, RecordingOptions(speakers_file=file, exclude_speakers=("Ben",)))
+
+    assert [(line.speaker, line.start_s, line.end_s, line.text) for line, _ in found.lines] == [
+        ("Ann", 0.0, 6.0, None),
+        ("Ann", 10.0, 12.0, "yours"),
+    ]
+    assert "Excluded: the words of 1 line, which that speaker may have said." in found.notes
+
+
+def test_lines_stay_in_order_of_time_when_parts_of_them_are_excluded() -> None:
+    lines = [Line(0.0, 10.0, "Ann", "a"), Line(1.0, 3.0, "Bob", "b"), Line(4.0, 5.0, "Cem", "c")]
+
+    found = divide(MONO, lines, RecordingOptions(exclude_speakers=("Cem",)))
+
+    assert [(line.start_s, line.speaker) for line, _ in found.lines] == [(1.0, "Bob"), (5.0, "Ann")]
 
 
 def test_the_channel_of_an_excluded_speaker_is_not_read() -> None:

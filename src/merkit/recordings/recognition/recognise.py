@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -191,7 +191,8 @@ def recognise_sounds(
         done += round(stretch[1] - stretch[0])
     if progress is not None and total:
         progress(f"words of {path.name}", total, total)
-    lines = [line for speaker, own in words.items() for line in _lines(speaker, own)]
+    away = {whole.speaker: without.get(sound, ()) for whole, sound in sounds}
+    lines = [line for speaker, own in words.items() for line in _lines(speaker, own, away[speaker])]
     lines.sort(key=lambda line: line.start_s)
     notes = [f"{_WORDS}{note}." for note in _notes(engine.name, language, probability, dropped, bool(lines))]
     return Recognition(path, length_s, engine.name, language, probability, lines, notes)
@@ -300,14 +301,16 @@ def _placed(passage: Passage, stretch: Region) -> Iterator[Word]:
         yield Word(first_s, last_s, word.text, word.probability)
 
 
-def _lines(speaker: str, words: Sequence[Word]) -> Iterator[RecognisedLine]:
-    spans = [(word.start_s, word.end_s) for word in words]
-    for first, last in groups(spans, PAUSE_S, LONGEST_S):
-        own = tuple(words[first:last])
-        text = spoken_text("".join(word.text for word in own))
-        if text is not None:
-            stripped = tuple(Word(w.start_s, w.end_s, w.text.strip(), w.probability) for w in own)
-            yield RecognisedLine(own[0].start_s, max(word.end_s for word in own), speaker, text, stripped)
+def _lines(speaker: str, words: Sequence[Word], away: Sequence[Region]) -> Iterator[RecognisedLine]:
+    """Yield words as lines, which end at pauses, and where something is that the engine did not get."""
+    for _, group in groupby(words, key=lambda word: sum(first_s < word.end_s for first_s, _ in away)):
+        near = list(group)
+        for first, last in groups([(word.start_s, word.end_s) for word in near], PAUSE_S, LONGEST_S):
+            own = near[first:last]
+            text = spoken_text("".join(word.text for word in own))
+            if text is not None:
+                stripped = tuple(Word(w.start_s, w.end_s, w.text.strip(), w.probability) for w in own)
+                yield RecognisedLine(own[0].start_s, max(word.end_s for word in own), speaker, text, stripped)
 
 
 def _notes(

@@ -1,16 +1,16 @@
 """The stage of speakers: who speaks when, from the best that is known; the number of speakers is never guessed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.lookup import unknown
-from merkit.core.phrases import listed
+from merkit.core.phrases import listed, number_of
 from merkit.data.media.audio import Recording
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.speakers.diarization import describe_error, diarize
 from merkit.recordings.speakers.pipelines import Diarization, name_of, run_diarization
-from merkit.recordings.speakers.turns import joined_turns, read_turns
+from merkit.recordings.speakers.turns import joined_turns, read_turns, within
 from merkit.recordings.speech import Region, minus
 from merkit.recordings.transcripts import Line
 from merkit.recordings.transcripts.lines import start_of
@@ -24,6 +24,8 @@ _HINT = "a transcript, RTTM or a table (--speakers-file) names several, or --spe
 _CHANNELS = "{} channels are read as a speaker each; use --channels mix"
 TOUCHING_S = 0.15
 """Turns of a file are one where less is between them: programs that write such files cut within words."""
+_WORD_S = 0.25
+"""Turns that reach less into a line of words have no word of it."""
 _NAMED = 6
 """How many names a sentence has."""
 
@@ -109,37 +111,72 @@ class Kept:
     spoken: Sequence[Spoken]
     away: dict[Recording, list[Region]]
     """By sound where the excluded speakers speak."""
+    notes: Sequence[str] = ()
 
 
-def without_speakers(spoken: Sequence[Spoken], excluded: Sequence[str], length_s: float) -> Kept:
-    """Return lines or turns without those of some speakers, and without what these say meanwhile.
+def without_speakers(
+    spoken: Sequence[Spoken], excluded: Sequence[str], length_s: float, turns: Sequence[Spoken] = ()
+) -> Kept:
+    """Return lines or turns in order of time, without those of some speakers, and without what these say meanwhile.
 
     A turn is divided where an excluded speaker speaks on the same sound; of a line with words the longest part stays.
+
+    Args:
+        spoken: Lines or turns.
+        excluded: The names of the speakers.
+        length_s: The recording's length.
+        turns: Those that the speakers of lines are from. A line loses its words where an excluded speaker has a turn
+            within it: some of them may be that speaker's.
 
     Raises:
         MerkitError: There is no such speaker, or nobody else.
     """
-    names = sorted({line.speaker for line, _ in spoken if line.speaker})
+    names = sorted({line.speaker for line, _ in (*spoken, *turns) if line.speaker})
     for name in excluded:
         if name not in names:
             raise MerkitError(f"--exclude-speaker: {unknown('speaker', name, names or ['none is named'])}")
-    away: dict[Recording, list[Region]] = {}
+    away, of_turns = _regions((*spoken, *turns), excluded, length_s), _regions(turns, excluded, length_s)
+    kept: list[Spoken] = []
+    silenced = 0
     for line, sound in spoken:
         if line.speaker in excluded:
-            away.setdefault(sound, []).append((start_of(line), length_s if line.end_s is None else line.end_s))
-    kept: list[Spoken] = []
-    for line, sound in spoken:
-        if line.speaker not in excluded:
-            kept += [(part, sound) for part in _parts(line, away.get(sound, ()), length_s)]
+            continue
+        if line.text is not None and _shared_s(line, of_turns.get(sound, ()), length_s) > _WORD_S:
+            line, silenced = replace(line, text=None), silenced + 1
+        kept += [(part, sound) for part in _parts(line, away.get(sound, ()), length_s)]
     if excluded and not kept:
         raise MerkitError("--exclude-speaker: nobody else speaks, so that nothing is left to analyze")
-    return Kept(kept, away)
+    notes = [f"Excluded: the words of {number_of(silenced, 'line')}, which that speaker may have said."]
+    return Kept(in_order(kept), away, notes if silenced else ())
+
+
+def in_order(spoken: Iterable[Spoken]) -> list[Spoken]:
+    """Return lines or turns in order of time."""
+    return sorted(spoken, key=lambda each: start_of(each[0]))
+
+
+def _regions(spoken: Iterable[Spoken], excluded: Sequence[str], length_s: float) -> dict[Recording, list[Region]]:
+    """Return by sound where some speakers speak."""
+    regions: dict[Recording, list[Region]] = {}
+    for line, sound in spoken:
+        if line.speaker in excluded:
+            regions.setdefault(sound, []).append(_region(line, length_s))
+    return regions
+
+
+def _region(line: Line, length_s: float) -> Region:
+    return start_of(line), length_s if line.end_s is None else line.end_s
+
+
+def _shared_s(line: Line, regions: Sequence[Region], length_s: float) -> float:
+    """Return how long a line and regions overlap at most."""
+    return max((last_s - first_s for first_s, last_s in within(regions, *_region(line, length_s))), default=0.0)
 
 
 def _parts(line: Line, away: Sequence[Region], length_s: float) -> list[Line]:
     if not away:
         return [line]
-    parts = minus((start_of(line), length_s if line.end_s is None else line.end_s), away)
+    parts = minus(_region(line, length_s), away)
     if line.text is not None and parts:
         parts = [max(parts, key=lambda part: part[1] - part[0])]
     return [replace(line, start_s=start_s, end_s=end_s) for start_s, end_s in parts]
