@@ -8,7 +8,8 @@ its content. An empty file holds nothing that could be lost.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 
 from merkit.core.errors import MerkitError
 from merkit.data.files import atomic_path, file_hash, remove_leftovers
+
+_log = logging.getLogger(__name__)
 
 KEY = "merkit"
 
@@ -76,6 +79,9 @@ class Outputs:
     ) -> None:
         """Write the record and the files, or nothing; a kill leaves no file that the record does not name.
 
+        Files of an earlier result, in other formats, are removed: beside this one they would be taken for its own. One
+        that was edited stays, and is not merkit's any more.
+
         Args:
             content: What the record holds beside the key ``merkit``.
             made_of: What `made_of` will return.
@@ -87,7 +93,9 @@ class Outputs:
         """
         self.check(inputs)
         known = read_record(self.record)
-        hashes = {} if known is None else dict(known[KEY]["files"])  # of earlier files that are not written now
+        same_result = known is not None and known[KEY]["content"] == _content_hash(content)
+        hashes = dict(known[KEY]["files"]) if known is not None and same_result else {}
+        outdated = [] if known is None or same_result else list(self._others(known, writers))
         with ExitStack() as stack:  # left in reverse order: the record takes its place before the files
             for path, write in writers.items():
                 temporary = stack.enter_context(atomic_path(path))
@@ -101,6 +109,16 @@ class Outputs:
             for path in writers:
                 if path.exists() and not (known and hashes[path.name] == known[KEY]["files"].get(path.name)):
                     path.resolve().unlink()  # else a kill would leave it beside a record that does not know it
+            for path in outdated:
+                path.unlink()
+                _log.info("'%s' is removed: it was written with an earlier result", path)
+
+    def _others(self, known: Mapping[str, Any], written: Collection[Path]) -> Iterator[Path]:
+        """Yield the files of an earlier record that are not written now, and are as merkit wrote them."""
+        for name in known[KEY]["files"]:
+            path = self.record.with_name(Path(name).name)
+            if path not in written and path.is_file() and is_as_written(path, self.record, known):
+                yield path
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

@@ -134,7 +134,7 @@ def write_report(
     with ExitStack() as stack:  # the kept files take their places last, if all others have
         for path, text in kept.items():
             stack.enter_context(atomic_path(path)).write_text(text, encoding="utf-8")
-        outputs.write({}, {"runs": [str(run) for run in runs]}, {path: _writer(text) for path, text in texts.items()})
+        outputs.write({"runs": [str(run) for run in runs]}, {}, {path: _writer(text) for path, text in texts.items()})
     return ReportFiles(html, markdown, csv, (*texts, *kept), requested)
 
 

@@ -1,5 +1,6 @@
 """Files at paths that a user names, and the record beside them."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,33 @@ def test_files_of_an_earlier_set_stay_known(tmp_path: Path) -> None:
     save("report.csv", "subsets.csv")
     save("report.csv")
     save("report.csv", "subsets.csv")
+
+
+def test_a_file_of_an_earlier_result_is_removed_unless_it_was_edited(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def save(words: str, *names: str) -> Outputs:
+        outputs = Outputs(tmp_path / "call.json", tuple(tmp_path / name for name in names))
+        outputs.write(
+            {"words": words}, {"words": words}, {path: lambda p: p.write_text(words) for path in outputs.files}
+        )
+        return outputs
+
+    first = save("a secret", "call.csv", "call.srt", "call.vtt")
+    (tmp_path / "call.vtt").write_text("corrected by hand")
+    save("", "call.csv")
+
+    assert not (tmp_path / "call.srt").exists()
+    assert "call.srt' is removed: it was written with an earlier result" in caplog.text
+    assert (tmp_path / "call.vtt").read_text() == "corrected by hand"
+    assert first.made_of() is None
+    with pytest.raises(MerkitError, match=r"call\.vtt' exists, and merkit did not write it"):
+        first.check()
+
+    save("", "call.srt")  # of the same result as the table, which stays
+    assert Outputs(tmp_path / "call.json", (tmp_path / "call.csv", tmp_path / "call.srt")).made_of() == {"words": ""}
 
 
 def test_half_a_character_in_a_name_is_written_as_json_and_read_again(outputs: Outputs) -> None:
