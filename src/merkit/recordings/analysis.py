@@ -28,6 +28,7 @@ from merkit.recordings.unfinished import Unfinished, in_memory
 from merkit.recordings.windows import windows_of
 from merkit.timeline.analysis import STAGES, Analysis, Segment
 from merkit.timeline.peaks import peaks_of
+from merkit.timeline.reasons import NO_WORDS
 
 
 def analyze_recording(
@@ -106,7 +107,10 @@ def analyze_recording(
     reasons = {
         name: unheard[own[0].id] for name, own in pieces.pieces.items() if all(piece.id in unheard for piece in own)
     }
-    nothing = {u.id for u in utterances if u.id in reasons and not (reads_text and (u.text or "").strip())}
+    wordless = {u.id for u in utterances if not (reads_text and (u.text or "").strip())}
+    if reads == {"text"}:
+        reasons = dict.fromkeys(wordless, NO_WORDS)
+    nothing = reasons.keys() & wordless
     turns = list(turns_of(utterances, Path(), *recognizer.reach))
     uncut = [piece for piece in heard if piece.id in pieces.pieces]
     times, unaligned = align_turns(recognizer.request, list(turns_of(uncut, Path())))

@@ -18,11 +18,12 @@ from merkit.core.types import Turn, Utterance, turns_of
 from merkit.core.waveform import Channel
 from merkit.data.media.audio import Recording, audio_blocks, channel_blocks, duration_s
 from merkit.recordings import silero
-from merkit.timeline.reasons import CHANNELS_CANCEL, NO_SPEECH
+from merkit.timeline.reasons import CHANNELS_CANCEL, NO_SPEECH, NO_WORDS
 
 _ADVICE = {
     NO_SPEECH: " was found in the sound; a model of other sounds is used with --no-speech-check (speech_check=False)",
     CHANNELS_CANCEL: " out in their mean, which is read; read one of them with --channels left (channels='left')",
+    NO_WORDS: ", which are all that is read",
 }
 
 Region = tuple[float, float]
@@ -135,9 +136,9 @@ def without_unheard(utterances: Sequence[Utterance]) -> tuple[list[Utterance], d
 
 
 def describe_unheard(unheard: Mapping[str, str], unlabelled: Collection[str], total: int) -> list[str]:
-    """Return notes that count the utterances whose sound says nothing, by what became of them."""
+    """Return notes that count the utterances that say nothing by sound or words, by what became of them."""
     notes = []
-    for reason in (NO_SPEECH, CHANNELS_CANCEL):
+    for reason in (NO_SPEECH, CHANNELS_CANCEL, NO_WORDS):
         names = [name for name, why in unheard.items() if why == reason]
         without = sum(name in unlabelled for name in names)
         if without:

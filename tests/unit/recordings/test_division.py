@@ -240,3 +240,16 @@ def test_a_model_of_text_alone_reads_recognised_words(text_model: Recognizer) ->
 def test_a_model_of_text_alone_needs_a_transcript_or_a_recogniser(text_model: Recognizer) -> None:
     with pytest.raises(MerkitError, match=r"give a transcript, or recognise words \(--asr, asr=True\)"):
         analyze_recording(text_model, call(), None, "words")
+
+
+@pytest.mark.parametrize(
+    ("lines", "engine"),
+    [([Line(None, None, "", "")], None), ([Line(0.0, 2.0, "", None)], None), (None, FakeEngine(lambda n: []))],
+    ids=["an empty transcript", "times alone", "a recogniser that finds none"],
+)
+def test_a_model_of_text_alone_gives_no_label_where_nobody_says_a_word(
+    text_model: Recognizer, lines: list[Line] | None, engine: FakeEngine | None
+) -> None:
+    result = analyze_recording(text_model, call(), lines, "words", engine=engine)
+
+    assert {(segment.label, segment.reason) for segment in result.segments} == {(None, "no words")}
