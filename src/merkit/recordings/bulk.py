@@ -18,7 +18,7 @@ from merkit.recordings.analysis import analyze_recording
 from merkit.recordings.options import DEFAULT_OPTIONS, RecordingOptions
 from merkit.recordings.recognition.models import default_engine, open_engine
 from merkit.recordings.search import FoundRecording
-from merkit.recordings.unfinished import LONG_S, Unfinished, remove_unfinished, unfinished
+from merkit.recordings.unfinished import LONG_S, PARTS, Unfinished, remove_unfinished, unfinished
 from merkit.recordings.writing import made_of, outputs_of, write_analysis
 from merkit.timeline.analysis import Analysis
 from merkit.timeline.formats import DEFAULT, HTML
@@ -187,4 +187,4 @@ def _parts(
 
 
 def _parts_folder(out: Path, one: FoundRecording) -> Path:
-    return out / f"{one.output}.parts"
+    return out / f"{one.output}{PARTS}"

@@ -1,5 +1,6 @@
 """Corrected timelines as a corpus: from a folder of them to a manifest that models are trained on."""
 
+import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from merkit.data.media.sources import END_SLIP_S
 from merkit.io.outputs import KEY, is_as_written, read_record
 from merkit.recordings.corrections import READERS, Corrected, labels_of, read_corrected
 from merkit.recordings.search import MEDIA
+from merkit.recordings.unfinished import PARTS
 
 LABEL = "label"
 UNCHANGED = "not corrected since it was written (--accept-unchanged takes its labels as they are)"
@@ -106,21 +108,38 @@ def _timelines(folder: Path) -> dict[str, dict[str, Path]]:
     """Return the files of each timeline by ending, by their name below the folder."""
     found: dict[str, dict[str, Path]] = defaultdict(dict)
     for at, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not name.endswith(PARTS))
         for name in sorted(names):
             path = Path(at) / name
-            if path.suffix.lower() in READERS and not name.startswith("."):
+            if path.suffix.lower() in READERS and not name.startswith(".") and not _is_other_json(path):
                 found[str(path.relative_to(folder).with_suffix(""))][path.suffix.lower()] = path
     return dict(found)
+
+
+def _is_other_json(path: Path) -> bool:
+    """Return whether a file is JSON of another kind than timelines; a damaged one may be a timeline."""
+    if path.suffix.lower() != ".json":
+        return False
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return not isinstance(content, Mapping) or "schema" not in content
 
 
 def _corrected(name: str, files: Mapping[str, Path], content: Mapping[str, Any] | None) -> Path | None:
     """Return the one file that was changed since it was written; ``None``: none was.
 
     Raises:
-        MerkitError: Several were.
+        MerkitError: Several were, or which of several was is not known, as the JSON file is damaged or has no record.
     """
     changed = []
+    if content is None and ".json" in files and len(files) > 1:
+        read_corrected(files[".json"])
+        names = listed([path.name for path in files.values()], 4)
+        raise MerkitError(
+            f"'{files['.json'].name}' has no key '{KEY}' any more, which tells what was corrected: keep one of {names}"
+        )
     for path in files.values():
         own = content is not None and (path.suffix == ".json" or path.name in content[KEY]["files"])
         if not own or not is_as_written(path, files[".json"], content or {}):

@@ -22,6 +22,8 @@ from merkit.io.lock import LOCK, alone
 
 LONG_S = 600.0
 """Shorter recordings are analyzed in one go, and their vectors are held in memory."""
+PARTS = ".parts"
+"""Ending of the folder's name, which is else that of the result."""
 _KEY = "made_of.json"
 _FEATURES = "features"
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,48 @@ def test_two_corrected_files_of_a_recording_are_an_error_and_the_others_are_done
     assert done.code == 1
     assert "failed: one: 2 of its files were corrected (one.csv, one.json): keep the corrections in" in done.error
     assert {u.conversation for u in read_manifest(tmp_path / "data").utterances} == {"two"}
+
+
+def without_record(path: Path) -> None:
+    content = json.loads(path.read_text())
+    del content["merkit"]
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-30]), r"failed: call: .*call\.json: .*line \d+"),
+        (
+            without_record,
+            "failed: call: 'call.json' has no key 'merkit' any more, which tells what was corrected: keep",
+        ),
+    ],
+    ids=["cut off", "its record is gone"],
+)
+def test_a_json_file_that_cannot_tell_what_was_corrected_is_the_one_that_is_named(
+    tmp_path: Path, change: Callable[[Path], Any], message: str
+) -> None:
+    change(write(tmp_path).with_suffix(".json"))
+
+    done = call("corpus", "from-timelines", tmp_path / "out", "--out", tmp_path / "data")
+
+    assert done.code != 0
+    assert re.search(message, done.error)
+    assert "call.eaf" not in done.error.partition("keep")[0]
+
+
+def test_what_is_no_timeline_is_passed_over(tmp_path: Path) -> None:
+    correct_json(write(tmp_path).with_suffix(".json"))
+    parts = tmp_path / "out" / "long.parts"
+    parts.mkdir()
+    (parts / "words-12.json").write_text('{"value": [], "checksum": "0"}')
+    (tmp_path / "out" / "call.transcript.json").write_text('{"segments": [], "language": "en"}')
+    (tmp_path / "out" / "settings.json").write_text("[1, 2]")
+
+    done = call("corpus", "from-timelines", tmp_path / "out", "--out", tmp_path / "data")
+
+    assert (done.code, "failed" in done.error, "left out" in done.error) == (0, False, False)
 
 
 @pytest.mark.parametrize(
