@@ -150,7 +150,16 @@ def test_a_student_that_cannot_be_taught_is_refused_before_its_teachers_are_trai
     rates = distilled(str(home / "teacher.toml"))
     rates["training"] |= {"learning_rates": {"heads": 1e-3}}
     fitted = distilled(str(home / "teacher.toml"), model="majority")
-    for values, told in [(rates, "parameter group"), (fitted, "'majority' learns without gradients")]:
+    stage = {**recipe_values("single"), "seeds": 1}
+    write_recipe(tmp_path / "stage.toml", stage)
+    second = distilled(str(home / "teacher.toml"), model="linear")
+    second["encoders"] = {"audio": {"name": "checkpoint", "recipe": "stage.toml"}}
+    without = "learns without gradients"
+    for values, told in [
+        (rates, "parameter group"),
+        (fitted, f"'majority' {without}"),
+        (second, f"'linear' {without}"),
+    ]:
         done = train(home, write_recipe(tmp_path / "r.toml", values), tmp_path / "run")
 
         assert done.code == 2

@@ -80,6 +80,8 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
             )
     if file is not None and not mistakes:
         _check_training(file.training, encoders, mistakes)
+        if model is not None and model.is_fitted:
+            _check_fitted(file, model, mistakes)
         if protocol is not None and options is not None and protocol.build(options, True).multi_label:
             _check_multi_label(file, model, mistakes)
     if protocol is not None and options is not None:
@@ -129,7 +131,9 @@ def _check_other(
         mistakes.append(f"{key}.protocol = {values.get('protocol')!r}: both recipes need '{protocol.reference}'")
         return None
     try:
-        recipe = check_recipe(values if values.get("options") else {**values, "options": options.model_dump()}, key)
+        own = values.get("options") or {}
+        both = {**options.model_dump(), **own} if isinstance(own, Mapping) else own
+        recipe = check_recipe({**values, "options": both}, key)
     except ConfigError as error:
         mistakes.append(str(error))
         return None
@@ -158,6 +162,16 @@ def _check_modalities(model: ModelSpec, count: int, mistakes: list[str]) -> None
         mistakes.append(
             f"encoders: {count} found, '{model.name}' takes {wanted}; each is a table [encoders.<modality>]"
         )
+
+
+def _check_fitted(file: _File, model: ModelSpec, mistakes: list[str]) -> None:
+    """Report what weighs utterances for gradients, where there are none."""
+    fitted = f"'{model.name}' is fitted without gradients"
+    weights = "; its config has class_weights" if "class_weights" in model.config.model_fields else ""
+    if file.loss != LossConfig():
+        mistakes.append(f"loss: {fitted}, leave [loss] out{weights}")
+    if file.training.balanced:
+        mistakes.append(f"training.balanced = true: {fitted}, leave it out{weights}")
 
 
 def _check_multi_label(file: _File, model: ModelSpec | None, mistakes: list[str]) -> None:

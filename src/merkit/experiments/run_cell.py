@@ -31,6 +31,7 @@ from merkit.experiments.resume import BY_EPOCH, clear, is_complete, key_of, tidy
 from merkit.experiments.transform import Resources, TrainCell
 from merkit.experiments.transforms.registry import transforms_of
 from merkit.experiments.validation import fitted_thresholds, validation_scores
+from merkit.inference.languages import has_foreign_words
 from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
 from merkit.io.cell_record import BY_EPOCH as BY_EPOCH_TABLE
@@ -125,6 +126,7 @@ def run_cell(
     config = CheckpointConfig(spec, recipe.config, labels, recipe.encoders, recipe.protocol.name)
     if "text" in config.reads:
         config = replace(config, languages=_languages(cell))
+        _warn_of_foreign_words(cell, config.languages)
     if multi_label:
         config = replace(config, thresholds=(DEFAULT_THRESHOLD,) * len(labels))  # until training has ended
     if isinstance(model, FittedModel):
@@ -205,6 +207,18 @@ def _languages(cell: Cell) -> tuple[str, ...] | None:
     codes = {language_code(cell.manifest.by_id[name].language) for name in cell.fold.train}
     known = sorted(code for code in codes if code is not None)
     return tuple(known) if known and None not in codes else None
+
+
+def _warn_of_foreign_words(cell: Cell, languages: tuple[str, ...] | None) -> None:
+    """Warn of words in the test split that are scored, though the checkpoint would leave them out."""
+    test = [cell.manifest.by_id[name] for name in cell.fold.test]
+    foreign = sum(has_foreign_words(utterance, languages) for utterance in test)
+    if foreign:
+        _log.warning(
+            "%s: %d of %d test utterances have words in a language that the training split lacks: scores are with "
+            "these words, but 'merkit predict' and 'merkit analyze' leave them out",
+            *(cell.name, foreign, len(test)),
+        )
 
 
 def _trained_on(cell: Cell) -> dict[str, Any]:

@@ -64,7 +64,8 @@ class Svm(ClassicalBaseline):
             if self.config.kernel == "linear":
                 support, coefficients = coefficients @ support, np.eye(len(coefficients))
             else:
-                gamma = 1.0 / (vectors.shape[1] * vectors.var())  # scikit-learn's "scale"
+                variance = vectors.var()
+                gamma = 1.0 / (vectors.shape[1] * variance) if variance else 1.0  # scikit-learn's "scale"
         self.seen = torch.from_numpy(seen)
         self.vectors, self.coefficients = torch.from_numpy(support).float(), torch.from_numpy(coefficients).float()
         self.bias, self.gamma = torch.from_numpy(bias).float(), torch.tensor(gamma, dtype=torch.float32)

@@ -12,7 +12,9 @@ from merkit.core.batch import Padded
 from merkit.core.errors import MerkitError
 
 _SMALLEST_STD = 1e-6
-"""Relative to the mean's size (at least 1); a column below it is constant, with rounding noise."""
+"""Relative to the mean's size; a column below it is constant, with rounding noise."""
+_NOISE = 1e-8
+"""A column with a smaller standard deviation is constant too, however small its mean."""
 
 
 class Standardizer(nn.Module):
@@ -38,7 +40,7 @@ class Standardizer(nn.Module):
             MerkitError: There is no array.
         """
         mean, std = moments(arrays, self.mean.shape)
-        constant = std <= _SMALLEST_STD * np.maximum(np.abs(mean), 1.0)
+        constant = std <= np.maximum(_SMALLEST_STD * np.abs(mean), _NOISE)
         scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, std))
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))

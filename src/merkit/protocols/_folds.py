@@ -23,6 +23,11 @@ conversation: Group = attrgetter("conversation")
 speaker: Group = attrgetter("speaker")
 
 
+def known_speaker(utterance: Utterance) -> str:
+    """Return the speaker; one who is not known is a person of that conversation alone."""
+    return utterance.speaker or utterance.conversation
+
+
 def draw(names: Iterable[str], count: int, *key: str | int) -> frozenset[str]:
     """Return ``count`` of the names, drawn by ``key`` (seed, fold name, …), whatever their order."""
 

@@ -19,7 +19,7 @@ from merkit.core.protocol import Fold, Label, Protocol, ProtocolOptions, Protoco
 from merkit.core.types import Scalar, Utterance
 from merkit.data.corpus.labels import label_name, label_warnings, number_of
 from merkit.metrics.multi_label import MULTI_LABEL_METRICS, metrics_of
-from merkit.protocols._folds import Group, balanced, conversation, cut, fold, speaker
+from merkit.protocols._folds import Group, balanced, conversation, cut, fold, known_speaker
 
 SPLITS = {
     "train": "train",
@@ -295,7 +295,7 @@ class Table(Protocol):
         self, name: str, learnable: Sequence[Utterance], test: Sequence[Utterance], seed: int, key: str | int
     ) -> Fold:
         """Return a fold whose validation split is drawn by group, by conversation where a group exceeds its share."""
-        group = self._group if self.options.group else speaker
+        group: Group = self._group if self.options.group else known_speaker
         if not self._share_of(learnable, group):
             group = conversation
         count = self._share_of(learnable, group)

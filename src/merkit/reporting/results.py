@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from merkit.core.errors import MerkitError
+from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.lookup import unknown
 from merkit.core.types import MODALITIES
 from merkit.encoders.checkpoint import describe_extractors
@@ -274,10 +274,19 @@ _ORDER = ", then ".join([*(" and ".join(step) for step in SIMPLEST_FIRST), "all 
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
-    """Return the folders' names, with the parent folder where two are equal."""
-    names = [path.resolve().name for path in paths]
-    repeated = {name for name, times in Counter(names).items() if times > 1}
-    return [
-        f"{path.resolve().parent.name}/{name}" if name in repeated else name
-        for path, name in zip(paths, names, strict=True)
-    ]
+    """Return the folders' names, each with as many folders above it as tell it from all others.
+
+    Raises:
+        ConfigError: A folder is given twice.
+    """
+    folders = [path.resolve() for path in paths]
+    for path, folder in zip(paths, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise ConfigError(f"'{path}' is given more than once: name each run once")
+    labels, depth = [folder.name for folder in folders], 1
+    while len(set(labels)) < len(labels):
+        depth += 1
+        times = Counter(labels)
+        longer = ["/".join(folder.parts[-depth:]) for folder in folders]
+        labels = [more if times[label] > 1 else label for label, more in zip(labels, longer, strict=True)]
+    return labels

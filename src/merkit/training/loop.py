@@ -195,13 +195,14 @@ class _Losses:
         self._epoch = epoch
         self._sums: dict[str, Tensor] = {}
         self._count = 0
-        self._unseen: list[tuple[Tensor, tuple[str, ...]]] = []
+        self._unseen: list[tuple[Mapping[str, Tensor], tuple[str, ...]]] = []
 
     def add(self, terms: Mapping[str, Tensor], batch: Batch) -> None:
         values = {name: term.detach().float() for name, term in terms.items()}
-        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in values.items()}
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
-        self._unseen.append((torch.stack(list(values.values())), batch.ids))
+        self._unseen.append((values, batch.ids))
         if len(self._unseen) >= _CHECK_EVERY:
             self._check()
 
@@ -213,10 +214,12 @@ class _Losses:
     def _check(self) -> None:
         if not self._unseen:
             return
-        finite = torch.isfinite(torch.stack([values for values, _ in self._unseen])).tolist()
-        for row, (_, ids) in zip(finite, self._unseen, strict=True):
-            if not all(row):
-                guilty = ", ".join(name for name, good in zip(self._sums, row, strict=True) if not good)
+        values = torch.stack([value for terms, _ in self._unseen for value in terms.values()])
+        finite = iter(torch.isfinite(values).tolist())
+        for terms, ids in self._unseen:
+            bad = [name for name in terms if not next(finite)]
+            if bad:
+                guilty = ", ".join(bad)
                 raise NonFiniteLossError(
                     f"The loss ({guilty}) became NaN or infinite in epoch {self._epoch}, in the batch of "
                     f"{', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}. "

@@ -1,6 +1,7 @@
 """The languages that a trained checkpoint states, and their effect on predictions."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,6 +64,14 @@ def test_where_one_language_is_not_known_none_is_stated(tmp_path: Path) -> None:
     data = write(tmp_path / "data", lambda utterance: None if utterance.id == "c002_1" else "en")
 
     assert read_config(train(data, tmp_path / "run", recipe_values("bag_of_words"))).languages is None
+
+
+def test_words_of_the_test_split_in_another_language_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = write(tmp_path / "data", lambda utterance: "it" if utterance.id == "c005_1" else "en")
+
+    train(data, tmp_path / "run", recipe_values("bag_of_words"))
+
+    assert re.search(r"1 of \d+ test utterances have words in a language that the training split lacks", caplog.text)
 
 
 def test_a_model_of_sound_states_none(home: Path, tmp_path: Path) -> None:

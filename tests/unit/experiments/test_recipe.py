@@ -93,6 +93,25 @@ def test_balanced_batches_are_for_models_of_utterances() -> None:
         check_recipe(recipe_values("concat", balanced=True, batch_seconds=30.0), "r.toml")
 
 
+def test_a_model_without_gradients_takes_no_weights_for_them() -> None:
+    with pytest.raises(
+        ConfigError, match=r"loss: 'bag_of_words' is fitted without gradients.*config has class_weights"
+    ):
+        check_recipe({**recipe_values("bag_of_words"), "loss": {"class_weights": "inverse"}}, "r.toml")
+    with pytest.raises(ConfigError, match=r"training.balanced = true: 'linear' is fitted without gradients"):
+        check_recipe(recipe_values("linear", balanced=True), "r.toml")
+
+
+def test_options_that_a_stage_leaves_out_are_those_of_the_recipe_that_names_it() -> None:
+    stage = {**recipe_values("single"), "options": {"label": "mood"}}
+    values = {**recipe_values("bc_lstm"), "options": {"label": "mood", "group": "speaker"}}
+    values["encoders"] = {"audio": {"name": "checkpoint", "recipe": stage}}
+
+    recipe = check_recipe(values, "r.toml")
+
+    assert recipe.extractors["audio"].options == recipe.options
+
+
 def test_a_misspelt_key_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError, match=r"training: No key named 'epoch'. Did you mean 'epochs'\?"):
         check_recipe(recipe_values("concat", epoch=3), "r.toml")

@@ -110,6 +110,17 @@ def test_linear_is_scikit_learns_scaled_logistic_regression(classes: int, class_
     np.testing.assert_allclose(probabilities(model, batch(others)), by_hand.predict_proba(joined(others)), atol=1e-4)
 
 
+def test_svm_on_features_that_never_vary_predicts_what_scikit_learns_does() -> None:
+    labels = np.array([0, 0, 0, 1])
+    zeros = {"text": np.zeros((4, DIMS["text"])), "audio": np.zeros((4, DIMS["audio"]))}
+    by_hand = SVC(C=1.0).fit(joined(zeros), labels)
+
+    model = fitted("svm", batch(zeros, labels), classes=2)
+
+    scores = model(batch(zeros)).logits.double()
+    np.testing.assert_allclose(scores[:, 1] - scores[:, 0], by_hand.decision_function(joined(zeros)), atol=1e-6)
+
+
 @pytest.mark.parametrize("class_weights", ["none", "inverse"])
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
 @pytest.mark.parametrize("classes", [2, 3, 4])

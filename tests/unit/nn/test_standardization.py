@@ -37,6 +37,19 @@ def test_a_column_that_never_varied_says_nothing_later(value):
     assert standardizer(torch.tensor([[123.0], [torch.nan]])).tolist() == [[0.0], [0.0]]
 
 
+def test_a_column_of_small_numbers_is_kept_and_one_of_rounding_noise_is_not():
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=(200, 2)) * [5e-7, 3e-9]).astype(np.float32)  # energies; a constant unit of a network
+    standardizer = Standardizer(2)
+
+    standardizer.fit([rows])
+
+    found = standardizer(torch.from_numpy(rows))
+    expected = StandardScaler().fit_transform(rows.astype(np.float64))
+    np.testing.assert_allclose(found[:, 0], expected[:, 0], atol=1e-4)
+    assert not found[:, 1].any()
+
+
 def test_before_fitting_values_stay_as_they_are():
     assert Standardizer(2)(torch.tensor([[1.5, -2.0]])).tolist() == [[1.5, -2.0]]
 

@@ -51,6 +51,14 @@ def test_labels_of_the_test_split_are_not_looked_at_before_scoring() -> None:
         true_labels(protocol, rows)
 
 
+def test_unknown_speakers_are_not_one_group_when_validation_is_drawn() -> None:
+    rows = [row(n, label="no" if n % 2 else "yes", speaker=f"s{n}" if n < 20 else "") for n in range(100)]
+
+    folds = [table(valid_share=0.1).folds([*rows, row(100, "test")], seed)[0] for seed in range(30)]
+
+    assert {len(fold.valid) for fold in folds} == {10}  # of 100 people, each with one utterance
+
+
 def test_given_labels_fix_order_and_refuse_others() -> None:
     protocol = table(labels=("yes", "no"))
 

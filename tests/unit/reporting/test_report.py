@@ -346,6 +346,17 @@ def test_runs_of_one_folder_name_get_different_names(parley, make_run, tmp_path)
     assert group.comparisons[0].system in ("a/run", "b/run")
 
 
+def test_runs_whose_parent_folders_have_one_name_get_different_names_too(parley, make_run, tmp_path):
+    places = [tmp_path / "a" / "runs" / "base", tmp_path / "b" / "runs" / "base", tmp_path / "b" / "runs" / "other"]
+    paths = [make_run(path, parley, skill=float(n)) for n, path in enumerate(places)]
+
+    group = gather(paths)[0]
+
+    assert {entry.name for entry in group.entries} == {"a/runs/base", "b/runs/base", "other"}
+    with pytest.raises(MerkitError, match=r"base' is given more than once: name each run once"):
+        gather([paths[0], paths[2], paths[0]])
+
+
 def test_no_run_is_an_error():
     with pytest.raises(MerkitError, match="No run given"):
         gather([])

@@ -190,6 +190,27 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_the_batch(
         )
 
 
+def test_a_term_that_only_some_batches_have_counts_in_the_means_of_all(dataset: Dataset, tmp_path: Path) -> None:
+    class Sometimes(Model):
+        def __init__(self, inner: Model) -> None:
+            super().__init__({})
+            self.inner = inner
+
+        def forward(self, batch: Batch) -> ModelOutput:
+            return self.inner(batch)
+
+        def loss(self, output: ModelOutput, batch: Batch) -> dict[str, torch.Tensor]:
+            terms = {"classification": output.logits.sum() * 0.0 + 2.0}
+            return {**terms, "rare": torch.tensor(3.0)} if "c003_1" in batch.ids else terms
+
+    config = TrainingConfig(batch_size=1, epochs=1, learning_rates={"head": 1e-3})
+    trained, _ = run(dataset, tmp_path, config, build=lambda d: Sometimes(model(d)))
+
+    losses = trained.history[0]["loss"]
+    assert losses["classification"] == pytest.approx(2.0)
+    assert losses["rare"] == pytest.approx(3.0 / len(dataset))
+
+
 class Watched(Model):
     """Tells when which hook was called, and what it found there."""
 

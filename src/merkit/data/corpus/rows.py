@@ -22,6 +22,7 @@ RESERVED = ("id", "conversation", "turn", "speaker", "text", "audio", "video", "
 NAMES = ("id", "conversation", "speaker")
 STRINGS = ("text", "audio", "video", "language")
 TIMES = ("start_s", "end_s")
+_LATEST_S = 1e9
 SHOWN = 10
 """How many mistakes an error lists before it counts the rest."""
 
@@ -176,7 +177,7 @@ def _row_mistakes(fields: Mapping[str, Any], has_turn: bool) -> list[str]:
     for name in TIMES:
         cell = fields[name]
         number = isinstance(cell, (int, float)) and not isinstance(cell, bool)
-        if cell is not None and not (number and math.isfinite(cell) and cell >= 0):
+        if cell is not None and not (number and 0 <= cell <= _LATEST_S):
             mistakes.append(f"{name} is {cell!r}, expected seconds from 0")
             good = False
     if good and fields["end_s"] is not None and fields["end_s"] <= (fields["start_s"] or 0):

@@ -14,7 +14,6 @@ from pydantic import Field, PrivateAttr
 from merkit.core.encoder import Array, as_float32
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import PlugInSpec
-from merkit.core.model import FittedModel
 from merkit.core.settings import Settings
 from merkit.data.dataset import Dataset
 from merkit.encoders.checkpoint import ExtractorConfig
@@ -99,12 +98,12 @@ class Distillation(Transform):
             MerkitError: It is such a student.
         """
         recipe = self.cell.recipe
+        if recipe.model.is_fitted:
+            raise ConfigError(f"teacher: '{recipe.model.name}' learns without gradients; leave the teacher out")
         if recipe.extractors:
             return
         encoders = build_encoders(recipe.encoders, self.cell.manifest.root, None)
         model = build_model(recipe.model, recipe.config, encoders, len(self.cell.protocol.labels))
-        if isinstance(model, FittedModel):
-            raise ConfigError(f"teacher: '{recipe.model.name}' learns without gradients; leave the teacher out")
         build_optimizer(groups_of(model, recipe.training.learning_rates), recipe.training, layers_of(model))  # checks
 
     def plug_ins(self) -> Sequence[PlugInSpec]:

@@ -179,6 +179,7 @@ def test_one_bad_cell_in_a_csv_leaves_the_others_numbers(tmp_path):
         ({"split": "\ud800"}, "attribute 'split' is not valid Unicode in row 3"),
         ({"audio": ""}, "'b0': audio is empty"),
         ({"start_s": -1}, "'b0': start_s is -1, expected seconds from 0"),
+        ({"start_s": 10**400}, "'b0': start_s is 1000"),
         ({"start_s": math.nan}, "'b0': start_s is nan"),
         ({"end_s": math.inf}, "'b0': end_s is inf"),
         ({"end_s": "soon"}, "'b0': end_s is 'soon'"),
