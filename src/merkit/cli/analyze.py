@@ -1,5 +1,6 @@
 """``merkit analyze``: label the utterances of recordings."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -216,7 +217,7 @@ def analyze(
         speech_check=speech_check,
         speakers_file=speakers_file,
         speakers=speakers,
-        marks=dict(_mark(mark) for mark in marks or ()),
+        marks=_marks(marks or ()),
         window_s=window_s,
         exclude_speakers=tuple(exclude_speakers or ()),
         language=language,
@@ -241,6 +242,16 @@ def analyze(
 def _names(text: str | None) -> tuple[str, ...] | None:
     """Return names that are divided by commas."""
     return None if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def _marks(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Return the seconds of each ``NAME=12.0-17.5`` by its name."""
+    marks: dict[str, tuple[float, float]] = {}
+    for name, span in map(_mark, texts):
+        if name in marks:
+            raise ConfigError(f"--mark {name} is given twice, expected once for each speaker: choose one of the places")
+        marks[name] = span
+    return marks
 
 
 def _mark(text: str) -> tuple[str, tuple[float, float]]:

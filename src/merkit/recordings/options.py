@@ -53,15 +53,21 @@ class RecordingOptions:
             raise ConfigError(f"a window of {self.window_s:g} s, expected 1 to 600")
         if self.track is not None and self.track < 1:
             raise ConfigError(f"track is {self.track}, expected 1, 2, …")
+        for name, (start_s, end_s) in self.marks.items():
+            if not 0 <= start_s < end_s:
+                raise ConfigError(f"'{name}' is marked from {start_s:g} to {end_s:g} s, expected 0 <= start < end")
+        if len(self.marks) == 1:
+            raise ConfigError(f"1 speaker is marked, expected 2 to {MOST_SPEAKERS}: mark each who is heard")
+        if self.marks and self.channels == "split":
+            raise ConfigError(
+                "channels='split' reads each channel as a speaker: leave out the marks, or use channels='mix'"
+            )
         if self.count is not None and not 1 <= self.count <= MOST_SPEAKERS:
             raise ConfigError(f"{self.count} speakers, expected 1 to {MOST_SPEAKERS}")
         if self.marks and self.speakers not in (None, len(self.marks)):
             raise ConfigError(f"{len(self.marks)} speakers are marked, and --speakers is {self.speakers}: mark each")
         if self.count is not None and self.speakers_file is not None:
             raise ConfigError("--speakers-file says who speaks: leave out --speakers and --mark")
-        for name, (start_s, end_s) in self.marks.items():
-            if not 0 <= start_s < end_s:
-                raise ConfigError(f"'{name}' is marked from {start_s:g} to {end_s:g} s, expected 0 <= start < end")
         if self.language is not None and language_code(self.language) is None:
             raise ConfigError(f"language is {self.language[:40]!r}, expected a code such as en or en-US")
         unknown = [name for name in self.modalities or () if name not in MODALITIES]

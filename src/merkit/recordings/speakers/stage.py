@@ -22,6 +22,7 @@ Spoken = tuple[Line, Recording]
 _ONE = "One speaker is assumed"
 _HINT = "a transcript, RTTM or a table (--speakers-file) names several, or --speakers N finds them"
 _CHANNELS = "{} channels are read as a speaker each; use --channels mix"
+_WITHOUT_TIMES = "the words have no times to be matched with turns"
 TOUCHING_S = 0.15
 """Turns of a file are one where less is between them: programs that write such files cut within words."""
 _WORD_S = 0.25
@@ -72,7 +73,7 @@ def find_speakers(
     if lines is not None and lines[0].start_s is None:
         named = any(line.speaker for line in lines)
         sentence = _named(lines, "the transcript") if named else f"{_ONE}: the transcript names none."
-        return WhoSpeaks((), f"{sentence}{_unused(options, diarization)}")
+        return WhoSpeaks((), f"{sentence}{_unused(options, diarization, _WITHOUT_TIMES)}")
     if options.speakers_file is not None:
         turns, notes = read_turns(options.speakers_file, name, length_s)
         return WhoSpeaks(joined_turns(turns, TOUCHING_S), _named(turns, f"'{options.speakers_file}'"), notes)
@@ -84,7 +85,8 @@ def find_speakers(
             return WhoSpeaks((), f"{_ONE}: {name_of(diarization)} has no turn.")
         return WhoSpeaks(joined_turns(found, TOUCHING_S), _named(found, name_of(diarization)), notes)
     if lines is not None and any(line.speaker for line in lines):
-        return WhoSpeaks((), _named(lines, "the transcript"))
+        unused = _unused(options, diarization, "the transcript comes first")
+        return WhoSpeaks((), f"{_named(lines, 'the transcript')}{unused}")
     if len(sounds) > 1:
         if options.count not in (None, len(sounds)):
             raise ConfigError(f"--speakers {options.count}: {_CHANNELS.format(len(sounds))}")
@@ -182,17 +184,19 @@ def _parts(line: Line, away: Sequence[Region], length_s: float) -> list[Line]:
     return [replace(line, start_s=start_s, end_s=end_s) for start_s, end_s in parts]
 
 
-def _unused(options: RecordingOptions, diarization: Diarization | None) -> str:
-    """Return what cannot say who speaks where words have no times; empty: nothing was to."""
+def _unused(options: RecordingOptions, diarization: Diarization | None, why: str) -> str:
+    """Return what does not say who speaks, and why; empty: nothing was to."""
     if diarization is not None:
         what = name_of(diarization)
     elif options.speakers_file is not None:
         what = f"'{options.speakers_file}'"
+    elif options.marks:
+        what = "--mark"
     elif options.count not in (None, 1):
         what = f"--speakers {options.count}"
     else:
         return ""
-    return f" Not by {what}: the words have no times to be matched with turns."
+    return f" Not by {what}: {why}."
 
 
 def _named(lines: Sequence[Line], by: str) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
+from tests.commandline import call
 from tests.speech import RATE_HZ, speech
 
 from merkit.core.errors import ConfigError, MerkitError
@@ -81,6 +83,39 @@ def test_lines_without_names_get_those_of_voices_and_named_ones_keep_theirs() ->
     assert [line.speaker for line, _ in divide(SOUND, named, RecordingOptions(speakers=2)).lines] == ["Ann", ""]
 
 
+def test_names_of_a_transcript_say_that_marks_and_numbers_are_not_used() -> None:
+    named = [Line(1.0, 3.0, "Ann", "hello"), Line(11.0, 14.0, "Ben", "hi")]
+    marks = {"Zoe": (1.0, 3.0), "Kim": (11.0, 14.0)}
+
+    by_marks, by_number = (
+        divide(SOUND, named, RecordingOptions(**values)) for values in ({"marks": marks}, {"speakers": 2})
+    )
+
+    said = "Named by the transcript: Ann, Ben. Not by {}: the transcript comes first."
+    assert by_marks.stages["speakers"] == said.format("--mark")
+    assert by_number.stages["speakers"] == said.format("--speakers 2")
+
+
+@pytest.mark.parametrize(
+    ("marks", "message"),
+    [
+        (["Ann=1-2", "Ann=30-40"], "--mark Ann is given twice, expected once for each speaker"),
+        (["Ann=1-5"], "1 speaker is marked, expected 2 to 8"),
+        (["Ann=1-5", "Ben=6-8", "--channels", "split"], "channels='split' reads each channel as a speaker"),
+        (["Ann=1-5", "Ben=8"], "--mark Ben=8: expected a name and the seconds"),
+    ],
+)
+def test_marks_that_would_be_ignored_end_the_command(tmp_path: Path, marks: list[str], message: str) -> None:
+    sf.write(tmp_path / "call.wav", SOUND.samples, RATE_HZ)
+    options = [each for mark in marks for each in ([mark] if "=" not in mark else ["--mark", mark])]
+
+    done = call("-q", "analyze", tmp_path / "call.wav", "--checkpoint", "builtin:voice", *options)
+
+    assert done.code == 2
+    assert message in done.error
+    assert done.error.count("\n") == 1
+
+
 def test_silence_has_no_speakers_to_tell_apart() -> None:
     silent = Waveform(np.zeros(20 * RATE_HZ, np.float32), RATE_HZ)
 
@@ -96,6 +131,12 @@ def test_silence_has_no_speakers_to_tell_apart() -> None:
         ({"speakers": 3, "marks": {"A": (0, 1), "B": (1, 2)}}, "2 speakers are marked, and --speakers is 3: mark each"),
         ({"marks": {"A": (3, 1)}}, "'A' is marked from 3 to 1 s, expected 0 <= start < end"),
         ({"speakers": 2, "speakers_file": Path("a.rttm")}, "leave out --speakers and --mark"),
+        ({"marks": {"A": (0, 1)}}, "1 speaker is marked, expected 2 to 8: mark each who is heard"),
+        ({"speakers": 1, "marks": {"A": (0, 1)}}, "1 speaker is marked, expected 2 to 8"),
+        (
+            {"channels": "split", "marks": {"A": (0, 1), "B": (1, 2)}},
+            "channels='split' reads each channel as a speaker: leave out the marks, or use channels='mix'",
+        ),
         ({"modalities": ("sound",)}, r"modalities are \['sound'\], expected some of text, audio, video"),
     ],
 )
