@@ -13,6 +13,10 @@ class MediaError(MerkitError):
     """A recording that is missing, unreadable, empty, truncated or not audio."""
 
 
+class OutputError(MerkitError):
+    """A folder that cannot be written to: full, read-only, forbidden; no other output could be written there either."""
+
+
 class CountError(MerkitError):
     """A corpus whose counts differ from the published ones."""
 

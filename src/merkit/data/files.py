@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy.typing as npt
 
-from merkit.core.errors import MerkitError
+from merkit.core.errors import MerkitError, OutputError
 
 TEMPORARY = ".tmp-"
 """Prefix of the names of unfinished files and of their locks; those left by a crash are removed by the next writer."""
@@ -226,7 +226,7 @@ def _explained(path: Path) -> Iterator[None]:
             number = errno.ENOSPC
         if number not in _REMEDIES or (isinstance(error, OSError) and not _is_about(error, {path, *path.parents})):
             raise
-        raise MerkitError(f"Cannot write '{path.name}' in '{path.parent}': {_REMEDIES[number]}") from error
+        raise OutputError(f"Cannot write '{path.name}' in '{path.parent}': {_REMEDIES[number]}") from error
 
 
 def _is_full(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from merkit.core.errors import CheckpointError, ConfigError, MerkitError
+from merkit.core.errors import CheckpointError, ConfigError, MerkitError, OutputError
 from merkit.core.progress import ProgressCallback
 from merkit.data.media.audio import duration_s
 from merkit.data.media.sources import check_file
@@ -70,14 +70,13 @@ def do_each(
         progress: Called before each recording.
 
     Raises:
-        MerkitError: A checkpoint or an option cannot be used, or the outputs cannot be written.
+        MerkitError: A checkpoint or an option cannot be used, or the folder of the outputs cannot be written to.
     """
     inputs = file_ids(path for one in found for path in (one.path, one.transcript) if path is not None)
     for number, one in enumerate(found):
         if progress is not None:
             progress("recordings", number, len(found))
         outputs = work.outputs(one) if write else None
-        key: Mapping[str, Any] = {}
         try:
             if outputs is None:
                 yield Outcome(one.path, one.transcript, work.make(one))
@@ -91,12 +90,12 @@ def do_each(
             same = _result_key(work, Outputs(outputs.record).made_of()) == _result_key(work, key)
             known = content_of(outputs.record) if same else {}
             result = work.read(known) if known and work.read is not None else work.make(one)
-        except (CheckpointError, ConfigError):  # the same for every recording
+            work.write(result, outputs, key, inputs)
+        except (CheckpointError, ConfigError, OutputError):  # the same for every recording
             raise
         except MerkitError as error:
             yield Outcome(one.path, one.transcript, error=error)
             continue
-        work.write(result, outputs, key, inputs)
         yield Outcome(one.path, one.transcript, result)
     if progress is not None:
         progress("recordings", len(found), len(found))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 
-from merkit.core.errors import ConfigError, MerkitError
+from merkit.core.errors import MerkitError
 from merkit.core.lookup import unknown
 from merkit.core.phrases import listed, number_of
 from merkit.data.media.audio import Recording
@@ -79,7 +79,7 @@ def find_speakers(
         return WhoSpeaks(joined_turns(turns, TOUCHING_S), _named(turns, f"'{options.speakers_file}'"), notes)
     if diarization is not None:
         if len(sounds) > 1:
-            raise ConfigError(f"diarization: {_CHANNELS.format(len(sounds))}")
+            raise MerkitError(f"diarization: {_CHANNELS.format(len(sounds))}")
         found, notes = run_diarization(diarization, sounds[0][1], name, length_s, options.count)
         if not found:
             return WhoSpeaks((), f"{_ONE}: {name_of(diarization)} has no turn.")
@@ -89,7 +89,7 @@ def find_speakers(
         return WhoSpeaks((), f"{_named(lines, 'the transcript')}{unused}")
     if len(sounds) > 1:
         if options.count not in (None, len(sounds)):
-            raise ConfigError(f"--speakers {options.count}: {_CHANNELS.format(len(sounds))}")
+            raise MerkitError(f"--speakers {options.count}: {_CHANNELS.format(len(sounds))}")
         return WhoSpeaks((), f"One for each channel: {', '.join(whole.speaker for whole, _ in sounds)}.")
     if options.count is not None and options.count > 1:
         ((_, sound),) = sounds

@@ -93,7 +93,7 @@ def test_two_channels_are_mixed_for_it_and_cannot_be_split() -> None:
 
     assert [line.speaker for line, _ in found.lines] == ["A", "B"]
     assert diarization.given[0][0]["waveform"][0].numpy() == pytest.approx((left + right) / 2, abs=1e-4)
-    with pytest.raises(ConfigError, match="diarization: 2 channels are read as a speaker each; use --channels mix"):
+    with pytest.raises(MerkitError, match="diarization: 2 channels are read as a speaker each; use --channels mix"):
         turns_of(diarization, stereo, channels="split")
 
 
