@@ -127,7 +127,14 @@ def divide(
     if engine is not None:
         sounds = wholes if turns else kept.spoken
         found = recognise_sounds(
-            engine, recording, sounds, without=kept.away, language=given, name=name, progress=progress, work=parts
+            engine,
+            recording,
+            sounds,
+            without=kept.away,
+            language=given,
+            name=name,
+            progress=progress,
+            work=None if options.redact else parts,
         )
         first, *others = found.notes
         stages["words"] = _sentence(first)

@@ -18,6 +18,8 @@ import merkit
 from merkit.core.errors import MerkitError
 from merkit.io.checkpoint import save_checkpoint
 from merkit.recordings.analysis import analyze_recording
+from merkit.recordings.division import divide
+from merkit.recordings.options import RecordingOptions
 from merkit.recordings.unfinished import Unfinished, in_memory, remove_unfinished, unfinished
 from merkit.timeline.analysis import Analysis
 
@@ -99,6 +101,18 @@ def test_an_analysis_with_kept_parts_is_that_without(tmp_path: Path) -> None:
 def test_vectors_are_held_in_memory_for_ten_minutes_and_no_longer() -> None:
     assert in_memory(600.0).features == {}
     assert in_memory(600.1).features is None
+
+
+def test_recognised_words_that_are_left_out_of_the_result_are_not_kept_meanwhile(tmp_path: Path) -> None:
+    sound = merkit.Waveform(speech(4.0), RATE_HZ)
+
+    for name, options in {"shown": RecordingOptions(), "redacted": RecordingOptions(redact=True)}.items():
+        with unfinished(tmp_path / name, KEY) as work:
+            found = divide(sound, None, options, engine=FakeEngine(), work=work)
+            assert found.has_words
+
+            kept = {file.name.partition("-")[0] for file in (tmp_path / name).glob("*-*.json")}
+            assert ("words" in kept) is (name == "shown")
 
 
 KILLED = """
