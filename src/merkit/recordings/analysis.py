@@ -80,7 +80,9 @@ def analyze_recording(
         raise MerkitError(f"'{checkpoint}' reads text alone: give a transcript, or recognise words (--asr, asr=True).")
     rule = recognizer.decisions.rule
     compares = rule is not None and rule.compares
-    if compares and lines is not None and not reads_text and all(x.start_s is None for x in lines):
+    untimed = lines is not None and all(line.start_s is None for line in lines)
+    untimed = untimed and compares and not reads_text
+    if untimed:
         lines, engine = None, None  # words without times are one utterance, and say nothing to a model of sound
     division = divide(
         sound,
@@ -122,6 +124,12 @@ def analyze_recording(
         _segment(line, numbers, recognizer, found, reasons, length_s, redact=options.redact)
         for line, numbers in windows.shown
     ]
+    unheard_lines = {
+        str(turn): reasons[str(numbers[0])]
+        for turn, (_, numbers) in enumerate(windows.shown)
+        if all(str(number) in reasons for number in numbers)
+    }
+    unlabelled = {name for name in unheard_lines if segments[int(name)].prediction is None}
     if found and reads and not foreign and not any(prediction.modalities for prediction in found.values()):
         listed = " and ".join(sorted(reads))
         raise MerkitError(f"'{checkpoint}' reads {listed}, and '{path}' has no such input for it: use another model.")
@@ -129,7 +137,7 @@ def analyze_recording(
     notes += [
         *(() if fitted is None else fitted.notes),
         *division.notes,
-        *describe_unheard(reasons, nothing, len(segments)),
+        *describe_unheard(unheard_lines, unlabelled, len(segments)),
     ]
     notes += [*pieces.notes, *_notes(recognizer, reads, division.has_words, foreign, segments)]
     unread = describe_unread(
@@ -137,10 +145,12 @@ def analyze_recording(
     )
     notes += [note for note in (unaligned, unread) if note is not None]
     what = {
-        "speech": describe_check(checked, reasons, len(segments)),
+        "speech": describe_check(checked, unheard_lines, len(segments)),
         **division.stages,
         "model": _model(checkpoint, reads, segments),
     }
+    if untimed:
+        what["words"] = "None are read: the transcript has no times, and the model reads sound alone."
     if compared is not None:
         what["utterances"] += f" Longer than {options.window_s:g} s: in windows of that length, which overlap by half."
     if options.redact and any(line.text is not None for line, _ in division.lines):

@@ -30,6 +30,7 @@ from merkit.recordings.utterances import LONGEST_S, PAUSE_S, stretches_of
 
 _WHOLE = Line(None, None, "", None)
 _NO_WORDS = "None: there is no transcript, and no recogniser (--asr)."
+_EMPTY = "None: the transcript has none."
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,11 @@ def divide(
     notes += kept.notes
     excluded = number_of(len(options.exclude_speakers), "speaker")
     left_out = f" {excluded} excluded: neither read nor kept." if options.exclude_speakers else ""
-    stages = {"channels": choice.sentence, "speakers": f"{who.sentence}{left_out}", "words": _NO_WORDS}
+    stages = {
+        "channels": choice.sentence,
+        "speakers": f"{who.sentence}{left_out}",
+        "words": _EMPTY if has_words else _NO_WORDS,
+    }
     if lines is not None:
         stages["words"] = _words_of_lines(lines, given, language)
         stages["utterances"] = f"{number_of(len(kept.spoken), 'line')} of the transcript."
@@ -192,7 +197,7 @@ def _cut(
 
 def _words_of_lines(lines: Sequence[Line], given: str | None, stated: str | None) -> str:
     if all(line.text is None for line in lines):
-        return "None: the transcript has none."
+        return _EMPTY
     if given or stated:
         return f"Those of the transcript; language {given or stated} ({'as given' if given else 'as it says'})."
     return "Those of the transcript."

@@ -113,6 +113,14 @@ def test_words_without_times_do_not_keep_a_model_of_sound_from_having_utterances
     assert len(result.segments) == 6
     assert all(segment.label is not None for segment in result.segments)
     assert engine.heard == []  # there is a transcript
+    assert result.stages["words"] == "None are read: the transcript has no times, and the model reads sound alone."
+
+
+def test_an_empty_transcript_is_not_said_to_be_missing() -> None:
+    found = divide(call(), [Line(None, None, "", None)], MIXED, engine=FakeEngine())
+
+    assert found.stages["words"] == "None: the transcript has none."
+    assert divide(call(), None, MIXED).stages["words"] == "None: there is no transcript, and no recogniser (--asr)."
 
 
 @pytest.fixture

@@ -69,3 +69,20 @@ def test_probabilities_are_the_mean_of_those_of_the_windows() -> None:
 def test_a_window_has_a_length_that_a_model_can_read() -> None:
     with pytest.raises(ConfigError, match=r"a window of 0\.5 s, expected 1 to 600"):
         RecordingOptions(window_s=0.5)
+
+
+def test_windows_without_speech_are_counted_as_the_lines_that_are_shown() -> None:
+    model = recognizer({"unsure_below": 0.0, "least_s": 1.0, "least_utterances": 1})
+    silence = merkit.Waveform(np.zeros(20 * RATE_HZ, np.float32), RATE_HZ)
+    half = merkit.Waveform(np.concatenate([speech(10.0), np.zeros(10 * RATE_HZ, np.float32)]), RATE_HZ)
+    line, options = Line(0.0, 20.0, "A", None), RecordingOptions(window_s=8.0)
+
+    silent, spoken = (analyze_recording(model, sound, [line], "voice", options) for sound in (silence, half))
+
+    assert len(silent.segments) == 5
+    assert silent.stages["speech"] == "Silero VAD found speech in 0 of 5 utterances."
+    assert silent.notes[0].startswith("5 of 5 utterances have no label: no speech was found")
+    without = sum(segment.prediction is None for segment in spoken.segments)
+    assert 0 < without < 5
+    assert spoken.stages["speech"] == f"Silero VAD found speech in {5 - without} of 5 utterances."
+    assert spoken.notes[0].startswith(f"{without} of 5 utterances have no label: no speech")
