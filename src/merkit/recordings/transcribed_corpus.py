@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from merkit.core.errors import ManifestError, MediaError
+from merkit.core.language import language_code
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Utterance
 from merkit.data.columns import ASR_TEXT, FOLDER, TextColumn, TextRow, is_current, sound_hash
@@ -95,7 +96,8 @@ def transcribe_corpus(
 
 
 def _recognised(engine: Engine, utterance: Utterance, root: Path, language: str | None) -> TextRow:
-    spoken = language or (utterance.language if utterance.language in engine.languages else None)
+    own = language_code(utterance.language)
+    spoken = language or (own if own in engine.languages else None)
     text, found, left_out = recognised_text(
         engine, root / str(utterance.audio), utterance.start_s, utterance.end_s, spoken
     )

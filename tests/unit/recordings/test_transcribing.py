@@ -18,16 +18,17 @@ from merkit.core.errors import ManifestError, MerkitError
 from merkit.data.columns import ASR_TEXT, FOLDER, TextColumn
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.corpus.text_column import with_text_column
-from merkit.io.outputs import read_record
+from merkit.io.outputs import Outputs, read_record
 from merkit.recordings.bulk import Outcome
 from merkit.recordings.recognition import models
 from merkit.recordings.recognition.engine import Passage
-from merkit.recordings.recognition.recognise import Recognition
+from merkit.recordings.recognition.recognise import Recognition, check_language
 from merkit.recordings.search import FoundRecording, find_recordings
 from merkit.recordings.subtitles import FORMATS
 from merkit.recordings.transcribed_corpus import transcribe_corpus
 from merkit.recordings.transcribing import transcribe_recordings
 from merkit.recordings.transcripts import read_transcript
+from merkit.recordings.writing import outputs_of
 
 SAID = ["Well <then> & so", "it is - half past 3: now"]
 
@@ -209,6 +210,16 @@ def test_an_utterance_is_recognised_in_its_own_language(tmp_path: Path) -> None:
 
     assert (engine.spoken, engine.asked) == (["pl", "en", "en"], 2)
     assert given.spoken == ["de"] * 3
+
+
+def test_a_language_of_a_corpus_is_any_tag_with_a_known_code(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", language=["pl-PL", "EN", "de_AT"])
+    engine = FakeEngine()
+
+    transcribe_corpus(data, engine)
+
+    assert (engine.spoken, engine.asked) == (["pl", "en", "de"], 0)
+    assert check_language(engine, "en-US") == "en"
 
 
 def test_a_stopped_command_loses_nothing_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

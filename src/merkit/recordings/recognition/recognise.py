@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from merkit.core.errors import ConfigError
+from merkit.core.language import language_code
 from merkit.core.lookup import unknown
 from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
@@ -255,7 +256,7 @@ def check_language(engine: Engine, language: str) -> str:
     Raises:
         ConfigError: It does not know it.
     """
-    code = language.strip().lower()
+    code = language_code(language) or language.strip()
     if code not in engine.languages:
         raise ConfigError(f"{engine.name}: {unknown('language', language, engine.languages)}")
     return code
