@@ -37,6 +37,8 @@ class Outputs:
     record: Path
     files: tuple[Path, ...] = ()
     """The others; all in the folder of the record."""
+    others: tuple[tuple[Path, str], ...] = ()
+    """Records of other commands, each with the command's name, that may write files of these names."""
 
     def check(self, inputs: FileIds = ()) -> None:
         """Refuse to write over an input or a file that merkit did not write.
@@ -55,6 +57,9 @@ class Outputs:
                 raise MerkitError(f"'{path}' is no file that could be replaced: {_REMEDY}")
             if path.stat().st_size == 0:
                 continue
+            for other, command in self.others:
+                if path.name in (read_record(other) or {KEY: {"files": ()}})[KEY]["files"]:
+                    raise MerkitError(f"'{path}' was written by '{command}': {_REMEDY}")
             if content is None or (path != self.record and path.name not in content[KEY]["files"]):
                 raise MerkitError(f"'{path}' exists, and merkit did not write it: {_REMEDY}")
             if not is_as_written(path, self.record, content):

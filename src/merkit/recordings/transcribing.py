@@ -1,7 +1,8 @@
 """Transcripts of many recordings, in files that the reader of transcripts reads again.
 
 Beside ``<name>.srt`` (or another format) lies the record ``<name>.transcript.json`` with the words' times and
-probabilities. An analysis of the same recording has other files, so that both may lie in one folder.
+probabilities. An analysis of the same recording has other files, so that both may lie in one folder; subtitles alone
+have the same names, and those of the other command are never replaced.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +61,11 @@ def transcribe_recordings(
 
     def outputs_of(one: FoundRecording) -> Outputs:
         folder = Path() if out is None else out
-        return Outputs(folder / f"{one.output}.transcript.json", (folder / f"{one.output}.{ending}",))
+        return Outputs(
+            folder / f"{one.output}.transcript.json",
+            (folder / f"{one.output}.{ending}",),
+            ((folder / f"{one.output}.json", "merkit analyze"),),
+        )
 
     def write(recognition: Recognition, outputs: Outputs, key: Mapping[str, Any], inputs: FileIds) -> None:
         (file,) = outputs.files

@@ -19,7 +19,11 @@ from merkit.timeline.sound import Audio
 def outputs_of(out: Path, name: Path, formats: Sequence[str] = DEFAULT) -> Outputs:
     """Return the files of an analysis below the folder of all analyses; ``name`` has no ending."""
     others = (ENDINGS.get(each, each) for each in formats if each != JSON)
-    return Outputs(out / f"{name}.{JSON}", tuple(out / f"{name}.{ending}" for ending in others))
+    return Outputs(
+        out / f"{name}.{JSON}",
+        tuple(out / f"{name}.{ending}" for ending in others),
+        ((out / f"{name}.transcript.json", "merkit transcribe"), (out / f"{name}.csv.json", "merkit predict")),
+    )
 
 
 def made_of(

@@ -113,6 +113,23 @@ def test_a_file_of_another_origin_is_left_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "call.transcript.json").exists()
 
 
+def test_a_file_of_another_command_is_left_alone_and_the_command_named(tmp_path: Path) -> None:
+    path, out = write_call(tmp_path / "call.wav"), tmp_path / "out"
+    transcribed(path, out)
+    analysis = outputs_of(out, Path("call"), ["json", "csv", "vtt", "srt"])
+    with pytest.raises(MerkitError, match=r"call\.srt' was written by 'merkit transcribe': move it away"):
+        analysis.check()
+
+    (out / "call.srt").unlink()
+    analysis.write({}, {}, {file: lambda path: path.write_text("words") for file in analysis.files})
+
+    outcome = transcribed(path, out, ending="vtt")
+    assert "call.vtt' was written by 'merkit analyze': move it away" in str(outcome.error)
+    Outputs(out / "x.csv.json", (out / "x.csv",)).write({}, {}, {out / "x.csv": lambda path: path.write_text("id")})
+    with pytest.raises(MerkitError, match=r"x\.csv' was written by 'merkit predict'"):
+        outputs_of(out, Path("x")).check()
+
+
 def test_a_transcript_beside_its_recording_is_found_by_analyze(tmp_path: Path) -> None:
     transcribed(write_call(tmp_path / "call.wav"), tmp_path)
 
