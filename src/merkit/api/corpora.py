@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from merkit.api.runs import Run, with_paths
+from merkit.api.runs import Run
+from merkit.core.arguments import checked_arguments
 from merkit.core.corpus import CorpusSpec, Finding
 from merkit.core.errors import ConfigError
 from merkit.core.lookup import load, names
@@ -17,6 +18,7 @@ from merkit.experiments.mistakes import check_options
 from merkit.reporting.report import ReportFiles, write_report
 
 
+@checked_arguments
 def prepare(
     corpus: str,
     out: str | Path,
@@ -44,6 +46,7 @@ def prepare(
     return prepare_corpus(spec, Path(out if raw is None else raw), Path(out), checked, allow_partial)
 
 
+@checked_arguments
 def doctor(data: str | Path, progress: ProgressCallback | None = None) -> list[Finding]:
     """Check a prepared corpus: counts, media, texts and known defects; return the findings, most serious first.
 
@@ -55,6 +58,7 @@ def doctor(data: str | Path, progress: ProgressCallback | None = None) -> list[F
     return examine(manifest, spec, None if progress is None else partial(progress, "media"))
 
 
+@checked_arguments
 def report(runs: str | Path | Run | Sequence[str | Path | Run], out: str | Path, **options: Any) -> ReportFiles:
     """Compare runs in ``report.html``, ``report.md`` and ``report.csv``; return the files' paths.
 
@@ -68,5 +72,4 @@ def report(runs: str | Path | Run | Sequence[str | Path | Run], out: str | Path,
     """
     runs = [runs] if isinstance(runs, str | Path | Run) else runs
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
-    paths = with_paths(options, "data", "printed", "features", "results", "readme", "results_page")
-    return write_report(folders, Path(out), **paths)
+    return write_report(folders, Path(out), **options)

@@ -1,4 +1,4 @@
-"""Check and convert the arguments of the Python interface: recordings, live sound, names, texts, rows of a table."""
+"""Check and convert the arguments of the Python interface: recordings, live sound, texts, rows of a table."""
 
 import math
 import os
@@ -66,25 +66,12 @@ def as_source(sound: Any, rate_hz: int, channel_count: int) -> Source:
     return ArraySource(sound, rate_hz, channel_count)
 
 
-def as_names(values: Sequence[str], what: str) -> tuple[str, ...]:
-    """Return a list of names; ``what`` is its name in errors.
-
-    Raises:
-        ConfigError: It is one string.
-    """
-    if isinstance(values, str):
-        raise ConfigError(f"{what} is the text {values!r}, expected a list: {what}=[{values!r}]")
-    return tuple(values)
-
-
-def checked_text(text: Any) -> str:
+def checked_text(text: str) -> str:
     """Return a text that can be written as UTF-8.
 
     Raises:
-        ConfigError: It is no string, or cannot be written.
+        ConfigError: It cannot be written.
     """
-    if not isinstance(text, str):
-        raise ConfigError(f"A text is of type {type(text).__name__}, expected a string")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from merkit.api.inputs import as_columns, as_names, as_recording, as_source, checked_text
+import torch
+
+from merkit.api.inputs import as_columns, as_recording, as_source, checked_text
 from merkit.api.predictions import Predictions
+from merkit.core.arguments import checked_arguments
 from merkit.core.encoder import describe_unread
 from merkit.core.errors import ConfigError
 from merkit.core.types import Utterance
@@ -61,6 +64,7 @@ class EmotionRecognizer:
     def __repr__(self) -> str:
         return f"EmotionRecognizer('{self._name}': {' and '.join(self.reads)} -> {', '.join(self.labels)})"
 
+    @checked_arguments
     def __call__(
         self,
         recording: Any,
@@ -80,7 +84,7 @@ class EmotionRecognizer:
         modalities: Sequence[str] | None = None,
         redact: bool = False,
         speech_check: bool = True,
-        asr: bool | str | None = None,
+        asr: bool | str | Path | None = None,
     ) -> Analysis:
         """Recognise the utterances of a recording.
 
@@ -128,11 +132,6 @@ class EmotionRecognizer:
             if transcript is not None:
                 raise ConfigError("transcript and text were given: a recording has one of them")
             lines = [Line(None, None, "", spoken_text(checked_text(text)))]
-        if diarization is not None and not callable(diarization):
-            raise ConfigError(
-                f"diarization is of type {type(diarization).__name__}, expected a callable such as a pyannote.audio "
-                "pipeline"
-            )
         engine = self._engine if asr is None else None
         if asr:
             engine = open_engine(BUILTIN if asr is True else asr)
@@ -149,9 +148,9 @@ class EmotionRecognizer:
                 speakers=speakers,
                 marks=dict(marks or {}),
                 window_s=window_s,
-                exclude_speakers=as_names(exclude_speakers, "exclude_speakers"),
+                exclude_speakers=tuple(exclude_speakers),
                 language=language,
-                modalities=None if modalities is None else as_names(modalities, "modalities"),
+                modalities=None if modalities is None else tuple(modalities),
                 redact=redact,
             ),
             engine=engine,
@@ -159,6 +158,7 @@ class EmotionRecognizer:
             name=name,
         )
 
+    @checked_arguments
     def live(
         self,
         sound: Any = None,
@@ -170,7 +170,7 @@ class EmotionRecognizer:
         language: str | None = None,
         modalities: Sequence[str] | None = None,
         redact: bool = False,
-        asr: bool | str = False,
+        asr: bool | str | Path = False,
     ) -> Iterator[LiveSegment]:
         """Label each turn of live speech soon after it ends, which it does at a pause of 0.3 s or after 15 s.
 
@@ -196,15 +196,16 @@ class EmotionRecognizer:
         engine = open_engine(BUILTIN if asr is True else asr) if asr else None
         options = RecordingOptions(
             channels=channels,
-            exclude_speakers=as_names(exclude_speakers, "exclude_speakers"),
+            exclude_speakers=tuple(exclude_speakers),
             language=language,
-            modalities=None if modalities is None else as_names(modalities, "modalities"),
+            modalities=None if modalities is None else tuple(modalities),
             redact=redact,
         )
         source = as_source(sound, rate_hz, channel_count)
         return live_segments(self._recognizer, source, self._name, options, engine=engine)
 
-    def texts(self, texts: Iterable[str], speakers: Sequence[str] | None = None) -> Predictions:
+    @checked_arguments
+    def texts(self, texts: Iterable[str], speakers: Iterable[str] | None = None) -> Predictions:
         """Predict texts; to a model that reads context or conversations they are the turns of one conversation.
 
         Args:
@@ -212,26 +213,24 @@ class EmotionRecognizer:
             speakers: The speaker of each text; ``None``: unknown, which counts as one speaker.
 
         Raises:
-            ConfigError: ``texts`` is no list of texts, ``speakers`` has another length, or the model reads no text.
+            ConfigError: ``texts`` or ``speakers`` is no list of texts, they have other lengths, or the model reads no
+                text.
         """
-        if isinstance(texts, str):
-            raise ConfigError(f"texts is the text {texts!r}, expected a list of texts: texts([{texts!r}])")
         if "text" not in self._recognizer.reads:
             raise ConfigError(f"'{self._name}' reads {' and '.join(self.reads)}, no text")
         texts = list(texts)
-        speakers = [""] * len(texts) if speakers is None else speakers
-        if isinstance(speakers, str):
-            raise ConfigError(f"speakers is the text {speakers!r}, expected a list of one speaker for each text")
+        speakers = [""] * len(texts) if speakers is None else list(speakers)
         if len(speakers) != len(texts):
             raise ConfigError(f"{len(texts)} texts and {len(speakers)} speakers were given: expected one for each text")
         return self._predict(
             [
-                Utterance(str(turn), "texts", turn, str(speaker), text=checked_text(text))
+                Utterance(str(turn), "texts", turn, speaker, text=checked_text(text))
                 for turn, (text, speaker) in enumerate(zip(texts, speakers, strict=True))
             ],
             Path(),
         )
 
+    @checked_arguments
     def predict(self, rows: Any, *, features: str | Path | None = None, batch_size: int = 32) -> Predictions:
         """Predict the rows of a table, or the utterances of a corpus.
 
@@ -246,6 +245,8 @@ class EmotionRecognizer:
             MerkitError: The rows break the rules of a manifest (all mistakes are listed), or hold nothing that the
                 model reads.
         """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
         store = None if features is None else Path(features)
         if isinstance(rows, str | os.PathLike):
             manifest = read_manifest(Path(rows))
@@ -280,9 +281,10 @@ class EmotionRecognizer:
         return Predictions(self.labels, predictions, tuple(utterances), notes, decisions.rule, decisions.multi_label)
 
 
+@checked_arguments
 def load(
     checkpoint: str | Path = DEFAULT,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     *,
     data: str | Path | None = None,
     labels: str | Sequence[str] | None = None,
@@ -305,11 +307,6 @@ def load(
         MerkitError: There is no such model, it is incomplete or newer than this merkit, the device is missing, or
             ``labels`` or ``prior`` do not fit the model.
     """
-    if not isinstance(checkpoint, str | os.PathLike):
-        raise ConfigError(
-            f"checkpoint is of type {type(checkpoint).__name__}, expected a folder, 'builtin:NAME' or "
-            "'org/name@REVISION'"
-        )
     name = os.fspath(checkpoint)
     folder, options = None if data is None else Path(data), DecisionOptions(labels, prior)
     path = checkpoint_folder(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.api.training import train_and_score
+from merkit.core.arguments import checked_arguments
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.evaluation.scores import score
 from merkit.evaluation.stored import LabelledPredictions, open_run
@@ -44,6 +45,7 @@ class Run(Tabular):
         data: Where its corpus is now, if it was moved since training.
     """
 
+    @checked_arguments
     def __init__(self, folder: str | Path, data: str | Path | None = None) -> None:
         self.folder = Path(folder)
         self._data = None if data is None else Path(data)
@@ -78,6 +80,7 @@ class Run(Tabular):
     def to_dict(self) -> dict[str, Any]:
         return self.scores
 
+    @checked_arguments
     def predictions(self, split: str = "test") -> StoredPredictions:
         """Return the stored predictions of a split (``train`` where it was stored, ``valid`` or ``test``).
 
@@ -105,6 +108,7 @@ class Run(Tabular):
                 )
         return StoredPredictions(self.folder.name, split, tuple(rows))
 
+    @checked_arguments
     def checkpoint(self, fold: int | str = 0, seed: int = 0) -> Path:
         """Return the checkpoint of a fold, by its number or name, and a seed.
 
@@ -113,6 +117,7 @@ class Run(Tabular):
         """
         return self._file(fold, seed, "checkpoint")
 
+    @checked_arguments
     def history(self, fold: int | str = 0, seed: int = 0) -> list[dict[str, Any]]:
         """Return one row per epoch: losses, learning rates, validation scores, and what the model reports.
 
@@ -132,6 +137,7 @@ class Run(Tabular):
         return path
 
 
+@checked_arguments
 def train(
     recipe: str | Path,
     data: str | Path,
@@ -153,18 +159,11 @@ def train(
     Raises:
         MerkitError: Recipe, corpus or folder cannot be used; all mistakes of the recipe are listed.
     """
-    if not isinstance(overrides or {}, Mapping):
-        raise ConfigError(f"overrides is of type {type(overrides).__name__}, expected keys and values")
     path = find_file("recipes", recipe)
     checked = read_recipe(path, _assignments(overrides or {}))
     folder = Path("runs") / f"{checked.model.name}-{path.stem}" if out is None else Path(out)
-    train_and_score(checked, Path(data), folder, **with_paths(options, "features", "extractors"))
+    train_and_score(checked, Path(data), folder, **options)
     return Run(folder, data)
-
-
-def with_paths(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Return options with those of these names, which may be strings, as paths."""
-    return {key: Path(value) if key in names and value is not None else value for key, value in options.items()}
 
 
 def _labels_of(stored: LabelledPredictions, number: int, labels: Sequence[str]) -> dict[str, str]:

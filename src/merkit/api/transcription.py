@@ -1,15 +1,18 @@
 """Words from sound in Python."""
 
+from pathlib import Path
 from typing import Any
 
 from merkit.api.inputs import as_recording
+from merkit.core.arguments import checked_arguments
 from merkit.recordings.recognition.models import BUILTIN, open_engine
 from merkit.recordings.recognition.recognise import Recognition, recognise
 
 
+@checked_arguments
 def transcribe(
     recording: Any,
-    model: str = BUILTIN,
+    model: str | Path = BUILTIN,
     *,
     language: str | None = None,
     channels: str = "auto",

@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from merkit.core.arguments import checked_arguments
 from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.progress import ProgressCallback, Share
 from merkit.core.protocol import Protocol
@@ -30,6 +31,7 @@ from merkit.io.provenance import PROVENANCE, check_run_format, find_provenance, 
 _log = logging.getLogger(__name__)
 
 
+@checked_arguments
 def train_recipe(
     recipe: Recipe,
     data: Path,

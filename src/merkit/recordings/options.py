@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from merkit.core.arguments import check_fields
 from merkit.core.errors import ConfigError
 from merkit.core.language import language_code
 from merkit.core.types import MODALITIES
@@ -47,6 +48,7 @@ class RecordingOptions:
     """Whether the result has no words."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.channels not in CHANNELS:
             raise ConfigError(f"channels is {self.channels!r}, expected one of {', '.join(CHANNELS)}")
         if self.window_s is not None and not 1 <= self.window_s <= 600:

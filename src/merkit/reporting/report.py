@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from merkit.core.arguments import checked_arguments
 from merkit.core.characters import markdown_text
 from merkit.core.errors import ConfigError
 from merkit.core.progress import ProgressCallback
@@ -42,6 +43,7 @@ class ReportFiles:
     """Scores under other conditions, each with a file of its own."""
 
 
+@checked_arguments
 def write_report(
     runs: Sequence[Path],
     out: Path,

@@ -77,7 +77,7 @@ def test_a_checkpoint_is_loaded_by_string_or_path(checkpoints: Path) -> None:
         ("nowhere", "auto", "No checkpoint in 'nowhere': config.json is missing"),
         ("builtin:voices", "auto", "No built-in model named 'builtin:voices'"),
         ("org/name@main", "auto", "40 hexadecimal digits of a commit behind the @.*found 'main'"),
-        (3, "auto", "checkpoint is of type int, expected a folder"),
+        (3, "auto", "checkpoint is 3, expected a text or a path"),
         ("text", "gpu", "device 'gpu' cannot be used on this machine"),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_recording_is_the_same_as_path_bytes_file_object_and_samples(
         (["call.wav"], {"rate_hz": 16_000}, "rate_hz=16000 was given, but the recording has its own rate"),
         ([b"This is no sound."], {}, "'recording' is not a recording"),
         ([io.StringIO("text")], {}, "open as text: open it with mode 'rb'"),
-        ([SPEECH], {"rate_hz": 16_000, "text": 3}, "A text is of type int"),
+        ([SPEECH], {"rate_hz": 16_000, "text": 3}, "text is 3, expected a text or None"),
         ([SPEECH], {"rate_hz": 16_000, "text": "a", "transcript": "a.srt"}, "transcript and text were given"),
         ([SPEECH], {"rate_hz": 16_000, "transcript": "a.srt"}, "No transcript 'a.srt'"),
         ([SPEECH], {"rate_hz": 16_000, "channels": "split"}, "needs two channels, 'waveform of 1.000 s' has one"),
@@ -272,10 +272,11 @@ def test_texts_are_turns_of_one_conversation_where_the_model_reads_conversations
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        ("text", ["hello"], r"texts is the text 'hello', expected a list of texts"),
+        ("text", ["hello"], r"texts is 'hello', expected a list: texts=\['hello'\]"),
         ("text", [["hello"], ["A", "B"]], "1 texts and 2 speakers were given"),
-        ("text", [["hello", None]], "A text is of type NoneType"),
-        ("text", [["a", "b"], "AB"], "speakers is the text 'AB', expected a list"),
+        ("text", [["hello", None]], r"texts\[1\] is None, expected a text"),
+        ("text", [["a", "b"], "AB"], "speakers is 'AB', expected a list or None"),
+        ("text", [["a"], [None]], r"speakers\[0\] is None, expected a text"),
         ("text", [["ok \ud800"]], "has half a character at position 3"),
         ("audio", [["hello"]], "reads audio, no text"),
     ],
@@ -283,6 +284,25 @@ def test_texts_are_turns_of_one_conversation_where_the_model_reads_conversations
 def test_what_is_no_list_of_texts_is_refused(checkpoints: Path, model: str, arguments: list[Any], message: str) -> None:
     with pytest.raises(merkit.MerkitError, match=message):
         merkit.load(checkpoints / model).texts(*arguments)
+
+
+def test_texts_and_speakers_may_be_read_once(checkpoints: Path) -> None:
+    recognizer = merkit.load(checkpoints / "context")
+
+    once = recognizer.texts(iter(["hello", "go away"]), (name for name in "AB"))
+
+    assert once.to_dict() == recognizer.texts(["hello", "go away"], ["A", "B"]).to_dict()
+
+
+def test_a_recogniser_is_named_by_a_path_too(both: merkit.EmotionRecognizer, call_file: Path) -> None:
+    for call in (lambda: both(call_file, asr=Path("nowhere")), lambda: merkit.transcribe(call_file, Path("nowhere"))):
+        with pytest.raises(merkit.MerkitError, match="No folder 'nowhere'"):
+            call()
+
+
+def test_a_batch_has_an_item(both: merkit.EmotionRecognizer) -> None:
+    with pytest.raises(merkit.MerkitError, match="batch_size is 0, expected 1 or more"):
+        both.predict([{"text": "hello"}], batch_size=0)
 
 
 def test_rows_of_a_table_are_predicted_in_their_order(both: merkit.EmotionRecognizer, call_file: Path) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, BinaryIO
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from merkit.core.arguments import checked_value
 from merkit.core.errors import ConfigError, MediaError, first_line
 from merkit.core.waveform import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS, Waveform
 
@@ -65,11 +67,12 @@ class Source(ABC):
         Raises:
             ConfigError: The rate or the number of channels is out of range.
         """
-        if isinstance(rate_hz, bool) or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ or rate_hz != int(rate_hz):
+        rate_hz, channels = checked_value(rate_hz, int, "rate_hz"), checked_value(channels, int, "channel_count")
+        if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
             raise ConfigError(f"a rate of {rate_hz} Hz, expected {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
         if not 1 <= channels <= MOST_CHANNELS:
             raise ConfigError(f"{channels} channels, expected 1 to {MOST_CHANNELS}")
-        self.rate_hz, self.channels, self.clock = int(rate_hz), channels, clock
+        self.rate_hz, self.channels, self.clock = rate_hz, channels, clock
 
     @abstractmethod
     def __iter__(self) -> Iterator[Block]:
@@ -90,17 +93,29 @@ class ArraySource(Source):
 
     def __init__(self, arrays: Iterable[Any], rate_hz: int, channels: int, clock: Clock = time.monotonic) -> None:
         super().__init__(rate_hz, channels, clock)
+        shape = getattr(arrays, "shape", None)
+        if shape is not None and len(shape) < 3:
+            raise ConfigError(
+                f"Live sound is one array of shape {list(shape)}, expected arrays as they arrive: "
+                "[array] for a single one of [channels, samples], list(array) for several of [samples]"
+            )
         self._arrays = arrays
 
     def __iter__(self) -> Iterator[Block]:
         for array in self._arrays:
             arrived_s = self.clock()
-            if not np.size(array):
+            shape: tuple[int, ...] = ()
+            with suppress(ValueError):  # nested lists of unequal length
+                shape = np.shape(array)
+            if 0 in shape:
                 continue
-            samples = np.atleast_2d(Waveform(array, self.rate_hz).samples)
-            if len(samples) != self.channels:
-                raise MediaError(f"A block has {len(samples)} channels, expected {self.channels}: [channels, samples]")
-            yield Block(samples, arrived_s)
+            if len(shape) not in (1, 2) or (1, *shape)[-2] != self.channels:
+                raise MediaError(
+                    f"A block of shape {list(shape)} was given, expected [channels, samples] of {self.channels} "
+                    f"channel{'s' * (self.channels > 1)}"
+                )
+            flat = array.reshape(-1) if hasattr(array, "reshape") else np.ravel(array)
+            yield Block(Waveform(flat, self.rate_hz).samples.reshape(self.channels, -1), arrived_s)
 
 
 class WaitingSource(Source):

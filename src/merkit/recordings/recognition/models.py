@@ -1,6 +1,7 @@
 """Recognisers by name: the built-in one, a folder, or a hub id with its revision."""
 
 import importlib.util
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.*)")
 
 
 @lru_cache(maxsize=2)
-def open_engine(name: str = BUILTIN) -> Engine:
+def open_engine(name: str | Path = BUILTIN) -> Engine:
     """Return a recogniser, of which nothing is loaded yet; the same one for the same name.
 
     Args:
@@ -31,6 +32,7 @@ def open_engine(name: str = BUILTIN) -> Engine:
     from merkit.recordings.recognition.faster_whisper import WEIGHTS, FasterWhisper
     from merkit.recordings.recognition.hugging_face import HuggingFaceWhisper
 
+    name = os.fspath(name)
     folder = Path(name)
     hub = _HUB.fullmatch(name)
     if name.startswith("builtin:"):

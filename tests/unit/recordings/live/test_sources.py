@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 
-from merkit.core.errors import MediaError, MerkitError
+from merkit.core.errors import ConfigError, MediaError, MerkitError
 from merkit.recordings.live import sources
 from merkit.recordings.live.microphone import Microphone
 from merkit.recordings.live.sources import ArraySource, Block, PcmSource, Source
@@ -171,8 +172,34 @@ def test_arrays_are_read_as_waveforms_are() -> None:
 
 
 def test_arrays_of_another_number_of_channels_are_refused() -> None:
-    with pytest.raises(MediaError, match="A block has 1 channels, expected 2"):
+    with pytest.raises(
+        MediaError, match=r"A block of shape \[5\] was given, expected \[channels, samples\] of 2 channels"
+    ):
         list(ArraySource([np.zeros(5)], RATE_HZ, 2))
+
+
+def test_a_last_block_may_be_shorter_than_it_has_channels() -> None:
+    blocks = [np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]), torch.tensor([[0.25], [-0.5]])]
+
+    *_, last = ArraySource(blocks, RATE_HZ, 2)
+
+    assert last.samples.tolist() == [[0.25], [-0.5]]
+
+
+@pytest.mark.parametrize("sound", [np.zeros((2, 900)), np.zeros(900), torch.zeros(2, 900)])
+def test_one_array_is_not_taken_for_blocks_that_follow_each_other(sound: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"is one array of shape \[.*900\], expected arrays as they arrive: \[array\]"
+    ):
+        ArraySource(sound, RATE_HZ, 1)
+
+
+@pytest.mark.parametrize("block", ["hello", 0.5, [[1.0], [1.0, 2.0]], None, np.zeros((2, 2, 9))])
+def test_what_is_no_block_is_refused(block: Any) -> None:
+    with pytest.raises(
+        MediaError, match=r"A block of shape .* was given, expected \[channels, samples\] of 2 channels"
+    ):
+        list(ArraySource([block], RATE_HZ, 2))
 
 
 class PortAudioError(Exception):

@@ -170,7 +170,7 @@ def test_in_python_it_is_an_argument() -> None:
 
     assert {segment.speaker for segment in result.segments} == {"SPEAKER_00", "SPEAKER_01"}
     assert "SPEAKER_01" in result.stages["speakers"]
-    with pytest.raises(ConfigError, match=r"diarization is of type str, expected a callable such as a pyannote\.audio"):
+    with pytest.raises(ConfigError, match=r"diarization is 'who\.rttm', expected a function"):
         model(np.concatenate(PARTS), rate_hz=RATE_HZ, diarization="who.rttm")
 
 
