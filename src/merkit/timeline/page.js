@@ -237,11 +237,12 @@
   }
   const across = (event, box) => { const area = box.getBoundingClientRect(); return (event.clientX - area.left) / area.width; };
   whole.addEventListener("pointerdown", event => {
+    if (event.button) return;
+    whole.setPointerCapture(event.pointerId);  // until it is up, or the browser scrolls with it
     seek(across(event, whole) * data.duration);
-    const move = each => seek(across(each, whole) * data.duration);
-    whole.setPointerCapture(event.pointerId);
-    whole.addEventListener("pointermove", move);
-    whole.addEventListener("pointerup", () => whole.removeEventListener("pointermove", move), { once: true });
+  });
+  whole.addEventListener("pointermove", event => {
+    if (whole.hasPointerCapture(event.pointerId)) seek(across(event, whole) * data.duration);
   });
   detail.addEventListener("click", event => seek(state.from + across(event, detail) * span()));
   byId("utterances").addEventListener("click", event => {

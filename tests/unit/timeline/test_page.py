@@ -314,6 +314,37 @@ def test_filters_keep_what_fits(opened: Any) -> None:
     assert opened.inner_text("#count") == "1 of 20 utterances"
 
 
+def test_only_a_drag_with_the_main_button_or_along_the_outline_moves_the_recording(browser: Any, written: Path) -> None:
+    page = browser.new_context(has_touch=True, viewport={"width": 390, "height": 500}).new_page()
+    page.goto(written.as_uri())
+    page.wait_for_selector("html[data-ready=yes]")
+    page.locator("#whole").scroll_into_view_if_needed()
+    box = page.locator("#whole").bounding_box()
+    left, right, top = box["x"] + 0.2 * box["width"], box["x"] + 0.8 * box["width"], box["y"] + 10
+    touch = page.context.new_cdp_session(page)
+
+    def places() -> list[float]:
+        page.mouse.move(right, page.locator("#whole").bounding_box()["y"] + 10)
+        return [round(float(page.get_attribute("#whole", "aria-valuenow")))]
+
+    page.mouse.move(left, top)
+    page.mouse.down(button="right")
+    found = places()
+    page.mouse.up(button="right")
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": left, "y": top}]})
+    for down in range(10, 100, 10):
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": left, "y": top - down}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    found += places()
+    page.mouse.down()
+    page.mouse.move(left, page.locator("#whole").bounding_box()["y"] + 10)
+    page.mouse.up()
+    found += places()
+
+    assert found == [0, 8, 8]
+    page.context.close()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
 def test_axe_finds_nothing_serious(opened: Any, width: int, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
