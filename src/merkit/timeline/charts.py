@@ -54,15 +54,17 @@ def patterns() -> str:
 
 def overview(view: View) -> str:
     """Return the whole recording: its outline, and below it a lane for each speaker with the utterances."""
-    analysis, speakers, peaks = view.analysis, view.speakers[:LANES], view.peaks
+    analysis, peaks = view.analysis, view.peaks
+    lane_of = {speaker: min(at, LANES - 1) for at, speaker in enumerate(view.speakers)}
+    count = min(len(view.speakers), LANES)
     below = 0 if peaks is None else WAVE_HEIGHT
-    height = below + LANE_HEIGHT * max(len(speakers), 1)
+    height = below + LANE_HEIGHT * max(count, 1)
     lanes = []
-    for number, speaker in enumerate(speakers):
+    for number in range(count):
         top = below + LANE_HEIGHT * number
         boxes: dict[str, list[str]] = {}
         for segment in analysis.segments:
-            if segment.speaker == speaker:
+            if lane_of[segment.speaker] == number:
                 start, width = _extent(segment, analysis.duration_s)
                 boxes.setdefault(style_class(segment, view.styles), []).append(
                     f"M{start:.1f} {top + 2}h{width:.1f}v{LANE_HEIGHT - 4}h-{width:.1f}z"
@@ -71,7 +73,7 @@ def overview(view: View) -> str:
             fill = f' style="fill:url(#p{kind[1:]})"' if kind not in (UNSURE, NONE) else ""
             lanes.append(f'<path class="box {kind}"{fill} d="{"".join(paths)}"/>')
         lanes.append(f'<path class="lane" d="M0 {top}H{WIDTH}"/>')
-    label = html_text(f"Timeline of {analysis.title}: {_described(analysis, speakers)}")
+    label = html_text(f"Timeline of {analysis.title}: {_described(analysis, view.speakers)}")
     dense = " dense" if len(analysis.segments) > _DENSE else ""
     wave = "" if peaks is None else f'<path class="wave" d="{_wave(peaks)}"/>'
     return (

@@ -28,20 +28,25 @@ def headline(analysis: "Analysis") -> str:
     """Return the recording in a sentence or two."""
     talk = analysis.summary.recording
     speakers = [name for name in analysis.summary.speakers if name]
-    labelled = sum(talk.labels_ms.values())
+    total = utterances_ms(analysis)
+    labelled = total - talk.unsure_ms - talk.unlabelled_ms
     who = f" by {number_of(len(speakers), 'speaker')}" if speakers else ""
     sentences = [f"{number_of(talk.utterances, 'utterance')}{who}, {clock(talk.talk_ms / 1000)} of talk."]
-    if labelled:
+    if talk.labels_ms:
         shares = [f"{label} {_percent(ms, labelled)}" for label, ms in list(talk.labels_ms.items())[:3]]
         sentences.append(f"Of the labelled time: {', '.join(shares)}.")
     elif talk.utterances:
         sentences.append("No utterance has a label.")
-    total = labelled + talk.unsure_ms + talk.unlabelled_ms
     open_ = [(talk.unsure_ms, "unsure"), (talk.unlabelled_ms, "without a label")]
     left = [f"{_percent(ms, total)} {what}" for ms, what in open_ if ms]
-    if left and labelled:
+    if left and talk.labels_ms:
         sentences.append(f"Of all time: {', '.join(left)}.")
     return f'<p class="headline">{html_text(" ".join(sentences))}</p>'
+
+
+def utterances_ms(analysis: "Analysis") -> int:
+    """Return the duration of all utterances; one of several labels counts once."""
+    return round(1000 * sum(max(segment.end_s - segment.start_s, 0.0) for segment in analysis.segments))
 
 
 def speakers_table(view: View) -> str:

@@ -15,8 +15,8 @@
     byId("least").textContent = least + " %";
     for (const { row, about } of rows) {
       const named = about.name.toLowerCase().includes(sought);
-      const fits = about.rows.filter(([speaker, label, confidence, , text]) =>
-        (who.value === "" || speaker === +who.value) && (which.value === "" || String(label) === which.value) && confidence >= least &&
+      const fits = about.rows.filter(([speaker, labels, confidence, , text]) =>
+        (who.value === "" || speaker === +who.value) && (which.value === "" || labels.map(String).includes(which.value)) && confidence >= least &&
         (named || (text || "").toLowerCase().includes(sought)));
       const narrowed = who.value !== "" || which.value !== "" || least > 0 || sought && !named;
       row.hidden = narrowed ? !fits.length : !named;
@@ -26,11 +26,11 @@
       recordings++;
       utterances += fits.length;
       if (!narrowed) continue;
-      for (const [speaker, label, confidence, start, text] of fits.slice(0, shownFirst)) {
+      for (const [speaker, labels, confidence, start, text] of fits.slice(0, shownFirst)) {
         const item = document.createElement("li"), link = document.createElement("a");
         link.href = `${about.page}#t=${start}`;
         link.textContent = clock(start);
-        const said = label === "unsure" ? "unsure" : label === "none" ? "no label" : `${data.labels[label]} ${confidence} %`;
+        const said = { unsure: "unsure", none: "no label" }[labels[0]] || `${labels.map(label => data.labels[label]).join(", ")} ${confidence} %`;
         item.append(link, ` ${data.speakers[speaker]}${data.speakers[speaker] ? ": " : ""}${said}${text ? " – " + text : ""}`);
         list.append(item);
       }

@@ -19,7 +19,7 @@ from merkit.timeline.document import VERSION
 from merkit.timeline.labels import NONE, UNSURE, label_styles
 from merkit.timeline.page import GENERATOR, json_text, policy
 from merkit.timeline.reading import read_timeline
-from merkit.timeline.view import UNKNOWN_SPEAKER, clock
+from merkit.timeline.view import UNKNOWN_SPEAKER, clock, labels_of
 
 INDEX = "index.html"
 _MOST_TEXT = 8_000_000
@@ -60,7 +60,7 @@ def write_index(path: Path) -> None:
 
 def index_page(entries: Sequence[_Entry]) -> str:
     """Return the page; it loads nothing, and its links lead to the pages of recordings and to places in them."""
-    labels = list(dict.fromkeys(label for entry in entries for label in entry.analysis.labels))
+    labels = labels_of([entry.analysis for entry in entries])
     styles = label_styles(labels)
     speakers = sorted({segment.speaker for entry in entries for segment in entry.analysis.segments})
     texts = sum(len(segment.text or "") for entry in entries for segment in entry.analysis.segments) <= _MOST_TEXT
@@ -131,7 +131,7 @@ def _entries(folder: Path) -> Iterator[_Entry]:
 
 def _row(entry: _Entry, number: int, styles: Mapping[str, int]) -> str:
     talk = entry.analysis.summary.recording
-    total = sum(talk.labels_ms.values()) + talk.unsure_ms + talk.unlabelled_ms
+    total = fragments.utterances_ms(entry.analysis)
     unsure = 100 * talk.unsure_ms / total if total else 0.0
     return (
         f'<tr data-n="{number}"><th scope="row"><a href="{html_text(entry.page)}">{html_text(entry.name)}</a>'
@@ -145,12 +145,11 @@ def _data(entry: _Entry, labels: Sequence[str], speakers: Sequence[str], texts: 
     talk = entry.analysis.summary.recording
     utterances = []
     for segment in entry.analysis.segments:
-        label: Any = labels.index(segment.label) if segment.label is not None else NONE
-        if segment.prediction is not None and segment.prediction.is_unsure:
-            label = UNSURE
+        is_unsure = segment.prediction is not None and segment.prediction.is_unsure
+        found: list[Any] = [labels.index(label) for label in segment.labels] or [UNSURE if is_unsure else NONE]
         sure = round(100 * (segment.confidence or 0.0))
         text = [segment.text or ""] if texts else []
-        utterances.append([speakers.index(segment.speaker), label, sure, round(segment.start_s, 1), *text])
+        utterances.append([speakers.index(segment.speaker), found, sure, round(segment.start_s, 1), *text])
     return {
         "name": entry.name,
         "page": entry.page,

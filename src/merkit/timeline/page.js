@@ -4,8 +4,8 @@
   const data = JSON.parse(byId("data").textContent);
   const rows = [...document.querySelectorAll("#utterances li")];
   const items = rows.map((row, index) => {
-    const [start, end, speaker, kind] = row.dataset.t.split(",");
-    return { row, index, start: start / 1000, end: end / 1000, speaker: +speaker, kind,
+    const [start, end, speaker, kind, labels] = row.dataset.t.split(",");
+    return { row, index, start: start / 1000, end: end / 1000, speaker: +speaker, lane: Math.min(speaker, data.speakers.length - 1), kind, labels: labels.split("+"),
       name: kind === "unsure" ? "unsure" : kind === "none" ? "" : row.querySelector(".tag b").textContent };
   });
   const longest = items.reduce((most, each) => Math.max(most, each.end - each.start), 0);
@@ -108,7 +108,7 @@
     for (let index = after(from + length) - 1; index >= 0 && items[index].start >= from - longest; index--) {
       const each = items[index];
       if (each.end <= from) continue;
-      const left = Math.max(x(each.start), -2), wide = Math.max(Math.min(x(each.end), width + 2) - left - 1, 1), top = wave + lane * each.speaker + head, tall = lane - head - 3;
+      const left = Math.max(x(each.start), -2), wide = Math.max(Math.min(x(each.end), width + 2) - left - 1, 1), top = wave + lane * each.lane + head, tall = lane - head - 3;
       const labelled = /^l\d+$/.test(each.kind);
       const box = shape("rect", { class: `box ${each.kind}${index === state.current ? " current" : ""}`, x: left, y: top, width: wide, height: tall, rx: 3 });
       if (labelled) box.style.fill = `url(#p${each.kind.slice(1)})`;
@@ -284,7 +284,7 @@
     byId("least").textContent = sure.value + " %";
     items.forEach((each, index) => {
       const fits = (!sought || words[index].includes(sought)) && (who.value === "" || each.speaker === +who.value) &&
-        (which.value === "" || each.kind === which.value || each.name === which.value.slice(1) && which.value[0] === "=") && (+sure.value === 0 || +(each.row.dataset.c || 0) >= +sure.value);
+        (which.value === "" || each.kind === which.value || each.labels.includes(which.value)) && (+sure.value === 0 || +(each.row.dataset.c || 0) >= +sure.value);
       each.row.hidden = !fits;
       shown += fits;
     });

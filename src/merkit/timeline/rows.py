@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from merkit.core.characters import html_text
 from merkit.timeline import fragments
 from merkit.timeline.labels import NONE, UNSURE, style_class
-from merkit.timeline.view import LANES, UNKNOWN_SPEAKER, View, clock
+from merkit.timeline.view import UNKNOWN_SPEAKER, View, clock
 
 if TYPE_CHECKING:
     from merkit.core.types import Prediction
@@ -25,7 +25,7 @@ def transcript(view: View) -> str:
         f'<option value="{at}">{html_text(name or UNKNOWN_SPEAKER)}</option>' for at, name in enumerate(view.speakers)
     )
     used = dict.fromkeys(label for segment in segments for label in segment.labels)
-    which = "".join(f'<option value="={html_text(label)}">{html_text(label)}</option>' for label in used)
+    which = "".join(f'<option value="{view.labels.index(label)}">{html_text(label)}</option>' for label in used)
     which += f'<option value="{UNSURE}">unsure</option>' if talk.unsure_ms else ""
     which += f'<option value="{NONE}">{_NO_LABEL}</option>' if talk.unlabelled_ms else ""
     return (
@@ -99,12 +99,14 @@ def says(source: str) -> str:
 
 
 def _rows(view: View) -> Iterator[str]:
-    lanes = {speaker: min(at, LANES - 1) for at, speaker in enumerate(view.speakers)}
+    speakers = {speaker: at for at, speaker in enumerate(view.speakers)}
     for number, segment in enumerate(view.analysis.segments):
         sure = "" if segment.confidence is None else f' data-c="{100 * segment.confidence:.0f}"'
         times = f"{1000 * segment.start_s:.0f},{1000 * segment.end_s:.0f}"
+        kind = style_class(segment, view.styles)
+        labels = "+".join(str(view.labels.index(label)) for label in segment.labels)
         yield (
-            f'<li id="u{number}" data-t="{times},{lanes[segment.speaker]},{style_class(segment, view.styles)}"{sure}'
+            f'<li id="u{number}" data-t="{times},{speakers[segment.speaker]},{kind},{labels}"{sure}'
             f'{_shares(view, segment)}><button type="button" class="time">{clock(segment.start_s, tenths=True)}'
             f"</button>"
             f"{_said(view, number)}</li>"

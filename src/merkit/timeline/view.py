@@ -25,7 +25,7 @@ class View:
     speakers: tuple[str, ...]
     """In the order of their first utterances."""
     labels: tuple[str, ...]
-    """Those of the analysis, and behind them others that only a source has."""
+    """See `labels_of`."""
     sources: tuple[str, ...]
     """Names of the models that were joined; empty: one model."""
     styles: Mapping[str, int]
@@ -37,8 +37,7 @@ class View:
 def view_of(analysis: "Analysis", peaks: Peaks | None, truth: Sequence[str] = ()) -> View:
     """Return how an analysis is shown."""
     segments = analysis.segments
-    alone = [each for segment in segments for each in segment.sources.values()]
-    labels = tuple(dict.fromkeys([*analysis.labels, *(label for each in alone for label in each.probabilities)]))
+    labels = labels_of([analysis])
     return View(
         analysis,
         peaks,
@@ -48,6 +47,17 @@ def view_of(analysis: "Analysis", peaks: Peaks | None, truth: Sequence[str] = ()
         label_styles(labels),
         tuple(truth),
     )
+
+
+def labels_of(analyses: Sequence["Analysis"]) -> tuple[str, ...]:
+    """Return the labels of some analyses, and behind them others that only a source or a corrected utterance has."""
+    segments = [segment for analysis in analyses for segment in analysis.segments]
+    alone = [each for segment in segments for each in segment.sources.values()]
+    labels = [label for analysis in analyses for label in analysis.labels]
+    labels += [label for each in alone for label in each.probabilities]
+    predictions = [*(segment.prediction for segment in segments if segment.prediction is not None), *alone]
+    given = [label for each in predictions for label in (*(each.labels or ()), each.label)]
+    return tuple(dict.fromkeys([*labels, *(label for label in given if label is not None)]))
 
 
 def clock(seconds: float, tenths: bool = False) -> str:

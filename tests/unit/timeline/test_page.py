@@ -51,6 +51,15 @@ def sources(first: str, second: str) -> Prediction:
     return Prediction("", both.label, both.probabilities, both.confidence, both.modalities, sources=parts)
 
 
+def several(*labels: str) -> Prediction:
+    return replace(answer(labels[0]), labels=labels)
+
+
+def crowd() -> Analysis:
+    """Return an utterance of each of 15 speakers."""
+    return analysis([segment(n, n + 1, f"S{n}", "happy", f"said by {n}") for n in range(15)])
+
+
 def long_call(folder: Path, seconds: int = 40) -> Analysis:
     """Return a call with sound, several speakers, what words and voice say, and what has no label."""
     samples = np.sin(np.arange(8000 * seconds) / 8) * np.linspace(0.1, 0.8, 8000 * seconds)
@@ -165,6 +174,43 @@ def test_to_html_writes_the_page_and_replaces_only_its_own(tmp_path: Path) -> No
     assert 'id="utterances"' in (tmp_path / "call.html").read_text()
     with pytest.raises(MerkitError, match="merkit did not write it"):
         made.to_html(tmp_path / "notes.html")
+
+
+def test_a_label_that_the_model_does_not_show_is_on_the_page_and_in_the_index(tmp_path: Path) -> None:
+    values = analysis([Segment(0, 1, "Ann", "so", sources("happy", "angry")), segment(1, 2, "Ann", "happy")]).to_dict()
+    values["segments"][0]["label"] = "bored"
+    values["segments"][0]["sources"]["voice"]["label"] = "tired"
+    write_analysis(read_timeline(values), outputs_of(tmp_path, Path("call")), {})
+
+    write_index(tmp_path / "index.html")
+
+    for name in ("call.html", "index.html"):
+        page = (tmp_path / name).read_text()
+        assert ">bored</option>" in page
+        assert '<span class="key l0" title="bored' not in page
+        assert "bored</li>" in page
+
+
+def test_an_utterance_of_several_labels_counts_once_in_the_time_of_all(tmp_path: Path) -> None:
+    made = analysis([Segment(0, 6, "Ann", "so", several("happy", "angry")), silent(6, 10, "Ann")], multi_label=True)
+    write_analysis(made, outputs_of(tmp_path, Path("call")), {})
+    write_index(tmp_path / "index.html")
+
+    page = (tmp_path / "call.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+
+    assert "Of the labelled time: happy 100 %, angry 100 %. Of all time: 40 % without a label." in page
+    unsure = analysis([Segment(0, 1, "Ann", "so", several("happy", "angry")), segment(1, 2, "Ann", None)])
+    write_analysis(unsure, outputs_of(tmp_path, Path("call")), {})
+    write_index(tmp_path / "index.html")
+    assert '<td class="n">50 %</td>' in (tmp_path / "index.html").read_text()
+
+
+def test_the_overview_draws_and_names_every_speaker(tmp_path: Path) -> None:
+    page = timeline_page(crowd(), tmp_path)
+
+    overview = re.findall(r'<svg class="overview.*?</svg>', page)[0]
+    assert overview.count("h66.1v12") == 15  # a box of each
+    assert "S14, 1 utterances" in overview
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +358,42 @@ def test_filters_keep_what_fits(opened: Any) -> None:
     opened.fill("#search", "differ")
     wait_for_the_line("words: neutral 80 %; voice: angry 80 %")
     assert opened.inner_text("#count") == "1 of 20 utterances"
+
+
+def test_the_filter_finds_each_of_several_labels(browser: Any, tmp_path: Path) -> None:
+    made = analysis(
+        [Segment(0, 1, "Ann", "one", several("happy", "angry")), Segment(1, 2, "Ann", "two", several("happy"))],
+        multi_label=True,
+    )
+    write_analysis(made, outputs_of(tmp_path, Path("call")), {})
+    write_index(tmp_path / "index.html")
+    page = browser.new_page()
+
+    page.goto((tmp_path / "call.html").as_uri())
+    counts = []
+    for label in ("happy", "angry"):
+        page.select_option("#which", label=label)
+        counts.append(page.inner_text("#count"))
+    page.goto((tmp_path / "index.html").as_uri())
+    page.select_option("#which", label="angry")
+
+    assert counts == ["2 utterances", "1 of 2 utterances"]
+    assert utterances(page) == ["0:00 Ann: happy, angry 80 % – one"]
+    page.close()
+
+
+def test_each_of_many_speakers_is_found_by_the_filter(browser: Any, tmp_path: Path) -> None:
+    write_analysis(crowd(), outputs_of(tmp_path, Path("call")), {})
+    page = browser.new_page()
+
+    page.goto((tmp_path / "call.html").as_uri())
+    found = []
+    for name in ("S11", "S14"):
+        page.select_option("#who", label=name)
+        found.append(page.locator("#utterances li:not([hidden]) .said").all_text_contents())
+
+    assert found == [["said by 11"], ["said by 14"]]
+    page.close()
 
 
 def test_only_a_drag_with_the_main_button_or_along_the_outline_moves_the_recording(browser: Any, written: Path) -> None:
