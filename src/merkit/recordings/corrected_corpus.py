@@ -84,7 +84,7 @@ def corpus_of_timelines(
             failures[name] = str(error)
             continue
         known = set((content or {}).get("labels", ())) or labels_of(rows)
-        new.update(row.label for row in rows if row.label is not None and row.label not in known)
+        new.update(label for row in rows for label in row.labels if label not in known)
         utterances += _utterances(name, rows, sound)
         used += 1
     manifest = None

@@ -17,6 +17,7 @@ from merkit.data.delimited import read_table
 from merkit.data.plain_text import decode
 from merkit.data.strict_json import parse_json
 from merkit.io.outputs import KEY
+from merkit.io.predictions import LABEL_SEPARATOR
 from merkit.recordings.transcripts import spoken_text
 from merkit.recordings.transcripts.lines import Draft
 from merkit.recordings.transcripts.tiers import parse_eaf
@@ -37,9 +38,14 @@ class Corrected:
     speaker: str
     text: str | None
     label: str | None
-    """``None``: it has none."""
+    """Several labels are one text, with semicolons between them; ``None``: it has none."""
     place: str
     """Where the file has it, such as "line 3"."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Each of its labels."""
+        return () if self.label is None else tuple(self.label.split(LABEL_SEPARATOR))
 
 
 def read_corrected(path: Path) -> list[Corrected]:
@@ -69,14 +75,14 @@ def _read_json(path: Path) -> Iterator[Corrected]:
     except (ValueError, MerkitError) as error:
         raise MerkitError(f"{path}: {error}") from error
     for number, segment in enumerate(read.segments):
-        label = ";".join(segment.labels) or None
         place = f"segments[{number}]"
-        yield Corrected(segment.start_s, segment.end_s, segment.speaker, segment.text, _label(label), place)
+        label = _of_several(segment.label, segment.labels, f"{path}: {place}")
+        yield Corrected(segment.start_s, segment.end_s, segment.speaker, segment.text, label, place)
 
 
 def _read_csv(path: Path) -> Iterator[Corrected]:
     text, _ = decode(path.read_bytes(), f"'{path}'", western=True)
-    table = read_table(text, str(path), {*_COLUMNS, "speaker", "text"})
+    table = read_table(text, str(path), {*_COLUMNS, "labels", "speaker", "text"})
     missing = [name for name in _COLUMNS if name not in table.names]
     if missing:
         raise MerkitError(f"{path}: no column {', '.join(missing)}, found {', '.join(table.names)[:200]}")
@@ -85,7 +91,10 @@ def _read_csv(path: Path) -> Iterator[Corrected]:
         place = f"line {number}"
         start_s, end_s = (_seconds(row[name], f"{path}: {place}: {name}") for name in _COLUMNS[:2])
         speaker, words = spoken_text(row.get("speaker")) or "", spoken_text(row.get("text"))
-        yield Corrected(start_s, end_s, speaker, words, _label(row["label"]), place)
+        label = _label(row["label"])
+        if "labels" in row:
+            label = _of_several(label, (row["labels"] or "").split(LABEL_SEPARATOR), f"{path}: {place}")
+        yield Corrected(start_s, end_s, speaker, words, label, place)
 
 
 def _read_textgrid(path: Path) -> Iterator[Corrected]:
@@ -145,7 +154,7 @@ READERS: Mapping[str, Callable[[Path], Iterator[Corrected]]] = {
 
 def labels_of(utterances: Sequence[Corrected]) -> set[str]:
     """Return the labels that occur."""
-    return {each.label for each in utterances if each.label is not None}
+    return {label for each in utterances for label in each.labels}
 
 
 def _is(tier: str, kind: str) -> bool:
@@ -155,6 +164,21 @@ def _is(tier: str, kind: str) -> bool:
 def _label(text: str | None) -> str | None:
     label = spoken_text(text) or ""
     return None if label.casefold() in _NO_LABELS else label
+
+
+def _of_several(label: str | None, labels: Sequence[str], place: str) -> str | None:
+    """Return several labels as one text; ``label`` is one of them.
+
+    Raises:
+        MerkitError: It is none of them: one of the two was corrected, and not the other.
+    """
+    one, several = _label(label), [each for each in map(_label, labels) if each is not None]
+    joined = LABEL_SEPARATOR.join(several)
+    if one not in (several or [None]):
+        said = "there is no label" if one is None else f"label is '{one}'"
+        others = f"labels are '{joined}'" if joined else "there are no labels"
+        raise MerkitError(f"{place}: {said}, and {others}: correct both, so that label is one of labels")
+    return joined or None
 
 
 def _speaker(name: str) -> str:

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from praatio import textgrid
 from praatio.utilities.constants import Interval
 from pympi.Elan import Eaf
 from tests.commandline import call
-from tests.timelines import CALL, LABELS, analysis, segment
+from tests.timelines import CALL, LABELS, analysis, answer, segment
 
 from merkit.core.errors import MerkitError
 from merkit.data.corpus.manifest import read_manifest
@@ -23,15 +24,16 @@ from merkit.protocols.table import SPEC
 from merkit.recordings.corrected_corpus import corpus_of_timelines
 from merkit.recordings.corrections import read_corrected
 from merkit.recordings.writing import outputs_of, write_analysis
+from merkit.timeline.analysis import Segment
 from merkit.timeline.formats import NAMES
 
 
-def write(folder: Path, name: str = "call", segments: Any = CALL) -> Path:
+def write(folder: Path, name: str = "call", segments: Any = CALL, **changes: Any) -> Path:
     """Write a recording of 10 s and all formats of its analysis, and return their path without an ending."""
     recording = folder / "audio" / f"{name}.wav"
     recording.parent.mkdir(exist_ok=True, parents=True)
     sf.write(recording, np.random.default_rng(len(name)).normal(size=80_000) / 9, 8000)
-    made = analysis(segments, recording=recording, duration_s=10.0)
+    made = analysis(segments, recording=recording, duration_s=10.0, **changes)
     formats = [each for each in NAMES if each != "html"]
     write_analysis(made, outputs_of(folder / "out", Path(name), formats), {"recording": file_hash(recording)})
     return folder / "out" / name
@@ -105,6 +107,50 @@ def test_a_correction_in_any_format_is_the_same_corpus(tmp_path: Path, ending: s
     assert all(manifest.media_path(str(u.audio)).samefile(tmp_path / "audio" / "call.wav") for u in manifest.utterances)
     protocol = SPEC.build(SPEC.options(leave_out=[""], group="speaker"), False)
     assert sum(protocol.label(utterance) is not None for utterance in manifest.utterances) == 5
+
+
+@pytest.mark.parametrize("ending", CORRECT)
+def test_several_labels_of_an_utterance_are_read_from_any_format(tmp_path: Path, ending: str) -> None:
+    both = replace(answer("happy"), labels=("happy", "angry"))
+    none = replace(answer(None), labels=())
+    timeline = write(
+        tmp_path, segments=[Segment(0, 1, "A", "so", both), Segment(2, 3, "A", "", none)], multi_label=True
+    )
+
+    rows = read_corrected(timeline.with_suffix(ending))
+
+    assert [row.label for row in rows if row.start_s == 0] == ["happy;angry"]
+    assert {row.label for row in rows if row.start_s != 0} <= {None}
+    done = corpus_of_timelines(tmp_path / "out", tmp_path / "data", accept_unchanged=True)
+    assert (done.labelled, done.new_labels) == (1, {})
+
+
+@pytest.mark.parametrize(
+    ("ending", "old", "new", "expected"),
+    [
+        (".csv", "happy,happy;angry", "happy,angry; happy;bored", "angry;happy;bored"),
+        (".csv", "happy,happy;angry", "bored,happy;angry", r"line 2: label is 'bored', and labels are 'happy;angry'"),
+        (".csv", "happy,happy;angry", "happy,", r"line 2: label is 'happy', and there are no labels"),
+        (".csv", "happy,happy;angry", "unsure,happy", r"line 2: there is no label, and labels are 'happy'"),
+        (
+            ".json",
+            '"label": "happy"',
+            '"label": "bored"',
+            r"segments\[0\]: label is 'bored', and labels are 'happy;angr",
+        ),
+    ],
+)
+def test_the_label_of_several_is_one_of_them(tmp_path: Path, ending: str, old: str, new: str, expected: str) -> None:
+    both = replace(answer("happy"), labels=("happy", "angry"))
+    path = write(tmp_path, segments=[Segment(0, 1, "A", "so", both)], multi_label=True).with_suffix(ending)
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+
+    if ":" not in expected:
+        assert read_corrected(path)[0].label == expected
+    else:
+        with pytest.raises(MerkitError, match=expected):
+            read_corrected(path)
 
 
 def test_what_nobody_corrected_is_left_out_unless_it_is_accepted(tmp_path: Path) -> None:
