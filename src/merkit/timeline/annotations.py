@@ -3,14 +3,16 @@
 Each speaker has a tier of words, ``words@NAME``, and one of labels, ``emotion@NAME``. In EAF labels hang on the words,
 which have the times: to move a boundary moves both. In a TextGrid both have times, the same. The label of an utterance
 without one is empty, or ``unsure``. No tier may hold what overlaps, so where a speaker's own utterances do, the later
-ones are on tiers of their own, ``words@NAME (overlap 2)`` and so on. Times are those of the recording in milliseconds.
+ones are on tiers of their own, ``words@NAME (overlap 2)`` and so on; so are those of another speaker whose tier would
+have the same name. Times are those of the recording in milliseconds.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from merkit.core.characters import visible
 from merkit.io.predictions import LABEL_SEPARATOR
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ UNKNOWN_SPEAKER = "unknown"
 """The speaker's name where there is none."""
 
 _VOCABULARY = "emotions"
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def textgrid(analysis: "Analysis") -> str:
@@ -113,11 +116,13 @@ def tiers_of(segments: Sequence["Segment"]) -> list[tuple[str, list["Segment"]]]
             lanes.append([segment])
         else:
             lane.append(segment)
-    return [
-        (f"{visible(speaker) or UNKNOWN_SPEAKER}{f' (overlap {number})' if number > 1 else ''}", lane)
-        for speaker, lanes in tiers.items()
-        for number, lane in enumerate(lanes, start=1)
-    ]
+    named: dict[str, list[Segment]] = {}
+    for speaker, lanes in tiers.items():
+        name = _allowed(speaker) or UNKNOWN_SPEAKER
+        names = chain([name], (f"{name} (overlap {number})" for number in count(2)))
+        for lane in lanes:
+            named[next(each for each in names if each not in named)] = lane
+    return list(named.items())
 
 
 def _intervals(segments: Sequence["Segment"], kind: str, end: int) -> Iterator[tuple[int, int, str]]:
@@ -159,16 +164,21 @@ def _seconds(ms: int) -> str:
     return f"{ms / 1000:.3f}"
 
 
+def _allowed(text: str) -> str:
+    """Return a text without the characters that XML 1.0 forbids, which Praat does not show either."""
+    return _FORBIDDEN.sub("", text)
+
+
 def _quoted(text: str) -> str:
-    return '"' + visible(text).replace('"', '""') + '"'
+    return '"' + _allowed(text).replace('"', '""') + '"'
 
 
 def _xml(text: str) -> str:
-    return escape(visible(text))
+    return escape(_allowed(text))
 
 
 def _attribute(text: str) -> str:
-    return quoteattr(visible(text))
+    return quoteattr(_allowed(text))
 
 
 def _lines(items: Sequence[str]) -> str:

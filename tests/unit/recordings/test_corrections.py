@@ -153,6 +153,38 @@ def test_the_label_of_several_is_one_of_them(tmp_path: Path, ending: str, old: s
             read_corrected(path)
 
 
+@pytest.mark.parametrize("ending", [".TextGrid", ".eaf"])
+def test_speakers_and_words_come_back_as_they_were(tmp_path: Path, ending: str) -> None:
+    right_to_left, mark = "\u202b\u05e9\u05dc\u05d5\u05dd\u202c", "\u200f"
+    forbidden = "".join(map(chr, (0, 1, 11, 27, 0xFFFE, 0xFFFF, 0xD800)))
+    said = f"{right_to_left}, a\u2028b\x85c\x9b {mark}\U0001f600"
+    path = write(
+        tmp_path,
+        segments=[segment(0, 1, right_to_left, "happy", said), segment(1, 2, "Ann", "happy", f"a{forbidden}b")],
+    ).with_suffix(ending)
+
+    rows = read_corrected(path)
+
+    assert [(row.speaker, row.text, row.label) for row in rows] == [
+        (right_to_left, " ".join(said.split()), "happy"),
+        ("Ann", "ab", "happy"),
+    ]
+
+
+@pytest.mark.parametrize("ending", [".TextGrid", ".eaf"])
+def test_each_tier_has_a_name_of_its_own(tmp_path: Path, ending: str) -> None:
+    speakers = ("", "unknown", "Ann", "Ann\x01", "Ann (overlap 2)")
+    path = write(tmp_path, segments=[segment(0, 1, speaker, "happy", speaker) for speaker in speakers])
+
+    rows = read_corrected(path.with_suffix(ending))
+
+    assert {(row.speaker, row.text) for row in rows} == {
+        *(("", None), ("" if ending == ".TextGrid" else "unknown", "unknown")),
+        *(("Ann", "Ann"), ("Ann (overlap 2)", "Ann (overlap 2)")),
+    }
+    assert len(rows) == 5
+
+
 def test_what_nobody_corrected_is_left_out_unless_it_is_accepted(tmp_path: Path) -> None:
     timeline = write(tmp_path, "one")
     write(tmp_path, "two")
