@@ -166,6 +166,7 @@ def analyze_recording(
         checkpoint_hash=None if recognizer.folder is None else checkpoint_hash(recognizer.folder),
         multi_label=recognizer.multi_label,
         calibrated=recognizer.decisions.calibrated,
+        in_memory=isinstance(recording, Waveform),
         peaks=peaks_of(recording) if isinstance(recording, Waveform) and not options.exclude_speakers else None,
         transcript=transcript if isinstance(transcript, Path) else None,
         transcript_hash=file_hash(transcript) if isinstance(transcript, Path) else None,

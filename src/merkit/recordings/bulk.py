@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -52,7 +52,7 @@ class Work(Generic[T]):
     write: Callable[[T, Outputs, Mapping[str, Any], FileIds], None]
     beside: frozenset[str] = frozenset()
     """Keys of ``made_of`` that decide only the files beside the record."""
-    read: Callable[[Mapping[str, Any]], T] | None = None
+    read: Callable[[Mapping[str, Any], FoundRecording], T] | None = None
     """Makes a result of a record's content, so that only the files beside it are written anew; ``None``: none can."""
 
 
@@ -89,7 +89,7 @@ def do_each(
                 continue
             same = _result_key(work, Outputs(outputs.record).made_of()) == _result_key(work, key)
             known = content_of(outputs.record) if same else {}
-            result = work.read(known) if known and work.read is not None else work.make(one)
+            result = work.read(known, one) if known and work.read is not None else work.make(one)
             work.write(result, outputs, key, inputs)
         except (CheckpointError, ConfigError, OutputError):  # the same for every recording
             raise
@@ -154,13 +154,17 @@ def analyze_recordings(
                 recognizer(), one.path, one.transcript, name, options, engine=engine, progress=inner, work=parts
             )
 
+    def read(known: Mapping[str, Any], one: FoundRecording) -> Analysis:
+        """Return an analysis of files that may have been named from another folder."""
+        return replace(read_timeline(known), recording=one.path, transcript=one.transcript)
+
     work = Work(
         make=make,
         outputs=lambda one: outputs_of(Path() if out is None else out, one.output, formats),
         made_of=key,
         write=partial(write_analysis, audio=audio),
         beside=frozenset({"audio"}),
-        read=read_timeline,
+        read=read,
     )
     index = None
     if out is not None and HTML in formats and len(found) > 1:

@@ -6,6 +6,7 @@ have the same names, and those of the other command are never replaced.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,6 @@ def transcribe_recordings(
         outputs=outputs_of,
         made_of=made_of,
         write=write,
-        read=Recognition.from_dict,
+        read=lambda known, one: replace(Recognition.from_dict(known), recording=one.path),
     )
     return do_each(work, found, out is not None, progress)

@@ -114,6 +114,9 @@ class Analysis(Tabular):
     excludes_speakers: bool = False
     """Whether voices were left out: no sound of the recording may be kept with the result, then."""
 
+    in_memory: bool = False
+    """Whether ``recording`` is a name alone, and no path of a file."""
+
     peaks: Peaks | None = None
     """The outline of a recording in memory; a file's is read from it."""
 
@@ -121,6 +124,11 @@ class Analysis(Tabular):
     def summary(self) -> Summary:
         """Talk time, shares of labels, overlaps and turning points."""
         return summarize(self.segments, self.duration_s, self.labels)
+
+    @property
+    def file(self) -> Path | None:
+        """The recording's file; ``None``: it was in memory, or is not known any more."""
+        return self.recording if not self.in_memory and self.recording.is_file() else None
 
     @property
     def has_arousal(self) -> bool:

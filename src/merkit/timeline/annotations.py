@@ -75,8 +75,7 @@ def eaf(analysis: "Analysis") -> str:
             f"TIER_ID={_attribute(f'{LABELS}@{name}')}>{_lines(labels)}</TIER>"
         )
     order = "".join(f'<TIME_SLOT TIME_SLOT_ID="ts{at}" TIME_VALUE="{ms}"/>\n' for at, ms in enumerate(slots, start=1))
-    media = analysis.recording
-    link = media.resolve().as_uri() if media.is_file() else ""
+    link = "" if analysis.file is None else analysis.file.resolve().as_uri()
     medium = f'<MEDIA_DESCRIPTOR MEDIA_URL={_attribute(link)} MIME_TYPE="unknown"/>' if link else ""
     entries = "\n".join(
         f'<CV_ENTRY_ML CVE_ID="e{at}"><CVE_VALUE DESCRIPTION="" LANG_REF="und">{_xml(label)}</CVE_VALUE></CV_ENTRY_ML>'

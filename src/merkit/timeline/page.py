@@ -41,7 +41,7 @@ def timeline_page(analysis: "Analysis", folder: Path, audio: sound.Audio = "link
     Raises:
         MediaError: The sound is to be in the page, and cannot be read.
     """
-    file = analysis.recording if analysis.recording.is_file() and not analysis.excludes_speakers else None
+    file = None if analysis.excludes_speakers else analysis.file
     view = view_of(analysis, known_peaks(analysis), truth)
     has_sound = file is not None and audio != "none" and view.peaks is not None
     source = sound.link(file, folder) if file is not None and has_sound and audio == "link" else ""
@@ -80,10 +80,10 @@ def known_peaks(analysis: "Analysis") -> Peaks | None:
     """Return the outline of a recording; ``None``: it has no audio, is not known any more, or voices were left out."""
     if analysis.excludes_speakers:
         return None
-    if not analysis.recording.is_file():
+    if analysis.file is None:
         return analysis.peaks
     try:
-        return peaks_of(analysis.recording)
+        return peaks_of(analysis.file)
     except MediaError:  # its words alone were read
         return None
 

@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 import soundfile as sf
 from tests.speech import RATE_HZ
+from tests.timelines import CALL, analysis
 from tests.tiny import built
 
 from merkit.core.errors import CheckpointError, ConfigError, MediaError, MerkitError, OutputError
 from merkit.io.checkpoint import save_checkpoint
 from merkit.io.outputs import FileIds, Outputs
+from merkit.recordings import bulk
 from merkit.recordings.bulk import Work, analyze_recordings, do_each
 from merkit.recordings.options import RecordingOptions
 from merkit.recordings.search import FoundRecording
+from merkit.timeline.analysis import Analysis
+from merkit.weights.models import built_in_model
 
 
 def recordings(folder: Path, *names: str) -> list[FoundRecording]:
@@ -80,3 +84,33 @@ def test_channels_that_do_not_fit_the_number_of_speakers_fail_alone(tmp_path: Pa
 
     assert "--speakers 3: 2 channels are read as a speaker each; use --channels mix" in str(two.error)
     assert three.error is None
+
+
+def test_another_format_of_what_is_done_names_the_files_where_they_are_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    sf.write(tmp_path / "data" / "a.wav", np.zeros(80_000), 8000)
+    (tmp_path / "data" / "a.txt").write_text("so")
+
+    def analyzed(_: Any, recording: Path, transcript: Path, *others: Any, **options: Any) -> Analysis:
+        return analysis(CALL, recording, transcript=transcript)
+
+    def analyze(folder: Path, *formats: str) -> Analysis:
+        found = FoundRecording(folder / "a.wav", folder / "a.txt", Path("a"))
+        (outcome,) = analyze_recordings(
+            [found], built_in_model("builtin:voice"), "builtin:voice", out=tmp_path / "out", formats=formats
+        )
+        assert outcome.result is not None
+        return outcome.result
+
+    monkeypatch.setattr(bulk, "load_predictor", lambda *_, **__: None)
+    monkeypatch.setattr(bulk, "analyze_recording", analyzed)
+    monkeypatch.chdir(tmp_path)
+    analyze(Path("data"), "json")
+    monkeypatch.chdir(tmp_path / "data")
+
+    again = analyze(Path(), "json", "html")
+
+    assert (again.recording, again.transcript) == (Path("a.wav"), Path("a.txt"))
+    assert 'data-src="../data/a.wav"' in (tmp_path / "out" / "a.html").read_text()

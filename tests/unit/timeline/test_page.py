@@ -13,10 +13,12 @@ import soundfile as sf
 from tests.commandline import call
 from tests.timelines import CALL, HOSTILE, LABELS, analysis, answer, segment, silent
 
+import merkit
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction
 from merkit.recordings.writing import outputs_of, write_analysis
 from merkit.timeline.analysis import Analysis, Segment
+from merkit.timeline.annotations import eaf
 from merkit.timeline.index import check_index, write_index
 from merkit.timeline.page import timeline_page
 from merkit.timeline.reading import read_timeline
@@ -126,6 +128,22 @@ def test_where_voices_were_left_out_the_page_has_no_sound(tmp_path: Path) -> Non
     assert '"peaks":""' in page
     assert 'class="wave"' not in page + made._repr_html_()
     assert read_timeline(made.to_dict()).excludes_speakers
+
+
+def test_a_recording_in_memory_is_not_looked_up_as_a_file_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sf.write("call.wav", np.sin(np.arange(8000) / 8), 8000)
+    with Path("call.wav").open("rb") as file:
+        made = merkit.load("builtin:voice")(file)
+    sf.write("call.wav", np.zeros(80), 8000)  # another one
+
+    page = timeline_page(made, tmp_path, "link")
+
+    assert "<audio" not in page
+    assert f'"peaks":"{made.peaks.base64()}"' in page  # type: ignore[union-attr]
+    assert "MEDIA_DESCRIPTOR" not in eaf(made)
 
 
 def test_the_truth_stands_beside_the_predictions(tmp_path: Path) -> None:
