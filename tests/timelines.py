@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
+import numpy.typing as npt
+
 from merkit.core.types import Prediction
 from merkit.timeline.analysis import Analysis, Segment
 
@@ -46,6 +50,16 @@ def analysis(segments: Sequence[Segment], recording: Path = Path("call.wav"), **
         **changes,
     }
     return Analysis(**values)
+
+
+def write_tracks(path: Path, *tracks: npt.NDArray[np.float32]) -> None:
+    """Write a file with several audio tracks of one channel, 8 kHz."""
+    with av.open(str(path), "w") as file:
+        streams: list[Any] = [file.add_stream("pcm_s16le", rate=8000, layout="mono") for _ in tracks]
+        for stream, samples in zip(streams, tracks, strict=True):
+            frame = av.AudioFrame.from_ndarray((samples[None] * 2**15).astype(np.int16), layout="mono")
+            frame.sample_rate, frame.pts = 8000, 0
+            file.mux(stream.encode(frame))
 
 
 CALL = (

@@ -9,7 +9,7 @@ from merkit.core.errors import ConfigError, MerkitError
 from merkit.core.phrases import number_of
 from merkit.core.progress import ProgressCallback
 from merkit.core.types import Prediction, Utterance, turns_of
-from merkit.core.waveform import Track, Waveform, Whole
+from merkit.core.waveform import Channel, Track, Waveform, Whole
 from merkit.data.files import file_hash
 from merkit.data.media.audio import Recording, duration_s, media_notes
 from merkit.encoders.checkpoint import checkpoint_hash
@@ -121,7 +121,9 @@ def analyze_recording(
     if wanted:
         found = predict_pieces(recognizer, pieces, heard, wanted, times, work.features, progress, compared)
     segments = [
-        _segment(line, numbers, recognizer, found, reasons, length_s, redact=options.redact)
+        _segment(
+            line, windows.read[numbers[0]][1], numbers, recognizer, found, reasons, length_s, redact=options.redact
+        )
         for line, numbers in windows.shown
     ]
     unheard_lines = {
@@ -166,6 +168,7 @@ def analyze_recording(
         checkpoint_hash=None if recognizer.folder is None else checkpoint_hash(recognizer.folder),
         multi_label=recognizer.multi_label,
         calibrated=recognizer.decisions.calibrated,
+        track=options.track,
         in_memory=isinstance(recording, Waveform),
         peaks=peaks_of(recording) if isinstance(recording, Waveform) and not options.exclude_speakers else None,
         transcript=transcript if isinstance(transcript, Path) else None,
@@ -211,6 +214,7 @@ def _utterances(
 
 def _segment(
     line: Line,
+    sound: Recording,
     numbers: Sequence[int],
     recognizer: Predictor,
     found: Mapping[str, Prediction],
@@ -229,6 +233,7 @@ def _segment(
         text=None if redact else line.text,
         prediction=prediction,
         reason=reasons[str(numbers[0])] if prediction is None else prediction.reason,
+        channel=sound.number + 1 if isinstance(sound, Channel) else None,
     )
 
 

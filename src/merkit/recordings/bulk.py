@@ -156,7 +156,7 @@ def analyze_recordings(
 
     def read(known: Mapping[str, Any], one: FoundRecording) -> Analysis:
         """Return an analysis of files that may have been named from another folder."""
-        return replace(read_timeline(known), recording=one.path, transcript=one.transcript)
+        return replace(read_timeline(known), recording=one.path, transcript=one.transcript, track=options.track)
 
     work = Work(
         make=make,

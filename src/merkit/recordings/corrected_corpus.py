@@ -3,22 +3,24 @@
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from merkit.core.corpus import CorpusOptions, CorpusSpec, RawCorpus
-from merkit.core.errors import ManifestError, MediaError, MerkitError
+from merkit.core.errors import ManifestError, MediaError, MerkitError, OutputError
 from merkit.core.phrases import listed
 from merkit.core.types import Utterance
+from merkit.core.waveform import Whole
 from merkit.data.corpus.manifest import Manifest
 from merkit.data.corpus.prepare import prepare
 from merkit.data.files import file_hash
 from merkit.data.media.audio import duration_s
 from merkit.data.media.sources import END_SLIP_S
 from merkit.io.outputs import KEY, is_as_written, read_record
-from merkit.recordings.corrections import READERS, Corrected, labels_of, read_corrected
+from merkit.recordings.corrected_sound import sounds_of, whole_sound
+from merkit.recordings.corrections import READERS, Corrected, labels_of, read_corrected, read_json
 from merkit.recordings.search import MEDIA
 from merkit.recordings.unfinished import PARTS
 
@@ -53,12 +55,14 @@ def corpus_of_timelines(
 
     Args:
         folder: The files of analyses, some of them corrected.
-        out: Folder of the corpus; the recordings stay where they are.
+        out: Folder of the corpus; the recordings stay where they are. Where another track or one channel was analyzed,
+            its sound is written here, into the folder ``audio``.
         recordings: Where they are, by name, if they were moved since; ``None``: where they were.
         accept_unchanged: Whether timelines that nobody changed are labels too.
 
     Raises:
         ManifestError: There is no timeline, or ``out`` has another corpus.
+        OutputError: ``out`` cannot be written to.
     """
     found = _timelines(folder)
     if not found:
@@ -78,14 +82,18 @@ def corpus_of_timelines(
             chosen = path or record
             assert chosen is not None  # without a record every file is taken for corrected
             rows = read_corrected(chosen)
-            sound = _recording(name, chosen, content, recordings)
-            _check_times(rows, chosen, sound)
+            analysis = None if record is None else read_json(record)
+            file = _recording(name, chosen, content, recordings)
+            _check_times(rows, chosen, whole_sound(file, analysis))
+            sounds = sounds_of(rows, file, analysis, out / "audio" / name)
+        except OutputError:  # the same for every timeline
+            raise
         except MerkitError as error:
             failures[name] = str(error)
             continue
         known = set((content or {}).get("labels", ())) or labels_of(rows)
         new.update(label for row in rows for label in row.labels if label not in known)
-        utterances += _utterances(name, rows, sound)
+        utterances += _utterances(name, rows, sounds)
         used += 1
     manifest = None
     if utterances:
@@ -187,7 +195,7 @@ def _by_name(folder: Path, stem: str) -> Iterator[Path]:
         yield from (path for path in sorted(folder.iterdir()) if path.stem == stem and path.suffix.lower() in MEDIA)
 
 
-def _check_times(rows: list[Corrected], timeline: Path, sound: Path) -> None:
+def _check_times(rows: list[Corrected], timeline: Path, sound: Whole) -> None:
     try:
         length_s = duration_s(sound)
     except MediaError as error:
@@ -199,8 +207,8 @@ def _check_times(rows: list[Corrected], timeline: Path, sound: Path) -> None:
             )
 
 
-def _utterances(name: str, rows: list[Corrected], sound: Path) -> Iterator[Utterance]:
-    for turn, row in enumerate(rows):
+def _utterances(name: str, rows: list[Corrected], sounds: Sequence[Path]) -> Iterator[Utterance]:
+    for turn, (row, sound) in enumerate(zip(rows, sounds, strict=True)):
         yield Utterance(
             id=f"{name}#{turn}",
             conversation=name,

@@ -21,6 +21,7 @@ from merkit.io.predictions import LABEL_SEPARATOR
 from merkit.recordings.transcripts import spoken_text
 from merkit.recordings.transcripts.lines import Draft
 from merkit.recordings.transcripts.tiers import parse_eaf
+from merkit.timeline.analysis import Analysis
 from merkit.timeline.annotations import LABELS, UNKNOWN_SPEAKER, UNSURE, WORDS
 from merkit.timeline.reading import read_timeline
 
@@ -65,16 +66,24 @@ def read_corrected(path: Path) -> list[Corrected]:
     return sorted(utterances, key=lambda each: (each.start_s, each.end_s))
 
 
-def _read_json(path: Path) -> Iterator[Corrected]:
+def read_json(path: Path) -> Analysis:
+    """Return the analysis of its JSON, corrected or not.
+
+    Raises:
+        MerkitError: It is damaged, or no timeline; names the file and the place.
+    """
     text, _ = decode(path.read_bytes(), f"'{path}'", western=False)
     try:
         values = parse_json(text, nan=False)
         if not isinstance(values, Mapping):
             raise ValueError(f"a {type(values).__name__}, expected an object")
-        read = read_timeline({key: value for key, value in values.items() if key != KEY})
+        return read_timeline({key: value for key, value in values.items() if key != KEY})
     except (ValueError, MerkitError) as error:
         raise MerkitError(f"{path}: {error}") from error
-    for number, segment in enumerate(read.segments):
+
+
+def _read_json(path: Path) -> Iterator[Corrected]:
+    for number, segment in enumerate(read_json(path).segments):
         place = f"segments[{number}]"
         label = _of_several(segment.label, segment.labels, f"{path}: {place}")
         yield Corrected(segment.start_s, segment.end_s, segment.speaker, segment.text, label, place)
@@ -174,7 +183,7 @@ def _of_several(label: str | None, labels: Sequence[str], place: str) -> str | N
     """
     one, several = _label(label), [each for each in map(_label, labels) if each is not None]
     joined = LABEL_SEPARATOR.join(several)
-    if one not in (several or [None]):
+    if (one is not None or several) and one not in several:
         said = "there is no label" if one is None else f"label is '{one}'"
         others = f"labels are '{joined}'" if joined else "there are no labels"
         raise MerkitError(f"{place}: {said}, and {others}: correct both, so that label is one of labels")

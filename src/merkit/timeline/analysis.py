@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from merkit.core.types import Prediction
+from merkit.core.waveform import Track
 from merkit.io.decision_rule import DecisionRule
 from merkit.timeline.document import milliseconds, segment_values, timeline_values
 from merkit.timeline.page import notebook_part, timeline_page
@@ -34,6 +35,8 @@ class Segment:
     """``None``: there was nothing to predict from."""
     reason: str | None = None
     """Why it has no label, such as ``no speech``; ``None``: it has one."""
+    channel: int | None = None
+    """The channel of the recording that it was read from, from 1; ``None``: the mean of all."""
 
     @property
     def label(self) -> str | None:
@@ -114,6 +117,8 @@ class Analysis(Tabular):
     excludes_speakers: bool = False
     """Whether voices were left out: no sound of the recording may be kept with the result, then."""
 
+    track: int | None = None
+    """Which audio track of the recording was read, from 1; ``None``: the first one."""
     in_memory: bool = False
     """Whether ``recording`` is a name alone, and no path of a file."""
 
@@ -129,6 +134,11 @@ class Analysis(Tabular):
     def file(self) -> Path | None:
         """The recording's file; ``None``: it was in memory, or is not known any more."""
         return self.recording if not self.in_memory and self.recording.is_file() else None
+
+    @property
+    def sound(self) -> Path | Track | None:
+        """What was read of the recording's file; ``None``: as of ``file``."""
+        return self.file if self.file is None or self.track is None else Track(self.file, self.track)
 
     @property
     def has_arousal(self) -> bool:

@@ -21,6 +21,7 @@ VERSION = "merkit-timeline-1"
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Milliseconds = Annotated[int, Field(ge=0)]
+Number = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
@@ -48,6 +49,9 @@ class TimelineSegment(SourcePrediction):
     end_ms: Milliseconds
     speaker: str = Field(description="Empty: unknown.")
     text: str | None = Field(description="The words; null: there are none.")
+    channel: Number | None = Field(
+        default=None, description="The channel of the recording that it was read from; null: the mean of all."
+    )
     labels: list[str] | None = Field(
         default=None, description="All labels, the most probable one first, of a model of several labels per utterance."
     )
@@ -71,6 +75,7 @@ class Timeline(_Part):
     schema_: Literal["merkit-timeline-1"] = Field(alias="schema", description="Version of this layout.")
     version: str = Field(description="Version of merkit.")
     recording: str
+    track: Number | None = Field(default=None, description="The audio track that was read; null: the first one.")
     duration_ms: Milliseconds
     checkpoint: str = Field(description="The model, as it was named.")
     checkpoint_hash: str | None = Field(description="BLAKE2b of the checkpoint's files; null: it was never written.")
@@ -94,6 +99,7 @@ def timeline_values(analysis: "Analysis") -> dict[str, Any]:
         "schema": VERSION,
         "version": __version__,
         "recording": str(analysis.recording),
+        **({} if analysis.track is None else {"track": analysis.track}),
         "duration_ms": milliseconds(analysis.duration_s),
         "checkpoint": analysis.checkpoint,
         "checkpoint_hash": analysis.checkpoint_hash,
@@ -132,6 +138,7 @@ def segment_values(segment: "Segment", *, multi_label: bool, has_arousal: bool) 
         "start_ms": milliseconds(segment.start_s),
         "end_ms": milliseconds(segment.end_s),
         "speaker": segment.speaker,
+        **({} if segment.channel is None else {"channel": segment.channel}),
         "text": segment.text,
         "label": segment.label,
         **({"labels": list(segment.labels)} if multi_label else {}),

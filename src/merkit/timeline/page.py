@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from merkit.timeline.analysis import Analysis
 
 GENERATOR = '<meta name="generator" content="merkit">'
+_UNPLAYABLE = (
+    "No sound: a browser plays the first track of the recording, and this is track {}. It is played with --audio embed."
+)
 _ZOOMS = ((15, "15 s"), (30, "30 s"), (60, "1 min"), (300, "5 min"), (0, "all"))
 
 
@@ -35,19 +38,22 @@ def timeline_page(analysis: "Analysis", folder: Path, audio: sound.Audio = "link
         analysis: The analysis.
         folder: Where the page will lie, for the link to the recording.
         audio: Whether the sound is in the page, linked, or neither; an analysis without a file, or of which voices
-            were left out, has none.
+            were left out, has none. A track other than the first is not linked: browsers play the first.
         truth: The true label of each utterance, where they are known: shown beside the predicted one.
 
     Raises:
         MediaError: The sound is to be in the page, and cannot be read.
     """
-    file = None if analysis.excludes_speakers else analysis.file
+    heard = None if analysis.excludes_speakers else analysis.sound
     view = view_of(analysis, known_peaks(analysis), truth)
-    has_sound = file is not None and audio != "none" and view.peaks is not None
-    source = sound.link(file, folder) if file is not None and has_sound and audio == "link" else ""
-    embedded = sound.embedded(file) if file is not None and has_sound and audio == "embed" else ""
+    has_sound = heard is not None and audio != "none" and view.peaks is not None
+    unplayable = has_sound and audio == "link" and analysis.track not in (None, 1)
+    has_sound = has_sound and not unplayable
+    source = sound.link(analysis.recording, folder) if has_sound and audio == "link" else ""
+    embedded = sound.embedded(heard) if heard is not None and has_sound and audio == "embed" else ""
+    status = _UNPLAYABLE.format(analysis.track) if unplayable else ""
     script = fragments.resource("page.js")
-    beside = f'<div class="beside">{_player(view, has_sound, source)}{transcript(view)}</div>'
+    beside = f'<div class="beside">{_player(view, has_sound, source, status)}{transcript(view)}</div>'
     sections = [_summary(view), beside, _courses(view), contrasts(view), _about(analysis)]
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{policy(script)}{GENERATOR}\n'
@@ -80,10 +86,10 @@ def known_peaks(analysis: "Analysis") -> Peaks | None:
     """Return the outline of a recording; ``None``: it has no audio, is not known any more, or voices were left out."""
     if analysis.excludes_speakers:
         return None
-    if analysis.file is None:
+    if analysis.sound is None:
         return analysis.peaks
     try:
-        return peaks_of(analysis.file)
+        return peaks_of(analysis.sound)
     except MediaError:  # its words alone were read
         return None
 
@@ -160,7 +166,7 @@ def _right(view: View) -> str:
     return f'<p class="headline">Right, of {len(pairs)}: {html_text(", ".join(counts))}.</p>'
 
 
-def _player(view: View, has_sound: bool, source: str) -> str:
+def _player(view: View, has_sound: bool, source: str, status: str) -> str:
     analysis = view.analysis
     shown = 30 if analysis.duration_s > 45 else 0
     zooms = "".join(
@@ -190,7 +196,8 @@ def _player(view: View, has_sound: bool, source: str) -> str:
         '<label><input type="checkbox" id="follow" checked> Follow</label></div>'
         '<p class="small keys">Keys: <kbd>space</kbd> play, <kbd>←</kbd> <kbd>→</kbd> 5 s, <kbd>j</kbd> <kbd>k'
         "</kbd> next and "
-        'previous utterance.</p><p class="small" id="status" role="status"></p>'
+        'previous utterance.</p><p class="small" id="status" role="status">'
+        f"{status}</p>"
         '<div class="now-box"><div id="prediction"></div></div></section>'
     )
 

@@ -2,12 +2,11 @@
 
 import base64
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from merkit.core.waveform import Waveform
+from merkit.core.waveform import Waveform, Whole
 from merkit.data.media.audio import channel_blocks, duration_s, probe
 
 PER_S, MOST = 50.0, 72_000
@@ -34,7 +33,7 @@ class Peaks:
         return np.asarray(np.maximum.reduceat(self.values, edges))
 
 
-def peaks_of(recording: Path | Waveform) -> Peaks:
+def peaks_of(recording: Whole) -> Peaks:
     """Return the peaks of all channels together; the sound is read in blocks.
 
     Raises:

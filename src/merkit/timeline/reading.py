@@ -29,6 +29,7 @@ def read_timeline(values: Mapping[str, Any]) -> Analysis:
         raise MerkitError(f"{place}: {first['msg']}{found}") from error
     return Analysis(
         recording=Path(read.recording),
+        track=read.track,
         duration_s=read.duration_ms / 1000,
         checkpoint=read.checkpoint,
         labels=tuple(read.labels),
@@ -51,7 +52,8 @@ def _segment(id_: str, each: TimelineSegment) -> Segment:
         sources = {name: _prediction(id_, stored) for name, stored in each.sources.items()}
         labels = None if each.labels is None else tuple(each.labels)
         prediction = _prediction(id_, each, tuple(each.modalities), labels, sources)
-    return Segment(each.start_ms / 1000, each.end_ms / 1000, each.speaker, each.text, prediction, each.reason)
+    start_s, end_s = each.start_ms / 1000, each.end_ms / 1000
+    return Segment(start_s, end_s, each.speaker, each.text, prediction, each.reason, each.channel)
 
 
 def _prediction(

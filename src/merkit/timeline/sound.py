@@ -10,6 +10,7 @@ from urllib.parse import quote
 import av
 import numpy as np
 
+from merkit.core.waveform import Track
 from merkit.data.media.audio import audio_blocks
 
 Audio = Literal["embed", "link", "none"]
@@ -23,7 +24,7 @@ def link(recording: Path, folder: Path) -> str:
     return quote(os.fsencode(os.path.relpath(recording.resolve(), folder.resolve())))
 
 
-def embedded(recording: Path) -> str:
+def embedded(recording: Path | Track) -> str:
     """Return a recording's channels together as MP3, which every browser plays and seeks in, in base64.
 
     Raises:

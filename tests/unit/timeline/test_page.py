@@ -1,5 +1,6 @@
 """The page of a timeline in a browser, and what no text can do in it."""
 
+import base64
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,16 +12,20 @@ import numpy as np
 import pytest
 import soundfile as sf
 from tests.commandline import call
-from tests.timelines import CALL, HOSTILE, LABELS, analysis, answer, segment, silent
+from tests.timelines import CALL, HOSTILE, LABELS, analysis, answer, segment, silent, write_tracks
 
 import merkit
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction
+from merkit.core.waveform import Track
+from merkit.data.media.audio import decode
+from merkit.data.media.sources import EncodedRecording
 from merkit.recordings.writing import outputs_of, write_analysis
 from merkit.timeline.analysis import Analysis, Segment
 from merkit.timeline.annotations import eaf
 from merkit.timeline.index import check_index, write_index
 from merkit.timeline.page import timeline_page
+from merkit.timeline.peaks import peaks_of
 from merkit.timeline.reading import read_timeline
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -144,6 +149,26 @@ def test_a_recording_in_memory_is_not_looked_up_as_a_file_of_its_name(
     assert "<audio" not in page
     assert f'"peaks":"{made.peaks.base64()}"' in page  # type: ignore[union-attr]
     assert "MEDIA_DESCRIPTOR" not in eaf(made)
+
+
+def test_another_track_is_drawn_and_embedded_and_not_linked(tmp_path: Path) -> None:
+    wave = np.sin(np.arange(80_000) / 8, dtype=np.float32) / 2
+    first, second = wave * np.repeat([1, 0], 40_000), wave * np.repeat([0, 1], 40_000)
+    write_tracks(tmp_path / "call.mkv", first, second)
+    made = read_timeline(analysis(CALL, tmp_path / "call.mkv", track=2).to_dict())
+
+    linked, embedded = (timeline_page(made, tmp_path, audio) for audio in ("link", "embed"))
+    sound = base64.b64decode(re.findall(r'id="sound">([^<]*)<', embedded)[0])
+    heard = decode(EncodedRecording(sound)).samples.reshape(-1)
+
+    assert f'"peaks":"{peaks_of(Track(tmp_path / "call.mkv", 2)).base64()}"' in linked
+    assert np.square(heard[: len(heard) // 2 - 3000]).mean() < 0.001 < np.square(heard[len(heard) // 2 :]).mean()
+    assert "<audio" in embedded
+    assert "<audio" not in linked
+    assert "data-src" not in linked
+    assert "No sound: a browser plays the first track of the recording, and this is track 2." in linked
+    assert "No sound" not in embedded
+    assert "data-src" in timeline_page(replace(made, track=1), tmp_path)
 
 
 def test_the_truth_stands_beside_the_predictions(tmp_path: Path) -> None:
