@@ -1,10 +1,13 @@
 """Runs: train a recipe, and read what it left behind."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from merkit.api.training import train_and_score
 from merkit.core.arguments import checked_arguments
@@ -185,5 +188,14 @@ def _assignments(overrides: Mapping[str, Any], prefix: str = "") -> list[str]:
         if isinstance(value, Mapping):
             assignments += _assignments(value, f"{prefix}{key}.")
         else:
-            assignments.append(f"{prefix}{key}={json.dumps(value, ensure_ascii=False)}")
+            assignments.append(f"{prefix}{key}={json.dumps(value, ensure_ascii=False, default=_plain)}")
     return assignments
+
+
+def _plain(value: Any) -> Any:
+    """Return a path, or a number of NumPy, as a value of JSON."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise ConfigError(f"overrides: a value is of type {type(value).__name__}, expected one that TOML has")

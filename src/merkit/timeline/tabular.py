@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from merkit.core.arguments import checked_arguments
 from merkit.core.errors import MerkitError
 from merkit.core.types import Prediction
 from merkit.data.files import write_texts
@@ -50,6 +51,7 @@ class Tabular(ABC):
             raise MerkitError("to_pandas needs the extra 'pandas': pip install 'merkit[pandas]'") from None
         return pandas.DataFrame(self.rows())
 
+    @checked_arguments
     def to_json(self, path: str | Path) -> Path:
         """Write the result as JSON and return the file's path; an earlier result there is replaced, and nothing else.
 
@@ -60,6 +62,7 @@ class Tabular(ABC):
         write_texts({Path(path): json.dumps(self.to_dict(), indent=2, ensure_ascii=False)})
         return Path(path)
 
+    @checked_arguments
     def to_html(self, path: str | Path) -> Path:
         """Write a page of HTML and return the file's path; an earlier page is replaced, and nothing else.
 

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
 
 import merkit
+from merkit.api.runs import _assignments
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +146,11 @@ def test_importing_merkit_imports_nothing_heavy_and_warns_of_nothing() -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_values_of_overrides_are_numpys_or_paths_too_and_others_are_refused(tmp_path: Path) -> None:
+    values = {"training.epochs": np.int64(3), "encoders.text.weights": Path("network"), "seeds": np.float32(1)}
+
+    assert _assignments(values) == ["training.epochs=3", 'encoders.text.weights="network"', "seeds=1.0"]
+    with pytest.raises(merkit.MerkitError, match="overrides: a value is of type object, expected one that TOML has"):
+        merkit.train("concat/parley", tmp_path, overrides={"seeds": object()})

@@ -28,6 +28,8 @@ PUBLIC: list[Callable[..., Any]] = [
     merkit.EmotionRecognizer.live,
     merkit.EmotionRecognizer.texts,
     merkit.EmotionRecognizer.predict,
+    merkit.Analysis.to_json,
+    merkit.Analysis.to_html,
 ]
 ARGUMENTS = [
     (function, name)
