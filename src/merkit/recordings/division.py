@@ -20,8 +20,8 @@ from merkit.recordings.recognition.engine import Engine
 from merkit.recordings.recognition.recognise import recognise_sounds
 from merkit.recordings.speakers.pipelines import Diarization
 from merkit.recordings.speakers.stage import find_speakers, in_order, without_speakers
-from merkit.recordings.speakers.turns import spoken_lines, with_speakers, within
-from merkit.recordings.speech import Region, has_enough, speech_regions
+from merkit.recordings.speakers.turns import NEAR_S, spoken_lines, with_speakers, within
+from merkit.recordings.speech import Region, has_enough, minus, speech_regions
 from merkit.recordings.transcripts import Line
 from merkit.recordings.transcripts.lines import PAUSE_S as WORD_PAUSE_S
 from merkit.recordings.transcripts.lines import start_of
@@ -158,6 +158,7 @@ def divide(
         cut = _cut(kept.spoken, regions, length_s, longest_s)
         ends = f"a change of speaker, a pause of {PAUSE_S:g} s"
         stages["speech"] = _speech(regions, length_s)
+        notes += _outside(regions, spoken, length_s) if turns else ()
         stages["utterances"] = _ends(len(cut), "piece", ends, " of speech", longest_s)
         return Division(cut, stages, has_words, is_speech=True, notes=notes)
     stages["utterances"] = f"{number_of(len(kept.spoken), 'turn')}." if turns else "The whole recording."
@@ -212,6 +213,22 @@ def _sentence(note: str) -> str:
 def _ends(count: int, what: str, where: str, of: str = "", longest_s: float = LONGEST_S) -> str:
     after = "" if longest_s == math.inf else f", or after {longest_s:g} s"
     return f"{number_of(count, what)}{of}: each ends at {where}{after}."
+
+
+def _outside(
+    regions: Mapping[Recording, Sequence[Region]], turns: Sequence[tuple[Line, Recording]], length_s: float
+) -> list[str]:
+    """Return a note on speech in no turn; turns and speech that begin or end a little apart are the same."""
+    by_sound: dict[Recording, list[Region]] = {}
+    for turn, sound in turns:
+        by_sound.setdefault(sound, []).append((start_of(turn), length_s if turn.end_s is None else turn.end_s))
+    seconds = sum(
+        last_s - first_s
+        for sound, found in regions.items()
+        for region in found
+        for first_s, last_s in minus(region, by_sound.get(sound, ()), NEAR_S)
+    )
+    return [f"Left out: {seconds:.1f} s of speech, which no turn has."] if seconds else []
 
 
 def _speech(regions: Mapping[Recording, Sequence[Region]], length_s: float) -> str:

@@ -1,5 +1,6 @@
 """How a recording becomes utterances, and what an analysis says about it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,18 @@ def test_a_file_names_the_speakers_of_a_mixed_call(tmp_path: Path) -> None:
     assert [line.speaker for line, _ in found.lines] == ["ann", "bob", "ann", "ann", "ann", "bob"]
     assert [line.start_s for line, _ in found.lines] == pytest.approx([0, 2, 4, 6, 8, 10], abs=0.2)
     assert found.stages["speakers"] == f"Named by '{file}': ann, bob."
+
+
+def test_speech_that_no_turn_has_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "who.rttm"
+    file.write_text("".join(RTTM.splitlines(keepends=True)[:2]))  # nobody from 3 s on: four seconds are spoken there
+
+    found = divide(call(), None, RecordingOptions("mix", speakers_file=file), name="call")
+
+    (note,) = (note for note in found.notes if "no turn has" in note)
+    match = re.fullmatch(r"Left out: (\d\.\d) s of speech, which no turn has\.", note)
+    assert match is not None
+    assert float(match[1]) == pytest.approx(4.0, abs=0.5)
 
 
 def test_a_file_names_the_speakers_of_words(tmp_path: Path) -> None:
