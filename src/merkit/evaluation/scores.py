@@ -8,7 +8,8 @@ Conventions, which every report prints:
   protocol that sets ``pooled`` is always scored that way.
 * ``interval`` is the 95 % bootstrap confidence interval (percentiles) of that mean: conversations (or speakers) are
   drawn with replacement 1000 times, the same draw for all seeds and folds. In the mean of a draw the weight of a fold
-  is the number of its clusters in the draw, counted with repetition, divided by their number in the data.
+  is the number of its clusters in the draw, counted with repetition, divided by their number in the data. A label that
+  the data have and a draw lacks has no F1, precision or recall in it: means over labels, folds and seeds leave it out.
 * Scores by class, the confusion matrix and calibration are pooled over folds and averaged over seeds. A multi-label
   protocol has neither of the latter two; ``threshold`` of a class is the mean over all models.
 """
@@ -27,9 +28,9 @@ from merkit.data.files import write_texts
 from merkit.encoders.checkpoint import describe_extractors
 from merkit.evaluation.stored import Run, open_run
 from merkit.metrics.calibration import brier, expected_calibration_error, reliability_bins, risk_coverage_area
-from merkit.metrics.classification import Matrices, class_scores
+from merkit.metrics.classification import Matrices, class_scores, known_mean, ratio
 from merkit.metrics.intervals import draw_weights, percentile_interval
-from merkit.metrics.multi_label import label_scores
+from merkit.metrics.multi_label import label_scores, score_drawn
 
 DRAWS = 1000
 FloatArray = npt.NDArray[np.float64]
@@ -128,13 +129,9 @@ def difference(metric: Metric, first: Counts, second: Counts, pooled: bool) -> D
     return Difference(float(np.subtract(*sums)), percentile_interval(draws))
 
 
-def mean_over_seeds(metric: Metric, counts: Matrices, pooled: bool, shares: FloatArray | None = None) -> FloatArray:
-    """Return the reported mean ``[...]`` of counts ``[..., seeds, folds, classes, classes]``.
-
-    Folds count with ``shares``, by default all the same.
-    """
-    means: FloatArray = _by_seed(metric, counts, pooled, shares).mean(axis=-1)
-    return means
+def mean_over_seeds(metric: Metric, counts: Matrices, pooled: bool) -> FloatArray:
+    """Return the reported mean ``[...]`` of counts ``[..., seeds, folds, classes, classes]``."""
+    return known_mean(_by_seed(metric, counts, pooled))
 
 
 def _resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
@@ -143,20 +140,25 @@ def _resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
     The draws depend on the number of clusters alone, so that the scores of two systems can be subtracted draw by draw.
     """
     weights = draw_weights(len(counts), DRAWS)
-    holds = (counts[:, 0].sum(axis=(-1, -2)) > 0).astype(np.float64)
-    shares = weights @ holds / holds.sum(axis=0)
+    holds = (counts.sum(axis=(-1, -2)) > 0).astype(np.float64)
+    shares = np.tensordot(weights, holds, axes=1) / holds.sum(axis=0)
     drawn: Counts = np.tensordot(weights, counts, axes=1)
-    return mean_over_seeds(metric, drawn, pooled, shares[:, None])
+    return known_mean(_by_seed(metric, drawn, pooled, shares, counts.sum(axis=0)))
 
 
-def _by_seed(metric: Metric, counts: Matrices, pooled: bool, shares: FloatArray | None = None) -> FloatArray:
-    """Return the score of each seed: of all folds' counts as one, or the folds' scores averaged with ``shares``."""
+def _by_seed(
+    metric: Metric, counts: Matrices, pooled: bool, shares: FloatArray | float = 1.0, whole: Matrices | None = None
+) -> FloatArray:
+    """Return the score of each seed: of all folds' counts as one, or the folds' scores averaged with ``shares``.
+
+    ``whole`` has the counts ``[seeds, folds, …]`` of all clusters, where ``counts`` are those of drawn ones.
+    """
     if pooled:
-        counts = counts.sum(axis=-3, keepdims=True)
-    scores = metric(counts)
-    weights = np.broadcast_to(1.0 if shares is None or pooled else shares, scores.shape)
-    means: FloatArray = (np.nan_to_num(scores) * weights).sum(axis=-1) / weights.sum(axis=-1)
-    return means
+        counts, shares = counts.sum(axis=-3, keepdims=True), 1.0
+        whole = None if whole is None else whole.sum(axis=-3, keepdims=True)
+    scores = metric(counts) if whole is None else score_drawn(metric, counts, whole)
+    weights = np.where(np.isnan(scores), 0.0, shares)
+    return ratio((np.nan_to_num(scores) * weights).sum(axis=-1), weights.sum(axis=-1), empty=np.nan)
 
 
 def _spread(by_seed: FloatArray) -> dict[str, Any]:
@@ -176,7 +178,8 @@ def _per_class(run: Run) -> list[dict[str, Any]]:
     by_seed = run.counts.sum(axis=(0, 2))
     drawn = np.tensordot(draw_weights(len(run.clusters), DRAWS), run.counts.sum(axis=2), axes=1)
     scores = label_scores if run.protocol.multi_label else class_scores
-    f1 = scores(drawn)["f1"].mean(axis=1)
+    never = np.isnan(scores(by_seed, absent=np.nan)["f1"])
+    f1 = known_mean(np.where(never, 0.0, scores(drawn, absent=np.nan)["f1"]), axis=1)
     thresholds = _thresholds(run) if run.protocol.multi_label else None
     rows = []
     for number, label in enumerate(run.protocol.labels):

@@ -80,9 +80,9 @@ def mean_recall(matrices: Matrices) -> FloatArray:
     return ratio(recall.sum(-1), (support > 0).sum(-1), empty=np.nan)
 
 
-def f1_by_class(matrices: Matrices) -> FloatArray:
-    """Return F1 by class, ``[..., classes]``: 2 TP / (support + predicted); 0 where a class occurs in neither."""
-    return ratio(2.0 * _diagonal(matrices), matrices.sum(-1) + matrices.sum(-2), empty=0.0)
+def f1_by_class(matrices: Matrices, absent: float = 0.0) -> FloatArray:
+    """Return F1 by class, ``[..., classes]``: 2 TP / (support + predicted); ``absent`` where a class has neither."""
+    return ratio(2.0 * _diagonal(matrices), matrices.sum(-1) + matrices.sum(-2), empty=absent)
 
 
 def weighted_f1(matrices: Matrices) -> FloatArray:
@@ -100,16 +100,16 @@ def macro_f1(matrices: Matrices) -> FloatArray:
     return ratio(f1_by_class(matrices).sum(-1), occurs.sum(-1), empty=np.nan)
 
 
-def class_scores(matrices: Matrices) -> dict[str, FloatArray]:
+def class_scores(matrices: Matrices, absent: float = 0.0) -> dict[str, FloatArray]:
     """Return ``precision``, ``recall`` and ``f1`` by class, each ``[..., classes]``.
 
-    Recall is NaN without support, precision without predictions.
+    Recall is NaN without support, precision without predictions; F1 is ``absent`` without both.
     """
     right = _diagonal(matrices)
     return {
         "precision": ratio(right, matrices.sum(-2), empty=np.nan),
         "recall": ratio(right, matrices.sum(-1), empty=np.nan),
-        "f1": f1_by_class(matrices),
+        "f1": f1_by_class(matrices, absent),
     }
 
 
@@ -133,3 +133,9 @@ def ratio(above: npt.ArrayLike, below: npt.ArrayLike, empty: float) -> FloatArra
     quotients: FloatArray = np.full(np.broadcast_shapes(above.shape, below.shape), empty)
     np.divide(above, below, out=quotients, where=below > 0)
     return quotients
+
+
+def known_mean(values: FloatArray, axis: int = -1) -> FloatArray:
+    """Return the mean of the values that are not NaN, and NaN where all are."""
+    known = ~np.isnan(values)
+    return ratio(np.where(known, values, 0.0).sum(axis), known.sum(axis), empty=np.nan)

@@ -5,7 +5,8 @@ Conventions: labels and predictions are 0 or 1, ``[utterances, labels]``. Counts
 negatives, false positives, false negatives and true positives: ``[..., labels, 4]``. Every value lies in [0, 1]; tables
 print it times 100. "Support" of a label is the number of utterances that have it.
 Absent labels: precision without a prediction, recall without support and F1 without both count as 0 in the macro
-metrics, which average over all labels, as scikit-learn does with ``zero_division=0``.
+metrics, which average over all labels, as scikit-learn does with ``zero_division=0``. A label that only a draw of
+clusters lacks has no score in that draw: `score_drawn`.
 
 A threshold decides each label on its own: it is predicted where its probability is that high.
 """
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from merkit.metrics.classification import METRICS, FloatArray, IntArray, Matrices, ratio
+from merkit.metrics.classification import METRICS, FloatArray, IntArray, Matrices, known_mean, ratio
 
 DEFAULT_THRESHOLD = 0.5
 """Of a label that no validation utterance has."""
@@ -67,42 +68,44 @@ def grouped_label_counts(
     return cells.reshape(count, number, 4).astype(np.int64)
 
 
-def label_scores(counts: Matrices) -> dict[str, FloatArray]:
+def label_scores(counts: Matrices, absent: float = 0.0) -> dict[str, FloatArray]:
     """Return ``precision``, ``recall`` and ``f1`` by label, each ``[..., labels]``.
 
-    Recall is NaN without support, precision without predictions; F1 is 0 where a label occurs in neither.
+    Recall is NaN without support, precision without predictions; F1 is ``absent`` without both.
     """
     _, wrong, missed, right = _columns(counts)
     return {
         "precision": ratio(right, right + wrong, empty=np.nan),
         "recall": ratio(right, right + missed, empty=np.nan),
-        "f1": ratio(2.0 * right, 2.0 * right + wrong + missed, empty=0.0),
+        "f1": ratio(2.0 * right, 2.0 * right + wrong + missed, empty=absent),
     }
 
 
-def macro_f1(counts: Matrices) -> FloatArray:
-    """Return the unweighted mean of F1 over all labels."""
-    return _mean_over_labels(counts, "f1")
+def macro_f1(counts: Matrices, whole: Matrices | None = None) -> FloatArray:
+    """Return the unweighted mean of F1 over all labels; ``whole`` as in `score_drawn`."""
+    return _mean_over_labels(counts, whole, "f1")
 
 
-def micro_f1(counts: Matrices) -> FloatArray:
+def micro_f1(counts: Matrices, whole: Matrices | None = None) -> FloatArray:
     """Return F1 of all decisions together: 2 TP / (2 TP + FP + FN), summed over labels; 0 without any of them.
+
+    ``whole`` is that of `score_drawn`.
 
     >>> round(float(micro_f1(np.array([[5, 1, 0, 2], [6, 0, 2, 0]]))), 3)
     0.571
     """
-    _, wrong, missed, right = (column.sum(-1) for column in _columns(counts))
-    return ratio(2.0 * right, 2.0 * right + wrong + missed, empty=0.0)
+    together = np.asarray(counts).sum(axis=-2, keepdims=True)
+    return _mean_over_labels(together, None if whole is None else np.asarray(whole).sum(axis=-2, keepdims=True), "f1")
 
 
-def macro_precision(counts: Matrices) -> FloatArray:
-    """Return the unweighted mean of precision over all labels."""
-    return _mean_over_labels(counts, "precision")
+def macro_precision(counts: Matrices, whole: Matrices | None = None) -> FloatArray:
+    """Return the unweighted mean of precision over all labels; ``whole`` as in `score_drawn`."""
+    return _mean_over_labels(counts, whole, "precision")
 
 
-def macro_recall(counts: Matrices) -> FloatArray:
-    """Return the unweighted mean of recall over all labels."""
-    return _mean_over_labels(counts, "recall")
+def macro_recall(counts: Matrices, whole: Matrices | None = None) -> FloatArray:
+    """Return the unweighted mean of recall over all labels; ``whole`` as in `score_drawn`."""
+    return _mean_over_labels(counts, whole, "recall")
 
 
 def best_thresholds(labels: IntArray, probabilities: npt.NDArray[np.floating]) -> FloatArray:
@@ -131,7 +134,7 @@ def best_thresholds(labels: IntArray, probabilities: npt.NDArray[np.floating]) -
     return thresholds
 
 
-MULTI_LABEL_METRICS: Mapping[str, Callable[[Matrices], FloatArray]] = {
+MULTI_LABEL_METRICS: Mapping[str, Callable[..., FloatArray]] = {
     "macro_f1": macro_f1,
     "micro_f1": micro_f1,
     "macro_precision": macro_precision,
@@ -148,10 +151,20 @@ def metrics_of(*, multi_label: bool) -> Mapping[str, Callable[[Matrices], FloatA
     return MULTI_LABEL_METRICS if multi_label else METRICS
 
 
+def score_drawn(metric: Callable[..., FloatArray], drawn: Matrices, whole: Matrices) -> FloatArray:
+    """Return a metric of counts ``drawn`` with replacement from the clusters that add up to the counts ``whole``.
+
+    A label whose score is undefined in the draw alone is left out of the draw's mean, which is NaN without any label.
+    Metrics of one class per utterance leave absent classes out of any counts.
+    """
+    return metric(drawn, whole) if metric in MULTI_LABEL_METRICS.values() else metric(drawn)
+
+
 def _columns(counts: Matrices) -> tuple[FloatArray, ...]:
     return tuple(np.asarray(counts, dtype=np.float64)[..., column] for column in range(4))
 
 
-def _mean_over_labels(counts: Matrices, name: str) -> FloatArray:
-    values: FloatArray = np.nan_to_num(label_scores(counts)[name]).mean(axis=-1)
-    return values
+def _mean_over_labels(counts: Matrices, whole: Matrices | None, name: str) -> FloatArray:
+    values = label_scores(counts, absent=np.nan)[name]
+    never = np.isnan(values if whole is None else label_scores(whole, absent=np.nan)[name])
+    return known_mean(np.where(never, 0.0, values))

@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,10 @@ from sklearn.metrics import f1_score, recall_score
 
 from merkit.core.errors import MerkitError
 from merkit.data.corpus.manifest import write_manifest
-from merkit.evaluation.scores import score, score_run
+from merkit.evaluation.scores import score, score_run, scores_of
 from merkit.evaluation.stored import open_run
+from merkit.metrics.classification import METRICS
+from merkit.metrics.multi_label import metrics_of
 
 
 def stored(run, corpus, fold, seed, split="test"):
@@ -62,6 +65,44 @@ def test_a_fold_of_one_speaker_counts_as_often_as_the_speaker_was_drawn(nemo, ma
     low, high = score_run(run)["test"]["accuracy"]["interval"]
 
     assert high - low == pytest.approx(2 * 1.96 * np.std(by_fold) / np.sqrt(6), rel=0.15)
+
+
+def test_a_label_that_a_draw_misses_does_not_lower_the_interval_of_a_perfect_run():
+    # 30 conversations of one utterance, 20 labels in one of them each, all predicted without a mistake
+    counts = np.zeros((30, 2, 1, 20, 4), dtype=np.int64)
+    counts[..., 0] = 1
+    counts[np.arange(20), ..., np.arange(20), :] = [0, 0, 0, 1]
+    metrics = metrics_of(multi_label=True)
+    run = SimpleNamespace(metrics=metrics, protocol=SimpleNamespace(pooled=False, metrics=tuple(metrics)))
+
+    found = scores_of(run, counts)
+
+    assert {name: (value["mean"], value["interval"]) for name, value in found.items()} == {
+        name: (1.0, [1.0, 1.0]) for name in metrics
+    }
+
+
+def test_the_interval_of_a_class_is_over_the_draws_that_have_it(parley, make_run, tmp_path):
+    run = open_run(make_run(tmp_path / "run", parley))
+    right = np.zeros((5, 2, 1, 4, 4), dtype=np.int64)
+    right[:, :, 0, 0, 0] = 3
+    right[0, :, 0, 1, 1] = 2  # a class in one of five conversations, predicted without a mistake; two in none
+    vars(run).update(counts=right, clusters=tuple("abcde"))
+
+    rows = score(run)["per_class"]
+
+    assert [row["f1"]["interval"] for row in rows] == [[1.0, 1.0], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+    assert [row["f1"]["mean"] for row in rows] == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_a_fold_without_a_drawn_conversation_has_no_part_in_the_draw_where_each_seed_has_folds_of_its_own():
+    # two conversations, each alone in a fold, another one for each seed, and all correct
+    counts = np.zeros((2, 2, 2, 2, 2), dtype=np.int64)
+    for seed, fold in itertools.product(range(2), range(2)):
+        counts[fold ^ seed, seed, fold] = np.eye(2)
+    run = SimpleNamespace(metrics=METRICS, protocol=SimpleNamespace(pooled=False, metrics=("accuracy",)))
+
+    assert scores_of(run, counts)["accuracy"]["interval"] == [1.0, 1.0]
 
 
 def test_a_pooled_protocol_is_scored_over_all_folds_at_once(nemo, make_run, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics as reference
 
 from merkit.metrics import multi_label as measured
+from merkit.metrics.classification import METRICS
 from merkit.metrics.multi_label import (
     DEFAULT_THRESHOLD,
     MULTI_LABEL_METRICS,
@@ -16,6 +17,7 @@ from merkit.metrics.multi_label import (
     label_scores,
     metrics_of,
     multi_hot,
+    score_drawn,
 )
 
 
@@ -116,3 +118,25 @@ def test_a_protocol_has_the_metrics_of_its_kind():
 
 def test_examples_in_the_documentation_are_true():
     assert doctest.testmod(measured).failed == 0
+
+
+@pytest.mark.parametrize("name", MULTI_LABEL_METRICS)
+def test_a_label_that_a_draw_misses_is_left_out_of_its_score_and_one_that_the_data_miss_counts_as_0(name):
+    # by hand, columns as in the module: the first label is told perfectly, the second occurs nowhere, and the third,
+    # which the draw misses, is missed in the data
+    whole = np.array([[2, 0, 0, 2], [4, 0, 0, 0], [2, 1, 1, 0]])
+    drawn = np.array([[[2, 0, 0, 2], [4, 0, 0, 0], [4, 0, 0, 0]], [[4, 0, 0, 0], [4, 0, 0, 0], [4, 0, 0, 0]]])
+    metric = MULTI_LABEL_METRICS[name]
+
+    found = score_drawn(metric, drawn, whole)
+
+    # micro F1 has no labels to leave out, but a draw without any of them has none either
+    expected = [1.0, np.nan] if name == "micro_f1" else [1 / 2, 0.0]
+    np.testing.assert_allclose(found, expected)
+    assert float(metric(whole)) == pytest.approx(2 / 3 if name == "micro_f1" else 1 / 3)
+
+
+def test_a_metric_of_one_class_per_utterance_is_that_of_the_draw():
+    drawn = np.array([[3, 0, 0], [1, 0, 0], [0, 0, 0]])
+
+    assert score_drawn(METRICS["macro_f1"], drawn, drawn + np.eye(3, dtype=int)) == METRICS["macro_f1"](drawn)
