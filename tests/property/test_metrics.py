@@ -9,7 +9,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from merkit.metrics.calibration import brier, expected_calibration_error, risk_coverage_area
 from merkit.metrics.classification import METRICS, confusion, grouped_confusion
 from merkit.metrics.comparison import holm, paired_permutation_of
-from merkit.metrics.intervals import draw_weights, percentile_interval
+from merkit.metrics.intervals import percentile_interval, resampled_sums
 from merkit.metrics.regression import ccc
 
 CLASSES = 4
@@ -99,7 +99,7 @@ def test_an_interval_lies_between_what_single_clusters_could_give(pair, count):
 
     matrices = grouped_confusion(labels, predictions, np.arange(labels.size) % count, count, CLASSES)
     used = [matrix for matrix in matrices if matrix.any()]
-    draws = np.tensordot(draw_weights(len(used), 50), np.array(used), axes=1)
+    (draws,) = resampled_sums(np.array(used), draws=50)
     low, high = percentile_interval(METRICS["accuracy"](draws))
 
     assert min(by_cluster) - 1e-9 <= low <= high <= max(by_cluster) + 1e-9

@@ -15,7 +15,7 @@ Conventions, which every report prints:
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,12 @@ from merkit.encoders.checkpoint import describe_extractors
 from merkit.evaluation.stored import Run, open_run
 from merkit.metrics.calibration import brier, expected_calibration_error, reliability_bins, risk_coverage_area
 from merkit.metrics.classification import Matrices, class_scores, known_mean, ratio
-from merkit.metrics.intervals import draw_weights, percentile_interval
+from merkit.metrics.intervals import percentile_interval, resampled_sums
 from merkit.metrics.multi_label import label_scores, score_drawn
 
 DRAWS = 1000
 FloatArray = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.integer]
 Metric = Callable[[Matrices], FloatArray]
 Scores = Mapping[str, Mapping[str, Any]]
 """By metric ``mean``, ``std``, ``interval`` and ``pooled``, as in ``scores.json``."""
@@ -50,6 +50,22 @@ class Difference:
 
     mean: float
     interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """The counts of `DRAWS` draws of clusters."""
+
+    sums: FloatArray
+    """``[draws, seeds, folds, …]``"""
+    shares: FloatArray
+    """Weights of the folds, ``[draws, seeds, folds]``."""
+    whole: Counts
+    """Of all clusters, ``[seeds, folds, …]``."""
+
+    def means(self, metric: Metric, pooled: bool) -> FloatArray:
+        """Return the reported mean for each draw."""
+        return known_mean(_by_seed(metric, self.sums, pooled, self.shares, self.whole))
 
 
 def score_run(run: Path, data: Path | None = None) -> dict[str, Any]:
@@ -73,7 +89,7 @@ def score(run: Run) -> dict[str, Any]:
     Undefined values (the precision of a class that was never predicted, the standard deviation of one seed) are
     ``None``.
     """
-    first, several = run.cells[0].facts, run.protocol.multi_label
+    first, several, draws = run.cells[0].facts, run.protocol.multi_label, _draw(run.counts)
     features_s = [cell.facts.get("feature_seconds") for cell in run.cells]
     return {
         "run": run.path.name,
@@ -90,11 +106,11 @@ def score(run: Run) -> dict[str, Any]:
         "count_differences": run.protocol.differences(run.manifest.utterances),
         "warnings": run.protocol.warnings(run.manifest.utterances),
         "features": describe_extractors(run.recipe.get("encoders", {})),
-        "test": scores_of(run, run.counts),
+        "test": _scores_of(run, draws),
         "valid": _spread_of(run, [run.matrix(cell.splits["valid"]) for cell in run.cells], pooled=False),
         "labels": list(run.protocol.labels),
-        "per_class": _per_class(run),
-        "confusion": None if several else run.counts.sum(axis=(0, 2)).mean(axis=0).round(6).tolist(),
+        "per_class": _per_class(run, draws),
+        "confusion": None if several else draws.whole.sum(axis=1).mean(axis=0).round(6).tolist(),
         "calibration": None if several else _calibration(run),
         "legacy_best_on_test": _best_on_test(run),
         "seconds": sum(float(cell.facts["seconds"]) for cell in run.cells),
@@ -108,12 +124,16 @@ def score(run: Run) -> dict[str, Any]:
 
 def scores_of(run: Run, counts: Counts) -> Scores:
     """Return the scores of counts like ``run.counts``."""
-    total, pooled = counts.sum(axis=0), run.protocol.pooled
+    return _scores_of(run, _draw(counts))
+
+
+def _scores_of(run: Run, draws: _Draws) -> Scores:
+    pooled = run.protocol.pooled
     return {
         name: {
-            **_spread(_by_seed(run.metrics[name], total, pooled)),
-            "interval": list(percentile_interval(_resampled(run.metrics[name], counts, pooled))),
-            "pooled": float(mean_over_seeds(run.metrics[name], total, pooled=True)),
+            **_spread(_by_seed(run.metrics[name], draws.whole, pooled)),
+            "interval": list(percentile_interval(draws.means(run.metrics[name], pooled))),
+            "pooled": float(mean_over_seeds(run.metrics[name], draws.whole, pooled=True)),
         }
         for name in run.protocol.metrics
     }
@@ -125,7 +145,7 @@ def difference(metric: Metric, first: Counts, second: Counts, pooled: bool) -> D
     Both are resampled with the same draws.
     """
     sums = (mean_over_seeds(metric, counts.sum(axis=0), pooled) for counts in (first, second))
-    draws = _resampled(metric, first, pooled) - _resampled(metric, second, pooled)
+    draws = _draw(first).means(metric, pooled) - _draw(second).means(metric, pooled)
     return Difference(float(np.subtract(*sums)), percentile_interval(draws))
 
 
@@ -134,16 +154,14 @@ def mean_over_seeds(metric: Metric, counts: Matrices, pooled: bool) -> FloatArra
     return known_mean(_by_seed(metric, counts, pooled))
 
 
-def _resampled(metric: Metric, counts: Counts, pooled: bool) -> FloatArray:
-    """Return the reported mean for each of `DRAWS` draws of the clusters of ``[clusters, seeds, folds, …]`` counts.
+def _draw(counts: Counts) -> _Draws:
+    """Draw the clusters of ``[clusters, seeds, folds, …]`` counts.
 
     The draws depend on the number of clusters alone, so that the scores of two systems can be subtracted draw by draw.
     """
-    weights = draw_weights(len(counts), DRAWS)
-    holds = (counts.sum(axis=(-1, -2)) > 0).astype(np.float64)
-    shares = np.tensordot(weights, holds, axes=1) / holds.sum(axis=0)
-    drawn: Counts = np.tensordot(weights, counts, axes=1)
-    return known_mean(_by_seed(metric, drawn, pooled, shares, counts.sum(axis=0)))
+    holds = np.asarray(counts.any(axis=(-1, -2)))
+    sums, held = resampled_sums(counts, holds, draws=DRAWS)
+    return _Draws(sums, held / holds.sum(axis=0), counts.sum(axis=0))
 
 
 def _by_seed(
@@ -168,15 +186,14 @@ def _spread(by_seed: FloatArray) -> dict[str, Any]:
     return {"mean": float(known.mean()), "std": float(known.std(ddof=1)) if known.size > 1 else None}
 
 
-def _spread_of(run: Run, matrices: list[Counts], pooled: bool) -> dict[str, Any]:
+def _spread_of(run: Run, matrices: Sequence[Counts], pooled: bool) -> dict[str, Any]:
     """Return the spread over seeds of every metric, from one confusion matrix for each cell."""
     stacked = np.stack(matrices).reshape(len(run.seeds), len(run.folds), *matrices[0].shape)
     return {name: _spread(_by_seed(run.metrics[name], stacked, pooled)) for name in run.protocol.metrics}
 
 
-def _per_class(run: Run) -> list[dict[str, Any]]:
-    by_seed = run.counts.sum(axis=(0, 2))
-    drawn = np.tensordot(draw_weights(len(run.clusters), DRAWS), run.counts.sum(axis=2), axes=1)
+def _per_class(run: Run, draws: _Draws) -> list[dict[str, Any]]:
+    by_seed, drawn = draws.whole.sum(axis=1), draws.sums.sum(axis=2)
     scores = label_scores if run.protocol.multi_label else class_scores
     never = np.isnan(scores(by_seed, absent=np.nan)["f1"])
     f1 = known_mean(np.where(never, 0.0, scores(drawn, absent=np.nan)["f1"]), axis=1)

@@ -143,11 +143,11 @@ class Run:
         return confusion(split.labels, split.predictions, len(self.protocol.labels))
 
     @cached_property
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> npt.NDArray[np.integer]:
         """Counts of the test splits like those of `matrix`, ``[clusters, seeds, folds, classes, …]``."""
         return self.count([cell.splits["test"] for cell in self.cells])
 
-    def count(self, tests: Sequence[LabelledPredictions]) -> npt.NDArray[np.int64]:
+    def count(self, tests: Sequence[LabelledPredictions]) -> npt.NDArray[np.integer]:
         """Return confusion counts like `counts` of other predictions, one table for each cell in the order of
         ``cells``.
         """
@@ -156,10 +156,12 @@ class Run:
         for test in tests:
             groups = np.array([numbers[self.cluster_of[id_]] for id_ in test.ids])
             if self.protocol.multi_label:
-                matrices.append(grouped_label_counts(test.labels, test.predictions, groups, len(numbers)))
+                counts = grouped_label_counts(test.labels, test.predictions, groups, len(numbers))
             else:
                 classes = len(self.protocol.labels)
-                matrices.append(grouped_confusion(test.labels, test.predictions, groups, len(numbers), classes))
+                counts = grouped_confusion(test.labels, test.predictions, groups, len(numbers), classes)
+            # the smallest type that holds them and their differences: a million clusters of one utterance are large
+            matrices.append(counts.astype(np.min_scalar_type(-1 - int(counts.max()))))
         shape = (len(numbers), len(self.seeds), len(self.folds), *matrices[0].shape[1:])
         return np.stack(matrices, axis=1).reshape(shape)
 

@@ -7,18 +7,53 @@ taken from the quantiles of the resampled scores (percentile method; Efron and T
 cover the variation of training, which the standard deviation over seeds shows.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+_AT_ONCE = 1 << 23
+"""Numbers worked on at once, 64 MiB: memory does not grow with clusters times draws."""
 
-def draw_weights(count: int, draws: int = 1000, seed: int = 0) -> npt.NDArray[np.int64]:
-    """Draw ``count`` clusters with replacement, ``draws`` times, and return how often each was drawn.
+
+def resampled_sums(*counts: npt.NDArray[Any], draws: int = 1000, seed: int = 0) -> tuple[npt.NDArray[np.float64], ...]:
+    """Draw clusters with replacement, as many as there are, and add up their counts.
+
+    Args:
+        counts: Each ``[clusters, ...]``, of the same clusters.
+        draws: How often a set of clusters is drawn.
+        seed: Of the draws, which depend on it and on the number of clusters alone.
 
     Returns:
-        Counts ``[draws, count]``; each row sums to ``count``. A score that follows from confusion matrices is resampled
-        by weighting the clusters' matrices with a row.
+        For each of ``counts`` the sums ``[draws, ...]``, exact.
     """
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), size=draws).astype(np.int64)
+    clusters = len(counts[0])
+    generator, shares = np.random.default_rng(seed), np.full(clusters, 1.0 / clusters)
+    sums = tuple(np.empty((draws, *of.shape[1:])) for of in counts)
+    size = block_size(clusters)
+    for start in range(0, draws, size):
+        weights = generator.multinomial(clusters, shares, size=min(size, draws - start))
+        for into, of in zip(sums, counts, strict=True):
+            into[start : start + size] = weighted_sums(weights, of)
+    return sums
+
+
+def weighted_sums(weights: npt.NDArray[Any], counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the sums ``[draws, ...]`` of counts ``[clusters, ...]`` with weights ``[draws, clusters]``.
+
+    All are whole numbers, so that floating point, which is faster, gives exact sums in any order.
+    """
+    rows = counts.reshape(len(counts), -1)
+    sums, size = np.zeros((len(weights), rows.shape[1])), block_size(max(len(weights), rows.shape[1]))
+    for start in range(0, len(rows), size):
+        block = slice(start, start + size)
+        sums += weights[:, block].astype(np.float64) @ rows[block].astype(np.float64)
+    return sums.reshape(len(weights), *counts.shape[1:])
+
+
+def block_size(width: int) -> int:
+    """Return how many rows of ``width`` numbers are worked on at once."""
+    return max(1, _AT_ONCE // width)
 
 
 def percentile_interval(values: npt.NDArray[np.floating], level: float = 0.95) -> tuple[float, float]:

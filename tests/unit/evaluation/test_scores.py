@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score, recall_score
 from merkit.core.errors import MerkitError
 from merkit.data.corpus.manifest import write_manifest
 from merkit.evaluation.scores import score, score_run, scores_of
-from merkit.evaluation.stored import open_run
+from merkit.evaluation.stored import LabelledPredictions, open_run
 from merkit.metrics.classification import METRICS
 from merkit.metrics.multi_label import metrics_of
 
@@ -103,6 +103,19 @@ def test_a_fold_without_a_drawn_conversation_has_no_part_in_the_draw_where_each_
     run = SimpleNamespace(metrics=METRICS, protocol=SimpleNamespace(pooled=False, metrics=("accuracy",)))
 
     assert scores_of(run, counts)["accuracy"]["interval"] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("turns", "bytes_each"), [(127, 1), (128, 2)])
+def test_counts_take_no_more_bytes_than_the_largest_needs(parley, make_run, tmp_path, turns, bytes_each):
+    run = open_run(make_run(tmp_path / "run", parley))
+    test = run.cells[0].splits["test"]
+    first = LabelledPredictions(
+        test.ids[:1] * turns, np.zeros(turns, dtype=int), np.zeros(turns, dtype=int), test.probabilities
+    )
+
+    counts = run.count([first, test])
+
+    assert (int(counts.max()), counts.itemsize) == (turns, bytes_each)
 
 
 def test_a_pooled_protocol_is_scored_over_all_folds_at_once(nemo, make_run, tmp_path):

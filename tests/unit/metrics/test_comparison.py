@@ -2,11 +2,12 @@
 
 import doctest
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from merkit.metrics import comparison
+from merkit.metrics import comparison, intervals
 from merkit.metrics.classification import accuracy, grouped_confusion
 from merkit.metrics.comparison import holm, paired_permutation_of, verdict
 
@@ -114,6 +115,28 @@ def test_counts_of_different_shapes_cannot_be_compared():
         paired_permutation_of(accuracy, np.ones((3, 2, 2)), np.ones((2, 2, 2)))
     with pytest.raises(ValueError, match="at least one cluster"):
         paired_permutation_of(accuracy, np.ones((0, 2, 2)), np.ones((0, 2, 2)))
+
+
+@pytest.mark.parametrize("permutations", [4000, 5000])  # drawn, and all 4096
+def test_swaps_in_small_blocks_give_the_p_of_swaps_in_large_ones(monkeypatch, permutations):
+    generator = np.random.default_rng(0)
+    first, second = generator.integers(0, 9, (2, 12, 2, 2))
+    p = paired_permutation_of(accuracy, first, second, permutations=permutations)
+
+    monkeypatch.setattr(intervals, "_AT_ONCE", 100)
+
+    assert paired_permutation_of(accuracy, first, second, permutations=permutations) == p
+
+
+def test_memory_does_not_grow_with_clusters_times_swaps():
+    first = np.ones((100_000, 2, 2), dtype=np.int8)
+    tracemalloc.start()
+
+    paired_permutation_of(accuracy, first, first, permutations=200)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6  # two blocks of 64 MiB; 200 swaps of all clusters have 160 MB as numbers, drawn from as many
 
 
 def test_the_examples_in_the_docstrings_run():

@@ -1,8 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from merkit.metrics import intervals
 from merkit.metrics.classification import accuracy, confusion, grouped_confusion
-from merkit.metrics.intervals import draw_weights, percentile_interval
+from merkit.metrics.intervals import percentile_interval, resampled_sums
 
 
 def answers(n=600, clusters=40, seed=0):
@@ -10,6 +13,12 @@ def answers(n=600, clusters=40, seed=0):
     names = np.array([f"dialog{i:02d}" for i in generator.integers(0, clusters, n)])
     labels = generator.integers(0, 3, n)
     return labels, np.where(generator.random(n) < 0.6, labels, 0), names
+
+
+def draw_weights(count, draws=1000, seed=0):
+    """Return how often each cluster is drawn, ``[draws, count]``: the sums of unit vectors."""
+    (rows,) = resampled_sums(np.eye(count, dtype=int), draws=draws, seed=seed)
+    return rows.astype(int)
 
 
 def resampled(statistic, clusters, draws=1000, seed=0):
@@ -26,7 +35,7 @@ def test_weighing_matrices_of_clusters_gives_the_very_interval_of_resampling_utt
 
     slow = resampled(lambda i: accuracy(confusion(labels[i], predictions[i], 3)), names, draws=200, seed=3)
     matrices = grouped_confusion(labels, predictions, numbers, count, 3)
-    fast = percentile_interval(accuracy(np.tensordot(draw_weights(count, 200, seed=3), matrices, axes=1)))
+    fast = percentile_interval(accuracy(*resampled_sums(matrices, draws=200, seed=3)))
 
     assert fast == pytest.approx(slow)
 
@@ -55,6 +64,30 @@ def test_alike_utterances_of_one_cluster_widen_the_interval():
 def test_the_same_seed_draws_the_same_clusters_and_another_one_others():
     assert (draw_weights(9, 5, seed=1) == draw_weights(9, 5, seed=1)).all()
     assert (draw_weights(9, 5, seed=1) != draw_weights(9, 5, seed=2)).any()
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 1 << 20])
+def test_drawing_in_blocks_gives_the_sums_of_drawing_all_at_once(monkeypatch, at_once):
+    monkeypatch.setattr(intervals, "_AT_ONCE", at_once)
+    generator = np.random.default_rng(0)
+    counts, others = generator.integers(-9, 9, (40, 3, 2), dtype=np.int8), generator.integers(0, 2, 40).astype(bool)
+    weights = np.random.default_rng(7).multinomial(40, np.full(40, 1 / 40), size=30)  # numpy's, in one go
+
+    sums, of_others = resampled_sums(counts, others, draws=30, seed=7)
+
+    assert (sums == np.tensordot(weights, counts.astype(int), axes=1)).all()
+    assert (of_others == weights @ others).all()
+
+
+def test_memory_does_not_grow_with_clusters_times_draws():
+    counts = np.ones((20_000, 2, 2), dtype=np.int8)
+    tracemalloc.start()
+
+    resampled_sums(counts, draws=1000)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6  # two blocks of 64 MiB; all weights together have 160 MB
 
 
 def test_each_draw_takes_as_many_clusters_as_there_are():
