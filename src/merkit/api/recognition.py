@@ -35,7 +35,14 @@ from merkit.weights.models import DEFAULT, PREFIX, built_in_model
 
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)@(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_CHECKPOINT_FILES = ("config.json", "model.safetensors", "provenance.json", "README.md", "encoders/**")
+_CHECKPOINT_FILES = (
+    "config.json",
+    "model.safetensors",
+    "provenance.json",
+    "trained-on.txt",
+    "README.md",
+    "encoders/**",
+)
 
 
 class EmotionRecognizer:

@@ -147,14 +147,15 @@ def run_cell(
             **provenance,
             "encoders": {modality: dict(encoder.describe()) for modality, encoder in encoders.items()},
             "transforms": {name: dict(transform.describe()) for name, transform in transforms.items()},
-            "trained_on": _trained_on(cell),
+            "trained_on": {"fold": cell.fold.name, "seed": cell.seed},
             "precision": precision,
             "code": key.code,
         }
         request = recipe.config.segments()
         if request is not None:
             provenance["alignment"] = describe_alignment(request, cell.manifest.root)
-        save_checkpoint(checkpoint, model, config, provenance, model_card(config, model, provenance))
+        card = model_card(config, model, provenance)
+        save_checkpoint(checkpoint, model, config, provenance, card, _learned(cell))
         selection = "none" if isinstance(model, FittedModel) else cell.protocol.selection
         metadata = {"epoch": str(trained.best_epoch), "selection": selection}
         _write_predictions(cell, Recognizer.load(checkpoint, cell.manifest.root), datasets, metadata)
@@ -221,13 +222,13 @@ def _warn_of_foreign_words(cell: Cell, languages: tuple[str, ...] | None) -> Non
         )
 
 
-def _trained_on(cell: Cell) -> dict[str, Any]:
-    """Return which utterances a cell's model has learned from, those of its feature extractor included."""
+def _learned(cell: Cell) -> set[str]:
+    """Return the hashes of the utterances that a cell's model has learned from, those of its feature extractor too."""
     learned = {name_hash(utterance) for utterance in cell.fold.train}
     for _, config in cell.recipe.encoders.values():
         if isinstance(config, ExtractorConfig) and config.checkpoint is not None:
             learned |= read_trained_on(Path(config.checkpoint))
-    return {"fold": cell.fold.name, "seed": cell.seed, "utterances": " ".join(sorted(learned))}
+    return learned
 
 
 def _fit(model: FittedModel, training: Dataset, cell: Cell, device: torch.device) -> TrainingProgress:

@@ -2,12 +2,13 @@
 
 ``model.safetensors`` (trained weights and fitted statistics), ``config.json`` (what the model is built from),
 ``encoders/`` (tokenizers, network configurations, frozen weights that are not published, and for a feature extractor
-its whole checkpoint), ``provenance.json`` and ``README.md``.
+its whole checkpoint), ``provenance.json``, ``trained-on.txt`` (hashes of the ids of the training utterances) and
+``README.md``.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,10 +25,11 @@ from merkit.core.language import CODE
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel
 from merkit.core.settings import Settings
-from merkit.data.files import atomic_path
+from merkit.data.files import atomic_path, file_hash
 from merkit.data.strict_json import read_object
 from merkit.formats.checkpoint_folder import (
     CONFIG,
+    TRAINED_ON,
     check_folder,
     check_hashes,
     checksum,
@@ -45,6 +47,7 @@ _WITHOUT_HASHES = 2
 
 _WEIGHTS = "model.safetensors"
 _PROVENANCE = "provenance.json"
+_HASH_DIGITS = 16
 
 EncoderChoice = tuple[EncoderSpec, EncoderConfig]
 """Which encoder, with which settings."""
@@ -255,9 +258,23 @@ def stored_published_features(checkpoint: Path) -> list[str]:
 
 
 def save_checkpoint(
-    folder: Path, model: Model, config: CheckpointConfig, provenance: Mapping[str, Any], card: str
+    folder: Path,
+    model: Model,
+    config: CheckpointConfig,
+    provenance: Mapping[str, Any],
+    card: str,
+    learned: Collection[str] | None = None,
 ) -> None:
-    """Write a checkpoint folder in one piece; ``card`` is its ``README.md``."""
+    """Write a checkpoint folder in one piece.
+
+    Args:
+        folder: Where to.
+        model: Its weights are written.
+        config: What the model is built from.
+        provenance: How it was made.
+        card: ``README.md``.
+        learned: ``name_hash`` of every utterance that it was trained on, for `read_trained_on`.
+    """
     with atomic_path(folder) as temporary:
         temporary.mkdir(parents=True)
         state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
@@ -269,6 +286,10 @@ def save_checkpoint(
             encoder.save_assets(assets)
         (temporary / CONFIG).write_text(config.to_json(file_hashes(temporary)))
         facts = {**provenance, "published_features": published_features(model)}
+        if learned is not None:
+            (temporary / TRAINED_ON).write_text("".join(f"{name}\n" for name in sorted(learned)))
+            listed = {"count": len(learned), "hash": file_hash(temporary / TRAINED_ON)}
+            facts["trained_on"] = {**facts.get("trained_on", {}), **listed}
         (temporary / _PROVENANCE).write_text(json.dumps(facts, indent=2))
         (temporary / "README.md").write_text(card)
 
@@ -321,22 +342,36 @@ def open_model(folder: Path, data: Path | None = None) -> TrainedModel:
 
 def name_hash(utterance: str) -> str:
     """Return 16 hexadecimal digits that stand for an utterance's id, which may name a person."""
-    return hashlib.blake2b(utterance.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(utterance.encode(), digest_size=_HASH_DIGITS // 2).hexdigest()
 
 
 def read_trained_on(folder: Path) -> frozenset[str]:
     """Return ``name_hash`` of every utterance that a checkpoint or a feature extractor in it was trained on.
 
     Raises:
-        CheckpointError: It has no such record.
+        CheckpointError: It has no such record, or not the one that it was saved with.
     """
     path = folder / _PROVENANCE
     try:
-        return frozenset(read_object(path)["trained_on"]["utterances"].split())
+        facts = read_object(path)["trained_on"]
+        if "hash" in facts:
+            return _read_hashes(folder / TRAINED_ON, facts)
+        return frozenset(facts["utterances"].split())  # of an earlier version
+    except CheckpointError:
+        raise
     except (MerkitError, AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} does not record the utterances of training: train the model again, or name its recipe"
         ) from error
+
+
+def _read_hashes(path: Path, facts: Mapping[str, Any]) -> frozenset[str]:
+    try:
+        if path.stat().st_size == facts["count"] * (_HASH_DIGITS + 1) and file_hash(path) == facts["hash"]:
+            return frozenset(path.read_text().split())
+    except (OSError, MerkitError):
+        pass
+    raise CheckpointError(f"{path} is damaged or missing: copy the checkpoint again.")
 
 
 def read_config(folder: Path) -> CheckpointConfig:

@@ -1,17 +1,29 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.checkpoints import reseal
-from tests.tiny import recipe_values, write_corpus
+from tests.tiny import built, recipe_values, write_corpus
 
 from merkit.core.errors import CheckpointError
+from merkit.data import strict_json
+from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
-from merkit.io.checkpoint import FORMAT, load_checkpoint
+from merkit.io.checkpoint import (
+    FORMAT,
+    load_checkpoint,
+    name_hash,
+    read_trained_on,
+    save_checkpoint,
+    stored_published_features,
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +46,54 @@ def test_a_checkpoint_is_a_folder_of_safetensors_and_text(trained: tuple[Path, P
 
     assert {"model.safetensors", "config.json", "provenance.json", "README.md"} <= files
     assert {Path(name).suffix for name in files} <= {".safetensors", ".json", ".md", ".txt"}
+
+
+def test_the_utterances_of_training_are_hashes_in_a_file_of_their_own(trained: tuple[Path, Path]) -> None:
+    splits = pq.read_table(trained[0].parent / "predictions.parquet").to_pylist()
+    hashes = {name_hash(row["id"]) for row in splits if row["split"] == "train"}
+
+    lines = (trained[0] / "trained-on.txt").read_text().splitlines()
+
+    assert lines == sorted(hashes)
+    assert read_trained_on(trained[0]) == hashes
+    facts = json.loads((trained[0] / "provenance.json").read_text())["trained_on"]
+    assert facts.keys() == {"fold", "seed", "count", "hash"}
+    assert facts["count"] == len(hashes)
+
+
+def test_more_utterances_of_training_than_fit_into_a_json_file_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strict_json, "_MOST_BYTES", 10_000)  # of hashes there are 17,000 bytes
+    learned = {name_hash(str(number)) for number in range(1000)}
+
+    save_checkpoint(tmp_path / "c", *built("single", {"audio": {"name": "logmel"}}, ("a", "b")), {}, "", learned)
+
+    assert read_trained_on(tmp_path / "c") == learned
+    assert stored_published_features(tmp_path / "c") == []
+
+
+def test_utterances_of_training_that_an_earlier_version_kept_in_the_provenance_are_read(
+    copy: tuple[Path, Path],
+) -> None:
+    (copy[0] / "trained-on.txt").unlink()
+    (copy[0] / "provenance.json").write_text(json.dumps({"trained_on": {"fold": "f", "utterances": "0a 0b"}}))
+
+    assert read_trained_on(copy[0]) == {"0a", "0b"}
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text(path.read_text()[17:])])
+def test_a_damaged_or_missing_list_of_utterances_is_named_and_changes_no_prediction(
+    copy: tuple[Path, Path], spoil: Callable[[Path], Any]
+) -> None:
+    before = checkpoint_hash(copy[0])
+
+    spoil(copy[0] / "trained-on.txt")
+
+    with pytest.raises(CheckpointError, match=r"trained-on.txt.* is damaged or missing: copy the checkpoint again"):
+        read_trained_on(copy[0])
+    assert checkpoint_hash(copy[0]) == before
+    load_checkpoint(*copy)
 
 
 def test_a_checkpoint_loads_in_evaluation_mode_with_its_fitted_statistics(trained: tuple[Path, Path]) -> None:
