@@ -1,6 +1,8 @@
 """Runs as `merkit train` leaves them, made up: predictions of a chosen skill, on a corpus without media."""
 
+import errno
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,3 +181,13 @@ def change_predictions():
         write_table(path, how(sys.modules["pyarrow.parquet"].read_table(path)))
 
     return change
+
+
+@pytest.fixture(params=[errno.EPERM, errno.EOPNOTSUPP], ids=errno.errorcode.get)
+def no_hard_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without hard links, in the two ways in which they refuse them (FAT, some network shares)."""
+
+    def refuse(*paths: Path) -> None:
+        raise OSError(request.param, os.strerror(request.param), *map(str, paths[:1]))
+
+    monkeypatch.setattr(os, "link", refuse)

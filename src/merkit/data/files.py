@@ -152,6 +152,14 @@ def write_safetensors(arrays: Mapping[str, npt.NDArray[Any]], path: Path, metada
         remove(folder)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file that is not written to any more a second name, or copy it where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and its parents, unless it exists.
 

@@ -1,6 +1,5 @@
 """The state of a training run between two epochs, from which a killed run resumes; no pickle."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from merkit.data.checksums import damaged_files, hash_files, seal, unseal
-from merkit.data.files import atomic_path
+from merkit.data.files import atomic_path, link_or_copy
 
 STATE = "state"
 """Name of the folder, in that of a cell."""
@@ -46,7 +45,7 @@ def save_state(
 ) -> None:
     """Write the state after an epoch as ``folder/epoch-<n>`` and remove the one before; a kill leaves one of the two.
 
-    The best weights so far are stored with it: this epoch's if it is the best, else a hard link to the earlier ones.
+    The best weights so far are stored with it: this epoch's if it is the best, else the earlier ones, linked.
     """
     before = _newest(folder)
     with atomic_path(folder / f"epoch-{progress.epoch:05d}") as temporary:
@@ -55,9 +54,9 @@ def save_state(
         state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model_state.items()}
         save_file(state, temporary / _MODEL)
         if progress.best_epoch == progress.epoch:
-            os.link(temporary / _MODEL, temporary / _BEST)
+            link_or_copy(temporary / _MODEL, temporary / _BEST)
         elif before is not None and (before / _BEST).exists():
-            os.link(before / _BEST, temporary / _BEST)
+            link_or_copy(before / _BEST, temporary / _BEST)
         tensors = {
             f"{number}.{key}": torch.as_tensor(value).detach().cpu().contiguous()
             for number, values in optimizer.state_dict()["state"].items()

@@ -8,7 +8,6 @@ a second, where a cryptographic hash takes 0.9), before the arrays by a CRC-32 o
 """
 
 import json
-import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from safetensors.numpy import save
 from merkit.core.arrays import Array
 from merkit.core.errors import MerkitError
 from merkit.data.checksums import read_regular, read_stamped, stamped_name
-from merkit.data.files import atomic_path
+from merkit.data.files import atomic_path, link_or_copy
 
 Kind = tuple[np.dtype[Any], tuple[int, ...]]
 """Type and dimensions ``dim`` that all arrays ``[time, *dim]`` of a store share."""
@@ -184,7 +183,8 @@ def adopt(path: Path, encoder: str) -> None:
     assert number is not None
     new, index = _named(path.parent, number, shard, replace(rows, crc32s=crc32s))
     if not new.exists():
-        os.link(old, new)  # a kill before the new index is complete leaves the old shard as it is
+        with atomic_path(new) as temporary:
+            link_or_copy(old, temporary)  # a kill before the new index is complete leaves the old shard as it is
     with atomic_path(new.with_suffix(".parquet")) as temporary:
         temporary.write_bytes(index)
     path.unlink(missing_ok=True)

@@ -192,6 +192,19 @@ def test_a_store_of_an_earlier_version_is_kept_and_protected_from_then_on(
     assert f"{path.name}' is damaged" in caplog.text
 
 
+def test_a_store_of_an_earlier_version_is_kept_where_there_are_no_hard_links(
+    store: FeatureStore, no_hard_links: None
+) -> None:
+    expected = arrays(store)
+    made_old(store)
+
+    again = reopened(store)
+
+    assert extract_features(FakeEncoder(), turns(COUNT), again, batch_s=20) == 0
+    assert all(np.array_equal(found, expected[name]) for name, found in arrays(again).items())
+    assert not list(store.folder.glob(".tmp-*"))
+
+
 @pytest.mark.parametrize("ending", ["safetensors", "parquet"])
 @pytest.mark.parametrize("damage", ["cut", "missing"])
 def test_a_damaged_shard_of_an_earlier_version_is_extracted_again(
