@@ -26,16 +26,10 @@ from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.core.model import Model
 from merkit.data.corpus.manifest import content_hash
-from merkit.io.checkpoint import (
-    CheckpointConfig,
-    build_encoders,
-    build_model,
-    choose_encoders,
-    name_hash,
-    save_checkpoint,
-)
+from merkit.io.checkpoint import CheckpointConfig, build_encoders, build_model, choose_encoders, save_checkpoint
 from merkit.io.decision_rule import DecisionRule
 from merkit.io.provenance import describe_environment
+from merkit.io.trained_on import name_hash
 from weights.card import LICENCE, voice_card
 from weights.figures import Measured, figures_of
 from weights.head import Examples, Head, balanced_weights, fit_head, fit_temperature, random_references

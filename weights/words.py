@@ -23,16 +23,10 @@ import torch
 from merkit.core.errors import MerkitError
 from merkit.core.lookup import load
 from merkit.data.corpus.manifest import content_hash
-from merkit.io.checkpoint import (
-    CheckpointConfig,
-    build_encoders,
-    build_model,
-    choose_encoders,
-    name_hash,
-    save_checkpoint,
-)
+from merkit.io.checkpoint import CheckpointConfig, build_encoders, build_model, choose_encoders, save_checkpoint
 from merkit.io.decision_rule import DecisionRule
 from merkit.io.provenance import describe_environment
+from merkit.io.trained_on import name_hash
 from merkit.models.words import Words
 from weights.head import Floats, fit_temperature
 from weights.texts import Texts, Vectors, heard, read_texts, vectors_of, vocabulary_of

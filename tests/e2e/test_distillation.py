@@ -16,7 +16,7 @@ from tests.tiny import LABELS, recipe_values, write_corpus, write_recipe
 from merkit.data.corpus.manifest import read_manifest
 from merkit.data.dataset import Dataset
 from merkit.experiments import run_cell
-from merkit.io.checkpoint import name_hash, read_trained_on
+from merkit.io.trained_on import name_hash, read_trained_on
 from merkit.reporting.results import gather
 
 PARTS = 3

@@ -29,7 +29,8 @@ from merkit.encoders import checkpoint as checkpoint_encoder
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
 from merkit.experiments.transforms.cross_fitted_features import CrossFittedFeatures
-from merkit.io.checkpoint import build_encoders, choose_encoders, load_checkpoint, name_hash, read_trained_on
+from merkit.io.checkpoint import build_encoders, choose_encoders, load_checkpoint
+from merkit.io.trained_on import name_hash, read_trained_on
 from merkit.models.single import Single
 from merkit.reporting.results import gather
 

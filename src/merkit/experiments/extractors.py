@@ -17,14 +17,8 @@ from merkit.data.corpus.manifest import Manifest
 from merkit.data.files import atomic_path
 from merkit.encoders.checkpoint import ExtractorConfig, build_extractor, checkpoint_hash
 from merkit.experiments.recipe import Recipe
-from merkit.io.checkpoint import (
-    build_encoders,
-    build_model,
-    check_encoders,
-    name_hash,
-    read_config,
-    read_trained_on,
-)
+from merkit.io.checkpoint import build_encoders, build_model, check_encoders, read_config
+from merkit.io.trained_on import name_hash, read_trained_on
 
 FOLDER = "feature-extractors"
 

@@ -36,17 +36,10 @@ from merkit.inference.recognizer import Recognizer
 from merkit.io.card import model_card
 from merkit.io.cell_record import BY_EPOCH as BY_EPOCH_TABLE
 from merkit.io.cell_record import CHECKPOINT, PREDICTIONS, write_record
-from merkit.io.checkpoint import (
-    CheckpointConfig,
-    build_encoders,
-    build_model,
-    check_encoders,
-    name_hash,
-    read_trained_on,
-    save_checkpoint,
-)
+from merkit.io.checkpoint import CheckpointConfig, build_encoders, build_model, check_encoders, save_checkpoint
 from merkit.io.predictions import predictions_table, write_stamped_table, write_table
 from merkit.io.provenance import peak_memory_bytes
+from merkit.io.trained_on import name_hash, read_trained_on
 from merkit.metrics.multi_label import DEFAULT_THRESHOLD
 from merkit.nn.losses import IGNORED, MultiLabelLoss, build_criterion
 from merkit.training.loop import EpochCallback, train

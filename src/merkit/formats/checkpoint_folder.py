@@ -15,9 +15,10 @@ from merkit.data.strict_json import read_object
 from merkit.formats.network_folder import check_network_folder
 
 CONFIG = "config.json"
+PROVENANCE = "provenance.json"
 TRAINED_ON = "trained-on.txt"
 """The hashes of the ids of all utterances of training, a line each, sorted."""
-NOTES = ("provenance.json", TRAINED_ON, "README.md")
+NOTES = (PROVENANCE, TRAINED_ON, "README.md")
 """Files of a checkpoint that no prediction depends on."""
 _MOST_FILES = 10_000
 

@@ -6,7 +6,6 @@ its whole checkpoint), ``provenance.json``, ``trained-on.txt`` (hashes of the id
 ``README.md``.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,16 +19,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from merkit.core.encoder import Encoder, EncoderConfig, EncoderHome, EncoderSpec
-from merkit.core.errors import CheckpointError, ConfigError, MerkitError, first_line
+from merkit.core.errors import CheckpointError, ConfigError, first_line
 from merkit.core.language import CODE
 from merkit.core.lookup import load
 from merkit.core.model import Model, ModelConfig, ModelSpec, TrainedModel
 from merkit.core.settings import Settings
-from merkit.data.files import atomic_path, file_hash
+from merkit.data.files import atomic_path
 from merkit.data.strict_json import read_object
 from merkit.formats.checkpoint_folder import (
     CONFIG,
-    TRAINED_ON,
+    PROVENANCE,
     check_folder,
     check_hashes,
     checksum,
@@ -38,6 +37,7 @@ from merkit.formats.checkpoint_folder import (
 )
 from merkit.io.decision_rule import DecisionRule
 from merkit.io.plug_ins import PlugInRecord, load_recorded, record_plug_ins
+from merkit.io.trained_on import write_trained_on
 from merkit.nn.allocation import bounded_memory
 
 FORMAT = 3
@@ -46,8 +46,6 @@ _WITHOUT_HASHES = 2
 """An older format that is still read: without ``files`` and ``checksum``, so that damage may go unseen."""
 
 _WEIGHTS = "model.safetensors"
-_PROVENANCE = "provenance.json"
-_HASH_DIGITS = 16
 
 EncoderChoice = tuple[EncoderSpec, EncoderConfig]
 """Which encoder, with which settings."""
@@ -253,7 +251,7 @@ def published_features(model: Model) -> list[str]:
 
 def stored_published_features(checkpoint: Path) -> list[str]:
     """Return `published_features` of a checkpoint's model, without loading it."""
-    names: list[str] = read_object(checkpoint / _PROVENANCE).get("published_features", [])
+    names: list[str] = read_object(checkpoint / PROVENANCE).get("published_features", [])
     return names
 
 
@@ -287,10 +285,8 @@ def save_checkpoint(
         (temporary / CONFIG).write_text(config.to_json(file_hashes(temporary)))
         facts = {**provenance, "published_features": published_features(model)}
         if learned is not None:
-            (temporary / TRAINED_ON).write_text("".join(f"{name}\n" for name in sorted(learned)))
-            listed = {"count": len(learned), "hash": file_hash(temporary / TRAINED_ON)}
-            facts["trained_on"] = {**facts.get("trained_on", {}), **listed}
-        (temporary / _PROVENANCE).write_text(json.dumps(facts, indent=2))
+            facts["trained_on"] = {**facts.get("trained_on", {}), **write_trained_on(temporary, learned)}
+        (temporary / PROVENANCE).write_text(json.dumps(facts, indent=2))
         (temporary / "README.md").write_text(card)
 
 
@@ -338,40 +334,6 @@ def open_model(folder: Path, data: Path | None = None) -> TrainedModel:
     with torch.random.fork_rng(devices=[]):  # weights begin on the CPU
         model, config = load_checkpoint(folder, data)
     return TrainedModel(model, config.spec, config.config, config.labels)
-
-
-def name_hash(utterance: str) -> str:
-    """Return 16 hexadecimal digits that stand for an utterance's id, which may name a person."""
-    return hashlib.blake2b(utterance.encode(), digest_size=_HASH_DIGITS // 2).hexdigest()
-
-
-def read_trained_on(folder: Path) -> frozenset[str]:
-    """Return ``name_hash`` of every utterance that a checkpoint or a feature extractor in it was trained on.
-
-    Raises:
-        CheckpointError: It has no such record, or not the one that it was saved with.
-    """
-    path = folder / _PROVENANCE
-    try:
-        facts = read_object(path)["trained_on"]
-        if "hash" in facts:
-            return _read_hashes(folder / TRAINED_ON, facts)
-        return frozenset(facts["utterances"].split())  # of an earlier version
-    except CheckpointError:
-        raise
-    except (MerkitError, AttributeError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} does not record the utterances of training: train the model again, or name its recipe"
-        ) from error
-
-
-def _read_hashes(path: Path, facts: Mapping[str, Any]) -> frozenset[str]:
-    try:
-        if path.stat().st_size == facts["count"] * (_HASH_DIGITS + 1) and file_hash(path) == facts["hash"]:
-            return frozenset(path.read_text().split())
-    except (OSError, MerkitError):
-        pass
-    raise CheckpointError(f"{path} is damaged or missing: copy the checkpoint again.")
 
 
 def read_config(folder: Path) -> CheckpointConfig:

@@ -16,14 +16,8 @@ from merkit.data import strict_json
 from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.experiments.recipe_reader import check_recipe
 from merkit.experiments.run import train_recipe
-from merkit.io.checkpoint import (
-    FORMAT,
-    load_checkpoint,
-    name_hash,
-    read_trained_on,
-    save_checkpoint,
-    stored_published_features,
-)
+from merkit.io.checkpoint import FORMAT, load_checkpoint, save_checkpoint, stored_published_features
+from merkit.io.trained_on import name_hash, read_trained_on
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,9 @@ from merkit.core.lookup import load
 from merkit.core.types import Turn, Utterance, turns_of
 from merkit.core.waveform import Waveform
 from merkit.inference.recognizer import Recognizer
-from merkit.io.checkpoint import load_checkpoint, read_trained_on
+from merkit.io.checkpoint import load_checkpoint
 from merkit.io.decision_rule import DecisionOptions
+from merkit.io.trained_on import read_trained_on
 from merkit.weights.models import built_in_model
 
 FOLDER = built_in_model("builtin:voice")
