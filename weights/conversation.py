@@ -30,7 +30,7 @@ from merkit.encoders.checkpoint import checkpoint_hash
 from merkit.io.checkpoint import load_checkpoint
 from merkit.io.joined import JoinedCheckpoint, joined_values
 from merkit.io.provenance import describe_environment
-from merkit.metrics.intervals import draw_weights, percentile_interval
+from merkit.metrics.intervals import percentile_interval, resampled_sums
 from merkit.models.words import Words
 from merkit.weights.models import built_in_model
 from weights.tables import number, table
@@ -163,8 +163,8 @@ def _labels(texts: Texts) -> npt.NDArray[np.int64]:
 def _interval(gains: Floats, groups: npt.NDArray[np.int64]) -> tuple[float, float]:
     """Return the interval of a mean, 95 %, by bootstrap over groups."""
     sums, counts = np.bincount(groups, gains), np.bincount(groups)
-    drawn = draw_weights(len(sums))
-    return percentile_interval((drawn @ sums) / (drawn @ counts))
+    drawn_sums, drawn_counts = resampled_sums(sums, counts)
+    return percentile_interval(drawn_sums / drawn_counts)
 
 
 def card(settings: Mapping[str, Any], figures: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix
 
 from merkit.io.decision_rule import DecisionRule
 from merkit.metrics.calibration import brier, expected_calibration_error
-from merkit.metrics.intervals import draw_weights, percentile_interval
+from merkit.metrics.intervals import percentile_interval, resampled_sums
 from weights.head import Floats, Head, Ints, centre
 from weights.vectors import DAMAGE, LOUDNESS, UNLABELLED, Clips, Vectors
 
@@ -170,7 +170,7 @@ def _recall(clips: Clips, numbers: Ints, truth: Ints, predicted: Ints, labels: S
             for name in np.unique(speakers)
         ]
     )
-    drawn = np.tensordot(draw_weights(len(tables)), tables, axes=1)
+    (drawn,) = resampled_sums(tables)
     sizes = drawn.sum(axis=2)
     hits = np.diagonal(drawn, axis1=1, axis2=2)
     values = np.where(sizes > 0, hits / np.maximum(sizes, 1), np.nan)

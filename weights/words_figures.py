@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from merkit.metrics.calibration import expected_calibration_error
 from merkit.metrics.classification import accuracy, f1_by_class, grouped_confusion, macro_f1, weighted_f1
-from merkit.metrics.intervals import draw_weights, percentile_interval
+from merkit.metrics.intervals import percentile_interval, resampled_sums
 from merkit.metrics.multi_label import best_thresholds, label_counts, multi_hot
 from merkit.metrics.multi_label import macro_f1 as multi_macro_f1
 from weights.texts import Texts
@@ -49,7 +49,7 @@ def of_single(scored: Scored) -> dict[str, Any]:
     labels, probabilities, groups = scored.single()
     classes = probabilities.shape[1]
     by_group = grouped_confusion(labels, probabilities.argmax(axis=1), groups, int(groups.max()) + 1, classes)
-    drawn = np.tensordot(draw_weights(len(by_group)), by_group, axes=1)
+    (drawn,) = resampled_sums(by_group)
     whole = by_group.sum(axis=0)
     confidence = probabilities.max(axis=1)
     sure = np.argsort(-confidence, kind="stable")[: round(COVERAGE * len(labels))]
