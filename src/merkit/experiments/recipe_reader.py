@@ -80,10 +80,10 @@ def check_recipe(values: Mapping[str, Any], source: str) -> Recipe:
             )
     if file is not None and not mistakes:
         _check_training(file.training, encoders, mistakes)
-        if model is not None and model.is_fitted:
-            _check_fitted(file, model, mistakes)
         if protocol is not None and options is not None and protocol.build(options, True).multi_label:
             _check_multi_label(file, model, mistakes)
+        elif model is not None and model.is_fitted:
+            _check_fitted(file, model, mistakes)
     if protocol is not None and options is not None:
         check_other = partial(_check_other, protocol, options)
         extractors = _extractors(encoders, check_other, mistakes)

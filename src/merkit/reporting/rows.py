@@ -23,7 +23,9 @@ SIMPLEST_FIRST = (
 """The models that are simpler than a system, by steps; every other model comes after them."""
 BASELINES = tuple(model for step in SIMPLEST_FIRST[:3] for model in step)
 """Models that every system must beat, in the order of the table."""
-Percent = Annotated[float | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
+Score = Annotated[float, AfterValidator(lambda value: round(value, 4))]
+"""As the file has it, so that tables of a run and of the file are the same."""
+Percent = Annotated[Score | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
 Count = Annotated[int | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
 
 
@@ -39,16 +41,16 @@ class ResultRow(Settings):
     changes: str
     """What a variant of a grid changes; empty elsewhere."""
     metric: Annotated[str, AfterValidator(known_metric)]
-    mean: float
+    mean: Score
     """Over seeds."""
     std: Percent
     """Standard deviation over seeds; empty for one seed."""
-    low: float
+    low: Score
     """Of the 95 % bootstrap confidence interval over clusters."""
-    high: float
-    pooled: float
+    high: Score
+    pooled: Score
     """The mean where the predictions of all folds are put together before scoring."""
-    valid: float
+    valid: Score
     """The mean on validation."""
     selection: Literal["best_valid", "last", "best_test", "none"]
     """What selected the epoch; ``none``: the model is fitted without epochs."""

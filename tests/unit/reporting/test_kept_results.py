@@ -12,7 +12,7 @@ from merkit.reporting.kept_results import best_of_each_model, renewed
 from merkit.reporting.reference import read_references, shipped_references
 from merkit.reporting.report import renew_tables, write_report
 from merkit.reporting.results import gather
-from merkit.reporting.rows import read_rows
+from merkit.reporting.rows import ResultRow, read_rows
 from merkit.reporting.section import section_markdown
 from merkit.reporting.sections import results_section
 
@@ -100,6 +100,14 @@ def test_the_repositorys_tables_are_those_of_its_results():
         assert path.read_text() == text, (
             f"run: merkit report --results results/ours.csv --readme README.md --page {page}"
         )
+
+
+def test_a_score_is_shown_as_the_file_has_it(runs):
+    row = gather([runs["calls"]])[0].rows[0]
+
+    new = ResultRow(**{**dict(row), "mean": 86.88499999})  # 86.8850 in the file
+
+    assert new.mean == 86.885
 
 
 @pytest.mark.parametrize(("given", "other"), [("alone", "parley"), ("calls", "nemo6")])
