@@ -110,7 +110,7 @@ def _chunks(blocks: Iterable[npt.NDArray[np.float32]], half: int) -> Iterator[tu
             waiting, count = [joined[size:]], count - size
             start_s += _CHUNK
     joined = np.pad(np.concatenate(waiting), (0, half))
-    while len(joined) > 2 * half:
+    while len(joined) >= 2 * half:  # the end of a whole number of chunks is a moment too
         yield start_s, joined[: size + 2 * half]
         start_s, joined = start_s + _CHUNK, joined[size:]
 

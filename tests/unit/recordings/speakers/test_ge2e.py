@@ -71,6 +71,16 @@ def test_windows_do_not_depend_on_where_sound_is_cut_into_chunks(
     np.testing.assert_allclose(cut, whole, atol=1e-4)
 
 
+@pytest.mark.parametrize("seconds", [60, 120, 60.5])
+def test_the_last_moment_of_a_recording_has_an_embedding_too(weights: Path, seconds: float) -> None:
+    sound = Waveform(np.random.default_rng(0).normal(size=round(seconds * RATE_HZ)).astype(np.float32) / 9, RATE_HZ)
+    last = int(seconds / ge2e.STEP_S)
+
+    found = ge2e.embeddings(sound, [last - 1, last])
+
+    assert found.shape == (2, 256)
+
+
 def test_weights_of_another_content_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from merkit.weights import packages
 
